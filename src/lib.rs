@@ -1,0 +1,3 @@
+//! The inside of `eks-netcheck`, which promises nothing to other crates.
+
+pub mod model;

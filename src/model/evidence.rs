@@ -1,0 +1,83 @@
+//! What was seen, and what was not.
+
+use std::net::IpAddr;
+
+use super::cluster::Cluster;
+use super::net::{DhcpOptions, Instance, Interface, NatGateway, RouteTable, SecurityGroup, Subnet, Vpc};
+use super::verdict::Gap;
+
+/// A thing that was seen, or the reason why it was not. "Could not see" is a
+/// value of its own and never passes for an empty one.
+#[derive(Debug, Clone)]
+pub enum Observed<T> {
+    /// It was seen.
+    Seen(T),
+    /// It was not.
+    Unseen(Gap),
+}
+
+impl<T> Observed<T> {
+    /// The thing, if it was seen.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(value) => Some(value),
+            Self::Unseen(_) => None,
+        }
+    }
+
+    /// The thing, or a copy of the gap.
+    ///
+    /// # Errors
+    /// The gap, if the thing was not seen.
+    pub fn as_result(&self) -> Result<&T, Gap> {
+        match self {
+            Self::Seen(value) => Ok(value),
+            Self::Unseen(gap) => Err(gap.clone()),
+        }
+    }
+}
+
+/// Everything about a cluster but its nodes' sockets.
+#[derive(Debug)]
+pub struct Evidence {
+    /// `DescribeCluster`.
+    pub cluster: Cluster,
+    /// `DescribeNetworkInterfaces`, sorted by id.
+    pub interfaces: Observed<Vec<Interface>>,
+    /// `DescribeInstances`, sorted by id.
+    pub instances: Observed<Vec<Instance>>,
+    /// `DescribeVpcs` and `DescribeVpcAttribute`: the cluster's VPC.
+    pub vpc: Observed<Vpc>,
+    /// `DescribeSubnets`.
+    pub subnets: Observed<Vec<Subnet>>,
+    /// `DescribeDhcpOptions`.
+    pub dhcp_options: Observed<Vec<DhcpOptions>>,
+    /// `DescribeNatGateways`.
+    pub nat_gateways: Observed<Vec<NatGateway>>,
+    /// `DescribeRouteTables`.
+    pub route_tables: Observed<Vec<RouteTable>>,
+    /// `DescribeSecurityGroups`.
+    pub security_groups: Observed<Vec<SecurityGroup>>,
+    /// The endpoint's addresses by vantage point, sorted by its name.
+    pub dns: Vec<Vantage>,
+    /// What was asked for and not got, beyond the above.
+    pub gaps: Vec<Gap>,
+}
+
+/// What the endpoint's host name resolves to, seen from one place.
+#[derive(Debug, Clone)]
+pub struct Vantage {
+    /// `here`, or a node's name.
+    pub name: String,
+    /// The answer.
+    pub answer: Observed<Answer>,
+}
+
+/// Addresses in the order in which they were given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Lines that are no address: CNAMEs and comments.
+    pub aside: Vec<String>,
+}

@@ -1,0 +1,10 @@
+//! The nouns every other module shares: no IO, no clock, no SDK.
+
+pub mod cluster;
+pub mod connection;
+pub mod evidence;
+pub mod facts;
+pub mod net;
+pub mod node;
+pub mod socket;
+pub mod verdict;

@@ -1,0 +1,182 @@
+//! The VPC's objects, each as far as a rule or the report needs it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// An elastic network interface (ENI).
+#[derive(Debug, Clone, Default)]
+pub struct Interface {
+    /// `eni-...`.
+    pub id: String,
+    /// Free text; EKS writes `Amazon EKS <cluster>`.
+    pub description: String,
+    /// `InterfaceType`: `interface`, `nat_gateway`, ...
+    pub interface_type: String,
+    /// Its VPC.
+    pub vpc: String,
+    /// Its subnet.
+    pub subnet: String,
+    /// Its availability zone.
+    pub zone: String,
+    /// `OwnerId`: the account that has it.
+    pub owner: String,
+    /// `RequesterId`: who asked for it on the owner's behalf.
+    pub requester: Option<String>,
+    /// What it is attached to.
+    pub attachment: Option<Attachment>,
+    /// Its addresses in the VPC, primary first.
+    pub addresses: Vec<IpAddr>,
+    /// Prefixes delegated to it.
+    pub prefixes: Vec<IpNet>,
+    /// Its security groups.
+    pub groups: Vec<String>,
+}
+
+/// `Attachment` of a network interface.
+#[derive(Debug, Clone, Default)]
+pub struct Attachment {
+    /// The instance, where the owner may see it.
+    pub instance: Option<String>,
+    /// The account, or AWS service, whose instance it is attached to.
+    pub instance_owner: Option<String>,
+    /// 0 for an instance's primary interface.
+    pub device_index: Option<u32>,
+    /// `attached`, `attaching`, `detaching`, `detached`.
+    pub status: Option<String>,
+}
+
+/// An EC2 instance.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    /// `i-...`.
+    pub id: String,
+    /// `PrivateDnsName`.
+    pub dns_name: Option<String>,
+    /// Its subnet.
+    pub subnet: Option<String>,
+    /// Whether it runs.
+    pub running: bool,
+    /// Its private addresses, primary first.
+    pub addresses: Vec<IpAddr>,
+    /// Its public IPv4 address.
+    pub public_ip: Option<IpAddr>,
+    /// Tags, as key and value.
+    pub tags: Vec<(String, String)>,
+}
+
+impl Instance {
+    /// Whether its tags make it a node of this cluster.
+    #[must_use]
+    pub fn is_node_of(&self, cluster: &str) -> bool {
+        self.tags.iter().any(|(key, value)| match key.strip_prefix("kubernetes.io/cluster/") {
+            Some(name) => name == cluster && matches!(value.as_str(), "owned" | "shared"),
+            None => matches!(key.as_str(), "eks:cluster-name" | "aws:eks:cluster-name") && value == cluster,
+        })
+    }
+}
+
+/// A VPC.
+#[derive(Debug, Clone, Default)]
+pub struct Vpc {
+    /// `vpc-...`.
+    pub id: String,
+    /// All its CIDR blocks, of both families.
+    pub cidrs: Vec<IpNet>,
+    /// Its DHCP option set.
+    pub dhcp_options: Option<String>,
+    /// `enableDnsSupport`, where it was asked for.
+    pub dns_support: Option<bool>,
+    /// `enableDnsHostnames`, where it was asked for.
+    pub dns_hostnames: Option<bool>,
+}
+
+/// A subnet.
+#[derive(Debug, Clone)]
+pub struct Subnet {
+    /// `subnet-...`.
+    pub id: String,
+    /// Its VPC.
+    pub vpc: String,
+    /// Its CIDR blocks, of both families.
+    pub cidrs: Vec<IpNet>,
+}
+
+/// A DHCP option set.
+#[derive(Debug, Clone)]
+pub struct DhcpOptions {
+    /// `dopt-...`.
+    pub id: String,
+    /// `domain-name-servers`.
+    pub dns_servers: Vec<String>,
+}
+
+/// A NAT gateway.
+#[derive(Debug, Clone)]
+pub struct NatGateway {
+    /// `nat-...`.
+    pub id: String,
+    /// Its VPC.
+    pub vpc: Option<String>,
+    /// Whether it is in use: neither failed nor deleted.
+    pub available: bool,
+    /// Its public addresses; a private NAT gateway has none.
+    pub public_ips: Vec<IpAddr>,
+}
+
+/// A route table.
+#[derive(Debug, Clone)]
+pub struct RouteTable {
+    /// `rtb-...`.
+    pub id: String,
+    /// Its VPC.
+    pub vpc: Option<String>,
+    /// Whether subnets without a table of their own use it.
+    pub main: bool,
+    /// The subnets that use it by name.
+    pub subnets: Vec<String>,
+    /// Its routes to address ranges.
+    pub routes: Vec<Route>,
+}
+
+/// A route of a [`RouteTable`].
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Where to; a prefix list's addresses are not in `DescribeRouteTables`.
+    pub destination: Option<IpNet>,
+    /// By what.
+    pub target: RouteTarget,
+}
+
+/// What a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// The VPC itself.
+    Local,
+    /// An internet gateway: the instance leaves with its own public address.
+    InternetGateway,
+    /// A NAT gateway, by id.
+    NatGateway(String),
+    /// Anything else (transit gateway, peering, firewall, NAT instance), by id.
+    Other(String),
+    /// A target that is gone.
+    Blackhole,
+}
+
+/// A security group's inbound side.
+#[derive(Debug, Clone)]
+pub struct SecurityGroup {
+    /// `sg-...`.
+    pub id: String,
+    /// What it lets in.
+    pub ingress: Vec<Ingress>,
+}
+
+/// One inbound rule of a [`SecurityGroup`].
+#[derive(Debug, Clone)]
+pub struct Ingress {
+    /// The TCP ports; `None` where the rule is for another protocol.
+    pub ports: Option<(u16, u16)>,
+    /// CIDR blocks, security groups and prefix lists, as text.
+    pub sources: Vec<String>,
+}

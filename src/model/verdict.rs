@@ -1,0 +1,214 @@
+//! Rules and what they say.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::Facts;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Worth knowing.
+    Low,
+    /// Worth mending.
+    Medium,
+    /// Mend it soon.
+    High,
+    /// Mend it now.
+    Critical,
+}
+
+impl Severity {
+    /// The word for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// The answer of a whole run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Judged, and nothing at or above the threshold.
+    Pass,
+    /// Judged, and findings at or above the threshold.
+    Fail,
+    /// Something was not seen that a rule at or above the threshold needed.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// The word for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// A check with everything that is said about it: `explain`, the README and
+/// every output format take it from here.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its public id, in kebab case; never changes.
+    pub id: &'static str,
+    /// How bad its findings are unless a policy says otherwise.
+    pub severity: Severity,
+    /// What it finds, in a sentence without a full stop.
+    pub summary: &'static str,
+    /// Why that matters.
+    pub why: &'static str,
+    /// How to mend it: prose, and commands to paste in lines that begin with
+    /// four blanks. `CLUSTER` and `REGION` stand for the cluster's own.
+    pub remediation: &'static str,
+    /// Where AWS says so.
+    pub reference: &'static str,
+    /// The check.
+    pub check: fn(&Facts) -> Outcome,
+}
+
+/// What a rule says: it passes when it found nothing and missed nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it found.
+    pub findings: Vec<Finding>,
+    /// What it needed and did not see.
+    pub gaps: Vec<Gap>,
+}
+
+impl Outcome {
+    /// Nothing found, nothing missed.
+    #[must_use]
+    pub fn pass() -> Self {
+        Self::default()
+    }
+
+    /// One finding.
+    #[must_use]
+    pub fn fail(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { findings: vec![Finding::new(subject, message)], gaps: Vec::new() }
+    }
+
+    /// One thing that was not seen.
+    #[must_use]
+    pub fn inconclusive(gap: Gap) -> Self {
+        Self { findings: Vec::new(), gaps: vec![gap] }
+    }
+}
+
+/// Something that a rule found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What it is about: an ARN, an id, a node's name.
+    pub subject: String,
+    /// What was seen, and the next step where the rule's own text has none.
+    pub message: String,
+}
+
+impl Finding {
+    /// A finding.
+    #[must_use]
+    pub fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { subject: subject.into(), message: message.into() }
+    }
+}
+
+/// Something that was not seen.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gap {
+    /// What: an evidence file, or `node NAME`.
+    pub what: String,
+    /// Why, as a word.
+    pub why: GapReason,
+    /// Why, in words.
+    pub detail: String,
+    /// The next step.
+    pub hint: String,
+}
+
+/// Why something was not seen.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapReason {
+    /// The evidence holds nothing of it.
+    NotRecorded,
+    /// The evidence holds a part of it.
+    Incomplete,
+    /// It is not to be had of this kind of cluster or node.
+    NotSupported,
+    /// The file that should hold it holds something else.
+    Malformed,
+    /// The capture was not run as root.
+    NoProcessNames,
+    /// It did not answer.
+    Unreachable,
+    /// The name did not resolve.
+    NoAnswer,
+    /// A permission is missing.
+    AccessDenied,
+    /// What else a recording says.
+    #[serde(other)]
+    Failed,
+}
+
+impl fmt::Display for GapReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRecorded => "not-recorded",
+            Self::Incomplete => "incomplete",
+            Self::NotSupported => "not-supported",
+            Self::Malformed => "malformed",
+            Self::NoProcessNames => "no-process-names",
+            Self::Unreachable => "unreachable",
+            Self::NoAnswer => "no-answer",
+            Self::AccessDenied => "access-denied",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// What the rules' outcomes come to under a policy.
+#[derive(Debug)]
+pub struct Judgment {
+    /// The answer.
+    pub verdict: Verdict,
+    /// What was found, worst first.
+    pub findings: Vec<JudgedFinding>,
+    /// What was not seen: what the verdict needed first.
+    pub gaps: Vec<JudgedGap>,
+}
+
+/// A finding with its rule.
+#[derive(Debug)]
+pub struct JudgedFinding {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The finding.
+    pub finding: Finding,
+}
+
+/// A gap with the rules that it left inconclusive.
+#[derive(Debug)]
+pub struct JudgedGap {
+    /// The gap.
+    pub gap: Gap,
+    /// The rules; none where the gap cost the verdict nothing.
+    pub rules: Vec<&'static Rule>,
+    /// Whether the verdict needed it.
+    pub needed: bool,
+}
