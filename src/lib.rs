@@ -1,3 +1,5 @@
 //! The inside of `eks-netcheck`, which promises nothing to other crates.
 
+pub mod collect;
+
 pub mod model;

@@ -1,0 +1,201 @@
+//! `aws eks describe-cluster`.
+//!
+//! <https://docs.aws.amazon.com/eks/latest/APIReference/API_Cluster.html>
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::collect::json::{JsonError, from_json};
+use crate::model::cluster::{ApiEndpoint, Cluster, EndpointAccess, Hosting};
+
+#[derive(Deserialize)]
+struct DescribeCluster {
+    cluster: WireCluster,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireCluster {
+    name: String,
+    arn: Option<String>,
+    status: Option<String>,
+    endpoint: Option<String>,
+    resources_vpc_config: Option<VpcConfig>,
+    kubernetes_network_config: Option<NetworkConfig>,
+    connector_config: Option<serde::de::IgnoredAny>,
+    outpost_config: Option<serde::de::IgnoredAny>,
+    compute_config: Option<ComputeConfig>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct VpcConfig {
+    subnet_ids: Option<Vec<String>>,
+    cluster_security_group_id: Option<String>,
+    vpc_id: Option<String>,
+    endpoint_public_access: Option<bool>,
+    endpoint_private_access: Option<bool>,
+    public_access_cidrs: Option<Vec<IpNet>>,
+    control_plane_egress_mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NetworkConfig {
+    service_ipv4_cidr: Option<IpNet>,
+    service_ipv6_cidr: Option<IpNet>,
+}
+
+#[derive(Deserialize)]
+struct ComputeConfig {
+    enabled: Option<bool>,
+}
+
+/// Reads what `aws eks describe-cluster` printed.
+///
+/// # Errors
+/// If it is no such JSON, or says what EKS never says.
+pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
+    let wire = from_json::<DescribeCluster>(bytes)?.cluster;
+    let hosting = match (&wire.connector_config, &wire.outpost_config) {
+        (Some(_), _) => Hosting::Connector,
+        (None, Some(_)) => Hosting::Outposts,
+        (None, None) => Hosting::Region,
+    };
+    let endpoint = match wire.endpoint.filter(|url| !url.is_empty()) {
+        Some(url) => Some(parse_endpoint(url)?),
+        None => None,
+    };
+    let network = wire.kubernetes_network_config;
+    let cluster_ips = network.iter().flat_map(|config| [config.service_ipv4_cidr, config.service_ipv6_cidr]);
+    let cluster_ips = cluster_ips.flatten().filter_map(first_address).collect();
+    let vpc = wire.resources_vpc_config.unwrap_or_default();
+    Ok(Cluster {
+        name: wire.name,
+        arn: wire.arn,
+        status: wire.status,
+        hosting,
+        endpoint,
+        access: access(vpc.endpoint_public_access, vpc.endpoint_private_access, vpc.public_access_cidrs)?,
+        vpc: vpc.vpc_id,
+        subnets: vpc.subnet_ids.unwrap_or_default(),
+        security_group: vpc.cluster_security_group_id,
+        cluster_ips,
+        egress_mode: vpc.control_plane_egress_mode,
+        auto_mode: wire.compute_config.and_then(|config| config.enabled).unwrap_or(false),
+    })
+}
+
+fn access(
+    public: Option<bool>,
+    private: Option<bool>,
+    cidrs: Option<Vec<IpNet>>,
+) -> Result<EndpointAccess, JsonError> {
+    let cidrs = cidrs.unwrap_or_default();
+    match (public, private) {
+        (Some(true), Some(false)) => Ok(EndpointAccess::Public { cidrs }),
+        (Some(true), Some(true)) => Ok(EndpointAccess::PublicAndPrivate { cidrs }),
+        (Some(false), Some(true)) => Ok(EndpointAccess::Private),
+        (Some(false), Some(false)) => Err(JsonError::of_whole(
+            "cluster.resourcesVpcConfig: endpointPublicAccess and endpointPrivateAccess are both false, which EKS refuses; record it anew",
+        )),
+        _ => Ok(EndpointAccess::Unknown { public, private, cidrs }),
+    }
+}
+
+/// Splits `https://host[:port][/...]`; judges neither host nor port by a pattern.
+fn parse_endpoint(url: String) -> Result<ApiEndpoint, JsonError> {
+    let wrong = || JsonError::of_whole(format!("cluster.endpoint: {url:?} is no https:// URL with a host"));
+    let authority = url.strip_prefix("https://").ok_or_else(wrong)?;
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| wrong())?),
+        _ => (authority, 443),
+    };
+    if host.is_empty() || host.contains(char::is_whitespace) || host.starts_with('-') {
+        return Err(wrong());
+    }
+    let host = host.to_owned();
+    Ok(ApiEndpoint { url, host, port })
+}
+
+/// The first address of a service range: the `kubernetes` Service's.
+fn first_address(range: IpNet) -> Option<IpAddr> {
+    range.hosts().next().and_then(|first| match (range, first) {
+        // hosts() of an IPv6 range begins with the network address itself.
+        (IpNet::V6(range), IpAddr::V6(first)) if first == range.network() => {
+            u128::from(first).checked_add(1).map(|next| IpAddr::V6(next.into()))
+        }
+        _ => Some(first),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(fields: &str) -> Result<Cluster, JsonError> {
+        parse_cluster(format!("{{\"cluster\": {{\"name\": \"myeks\"{fields}}}}}").as_bytes())
+    }
+
+    #[test]
+    fn flags_that_are_absent_are_unknown() {
+        let access = |flags: &str| {
+            cluster(&format!(", \"resourcesVpcConfig\": {{{flags}}}")).map(|cluster| cluster.access)
+        };
+        assert_eq!(access(""), Ok(EndpointAccess::Unknown { public: None, private: None, cidrs: vec![] }));
+        assert_eq!(
+            access("\"endpointPublicAccess\": true"),
+            Ok(EndpointAccess::Unknown { public: Some(true), private: None, cidrs: vec![] })
+        );
+        assert_eq!(
+            access(
+                "\"endpointPublicAccess\": false, \"endpointPrivateAccess\": true, \"publicAccessCidrs\": []"
+            ),
+            Ok(EndpointAccess::Private)
+        );
+        assert!(access("\"endpointPublicAccess\": false, \"endpointPrivateAccess\": false").is_err());
+        assert!(access("\"publicAccessCidrs\": [\"everyone\"]").is_err());
+    }
+
+    #[test]
+    fn endpoints_are_taken_as_given() {
+        let endpoint = |url: &str| {
+            cluster(&format!(", \"endpoint\": \"{url}\"")).map(|cluster| {
+                cluster
+                    .endpoint
+                    .map(|endpoint| format!("{} {}", endpoint.host, endpoint.port))
+                    .unwrap_or_default()
+            })
+        };
+        assert_eq!(
+            endpoint("https://A.gr7.cn-north-1.eks.amazonaws.com.cn").as_deref(),
+            Ok("A.gr7.cn-north-1.eks.amazonaws.com.cn 443")
+        );
+        assert_eq!(endpoint("https://a.example:8443/").as_deref(), Ok("a.example 8443"));
+        assert_eq!(endpoint("").as_deref(), Ok(""));
+        for wrong in
+            ["http://a.example", "https://", "https://a b", "https://-oProxyCommand=x", "https://a:x"]
+        {
+            assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_kubernetes_service_has_the_first_address() {
+        let ips = |config: &str| {
+            cluster(&format!(", \"kubernetesNetworkConfig\": {{{config}}}")).expect("a cluster").cluster_ips
+        };
+        assert_eq!(
+            ips("\"serviceIpv4Cidr\": \"10.100.0.0/16\""),
+            ["10.100.0.1".parse::<IpAddr>().expect("an address")]
+        );
+        assert_eq!(
+            ips("\"serviceIpv6Cidr\": \"fd12:3456:789a::/108\""),
+            ["fd12:3456:789a::1".parse::<IpAddr>().expect("an address")]
+        );
+        assert!(ips("").is_empty());
+    }
+}

@@ -1,0 +1,97 @@
+//! `dig +short HOST`, or `getent ahosts HOST` where a node has no dig.
+
+use std::net::IpAddr;
+
+use crate::model::evidence::{Answer, Observed, Vantage};
+use crate::model::verdict::{Gap, GapReason};
+
+/// Lines beyond this are no answer of any resolver.
+const LINES_MAX: usize = 1000;
+
+/// Reads the answer that a vantage point gave.
+#[must_use]
+pub fn parse_answer(name: &str, file: &str, bytes: &[u8]) -> Vantage {
+    let mut answer = Answer::default();
+    let mut lines =
+        bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    for line in lines.by_ref().take(LINES_MAX) {
+        match parse_address(line) {
+            Some(address) if answer.addresses.contains(&address) => {}
+            Some(address) => answer.addresses.push(address),
+            None => answer.aside.push(String::from_utf8_lossy(line).into_owned()),
+        }
+    }
+    let answer = if lines.next().is_some() {
+        Observed::Unseen(Gap {
+            what: file.to_owned(),
+            why: GapReason::Malformed,
+            detail: format!("more than {LINES_MAX} lines, which is no answer for one name"),
+            hint: "record it anew with dig +short".to_owned(),
+        })
+    } else if answer.addresses.is_empty() {
+        let detail = match answer.aside.first() {
+            Some(line) => format!("no address in it; it says {line:?}"),
+            None => {
+                "empty, which dig +short prints for NXDOMAIN, SERVFAIL and an empty answer alike".to_owned()
+            }
+        };
+        Observed::Unseen(Gap {
+            what: file.to_owned(),
+            why: GapReason::NoAnswer,
+            detail,
+            hint: "run dig without +short there to see why; a name that does not resolve may be of a deleted cluster".to_owned(),
+        })
+    } else {
+        Observed::Seen(answer)
+    };
+    Vantage { name: name.to_owned(), answer }
+}
+
+/// A line of `dig +short` that is an address, or one of `getent ahosts`.
+fn parse_address(line: &[u8]) -> Option<IpAddr> {
+    let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
+    let address: IpAddr = words.next()?.parse().ok()?;
+    matches!(words.next(), None | Some("STREAM" | "DGRAM" | "RAW")).then(|| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Observed<Answer> {
+        parse_answer("here", "dns/here.txt", text.as_bytes()).answer
+    }
+
+    #[test]
+    fn addresses_are_told_from_what_stands_beside_them() {
+        let answer =
+            read("alias.example.\r\n3.39.55.189\r\n3.37.178.179\n3.39.55.189\n; comment\n2600:1f13::1\n");
+        let answer = answer.seen().expect("an answer");
+        assert_eq!(
+            answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            ["3.39.55.189", "3.37.178.179", "2600:1f13::1"]
+        );
+        assert_eq!(answer.aside, ["alias.example.", "; comment"]);
+    }
+
+    #[test]
+    fn getent_gives_the_same_as_dig() {
+        let answer =
+            read("192.168.1.55    STREAM a.example\n192.168.1.55    DGRAM  \n::ffff:192.168.1.66 RAW\n");
+        let answer = answer.seen().expect("an answer");
+        assert_eq!(
+            answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            ["192.168.1.55", "192.168.1.66"]
+        );
+    }
+
+    #[test]
+    fn no_address_is_no_answer() {
+        for text in
+            ["", "\n\n", ";; connection timed out; no servers could be reached\n", "1.2.3.4 is not it\n"]
+        {
+            assert!(read(text).seen().is_none(), "{text:?}");
+        }
+        assert!(read(&"1.2.3.4\n".repeat(LINES_MAX + 1)).seen().is_none());
+    }
+}

@@ -1,0 +1,329 @@
+//! The evidence directory: files as the ordinary tools print them.
+//!
+//! A file that is missing is evidence not seen, `cluster.json` aside. A file
+//! that is there and cannot be read is an error that names it.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::aws::{ec2, eks};
+use super::dns::parse_answer;
+use super::json::{JsonError, from_json};
+use crate::model::cluster::Cluster;
+use crate::model::evidence::{Evidence, Observed, Vantage};
+use crate::model::net::Vpc;
+use crate::model::node::NodeName;
+use crate::model::verdict::{Gap, GapReason};
+
+/// Over this, a JSON file is no answer that AWS gives about one VPC.
+const JSON_MAX: u64 = 256 << 20;
+/// Over this, a text is no answer for one name.
+const DNS_MAX: u64 = 1 << 20;
+
+/// A directory of recorded evidence.
+#[derive(Debug)]
+pub struct EvidenceDir {
+    root: PathBuf,
+    manifest: Manifest,
+}
+
+/// `manifest.json`: what was asked for and not got.
+#[derive(Debug, Default, Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    gaps: Vec<ManifestGap>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ManifestGap {
+    what: String,
+    why: GapReason,
+    #[serde(default)]
+    detail: String,
+    #[serde(default)]
+    hint: String,
+}
+
+impl From<ManifestGap> for Gap {
+    fn from(gap: ManifestGap) -> Self {
+        Self { what: gap.what, why: gap.why, detail: gap.detail, hint: gap.hint }
+    }
+}
+
+impl EvidenceDir {
+    /// Opens a directory.
+    ///
+    /// # Errors
+    /// If it is none, or its manifest cannot be read.
+    pub fn open(root: &Path) -> Result<Self> {
+        let meta = fs::metadata(root)
+            .with_context(|| format!("cannot read the evidence directory {}", root.display()))?;
+        if !meta.is_dir() {
+            bail!("{} is a file; --evidence takes the directory that holds cluster.json", root.display());
+        }
+        let mut dir = Self { root: root.to_owned(), manifest: Manifest::default() };
+        if let Some(manifest) = dir.json("manifest.json", from_json::<Manifest>)? {
+            dir.manifest = manifest;
+        }
+        Ok(dir)
+    }
+
+    /// Reads everything but the nodes' captures.
+    ///
+    /// # Errors
+    /// If `cluster.json` is missing or of another cluster, or a file that is
+    /// there cannot be read.
+    pub fn read(&self, name: &str) -> Result<Evidence> {
+        let cluster = self.cluster(name)?;
+        let vpc = self.vpc(&cluster)?;
+        let (what, flags) = (cluster.vpc.as_deref().unwrap_or("VPC"), "--filters Name=vpc-id,Values=");
+        let command = |call: &str| format!("aws ec2 {call} {flags}{what}");
+        Ok(Evidence {
+            interfaces: self.observed(
+                "network-interfaces.json",
+                command("describe-network-interfaces"),
+                ec2::parse_interfaces,
+            )?,
+            instances: self.observed(
+                "instances.json",
+                command("describe-instances"),
+                ec2::parse_instances,
+            )?,
+            subnets: self.observed("subnets.json", command("describe-subnets"), ec2::parse_subnets)?,
+            dhcp_options: self.observed(
+                "dhcp-options.json",
+                "aws ec2 describe-dhcp-options".to_owned(),
+                ec2::parse_dhcp_options,
+            )?,
+            nat_gateways: self.observed(
+                "nat-gateways.json",
+                format!("aws ec2 describe-nat-gateways --filter Name=vpc-id,Values={what}"),
+                ec2::parse_nat_gateways,
+            )?,
+            route_tables: self.observed(
+                "route-tables.json",
+                command("describe-route-tables"),
+                ec2::parse_route_tables,
+            )?,
+            security_groups: self.observed(
+                "security-groups.json",
+                command("describe-security-groups"),
+                ec2::parse_security_groups,
+            )?,
+            dns: self.dns()?,
+            gaps: self.other_gaps(),
+            cluster,
+            vpc,
+        })
+    }
+
+    fn cluster(&self, name: &str) -> Result<Cluster> {
+        let Some(cluster) = self.json("cluster.json", eks::parse_cluster)? else {
+            bail!(
+                "{} has no cluster.json, which every evidence directory needs; record it with: aws eks describe-cluster --name {name} > cluster.json",
+                self.root.display()
+            );
+        };
+        if cluster.name != name {
+            bail!(
+                "{} is of the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
+                self.path("cluster.json").display(),
+                cluster.name
+            );
+        }
+        Ok(cluster)
+    }
+
+    fn vpc(&self, cluster: &Cluster) -> Result<Observed<Vpc>> {
+        let id = cluster.vpc.as_deref().unwrap_or_default();
+        let command = format!(
+            "aws ec2 describe-vpcs --vpc-ids {0}, with aws ec2 describe-vpc-attribute --vpc-id {0} --attribute enableDnsSupport and enableDnsHostnames beside",
+            if id.is_empty() { "VPC" } else { id }
+        );
+        let vpc = self.observed("vpc.json", command.clone(), |bytes| ec2::parse_vpc(bytes, id))?;
+        Ok(match vpc {
+            Observed::Seen(Some(vpc)) => Observed::Seen(vpc),
+            Observed::Seen(None) => Observed::Unseen(Gap {
+                what: "vpc.json".to_owned(),
+                why: GapReason::Malformed,
+                detail: format!("the cluster's VPC {id} is not in it"),
+                hint: record(&command),
+            }),
+            Observed::Unseen(gap) => Observed::Unseen(gap),
+        })
+    }
+
+    fn dns(&self) -> Result<Vec<Vantage>> {
+        let mut vantages = Vec::new();
+        for (name, path) in self.text_files("dns")? {
+            let file = format!("dns/{name}.txt");
+            let bytes = read_bounded(&path, DNS_MAX)?;
+            vantages.push(parse_answer(name.as_str(), &file, &bytes));
+        }
+        Ok(vantages)
+    }
+
+    /// The captures of single nodes: name and path, sorted by name.
+    ///
+    /// # Errors
+    /// If `nodes/` cannot be listed, or a file's name is no node's.
+    pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>> {
+        self.text_files("nodes")
+    }
+
+    /// The capture of all nodes in one file, if there is one.
+    ///
+    /// # Errors
+    /// If it is there and no file.
+    pub fn nodes_file(&self) -> Result<Option<PathBuf>> {
+        let path = self.path("nodes.txt");
+        Ok(exists(&path)?.then_some(path))
+    }
+
+    /// Nodes that the manifest says could not be read, sorted by name.
+    ///
+    /// # Errors
+    /// If it names a node by no node's name.
+    pub fn unread_nodes(&self) -> Result<Vec<(NodeName, Gap)>> {
+        let mut unread = Vec::new();
+        for gap in &self.manifest.gaps {
+            if let Some(name) = gap.what.strip_prefix("node ") {
+                let parsed: NodeName = name
+                    .parse()
+                    .with_context(|| format!("{}: node {name:?}", self.path("manifest.json").display()))?;
+                unread.push((parsed, gap.clone().into()));
+            }
+        }
+        unread.sort();
+        Ok(unread)
+    }
+
+    fn other_gaps(&self) -> Vec<Gap> {
+        let is_file = |what: &str| {
+            matches!(
+                what,
+                "network-interfaces.json"
+                    | "instances.json"
+                    | "vpc.json"
+                    | "subnets.json"
+                    | "dhcp-options.json"
+                    | "nat-gateways.json"
+                    | "route-tables.json"
+                    | "security-groups.json"
+            )
+        };
+        let gaps =
+            self.manifest.gaps.iter().filter(|gap| !gap.what.starts_with("node ") && !is_file(&gap.what));
+        gaps.cloned().map(Gap::from).collect()
+    }
+
+    /// The `NAME.txt` files of a sub-directory, sorted by name; none if it is
+    /// missing.
+    fn text_files(&self, sub: &str) -> Result<Vec<(NodeName, PathBuf)>> {
+        let dir = self.path(sub);
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("cannot list {}", dir.display()))?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if hidden {
+                continue;
+            }
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let (Some(stem), Some("txt")) = (stem, path.extension().and_then(|extension| extension.to_str()))
+            else {
+                bail!("{} is not named NAME.txt; rename it or take it out of {sub}/", path.display());
+            };
+            let name: NodeName = stem.parse().with_context(|| format!("{} names no node", path.display()))?;
+            files.push((name, path));
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// What a file holds, or why it was not seen.
+    fn observed<T>(
+        &self,
+        file: &str,
+        command: String,
+        parse: impl FnOnce(&[u8]) -> Result<T, JsonError>,
+    ) -> Result<Observed<T>> {
+        if let Some(value) = self.json(file, parse)? {
+            return Ok(Observed::Seen(value));
+        }
+        let recorded = self.manifest.gaps.iter().find(|gap| gap.what == file);
+        Ok(Observed::Unseen(recorded.cloned().map_or_else(
+            || Gap {
+                what: file.to_owned(),
+                why: GapReason::NotRecorded,
+                detail: "not in the evidence directory".to_owned(),
+                hint: record(&command),
+            },
+            Gap::from,
+        )))
+    }
+
+    /// What a JSON file holds; `None` if it is missing.
+    fn json<T>(&self, file: &str, parse: impl FnOnce(&[u8]) -> Result<T, JsonError>) -> Result<Option<T>> {
+        let path = self.path(file);
+        if !exists(&path)? {
+            return Ok(None);
+        }
+        let bytes = read_bounded(&path, JSON_MAX)?;
+        match parse(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => bail!(
+                "{}: {error}; record it anew as the aws CLI prints it with --output json",
+                path.display()
+            ),
+        }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.root.join(file)
+    }
+}
+
+fn record(command: &str) -> String {
+    format!("record it with: {command}")
+}
+
+/// Whether a file is there; an error if something else is.
+fn exists(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(true),
+        Ok(_) => bail!("{} is not a regular file", path.display()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Opens a regular file: no pipe or device, which might never end.
+///
+/// # Errors
+/// If it cannot be opened, or is something else.
+pub fn open_file(path: &Path) -> Result<File> {
+    if !exists(path)? {
+        bail!("{} is a link to nothing", path.display());
+    }
+    File::open(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?
+        .take(max + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() as u64 > max {
+        bail!("{} is larger than {} MiB, which no such file is", path.display(), max >> 20);
+    }
+    Ok(bytes)
+}

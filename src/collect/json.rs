@@ -1,0 +1,89 @@
+//! JSON from outside, with errors that say where.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+/// Where and why a file is not the JSON it should be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct JsonError {
+    /// From 1; 0 where the whole is meant.
+    pub line: usize,
+    /// From 1.
+    pub column: usize,
+    /// The way to the value, such as `NetworkInterfaces[3].VpcId`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl JsonError {
+    pub(super) fn of_whole(message: impl Into<String>) -> Self {
+        Self { line: 0, column: 0, path: String::new(), message: message.into() }
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}, column {}: ", self.line, self.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// Reads JSON of one shape, to its end.
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(JsonError::of_whole("UTF-16, as PowerShell's `>` writes it; save it as UTF-8"));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.trim_ascii().is_empty() {
+        return Err(JsonError::of_whole("empty"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // An object cut short ends in an unknown key, shown as `?`.
+        let path = error.path().to_string();
+        let path = path.trim_end_matches(['.', '?']).to_owned();
+        json_error(&error.into_inner(), path)
+    })?;
+    json.end().map_err(|error| json_error(&error, String::new()))?;
+    Ok(value)
+}
+
+fn json_error(error: &serde_json::Error, path: String) -> JsonError {
+    let text = error.to_string();
+    // serde_json says the place once more at the end.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let message = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+    JsonError { line: error.line(), column: error.column(), path, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::collect::aws::eks::parse_cluster;
+
+    fn error(bytes: &[u8]) -> String {
+        parse_cluster(bytes).expect_err("no cluster").to_string()
+    }
+
+    #[test]
+    fn errors_say_where() {
+        assert_eq!(error(b""), "empty");
+        assert_eq!(error(b"\xff\xfe{\0"), "UTF-16, as PowerShell's `>` writes it; save it as UTF-8");
+        assert_eq!(error(b"{\n  \"cluster\": {\n"), "line 3, column 0: cluster: EOF while parsing an object");
+        assert_eq!(error(b"<html>"), "line 1, column 1: expected value");
+        assert_eq!(
+            error(b"{\"cluster\": {\"name\": 7}}"),
+            "line 1, column 22: cluster.name: invalid type: integer `7`, expected a string"
+        );
+        assert_eq!(error(b"{}"), "line 1, column 2: missing field `cluster`");
+        assert_eq!(error(b"{\"cluster\": {\"name\": \"x\"}} x"), "line 1, column 28: trailing characters");
+    }
+}

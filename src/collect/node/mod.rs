@@ -1,0 +1,219 @@
+//! Nodes: the text of `ss -tnp` and its relatives, from bytes to sockets.
+//!
+//! Captures are read in pieces and never held whole: each row is handed on and
+//! forgotten.
+
+pub mod address;
+pub mod capture;
+pub mod line;
+pub mod processes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use self::capture::{Event, Parser};
+use self::line::Row;
+use super::evidence_dir::{EvidenceDir, open_file};
+use crate::model::node::{Node, NodeName, NodeStatus, NotANodeName, RejectReason, RejectedLine, Tally};
+use crate::model::verdict::{Gap, GapReason};
+
+/// How much of a rejected line is kept.
+const TEXT_KEPT: usize = 200;
+
+/// Reads every capture of an evidence directory and hands each row to `sink`.
+///
+/// # Errors
+/// If a capture cannot be read, or it is not clear which node a row is of.
+pub fn read_nodes(dir: &EvidenceDir, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Result<Vec<Node>> {
+    let mut readings = BTreeMap::new();
+    for (name, path) in dir.node_files()? {
+        let reading = read_single(&name, &path, &mut sink)?;
+        readings.insert(name, reading);
+    }
+    if let Some(path) = dir.nodes_file()? {
+        for (name, reading) in read_looped(&path, &mut sink)? {
+            if readings.contains_key(&name) {
+                bail!("nodes/{name}.txt and {} both hold node {name}; keep one of them", path.display());
+            }
+            readings.insert(name, reading);
+        }
+    }
+    let mut nodes: BTreeMap<_, _> =
+        readings.into_iter().map(|(name, reading)| (name.clone(), reading.into_node(name))).collect();
+    for (name, gap) in dir.unread_nodes()? {
+        nodes.entry(name.clone()).or_insert_with(|| unread(name, gap));
+    }
+    Ok(nodes.into_values().collect())
+}
+
+fn unread(name: NodeName, gap: Gap) -> Node {
+    let status = match gap.why {
+        GapReason::NotSupported => NodeStatus::NotSupported,
+        GapReason::Malformed => NodeStatus::Malformed,
+        _ => NodeStatus::Unreachable,
+    };
+    Node { name, status, tally: Tally::default(), rejected: Vec::new(), gap: Some(gap) }
+}
+
+/// What a capture gave so far.
+#[derive(Debug, Default)]
+struct Reading {
+    tally: Tally,
+    /// How many of the headers are `>> node NAME <<` lines.
+    markers: u64,
+    /// How many such lines name another node than the file does.
+    other_node: u64,
+    /// Whether any row names a process.
+    named: bool,
+    rejected: Vec<RejectedLine>,
+}
+
+impl Reading {
+    fn row(&mut self, row: &Row<'_>) {
+        self.named |= !row.processes.is_empty();
+    }
+
+    fn reject(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
+        if self.rejected.len() < Node::REJECTED_KEPT {
+            let text = String::from_utf8_lossy(&text[..text.len().min(TEXT_KEPT)]).into_owned();
+            self.rejected.push(RejectedLine { number, reason, text });
+        }
+    }
+
+    fn merge(&mut self, more: Self) {
+        self.tally += more.tally;
+        self.markers += more.markers;
+        self.named |= more.named;
+        self.rejected.extend(more.rejected);
+        self.rejected.truncate(Node::REJECTED_KEPT);
+    }
+
+    fn into_node(self, name: NodeName) -> Node {
+        let has_head = self.tally.headers > self.markers;
+        let status = match (self.tally.rows, self.named) {
+            (0, _) if !has_head => NodeStatus::Malformed,
+            (0, _) | (_, true) => NodeStatus::Read,
+            (_, false) => NodeStatus::NoProcessNames,
+        };
+        let gap = match status {
+            NodeStatus::Malformed => Some(self.no_sockets(&name)),
+            NodeStatus::NoProcessNames => Some(Gap {
+                what: format!("node {name}"),
+                why: GapReason::NoProcessNames,
+                detail: "no row of its capture names a process: not run as root".to_owned(),
+                hint: format!("capture it with root rights: ssh {name} sudo ss -tnp"),
+            }),
+            _ if self.other_node > 0 => Some(Gap {
+                what: format!("node {name}"),
+                why: GapReason::Incomplete,
+                detail: "its capture holds the marker of another node, so some rows may be of that one"
+                    .to_owned(),
+                hint: "put looped output into nodes.txt".to_owned(),
+            }),
+            _ => None,
+        };
+        Node { name, status, tally: self.tally, rejected: self.rejected, gap }
+    }
+
+    fn no_sockets(&self, name: &NodeName) -> Gap {
+        let says = self.rejected.iter().find(|line| line.reason != RejectReason::Blank);
+        let detail = match says {
+            Some(line) => format!(
+                "no line of its capture is a socket; line {} says {:?}",
+                line.number,
+                line.text.trim()
+            ),
+            None => "its capture is empty".to_owned(),
+        };
+        Gap {
+            what: format!("node {name}"),
+            why: GapReason::Malformed,
+            detail,
+            hint: format!("capture it anew: ssh {name} sudo ss -tnp"),
+        }
+    }
+}
+
+/// Reads `nodes/NODE.txt`.
+fn read_single(name: &NodeName, path: &Path, sink: &mut impl FnMut(&NodeName, Row<'_>)) -> Result<Reading> {
+    let mut reading = Reading::default();
+    let tally = read_events(path, |event| match event {
+        Event::Row(row) => {
+            reading.row(&row);
+            sink(name, row);
+        }
+        Event::Rejected { number, reason, text } => reading.reject(number, reason, text),
+        // Whoever runs a process can put a line feed into its name, so a marker
+        // must not hand the rows below it to another node.
+        Event::Node { number, name: marked, .. } if marked != name.as_str().as_bytes() => {
+            reading.other_node += 1;
+            reading.reject(number, RejectReason::OtherNode, marked);
+        }
+        Event::Node { .. } => reading.markers += 1,
+    })?;
+    reading.tally = tally;
+    reading.tally.headers -= reading.other_node;
+    reading.tally.rejected += reading.other_node;
+    Ok(reading)
+}
+
+/// Reads `nodes.txt`. Lines above the first marker are counted with the first
+/// node.
+fn read_looped(
+    path: &Path,
+    sink: &mut impl FnMut(&NodeName, Row<'_>),
+) -> Result<BTreeMap<NodeName, Reading>> {
+    let mut readings: BTreeMap<NodeName, Reading> = BTreeMap::new();
+    let mut name: Option<NodeName> = None;
+    let mut reading = Reading::default();
+    let mut counted = Tally::default();
+    let mut trouble = None;
+    let tally = read_events(path, |event| match event {
+        Event::Row(row) => match &name {
+            Some(name) => {
+                reading.row(&row);
+                sink(name, row);
+            }
+            None => {
+                trouble.get_or_insert_with(|| {
+                    "a socket row stands above the first `>> node NAME <<` line".to_owned()
+                });
+            }
+        },
+        Event::Rejected { number, reason, text } => reading.reject(number, reason, text),
+        Event::Node { number, name: marked, above } => {
+            let Some(next) = std::str::from_utf8(marked).ok().and_then(|text| text.parse().ok()) else {
+                let text = String::from_utf8_lossy(&marked[..marked.len().min(TEXT_KEPT)]);
+                trouble
+                    .get_or_insert_with(|| format!("line {number}: {text:?} names no node: {NotANodeName}"));
+                return;
+            };
+            if let Some(name) = name.replace(next) {
+                reading.tally = above - counted;
+                counted = above;
+                readings.entry(name).or_default().merge(std::mem::take(&mut reading));
+            }
+            reading.markers += 1;
+        }
+    })?;
+    let trouble = trouble.or_else(|| name.is_none().then(|| "it has no `>> node NAME <<` line".to_owned()));
+    if let Some(trouble) = trouble {
+        bail!("{}: {trouble}; write `>> node NAME <<` above each node's rows", path.display());
+    }
+    if let Some(name) = name {
+        reading.tally = tally - counted;
+        readings.entry(name).or_default().merge(reading);
+    }
+    Ok(readings)
+}
+
+fn read_events(path: &Path, mut sink: impl FnMut(Event<'_>)) -> Result<Tally> {
+    let mut file = open_file(path)?;
+    let mut parser = Parser::new();
+    while parser.read_from(&mut file, &mut sink).with_context(|| format!("cannot read {}", path.display()))?
+        > 0
+    {}
+    Ok(parser.finish(&mut sink))
+}

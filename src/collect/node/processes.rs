@@ -1,0 +1,282 @@
+//! The processes that a row names.
+//!
+//! `ss` prints `users:(("comm",pid=1,fd=2),...)`, before iproute2 4.x
+//! `users:(("comm",1,2),...)`, and may put `tid=` or `proc_ctx=` between.
+//! `comm` is printed raw and its 15 bytes are chosen by whoever runs the
+//! process, so it may hold quotes, parentheses, or something that looks like
+//! the end of its own entry.
+//!
+//! `netstat` prints `1/name`, or `-` where it may not say.
+
+use super::address::decimal;
+
+/// `TASK_COMM_LEN` less its final NUL.
+const COMM_MAX: usize = 15;
+
+/// A process as a row names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process<'a> {
+    /// `comm`, in whatever bytes the process chose.
+    pub comm: &'a [u8],
+    pid: &'a [u8],
+}
+
+impl Process<'_> {
+    /// Its id; `None` where no kernel gives such a number.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        decimal(self.pid)
+    }
+}
+
+/// The processes of a row, parsed when they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processes<'a> {
+    form: Form,
+    text: &'a [u8],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Ss,
+    Netstat,
+}
+
+/// What begins the processes of an `ss` row.
+const USERS: &[u8] = b"users:((";
+
+impl<'a> Processes<'a> {
+    /// The processes in what follows the peer's address in a row of `ss`.
+    pub(super) fn of_ss(rest: &'a [u8]) -> Self {
+        // Nearly always at once; old versions print the timer first.
+        let text = if rest.starts_with(USERS) {
+            &rest[USERS.len() - 1..]
+        } else {
+            match memchr::memmem::find(rest, USERS) {
+                Some(start) => &rest[start + USERS.len() - 1..],
+                None => &[],
+            }
+        };
+        Self { form: Form::Ss, text }
+    }
+
+    /// The processes in what follows the state in a row of `netstat`.
+    pub(super) fn of_netstat(rest: &'a [u8]) -> Self {
+        // User and inode may stand before, a timer behind.
+        let start = rest.iter().enumerate().position(|(index, byte)| {
+            let begins = index == 0 || rest[index - 1] == b' ';
+            begins && byte.is_ascii_digit() && {
+                let digits = count_digits(&rest[index..]);
+                rest.get(index + digits) == Some(&b'/')
+            }
+        });
+        let text = start.map_or(&[][..], |start| &rest[start..]);
+        let end = memchr::memmem::find(text, b"  ").unwrap_or(text.len());
+        let mut text = &text[..end];
+        for timer in [&b" off ("[..], b" keepalive (", b" on (", b" timewait (", b" unkn-"] {
+            if let Some(end) = memchr::memmem::rfind(text, timer) {
+                text = &text[..end];
+            }
+        }
+        Self { form: Form::Netstat, text: text.trim_ascii_end() }
+    }
+
+    /// Whether the row names none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+impl<'a> Iterator for Processes<'a> {
+    type Item = Process<'a>;
+
+    fn next(&mut self) -> Option<Process<'a>> {
+        match self.form {
+            Form::Ss => self.next_ss(),
+            Form::Netstat => {
+                let slash = self.text.iter().position(|&byte| byte == b'/')?;
+                let process = Process { comm: &self.text[slash + 1..], pid: &self.text[..slash] };
+                self.text = &[];
+                Some(process)
+            }
+        }
+    }
+}
+
+impl<'a> Processes<'a> {
+    /// `self.text` begins at the `(` of an entry, or is done.
+    fn next_ss(&mut self) -> Option<Process<'a>> {
+        let entry = self.text.strip_prefix(b"(\"")?;
+        let Some((name, tail)) = plain(entry).or_else(|| close(entry)) else {
+            // A line cut short: the name is what is left of it.
+            self.text = &[];
+            return Some(Process { comm: entry, pid: &[] });
+        };
+        self.text = match &entry[name + tail.len..] {
+            [b',', rest @ ..] => rest,
+            _ => &[],
+        };
+        Some(Process { comm: &entry[..name], pid: tail.pid })
+    }
+}
+
+/// What stands between a name and the end of its entry.
+struct Tail<'a> {
+    pid: &'a [u8],
+    len: usize,
+    keyed: bool,
+}
+
+/// [`close`] for what nearly every entry is: a name without a quote, its pid and
+/// its descriptor. No other quote can stand within the 15 bytes of a name then,
+/// unless the name is empty.
+#[inline]
+fn plain(entry: &[u8]) -> Option<(usize, Tail<'_>)> {
+    let name = entry.iter().take(COMM_MAX + 1).position(|&byte| byte == b'"').filter(|name| *name > 0)?;
+    let number = entry[name..].strip_prefix(b"\",pid=")?;
+    let (pid, rest) = number.split_at(count_digits(number));
+    let fd = rest.strip_prefix(b",fd=")?;
+    let rest = &fd[count_digits(fd)..];
+    if pid.is_empty() || !(rest.starts_with(b"))") || rest.starts_with(b"),(\"")) {
+        return None;
+    }
+    let len = entry.len() - name - rest.len() + 1;
+    Some((name, Tail { pid, len, keyed: true }))
+}
+
+/// The end of a name, and what follows it up to the end of the entry.
+///
+/// A keyed entry costs at least 16 bytes more than its name, so no name that a
+/// kernel allows can hold another entry's end *and* its beginning: the last end
+/// within 15 bytes is the true one. The old form is shorter and leaves doubt;
+/// there the first end counts. Longer names are no kernel's; the first counts.
+fn close(entry: &[u8]) -> Option<(usize, Tail<'_>)> {
+    let mut within = None;
+    for quote in memchr::memchr_iter(b'"', entry) {
+        if quote > COMM_MAX && within.is_some() {
+            break;
+        }
+        let Some(tail) = tail(&entry[quote..]) else { continue };
+        if quote > COMM_MAX || !tail.keyed {
+            return within.or(Some((quote, tail)));
+        }
+        within = Some((quote, tail));
+    }
+    within
+}
+
+/// `",pid=1,fd=2)` or `",1,2)`, with another entry or the end behind it.
+fn tail(text: &[u8]) -> Option<Tail<'_>> {
+    let values = text.strip_prefix(b"\",")?;
+    let keyed = values.starts_with(b"pid=");
+    let number = if keyed { &values[4..] } else { values };
+    let digits = count_digits(number);
+    if digits == 0 || number.get(digits) != Some(&b',') {
+        return None;
+    }
+    let end = number.iter().position(|byte| matches!(byte, b'(' | b')' | b'"'))?;
+    let follows = &number[end..];
+    if !(follows.starts_with(b"))") || follows.starts_with(b"),(\"")) {
+        return None;
+    }
+    let len = text.len() - number.len() + end + 1;
+    Some(Tail { pid: &number[..digits], len, keyed })
+}
+
+fn count_digits(text: &[u8]) -> usize {
+    text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ss(rest: &[u8]) -> Vec<(String, Option<u32>)> {
+        Processes::of_ss(rest)
+            .map(|process| (String::from_utf8_lossy(process.comm).into_owned(), process.pid()))
+            .collect()
+    }
+
+    fn netstat(rest: &str) -> Vec<(String, Option<u32>)> {
+        Processes::of_netstat(rest.as_bytes())
+            .map(|process| (String::from_utf8_lossy(process.comm).into_owned(), process.pid()))
+            .collect()
+    }
+
+    fn named(name: &str, pid: u32) -> (String, Option<u32>) {
+        (name.to_owned(), Some(pid))
+    }
+
+    #[test]
+    fn new_old_and_extended_forms() {
+        assert_eq!(ss(br#"users:(("kubelet",pid=59,fd=7))"#), [named("kubelet", 59)]);
+        assert_eq!(ss(br#"users:(("kubelet",59,7))"#), [named("kubelet", 59)]);
+        assert_eq!(
+            ss(br#"users:(("sshd",pid=70,fd=3),("sshd",pid=69,fd=3)) ino:1 sk:2"#),
+            [named("sshd", 70), named("sshd", 69)]
+        );
+        assert_eq!(ss(br#"users:(("sshd",70,3),("sshd",69,3))"#), [named("sshd", 70), named("sshd", 69)]);
+        assert_eq!(ss(br#"users:(("kubelet",pid=59,tid=61,fd=7))"#), [named("kubelet", 59)]);
+        assert_eq!(
+            ss(br#"users:(("kubelet",pid=59,proc_ctx=system_u:system_r:kubelet_t:s0:c1,c2,fd=7))"#),
+            [named("kubelet", 59)]
+        );
+        assert_eq!(
+            ss(br#"timer:(keepalive,28sec,0) users:(("kubelet",59,7)) ino:9"#),
+            [named("kubelet", 59)]
+        );
+        assert_eq!(ss(b"timer:(timewait,59sec,0) ino:0 sk:1b"), []);
+    }
+
+    #[test]
+    fn names_that_imitate_the_end_of_their_entry() {
+        for name in [
+            "x\",pid=1,fd=2)",
+            "\",pid=1,fd=2),(",
+            "a b c",
+            "a:b:c",
+            "\"",
+            "\"\"",
+            "))",
+            "((",
+            "\x1b[31mred",
+            "",
+            ",pid=1,fd=2))",
+            "users:((\"",
+            "\",1,2)",
+        ] {
+            let one = format!(r#"users:(("{name}",pid=77,fd=3))"#);
+            assert_eq!(ss(one.as_bytes()), [named(name, 77)], "{one}");
+            let two = format!(r#"users:(("{name}",pid=77,fd=3),("kubelet",pid=5,fd=6))"#);
+            assert_eq!(ss(two.as_bytes()), [named(name, 77), named("kubelet", 5)], "{two}");
+            let last = format!(r#"users:(("kubelet",pid=5,fd=6),("{name}",pid=77,fd=3)) ino:3"#);
+            assert_eq!(ss(last.as_bytes()), [named("kubelet", 5), named(name, 77)], "{last}");
+        }
+    }
+
+    #[test]
+    fn names_and_pids_of_any_length() {
+        let long = "n".repeat(5000);
+        assert_eq!(ss(format!(r#"users:(("{long}",pid=77,fd=3))"#).as_bytes()), [named(&long, 77)]);
+        let pid = "9".repeat(40);
+        assert_eq!(
+            ss(format!(r#"users:(("kubelet",pid={pid},fd=3))"#).as_bytes()),
+            [("kubelet".to_owned(), None)]
+        );
+        assert_eq!(ss(br#"users:(("kube"#), [("kube".to_owned(), None)]);
+    }
+
+    #[test]
+    fn programs_of_netstat() {
+        assert_eq!(netstat("21355/kubelet       "), [named("kubelet", 21355)]);
+        assert_eq!(netstat("67/sshd: root@pts/0 "), [named("sshd: root@pts/0", 67)]);
+        assert_eq!(
+            netstat("0          12345      59/kube-proxy         keepalive (9.3/0/0)"),
+            [named("kube-proxy", 59)]
+        );
+        assert_eq!(netstat("59/kube-proxy keepalive (9.3/0/0)"), [named("kube-proxy", 59)]);
+        assert_eq!(netstat("-                   "), []);
+        assert_eq!(netstat(""), []);
+    }
+}
