@@ -2,4 +2,6 @@
 
 pub mod collect;
 
+pub mod classify;
+
 pub mod model;

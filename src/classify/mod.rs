@@ -1,0 +1,143 @@
+//! Sockets, ENIs and DNS answers put together. Pure: the same evidence gives
+//! the same facts, in whatever order it came.
+
+pub mod eni;
+pub mod path;
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use self::eni::classify_interface;
+use self::path::Index;
+use crate::model::connection::{Component, Connection, Path};
+use crate::model::evidence::Evidence;
+use crate::model::facts::{Facts, KnownInterface};
+use crate::model::net::Instance;
+use crate::model::node::{Node, NodeName};
+use crate::model::socket::{Process, Socket};
+use crate::model::verdict::{Gap, GapReason};
+
+/// Takes evidence in, row by row, and gives the facts.
+#[derive(Debug)]
+pub struct Classifier {
+    evidence: Evidence,
+    interfaces: Vec<KnownInterface>,
+    index: Index,
+    connections: Vec<Connection>,
+    other_connections: u64,
+}
+
+impl Classifier {
+    /// A classifier that knows everything but the nodes' sockets.
+    #[must_use]
+    pub fn new(evidence: Evidence) -> Self {
+        let cluster = &evidence.cluster;
+        let nodes: Vec<_> = node_instances(&evidence).collect();
+        let seen = evidence.interfaces.seen().into_iter().flatten();
+        let interfaces: Vec<_> =
+            seen.map(|interface| classify_interface(interface.clone(), cluster, &nodes)).collect();
+        let index = Index::new(&evidence, &interfaces);
+        Self { evidence, interfaces, index, connections: Vec::new(), other_connections: 0 }
+    }
+
+    /// Takes a socket of a node. `processes` gives the row's processes as
+    /// `comm` and pid, first one first.
+    pub fn add<'a>(
+        &mut self,
+        node: &NodeName,
+        socket: Socket,
+        processes: impl Iterator<Item = (&'a [u8], Option<u32>)> + Clone,
+    ) {
+        let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));
+        let direction = self.index.direction(&socket);
+        let attribution = self.index.attribute(&socket, direction, component);
+        let path = attribution.path;
+        let is_reported = component.is_some_and(Component::is_node_component)
+            || path.is_api_server()
+            || path == Path::Unattributed;
+        if !is_reported {
+            self.other_connections += 1;
+            return;
+        }
+        let process = { processes }
+            .next()
+            .map(|(comm, pid)| Process { name: String::from_utf8_lossy(comm).into_owned(), pid });
+        self.connections.push(Connection {
+            node: node.clone(),
+            process,
+            component,
+            socket,
+            direction,
+            attribution,
+        });
+    }
+
+    /// The facts, given the nodes whose sockets were added.
+    #[must_use]
+    pub fn finish(self, nodes: Vec<Node>) -> Facts {
+        let Self { evidence, interfaces, index, mut connections, other_connections } = self;
+        connections.sort();
+        let answers = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
+        let answers = answers.flat_map(|answer| answer.addresses.iter().copied());
+        let endpoint_addresses = answers
+            .map(|address| {
+                (address, index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path))
+            })
+            .collect();
+        let missing_nodes = missing_nodes(&evidence, &nodes, &connections);
+        Facts {
+            evidence,
+            interfaces,
+            endpoint_addresses,
+            nodes,
+            missing_nodes,
+            connections,
+            other_connections,
+        }
+    }
+}
+
+/// The instances that are running nodes of the cluster.
+fn node_instances(evidence: &Evidence) -> impl Iterator<Item = &Instance> {
+    let instances = evidence.instances.seen().into_iter().flatten();
+    instances.filter(|instance| instance.running && instance.is_node_of(&evidence.cluster.name))
+}
+
+/// Nodes that should have been read and were not. A capture is of an instance
+/// if it bears its name, or if its sockets have its address.
+fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> Vec<Gap> {
+    if nodes.is_empty() {
+        return vec![Gap {
+            what: "nodes".to_owned(),
+            why: GapReason::NotRecorded,
+            detail: "no node's sockets are in the evidence directory".to_owned(),
+            hint: "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
+        }];
+    }
+    let names: HashSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+    let locals: HashSet<IpAddr> =
+        connections.iter().filter_map(|connection| connection.socket.local.ip()).collect();
+    let is_read = |instance: &&Instance| {
+        let dns_name = instance.dns_name.as_deref().unwrap_or_default();
+        let host = dns_name.split('.').next().unwrap_or_default();
+        [instance.id.as_str(), dns_name, host].iter().any(|name| names.contains(name))
+            || instance.tags.iter().any(|(key, value)| key == "Name" && names.contains(value.as_str()))
+            || instance
+                .addresses
+                .iter()
+                .any(|address| locals.contains(address) || names.contains(address.to_string().as_str()))
+    };
+    node_instances(evidence)
+        .filter(|instance| !is_read(instance))
+        .map(|instance| {
+            let address =
+                instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
+            Gap {
+                what: format!("node {}", instance.id),
+                why: GapReason::NotRecorded,
+                detail: format!("a running node{address} by its tags, and no capture is of it"),
+                hint: "record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,152 @@
+//! What the peer of a socket is: a lookup in what was seen, never a guess by
+//! address range.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::cluster::{Cluster, EndpointAccess};
+use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PORT, Path};
+use crate::model::evidence::Evidence;
+use crate::model::facts::{InterfaceKind, KnownInterface};
+use crate::model::socket::{Port, Socket};
+
+/// Everything that can attribute an address, looked up at once.
+#[derive(Debug)]
+pub struct Index {
+    addresses: BTreeMap<IpAddr, Attribution>,
+    /// Delegated prefixes and their interfaces, then the VPC's own blocks.
+    ranges: Vec<(IpNet, Attribution)>,
+    api_port: u16,
+}
+
+impl Index {
+    /// The index of the evidence.
+    #[must_use]
+    pub fn new(evidence: &Evidence, interfaces: &[KnownInterface]) -> Self {
+        let cluster = &evidence.cluster;
+        let mut addresses = BTreeMap::new();
+        let mut ranges = Vec::new();
+        let in_vpc = |known: &&KnownInterface| cluster.vpc.as_deref() == Some(&known.interface.vpc);
+        // The first to name an address keeps it.
+        let known = || interfaces.iter().enumerate().filter(|(_, known)| in_vpc(known));
+        for (index, known) in known().filter(|(_, known)| known.kind == InterfaceKind::EksOwned) {
+            for &address in &known.interface.addresses {
+                addresses.entry(address).or_insert(Attribution {
+                    path: Path::PrivateEni,
+                    by: By::Eni,
+                    eni: Some(index),
+                });
+            }
+        }
+        for &address in &cluster.cluster_ips {
+            addresses.entry(address).or_insert(Attribution {
+                path: Path::ClusterIp,
+                by: By::ServiceCidr,
+                eni: None,
+            });
+        }
+        let vpc_blocks = vpc_blocks(evidence);
+        let vantages = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
+        for &address in vantages.flat_map(|answer| &answer.addresses) {
+            let is_other_eni = known().any(|(_, known)| known.interface.addresses.contains(&address));
+            let inside = is_other_eni || vpc_blocks.iter().any(|block| block.contains(&address));
+            if let Some(path) = endpoint_path(evidence, interfaces, inside) {
+                addresses.entry(address).or_insert(Attribution { path, by: By::Dns, eni: None });
+            }
+        }
+        for (index, known) in known() {
+            let attribution = Attribution { path: Path::Vpc, by: By::Eni, eni: Some(index) };
+            for &address in &known.interface.addresses {
+                addresses.entry(address).or_insert_with(|| attribution.clone());
+            }
+            ranges.extend(known.interface.prefixes.iter().map(|&prefix| (prefix, attribution.clone())));
+        }
+        let by_block = Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None };
+        ranges.extend(vpc_blocks.into_iter().map(|block| (block, by_block.clone())));
+        Self { addresses, ranges, api_port: cluster.api_port() }
+    }
+
+    /// Who dialled whom.
+    #[must_use]
+    pub fn direction(&self, socket: &Socket) -> Direction {
+        if socket.peer.port == Port::Any {
+            Direction::None
+        } else if socket.local.is_port(KUBELET_PORT) {
+            Direction::Inbound
+        } else if socket.peer.is_port(443) || socket.peer.is_port(self.api_port) {
+            Direction::Outbound
+        } else {
+            Direction::None
+        }
+    }
+
+    /// What the peer is.
+    #[must_use]
+    pub fn attribute(
+        &self,
+        socket: &Socket,
+        direction: Direction,
+        component: Option<Component>,
+    ) -> Attribution {
+        let unknown = || {
+            // On :10250 the kubelet is meant, whether or not the row names it.
+            let matters = match direction {
+                Direction::Outbound => component.is_some(),
+                Direction::Inbound => true,
+                Direction::None => false,
+            };
+            Attribution {
+                path: if matters { Path::Unattributed } else { Path::Other },
+                by: By::None,
+                eni: None,
+            }
+        };
+        let Some(peer) = socket.peer.ip() else { return unknown() };
+        if peer.is_loopback() || socket.local.ip() == Some(peer) {
+            return Attribution { path: Path::Loopback, by: By::None, eni: None };
+        }
+        self.lookup(peer).cloned().unwrap_or_else(unknown)
+    }
+
+    /// What an address is, if anything tells.
+    #[must_use]
+    pub fn lookup(&self, address: IpAddr) -> Option<&Attribution> {
+        let in_range = || {
+            self.ranges.iter().find(|(range, _)| range.contains(&address)).map(|(_, attribution)| attribution)
+        };
+        self.addresses.get(&address).or_else(in_range)
+    }
+}
+
+/// The CIDR blocks that are the VPC's, as far as they were seen.
+fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
+    let mut blocks: Vec<IpNet> = evidence.vpc.seen().map(|vpc| vpc.cidrs.clone()).unwrap_or_default();
+    let subnets = evidence.subnets.seen().into_iter().flatten();
+    let subnets = subnets.filter(|subnet| evidence.cluster.vpc.as_deref() == Some(&subnet.vpc));
+    blocks.extend(subnets.flat_map(|subnet| &subnet.cidrs));
+    IpNet::aggregate(&blocks)
+}
+
+/// What an address of the endpoint's name is that no EKS-owned ENI has.
+///
+/// With private access off, the name never resolves to an ENI. With it on, an
+/// answer may be an ENI that was not seen (they are replaced on upgrades, and
+/// may be hidden): then it lies in the VPC. `None` where the evidence cannot
+/// tell the one from the other.
+fn endpoint_path(evidence: &Evidence, interfaces: &[KnownInterface], inside_vpc: bool) -> Option<Path> {
+    let Cluster { access, .. } = &evidence.cluster;
+    if matches!(access, EndpointAccess::Public { .. }) {
+        return Some(Path::PublicEndpoint);
+    }
+    let owned_seen = interfaces.iter().any(|known| known.kind == InterfaceKind::EksOwned);
+    if inside_vpc {
+        // The range of the VPC tells more than the name does.
+        None
+    } else if owned_seen || evidence.vpc.seen().is_some() {
+        Some(Path::PublicEndpoint)
+    } else {
+        None
+    }
+}
