@@ -4,4 +4,6 @@ pub mod collect;
 
 pub mod classify;
 
+pub mod rules;
+
 pub mod model;

@@ -1,0 +1,70 @@
+use std::collections::BTreeSet;
+
+use super::{NETWORK_REQUIREMENTS, unseen};
+use crate::model::cluster::Hosting;
+use crate::model::evidence::Observed;
+use crate::model::facts::Facts;
+use crate::model::verdict::{Gap, GapReason, Outcome, Rule, Severity};
+
+pub(super) static RULE: Rule = Rule {
+    id: "control-plane-enis-missing",
+    severity: Severity::Medium,
+    summary: "Fewer than two EKS-owned ENIs were seen, or all in one availability zone",
+    why: "\
+EKS keeps two to four network interfaces in the cluster's subnets, in at least two \
+availability zones, in every access mode. By these the control plane reaches the \
+nodes, and by these nodes reach a private endpoint. With fewer, the loss of a zone \
+takes exec, logs and webhooks with it, and an upgrade may fail for want of free \
+addresses. None at all means that they are hidden or the recording is not of this \
+VPC, not that there are none.",
+    remediation: "\
+See what is there, and whether the subnets have the addresses (6 free, better 16):
+    aws ec2 describe-network-interfaces --region REGION --filters \"Name=description,Values=Amazon EKS CLUSTER\" --include-managed-resources
+    aws ec2 describe-subnets --region REGION --filters Name=vpc-id,Values=VPC --query 'Subnets[].[SubnetId,AvailabilityZone,AvailableIpAddressCount]'
+Give the cluster subnets in two zones:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config subnetIds=SUBNET_A,SUBNET_B
+Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
+    reference: NETWORK_REQUIREMENTS,
+    check,
+};
+
+fn check(facts: &Facts) -> Outcome {
+    let cluster = &facts.evidence.cluster;
+    match cluster.hosting {
+        Hosting::Connector => return Outcome::inconclusive(unseen::connector()),
+        Hosting::Outposts => {
+            return Outcome::inconclusive(Gap {
+                what: "network-interfaces.json".to_owned(),
+                why: GapReason::NotSupported,
+                detail: "a local cluster on Outposts has its control plane's interfaces in your own account, where nothing tells them apart".to_owned(),
+                hint: "look for the control plane's instances in the Outpost".to_owned(),
+            });
+        }
+        Hosting::Region => {}
+    }
+    if let Observed::Unseen(gap) = &facts.evidence.interfaces {
+        return Outcome::inconclusive(gap.clone());
+    }
+    let owned: Vec<_> = facts.eks_owned().map(|known| &known.interface).collect();
+    let zones: BTreeSet<_> = owned.iter().map(|interface| interface.zone.as_str()).collect();
+    let zones: Vec<_> = zones.into_iter().collect();
+    match (owned.as_slice(), zones.as_slice()) {
+        ([], _) => Outcome::fail(
+            cluster.subject(),
+            "no EKS-owned ENI was seen: they are hidden, or the recording is not of this VPC, or made without permission",
+        ),
+        ([only], _) => {
+            Outcome::fail(cluster.subject(), format!("only one EKS-owned ENI was seen, {}", only.id))
+        }
+        (_, zones) if zones.contains(&"") => Outcome::inconclusive(Gap {
+            what: "network-interfaces.json: AvailabilityZone".to_owned(),
+            why: GapReason::Incomplete,
+            detail: "the recording does not say in which zone an EKS-owned ENI is".to_owned(),
+            hint: "record it anew with: aws ec2 describe-network-interfaces".to_owned(),
+        }),
+        (all, [zone]) => {
+            Outcome::fail(cluster.subject(), format!("all {} EKS-owned ENIs are in {zone}", all.len()))
+        }
+        _ => Outcome::pass(),
+    }
+}

@@ -1,0 +1,98 @@
+use super::{ENDPOINT_ACCESS, unseen};
+use crate::model::evidence::{Evidence, Observed};
+use crate::model::facts::Facts;
+use crate::model::net::Vpc;
+use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity};
+
+pub(super) static RULE: Rule = Rule {
+    id: "private-dns-unavailable",
+    severity: Severity::High,
+    summary: "Private access is on, but the VPC's DNS cannot answer with the private addresses",
+    why: "\
+EKS publishes the private addresses in a private hosted zone that only the VPC's \
+own resolver knows. Without enableDnsSupport and enableDnsHostnames, or with DHCP \
+options that hand out other name servers, nodes resolve the endpoint to its public \
+addresses and take the public path, or lose the API server once that is closed.",
+    remediation: "\
+Turn on what is off:
+    aws ec2 modify-vpc-attribute --region REGION --vpc-id VPC --enable-dns-support
+    aws ec2 modify-vpc-attribute --region REGION --vpc-id VPC --enable-dns-hostnames
+Terraform, aws_vpc: enable_dns_support = true, enable_dns_hostnames = true; \
+aws_vpc_dhcp_options: domain_name_servers = [\"AmazonProvidedDNS\"]
+Own name servers may stay if they forward the endpoint's name to the VPC's \
+resolver, or through a Route 53 Resolver inbound endpoint.",
+    reference: ENDPOINT_ACCESS,
+    check,
+};
+
+fn check(facts: &Facts) -> Outcome {
+    let evidence = &facts.evidence;
+    match evidence.cluster.access.private() {
+        Some(false) => return Outcome::pass(),
+        None => {
+            return Outcome::inconclusive(unseen::access_flag(&evidence.cluster, "endpointPrivateAccess"));
+        }
+        Some(true) => {}
+    }
+    match &evidence.vpc {
+        Observed::Seen(vpc) => check_vpc(evidence, vpc),
+        Observed::Unseen(gap) => Outcome::inconclusive(gap.clone()),
+    }
+}
+
+fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
+    let mut outcome = Outcome::pass();
+    for (attribute, value) in
+        [("enableDnsSupport", vpc.dns_support), ("enableDnsHostnames", vpc.dns_hostnames)]
+    {
+        match value {
+            Some(true) => {}
+            Some(false) => outcome.findings.push(Finding::new(&vpc.id, format!("{attribute} is off"))),
+            None => outcome.gaps.push(Gap {
+                what: format!("vpc.json: {attribute}"),
+                why: GapReason::NotRecorded,
+                detail: format!("whether {attribute} is on is not in the evidence directory"),
+                hint: format!(
+                    "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {attribute}",
+                    vpc.id
+                ),
+            }),
+        }
+    }
+    match name_servers(evidence, vpc) {
+        Ok(servers) if servers.iter().any(|server| server == "AmazonProvidedDNS") => {}
+        Ok(servers) => {
+            let servers = if servers.is_empty() { "none".to_owned() } else { super::list(&servers) };
+            outcome.findings.push(Finding::new(
+                &vpc.id,
+                format!("its DHCP options lack AmazonProvidedDNS; they name {servers}"),
+            ));
+        }
+        Err(gap) => outcome.gaps.push(gap),
+    }
+    outcome
+}
+
+/// The name servers that the VPC's DHCP options hand out.
+fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
+    let all = evidence.dhcp_options.as_result()?;
+    let id = vpc.dhcp_options.as_deref();
+    // `default` stands for no option set at all.
+    if id == Some("default") {
+        return Ok(Vec::new());
+    }
+    let options = match (id, all.as_slice()) {
+        (Some(id), all) => all.iter().find(|options| options.id == id),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    options.map(|options| options.dns_servers.clone()).ok_or_else(|| Gap {
+        what: "dhcp-options.json".to_owned(),
+        why: GapReason::Incomplete,
+        detail: format!(
+            "the VPC's DHCP option set {} is not in it",
+            id.unwrap_or("(not recorded in vpc.json)")
+        ),
+        hint: "record it with: aws ec2 describe-dhcp-options".to_owned(),
+    })
+}

@@ -1,0 +1,36 @@
+use super::{ENDPOINT_ACCESS, unseen};
+use crate::model::facts::Facts;
+use crate::model::verdict::{Outcome, Rule, Severity};
+
+pub(super) static RULE: Rule = Rule {
+    id: "private-endpoint-disabled",
+    severity: Severity::Medium,
+    summary: "The private endpoint is off: node traffic to the API server leaves the VPC",
+    why: "\
+Without the private endpoint the cluster's name resolves to public addresses \
+everywhere, so kubelet and kube-proxy leave the VPC through an internet or NAT \
+gateway to reach their own control plane. That costs NAT traffic, puts a gateway \
+between nodes and API server, and makes publicAccessCidrs a way to lock the \
+nodes out.",
+    remediation: "\
+Turn it on; that takes some minutes and disturbs nothing:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
+    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
+Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
+Running kubelets and kube-proxies keep their old connections until they are \
+restarted, and the name changes its answer some minutes later.",
+    reference: ENDPOINT_ACCESS,
+    check,
+};
+
+fn check(facts: &Facts) -> Outcome {
+    let cluster = &facts.evidence.cluster;
+    match cluster.access.private() {
+        Some(true) => Outcome::pass(),
+        Some(false) => Outcome::fail(
+            cluster.subject(),
+            "private access is off, so nodes reach the API server over the public endpoint",
+        ),
+        None => Outcome::inconclusive(unseen::access_flag(cluster, "endpointPrivateAccess")),
+    }
+}

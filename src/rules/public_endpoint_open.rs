@@ -1,0 +1,53 @@
+use super::{ENDPOINT_ACCESS, reach, unseen};
+use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::facts::Facts;
+use crate::model::verdict::{Outcome, Rule, Severity};
+
+pub(super) static RULE: Rule = Rule {
+    id: "public-endpoint-open",
+    severity: Severity::High,
+    summary: "The public endpoint is on, and the internet at large may reach it",
+    why: "\
+The API server answers to anyone's TCP connection. Authentication still stands \
+between them and the cluster, but so does every flaw in it, every leaked token, \
+and every API that lets anonymous users in. The CIDR blocks are judged together: \
+0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0 in two lines, and no block at all means \
+everyone. A block wider than /8 (IPv6: /32) counts as the internet.",
+    remediation: "\
+Turn the private endpoint on first, so that nodes do not depend on the public one, \
+and limit the public one to the addresses that need it:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPublicAccess=true,endpointPrivateAccess=true,publicAccessCidrs=203.0.113.0/24
+    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=true --private-access=true --public-access-cidrs 203.0.113.0/24 --approve
+Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true, public_access_cidrs = [\"203.0.113.0/24\"] }
+Put your own addresses in place of 203.0.113.0/24.",
+    reference: ENDPOINT_ACCESS,
+    check,
+};
+
+fn check(facts: &Facts) -> Outcome {
+    let cluster = &facts.evidence.cluster;
+    if cluster.hosting == Hosting::Connector {
+        return Outcome::inconclusive(unseen::connector());
+    }
+    let open = reach::open_blocks(&cluster.public_cidrs());
+    if open.is_empty() {
+        return Outcome::pass();
+    }
+    let given = cluster.access.cidrs();
+    let blocks = super::list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let mut message = if given.is_empty() {
+        "anyone on the internet may reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
+            .to_owned()
+    } else if open.iter().all(|block| given.contains(block)) {
+        format!("anyone in {blocks} may reach the endpoint")
+    } else {
+        format!(
+            "anyone in {blocks} may reach the endpoint: that is what the {} blocks of publicAccessCidrs come to together",
+            given.len()
+        )
+    };
+    if matches!(cluster.access, EndpointAccess::Unknown { public: None, .. }) {
+        message.push_str("; endpointPublicAccess was not recorded and is taken for on");
+    }
+    Outcome::fail(cluster.subject(), message)
+}

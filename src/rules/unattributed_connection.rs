@@ -1,0 +1,65 @@
+use super::{ENDPOINT_ACCESS, unseen};
+use crate::model::connection::{Component, Direction, Path};
+use crate::model::facts::Facts;
+use crate::model::verdict::{Finding, Outcome, Rule, Severity};
+
+pub(super) static RULE: Rule = Rule {
+    id: "unattributed-connection",
+    severity: Severity::Medium,
+    summary: "kubelet or kube-proxy is connected to port 443 of an address that nothing explains",
+    why: "\
+The peer is no address of the endpoint, no EKS-owned ENI, not the kubernetes \
+Service and not in the VPC. Often it is the endpoint's address of yesterday: AWS \
+replaces API servers, and a connection outlives the DNS answer. It may also be a \
+registry or credential helper of the kubelet, a proxy, or a process that only \
+bears the name.",
+    remediation: "\
+Look at the process, and ask the address whether it is this cluster's API server:
+    sudo ss -tnp dst ADDRESS
+    openssl s_client -connect ADDRESS:443 -servername ENDPOINT -CAfile cluster-ca.pem -verify_return_error </dev/null
+where cluster-ca.pem is the cluster's own CA:
+    aws eks describe-cluster --region REGION --name CLUSTER --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem
+If it is, restart the process so that it resolves the name anew.",
+    reference: ENDPOINT_ACCESS,
+    check,
+};
+
+fn check(facts: &Facts) -> Outcome {
+    let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, true) };
+    let unexplained: Vec<_> = facts
+        .connections
+        .iter()
+        .filter(|connection| {
+            connection.component.is_some_and(Component::is_node_component)
+                && connection.direction == Direction::Outbound
+                && connection.socket.state.tells_path()
+                && connection.attribution.path == Path::Unattributed
+        })
+        .collect();
+    if unexplained.is_empty() {
+        return outcome;
+    }
+    let missing = unseen::attribution(facts);
+    if !missing.is_empty() {
+        outcome.gaps.extend(missing);
+        return outcome;
+    }
+    for connection in unexplained {
+        if let Some(gap) = unseen::cut_address(connection) {
+            outcome.gaps.push(gap);
+            continue;
+        }
+        let component = connection.component.map_or("a process", Component::as_str);
+        let pid = connection.process.as_ref().and_then(|process| process.pid);
+        let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        outcome.findings.push(Finding::new(
+            connection.node.as_str(),
+            format!(
+                "{component}{pid} is on {}, {}: no address of the endpoint, no ENI, not in the VPC",
+                connection.socket.peer,
+                connection.socket.state.as_str()
+            ),
+        ));
+    }
+    outcome
+}

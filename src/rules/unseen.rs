@@ -1,0 +1,85 @@
+//! Gaps that several rules share.
+
+use crate::model::cluster::{Cluster, Hosting};
+use crate::model::connection::Connection;
+use crate::model::facts::Facts;
+use crate::model::socket::Host;
+use crate::model::verdict::{Gap, GapReason};
+
+/// An access flag that was not recorded.
+pub(super) fn access_flag(cluster: &Cluster, flag: &str) -> Gap {
+    if cluster.hosting == Hosting::Connector {
+        return connector();
+    }
+    Gap {
+        what: format!("cluster.json: {flag}"),
+        why: GapReason::NotRecorded,
+        detail: format!("the recording does not say whether {flag} is on"),
+        hint: format!("record it anew with: aws eks describe-cluster --name {}", cluster.name),
+    }
+}
+
+/// A cluster whose control plane is not EKS's.
+pub(super) fn connector() -> Gap {
+    Gap {
+        what: "cluster.json".to_owned(),
+        why: GapReason::NotSupported,
+        detail: "the cluster is registered through EKS Connector: EKS does not run its control plane and knows no endpoint of it".to_owned(),
+        hint: "ask whoever runs that control plane".to_owned(),
+    }
+}
+
+/// What kept nodes from being read. A capture without process names still
+/// tells addresses and ports.
+pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
+    let unread = facts.nodes.iter().filter_map(|node| node.gap.as_ref());
+    let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
+    facts.missing_nodes.iter().chain(unread).cloned().collect()
+}
+
+/// Why the endpoint's addresses are not known, if they are not.
+pub(super) fn endpoint_addresses(facts: &Facts) -> Option<Gap> {
+    let evidence = &facts.evidence;
+    let cluster = &evidence.cluster;
+    let Some(endpoint) = &cluster.endpoint else {
+        if cluster.hosting == Hosting::Connector {
+            return Some(connector());
+        }
+        let status = cluster.status.as_deref().unwrap_or("unknown");
+        return Some(Gap {
+            what: "cluster.json: endpoint".to_owned(),
+            why: GapReason::NotRecorded,
+            detail: format!("the cluster has no endpoint yet; its status is {status}"),
+            hint: "ask again when it is ACTIVE".to_owned(),
+        });
+    };
+    if evidence.dns.iter().any(|vantage| vantage.answer.seen().is_some()) {
+        return None;
+    }
+    let unanswered = evidence.dns.iter().find_map(|vantage| vantage.answer.as_result().err());
+    Some(unanswered.unwrap_or_else(|| Gap {
+        what: "dns".to_owned(),
+        why: GapReason::NotRecorded,
+        detail: format!("what {} resolves to is not in the evidence directory", endpoint.host),
+        hint: format!("record it with: dig +short {} > dns/here.txt", endpoint.host),
+    }))
+}
+
+/// What is missing to say that nothing explains an address.
+pub(super) fn attribution(facts: &Facts) -> Vec<Gap> {
+    let evidence = &facts.evidence;
+    let interfaces = evidence.interfaces.as_result().err();
+    let vpc = evidence.vpc.as_result().err();
+    endpoint_addresses(facts).into_iter().chain(interfaces).chain(vpc).collect()
+}
+
+/// A peer of which only a part is known.
+pub(super) fn cut_address(connection: &Connection) -> Option<Gap> {
+    let Host::Cut(_) = connection.socket.peer.host else { return None };
+    Some(Gap {
+        what: format!("node {}", connection.node),
+        why: GapReason::Incomplete,
+        detail: format!("netstat cut the address {}", connection.socket.peer),
+        hint: format!("capture it with ss, or netstat --wide: ssh {} sudo ss -tnp", connection.node),
+    })
+}
