@@ -1,0 +1,303 @@
+//! `--format json`: the schema `eks-netcheck.report.v1`. These types are the
+//! format; the model may change without them.
+
+use std::io::{Result, Write};
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::remediation::fill;
+use super::text::is_hostile;
+use crate::model::cluster::EndpointAccess;
+use crate::model::connection::{By, Connection, Direction, Path};
+use crate::model::facts::{Facts, InterfaceKind, KnownInterface};
+use crate::model::node::{Node, NodeStatus};
+use crate::model::verdict::{GapReason, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
+
+/// The schema's name, which changes with its shape.
+pub const SCHEMA: &str = "eks-netcheck.report.v1";
+
+/// A report on one cluster.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "eks-netcheck.report.v1")]
+pub struct Report {
+    /// Always `eks-netcheck.report.v1`.
+    schema: String,
+    cluster: Cluster,
+    /// What the endpoint's name resolved to, by vantage point.
+    dns: Vec<Dns>,
+    /// The network interfaces of the evidence.
+    enis: Vec<Eni>,
+    nodes: Vec<NodeReport>,
+    /// Every socket of kubelet and kube-proxy, and every one that reaches the API server or nothing known.
+    connections: Vec<ConnectionReport>,
+    /// How many other sockets were seen.
+    other_connections: u64,
+    findings: Vec<FindingReport>,
+    /// What was not seen.
+    gaps: Vec<GapReport>,
+    verdict: Verdict,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Cluster {
+    name: String,
+    arn: Option<String>,
+    region: Option<String>,
+    /// As EKS says it: ACTIVE, CREATING, ...
+    status: Option<String>,
+    endpoint: Option<String>,
+    access: Access,
+    /// Who may reach the public endpoint; none recorded means everyone.
+    public_access_cidrs: Vec<String>,
+    /// Who may reach port 443 of the EKS-owned ENIs, by their security groups; null if not seen.
+    private_access_sources: Option<Vec<String>>,
+    vpc: Option<String>,
+    control_plane_egress_mode: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Access {
+    Public,
+    PublicAndPrivate,
+    Private,
+    Unknown,
+}
+
+impl From<&EndpointAccess> for Access {
+    fn from(access: &EndpointAccess) -> Self {
+        match access {
+            EndpointAccess::Public { .. } => Self::Public,
+            EndpointAccess::PublicAndPrivate { .. } => Self::PublicAndPrivate,
+            EndpointAccess::Private => Self::Private,
+            EndpointAccess::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Dns {
+    /// `here`, or a node's name.
+    vantage: String,
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Eni {
+    id: String,
+    addresses: Vec<IpAddr>,
+    /// Whether it is this cluster's control plane's.
+    eks_owned: bool,
+    kind: InterfaceKind,
+    /// Why it is, or seems but is not, the control plane's.
+    why: Option<String>,
+    description: String,
+    zone: Option<String>,
+    owner: String,
+    requester: Option<String>,
+    instance_owner: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct NodeReport {
+    name: String,
+    status: NodeStatus,
+    /// How many sockets were read.
+    sockets: u64,
+    /// How many lines were no socket.
+    skipped_lines: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ConnectionReport {
+    node: String,
+    /// The first process that the row names.
+    process: Option<String>,
+    pid: Option<u32>,
+    /// As `ss` prints it.
+    state: String,
+    local: String,
+    peer: String,
+    direction: Direction,
+    path: Path,
+    /// What attributed the peer.
+    by: By,
+    eni: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct FindingReport {
+    rule: String,
+    severity: Severity,
+    /// What it is about: an ARN, an id, a node.
+    subject: String,
+    message: String,
+    remediation: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct GapReport {
+    what: String,
+    why: GapReason,
+    detail: String,
+    /// The next step.
+    hint: String,
+    /// The rules that it left inconclusive.
+    rules: Vec<String>,
+}
+
+impl Report {
+    /// The report on a cluster.
+    #[must_use]
+    pub fn new(facts: &Facts, judgment: &Judgment) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            cluster: Cluster::new(facts),
+            dns: dns(facts),
+            enis: facts.interfaces.iter().map(Eni::from).collect(),
+            nodes: facts.nodes.iter().map(NodeReport::from).collect(),
+            connections: facts
+                .connections
+                .iter()
+                .map(|connection| ConnectionReport::new(connection, facts))
+                .collect(),
+            other_connections: facts.other_connections,
+            findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
+            gaps: judgment.gaps.iter().map(GapReport::from).collect(),
+            verdict: judgment.verdict,
+        }
+    }
+}
+
+impl Cluster {
+    fn new(facts: &Facts) -> Self {
+        let cluster = &facts.evidence.cluster;
+        Self {
+            name: cluster.name.clone(),
+            arn: cluster.arn.clone(),
+            region: cluster.region().map(str::to_owned),
+            status: cluster.status.clone(),
+            endpoint: cluster.endpoint.as_ref().map(|endpoint| endpoint.url.clone()),
+            access: Access::from(&cluster.access),
+            public_access_cidrs: cluster.public_cidrs().iter().map(ToString::to_string).collect(),
+            private_access_sources: facts.private_access_sources(),
+            vpc: cluster.vpc.clone(),
+            control_plane_egress_mode: cluster.egress_mode.clone(),
+        }
+    }
+}
+
+fn dns(facts: &Facts) -> Vec<Dns> {
+    let seen = facts.evidence.dns.iter().filter_map(|vantage| Some((&vantage.name, vantage.answer.seen()?)));
+    seen.map(|(name, answer)| Dns { vantage: name.clone(), addresses: answer.addresses.clone() }).collect()
+}
+
+impl From<&KnownInterface> for Eni {
+    fn from(known: &KnownInterface) -> Self {
+        let interface = &known.interface;
+        let attachment = interface.attachment.as_ref();
+        Self {
+            id: interface.id.clone(),
+            addresses: interface.addresses.clone(),
+            eks_owned: known.kind == InterfaceKind::EksOwned,
+            kind: known.kind,
+            why: Some(known.why.clone()).filter(|why| !why.is_empty()),
+            description: interface.description.clone(),
+            zone: Some(interface.zone.clone()).filter(|zone| !zone.is_empty()),
+            owner: interface.owner.clone(),
+            requester: interface.requester.clone(),
+            instance_owner: attachment.and_then(|attachment| attachment.instance_owner.clone()),
+        }
+    }
+}
+
+impl From<&Node> for NodeReport {
+    fn from(node: &Node) -> Self {
+        Self {
+            name: node.name.to_string(),
+            status: node.status,
+            sockets: node.tally.rows,
+            skipped_lines: node.tally.rejected,
+        }
+    }
+}
+
+impl ConnectionReport {
+    fn new(connection: &Connection, facts: &Facts) -> Self {
+        let process = connection.process.as_ref();
+        Self {
+            node: connection.node.to_string(),
+            process: process.map(|process| process.name.clone()),
+            pid: process.and_then(|process| process.pid),
+            state: connection.socket.state.as_str().to_owned(),
+            local: connection.socket.local.to_string(),
+            peer: connection.socket.peer.to_string(),
+            direction: connection.direction,
+            path: connection.attribution.path,
+            by: connection.attribution.by,
+            eni: connection.attribution.eni.map(|index| facts.interfaces[index].interface.id.clone()),
+        }
+    }
+}
+
+impl FindingReport {
+    fn new(judged: &JudgedFinding, facts: &Facts) -> Self {
+        Self {
+            rule: judged.rule.id.to_owned(),
+            severity: judged.severity,
+            subject: judged.finding.subject.clone(),
+            message: judged.finding.message.clone(),
+            remediation: fill(judged.rule.remediation, facts),
+        }
+    }
+}
+
+impl From<&JudgedGap> for GapReport {
+    fn from(judged: &JudgedGap) -> Self {
+        let gap = &judged.gap;
+        Self {
+            what: gap.what.clone(),
+            why: gap.why,
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
+            rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
+        }
+    }
+}
+
+/// Writes the report.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write(facts: &Facts, judgment: &Judgment, out: &mut impl Write) -> Result<()> {
+    let json = serde_json::to_string_pretty(&Report::new(facts, judgment))?;
+    out.write_all(harmless(&json).as_bytes())?;
+    out.write_all(b"\n")
+}
+
+/// The same JSON without a character that does anything to a terminal. Line
+/// feeds are the layout's: in a string they are escaped already.
+fn harmless(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char != '\n' && is_hostile(char) {
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            safe.push(char);
+        }
+    }
+    safe
+}
+
+/// The JSON Schema of the report.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_schema(out: &mut impl Write) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Report))?;
+    out.write_all(b"\n")
+}

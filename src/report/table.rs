@@ -1,0 +1,436 @@
+//! `--format table`: for people, in a terminal of any width.
+//!
+//! The verdict and the worst finding come first, then what was seen, then what
+//! to do, then what was not seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Result, Write};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::explain::write_remediation;
+use super::remediation::fill;
+use super::text::escape;
+use crate::model::cluster::Hosting;
+use crate::model::connection::{Connection, Direction, Path};
+use crate::model::facts::{Facts, InterfaceKind};
+use crate::model::net::Interface;
+use crate::model::socket::{Host, State};
+use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
+
+/// How wide and how colourful.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Columns to fill.
+    pub width: u16,
+    /// Whether to use colour.
+    pub color: bool,
+}
+
+impl Look {
+    fn paint(self, style: Style, text: &str) -> String {
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.paint(Style::new().bold(), text)
+    }
+
+    fn severity(self, severity: Severity) -> String {
+        let color = match severity {
+            Severity::Critical | Severity::High => AnsiColor::Red,
+            Severity::Medium => AnsiColor::Yellow,
+            Severity::Low => AnsiColor::Cyan,
+        };
+        self.paint(color.on_default().bold(), &severity.as_str().to_uppercase())
+    }
+
+    fn verdict(self, verdict: Verdict) -> String {
+        let color = match verdict {
+            Verdict::Pass => AnsiColor::Green,
+            Verdict::Fail => AnsiColor::Red,
+            Verdict::Inconclusive => AnsiColor::Yellow,
+        };
+        self.paint(color.on_default().bold(), &verdict.as_str().to_uppercase())
+    }
+}
+
+/// Writes the report.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
+    write_verdict(facts, judgment, look, out)?;
+    write_cluster(facts, look, out)?;
+    write_enis(facts, look, out)?;
+    write_paths(facts, look, out)?;
+    write_nodes(facts, look, out)?;
+    write_findings(facts, &judgment.findings, look, out)?;
+    write_gaps(&judgment.gaps, look, out)
+}
+
+fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
+    let name = escape(&facts.evidence.cluster.name).into_owned();
+    let worst = match (judgment.findings.first(), judgment.gaps.iter().find(|gap| gap.needed)) {
+        (Some(worst), _) if judgment.verdict == Verdict::Fail => {
+            let rest = judgment.findings.len() - 1;
+            let more = if rest == 0 { String::new() } else { format!("; {rest} more below") };
+            format!("{} ({}{more})", escape(&about(&worst.finding, facts)), worst.rule.id)
+        }
+        (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
+            format!("could not judge: {}: {}", escape(&gap.gap.what), escape(&gap.gap.detail))
+        }
+        (Some(_), _) => format!(
+            "nothing at or above the threshold; {} below it",
+            count(judgment.findings.len(), "finding")
+        ),
+        _ => "nothing found".to_owned(),
+    };
+    let head = format!("{}  ", judgment.verdict.as_str().to_uppercase());
+    let text = prose(&format!("{name}: {worst}"), &head, &" ".repeat(head.len()), look);
+    // Wrapped by its plain width, then coloured.
+    write!(out, "{}{}", look.verdict(judgment.verdict), &text[judgment.verdict.as_str().len()..])?;
+    if let Some(answer) = traffic(facts) {
+        write!(out, "{}", prose(&answer, &" ".repeat(head.len()), &" ".repeat(head.len()), look))?;
+    }
+    Ok(())
+}
+
+/// Is the node traffic private? By node, over kubelet and kube-proxy.
+fn traffic(facts: &Facts) -> Option<String> {
+    let mut by_node: BTreeMap<&str, BTreeSet<Path>> = BTreeMap::new();
+    for connection in &facts.connections {
+        let is_of_node = connection.component.is_some_and(|component| component.is_node_component());
+        if is_of_node
+            && connection.direction == Direction::Outbound
+            && connection.socket.state == State::Established
+        {
+            by_node.entry(connection.node.as_str()).or_default().insert(connection.attribution.path);
+        }
+    }
+    if facts.nodes.is_empty() {
+        return None;
+    }
+    let total = facts.nodes.len();
+    let public = by_node.values().filter(|paths| paths.contains(&Path::PublicEndpoint)).count();
+    let private = by_node.values().filter(|paths| paths.iter().all(|path| *path == Path::PrivateEni)).count();
+    let unknown = total - public - private;
+    let mut parts = Vec::new();
+    for (nodes, what) in [(public, "over the public endpoint"), (private, "private"), (unknown, "not known")]
+    {
+        if nodes > 0 {
+            parts.push(format!("{what} on {nodes} of {}", count(total, "node")));
+        }
+    }
+    Some(format!("Node traffic to the API server: {}.", parts.join(", ")))
+}
+
+fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
+    let cluster = &facts.evidence.cluster;
+    let region = cluster.region().map(|region| format!(" in {region}")).unwrap_or_default();
+    let status = cluster.status.as_ref().map(|status| format!(", {status}")).unwrap_or_default();
+    let mut rows = vec![("Cluster", format!("{}{region}{status}", cluster.name))];
+    rows.push((
+        "Endpoint",
+        match (&cluster.endpoint, &cluster.hosting) {
+            (Some(endpoint), _) => endpoint.url.clone(),
+            (None, Hosting::Connector) => "none: registered through EKS Connector".to_owned(),
+            (None, _) => "none yet".to_owned(),
+        },
+    ));
+    rows.push(("Access", access(facts)));
+    for vantage in &facts.evidence.dns {
+        let answer = match vantage.answer.as_result() {
+            Ok(answer) => answer
+                .addresses
+                .iter()
+                .map(|address| {
+                    let path =
+                        facts.endpoint_addresses.get(address).map_or("unattributed", |path| path.as_str());
+                    format!("{address} ({path})")
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(gap) => gap.detail,
+        };
+        let from =
+            if vantage.name == "here" { "from here".to_owned() } else { format!("on {}", vantage.name) };
+        rows.push(("Resolves", format!("{from} to {answer}")));
+    }
+    if let Some(sources) = facts.private_access_sources() {
+        let sources = if sources.is_empty() { "nobody".to_owned() } else { sources.join(", ") };
+        rows.push(("Private", format!("port {} of the ENIs admits {sources}", cluster.api_port())));
+    }
+    if let Some(mode) = &cluster.egress_mode {
+        rows.push(("Egress", format!("control plane egress mode {mode}")));
+    }
+    if cluster.auto_mode {
+        rows.push(("Auto Mode", "on: its nodes take no ssh".to_owned()));
+    }
+    writeln!(out)?;
+    for (head, text) in rows {
+        let head = format!("{head:9} ");
+        let text = prose(&escape(&text), &head, "          ", look);
+        write!(out, "{}{}", look.bold(head.trim_end()), &text[head.trim_end().len()..])?;
+    }
+    Ok(())
+}
+
+fn access(facts: &Facts) -> String {
+    let cluster = &facts.evidence.cluster;
+    let cidrs: Vec<_> = cluster.public_cidrs().iter().map(ToString::to_string).collect();
+    match cidrs.as_slice() {
+        [] => cluster.access.as_str().to_owned(),
+        cidrs => format!("{}; the public endpoint admits {}", cluster.access.as_str(), cidrs.join(", ")),
+    }
+}
+
+fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
+    if facts.evidence.interfaces.seen().is_none() {
+        return Ok(());
+    }
+    let owned: Vec<_> = facts.eks_owned().collect();
+    writeln!(
+        out,
+        "\n{}",
+        look.bold("EKS-owned network interfaces: how the control plane reaches the nodes")
+    )?;
+    if owned.is_empty() {
+        writeln!(out, "none seen")?;
+    } else {
+        let mut table = table(look, ["ENI", "Requester", "Owner", "Instance owner"]);
+        for known in &owned {
+            let interface = &known.interface;
+            let instance_owner =
+                interface.attachment.as_ref().and_then(|attachment| attachment.instance_owner.as_deref());
+            let cells = [
+                eni_cell(interface),
+                // The role's id and the session's name, a line each.
+                interface.requester.as_deref().unwrap_or("-").replacen(':', ":\n", 1),
+                interface.owner.clone(),
+                instance_owner.unwrap_or("-").to_owned(),
+            ];
+            add_row(&mut table, cells);
+        }
+        writeln!(out, "{}", table.trim_fmt())?;
+        let why = "They are the control plane's because the account that owns the instance behind them is not \
+            the one that owns them, no instance id is shown, and their description names this cluster exactly.";
+        write!(out, "{}", prose(why, "", "", look))?;
+    }
+    for known in
+        facts.interfaces.iter().filter(|known| known.kind != InterfaceKind::EksOwned && !known.why.is_empty())
+    {
+        let text = format!("{}: {}", known.interface.id, known.why);
+        write!(out, "{}", prose(&escape(&text), "- ", "  ", look))?;
+    }
+    let mut others: BTreeMap<InterfaceKind, usize> = BTreeMap::new();
+    for known in facts.interfaces.iter().filter(|known| known.kind != InterfaceKind::EksOwned) {
+        *others.entry(known.kind).or_default() += 1;
+    }
+    if !others.is_empty() {
+        let others: Vec<_> =
+            others.iter().map(|(kind, number)| format!("{number} {}", kind.as_str())).collect();
+        write!(out, "{}", prose(&format!("Others: {}.", others.join(", ")), "", "", look))?;
+    }
+    Ok(())
+}
+
+fn eni_cell(interface: &Interface) -> String {
+    let addresses: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
+    format!("{}\n{}\n{}", interface.id, addresses.join("\n"), interface.zone)
+}
+
+/// What a row of the table of paths has in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct PathRow<'a> {
+    node: &'a str,
+    who: String,
+    direction: Direction,
+    path: Path,
+    state: State,
+}
+
+fn write_paths(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
+    let mut rows: BTreeMap<PathRow<'_>, BTreeMap<String, u32>> = BTreeMap::new();
+    for connection in facts.connections.iter().filter(|connection| is_shown(connection)) {
+        let who = match (connection.component, &connection.process) {
+            (Some(component), _) => component.as_str().to_owned(),
+            (None, Some(process)) => process.name.clone(),
+            (None, None) => "(no name)".to_owned(),
+        };
+        let row = PathRow {
+            node: connection.node.as_str(),
+            who,
+            direction: connection.direction,
+            path: connection.attribution.path,
+            state: connection.socket.state,
+        };
+        *rows.entry(row).or_default().entry(peer(connection, facts)).or_default() += 1;
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", look.bold("Paths between nodes and the API server"))?;
+    let mut table = table(look, ["Node", "Component", "Direction", "Path", "Peer"]);
+    for (row, peers) in rows {
+        let state =
+            if row.state == State::Established { String::new() } else { format!("\n{}", row.state.as_str()) };
+        let peers: Vec<_> = peers
+            .into_iter()
+            .map(|(peer, times)| if times == 1 { peer } else { format!("{peer} x{times}") })
+            .collect();
+        let cells = [
+            row.node.to_owned(),
+            row.who,
+            row.direction.as_str().to_owned(),
+            format!("{}{state}", row.path.as_str()),
+            peers.join("\n"),
+        ];
+        add_row(&mut table, cells);
+    }
+    writeln!(out, "{}", table.trim_fmt())
+}
+
+/// The sockets that tell a path, and pods and others on the kubelet's port.
+fn is_shown(connection: &Connection) -> bool {
+    connection.socket.state.tells_path() && connection.direction != Direction::None
+}
+
+/// The peer; a client's port means nothing.
+fn peer(connection: &Connection, facts: &Facts) -> String {
+    let peer = &connection.socket.peer;
+    let address = match (connection.direction, &peer.host) {
+        (Direction::Inbound, Host::Ip(ip)) => ip.to_string(),
+        _ => peer.to_string(),
+    };
+    match connection.attribution.eni {
+        Some(index) if connection.attribution.path == Path::Vpc => {
+            format!("{address} ({})", facts.interfaces[index].kind.as_str())
+        }
+        _ => address,
+    }
+}
+
+fn write_nodes(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
+    if facts.nodes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", look.bold("Nodes"))?;
+    let mut table = table(look, ["Node", "Status", "Sockets", "Lines skipped"]);
+    for node in &facts.nodes {
+        let cells = [
+            node.name.to_string(),
+            node.status.as_str().to_owned(),
+            node.tally.rows.to_string(),
+            node.tally.rejected.to_string(),
+        ];
+        add_row(&mut table, cells);
+    }
+    writeln!(out, "{}", table.trim_fmt())?;
+    let skipped: u64 = facts.nodes.iter().map(|node| node.tally.rejected).sum();
+    if skipped > 0 {
+        write!(out, "{}", prose("Skipped lines are no sockets; --verbose lists them.", "", "", look))?;
+    }
+    Ok(())
+}
+
+fn write_findings(facts: &Facts, findings: &[JudgedFinding], look: Look, out: &mut impl Write) -> Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", look.bold("Findings"))?;
+    for same_rule in findings.chunk_by(|a, b| a.rule.id == b.rule.id) {
+        let Some(first) = same_rule.first() else { continue };
+        writeln!(out, "{}  {}", look.severity(first.severity), look.bold(first.rule.id))?;
+        for judged in same_rule {
+            write!(out, "{}", prose(&escape(&about(&judged.finding, facts)), "  - ", "    ", look))?;
+        }
+        write_remediation(&next_step(&fill(first.rule.remediation, facts)), "  ", look, out)?;
+        writeln!(out, "  More: eks-netcheck explain {}\n", first.rule.id)?;
+    }
+    Ok(())
+}
+
+/// A finding's message, with its subject unless that is the cluster itself.
+fn about(finding: &Finding, facts: &Facts) -> String {
+    if finding.subject == facts.evidence.cluster.subject() {
+        finding.message.clone()
+    } else {
+        format!("{}: {}", finding.subject, finding.message)
+    }
+}
+
+/// A remediation up to its first command.
+fn next_step(remediation: &str) -> String {
+    let mut step = String::new();
+    for line in remediation.lines() {
+        step.push_str(line);
+        step.push('\n');
+        if line.starts_with("    ") {
+            break;
+        }
+    }
+    step
+}
+
+fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()> {
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", look.bold("Not seen"))?;
+    for judged in gaps {
+        let gap = &judged.gap;
+        write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
+        if !gap.hint.is_empty() {
+            write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
+        }
+        if !judged.rules.is_empty() {
+            let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
+            write!(
+                out,
+                "{}",
+                prose(&format!("Inconclusive without it: {}", rules.join(", ")), "    ", "    ", look)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Prose wrapped to the width, with a line feed at its end.
+pub(super) fn prose(text: &str, first: &str, rest: &str, look: Look) -> String {
+    let options = textwrap::Options::new(look.width.into())
+        .initial_indent(first)
+        .subsequent_indent(rest)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .break_words(false);
+    let mut wrapped = textwrap::fill(text, options);
+    wrapped.push('\n');
+    wrapped
+}
+
+/// Rows under a line, and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('-'));
+
+fn table<const N: usize>(look: Look, heads: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(STYLE)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(look.width)
+        .set_header(heads);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// Adds a row of which each cell may have lines of its own.
+fn add_row<const N: usize>(table: &mut Table, cells: [String; N]) {
+    let safe = cells.map(|cell| cell.lines().map(escape).collect::<Vec<_>>().join("\n"));
+    table.add_row(safe);
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
