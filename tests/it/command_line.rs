@@ -1,0 +1,119 @@
+//! Flags, exit codes, files and terminals.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::common::{Netcheck, scratch, story};
+
+#[test]
+fn the_threshold_decides_the_exit_code_and_no_format_does() {
+    let dir = story("endpoint-black-holed");
+    for (threshold, code) in [("critical", 0), ("high", 0), ("medium", 1), ("low", 1), ("never", 0)] {
+        for format in ["table", "json"] {
+            let ran = Netcheck::audit(&dir).args(&["--fail-on", threshold, "--format", format]).run();
+            assert_eq!(ran.code, code, "{threshold} {format}");
+        }
+    }
+    let ran = Netcheck::audit(&story("study-public")).args(&["--fail-on", "never"]).run();
+    assert_eq!(ran.code, 0);
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for args in [
+        &["audit"][..],
+        &["audit", "--cluster", "x"],
+        &["frobnicate"],
+        &["audit", "--cluster", "x", "--evidence", "y", "--fail-on", "bad"],
+        &["audit", "--cluster", "x", "--evidence", "y", "--write", "json"],
+        &["audit", "--cluster", "x", "--evidence", "y", "--write", "xml=f"],
+        &[],
+    ] {
+        let ran = Netcheck::new(args).run();
+        assert_eq!(ran.code, 2, "{args:?}");
+        assert_eq!(ran.stdout, "");
+        assert!(!ran.stderr.is_empty());
+    }
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    for args in [&["--help"][..], &["audit", "--help"]] {
+        let ran = Netcheck::new(args).run();
+        assert_eq!(ran.code, 0);
+        for line in ["0  judged, and nothing", "1  judged, and findings", "2  usage", "3  could not judge"] {
+            assert!(ran.stdout.contains(line), "{args:?} lacks {line}");
+        }
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it() {
+    let dir = story("study-public");
+    let plain = Netcheck::audit(&dir).run().stdout;
+    assert!(!plain.contains('\x1b'));
+    let coloured = Netcheck::audit(&dir).env("CLICOLOR_FORCE", "1").run().stdout;
+    assert!(coloured.contains("\x1b["));
+    let refused = Netcheck::audit(&dir).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").run().stdout;
+    assert_eq!(refused, plain);
+    // Colour changes nothing but the colour.
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
+}
+
+#[test]
+fn one_run_can_leave_several_reports() {
+    let dir = scratch();
+    let (json, table) = (dir.path().join("report.json"), dir.path().join("report.txt"));
+    fs::write(&json, "an older and longer report".repeat(1000)).unwrap();
+    let write = [format!("json={}", json.display()), format!("table={}", table.display())];
+    let audit = Netcheck::audit(&story("study-public"));
+    let ran = audit.args(&["--write", &write[0], "--write", &write[1]]).run();
+    assert_eq!(ran.code, 1);
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["verdict"], "fail");
+    assert_eq!(fs::read_to_string(&table).unwrap(), ran.stdout);
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error_before_the_work() {
+    let ran =
+        Netcheck::audit(&story("study-public")).args(&["--write", "json=/nonexistent/report.json"]).run();
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.contains("/nonexistent/report.json"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_failed_run_leaves_an_older_report_alone() {
+    let dir = scratch();
+    let file = dir.path().join("report.json");
+    fs::write(&file, "older").unwrap();
+    let ran = Netcheck::audit(dir.path()).args(&["--write", &format!("json={}", file.display())]).run();
+    assert_eq!(ran.code, 2);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "older");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn devices_are_written_to_not_replaced() {
+    let ran = Netcheck::audit(&story("study-public")).args(&["--write", "json=/dev/null"]).run();
+    assert_eq!(ran.code, 1);
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_exit_code() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"))
+        .args(["audit", "--cluster", "myeks", "--evidence"])
+        .arg(story("study-public"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

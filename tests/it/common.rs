@@ -1,0 +1,109 @@
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The package's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub(crate) fn fixtures() -> PathBuf {
+    root().join("fixtures")
+}
+
+pub(crate) fn story(name: &str) -> PathBuf {
+    fixtures().join("evidence").join(name)
+}
+
+/// The sub-directories of a directory, by name.
+pub(crate) fn subdirs(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let dirs = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    let mut names: Vec<_> = dirs.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A run of the built binary, with nothing of the caller's environment.
+pub(crate) struct Netcheck(Command);
+
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Netcheck {
+    pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"));
+        command.env_clear().env("COLUMNS", "100").stdin(Stdio::null()).args(args);
+        Self(command)
+    }
+
+    pub(crate) fn audit(evidence: &Path) -> Self {
+        Self::new([
+            OsStr::new("audit"),
+            OsStr::new("--cluster"),
+            OsStr::new("myeks"),
+            OsStr::new("--evidence"),
+        ])
+        .arg(evidence)
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.0.arg(arg);
+        self
+    }
+
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.0.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
+        self.0.env(key, value);
+        self
+    }
+
+    pub(crate) fn run(mut self) -> Ran {
+        let output = self.0.output().unwrap();
+        Ran {
+            code: output.status.code().expect("no signal ended it"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    /// The JSON report, and the exit code.
+    pub(crate) fn json(self) -> (serde_json::Value, i32) {
+        let ran = self.args(&["--format", "json"]).run();
+        let report =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
+        (report, ran.code)
+    }
+}
+
+/// A directory of its own for a test, gone afterwards.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A copy of a story that a test may change.
+pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
+    let scratch = scratch();
+    copy(&story(name), scratch.path());
+    scratch
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

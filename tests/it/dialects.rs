@@ -1,0 +1,169 @@
+//! Real output of `ss` and `netstat`: the same planted sockets come out of
+//! every version and option, and no row is lost.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::model::node::Tally;
+
+use crate::common::{fixtures, subdirs};
+
+/// What a capture holds: each row in words, each rejected line, and the tally.
+pub(crate) struct Capture {
+    pub(crate) rows: Vec<String>,
+    pub(crate) rejected: Vec<String>,
+    pub(crate) tally: Tally,
+}
+
+pub(crate) fn read(mut bytes: &[u8]) -> Capture {
+    let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+    let mut sink = |event: Event<'_>| match event {
+        Event::Row(row) => {
+            let names: Vec<_> = row
+                .processes
+                .map(|process| {
+                    let pid = process.pid().map(|pid| pid.to_string()).unwrap_or_default();
+                    format!(" {}:{pid}", String::from_utf8_lossy(process.comm))
+                })
+                .collect();
+            let socket = row.socket;
+            rows.push(format!(
+                "{} {} {}{}",
+                socket.state.as_str(),
+                socket.local,
+                socket.peer,
+                names.concat()
+            ));
+        }
+        Event::Rejected { number, text, .. } => {
+            rejected.push(format!("{number} {}", String::from_utf8_lossy(text)))
+        }
+        Event::Node { .. } => {}
+    };
+    let mut parser = Parser::new();
+    while parser.read_from(&mut bytes, &mut sink).unwrap() > 0 {}
+    let tally = parser.finish(&mut sink);
+    Capture { rows, rejected, tally }
+}
+
+fn read_file(path: &Path) -> Capture {
+    let bytes = std::fs::read(path).unwrap();
+    let capture = read(&bytes);
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n').count() as u64;
+    assert_eq!(capture.tally.lines(), lines, "{}", path.display());
+    assert_eq!(capture.tally.rows, capture.rows.len() as u64);
+    capture
+}
+
+/// Sockets of the node, as planted.
+const PLANTED: [&str; 10] = [
+    "CLOSE-WAIT 192.168.2.94:10250 192.168.2.10:56633 kubelet:59",
+    "ESTAB 192.168.1.100:50385 192.168.2.94:22 sshd:70 sshd:69",
+    "ESTAB 192.168.2.94:10250 192.168.2.10:40225 kubelet:59",
+    "ESTAB 192.168.2.94:22 192.168.1.100:50385 sshd:67",
+    "ESTAB 192.168.2.94:43453 10.100.0.1:443 aws-k8s-agent:65",
+    "ESTAB 192.168.2.94:46227 43.201.141.73:443 kube-proxy:62",
+    "ESTAB 192.168.2.94:50239 3.37.234.25:443 kubelet:59",
+    "ESTAB [2600:1f13:abc:de01::94]:10250 [2600:1f13:abc:de01::10]:53137 kubelet:59",
+    "ESTAB [2600:1f13:abc:de01::94]:35475 [2600:1f13:abc:de01::10]:443 kubelet:59",
+    "FIN-WAIT-2 192.168.2.10:56633 192.168.2.94:10250",
+];
+
+/// Listeners of the node, as planted; `*` and `0.0.0.0` and `::` are one.
+const LISTENING: [&str; 4] = [
+    "LISTEN *:10250 *:* kubelet:59",
+    "LISTEN *:22 *:* sshd:67",
+    "LISTEN 127.0.0.1:10248 *:* kubelet:59",
+    "LISTEN 127.0.0.53:53 *:* systemd-resolve:66",
+];
+
+fn set<'a>(rows: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    rows.into_iter().collect()
+}
+
+#[test]
+fn every_version_and_option_of_ss_gives_the_same_sockets() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(fixtures().join("ss/iproute2")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let capture = read_file(&path);
+        assert!(capture.rejected.is_empty(), "{name}: {:?}", capture.rejected);
+        let rows = set(capture.rows.iter().map(String::as_str));
+        let Some((_, option)) = name.split_once("0-") else { continue };
+        seen += 1;
+        let option = option.split_once('-').map_or(option, |(option, _)| option);
+        let estab = || PLANTED.into_iter().filter(|row| row.starts_with("ESTAB"));
+        match option.trim_end_matches(".txt") {
+            "tnp" if name.contains("stateestab") => assert_eq!(rows, set(estab()), "{name}"),
+            "tnp" if name.contains("nonroot") => assert_nameless(&name, &rows),
+            "tn" => assert_nameless(&name, &rows),
+            "tnp" | "HOtnp" | "OtnpieH" => assert_eq!(rows, set(PLANTED), "{name}"),
+            "tanpoe" | "tunap" => assert_eq!(rows, set(PLANTED.into_iter().chain(LISTENING)), "{name}"),
+            "tnlp" => assert_eq!(rows, set(LISTENING), "{name}"),
+            // Taken on the whole machine: the far ends are there as well.
+            "tnpi" => assert!(rows.is_superset(&set(PLANTED)), "{name}: {rows:?}"),
+            other => panic!("{name}: what is {other}?"),
+        }
+    }
+    assert_eq!(seen, 45, "captures of ss");
+}
+
+/// Without process names, the addresses are still the same.
+fn assert_nameless(name: &str, rows: &BTreeSet<&str>) {
+    for planted in PLANTED {
+        let socket = planted.split(' ').take(3).collect::<Vec<_>>().join(" ");
+        // Both were cut off at the end when they were taken.
+        let cut = socket.contains("10250 192.168.2.10:40225") || socket.contains("10250 192.168.2.10:56633");
+        assert!(rows.contains(socket.as_str()) || cut, "{name} lacks {socket}: {rows:?}");
+    }
+    assert!(rows.iter().all(|row| row.split(' ').count() == 3), "{name}: {rows:?}");
+}
+
+#[test]
+fn netstat_gives_sockets_too() {
+    for (name, rows) in [("netstat-tnp.txt", 16), ("netstat-plant.txt", 25)] {
+        let capture = read_file(&fixtures().join("ss/iproute2").join(name));
+        assert_eq!(capture.rows.len(), rows, "{name}");
+        let has = |row: &str| {
+            assert!(capture.rows.iter().any(|seen| seen == row), "{name} lacks {row}: {:#?}", capture.rows)
+        };
+        has("ESTAB 192.168.2.94:59501 3.37.234.25:443 python3:59");
+        // v4-mapped, printed as bare IPv4
+        has("ESTAB 192.168.2.94:10250 192.168.2.10:43119 python3:59");
+        has("FIN-WAIT-2 192.168.2.10:35819 192.168.2.94:10250");
+        // cut to its column: known to be cut, not taken for another address
+        has("ESTAB [2600:1f13:abc:de0...]:59075 [2600:1f13:abc:de01:...]:443 python3:59");
+    }
+}
+
+#[test]
+fn every_capture_of_a_real_kubernetes_is_read_whole() {
+    let dir = fixtures().join("ss/kubernetes");
+    let scenes = subdirs(&dir);
+    assert_eq!(scenes.len(), 9, "{scenes:?}");
+    for scene in scenes {
+        let names_known = |file: &str| !file.contains("nobody");
+        let plain = read_file(&dir.join(&scene).join("ss_-tnp.txt"));
+        let expected = set(plain.rows.iter().map(String::as_str));
+        for entry in std::fs::read_dir(dir.join(&scene)).unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap().to_str().unwrap();
+            let capture = read_file(&path);
+            assert!(capture.rejected.is_empty(), "{scene}/{file}: {:?}", capture.rejected);
+            let all: BTreeSet<_> = capture.rows.iter().map(String::as_str).collect();
+            let rows: BTreeSet<_> = all.iter().copied().filter(|row| !row.starts_with("LISTEN")).collect();
+            match file {
+                // Taken at another moment, sockets that come and go differ.
+                "netstat_-tnp.txt" | "ss_-tanpoei.txt" => assert!(!rows.is_empty(), "{scene}/{file}"),
+                "ss_-tnp_state_established.txt" => {
+                    let estab = expected.iter().copied().filter(|row| row.starts_with("ESTAB"));
+                    assert_eq!(rows, estab.collect(), "{scene}/{file}");
+                }
+                _ if names_known(file) => assert_eq!(rows, expected, "{scene}/{file}"),
+                _ => assert!(rows.iter().all(|row| row.split(' ').count() == 3), "{scene}/{file}: {rows:?}"),
+            }
+        }
+    }
+}

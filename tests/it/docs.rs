@@ -1,0 +1,88 @@
+//! What is written down stays true: schema, README and help are made anew and
+//! compared. `UPDATE_DOCS=1 cargo test` writes them.
+
+use std::path::PathBuf;
+
+use crate::common::{Netcheck, root};
+
+pub(crate) fn schema_path() -> PathBuf {
+    root().join("src/report/report.v1.schema.json")
+}
+
+fn updating() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
+#[test]
+fn the_shipped_schema_is_that_of_the_types() {
+    let mut schema = Vec::new();
+    eks_netcheck::report::json::write_schema(&mut schema).unwrap();
+    let schema = String::from_utf8(schema).unwrap();
+    if updating() {
+        std::fs::write(schema_path(), &schema).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(schema_path()).unwrap(), schema, "run with UPDATE_DOCS=1");
+}
+
+/// Puts `text` between two marks of the README, or checks that it is there.
+fn in_readme(mark: &str, text: &str) {
+    let path = root().join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->"));
+    let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README.md has no {begin}"));
+    let (inside, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md has no {end}"));
+    if updating() {
+        std::fs::write(&path, format!("{before}{begin}{text}{end}{after}")).unwrap();
+    } else {
+        assert_eq!(inside, text, "README.md is out of date between its marks {mark}: run with UPDATE_DOCS=1");
+    }
+}
+
+/// One after the other: all of them may write the same file.
+#[test]
+fn the_readme_shows_what_the_tool_prints() {
+    let stale = crate::common::story("public-and-private-stale");
+    let ran = Netcheck::audit(&stale).env("COLUMNS", "92").run();
+    in_readme("report", &format!("```text\n{}```\n", ran.stdout));
+
+    let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");
+    for rule in eks_netcheck::rules::ALL {
+        rules.push_str(&format!("| `{}` | {} | {} |\n", rule.id, rule.severity.as_str(), rule.summary));
+    }
+    in_readme("rules", &rules);
+
+    let help = Netcheck::new(["audit", "--help"]).run().stdout;
+    in_readme("help", &format!("```text\n{help}```\n"));
+}
+
+#[test]
+fn the_changelog_names_this_version() {
+    let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    assert!(changelog.contains(&format!("## {}", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn every_rule_can_be_explained() {
+    let list = Netcheck::new(["explain"]).run();
+    assert_eq!(list.code, 0);
+    for rule in eks_netcheck::rules::ALL {
+        assert!(list.stdout.contains(rule.id));
+        let ran = Netcheck::new(["explain", rule.id]).env("COLUMNS", "80").run();
+        assert_eq!(ran.code, 0);
+        let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in [rule.summary, rule.why, rule.reference, rule.severity.as_str()] {
+            assert!(
+                words.contains(&text.split_whitespace().collect::<Vec<_>>().join(" ")),
+                "{}: {text}",
+                rule.id
+            );
+        }
+        // Commands stay in one piece, to be pasted.
+        for command in rule.remediation.lines().filter(|line| line.starts_with("    ")) {
+            assert!(ran.stdout.lines().any(|line| line == command), "{}: {command}", rule.id);
+        }
+    }
+    let unknown = Netcheck::new(["explain", "no-such-rule"]).run();
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("no-such-rule") && unknown.stderr.contains("eks-netcheck explain"));
+}

@@ -1,0 +1,84 @@
+//! Names that processes, AWS and DNS chose to do harm with: nothing of them
+//! reaches a terminal raw, in any format, and nothing is lost.
+
+use std::fs;
+
+use eks_netcheck::report::text::is_hostile;
+
+use crate::common::{Netcheck, copy_of, story};
+
+fn assert_harmless(text: &str) {
+    for line in text.lines() {
+        assert!(!line.contains(is_hostile), "{line:?}");
+    }
+}
+
+#[test]
+fn every_format_shows_hostile_names_and_obeys_none() {
+    let dir = story("hostile-names");
+    for args in [&["--format", "table", "-v"][..], &["--format", "json", "-v"]] {
+        let ran = Netcheck::audit(&dir).args(args).run();
+        assert_eq!(ran.code, 1);
+        assert_harmless(&ran.stdout);
+        assert_harmless(&ran.stderr);
+    }
+    let (report, _) = Netcheck::audit(&dir).json();
+    let names: Vec<_> =
+        report["connections"].as_array().unwrap().iter().filter_map(|row| row["process"].as_str()).collect();
+    // JSON gives the name back as it was.
+    assert!(names.iter().any(|name| name.contains('\u{1b}')), "{names:?}");
+    assert!(names.iter().any(|name| name.contains('\u{202e}')), "{names:?}");
+    assert!(names.contains(&"x\",pid=1,fd=2)"), "{names:?}");
+}
+
+#[test]
+fn skipped_lines_are_counted_in_every_format_and_listed_when_asked() {
+    let dir = story("hostile-names");
+    let (report, _) = Netcheck::audit(&dir).json();
+    let table = Netcheck::audit(&dir).run();
+    let listed = Netcheck::audit(&dir).arg("-v").run().stderr;
+    assert_eq!(table.stderr, "", "nothing on standard error unless asked");
+    for node in report["nodes"].as_array().unwrap() {
+        let (name, skipped) = (node["name"].as_str().unwrap(), node["skipped_lines"].as_u64().unwrap());
+        assert!(skipped > 0);
+        let lines = listed.lines().filter(|line| line.starts_with(&format!("node {name}, line ")));
+        assert_eq!(lines.count() as u64, skipped, "{name}");
+        let row = table.stdout.lines().find(|line| line.starts_with(name) && line.contains("read")).unwrap();
+        assert!(row.trim_end().ends_with(&skipped.to_string()), "{row}");
+    }
+}
+
+#[test]
+fn a_hostile_cluster_name_stays_a_name() {
+    let copy = copy_of("study-public");
+    let path = copy.path().join("cluster.json");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("\"name\": \"myeks\"", "\"name\": \"x\\u001b[2J; rm -rf ~\\n::error::\"");
+    fs::write(&path, text).unwrap();
+    let hostile = "x\u{1b}[2J; rm -rf ~\n::error::";
+    for format in ["table", "json"] {
+        let ran = Netcheck::new(["audit", "--cluster", hostile, "--format", format, "--evidence"])
+            .arg(copy.path())
+            .run();
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert_harmless(&ran.stdout);
+        // A name that a shell would not take as one word is in no command.
+        for line in ran.stdout.lines().filter(|line| line.contains("aws eks ")) {
+            assert!(!line.contains("rm -rf"), "{line}");
+        }
+    }
+    // Nor does it forge a line of an error.
+    let ran = Netcheck::audit(copy.path()).run();
+    assert_eq!((ran.code, ran.stderr.lines().count()), (2, 1), "{}", ran.stderr);
+    assert_harmless(&ran.stderr);
+}
+
+#[test]
+fn hostile_answers_of_dns_are_shown_escaped() {
+    let copy = copy_of("study-public");
+    fs::write(copy.path().join("dns/here.txt"), ";; \x1b]0;title\x07 timed out\n").unwrap();
+    let ran = Netcheck::audit(copy.path()).run();
+    assert_harmless(&ran.stdout);
+    assert!(ran.stdout.contains("timed out"), "{}", ran.stdout);
+}

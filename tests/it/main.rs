@@ -1,0 +1,17 @@
+//! Tests that meet the tool as its users do: they run the built binary, on
+//! evidence as the ordinary tools print it.
+//!
+//! One binary, since each more would link everything once more.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod bad_input;
+mod command_line;
+mod common;
+mod dialects;
+mod docs;
+mod hostile;
+mod properties;
+mod rules;
+mod stories;
+mod walls;

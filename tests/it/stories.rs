@@ -1,0 +1,210 @@
+//! The stories under `fixtures/evidence`, each with its verdict, findings and
+//! what a person sees.
+
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, fixtures, story, subdirs};
+
+/// Story, exit code, and the findings as rule and subject.
+const STORIES: [(&str, i32, &[(&str, &str)]); 11] = [
+    ("cluster-ip-client", 0, &[]),
+    ("decoy-enis", 0, &[("public-endpoint-enabled", ARN), ("unexpected-kubelet-client", "198.51.100.99")]),
+    (
+        "endpoint-black-holed",
+        0,
+        &[
+            ("public-endpoint-enabled", ARN),
+            ("private-endpoint-disabled", ARN),
+            ("endpoint-connection-hanging", "n1"),
+        ],
+    ),
+    ("exec-second-eni", 0, &[("public-endpoint-enabled", ARN), ("private-endpoint-disabled", ARN)]),
+    (
+        "hostile-names",
+        1,
+        &[
+            ("public-endpoint-open", ARN),
+            ("private-endpoint-disabled", ARN),
+            ("unattributed-connection", "n1"),
+        ],
+    ),
+    ("ipv6", 1, &[("public-endpoint-open", ARN)]),
+    (
+        "node-egress-missing",
+        1,
+        &[
+            ("node-egress-not-allowed", "i-079ba5c338ae1ddb6"),
+            ("node-egress-not-allowed", "nat-02ca5abb6a53f9d01"),
+            ("public-endpoint-enabled", ARN),
+            ("private-endpoint-disabled", ARN),
+        ],
+    ),
+    ("private-only", 0, &[]),
+    ("public-and-private-stale", 1, &[("node-on-public-path", "n1"), ("public-endpoint-enabled", ARN)]),
+    ("study-exec", 1, &[("public-endpoint-open", ARN), ("private-endpoint-disabled", ARN)]),
+    ("study-public", 1, &[("public-endpoint-open", ARN), ("private-endpoint-disabled", ARN)]),
+];
+
+const ARN: &str = "arn:aws:eks:ap-northeast-2:111122223333:cluster/myeks";
+
+#[test]
+fn every_story_ends_as_it_should() {
+    let names: Vec<_> = STORIES.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(subdirs(&fixtures().join("evidence")), names);
+    for (name, code, expected) in STORIES {
+        let (report, ran) = Netcheck::audit(&story(name)).json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let findings: Vec<_> = findings
+            .map(|finding| (finding["rule"].as_str().unwrap(), finding["subject"].as_str().unwrap()))
+            .collect();
+        assert_eq!(findings, expected, "{name}");
+        assert_eq!(ran, code, "{name}");
+        assert_eq!(report["gaps"], json!([]), "{name}: a story lacks nothing");
+    }
+}
+
+/// What a person sees, and that it fits.
+#[test]
+fn tables_read_well_at_80_and_200_columns() {
+    for (name, ..) in STORIES {
+        for width in ["80", "200"] {
+            let ran = Netcheck::audit(&story(name)).env("COLUMNS", width).run();
+            let width: usize = width.parse().unwrap();
+            for line in ran.stdout.lines() {
+                // What is to be pasted stays in one piece: commands and the endpoint.
+                let is_pasted = line.starts_with("      ") || line.starts_with("Endpoint");
+                assert!(is_pasted || line.chars().count() <= width, "{name} at {width}: {line:?}");
+            }
+            insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
+                insta::assert_snapshot!(format!("{name}-{width}"), ran.stdout);
+            });
+        }
+    }
+}
+
+#[test]
+fn reports_are_valid_by_the_shipped_schema() {
+    let schema = std::fs::read_to_string(crate::docs::schema_path()).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let rules = subdirs(&fixtures().join("rules")).into_iter();
+    let rules = rules.flat_map(|id| {
+        ["fires", "quiet", "unseen"].map(|kind| fixtures().join("rules").join(&id).join(kind))
+    });
+    for dir in STORIES.iter().map(|(name, ..)| story(name)).chain(rules) {
+        let (report, _) = Netcheck::audit(&dir).json();
+        let errors: Vec<_> = schema.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", dir.display());
+    }
+}
+
+fn connections<'a>(report: &'a Value, path: &str) -> Vec<&'a Value> {
+    report["connections"].as_array().unwrap().iter().filter(|connection| connection["path"] == path).collect()
+}
+
+/// The study's own observation: the exec adds a private peer on one node only.
+#[test]
+fn an_exec_adds_one_private_peer_on_its_node() {
+    let (before, _) = Netcheck::audit(&story("study-public")).json();
+    let (during, _) = Netcheck::audit(&story("study-exec")).json();
+    assert_eq!(connections(&before, "private-eni").len(), 0);
+    let added = connections(&during, "private-eni");
+    assert_eq!(added.len(), 1);
+    let added = added[0];
+    let owned = during["enis"].as_array().unwrap().iter().find(|eni| eni["eks_owned"] == true).unwrap();
+    assert_eq!(
+        (
+            &added["node"],
+            &added["process"],
+            &added["direction"],
+            &added["local"],
+            &added["peer"],
+            &added["by"]
+        ),
+        (
+            &json!("n1"),
+            &json!("kubelet"),
+            &json!("inbound"),
+            &json!("192.168.1.20:10250"),
+            &json!("192.168.1.55:49956"),
+            &json!("eni")
+        )
+    );
+    assert_eq!(added["eni"], owned["id"]);
+    assert_ne!(owned["owner"], owned["instance_owner"]);
+    assert_ne!(owned["owner"], owned["requester"]);
+    // Both ways stay where they were.
+    assert_eq!(connections(&before, "public-endpoint").len(), 4);
+    assert_eq!(connections(&during, "public-endpoint").len(), 4);
+}
+
+/// In private mode both ways have the same peer; only the ports differ.
+#[test]
+fn ports_alone_tell_the_two_ways_of_private_mode() {
+    let (report, _) = Netcheck::audit(&story("private-only")).json();
+    let private = connections(&report, "private-eni");
+    for direction in ["outbound", "inbound"] {
+        assert!(private.iter().any(|connection| connection["direction"] == direction), "{direction}");
+    }
+    let peers = |direction: &str| -> Vec<_> {
+        let of = private.iter().filter(|connection| connection["direction"] == direction);
+        of.map(|connection| connection["peer"].as_str().unwrap().rsplit_once(':').unwrap().0).collect()
+    };
+    assert!(peers("inbound").iter().any(|peer| peers("outbound").contains(peer)));
+}
+
+/// Siblings, spoofs and every other kind of interface are told apart.
+#[test]
+fn only_the_true_signature_is_the_control_planes() {
+    let (report, _) = Netcheck::audit(&story("decoy-enis")).json();
+    let enis = report["enis"].as_array().unwrap();
+    let owned: Vec<_> = enis.iter().filter(|eni| eni["eks_owned"] == true).collect();
+    assert_eq!(owned.len(), 2, "{owned:?}");
+    assert!(owned.iter().all(|eni| eni["description"] == "Amazon EKS myeks" && eni["kind"] == "eks-owned"));
+    let kinds: std::collections::BTreeSet<_> = enis.iter().map(|eni| eni["kind"].as_str().unwrap()).collect();
+    for kind in [
+        "branch",
+        "directory-service",
+        "efs",
+        "fargate",
+        "instance",
+        "lambda",
+        "load-balancer",
+        "nat-gateway",
+        "node",
+        "other-cluster",
+        "rds",
+        "transit-gateway",
+        "trunk",
+        "unknown",
+        "vpc-cni",
+        "vpc-endpoint",
+    ] {
+        assert!(kinds.contains(kind), "no {kind} among {kinds:?}");
+    }
+    // What claims the name and is not taken for it says why.
+    let claims =
+        enis.iter().filter(|eni| eni["description"] == "Amazon EKS myeks" && eni["eks_owned"] == false);
+    let claims: Vec<_> = claims.collect();
+    assert!(claims.len() >= 3, "{claims:?}");
+    assert!(claims.iter().all(|eni| !eni["why"].as_str().unwrap().is_empty()), "{claims:?}");
+}
+
+/// The report does not depend on the order in which evidence came.
+#[test]
+fn order_does_not_matter() {
+    let copy = crate::common::copy_of("study-public");
+    let (expected, _) = Netcheck::audit(copy.path()).json();
+    for node in ["n1", "n2"] {
+        let path = copy.path().join(format!("nodes/{node}.txt"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, rows) = text.split_once('\n').unwrap();
+        let rows: Vec<_> = rows.lines().rev().collect();
+        std::fs::write(&path, format!("{head}\n{}\n", rows.join("\n"))).unwrap();
+    }
+    let path = copy.path().join("network-interfaces.json");
+    let mut interfaces: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    interfaces["NetworkInterfaces"].as_array_mut().unwrap().reverse();
+    std::fs::write(&path, interfaces.to_string()).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).json().0, expected);
+}
