@@ -24,6 +24,21 @@ const JSON_MAX: u64 = 256 << 20;
 /// Over this, a text is no answer for one name.
 const DNS_MAX: u64 = 1 << 20;
 
+/// The files that are answers of EC2, and the calls that give them.
+const CALLS: [(&str, &str); 8] = [
+    ("network-interfaces.json", "describe-network-interfaces --filters Name=vpc-id,Values=VPC"),
+    ("instances.json", "describe-instances --filters Name=vpc-id,Values=VPC"),
+    (
+        "vpc.json",
+        "describe-vpcs --vpc-ids VPC, and beside Vpcs what describe-vpc-attribute prints for enableDnsSupport and enableDnsHostnames",
+    ),
+    ("subnets.json", "describe-subnets --filters Name=vpc-id,Values=VPC"),
+    ("dhcp-options.json", "describe-dhcp-options"),
+    ("nat-gateways.json", "describe-nat-gateways --filter Name=vpc-id,Values=VPC"),
+    ("route-tables.json", "describe-route-tables --filters Name=vpc-id,Values=VPC"),
+    ("security-groups.json", "describe-security-groups --filters Name=vpc-id,Values=VPC"),
+];
+
 /// A directory of recorded evidence.
 #[derive(Debug)]
 pub struct EvidenceDir {
@@ -79,45 +94,19 @@ impl EvidenceDir {
     /// there cannot be read.
     pub fn read(&self, name: &str) -> Result<Evidence> {
         let cluster = self.cluster(name)?;
-        let vpc = self.vpc(&cluster)?;
-        let (what, flags) = (cluster.vpc.as_deref().unwrap_or("VPC"), "--filters Name=vpc-id,Values=");
-        let command = |call: &str| format!("aws ec2 {call} {flags}{what}");
+        let vpc = cluster.vpc.as_deref().unwrap_or("VPC");
         Ok(Evidence {
-            interfaces: self.observed(
-                "network-interfaces.json",
-                command("describe-network-interfaces"),
-                ec2::parse_interfaces,
-            )?,
-            instances: self.observed(
-                "instances.json",
-                command("describe-instances"),
-                ec2::parse_instances,
-            )?,
-            subnets: self.observed("subnets.json", command("describe-subnets"), ec2::parse_subnets)?,
-            dhcp_options: self.observed(
-                "dhcp-options.json",
-                "aws ec2 describe-dhcp-options".to_owned(),
-                ec2::parse_dhcp_options,
-            )?,
-            nat_gateways: self.observed(
-                "nat-gateways.json",
-                format!("aws ec2 describe-nat-gateways --filter Name=vpc-id,Values={what}"),
-                ec2::parse_nat_gateways,
-            )?,
-            route_tables: self.observed(
-                "route-tables.json",
-                command("describe-route-tables"),
-                ec2::parse_route_tables,
-            )?,
-            security_groups: self.observed(
-                "security-groups.json",
-                command("describe-security-groups"),
-                ec2::parse_security_groups,
-            )?,
+            interfaces: self.observed("network-interfaces.json", vpc, ec2::parse_interfaces)?,
+            instances: self.observed("instances.json", vpc, ec2::parse_instances)?,
+            vpc: self.vpc(vpc)?,
+            subnets: self.observed("subnets.json", vpc, ec2::parse_subnets)?,
+            dhcp_options: self.observed("dhcp-options.json", vpc, ec2::parse_dhcp_options)?,
+            nat_gateways: self.observed("nat-gateways.json", vpc, ec2::parse_nat_gateways)?,
+            route_tables: self.observed("route-tables.json", vpc, ec2::parse_route_tables)?,
+            security_groups: self.observed("security-groups.json", vpc, ec2::parse_security_groups)?,
             dns: self.dns()?,
             gaps: self.other_gaps(),
             cluster,
-            vpc,
         })
     }
 
@@ -138,20 +127,14 @@ impl EvidenceDir {
         Ok(cluster)
     }
 
-    fn vpc(&self, cluster: &Cluster) -> Result<Observed<Vpc>> {
-        let id = cluster.vpc.as_deref().unwrap_or_default();
-        let command = format!(
-            "aws ec2 describe-vpcs --vpc-ids {0}, with aws ec2 describe-vpc-attribute --vpc-id {0} --attribute enableDnsSupport and enableDnsHostnames beside",
-            if id.is_empty() { "VPC" } else { id }
-        );
-        let vpc = self.observed("vpc.json", command.clone(), |bytes| ec2::parse_vpc(bytes, id))?;
-        Ok(match vpc {
+    fn vpc(&self, id: &str) -> Result<Observed<Vpc>> {
+        Ok(match self.observed("vpc.json", id, |bytes| ec2::parse_vpc(bytes, id))? {
             Observed::Seen(Some(vpc)) => Observed::Seen(vpc),
             Observed::Seen(None) => Observed::Unseen(Gap {
                 what: "vpc.json".to_owned(),
                 why: GapReason::Malformed,
                 detail: format!("the cluster's VPC {id} is not in it"),
-                hint: record(&command),
+                hint: record("vpc.json", id),
             }),
             Observed::Unseen(gap) => Observed::Unseen(gap),
         })
@@ -202,20 +185,9 @@ impl EvidenceDir {
         Ok(unread)
     }
 
+    /// What the manifest says of neither a node nor a file that is read here.
     fn other_gaps(&self) -> Vec<Gap> {
-        let is_file = |what: &str| {
-            matches!(
-                what,
-                "network-interfaces.json"
-                    | "instances.json"
-                    | "vpc.json"
-                    | "subnets.json"
-                    | "dhcp-options.json"
-                    | "nat-gateways.json"
-                    | "route-tables.json"
-                    | "security-groups.json"
-            )
-        };
+        let is_file = |what: &str| CALLS.iter().any(|(file, _)| *file == what);
         let gaps =
             self.manifest.gaps.iter().filter(|gap| !gap.what.starts_with("node ") && !is_file(&gap.what));
         gaps.cloned().map(Gap::from).collect()
@@ -252,22 +224,19 @@ impl EvidenceDir {
     fn observed<T>(
         &self,
         file: &str,
-        command: String,
+        vpc: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, JsonError>,
     ) -> Result<Observed<T>> {
         if let Some(value) = self.json(file, parse)? {
             return Ok(Observed::Seen(value));
         }
-        let recorded = self.manifest.gaps.iter().find(|gap| gap.what == file);
-        Ok(Observed::Unseen(recorded.cloned().map_or_else(
-            || Gap {
-                what: file.to_owned(),
-                why: GapReason::NotRecorded,
-                detail: "not in the evidence directory".to_owned(),
-                hint: record(&command),
-            },
-            Gap::from,
-        )))
+        let recorded = self.manifest.gaps.iter().find(|gap| gap.what == file).cloned().map(Gap::from);
+        Ok(Observed::Unseen(recorded.unwrap_or_else(|| Gap {
+            what: file.to_owned(),
+            why: GapReason::NotRecorded,
+            detail: "not in the evidence directory".to_owned(),
+            hint: record(file, vpc),
+        })))
     }
 
     /// What a JSON file holds; `None` if it is missing.
@@ -291,8 +260,10 @@ impl EvidenceDir {
     }
 }
 
-fn record(command: &str) -> String {
-    format!("record it with: {command}")
+/// How to record a file.
+fn record(file: &str, vpc: &str) -> String {
+    let call = CALLS.iter().find(|(name, _)| *name == file).map_or("describe-...", |(_, call)| call);
+    format!("record it with: aws ec2 {}", call.replace("VPC", vpc))
 }
 
 /// Whether a file is there; an error if something else is.

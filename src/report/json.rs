@@ -280,11 +280,14 @@ pub fn write(facts: &Facts, judgment: &Judgment, out: &mut impl Write) -> Result
 /// The same JSON without a character that does anything to a terminal. Line
 /// feeds are the layout's: in a string they are escaped already.
 fn harmless(json: &str) -> String {
+    use std::fmt::Write;
+
     let mut safe = String::with_capacity(json.len());
     for char in json.chars() {
         if char != '\n' && is_hostile(char) {
             for unit in char.encode_utf16(&mut [0; 2]) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                // A String takes whatever is written to it.
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         } else {
             safe.push(char);

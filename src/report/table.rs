@@ -13,7 +13,7 @@ use super::explain::write_remediation;
 use super::remediation::fill;
 use super::text::escape;
 use crate::model::cluster::Hosting;
-use crate::model::connection::{Connection, Direction, Path};
+use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::net::Interface;
 use crate::model::socket::{Host, State};
@@ -101,7 +101,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
 fn traffic(facts: &Facts) -> Option<String> {
     let mut by_node: BTreeMap<&str, BTreeSet<Path>> = BTreeMap::new();
     for connection in &facts.connections {
-        let is_of_node = connection.component.is_some_and(|component| component.is_node_component());
+        let is_of_node = connection.component.is_some_and(Component::is_node_component);
         if is_of_node
             && connection.direction == Direction::Outbound
             && connection.socket.state == State::Established
@@ -271,7 +271,7 @@ fn write_paths(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", look.bold("Paths between nodes and the API server"))?;
+    writeln!(out, "\n{}", look.bold("Paths, as the sockets of each node show them"))?;
     let mut table = table(look, ["Node", "Component", "Direction", "Path", "Peer"]);
     for (row, peers) in rows {
         let state =

@@ -43,6 +43,10 @@ fn in_readme(mark: &str, text: &str) {
 fn the_readme_shows_what_the_tool_prints() {
     let stale = crate::common::story("public-and-private-stale");
     let ran = Netcheck::audit(&stale).env("COLUMNS", "92").run();
+    // The answer, and the rows that show it; the whole of it further down.
+    let parts: Vec<_> = ran.stdout.split("\n\n").collect();
+    let paths = parts.iter().find(|part| part.starts_with("Paths, as")).unwrap();
+    in_readme("answer", &format!("```text\n{}\n\n{paths}\n```\n", parts[0]));
     in_readme("report", &format!("```text\n{}```\n", ran.stdout));
 
     let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");

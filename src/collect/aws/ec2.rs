@@ -205,7 +205,7 @@ fn instance(wire: WireInstance) -> Instance {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Vpcs {
+struct VpcAndAttributes {
     vpcs: Option<Vec<WireVpc>>,
     enable_dns_support: Option<Flag>,
     enable_dns_hostnames: Option<Flag>,
@@ -263,7 +263,7 @@ impl AssociationState {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_vpc(bytes: &[u8], id: &str) -> Result<Option<Vpc>, JsonError> {
-    let wire: Vpcs = from_json(bytes)?;
+    let wire: VpcAndAttributes = from_json(bytes)?;
     let (support, hostnames) = (wire.enable_dns_support, wire.enable_dns_hostnames);
     let vpc = wire.vpcs.into_iter().flatten().find(|vpc| vpc.vpc_id == id);
     Ok(vpc.map(|vpc| {

@@ -1,0 +1,13 @@
+//! Any bytes as the answer of a vantage point.
+#![no_main]
+
+use eks_netcheck::collect::dns::parse_answer;
+use eks_netcheck::model::evidence::Observed;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    match parse_answer("here", "dns/here.txt", bytes).answer {
+        Observed::Seen(answer) => assert!(!answer.addresses.is_empty()),
+        Observed::Unseen(gap) => assert!(!gap.detail.is_empty() && !gap.hint.is_empty()),
+    }
+});

@@ -1,0 +1,76 @@
+//! Any bytes as AWS's JSON, a capture and an answer: what parses is judged and
+//! reported, and nothing that a terminal would obey comes out.
+//!
+//! The parts of the input stand behind each other, with a NUL between.
+#![no_main]
+
+use eks_netcheck::classify::Classifier;
+use eks_netcheck::collect::aws::{ec2, eks};
+use eks_netcheck::collect::dns::parse_answer;
+use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::model::evidence::{Evidence, Observed};
+use eks_netcheck::model::node::{Node, NodeName, NodeStatus};
+use eks_netcheck::model::verdict::{Gap, GapReason, Severity};
+use eks_netcheck::policy::{Policy, judge};
+use eks_netcheck::report::table::Look;
+use eks_netcheck::report::text::is_hostile;
+use eks_netcheck::report::{json, table};
+use eks_netcheck::rules;
+use libfuzzer_sys::fuzz_target;
+
+fn observed<T, E>(parsed: Result<T, E>, what: &str) -> Observed<T> {
+    parsed.map_or_else(
+        |_| {
+            Observed::Unseen(Gap {
+                what: what.to_owned(),
+                why: GapReason::Malformed,
+                detail: String::new(),
+                hint: String::new(),
+            })
+        },
+        Observed::Seen,
+    )
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut parts = bytes.split(|&byte| byte == 0);
+    let mut part = || parts.next().unwrap_or_default();
+    let Ok(cluster) = eks::parse_cluster(part()) else { return };
+    let id = cluster.vpc.clone().unwrap_or_default();
+    let evidence = Evidence {
+        interfaces: observed(ec2::parse_interfaces(part()), "network-interfaces.json"),
+        instances: observed(ec2::parse_instances(part()), "instances.json"),
+        vpc: observed(ec2::parse_vpc(part(), &id).ok().flatten().ok_or(()), "vpc.json"),
+        subnets: observed(ec2::parse_subnets(part()), "subnets.json"),
+        dhcp_options: observed(ec2::parse_dhcp_options(part()), "dhcp-options.json"),
+        nat_gateways: observed(ec2::parse_nat_gateways(part()), "nat-gateways.json"),
+        route_tables: observed(ec2::parse_route_tables(part()), "route-tables.json"),
+        security_groups: observed(ec2::parse_security_groups(part()), "security-groups.json"),
+        dns: vec![parse_answer("here", "dns/here.txt", part()), parse_answer("n1", "dns/n1.txt", part())],
+        gaps: Vec::new(),
+        cluster,
+    };
+    let name: NodeName = "n1".parse().expect("a name");
+    let mut classifier = Classifier::new(evidence);
+    let mut sink = |event: Event<'_>| {
+        if let Event::Row(row) = event {
+            classifier.add(&name, row.socket, row.processes.map(|process| (process.comm, process.pid())));
+        }
+    };
+    let mut parser = Parser::new();
+    let mut capture = part();
+    while parser.read_from(&mut capture, &mut sink).expect("memory can be read") > 0 {}
+    let tally = parser.finish(&mut sink);
+    let node = Node { name, status: NodeStatus::Read, tally, rejected: Vec::new(), gap: None };
+    let facts = classifier.finish(vec![node]);
+    assert_eq!(facts.connections.len() as u64 + facts.other_connections, tally.rows);
+
+    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(&facts))).collect();
+    let judgment = judge(Policy { fail_on: Some(Severity::High) }, outcomes, Vec::new());
+    let mut out = Vec::new();
+    json::write(&facts, &judgment, &mut out).expect("memory takes it");
+    let _: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    table::write(&facts, &judgment, Look { width: 80, color: false }, &mut out).expect("memory takes it");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(!text.contains(|char| char != '\n' && is_hostile(char)));
+});
