@@ -7,16 +7,19 @@
 //!
 //! <https://docs.aws.amazon.com/eks/latest/best-practices/subnets.html>
 
+use std::collections::HashSet;
+
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{InterfaceKind, KnownInterface};
-use crate::model::net::{Attachment, Instance, Interface};
+use crate::model::net::{Attachment, Interface};
 
 /// What EKS writes before a cluster's name.
 const EKS_DESCRIPTION: &str = "Amazon EKS ";
 
-/// Tells whose an interface is, and why.
+/// Tells whose an interface is, and why. `nodes` are the ids of the cluster's
+/// instances.
 #[must_use]
-pub fn classify_interface(interface: Interface, cluster: &Cluster, nodes: &[&Instance]) -> KnownInterface {
+pub fn classify_interface(interface: Interface, cluster: &Cluster, nodes: &HashSet<&str>) -> KnownInterface {
     let (kind, why) = eks_owned(&interface, cluster).unwrap_or_else(|| {
         (other_kind(&interface, nodes), near_miss(&interface, cluster).unwrap_or_default())
     });
@@ -98,7 +101,7 @@ fn near_miss(interface: &Interface, cluster: &Cluster) -> Option<String> {
     Some(format!("described as the control plane's, yet not taken for it: {why}"))
 }
 
-fn other_kind(interface: &Interface, nodes: &[&Instance]) -> InterfaceKind {
+fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {
     let description = interface.description.as_str();
     let attachment = interface.attachment.as_ref();
     let instance_owner =
@@ -129,7 +132,7 @@ fn other_kind(interface: &Interface, nodes: &[&Instance]) -> InterfaceKind {
         let is_primary = attachment.is_some_and(|attachment| attachment.device_index == Some(0));
         return if description.starts_with("aws-K8S-") {
             InterfaceKind::VpcCni
-        } else if nodes.iter().any(|node| node.id == instance) {
+        } else if nodes.contains(instance) {
             // What a node has beside its primary interface is for its pods.
             if is_primary { InterfaceKind::Node } else { InterfaceKind::VpcCni }
         } else {
@@ -200,7 +203,7 @@ mod tests {
     fn kind(change: impl FnOnce(&mut Interface)) -> InterfaceKind {
         let mut interface = true_signature();
         change(&mut interface);
-        classify_interface(interface, &cluster(), &[]).kind
+        classify_interface(interface, &cluster(), &HashSet::new()).kind
     }
 
     fn attachment(interface: &mut Interface) -> &mut Attachment {
@@ -246,7 +249,7 @@ mod tests {
         let why = |change: fn(&mut Interface)| {
             let mut interface = true_signature();
             change(&mut interface);
-            classify_interface(interface, &cluster(), &[]).why
+            classify_interface(interface, &cluster(), &HashSet::new()).why
         };
         assert!(why(|_| {}).contains("account 444455556666, which is not its owner 111122223333"));
         assert!(why(|eni| eni.attachment = None).contains("attached to nothing"));
@@ -256,6 +259,9 @@ mod tests {
     #[test]
     fn outposts_have_no_such_interfaces() {
         let cluster = Cluster { hosting: Hosting::Outposts, ..cluster() };
-        assert_eq!(classify_interface(true_signature(), &cluster, &[]).kind, InterfaceKind::Unknown);
+        assert_eq!(
+            classify_interface(true_signature(), &cluster, &HashSet::new()).kind,
+            InterfaceKind::Unknown
+        );
     }
 }

@@ -32,7 +32,7 @@ impl Classifier {
     #[must_use]
     pub fn new(evidence: Evidence) -> Self {
         let cluster = &evidence.cluster;
-        let nodes: Vec<_> = node_instances(&evidence).collect();
+        let nodes: HashSet<_> = node_instances(&evidence).map(|instance| instance.id.as_str()).collect();
         let seen = evidence.interfaces.seen().into_iter().flatten();
         let interfaces: Vec<_> =
             seen.map(|interface| classify_interface(interface.clone(), cluster, &nodes)).collect();

@@ -1,12 +1,12 @@
 //! What the peer of a socket is: a lookup in what was seen, never a guess by
 //! address range.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::cluster::{Cluster, EndpointAccess};
+use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PORT, Path};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{InterfaceKind, KnownInterface};
@@ -26,45 +26,38 @@ impl Index {
     #[must_use]
     pub fn new(evidence: &Evidence, interfaces: &[KnownInterface]) -> Self {
         let cluster = &evidence.cluster;
+        let in_vpc = |known: &KnownInterface| cluster.vpc.as_deref() == Some(&known.interface.vpc);
+        let in_vpc = || interfaces.iter().enumerate().filter(|(_, known)| in_vpc(known));
+        let blocks = vpc_blocks(evidence);
+        // What weighs less comes first and is overwritten.
         let mut addresses = BTreeMap::new();
         let mut ranges = Vec::new();
-        let in_vpc = |known: &&KnownInterface| cluster.vpc.as_deref() == Some(&known.interface.vpc);
-        // The first to name an address keeps it.
-        let known = || interfaces.iter().enumerate().filter(|(_, known)| in_vpc(known));
-        for (index, known) in known().filter(|(_, known)| known.kind == InterfaceKind::EksOwned) {
-            for &address in &known.interface.addresses {
-                addresses.entry(address).or_insert(Attribution {
-                    path: Path::PrivateEni,
-                    by: By::Eni,
-                    eni: Some(index),
-                });
-            }
-        }
-        for &address in &cluster.cluster_ips {
-            addresses.entry(address).or_insert(Attribution {
-                path: Path::ClusterIp,
-                by: By::ServiceCidr,
-                eni: None,
-            });
-        }
-        let vpc_blocks = vpc_blocks(evidence);
-        let vantages = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
-        for &address in vantages.flat_map(|answer| &answer.addresses) {
-            let is_other_eni = known().any(|(_, known)| known.interface.addresses.contains(&address));
-            let inside = is_other_eni || vpc_blocks.iter().any(|block| block.contains(&address));
-            if let Some(path) = endpoint_path(evidence, interfaces, inside) {
-                addresses.entry(address).or_insert(Attribution { path, by: By::Dns, eni: None });
-            }
-        }
-        for (index, known) in known() {
+        for (index, known) in in_vpc() {
             let attribution = Attribution { path: Path::Vpc, by: By::Eni, eni: Some(index) };
             for &address in &known.interface.addresses {
+                // Of several ENIs that claim an address, the first keeps it.
                 addresses.entry(address).or_insert_with(|| attribution.clone());
             }
             ranges.extend(known.interface.prefixes.iter().map(|&prefix| (prefix, attribution.clone())));
         }
+        for address in endpoint_addresses(evidence) {
+            let inside =
+                addresses.contains_key(&address) || blocks.iter().any(|block| block.contains(&address));
+            if is_public(evidence, interfaces, inside) {
+                addresses.insert(address, Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None });
+            }
+        }
+        for &address in &cluster.cluster_ips {
+            addresses.insert(address, Attribution { path: Path::ClusterIp, by: By::ServiceCidr, eni: None });
+        }
+        for (index, known) in in_vpc().filter(|(_, known)| known.kind == InterfaceKind::EksOwned) {
+            for &address in &known.interface.addresses {
+                addresses
+                    .insert(address, Attribution { path: Path::PrivateEni, by: By::Eni, eni: Some(index) });
+            }
+        }
         let by_block = Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None };
-        ranges.extend(vpc_blocks.into_iter().map(|block| (block, by_block.clone())));
+        ranges.extend(blocks.into_iter().map(|block| (block, by_block.clone())));
         Self { addresses, ranges, api_port: cluster.api_port() }
     }
 
@@ -129,24 +122,22 @@ fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
     IpNet::aggregate(&blocks)
 }
 
-/// What an address of the endpoint's name is that no EKS-owned ENI has.
+/// What the endpoint's name resolved to, from anywhere, each address once.
+fn endpoint_addresses(evidence: &Evidence) -> BTreeSet<IpAddr> {
+    let answers = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
+    answers.flat_map(|answer| answer.addresses.iter().copied()).collect()
+}
+
+/// Whether an address of the endpoint's name is known to be a public one.
 ///
 /// With private access off, the name never resolves to an ENI. With it on, an
 /// answer may be an ENI that was not seen (they are replaced on upgrades, and
-/// may be hidden): then it lies in the VPC. `None` where the evidence cannot
-/// tell the one from the other.
-fn endpoint_path(evidence: &Evidence, interfaces: &[KnownInterface], inside_vpc: bool) -> Option<Path> {
-    let Cluster { access, .. } = &evidence.cluster;
-    if matches!(access, EndpointAccess::Public { .. }) {
-        return Some(Path::PublicEndpoint);
+/// may be hidden): that lies in the VPC. Where neither the VPC nor any EKS-owned
+/// ENI was seen, nothing tells the one from the other.
+fn is_public(evidence: &Evidence, interfaces: &[KnownInterface], inside_vpc: bool) -> bool {
+    if matches!(evidence.cluster.access, EndpointAccess::Public { .. }) {
+        return true;
     }
     let owned_seen = interfaces.iter().any(|known| known.kind == InterfaceKind::EksOwned);
-    if inside_vpc {
-        // The range of the VPC tells more than the name does.
-        None
-    } else if owned_seen || evidence.vpc.seen().is_some() {
-        Some(Path::PublicEndpoint)
-    } else {
-        None
-    }
+    !inside_vpc && (owned_seen || evidence.vpc.seen().is_some())
 }

@@ -58,8 +58,12 @@ impl Facts {
     }
 
     /// The connections of a node.
-    pub fn connections_of<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a Connection> {
-        self.connections.iter().filter(move |connection| connection.node == *node)
+    #[must_use]
+    pub fn connections_of(&self, node: &NodeName) -> &[Connection] {
+        // They are sorted by node first.
+        let begin = self.connections.partition_point(|connection| connection.node < *node);
+        let behind = &self.connections[begin..];
+        &behind[..behind.partition_point(|connection| connection.node == *node)]
     }
 }
 

@@ -83,7 +83,8 @@ fn judge(evidence: &Evidence, nodes: &[&Instance], allowed: &[IpNet]) -> Outcome
             Err(gap) => outcome.gaps.push(gap),
         }
     }
-    outcome.findings = refused.into_iter().map(|((by, address), nodes)| finding(by, address, &nodes)).collect();
+    outcome.findings =
+        refused.into_iter().map(|((by, address), nodes)| finding(by, address, &nodes)).collect();
     outcome
 }
 

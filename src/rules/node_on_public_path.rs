@@ -37,7 +37,7 @@ fn check(facts: &Facts) -> Outcome {
     let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, true) };
     for node in facts.nodes.iter().filter(|node| node.status == NodeStatus::Read) {
         let api: Vec<_> =
-            facts.connections_of(&node.name).filter(|connection| is_of_node(connection)).collect();
+            facts.connections_of(&node.name).iter().filter(|connection| is_of_node(connection)).collect();
         let public: Vec<_> = api
             .iter()
             .copied()

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{ENDPOINT_ACCESS, unseen};
 use crate::model::connection::{Component, Direction, Path};
 use crate::model::facts::Facts;
@@ -44,22 +46,24 @@ fn check(facts: &Facts) -> Outcome {
         outcome.gaps.extend(missing);
         return outcome;
     }
+    // A process may hold many sockets to one peer: that is one finding.
+    let mut peers: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
     for connection in unexplained {
         if let Some(gap) = unseen::cut_address(connection) {
             outcome.gaps.push(gap);
             continue;
         }
-        let component = connection.component.map_or("a process", Component::as_str);
-        let pid = connection.process.as_ref().and_then(|process| process.pid);
-        let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-        outcome.findings.push(Finding::new(
-            connection.node.as_str(),
-            format!(
-                "{component}{pid} is on {}, {}: no address of the endpoint, no ENI, not in the VPC",
-                connection.socket.peer,
-                connection.socket.state.as_str()
-            ),
-        ));
+        let pids =
+            peers.entry((&connection.node, connection.component, &connection.socket.peer)).or_default();
+        pids.extend(connection.process.as_ref().and_then(|process| process.pid));
     }
+    outcome.findings.extend(peers.into_iter().map(|((node, component, peer), pids)| {
+        let component = component.map_or("a process", Component::as_str);
+        let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
+        let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", super::list(&pids)) };
+        let message =
+            format!("{component}{pids} is on {peer}: no address of the endpoint, no ENI, not in the VPC");
+        Finding::new(node.as_str(), message)
+    }));
     outcome
 }

@@ -3,7 +3,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use eks_netcheck::classify::Classifier;
+use eks_netcheck::collect::evidence_dir::EvidenceDir;
 use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::model::connection::{By, Path};
+use eks_netcheck::model::facts::Facts;
+use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
 use proptest::prelude::*;
 
 use crate::dialects::read;
@@ -214,6 +219,68 @@ proptest! {
         // In whatever pieces it comes.
         prop_assert_eq!(in_pieces(text.as_bytes(), size), capture.rows.len());
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Every socket is attributed, once, and in the same way wherever it stands.
+    #[test]
+    fn classification_is_total_and_knows_no_order(rows in prop::collection::vec(near_the_cluster(), 0..40)) {
+        let facts = classify(rows.iter());
+        let backwards = classify(rows.iter().rev());
+        prop_assert_eq!(facts.connections.len() as u64 + facts.other_connections, rows.len() as u64);
+        prop_assert_eq!(&facts.connections, &backwards.connections);
+        prop_assert_eq!(facts.other_connections, backwards.other_connections);
+        for connection in &facts.connections {
+            let is_known = connection.attribution.by != By::None;
+            let needs_none = matches!(connection.attribution.path, Path::Loopback | Path::Unattributed | Path::Other);
+            prop_assert_ne!(is_known, needs_none, "{:?}", connection);
+        }
+    }
+}
+
+type Row = (Socket, Option<&'static str>);
+
+/// Sockets between addresses and ports that mean something to the story, and
+/// some that do not.
+fn near_the_cluster() -> impl Strategy<Value = Row> {
+    let host = prop::sample::select(vec![
+        "192.168.1.20",
+        "192.168.1.55",
+        "192.168.2.66",
+        "192.168.2.108",
+        "192.168.77.77",
+        "3.39.55.189",
+        "3.37.178.179",
+        "10.100.0.1",
+        "10.100.0.10",
+        "127.0.0.1",
+        "198.51.100.7",
+        "::1",
+        "2600:1f13::1",
+    ]);
+    let port = prop::sample::select(vec![443u16, 10250, 50000, 8443, 22]);
+    let address = (host, port).prop_map(|(host, port)| SocketAddress {
+        host: Host::Ip(host.parse().unwrap()),
+        port: Port::Number(port),
+    });
+    let state =
+        prop::sample::select(vec![State::Established, State::SynSent, State::Listen, State::TimeWait]);
+    let comm =
+        prop::option::of(prop::sample::select(vec!["kubelet", "kube-proxy", "aws-k8s-agent", "nginx"]));
+    (state, address.clone(), address, comm)
+        .prop_map(|(state, local, peer, comm)| (Socket { state, local, peer }, comm))
+}
+
+fn classify<'a>(rows: impl Iterator<Item = &'a Row>) -> Facts {
+    let dir = EvidenceDir::open(&crate::common::story("public-and-private-stale")).unwrap();
+    let mut classifier = Classifier::new(dir.read("myeks").unwrap());
+    let node = "n1".parse().unwrap();
+    for (socket, comm) in rows {
+        classifier.add(&node, socket.clone(), comm.iter().map(|comm| (comm.as_bytes(), Some(1))));
+    }
+    classifier.finish(Vec::new())
 }
 
 fn token() -> impl Strategy<Value = String> {

@@ -208,3 +208,32 @@ fn order_does_not_matter() {
     std::fs::write(&path, interfaces.to_string()).unwrap();
     assert_eq!(Netcheck::audit(copy.path()).json().0, expected);
 }
+
+/// Addresses are judged by what was seen: a VPC may use public address space.
+#[test]
+fn a_vpc_of_public_addresses_is_judged_alike() {
+    fn renumber(dir: &std::path::Path) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                renumber(&path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                std::fs::write(&path, text.replace("192.168.", "52.10.")).unwrap();
+            }
+        }
+    }
+    for name in ["private-only", "public-and-private-stale", "study-exec", "decoy-enis"] {
+        let (expected, code) = Netcheck::audit(&story(name)).json();
+        let copy = crate::common::copy_of(name);
+        renumber(copy.path());
+        let (report, renumbered) = Netcheck::audit(copy.path()).json();
+        assert_eq!(renumbered, code, "{name}");
+        let sorted = |report: &Value, map: &dyn Fn(&str) -> String| {
+            let rows = report["connections"].as_array().unwrap().iter().map(|row| map(&row.to_string()));
+            rows.collect::<std::collections::BTreeSet<_>>()
+        };
+        let expected = sorted(&expected, &|row| row.replace("192.168.", "52.10."));
+        assert_eq!(sorted(&report, &str::to_owned), expected, "{name}");
+    }
+}
