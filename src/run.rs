@@ -41,7 +41,7 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     }
     let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(&facts))).collect();
     let policy = Policy { fail_on: args.fail_on.threshold() };
-    let judgment = judge(policy, outcomes, facts.evidence.gaps.clone());
+    let judgment = judge(policy, outcomes, facts.evidence.unseen());
     for file in files {
         file.write(&facts, &judgment)?;
     }

@@ -114,6 +114,18 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
             hint: "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
         }];
     }
+    if evidence.instances.seen().is_some() && node_instances(evidence).next().is_none() {
+        return vec![Gap {
+            what: "instances.json".to_owned(),
+            why: GapReason::Incomplete,
+            detail: format!(
+                "no running instance in it is tagged kubernetes.io/cluster/{0} or eks:cluster-name = {0}, so it is not known whether every node was read",
+                evidence.cluster.name
+            ),
+            hint: "record it with: aws ec2 describe-instances, without a filter that leaves nodes out"
+                .to_owned(),
+        }];
+    }
     let names: HashSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     let locals: HashSet<IpAddr> =
         connections.iter().filter_map(|connection| connection.socket.local.ip()).collect();

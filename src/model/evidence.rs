@@ -64,6 +64,25 @@ pub struct Evidence {
     pub gaps: Vec<Gap>,
 }
 
+impl Evidence {
+    /// Everything that was not seen, whether or not a rule asks for it.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<Gap> {
+        let files = [
+            self.interfaces.as_result().err(),
+            self.instances.as_result().err(),
+            self.vpc.as_result().err(),
+            self.subnets.as_result().err(),
+            self.dhcp_options.as_result().err(),
+            self.nat_gateways.as_result().err(),
+            self.route_tables.as_result().err(),
+            self.security_groups.as_result().err(),
+        ];
+        let vantages = self.dns.iter().map(|vantage| vantage.answer.as_result().err());
+        files.into_iter().chain(vantages).flatten().chain(self.gaps.iter().cloned()).collect()
+    }
+}
+
 /// What the endpoint's host name resolves to, seen from one place.
 #[derive(Debug, Clone)]
 pub struct Vantage {

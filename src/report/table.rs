@@ -379,20 +379,24 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
         return Ok(());
     }
     writeln!(out, "\n{}", look.bold("Not seen"))?;
-    for judged in gaps {
+    for judged in gaps.iter().filter(|judged| !judged.rules.is_empty()) {
         let gap = &judged.gap;
         write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
         if !gap.hint.is_empty() {
             write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
         }
-        if !judged.rules.is_empty() {
-            let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
-            write!(
-                out,
-                "{}",
-                prose(&format!("Inconclusive without it: {}", rules.join(", ")), "    ", "    ", look)
-            )?;
-        }
+        let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
+        write!(
+            out,
+            "{}",
+            prose(&format!("Inconclusive without it: {}", rules.join(", ")), "    ", "    ", look)
+        )?;
+    }
+    let unneeded = gaps.iter().filter(|judged| judged.rules.is_empty());
+    let unneeded: Vec<_> = unneeded.map(|judged| judged.gap.what.as_str()).collect();
+    if !unneeded.is_empty() {
+        let text = format!("No rule needed: {}", unneeded.join(", "));
+        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
     }
     Ok(())
 }

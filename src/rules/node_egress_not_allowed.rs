@@ -63,7 +63,10 @@ fn check(facts: &Facts) -> Outcome {
                 .to_owned(),
         });
     }
-    judge(evidence, &nodes, &allowed)
+    let mut outcome = judge(evidence, &nodes, &allowed);
+    // Which route is taken depends on the endpoint's addresses.
+    outcome.gaps.extend(unseen::endpoint_addresses(facts));
+    outcome
 }
 
 fn judge(evidence: &Evidence, nodes: &[&Instance], allowed: &[IpNet]) -> Outcome {

@@ -35,6 +35,7 @@ fn check(facts: &Facts) -> Outcome {
         Some(true) => {}
     }
     let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, true) };
+    outcome.gaps.extend(unseen::answers(facts));
     for node in facts.nodes.iter().filter(|node| node.status == NodeStatus::Read) {
         let api: Vec<_> =
             facts.connections_of(&node.name).iter().filter(|connection| is_of_node(connection)).collect();

@@ -29,12 +29,19 @@ pub(super) fn connector() -> Gap {
     }
 }
 
-/// What kept nodes from being read. A capture without process names still
-/// tells addresses and ports.
+/// What keeps it from being known that every node was read. A capture without
+/// process names still tells addresses and ports.
 pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     let unread = facts.nodes.iter().filter_map(|node| node.gap.as_ref());
     let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
-    facts.missing_nodes.iter().chain(unread).cloned().collect()
+    let all = facts.evidence.instances.as_result().err();
+    facts.missing_nodes.iter().chain(unread).cloned().chain(all).collect()
+}
+
+/// Vantage points that gave no answer, or that there are none.
+pub(super) fn answers(facts: &Facts) -> Vec<Gap> {
+    let unanswered = facts.evidence.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
+    unanswered.chain(endpoint_addresses(facts)).collect()
 }
 
 /// Why the endpoint's addresses are not known, if they are not.
