@@ -13,6 +13,7 @@ Exit codes:
   1  judged, and findings at or above --fail-on
   2  usage or configuration: bad flag, malformed evidence
   3  could not judge: something was not seen that a rule at or above --fail-on needed
+  4  nothing to judge: no cluster or file matched
 Something that was not seen is never a pass.";
 
 /// Does the traffic between your EKS nodes and the Kubernetes API server go

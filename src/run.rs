@@ -1,11 +1,12 @@
 //! The corridor: collect, classify, judge, report. The only file that knows
 //! every room.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use tempfile::NamedTempFile;
 
 use crate::classify::Classifier;
@@ -34,14 +35,12 @@ pub fn run(cli: Cli) -> Result<Exit> {
 
 fn audit(args: &AuditArgs) -> Result<Exit> {
     // Opened before the work: a report that cannot be written should not cost it.
-    let files = args.write.iter().map(Output::open).collect::<Result<Vec<_>>>()?;
+    let files = args.write.iter().map(|to| Output::open(to, &args.evidence)).collect::<Result<Vec<_>>>()?;
     let facts = classify_recorded(&args.evidence, &args.cluster)?;
     if args.verbose {
         list_rejected(&facts.nodes);
     }
-    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(&facts))).collect();
-    let policy = Policy { fail_on: args.fail_on.threshold() };
-    let judgment = judge(policy, outcomes, facts.evidence.unseen());
+    let judgment = judge_facts(&facts, Policy { fail_on: args.fail_on.threshold() });
     for file in files {
         file.write(&facts, &judgment)?;
     }
@@ -60,6 +59,13 @@ pub fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts> {
         classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
     })?;
     Ok(classifier.finish(nodes))
+}
+
+/// What all rules say of the facts, under a policy.
+#[must_use]
+pub fn judge_facts(facts: &Facts, policy: Policy) -> Judgment {
+    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts))).collect();
+    judge(policy, outcomes, facts.evidence.unseen())
 }
 
 fn explain(id: Option<&str>) -> Result<Exit> {
@@ -150,16 +156,33 @@ enum Target {
 }
 
 impl Output {
-    fn open(to: &WriteTo) -> Result<Self> {
-        let path = to.file.clone();
+    fn open(to: &WriteTo, evidence: &Path) -> Result<Self> {
+        // Behind a link, the file is replaced and not the link.
+        let path = to.file.canonicalize().unwrap_or_else(|_| to.file.clone());
         let what = || format!("cannot write to {}", path.display());
         let is_special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let target = if is_special {
             Target::Stream(OpenOptions::new().write(true).open(&path).with_context(what)?)
         } else {
+            // Less what the umask takes, as for any file.
+            let mode = Permissions::from_mode(0o666);
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let is_evidence = match (dir.canonicalize(), evidence.canonicalize()) {
+                (Ok(dir), Ok(evidence)) => dir.starts_with(evidence),
+                _ => false,
+            };
+            if is_evidence {
+                bail!(
+                    "{} is in the evidence directory, which a report would falsify; write it elsewhere",
+                    path.display()
+                );
+            }
             Target::Whole(
-                tempfile::Builder::new().prefix(".eks-netcheck-").tempfile_in(dir).with_context(what)?,
+                tempfile::Builder::new()
+                    .prefix(".eks-netcheck-")
+                    .permissions(mode)
+                    .tempfile_in(dir)
+                    .with_context(what)?,
             )
         };
         Ok(Self { format: to.format, path, target })

@@ -11,11 +11,11 @@ use eks_netcheck::collect::node::capture::{Event, Parser};
 use eks_netcheck::model::evidence::{Evidence, Observed};
 use eks_netcheck::model::node::{Node, NodeName, NodeStatus};
 use eks_netcheck::model::verdict::{Gap, GapReason, Severity};
-use eks_netcheck::policy::{Policy, judge};
+use eks_netcheck::policy::Policy;
 use eks_netcheck::report::table::Look;
 use eks_netcheck::report::text::is_hostile;
 use eks_netcheck::report::{json, table};
-use eks_netcheck::rules;
+use eks_netcheck::run::judge_facts;
 use libfuzzer_sys::fuzz_target;
 
 fn observed<T, E>(parsed: Result<T, E>, what: &str) -> Observed<T> {
@@ -61,12 +61,11 @@ fuzz_target!(|bytes: &[u8]| {
     let mut capture = part();
     while parser.read_from(&mut capture, &mut sink).expect("memory can be read") > 0 {}
     let tally = parser.finish(&mut sink);
-    let node = Node { name, status: NodeStatus::Read, tally, rejected: Vec::new(), gap: None };
+    let node = Node { name, status: NodeStatus::Read, tally, has_head: true, rejected: Vec::new(), gap: None };
     let facts = classifier.finish(vec![node]);
     assert_eq!(facts.connections.len() as u64 + facts.other_connections, tally.rows);
 
-    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(&facts))).collect();
-    let judgment = judge(Policy { fail_on: Some(Severity::High) }, outcomes, Vec::new());
+    let judgment = judge_facts(&facts, Policy { fail_on: Some(Severity::High) });
     let mut out = Vec::new();
     json::write(&facts, &judgment, &mut out).expect("memory takes it");
     let _: serde_json::Value = serde_json::from_slice(&out).expect("JSON");

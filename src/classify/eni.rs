@@ -45,7 +45,7 @@ fn is_attached(attachment: &Attachment) -> bool {
 fn foreign_account<'a>(interface: &Interface, attachment: &'a Attachment) -> Option<&'a str> {
     let account = attachment.instance_owner.as_deref()?;
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    (is_account && account != interface.owner).then_some(account)
+    (is_account && !interface.owner.is_empty() && account != interface.owner).then_some(account)
 }
 
 fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind, String)> {
@@ -85,6 +85,7 @@ fn near_miss(interface: &Interface, cluster: &Cluster) -> Option<String> {
         return None;
     }
     let why = match &interface.attachment {
+        _ if cluster.hosting == Hosting::Outposts => "the cluster is a local one on Outposts".to_owned(),
         _ if interface.interface_type != "interface" => format!("its type is {:?}", interface.interface_type),
         None => "it is attached to nothing".to_owned(),
         Some(attachment) if !is_attached(attachment) => "it is not attached any more".to_owned(),

@@ -4,7 +4,7 @@
 pub mod eni;
 pub mod path;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use self::eni::classify_interface;
@@ -16,6 +16,9 @@ use crate::model::net::Instance;
 use crate::model::node::{Node, NodeName};
 use crate::model::socket::{Process, Socket};
 use crate::model::verdict::{Gap, GapReason};
+
+/// No kernel gives a longer name than 15 bytes; a file may.
+const NAME_KEPT: usize = 200;
 
 /// Takes evidence in, row by row, and gives the facts.
 #[derive(Debug)]
@@ -59,9 +62,10 @@ impl Classifier {
             self.other_connections += 1;
             return;
         }
-        let process = { processes }
-            .next()
-            .map(|(comm, pid)| Process { name: String::from_utf8_lossy(comm).into_owned(), pid });
+        let process = { processes }.next().map(|(comm, pid)| Process {
+            name: String::from_utf8_lossy(&comm[..comm.len().min(NAME_KEPT)]).into_owned(),
+            pid,
+        });
         self.connections.push(Connection {
             node: node.clone(),
             process,
@@ -103,8 +107,12 @@ fn node_instances(evidence: &Evidence) -> impl Iterator<Item = &Instance> {
     instances.filter(|instance| instance.running && instance.is_node_of(&evidence.cluster.name))
 }
 
+fn name_tag(instance: &Instance) -> Option<&str> {
+    instance.tags.iter().find(|(key, _)| key == "Name").map(|(_, value)| value.as_str())
+}
+
 /// Nodes that should have been read and were not. A capture is of an instance
-/// if it bears its name, or if its sockets have its address.
+/// if its sockets have its address.
 fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> Vec<Gap> {
     if nodes.is_empty() {
         return vec![Gap {
@@ -126,18 +134,24 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
                 .to_owned(),
         }];
     }
-    let names: HashSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     let locals: HashSet<IpAddr> =
         connections.iter().filter_map(|connection| connection.socket.local.ip()).collect();
+    // A file's name can be mistaken, the addresses of its sockets cannot: names
+    // count for nodes that gave no sockets, and say so themselves.
+    let unread = nodes.iter().filter(|node| node.tally.rows == 0);
+    let unread: HashSet<&str> = unread.map(|node| node.name.as_str()).collect();
+    let mut times_named: HashMap<&str, u32> = HashMap::new();
+    for name in node_instances(evidence).filter_map(name_tag) {
+        *times_named.entry(name).or_default() += 1;
+    }
     let is_read = |instance: &&Instance| {
         let dns_name = instance.dns_name.as_deref().unwrap_or_default();
         let host = dns_name.split('.').next().unwrap_or_default();
-        [instance.id.as_str(), dns_name, host].iter().any(|name| names.contains(name))
-            || instance.tags.iter().any(|(key, value)| key == "Name" && names.contains(value.as_str()))
-            || instance
-                .addresses
-                .iter()
-                .any(|address| locals.contains(address) || names.contains(address.to_string().as_str()))
+        instance.addresses.iter().any(|address| locals.contains(address))
+            || instance.addresses.iter().any(|address| unread.contains(address.to_string().as_str()))
+            || [instance.id.as_str(), dns_name, host].iter().any(|name| unread.contains(name))
+            // Node groups give all their instances the same name: that tells nothing.
+            || name_tag(instance).is_some_and(|name| unread.contains(name) && times_named.get(name) == Some(&1))
     };
     node_instances(evidence)
         .filter(|instance| !is_read(instance))
@@ -147,7 +161,9 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
             Gap {
                 what: format!("node {}", instance.id),
                 why: GapReason::NotRecorded,
-                detail: format!("a running node{address} by its tags, and no capture is of it"),
+                detail: format!(
+                    "a running node{address} by its tags, and no capture has a socket of its addresses"
+                ),
                 hint: "record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
             }
         })

@@ -16,8 +16,11 @@ use crate::model::socket::{Port, Socket};
 #[derive(Debug)]
 pub struct Index {
     addresses: BTreeMap<IpAddr, Attribution>,
-    /// Delegated prefixes and their interfaces, then the VPC's own blocks.
-    ranges: Vec<(IpNet, Attribution)>,
+    /// Prefixes delegated to interfaces, by their first address. Those of one
+    /// VPC do not overlap.
+    prefixes: BTreeMap<IpAddr, (IpNet, usize)>,
+    /// The VPC's own blocks.
+    blocks: Vec<IpNet>,
     api_port: u16,
 }
 
@@ -31,19 +34,22 @@ impl Index {
         let blocks = vpc_blocks(evidence);
         // What weighs less comes first and is overwritten.
         let mut addresses = BTreeMap::new();
-        let mut ranges = Vec::new();
+        let mut prefixes = BTreeMap::new();
         for (index, known) in in_vpc() {
             let attribution = Attribution { path: Path::Vpc, by: By::Eni, eni: Some(index) };
             for &address in &known.interface.addresses {
                 // Of several ENIs that claim an address, the first keeps it.
                 addresses.entry(address).or_insert_with(|| attribution.clone());
             }
-            ranges.extend(known.interface.prefixes.iter().map(|&prefix| (prefix, attribution.clone())));
+            prefixes
+                .extend(known.interface.prefixes.iter().map(|&prefix| (prefix.network(), (prefix, index))));
         }
+        let outside_is_public = outside_is_public(evidence, interfaces);
         for address in endpoint_addresses(evidence) {
-            let inside =
+            let is_inside =
                 addresses.contains_key(&address) || blocks.iter().any(|block| block.contains(&address));
-            if is_public(evidence, interfaces, inside) {
+            let never_private = matches!(cluster.access, EndpointAccess::Public { .. });
+            if never_private || (!is_inside && outside_is_public) {
                 addresses.insert(address, Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None });
             }
         }
@@ -56,9 +62,7 @@ impl Index {
                     .insert(address, Attribution { path: Path::PrivateEni, by: By::Eni, eni: Some(index) });
             }
         }
-        let by_block = Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None };
-        ranges.extend(blocks.into_iter().map(|block| (block, by_block.clone())));
-        Self { addresses, ranges, api_port: cluster.api_port() }
+        Self { addresses, prefixes, blocks, api_port: cluster.api_port() }
     }
 
     /// Who dialled whom.
@@ -100,16 +104,22 @@ impl Index {
         if peer.is_loopback() || socket.local.ip() == Some(peer) {
             return Attribution { path: Path::Loopback, by: By::None, eni: None };
         }
-        self.lookup(peer).cloned().unwrap_or_else(unknown)
+        self.lookup(peer).unwrap_or_else(unknown)
     }
 
     /// What an address is, if anything tells.
     #[must_use]
-    pub fn lookup(&self, address: IpAddr) -> Option<&Attribution> {
-        let in_range = || {
-            self.ranges.iter().find(|(range, _)| range.contains(&address)).map(|(_, attribution)| attribution)
-        };
-        self.addresses.get(&address).or_else(in_range)
+    pub fn lookup(&self, address: IpAddr) -> Option<Attribution> {
+        if let Some(attribution) = self.addresses.get(&address) {
+            return Some(attribution.clone());
+        }
+        let prefix =
+            self.prefixes.range(..=address).next_back().filter(|(_, (prefix, _))| prefix.contains(&address));
+        if let Some((_, (_, eni))) = prefix {
+            return Some(Attribution { path: Path::Vpc, by: By::Eni, eni: Some(*eni) });
+        }
+        let in_block = self.blocks.iter().any(|block| block.contains(&address));
+        in_block.then_some(Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None })
     }
 }
 
@@ -128,16 +138,14 @@ fn endpoint_addresses(evidence: &Evidence) -> BTreeSet<IpAddr> {
     answers.flat_map(|answer| answer.addresses.iter().copied()).collect()
 }
 
-/// Whether an address of the endpoint's name is known to be a public one.
+/// Whether an answer that lies in no known block of the VPC is a public one.
 ///
-/// With private access off, the name never resolves to an ENI. With it on, an
-/// answer may be an ENI that was not seen (they are replaced on upgrades, and
-/// may be hidden): that lies in the VPC. Where neither the VPC nor any EKS-owned
-/// ENI was seen, nothing tells the one from the other.
-fn is_public(evidence: &Evidence, interfaces: &[KnownInterface], inside_vpc: bool) -> bool {
-    if matches!(evidence.cluster.access, EndpointAccess::Public { .. }) {
-        return true;
-    }
-    let owned_seen = interfaces.iter().any(|known| known.kind == InterfaceKind::EksOwned);
-    !inside_vpc && (owned_seen || evidence.vpc.seen().is_some())
+/// With private access off, the name never resolves to an ENI, and this is not
+/// asked. With it on, an answer may be an ENI that was not seen: they are
+/// replaced on upgrades, and may be hidden. The VPC's blocks tell; without them,
+/// both of the ENIs that EKS keeps at least must have been seen, and public
+/// access must be on.
+fn outside_is_public(evidence: &Evidence, interfaces: &[KnownInterface]) -> bool {
+    let owned = interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned).count();
+    evidence.vpc.seen().is_some() || (owned >= 2 && evidence.cluster.access.public() == Some(true))
 }

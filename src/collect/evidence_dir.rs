@@ -17,7 +17,7 @@ use crate::model::cluster::Cluster;
 use crate::model::evidence::{Evidence, Observed, Vantage};
 use crate::model::net::Vpc;
 use crate::model::node::NodeName;
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::verdict::{Gap, GapReason, shell_word};
 
 /// Over this, a JSON file is no answer that AWS gives about one VPC.
 const JSON_MAX: u64 = 256 << 20;
@@ -26,7 +26,10 @@ const DNS_MAX: u64 = 1 << 20;
 
 /// The files that are answers of EC2, and the calls that give them.
 const CALLS: [(&str, &str); 8] = [
-    ("network-interfaces.json", "describe-network-interfaces --filters Name=vpc-id,Values=VPC"),
+    (
+        "network-interfaces.json",
+        "describe-network-interfaces --filters Name=vpc-id,Values=VPC --include-managed-resources",
+    ),
     ("instances.json", "describe-instances --filters Name=vpc-id,Values=VPC"),
     (
         "vpc.json",
@@ -113,8 +116,9 @@ impl EvidenceDir {
     fn cluster(&self, name: &str) -> Result<Cluster> {
         let Some(cluster) = self.json("cluster.json", eks::parse_cluster)? else {
             bail!(
-                "{} has no cluster.json, which every evidence directory needs; record it with: aws eks describe-cluster --name {name} > cluster.json",
-                self.root.display()
+                "{} has no cluster.json, which every evidence directory needs; record it with: aws eks describe-cluster --name {} > cluster.json",
+                self.root.display(),
+                shell_word(name, "NAME")
             );
         };
         if cluster.name != name {
@@ -249,7 +253,7 @@ impl EvidenceDir {
         match parse(&bytes) {
             Ok(value) => Ok(Some(value)),
             Err(error) => bail!(
-                "{}: {error}; record it anew as the aws CLI prints it with --output json",
+                "{}: {error}; record it as the aws CLI prints it with --output json",
                 path.display()
             ),
         }
@@ -263,7 +267,7 @@ impl EvidenceDir {
 /// How to record a file.
 fn record(file: &str, vpc: &str) -> String {
     let call = CALLS.iter().find(|(name, _)| *name == file).map_or("describe-...", |(_, call)| call);
-    format!("record it with: aws ec2 {}", call.replace("VPC", vpc))
+    format!("record it in {file} with: aws ec2 {}", call.replace("VPC", shell_word(vpc, "VPC")))
 }
 
 /// Whether a file is there; an error if something else is.

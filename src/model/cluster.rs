@@ -48,7 +48,7 @@ impl Cluster {
         self.arn.as_deref().unwrap_or(&self.name)
     }
 
-    /// The blocks that may reach the public endpoint: everyone where none is
+    /// The blocks that may reach the public endpoint: 0.0.0.0/0 where none is
     /// given, nobody where it is off or not EKS's.
     #[must_use]
     pub fn public_cidrs(&self) -> Vec<IpNet> {

@@ -1,7 +1,5 @@
 //! A socket with its direction and path.
 
-use serde::Serialize;
-
 use super::node::NodeName;
 use super::socket::{Process, Socket};
 
@@ -71,8 +69,7 @@ impl Component {
 
 /// Who dialled whom, told by ports alone: in private mode both ways have the
 /// same peer address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// Node to API server: the peer's port is 443 or the endpoint's.
     Outbound,
@@ -95,8 +92,7 @@ impl Direction {
 }
 
 /// What the peer of a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Path {
     /// An address of the cluster endpoint that is not one of the cluster's
     /// EKS-owned ENIs.
@@ -139,8 +135,7 @@ impl Path {
 }
 
 /// The evidence that attributed a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum By {
     /// An answer for the endpoint's host name.
     Dns,
@@ -152,6 +147,20 @@ pub enum By {
     VpcCidr,
     /// Nothing.
     None,
+}
+
+impl By {
+    /// The word for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Eni => "eni",
+            Self::ServiceCidr => "service-cidr",
+            Self::VpcCidr => "vpc-cidr",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What a peer is, and how that is known.

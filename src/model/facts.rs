@@ -14,7 +14,7 @@ use super::verdict::Gap;
 pub struct Facts {
     /// The evidence itself.
     pub evidence: Evidence,
-    /// The VPC's network interfaces with their kinds, in the evidence's order;
+    /// The network interfaces with their kinds, in the evidence's order;
     /// empty where they were not seen.
     pub interfaces: Vec<KnownInterface>,
     /// What each address is that the endpoint's name resolved to.
@@ -79,10 +79,7 @@ pub struct KnownInterface {
 }
 
 /// Whose a network interface is.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InterfaceKind {
     /// The control plane of this cluster.
     EksOwned,

@@ -5,8 +5,6 @@ use std::ops::{AddAssign, Sub};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::verdict::Gap;
 
 /// A node's name: printable ASCII that is safe as a file name.
@@ -66,6 +64,8 @@ pub struct Node {
     pub status: NodeStatus,
     /// How the lines of its capture ended.
     pub tally: Tally,
+    /// Whether its capture has the column heads, so that nobody filtered it.
+    pub has_head: bool,
     /// The first lines that were no row; [`Tally::rejected`] counts them all.
     pub rejected: Vec<RejectedLine>,
     /// What is not known of it, and why.
@@ -78,8 +78,7 @@ impl Node {
 }
 
 /// What reading a node gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NodeStatus {
     /// Its sockets, with process names.
     Read,
@@ -170,6 +169,8 @@ pub enum RejectReason {
     NotARow,
     /// A UDP, raw, unix or other socket that is not TCP.
     NotTcp,
+    /// A TCP socket of which something is missing or wrong.
+    BrokenRow,
     /// A host name where an address should stand: captured without `-n`.
     NameForAddress,
     /// Longer than any line of `ss`.
@@ -179,6 +180,12 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Whether a line so rejected was, or may have been, a TCP socket.
+    #[must_use]
+    pub fn hides_a_socket(self) -> bool {
+        matches!(self, Self::BrokenRow | Self::NameForAddress | Self::TooLong)
+    }
+
     /// The reason in words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -186,6 +193,7 @@ impl RejectReason {
             Self::Blank => "blank",
             Self::NotARow => "not a socket row",
             Self::NotTcp => "not a TCP socket",
+            Self::BrokenRow => "a socket row that is cut short or wrong",
             Self::NameForAddress => "a host name instead of an address: capture with -n",
             Self::TooLong => "longer than any row of ss",
             Self::OtherNode => "names another node than the file: put looped output into nodes.txt",

@@ -1,14 +1,11 @@
 //! Rules and what they say.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::facts::Facts;
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// Worth knowing.
     Low,
@@ -34,8 +31,7 @@ impl Severity {
 }
 
 /// The answer of a whole run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Judged, and nothing at or above the threshold.
     Pass,
@@ -70,7 +66,8 @@ pub struct Rule {
     /// Why that matters.
     pub why: &'static str,
     /// How to mend it: prose, and commands to paste in lines that begin with
-    /// four blanks. `CLUSTER` and `REGION` stand for the cluster's own.
+    /// four blanks. In those `CLUSTER`, `REGION`, `VPC`, `ENDPOINT` and
+    /// `SECURITY_GROUP` stand for the cluster's own.
     pub remediation: &'static str,
     /// Where AWS says so.
     pub reference: &'static str,
@@ -138,9 +135,7 @@ pub struct Gap {
 }
 
 /// Why something was not seen.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GapReason {
     /// The evidence holds nothing of it.
@@ -164,9 +159,11 @@ pub enum GapReason {
     Failed,
 }
 
-impl fmt::Display for GapReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl GapReason {
+    /// The word for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::NotRecorded => "not-recorded",
             Self::Incomplete => "incomplete",
             Self::NotSupported => "not-supported",
@@ -176,8 +173,17 @@ impl fmt::Display for GapReason {
             Self::NoAnswer => "no-answer",
             Self::AccessDenied => "access-denied",
             Self::Failed => "failed",
-        })
+        }
     }
+}
+
+/// A name in a command to paste: itself where a shell takes it as one word that
+/// means nothing else, or the placeholder.
+#[must_use]
+pub fn shell_word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
+    let fits = !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_plain);
+    if fits { name } else { placeholder }
 }
 
 /// What the rules' outcomes come to under a policy.

@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::remediation::fill;
 use super::text::is_hostile;
 use crate::model::cluster::EndpointAccess;
-use crate::model::connection::{By, Connection, Direction, Path};
+use crate::model::connection::{self, Connection};
 use crate::model::facts::{Facts, InterfaceKind, KnownInterface};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::verdict::{GapReason, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
+use crate::model::verdict::{self, GapReason, JudgedFinding, JudgedGap, Judgment};
 
 /// The schema's name, which changes with its shape.
 pub const SCHEMA: &str = "eks-netcheck.report.v1";
@@ -48,6 +48,7 @@ struct Cluster {
     /// As EKS says it: ACTIVE, CREATING, ...
     status: Option<String>,
     endpoint: Option<String>,
+    /// public, public-and-private, private or unknown.
     access: Access,
     /// Who may reach the public endpoint; none recorded means everyone.
     public_access_cidrs: Vec<String>,
@@ -90,7 +91,7 @@ struct Eni {
     addresses: Vec<IpAddr>,
     /// Whether it is this cluster's control plane's.
     eks_owned: bool,
-    kind: InterfaceKind,
+    kind: Kind,
     /// Why it is, or seems but is not, the control plane's.
     why: Option<String>,
     description: String,
@@ -103,7 +104,7 @@ struct Eni {
 #[derive(Debug, Serialize, JsonSchema)]
 struct NodeReport {
     name: String,
-    status: NodeStatus,
+    status: Status,
     /// How many sockets were read.
     sockets: u64,
     /// How many lines were no socket.
@@ -140,7 +141,7 @@ struct FindingReport {
 #[derive(Debug, Serialize, JsonSchema)]
 struct GapReport {
     what: String,
-    why: GapReason,
+    why: Why,
     detail: String,
     /// The next step.
     hint: String,
@@ -166,7 +167,7 @@ impl Report {
             other_connections: facts.other_connections,
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
-            verdict: judgment.verdict,
+            verdict: judgment.verdict.into(),
         }
     }
 }
@@ -202,7 +203,7 @@ impl From<&KnownInterface> for Eni {
             id: interface.id.clone(),
             addresses: interface.addresses.clone(),
             eks_owned: known.kind == InterfaceKind::EksOwned,
-            kind: known.kind,
+            kind: known.kind.into(),
             why: Some(known.why.clone()).filter(|why| !why.is_empty()),
             description: interface.description.clone(),
             zone: Some(interface.zone.clone()).filter(|zone| !zone.is_empty()),
@@ -217,7 +218,7 @@ impl From<&Node> for NodeReport {
     fn from(node: &Node) -> Self {
         Self {
             name: node.name.to_string(),
-            status: node.status,
+            status: node.status.into(),
             sockets: node.tally.rows,
             skipped_lines: node.tally.rejected,
         }
@@ -234,9 +235,9 @@ impl ConnectionReport {
             state: connection.socket.state.as_str().to_owned(),
             local: connection.socket.local.to_string(),
             peer: connection.socket.peer.to_string(),
-            direction: connection.direction,
-            path: connection.attribution.path,
-            by: connection.attribution.by,
+            direction: connection.direction.into(),
+            path: connection.attribution.path.into(),
+            by: connection.attribution.by.into(),
             eni: connection.attribution.eni.map(|index| facts.interfaces[index].interface.id.clone()),
         }
     }
@@ -246,7 +247,7 @@ impl FindingReport {
     fn new(judged: &JudgedFinding, facts: &Facts) -> Self {
         Self {
             rule: judged.rule.id.to_owned(),
-            severity: judged.severity,
+            severity: judged.severity.into(),
             subject: judged.finding.subject.clone(),
             message: judged.finding.message.clone(),
             remediation: fill(judged.rule.remediation, facts),
@@ -259,11 +260,42 @@ impl From<&JudgedGap> for GapReport {
         let gap = &judged.gap;
         Self {
             what: gap.what.clone(),
-            why: gap.why,
+            why: gap.why.into(),
             detail: gap.detail.clone(),
             hint: gap.hint.clone(),
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
         }
+    }
+}
+
+/// The words of the format, each set of them after one of the model's.
+macro_rules! words {
+    ($($name:ident of $model:ty { $($variant:ident),* $(,)? })*) => { $(
+        #[derive(Debug, Serialize, JsonSchema)]
+        #[serde(rename_all = "kebab-case")]
+        enum $name { $($variant),* }
+
+        impl From<$model> for $name {
+            fn from(word: $model) -> Self {
+                match word { $(<$model>::$variant => Self::$variant),* }
+            }
+        }
+    )* };
+}
+
+words! {
+    Direction of connection::Direction { Outbound, Inbound, None }
+    Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
+    By of connection::By { Dns, Eni, ServiceCidr, VpcCidr, None }
+    Status of NodeStatus { Read, NoProcessNames, Unreachable, NotSupported, Malformed }
+    Kind of InterfaceKind {
+        EksOwned, OtherCluster, Node, Instance, VpcCni, Trunk, Branch, NatGateway, LoadBalancer, VpcEndpoint,
+        TransitGateway, Rds, Lambda, Efs, Fargate, DirectoryService, Unknown,
+    }
+    Severity of verdict::Severity { Low, Medium, High, Critical }
+    Verdict of verdict::Verdict { Pass, Fail, Inconclusive }
+    Why of GapReason {
+        NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied, Failed,
     }
 }
 

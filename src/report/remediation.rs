@@ -1,6 +1,7 @@
 //! A rule's remediation with the cluster's own names in it.
 
 use crate::model::facts::Facts;
+use crate::model::verdict::shell_word;
 
 /// Fills in what is known and fits into a command unquoted; the rest stays as
 /// the placeholder that it is.
@@ -20,8 +21,8 @@ pub fn fill(remediation: &str, facts: &Facts) -> String {
     for piece in remediation.split_inclusive(|char| !is_word(char)) {
         let word = piece.trim_end_matches(|char| !is_word(char));
         match names.iter().find(|(placeholder, _)| *placeholder == word) {
-            Some((_, Some(name))) if is_plain(name) && !is_prose(&filled) => {
-                filled.push_str(name);
+            Some((_, Some(name))) if !is_prose(&filled) => {
+                filled.push_str(shell_word(name, word));
                 filled.push_str(&piece[word.len()..]);
             }
             _ => filled.push_str(piece),
@@ -34,10 +35,4 @@ pub fn fill(remediation: &str, facts: &Facts) -> String {
 /// placeholders.
 fn is_prose(filled: &str) -> bool {
     !filled.rsplit('\n').next().unwrap_or_default().starts_with("    ")
-}
-
-/// Whether a shell takes a text as one word that means nothing else.
-fn is_plain(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-    !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain)
 }

@@ -3,7 +3,7 @@
 //! The verdict and the worst finding come first, then what was seen, then what
 //! to do, then what was not seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -81,16 +81,26 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
             format!("could not judge: {}: {}", escape(&gap.gap.what), escape(&gap.gap.detail))
         }
-        (Some(_), _) => format!(
-            "nothing at or above the threshold; {} below it",
-            count(judgment.findings.len(), "finding")
+        (Some(worst), _) => format!(
+            "nothing at or above the threshold; {} below it, the worst: {} ({})",
+            count(judgment.findings.len(), "finding"),
+            escape(&about(&worst.finding, facts)),
+            worst.rule.id
         ),
         _ => "nothing found".to_owned(),
+    };
+    let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty()).count();
+    let worst = match judgment.verdict {
+        Verdict::Pass if unseen > 0 => {
+            format!("{worst}; {} not seen, which only lesser rules needed", count(unseen, "thing"))
+        }
+        _ => worst,
     };
     let head = format!("{}  ", judgment.verdict.as_str().to_uppercase());
     let text = prose(&format!("{name}: {worst}"), &head, &" ".repeat(head.len()), look);
     // Wrapped by its plain width, then coloured.
-    write!(out, "{}{}", look.verdict(judgment.verdict), &text[judgment.verdict.as_str().len()..])?;
+    let behind = text.strip_prefix(&head).unwrap_or(&text);
+    write!(out, "{}  {behind}", look.verdict(judgment.verdict))?;
     if let Some(answer) = traffic(facts) {
         write!(out, "{}", prose(&answer, &" ".repeat(head.len()), &" ".repeat(head.len()), look))?;
     }
@@ -99,31 +109,34 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
 
 /// Is the node traffic private? By node, over kubelet and kube-proxy.
 fn traffic(facts: &Facts) -> Option<String> {
-    let mut by_node: BTreeMap<&str, BTreeSet<Path>> = BTreeMap::new();
-    for connection in &facts.connections {
-        let is_of_node = connection.component.is_some_and(Component::is_node_component);
-        if is_of_node
-            && connection.direction == Direction::Outbound
-            && connection.socket.state == State::Established
-        {
-            by_node.entry(connection.node.as_str()).or_default().insert(connection.attribution.path);
-        }
-    }
-    if facts.nodes.is_empty() {
-        return None;
-    }
     let total = facts.nodes.len();
-    let public = by_node.values().filter(|paths| paths.contains(&Path::PublicEndpoint)).count();
-    let private = by_node.values().filter(|paths| paths.iter().all(|path| *path == Path::PrivateEni)).count();
-    let unknown = total - public - private;
-    let mut parts = Vec::new();
-    for (nodes, what) in [(public, "over the public endpoint"), (private, "private"), (unknown, "not known")]
-    {
-        if nodes > 0 {
-            parts.push(format!("{what} on {nodes} of {}", count(total, "node")));
+    let (mut public, mut private) = (0, 0);
+    for node in &facts.nodes {
+        let api: Vec<_> =
+            facts.connections_of(&node.name).iter().filter(|connection| tells_way(connection)).collect();
+        let on = |path| api.iter().any(|connection| connection.attribution.path == path);
+        let kubelet_is_seen = api.iter().any(|connection| {
+            connection.component == Some(Component::Kubelet) && connection.attribution.path.is_api_server()
+        });
+        if on(Path::PublicEndpoint) {
+            public += 1;
+        } else if kubelet_is_seen && !on(Path::Unattributed) {
+            private += 1;
         }
     }
-    Some(format!("Node traffic to the API server: {}.", parts.join(", ")))
+    let parts =
+        [(public, "over the public endpoint"), (private, "private"), (total - public - private, "not known")];
+    let parts = parts.iter().filter(|(nodes, _)| *nodes > 0);
+    let parts: Vec<_> =
+        parts.map(|(nodes, what)| format!("{what} on {nodes} of {}", count(total, "node"))).collect();
+    (total > 0).then(|| format!("kubelet and kube-proxy reach the API server: {}.", parts.join(", ")))
+}
+
+/// Whether a socket tells which way a node's own components go.
+fn tells_way(connection: &Connection) -> bool {
+    connection.component.is_some_and(Component::is_node_component)
+        && connection.direction == Direction::Outbound
+        && connection.socket.state == State::Established
 }
 
 fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
@@ -170,9 +183,10 @@ fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> 
     }
     writeln!(out)?;
     for (head, text) in rows {
-        let head = format!("{head:9} ");
-        let text = prose(&escape(&text), &head, "          ", look);
-        write!(out, "{}{}", look.bold(head.trim_end()), &text[head.trim_end().len()..])?;
+        let indent = " ".repeat(10);
+        let text = prose(&escape(&text), &indent, &indent, look);
+        let behind = text.strip_prefix(&indent).unwrap_or(&text);
+        write!(out, "{}{}{behind}", look.bold(head), " ".repeat(indent.len() - head.len()))?;
     }
     Ok(())
 }
@@ -207,11 +221,11 @@ fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
             let cells = [
                 eni_cell(interface),
                 // The role's id and the session's name, a line each.
-                interface.requester.as_deref().unwrap_or("-").replacen(':', ":\n", 1),
-                interface.owner.clone(),
-                instance_owner.unwrap_or("-").to_owned(),
+                escape(interface.requester.as_deref().unwrap_or("-")).replacen(':', ":\n", 1),
+                escape(&interface.owner).into_owned(),
+                escape(instance_owner.unwrap_or("-")).into_owned(),
             ];
-            add_row(&mut table, cells);
+            table.add_row(cells);
         }
         writeln!(out, "{}", table.trim_fmt())?;
         let why = "They are the control plane's because the account that owns the instance behind them is not \
@@ -238,7 +252,7 @@ fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
 
 fn eni_cell(interface: &Interface) -> String {
     let addresses: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
-    format!("{}\n{}\n{}", interface.id, addresses.join("\n"), interface.zone)
+    format!("{}\n{}\n{}", escape(&interface.id), addresses.join("\n"), escape(&interface.zone))
 }
 
 /// What a row of the table of paths has in common.
@@ -256,7 +270,7 @@ fn write_paths(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
     for connection in facts.connections.iter().filter(|connection| is_shown(connection)) {
         let who = match (connection.component, &connection.process) {
             (Some(component), _) => component.as_str().to_owned(),
-            (None, Some(process)) => process.name.clone(),
+            (None, Some(process)) => escape(&process.name).into_owned(),
             (None, None) => "(no name)".to_owned(),
         };
         let row = PathRow {
@@ -287,7 +301,7 @@ fn write_paths(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
             format!("{}{state}", row.path.as_str()),
             peers.join("\n"),
         ];
-        add_row(&mut table, cells);
+        table.add_row(cells);
     }
     writeln!(out, "{}", table.trim_fmt())
 }
@@ -325,7 +339,7 @@ fn write_nodes(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
             node.tally.rows.to_string(),
             node.tally.rejected.to_string(),
         ];
-        add_row(&mut table, cells);
+        table.add_row(cells);
     }
     writeln!(out, "{}", table.trim_fmt())?;
     let skipped: u64 = facts.nodes.iter().map(|node| node.tally.rejected).sum();
@@ -427,12 +441,6 @@ fn table<const N: usize>(look: Look, heads: [&str; N]) -> Table {
         column.set_padding((0, 2));
     }
     table
-}
-
-/// Adds a row of which each cell may have lines of its own.
-fn add_row<const N: usize>(table: &mut Table, cells: [String; N]) {
-    let safe = cells.map(|cell| cell.lines().map(escape).collect::<Vec<_>>().join("\n"));
-    table.add_row(safe);
 }
 
 fn count(number: usize, noun: &str) -> String {

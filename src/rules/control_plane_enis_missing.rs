@@ -32,15 +32,15 @@ fn check(facts: &Facts) -> Outcome {
     let cluster = &facts.evidence.cluster;
     match cluster.hosting {
         Hosting::Connector => return Outcome::inconclusive(unseen::connector()),
-        Hosting::Outposts => {
-            return Outcome::inconclusive(Gap {
-                what: "network-interfaces.json".to_owned(),
-                why: GapReason::NotSupported,
-                detail: "a local cluster on Outposts has its control plane's interfaces in your own account, where nothing tells them apart".to_owned(),
-                hint: "look for the control plane's instances in the Outpost".to_owned(),
-            });
-        }
+        Hosting::Outposts => return Outcome::inconclusive(unseen::outposts()),
         Hosting::Region => {}
+    }
+    if cluster.endpoint.is_none() {
+        // Its interfaces are made with it.
+        return Outcome {
+            findings: Vec::new(),
+            gaps: unseen::endpoint_addresses(facts).into_iter().collect(),
+        };
     }
     if let Observed::Unseen(gap) = &facts.evidence.interfaces {
         return Outcome::inconclusive(gap.clone());

@@ -16,10 +16,12 @@ does not list the node's address drops packets just so; so does a security group
 a route that leads nowhere, or an ENI that is gone. The node turns NotReady within \
 a minute, and its pods are moved away some minutes later.",
     remediation: "\
-Find out as whom the node leaves, and whether publicAccessCidrs has it:
-    curl -s https://checkip.amazonaws.com
+See what the cluster lets in, and by which way:
     aws eks describe-cluster --region REGION --name CLUSTER --query cluster.resourcesVpcConfig
-If the peer is an ENI, see that the cluster security group lets the node in on 443:
+If the peer is a public address, publicAccessCidrs must hold the one that the node \
+leaves with:
+    curl -s https://checkip.amazonaws.com
+If it is an ENI's, the cluster security group must let the node in on port 443:
     aws ec2 describe-security-groups --region REGION --group-ids SECURITY_GROUP
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids }",
     reference: ENDPOINT_ACCESS,
@@ -34,12 +36,15 @@ fn check(facts: &Facts) -> Outcome {
         if connection.socket.state != State::SynSent || connection.direction != Direction::Outbound {
             continue;
         }
-        let path = connection.attribution.path;
-        if path.is_api_server() {
+        // An ENI that is gone is still the endpoint while its name says so.
+        let is_named =
+            connection.socket.peer.ip().is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
+        if connection.attribution.path.is_api_server() || is_named {
             let (who, peers) = hanging.entry(connection.node.as_str()).or_default();
             *who.entry(connection.component.map_or("a process", Component::as_str)).or_default() += 1;
             peers.insert(connection.socket.peer.to_string());
-        } else if path == Path::Unattributed {
+        } else if matches!(connection.attribution.path, Path::Unattributed | Path::Vpc) {
+            outcome.gaps.extend(unseen::cut_address(connection));
             unexplained = true;
         }
     }

@@ -15,7 +15,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::High,
     summary: "Private access is off, and a node's own egress address may not reach the public endpoint",
     why: "\
-With private access off, nodes reach the API server over the internet, as the \
+With private access off, nodes leave the VPC to reach the API server, with the \
 address of their NAT gateway or their own public address. If publicAccessCidrs \
 does not hold that address, the endpoint drops their packets: running nodes turn \
 NotReady, new ones never join. It is the best-known outage of a narrowed list, and \
@@ -42,8 +42,8 @@ fn check(facts: &Facts) -> Outcome {
     if allowed.iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4()) {
         return Outcome::pass();
     }
-    if cluster.access.private().is_none() {
-        return Outcome::inconclusive(unseen::access_flag(cluster, "endpointPrivateAccess"));
+    if let Err(gap) = unseen::private_access(cluster) {
+        return Outcome::inconclusive(gap);
     }
     let instances = match &evidence.instances {
         Observed::Seen(instances) => instances,
@@ -70,8 +70,16 @@ fn check(facts: &Facts) -> Outcome {
 }
 
 fn judge(evidence: &Evidence, nodes: &[&Instance], allowed: &[IpNet]) -> Outcome {
-    let endpoint = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
-    let endpoint = endpoint.flat_map(|answer| answer.addresses.iter().copied()).find(IpAddr::is_ipv4);
+    let answers = || {
+        evidence.dns.iter().filter_map(|vantage| vantage.answer.seen()).flat_map(|answer| &answer.addresses)
+    };
+    let endpoint = answers().copied().find(IpAddr::is_ipv4);
+    // A dual-stack endpoint may be reached over IPv6, as the node's own address.
+    let over_ipv6 = |node: &Instance| {
+        let is_let_in =
+            |address: &&IpAddr| address.is_ipv6() && allowed.iter().any(|block| block.contains(*address));
+        answers().any(IpAddr::is_ipv6) && node.addresses.iter().find(is_let_in).is_some()
+    };
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: one finding for each way out.
     let mut refused: BTreeMap<(String, IpAddr), Vec<String>> = BTreeMap::new();
@@ -79,7 +87,17 @@ fn judge(evidence: &Evidence, nodes: &[&Instance], allowed: &[IpNet]) -> Outcome
         match egress(evidence, node, endpoint) {
             Ok(ways) => {
                 let is_allowed = |way: &Way| allowed.iter().any(|block| block.contains(&way.address));
-                for way in ways.into_iter().filter(|way| !is_allowed(way)) {
+                let shut: Vec<_> = ways.into_iter().filter(|way| !is_allowed(way)).collect();
+                if !shut.is_empty() && over_ipv6(node) {
+                    outcome.gaps.push(Gap {
+                        what: format!("egress of node {}", node.id),
+                        why: GapReason::NotSupported,
+                        detail: "its IPv4 address is not allowed and its IPv6 address is; which of them it uses is not known".to_owned(),
+                        hint: "add the IPv4 address to publicAccessCidrs as well, or turn private access on".to_owned(),
+                    });
+                    continue;
+                }
+                for way in shut {
                     refused.entry((way.by, way.address)).or_default().push(label(node));
                 }
             }
@@ -127,18 +145,10 @@ fn egress(evidence: &Evidence, node: &Instance, endpoint: Option<IpAddr>) -> Res
         detail,
         hint: "look up as whom it leaves: curl -s https://checkip.amazonaws.com on the node".to_owned(),
     };
-    let target = match &evidence.route_tables {
-        Observed::Seen(tables) => route(&evidence.cluster, tables, node, endpoint).ok_or_else(|| {
-            gap(GapReason::Incomplete, "no route of its subnet leads to the endpoint".to_owned())
-        })?,
-        // Without routes: an instance with a public address uses it.
-        Observed::Unseen(missing) => {
-            return match node.public_ip {
-                Some(address) => Ok(own(address)),
-                None => Err(missing.clone()),
-            };
-        }
-    };
+    let tables = evidence.route_tables.as_result()?;
+    let target = route(&evidence.cluster, tables, node, endpoint).ok_or_else(|| {
+        gap(GapReason::Incomplete, "no route of its subnet leads to the endpoint".to_owned())
+    })?;
     match target {
         RouteTarget::InternetGateway => match node.public_ip {
             Some(address) => Ok(own(address)),

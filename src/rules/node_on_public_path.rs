@@ -1,7 +1,9 @@
 use super::{ENDPOINT_ACCESS, unseen};
+use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
 use crate::model::node::{Node, NodeStatus};
+use crate::model::socket::State;
 use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
@@ -29,16 +31,21 @@ private-dns-unavailable), then restart both.",
 
 fn check(facts: &Facts) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    match cluster.access.private() {
-        Some(false) => return Outcome::pass(),
-        None => return Outcome::inconclusive(unseen::access_flag(cluster, "endpointPrivateAccess")),
-        Some(true) => {}
+    match unseen::private_access(cluster) {
+        Ok(true) => {}
+        Ok(false) => return Outcome::pass(),
+        Err(gap) => return Outcome::inconclusive(gap),
+    }
+    if cluster.hosting == Hosting::Outposts {
+        return Outcome::inconclusive(unseen::outposts());
     }
     let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, true) };
     outcome.gaps.extend(unseen::answers(facts));
+    let runs_kube_proxy =
+        facts.connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
     for node in facts.nodes.iter().filter(|node| node.status == NodeStatus::Read) {
-        let api: Vec<_> =
-            facts.connections_of(&node.name).iter().filter(|connection| is_of_node(connection)).collect();
+        let connections = facts.connections_of(&node.name);
+        let api: Vec<_> = connections.iter().filter(|connection| is_of_node(connection)).collect();
         let public: Vec<_> = api
             .iter()
             .copied()
@@ -47,7 +54,25 @@ fn check(facts: &Facts) -> Outcome {
         if !public.is_empty() {
             outcome.findings.push(finding(facts, node, &public));
         }
-        outcome.gaps.extend(unplaced(node, &api));
+        let mut details: Vec<_> = api.iter().filter_map(|connection| unplaced(facts, connection)).collect();
+        details.extend(connections.iter().filter_map(nameless));
+        let has = |component| connections.iter().any(|connection| connection.component == Some(component));
+        if !api.iter().any(|connection| is_kubelets_way(connection)) {
+            details.push("no established connection of its kubelet to the API server was seen".to_owned());
+        }
+        // There are clusters without kube-proxy; but `grep kubelet` leaves it out too.
+        if !has(Component::KubeProxy) && (runs_kube_proxy || !node.has_head) {
+            details.push("no socket of kube-proxy was seen".to_owned());
+        }
+        outcome.gaps.extend(details.into_iter().map(|detail| Gap {
+            what: format!("node {}", node.name),
+            why: GapReason::Incomplete,
+            detail,
+            hint: format!(
+                "capture it whole: ssh {0} sudo ss -tnp; and its DNS: ssh {0} getent ahosts ENDPOINT",
+                node.name
+            ),
+        }));
     }
     outcome
 }
@@ -60,27 +85,39 @@ fn is_of_node(connection: &Connection) -> bool {
 }
 
 /// A kubelet whose way to the API server was not seen proves nothing.
-fn unplaced(node: &Node, api: &[&Connection]) -> Option<Gap> {
-    let kubelet = || api.iter().filter(|connection| connection.component == Some(Component::Kubelet));
-    let is_placed = |connection: &&&Connection| connection.attribution.path.is_api_server();
-    let unplaced = api.iter().find(|connection| connection.attribution.path == Path::Unattributed);
-    let detail = match (kubelet().find(is_placed), unplaced) {
-        (Some(_), None) => return None,
-        (_, Some(connection)) => format!(
-            "{} is connected to {}, and it is not known whether that is the API server",
-            connection.component.map_or("a process", Component::as_str),
-            connection.socket.peer
-        ),
-        (None, None) => "no connection of its kubelet to the API server was seen".to_owned(),
+fn is_kubelets_way(connection: &Connection) -> bool {
+    connection.component == Some(Component::Kubelet)
+        && connection.socket.state == State::Established
+        && connection.attribution.path.is_api_server()
+}
+
+/// A peer that may be the API server, or may not.
+fn unplaced(facts: &Facts, connection: &Connection) -> Option<String> {
+    let peer = &connection.socket.peer;
+    let is_named = || peer.ip().is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
+    let why = match connection.attribution.path {
+        Path::Unattributed => "it is not known whether that is the API server",
+        Path::Vpc if is_named() => {
+            "the endpoint's name resolves to it, it lies in the VPC, and no EKS-owned ENI was seen to have it"
+        }
+        _ => return None,
     };
-    Some(Gap {
-        what: format!("node {}", node.name),
-        why: GapReason::Incomplete,
-        detail,
-        hint: format!(
-            "capture it while the kubelet runs: ssh {} sudo ss -tnp; and record dns/{0}.txt there",
-            node.name
-        ),
+    Some(format!(
+        "{} is connected to {peer}, and {why}",
+        connection.component.map_or("a process", Component::as_str)
+    ))
+}
+
+/// A connection to the public endpoint of a process that cannot be told.
+fn nameless(connection: &Connection) -> Option<String> {
+    let is_told = connection.process.as_ref().is_some_and(|process| process.pid.is_some());
+    let is_public =
+        connection.attribution.path == Path::PublicEndpoint && connection.socket.state.tells_path();
+    (connection.component.is_none() && !is_told && is_public).then(|| {
+        format!(
+            "a process that its capture does not tell is connected to {}, the public endpoint",
+            connection.socket.peer
+        )
     })
 }
 

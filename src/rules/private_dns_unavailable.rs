@@ -1,8 +1,12 @@
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::{ENDPOINT_ACCESS, unseen};
 use crate::model::evidence::{Evidence, Observed};
 use crate::model::facts::Facts;
 use crate::model::net::Vpc;
-use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity};
+use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity, shell_word};
 
 pub(super) static RULE: Rule = Rule {
     id: "private-dns-unavailable",
@@ -17,6 +21,9 @@ addresses and take the public path, or lose the API server once that is closed."
 Turn on what is off:
     aws ec2 modify-vpc-attribute --region REGION --vpc-id VPC --enable-dns-support
     aws ec2 modify-vpc-attribute --region REGION --vpc-id VPC --enable-dns-hostnames
+Give the VPC a DHCP option set with its own resolver:
+    aws ec2 create-dhcp-options --region REGION --dhcp-configurations Key=domain-name-servers,Values=AmazonProvidedDNS
+    aws ec2 associate-dhcp-options --region REGION --vpc-id VPC --dhcp-options-id DHCP_OPTIONS
 Terraform, aws_vpc: enable_dns_support = true, enable_dns_hostnames = true; \
 aws_vpc_dhcp_options: domain_name_servers = [\"AmazonProvidedDNS\"]
 Own name servers may stay if they forward the endpoint's name to the VPC's \
@@ -27,12 +34,10 @@ resolver, or through a Route 53 Resolver inbound endpoint.",
 
 fn check(facts: &Facts) -> Outcome {
     let evidence = &facts.evidence;
-    match evidence.cluster.access.private() {
-        Some(false) => return Outcome::pass(),
-        None => {
-            return Outcome::inconclusive(unseen::access_flag(&evidence.cluster, "endpointPrivateAccess"));
-        }
-        Some(true) => {}
+    match unseen::private_access(&evidence.cluster) {
+        Ok(true) => {}
+        Ok(false) => return Outcome::pass(),
+        Err(gap) => return Outcome::inconclusive(gap),
     }
     match &evidence.vpc {
         Observed::Seen(vpc) => check_vpc(evidence, vpc),
@@ -54,18 +59,18 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
                 detail: format!("whether {attribute} is on is not in the evidence directory"),
                 hint: format!(
                     "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {attribute}",
-                    vpc.id
+                    shell_word(&vpc.id, "VPC")
                 ),
             }),
         }
     }
     match name_servers(evidence, vpc) {
-        Ok(servers) if servers.iter().any(|server| server == "AmazonProvidedDNS") => {}
+        Ok(servers) if servers.iter().any(|server| is_amazons(server, vpc)) => {}
         Ok(servers) => {
             let servers = if servers.is_empty() { "none".to_owned() } else { super::list(&servers) };
             outcome.findings.push(Finding::new(
                 &vpc.id,
-                format!("its DHCP options lack AmazonProvidedDNS; they name {servers}"),
+                format!("its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes get public addresses"),
             ));
         }
         Err(gap) => outcome.gaps.push(gap),
@@ -73,14 +78,33 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
     outcome
 }
 
+/// Whether a name server is the VPC's own resolver, by name or by one of its
+/// addresses: two fixed ones, and the VPC's base address plus two.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
+fn is_amazons(server: &str, vpc: &Vpc) -> bool {
+    let base_plus_two = |block: &IpNet| match block.network() {
+        IpAddr::V4(base) => Some(IpAddr::V4((u32::from(base).checked_add(2)?).into())),
+        IpAddr::V6(_) => None,
+    };
+    match server.parse::<IpAddr>() {
+        Ok(address) => {
+            server == "169.254.169.253"
+                || server == "fd00:ec2::253"
+                || vpc.cidrs.iter().filter_map(base_plus_two).any(|own| own == address)
+        }
+        Err(_) => server == "AmazonProvidedDNS",
+    }
+}
+
 /// The name servers that the VPC's DHCP options hand out.
 fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
-    let all = evidence.dhcp_options.as_result()?;
     let id = vpc.dhcp_options.as_deref();
     // `default` stands for no option set at all.
     if id == Some("default") {
         return Ok(Vec::new());
     }
+    let all = evidence.dhcp_options.as_result()?;
     let options = match (id, all.as_slice()) {
         (Some(id), all) => all.iter().find(|options| options.id == id),
         (None, [only]) => Some(only),

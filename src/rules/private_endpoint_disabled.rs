@@ -13,7 +13,7 @@ gateway to reach their own control plane. That costs NAT traffic, puts a gateway
 between nodes and API server, and makes publicAccessCidrs a way to lock the \
 nodes out.",
     remediation: "\
-Turn it on; that takes some minutes and disturbs nothing:
+Turn it on; that takes some minutes and cuts no connection:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
@@ -25,12 +25,12 @@ restarted, and the name changes its answer some minutes later.",
 
 fn check(facts: &Facts) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    match cluster.access.private() {
-        Some(true) => Outcome::pass(),
-        Some(false) => Outcome::fail(
+    match unseen::private_access(cluster) {
+        Ok(true) => Outcome::pass(),
+        Ok(false) => Outcome::fail(
             cluster.subject(),
             "private access is off, so nodes reach the API server over the public endpoint",
         ),
-        None => Outcome::inconclusive(unseen::access_flag(cluster, "endpointPrivateAccess")),
+        Err(gap) => Outcome::inconclusive(gap),
     }
 }

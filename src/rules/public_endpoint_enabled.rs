@@ -1,5 +1,5 @@
 use super::{ENDPOINT_ACCESS, reach, unseen};
-use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::verdict::{Outcome, Rule, Severity};
 
@@ -12,12 +12,13 @@ The API server can be reached from outside the VPC, though not from everywhere. 
 Each allowed block is a standing opening that somebody must own: offices move, \
 and an address opened for one CI run is seldom closed.",
     remediation: "\
-If everyone who needs the API server can reach the VPC (VPN, Direct Connect, a \
-bastion, Session Manager), close the public endpoint:
+Nodes and CI that still use the public endpoint lose the API server when it is \
+closed: see first that no node is on it (node-on-public-path). Then, if everyone \
+who needs the API server can reach the VPC (VPN, Direct Connect, a bastion, \
+Session Manager), close it:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPublicAccess=false,endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
-Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }
-Before you do: nodes and CI that still use it lose the API server.",
+Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
     check,
 };
@@ -32,9 +33,6 @@ fn check(facts: &Facts) -> Outcome {
         return Outcome::pass();
     }
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();
-    let mut message = format!("{} may reach the endpoint over the internet", super::list(&blocks));
-    if matches!(cluster.access, EndpointAccess::Unknown { public: None, .. }) {
-        message.push_str("; endpointPublicAccess was not recorded and is taken for on");
-    }
-    Outcome::fail(cluster.subject(), message)
+    let message = format!("{} may reach the endpoint over the internet", super::list(&blocks));
+    Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
 }

@@ -1,5 +1,5 @@
 use super::{ENDPOINT_ACCESS, reach, unseen};
-use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::verdict::{Outcome, Rule, Severity};
 
@@ -14,12 +14,16 @@ and every API that lets anonymous users in. The CIDR blocks are judged together:
 0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0 in two lines, and no block at all means \
 everyone. A block wider than /8 (IPv6: /32) counts as the internet.",
     remediation: "\
-Turn the private endpoint on first, so that nodes do not depend on the public one, \
-and limit the public one to the addresses that need it:
-    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPublicAccess=true,endpointPrivateAccess=true,publicAccessCidrs=203.0.113.0/24
-    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=true --private-access=true --public-access-cidrs 203.0.113.0/24 --approve
-Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true, public_access_cidrs = [\"203.0.113.0/24\"] }
-Put your own addresses in place of 203.0.113.0/24.",
+First turn the private endpoint on, so that nodes do not depend on the public one:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
+    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
+Wait until the endpoint's name answers with private addresses on a node, some 8 to \
+15 minutes, and restart kubelet and kube-proxy there. Then limit the public \
+endpoint to the addresses that need it, such as an office and a VPN:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config publicAccessCidrs=YOUR_CIDRS
+    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
+Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true, \
+public_access_cidrs = [YOUR_CIDRS] }, in two applies.",
     reference: ENDPOINT_ACCESS,
     check,
 };
@@ -35,7 +39,7 @@ fn check(facts: &Facts) -> Outcome {
     }
     let given = cluster.access.cidrs();
     let blocks = super::list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let mut message = if given.is_empty() {
+    let message = if given.is_empty() {
         "anyone on the internet may reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
             .to_owned()
     } else if open.iter().all(|block| given.contains(block)) {
@@ -46,8 +50,5 @@ fn check(facts: &Facts) -> Outcome {
             given.len()
         )
     };
-    if matches!(cluster.access, EndpointAccess::Unknown { public: None, .. }) {
-        message.push_str("; endpointPublicAccess was not recorded and is taken for on");
-    }
-    Outcome::fail(cluster.subject(), message)
+    Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
 }

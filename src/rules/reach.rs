@@ -2,6 +2,8 @@
 
 use ipnet::IpNet;
 
+use crate::model::cluster::EndpointAccess;
+
 /// An IPv4 block wider than this reaches the internet at large.
 const WIDEST_V4: u8 = 8;
 /// An IPv6 block wider than this reaches the internet at large.
@@ -14,6 +16,14 @@ pub(super) fn open_blocks(cidrs: &[IpNet]) -> Vec<IpNet> {
         IpNet::V6(block) => block.prefix_len() < WIDEST_V6,
     };
     union(cidrs).into_iter().filter(is_open).collect()
+}
+
+/// What to add where the public endpoint is only taken for on.
+pub(super) fn assumed(access: &EndpointAccess) -> &'static str {
+    match access.public() {
+        Some(_) => "",
+        None => "; endpointPublicAccess was not recorded and is taken for on",
+    }
 }
 
 /// The blocks, merged where they touch.

@@ -16,7 +16,7 @@ and the like reach it from inside the VPC. A peer that is neither is a network \
 opened too far, or somebody who should not be there.",
     remediation: "\
 Find out whose the address is, then see which security group lets it in:
-    aws ec2 describe-security-groups --region REGION --filters Name=vpc-id,Values=VPC Name=ip-permission.to-port,Values=10250
+    aws ec2 describe-security-groups --region REGION --filters Name=vpc-id,Values=VPC --query 'SecurityGroups[].[GroupId,IpPermissions[?IpProtocol==`-1` || (FromPort<=`10250` && ToPort>=`10250`)]]'
 Let port 10250 in from the cluster security group and from the VPC's own \
 monitoring only. If it is a peered or on-premises network that you mean to let \
 in, say so in writing.",

@@ -1,22 +1,26 @@
 //! Gaps that several rules share.
 
 use crate::model::cluster::{Cluster, Hosting};
-use crate::model::connection::Connection;
+use crate::model::connection::{Component, Connection};
 use crate::model::facts::Facts;
+use crate::model::node::NodeStatus;
 use crate::model::socket::Host;
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::verdict::{Gap, GapReason, shell_word};
 
-/// An access flag that was not recorded.
-pub(super) fn access_flag(cluster: &Cluster, flag: &str) -> Gap {
+/// Whether private access is on, or why that is not known.
+pub(super) fn private_access(cluster: &Cluster) -> Result<bool, Gap> {
     if cluster.hosting == Hosting::Connector {
-        return connector();
+        return Err(connector());
     }
-    Gap {
-        what: format!("cluster.json: {flag}"),
+    cluster.access.private().ok_or_else(|| Gap {
+        what: "cluster.json: endpointPrivateAccess".to_owned(),
         why: GapReason::NotRecorded,
-        detail: format!("the recording does not say whether {flag} is on"),
-        hint: format!("record it anew with: aws eks describe-cluster --name {}", cluster.name),
-    }
+        detail: "the recording does not say whether private access is on".to_owned(),
+        hint: format!(
+            "record it anew with: aws eks describe-cluster --name {}",
+            shell_word(&cluster.name, "CLUSTER")
+        ),
+    })
 }
 
 /// A cluster whose control plane is not EKS's.
@@ -29,13 +33,36 @@ pub(super) fn connector() -> Gap {
     }
 }
 
+/// A local cluster on Outposts: nothing tells its control plane's interfaces.
+pub(super) fn outposts() -> Gap {
+    Gap {
+        what: "network-interfaces.json".to_owned(),
+        why: GapReason::NotSupported,
+        detail: "a local cluster on Outposts has its control plane's interfaces in your own account, where nothing tells them apart".to_owned(),
+        hint: "look for the control plane's instances in the Outpost".to_owned(),
+    }
+}
+
 /// What keeps it from being known that every node was read. A capture without
 /// process names still tells addresses and ports.
 pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     let unread = facts.nodes.iter().filter_map(|node| node.gap.as_ref());
     let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
     let all = facts.evidence.instances.as_result().err();
-    facts.missing_nodes.iter().chain(unread).cloned().chain(all).collect()
+    // Without root, ss names the caller's own processes and no others.
+    let nameless = facts.nodes.iter().filter(|node| names_needed && node.status == NodeStatus::Read);
+    let nameless = nameless.filter(|node| {
+        let mut connections = facts.connections_of(&node.name).iter();
+        !connections.any(|connection| connection.component.is_some_and(Component::is_node_component))
+    });
+    let nameless = nameless.map(|node| Gap {
+        what: format!("node {}", node.name),
+        why: GapReason::NoProcessNames,
+        detail: "no row of its capture is of kubelet or kube-proxy: not run as root, filtered, or no node"
+            .to_owned(),
+        hint: format!("capture it with root rights: ssh {} sudo ss -tnp", node.name),
+    });
+    facts.missing_nodes.iter().chain(unread).cloned().chain(all).chain(nameless).collect()
 }
 
 /// Vantage points that gave no answer, or that there are none.
@@ -68,7 +95,7 @@ pub(super) fn endpoint_addresses(facts: &Facts) -> Option<Gap> {
         what: "dns".to_owned(),
         why: GapReason::NotRecorded,
         detail: format!("what {} resolves to is not in the evidence directory", endpoint.host),
-        hint: format!("record it with: dig +short {} > dns/here.txt", endpoint.host),
+        hint: format!("record it with: dig +short {} > dns/here.txt", shell_word(&endpoint.host, "ENDPOINT")),
     }))
 }
 

@@ -67,6 +67,11 @@ fn json_that_is_none_says_where() {
         &with_file("network-interfaces.json", b"{\"NetworkInterfaces\": [\n{\"NetworkInterfaceId\": \"eni-1\", \"PrivateIpAddress\": \"1.2.3\"}]}"),
         &["network-interfaces.json: line 2, column", "NetworkInterfaces[0].PrivateIpAddress"],
     );
+    refused(
+        &with_file("network-interfaces.json", b"{\"NetworkInterfaces\": [], \"NextToken\": \"x\"}"),
+        &["network-interfaces.json: NextToken", "--max-items"],
+    );
+    refused(&with_file("cluster.json", b"{\"cluster\": {\"name\": \"\"}}"), &["cluster.name: empty"]);
     refused(&with_file("vpc.json", b"[]"), &["vpc.json: line 1"]);
     refused(&with_file("manifest.json", b"{\"gaps\": 1}"), &["manifest.json: line 1", "gaps"]);
 }
@@ -171,7 +176,7 @@ fn a_node_that_gave_no_sockets_is_a_gap() {
         (&b""[..], "malformed", "empty"),
         (b"ssh: connect to host n3 port 22: Connection timed out\n", "malformed", "Connection timed out"),
         (b"sudo: a password is required\n", "malformed", "a password is required"),
-        (b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n", "no-process-names", "not run as root"),
+        (b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n", "no-process-names", "no row of its capture names a process"),
     ] {
         let copy = copy_of("private-only");
         fs::write(copy.path().join("nodes/n3.txt"), text).unwrap();

@@ -41,7 +41,13 @@ fn help_tells_the_exit_codes() {
     for args in [&["--help"][..], &["audit", "--help"]] {
         let ran = Netcheck::new(args).run();
         assert_eq!(ran.code, 0);
-        for line in ["0  judged, and nothing", "1  judged, and findings", "2  usage", "3  could not judge"] {
+        for line in [
+            "0  judged, and nothing",
+            "1  judged, and findings",
+            "2  usage",
+            "3  could not judge",
+            "4  nothing to judge",
+        ] {
             assert!(ran.stdout.contains(line), "{args:?} lacks {line}");
         }
     }
@@ -83,6 +89,30 @@ fn a_report_that_cannot_be_written_is_an_error_before_the_work() {
     assert_eq!(ran.code, 2);
     assert_eq!(ran.stdout, "");
     assert!(ran.stderr.contains("/nonexistent/report.json"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_report_is_a_file_like_any_other() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = scratch();
+    let file = dir.path().join("report.json");
+    Netcheck::audit(&story("study-public")).args(&["--write", &format!("json={}", file.display())]).run();
+    let beside = dir.path().join("beside");
+    fs::write(&beside, "").unwrap();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&file), mode(&beside));
+}
+
+#[test]
+fn a_report_never_lands_among_the_evidence() {
+    let copy = crate::common::copy_of("study-public");
+    for file in ["cluster.json", "nodes/n3.txt"] {
+        let to = format!("json={}", copy.path().join(file).display());
+        let ran = Netcheck::audit(copy.path()).args(&["--write", &to]).run();
+        assert_eq!(ran.code, 2, "{file}");
+        assert!(ran.stderr.contains("in the evidence directory"), "{}", ran.stderr);
+    }
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 1);
 }
 
 #[test]

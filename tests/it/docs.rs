@@ -60,6 +60,12 @@ fn the_readme_shows_what_the_tool_prints() {
 }
 
 #[test]
+fn the_readme_leaves_nothing_to_fill_in() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    assert!(!readme.contains("FIGURE"));
+}
+
+#[test]
 fn the_changelog_names_this_version() {
     let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     assert!(changelog.contains(&format!("## {}", env!("CARGO_PKG_VERSION"))));

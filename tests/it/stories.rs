@@ -59,7 +59,9 @@ fn every_story_ends_as_it_should() {
             .collect();
         assert_eq!(findings, expected, "{name}");
         assert_eq!(ran, code, "{name}");
-        assert_eq!(report["gaps"], json!([]), "{name}: a story lacks nothing");
+        // A story lacks nothing, but hostile-names, where rows are broken on purpose.
+        let gaps = report["gaps"].as_array().unwrap();
+        assert_eq!(gaps.is_empty(), name != "hostile-names", "{name}: {gaps:?}");
     }
 }
 
@@ -70,9 +72,11 @@ fn tables_read_well_at_80_and_200_columns() {
         for width in ["80", "200"] {
             let ran = Netcheck::audit(&story(name)).env("COLUMNS", width).run();
             let width: usize = width.parse().unwrap();
-            for line in ran.stdout.lines() {
+            let findings = ran.stdout.lines().position(|line| line == "Findings").unwrap_or(usize::MAX);
+            for (number, line) in ran.stdout.lines().enumerate() {
                 // What is to be pasted stays in one piece: commands and the endpoint.
-                let is_pasted = line.starts_with("      ") || line.starts_with("Endpoint");
+                let is_command = number > findings && line.starts_with("      ");
+                let is_pasted = is_command || line.starts_with("Endpoint");
                 assert!(is_pasted || line.chars().count() <= width, "{name} at {width}: {line:?}");
             }
             insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {

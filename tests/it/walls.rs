@@ -21,19 +21,21 @@ const MAY_SEE: [(&str, &[&str]); 10] = [
 ];
 
 /// Words that belong to some rooms only.
-const BELONGS: [(&str, &[&str]); 13] = [
+const BELONGS: [(&str, &[&str]); 15] = [
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
     ("hickory_", &["collect"]),
     ("tokio::", &["collect", "run", "main"]),
     ("clap::", &["cli", "main"]),
-    ("std::process::Command", &["collect"]),
+    ("process::Command", &["collect"]),
     ("SystemTime::now", &["collect"]),
     ("std::fs", &["collect", "run"]),
     ("File::open", &["collect"]),
     ("std::env", &["run"]),
     ("io::stdout", &["run"]),
     ("comfy_table", &["report"]),
+    ("schemars", &["report"]),
+    ("anyhow", &["collect", "run"]),
     ("serde_json", &["collect", "report"]),
 ];
 

@@ -6,12 +6,29 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::collect::json::{JsonError, from_json};
 use crate::model::net::{
     Attachment, DhcpOptions, Ingress, Instance, Interface, NatGateway, Route, RouteTable, RouteTarget,
     SecurityGroup, Subnet, Vpc,
 };
+
+/// Reads a list, which must be the whole of it.
+fn from_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Page {
+        next_token: Option<IgnoredAny>,
+    }
+    let list = from_json(bytes)?;
+    match from_json::<Page>(bytes)?.next_token {
+        None => Ok(list),
+        Some(IgnoredAny) => Err(JsonError::of_whole(
+            "NextToken: this is a part of the list; leave out --max-items and --no-paginate",
+        )),
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -83,7 +100,7 @@ struct Group {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_interfaces(bytes: &[u8]) -> Result<Vec<Interface>, JsonError> {
-    let wire: NetworkInterfaces = from_json(bytes)?;
+    let wire: NetworkInterfaces = from_list(bytes)?;
     let mut interfaces: Vec<_> = wire.network_interfaces.into_iter().map(interface).collect();
     interfaces.sort_by(|a, b| a.id.cmp(&b.id));
     interfaces.dedup_by(|a, b| a.id == b.id);
@@ -173,7 +190,7 @@ struct Tag {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_instances(bytes: &[u8]) -> Result<Vec<Instance>, JsonError> {
-    let wire: Instances = from_json(bytes)?;
+    let wire: Instances = from_list(bytes)?;
     let instances =
         wire.reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default());
     let mut instances: Vec<_> = instances.map(instance).collect();
@@ -263,7 +280,7 @@ impl AssociationState {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_vpc(bytes: &[u8], id: &str) -> Result<Option<Vpc>, JsonError> {
-    let wire: VpcAndAttributes = from_json(bytes)?;
+    let wire: VpcAndAttributes = from_list(bytes)?;
     let (support, hostnames) = (wire.enable_dns_support, wire.enable_dns_hostnames);
     let vpc = wire.vpcs.into_iter().flatten().find(|vpc| vpc.vpc_id == id);
     Ok(vpc.map(|vpc| {
@@ -312,7 +329,7 @@ struct WireSubnet {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_subnets(bytes: &[u8]) -> Result<Vec<Subnet>, JsonError> {
-    let wire: Subnets = from_json(bytes)?;
+    let wire: Subnets = from_list(bytes)?;
     let subnet = |wire: WireSubnet| {
         let mut cidrs: Vec<_> = wire.cidr_block.into_iter().collect();
         for block in wire.ipv6_cidr_block_association_set.into_iter().flatten() {
@@ -356,7 +373,7 @@ struct DhcpValue {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_dhcp_options(bytes: &[u8]) -> Result<Vec<DhcpOptions>, JsonError> {
-    let wire: AllDhcpOptions = from_json(bytes)?;
+    let wire: AllDhcpOptions = from_list(bytes)?;
     let options = |wire: WireDhcpOptions| {
         let servers = wire.dhcp_configurations.into_iter().flatten();
         let servers = servers.filter(|option| option.key.as_deref() == Some("domain-name-servers"));
@@ -395,7 +412,7 @@ struct NatAddress {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_nat_gateways(bytes: &[u8]) -> Result<Vec<NatGateway>, JsonError> {
-    let wire: NatGateways = from_json(bytes)?;
+    let wire: NatGateways = from_list(bytes)?;
     let gateway = |wire: WireNatGateway| {
         let addresses = wire.nat_gateway_addresses.into_iter().flatten();
         NatGateway {
@@ -454,7 +471,7 @@ struct WireRoute {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_route_tables(bytes: &[u8]) -> Result<Vec<RouteTable>, JsonError> {
-    let wire: RouteTables = from_json(bytes)?;
+    let wire: RouteTables = from_list(bytes)?;
     let table = |wire: WireRouteTable| {
         let associations = wire.associations.unwrap_or_default();
         RouteTable {
@@ -541,7 +558,7 @@ struct PrefixList {
 /// # Errors
 /// If it is no such JSON.
 pub fn parse_security_groups(bytes: &[u8]) -> Result<Vec<SecurityGroup>, JsonError> {
-    let wire: SecurityGroups = from_json(bytes)?;
+    let wire: SecurityGroups = from_list(bytes)?;
     let group = |wire: WireSecurityGroup| SecurityGroup {
         id: wire.group_id,
         ingress: wire.ip_permissions.into_iter().flatten().map(ingress).collect(),

@@ -59,6 +59,9 @@ struct ComputeConfig {
 /// If it is no such JSON, or says what EKS never says.
 pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
     let wire = from_json::<DescribeCluster>(bytes)?.cluster;
+    if wire.name.is_empty() {
+        return Err(JsonError::of_whole("cluster.name: empty"));
+    }
     let hosting = match (&wire.connector_config, &wire.outpost_config) {
         (Some(_), _) => Hosting::Connector,
         (None, Some(_)) => Hosting::Outposts,
@@ -99,7 +102,7 @@ fn access(
         (Some(true), Some(true)) => Ok(EndpointAccess::PublicAndPrivate { cidrs }),
         (Some(false), Some(true)) => Ok(EndpointAccess::Private),
         (Some(false), Some(false)) => Err(JsonError::of_whole(
-            "cluster.resourcesVpcConfig: endpointPublicAccess and endpointPrivateAccess are both false, which EKS refuses; record it anew",
+            "cluster.resourcesVpcConfig: endpointPublicAccess and endpointPrivateAccess are both false, which EKS refuses",
         )),
         _ => Ok(EndpointAccess::Unknown { public, private, cidrs }),
     }

@@ -44,6 +44,8 @@ pub struct Parser {
     /// reads at most a row and the line below it.
     buffer: Vec<u8>,
     filled: usize,
+    /// Where the line under way begins.
+    line: usize,
     /// Whether the rest of the line under way is dropped.
     skipping: bool,
     /// Whether the last line was a row or belonged to one.
@@ -74,8 +76,9 @@ impl Parser {
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = reader.read(&mut buffer[self.filled..]);
         if let Ok(read) = &result {
+            let fresh = self.filled;
             self.filled += read;
-            self.take(&mut buffer, sink);
+            self.take(&mut buffer, fresh, sink);
         }
         self.buffer = buffer;
         result
@@ -92,26 +95,32 @@ impl Parser {
         self.tally
     }
 
-    fn take(&mut self, buffer: &mut [u8], sink: &mut impl FnMut(Event<'_>)) {
+    /// Takes the bytes from `fresh` on, which have just been read.
+    fn take(&mut self, buffer: &mut [u8], fresh: usize, sink: &mut impl FnMut(Event<'_>)) {
         let mut begin = 0;
-        if self.skipping {
-            match memchr::memchr(b'\n', &buffer[..self.filled]) {
-                Some(end) => begin = end + 1,
-                None => {
-                    self.filled = 0;
-                    return;
-                }
+        // Nothing comes whole without a line feed; what was looked at before is
+        // not looked at again.
+        if let Some(end) = memchr::memrchr(b'\n', &buffer[fresh..self.filled]) {
+            if self.skipping {
+                self.skipping = false;
+                let first = memchr::memchr(b'\n', &buffer[..self.filled]);
+                begin = first.map_or(self.filled, |end| end + 1);
             }
-            self.skipping = false;
+            self.line = fresh + end + 1;
+            begin += self.lines(&buffer[begin..self.filled], false, sink);
         }
-        begin += self.lines(&buffer[begin..self.filled], false, sink);
-        if self.filled - begin > LINE_MAX {
+        if self.skipping {
+            begin = self.filled;
+        } else if self.filled - self.line > LINE_MAX {
+            // The row above, if one waits, has now seen enough of this line.
+            begin += self.lines(&buffer[begin..self.filled], false, sink);
             self.reject(RejectReason::TooLong, &buffer[begin..self.filled], sink);
             self.skipping = true;
             begin = self.filled;
         }
         buffer.copy_within(begin..self.filled, 0);
         self.filled -= begin;
+        self.line = self.line.saturating_sub(begin);
     }
 
     /// Understands every line that has come whole; says how many bytes those are.
@@ -120,7 +129,8 @@ impl Parser {
         while let Some(end) = memchr::memchr(b'\n', &bytes[used..]) {
             let line = &bytes[used..used + end];
             let below = &bytes[used + end + 1..];
-            let mut parsed = parse_line(line);
+            let mut parsed =
+                if line.len() > LINE_MAX { Line::Rejected(RejectReason::TooLong) } else { parse_line(line) };
             if let Line::Row(row) = &mut parsed
                 && row.processes.is_empty()
             {
@@ -251,10 +261,13 @@ mod tests {
         let mut text = b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n".to_vec();
         text.extend(std::iter::repeat_n(b' ', 3 * LINE_MAX));
         text.extend(b"\nESTAB 0 0 1.1.1.1:1 3.3.3.3:443\n");
-        let (events, tally) = events(&text, 4096);
-        assert_eq!(events[0], "2.2.2.2:443 ");
-        assert!(events[1].starts_with("2 TooLong"), "{events:?}");
-        assert_eq!(events[2], "3.3.3.3:443 ");
-        assert_eq!(tally, Tally { headers: 0, rows: 2, continuations: 0, rejected: 1 });
+        // In pieces of any size, whole lines among them.
+        for size in [16, 4096, LINE_MAX, usize::MAX] {
+            let (events, tally) = events(&text, size);
+            assert_eq!(events[0], "2.2.2.2:443 ", "{size}");
+            assert!(events[1].starts_with("2 TooLong"), "{size}: {events:?}");
+            assert_eq!(events[2], "3.3.3.3:443 ", "{size}");
+            assert_eq!(tally, Tally { headers: 0, rows: 2, continuations: 0, rejected: 1 }, "{size}");
+        }
     }
 }

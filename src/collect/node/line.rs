@@ -5,7 +5,7 @@
 //! `[netid] [state] recv-q send-q local peer [rest]`, `netstat` rows
 //! `proto recv-q send-q local peer state [rest]`, split on blanks and TABs.
 
-use super::address::{NotAnAddress, parse_netstat, parse_ss};
+use super::address::{NotAnAddress, Plain, digits, is_blank_or_end, parse_netstat, parse_ss, swar};
 use super::processes::Processes;
 use crate::model::node::RejectReason;
 use crate::model::socket::{Port, Socket, State};
@@ -67,7 +67,17 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
     if let Some(name) = node_marker(text) {
         return Line::Node(name);
     }
-    Line::Rejected(reason)
+    Line::Rejected(if reason == RejectReason::NotARow && names_state(text) {
+        RejectReason::BrokenRow
+    } else {
+        reason
+    })
+}
+
+/// Whether a line that is no row speaks of a live TCP socket: cut short, quoted
+/// in a mail, or damaged.
+fn names_state(text: &[u8]) -> bool {
+    [&b"ESTAB"[..], b"SYN-SENT", b"SYN_SENT"].iter().any(|state| memchr::memmem::find(text, state).is_some())
 }
 
 fn is_header(text: &[u8]) -> bool {
@@ -79,61 +89,73 @@ fn is_header(text: &[u8]) -> bool {
 
 /// The name in `>> node NAME <<`.
 fn node_marker(text: &[u8]) -> Option<&[u8]> {
-    let inside = text.strip_prefix(b">>")?.strip_suffix(b"<<")?.trim_ascii();
-    let name = inside.strip_prefix(b"node")?;
-    name.first().is_some_and(u8::is_ascii_whitespace).then(|| name.trim_ascii())
+    let inside = text.trim_ascii_start().strip_prefix(b">>")?.strip_suffix(b"<<")?.trim_ascii();
+    let (word, name) = inside.split_at_checked(4)?;
+    let is_marker = word.eq_ignore_ascii_case(b"node") && name.first().is_none_or(u8::is_ascii_whitespace);
+    is_marker.then(|| name.trim_ascii())
 }
 
 fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
     let (first, rest) = token(text);
-    if let Some(state) = parse_ss_state(first) {
-        return parse_ss_columns(Some(state), rest);
-    }
-    match first {
-        b"tcp" | b"tcp6" | b"mptcp" => {
+    let (state, columns) = match (parse_ss_state(first), first) {
+        (Some(state), _) => (Some(state), rest),
+        (None, b"tcp" | b"tcp6" | b"mptcp") => {
             let (second, after) = token(rest);
-            if let Some(state) = parse_ss_state(second) {
-                return parse_ss_columns(Some(state), after);
-            }
-            match parse_netstat_columns(rest) {
-                Some(row) => Ok(row),
-                None => parse_ss_columns(None, rest),
+            match parse_ss_state(second) {
+                Some(state) => (Some(state), after),
+                None => match parse_netstat_columns(rest) {
+                    Some(row) => return Ok(row),
+                    None => (None, rest),
+                },
             }
         }
-        _ if is_number(first) => parse_ss_columns(None, text),
-        _ if is_other_netid(first) => Err(RejectReason::NotTcp),
-        _ => Err(RejectReason::NotARow),
-    }
+        (None, _) if behind_number(text).is_some() => (None, text),
+        (None, _) if is_other_netid(first) => return Err(RejectReason::NotTcp),
+        (None, _) => return Err(RejectReason::NotARow),
+    };
+    parse_ss_columns(state, columns)
 }
 
 fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, RejectReason> {
-    let (local, peer, rest) = addresses(text).ok_or(RejectReason::NotARow)?;
+    let behind_queues = behind_queues(text).ok_or(RejectReason::NotARow)?;
+    if let Some((local, rest)) = Plain::leading(skip_blanks(behind_queues))
+        && let Some((peer, rest)) = Plain::leading(skip_blanks(rest))
+    {
+        // Nearly every row. No address is moved once it is built.
+        let state = state.unwrap_or(State::Established);
+        let processes = Processes::of_ss(skip_blanks(rest));
+        return Ok(Row { socket: Socket { state, local: local.into(), peer: peer.into() }, processes });
+    }
+    let (local, rest) = token(behind_queues);
+    let (peer, rest) = token(rest);
     let local = parse_ss(local).map_err(reject)?;
     let peer = parse_ss(peer).map_err(reject)?;
     // `ss state X` leaves the column out without saying what X was. Almost
     // always it was `established`; a peer without port is a listener's.
     let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::Established });
-    Ok(Row { socket: Socket { state, local, peer }, processes: Processes::of_ss(rest) })
+    Ok(Row { socket: Socket { state, local, peer }, processes: Processes::of_ss(skip_blanks(rest)) })
 }
 
 fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
-    let (local, peer, rest) = addresses(text)?;
+    let (local, rest) = token(behind_queues(text)?);
+    let (peer, rest) = token(rest);
     let (state, rest) = token(rest);
     let state = parse_netstat_state(state)?;
     let socket = Socket { state, local: parse_netstat(local).ok()?, peer: parse_netstat(peer).ok()? };
     Some(Row { socket, processes: Processes::of_netstat(rest) })
 }
 
-/// The two addresses behind the two queues, and what follows them.
-fn addresses(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (recv_q, rest) = token(text);
-    let (send_q, rest) = token(rest);
-    if !is_number(recv_q) || !is_number(send_q) {
-        return None;
-    }
-    let (local, rest) = long_token(rest);
-    let (peer, rest) = long_token(rest);
-    Some((local, peer, skip_blanks(rest)))
+/// What follows the two queues.
+#[inline]
+fn behind_queues(text: &[u8]) -> Option<&[u8]> {
+    behind_number(behind_number(text)?)
+}
+
+/// What follows the next token, if that is a number.
+#[inline]
+fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let (digits, rest) = digits(skip_blanks(text));
+    (!digits.is_empty() && is_blank_or_end(rest)).then_some(rest)
 }
 
 fn reject(why: NotAnAddress) -> RejectReason {
@@ -147,30 +169,20 @@ fn reject(why: NotAnAddress) -> RejectReason {
 #[inline]
 fn token(text: &[u8]) -> (&[u8], &[u8]) {
     let text = skip_blanks(text);
-    let end = text.iter().position(|&byte| byte == b' ' || byte == b'\t').unwrap_or(text.len());
-    text.split_at(end)
+    swar::split(text, |word| swar::equal(word, b' ') | swar::equal(word, b'\t'))
 }
 
-/// [`token`] for one of more than a few bytes.
-#[inline]
-fn long_token(text: &[u8]) -> (&[u8], &[u8]) {
-    let text = skip_blanks(text);
-    let end = memchr::memchr2(b' ', b'\t', text).unwrap_or(text.len());
-    text.split_at(end)
-}
-
-/// What begins behind the blanks. `ss` pads with dozens of them.
+/// What begins behind the blanks. `ss` pads with dozens of spaces; TABs are rare.
 #[inline]
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     while let Some(rest) = text.strip_prefix(b"        ") {
         text = rest;
     }
+    if let Some(bytes) = text.first_chunk() {
+        text = &text[swar::first(u64::from_le_bytes(*bytes) ^ swar::each(b' '))..];
+    }
     let start = text.iter().position(|&byte| byte != b' ' && byte != b'\t').unwrap_or(text.len());
     &text[start..]
-}
-
-fn is_number(token: &[u8]) -> bool {
-    !token.is_empty() && token.iter().all(u8::is_ascii_digit)
 }
 
 fn parse_ss_state(token: &[u8]) -> Option<State> {
@@ -293,6 +305,19 @@ mod tests {
     }
 
     #[test]
+    fn blanks_of_any_number_part_tokens() {
+        for (front, back) in (0..20).flat_map(|front| (0..20).map(move |back| (front, back))) {
+            let blanks = format!("{}\t{}", " ".repeat(front), " ".repeat(back));
+            for blanks in [&blanks, &blanks[..front], &blanks[front..]] {
+                let text = format!("{blanks}token\u{b}\u{a0}0 ");
+                assert_eq!(skip_blanks(text.as_bytes()), &text.as_bytes()[blanks.len()..], "{text:?}");
+                assert_eq!(token(text.as_bytes()), ("token\u{b}\u{a0}0".as_bytes(), &b" "[..]), "{text:?}");
+                assert_eq!(skip_blanks(blanks.as_bytes()), b"", "{blanks:?}");
+            }
+        }
+    }
+
+    #[test]
     fn lines_that_are_no_rows() {
         for (line, expected) in [
             ("", "Rejected(Blank)"),
@@ -312,8 +337,9 @@ mod tests {
             ("-----", "Rejected(NotARow)"),
             ("**", "Rejected(NotARow)"),
             ("Mon Nov 23 05:12:03 UTC 2026", "Rejected(NotARow)"),
-            ("ESTAB 0 0 1.2.3.4:5", "Rejected(NotARow)"),
-            ("ESTAB 0 x 1.2.3.4:5 6.7.8.9:443", "Rejected(NotARow)"),
+            ("ESTAB 0 0 1.2.3.4:5", "Rejected(BrokenRow)"),
+            ("ESTAB 0 x 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
+            ("> ESTAB 0 0 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
             ("u_str ESTAB 0 0 /run/x.sock 123 * 456", "Rejected(NotTcp)"),
             ("udp UNCONN 0 0 127.0.0.1:323 0.0.0.0:*", "Rejected(NotTcp)"),
             ("ESTAB 0 0 ip-10-0-0-1.ec2.internal:ssh 6.7.8.9:443", "Rejected(NameForAddress)"),
@@ -322,6 +348,8 @@ mod tests {
         }
         assert_eq!(parse_line(b">> node ip-192-168-1-20 <<"), Line::Node(b"ip-192-168-1-20"));
         assert_eq!(parse_line(b">> node a b <<\r"), Line::Node(b"a b"));
+        assert_eq!(parse_line(b"  >> Node n1 << "), Line::Node(b"n1"));
+        assert_eq!(parse_line(b">> node <<"), Line::Node(b""));
         assert_eq!(parse_line(b">> nodes <<"), Line::Rejected(RejectReason::NotARow));
     }
 }

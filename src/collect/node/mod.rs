@@ -9,6 +9,7 @@ pub mod line;
 pub mod processes;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -43,7 +44,16 @@ pub fn read_nodes(dir: &EvidenceDir, mut sink: impl FnMut(&NodeName, Row<'_>)) -
     let mut nodes: BTreeMap<_, _> =
         readings.into_iter().map(|(name, reading)| (name.clone(), reading.into_node(name))).collect();
     for (name, gap) in dir.unread_nodes()? {
-        nodes.entry(name.clone()).or_insert_with(|| unread(name, gap));
+        match nodes.entry(name) {
+            Entry::Vacant(entry) => {
+                let name = entry.key().clone();
+                entry.insert(unread(name, gap));
+            }
+            // It was captured, but not as it should have been.
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().gap.get_or_insert(gap);
+            }
+        }
     }
     Ok(nodes.into_values().collect())
 }
@@ -54,7 +64,7 @@ fn unread(name: NodeName, gap: Gap) -> Node {
         GapReason::Malformed => NodeStatus::Malformed,
         _ => NodeStatus::Unreachable,
     };
-    Node { name, status, tally: Tally::default(), rejected: Vec::new(), gap: Some(gap) }
+    Node { name, status, tally: Tally::default(), has_head: false, rejected: Vec::new(), gap: Some(gap) }
 }
 
 /// What a capture gave so far.
@@ -65,6 +75,8 @@ struct Reading {
     markers: u64,
     /// How many such lines name another node than the file does.
     other_node: u64,
+    /// How many sockets stand there in a way that cannot be read.
+    broken: u64,
     /// Whether any row names a process.
     named: bool,
     rejected: Vec<RejectedLine>,
@@ -76,6 +88,7 @@ impl Reading {
     }
 
     fn reject(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
+        self.broken += u64::from(reason.hides_a_socket());
         if self.rejected.len() < Node::REJECTED_KEPT {
             let text = String::from_utf8_lossy(&text[..text.len().min(TEXT_KEPT)]).into_owned();
             self.rejected.push(RejectedLine { number, reason, text });
@@ -85,6 +98,7 @@ impl Reading {
     fn merge(&mut self, more: Self) {
         self.tally += more.tally;
         self.markers += more.markers;
+        self.broken += more.broken;
         self.named |= more.named;
         self.rejected.extend(more.rejected);
         self.rejected.truncate(Node::REJECTED_KEPT);
@@ -112,9 +126,18 @@ impl Reading {
                     .to_owned(),
                 hint: "put looped output into nodes.txt".to_owned(),
             }),
+            _ if self.broken > 0 => Some(Gap {
+                what: format!("node {name}"),
+                why: GapReason::Incomplete,
+                detail: format!(
+                    "{} of its capture cannot be read",
+                    if self.broken == 1 { "1 socket".to_owned() } else { format!("{} sockets", self.broken) }
+                ),
+                hint: format!("see which with --verbose, then capture it anew: ssh {name} sudo ss -tnp"),
+            }),
             _ => None,
         };
-        Node { name, status, tally: self.tally, rejected: self.rejected, gap }
+        Node { name, status, tally: self.tally, has_head, rejected: self.rejected, gap }
     }
 
     fn no_sockets(&self, name: &NodeName) -> Gap {
