@@ -17,7 +17,7 @@ fn main() -> io::Result<()> {
 }
 
 /// Writes a head and `rows` rows.
-pub fn write_capture(rows: u64, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write_capture(rows: u64, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{:<10} {:<6} {:<6} {:>39} {:>39} Process",
@@ -33,10 +33,9 @@ pub fn write_capture(rows: u64, out: &mut impl Write) -> io::Result<()> {
             _ => ["nginx", "java", "envoy", "node", "containerd", "coredns"][(a % 6) as usize],
         };
         let (pid, fd) = (pid % 4_000_000 + 1, fd % 5000 + 3);
-        let mut users = format!("((\"{comm}\",pid={pid},fd={fd})");
-        if b % 3 == 0 {
-            users.push_str(&format!(",(\"{comm}\",pid={},fd={fd})", pid + 1));
-        }
+        let second =
+            if b % 3 == 0 { format!(",(\"{comm}\",pid={},fd={fd})", pid + 1) } else { String::new() };
+        let users = format!("((\"{comm}\",pid={pid},fd={fd}){second}");
         let state = ["ESTAB", "ESTAB", "ESTAB", "ESTAB", "CLOSE-WAIT"][(b % 5) as usize];
         writeln!(out, "{state:<10} {:<6} {:<6} {local:>39} {peer:>39} users:{users})", 0, 0)?;
     }

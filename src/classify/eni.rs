@@ -18,8 +18,11 @@ const EKS_DESCRIPTION: &str = "Amazon EKS ";
 
 /// Tells whose an interface is, and why. `nodes` are the ids of the cluster's
 /// instances.
-#[must_use]
-pub fn classify_interface(interface: Interface, cluster: &Cluster, nodes: &HashSet<&str>) -> KnownInterface {
+pub(super) fn classify_interface(
+    interface: Interface,
+    cluster: &Cluster,
+    nodes: &HashSet<&str>,
+) -> KnownInterface {
     let (kind, why) = eks_owned(&interface, cluster).unwrap_or_else(|| {
         (other_kind(&interface, nodes), near_miss(&interface, cluster).unwrap_or_default())
     });

@@ -1,7 +1,7 @@
 //! Sockets, ENIs and DNS answers put together. Pure: the same evidence gives
 //! the same facts, in whatever order it came.
 
-pub mod eni;
+mod eni;
 pub mod path;
 
 use std::collections::{HashMap, HashSet};

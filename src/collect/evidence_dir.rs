@@ -252,10 +252,9 @@ impl EvidenceDir {
         let bytes = read_bounded(&path, JSON_MAX)?;
         match parse(&bytes) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => bail!(
-                "{}: {error}; record it as the aws CLI prints it with --output json",
-                path.display()
-            ),
+            Err(error) => {
+                bail!("{}: {error}; record it as the aws CLI prints it with --output json", path.display())
+            }
         }
     }
 

@@ -110,7 +110,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
 /// Is the node traffic private? By node, over kubelet and kube-proxy.
 fn traffic(facts: &Facts) -> Option<String> {
     let total = facts.nodes.len();
-    let (mut public, mut private) = (0, 0);
+    let (mut public, mut private, mut hanging) = (0, 0, 0);
     for node in &facts.nodes {
         let api: Vec<_> =
             facts.connections_of(&node.name).iter().filter(|connection| tells_way(connection)).collect();
@@ -118,14 +118,24 @@ fn traffic(facts: &Facts) -> Option<String> {
         let kubelet_is_seen = api.iter().any(|connection| {
             connection.component == Some(Component::Kubelet) && connection.attribution.path.is_api_server()
         });
+        let hangs = |connection: &Connection| {
+            connection.socket.state == State::SynSent && connection.direction == Direction::Outbound
+        };
         if on(Path::PublicEndpoint) {
             public += 1;
         } else if kubelet_is_seen && !on(Path::Unattributed) {
             private += 1;
+        } else if facts.connections_of(&node.name).iter().any(hangs) {
+            hanging += 1;
         }
     }
-    let parts =
-        [(public, "over the public endpoint"), (private, "private"), (total - public - private, "not known")];
+    let unknown = total - public - private - hanging;
+    let parts = [
+        (public, "over the public endpoint"),
+        (private, "private"),
+        (hanging, "hanging in SYN-SENT"),
+        (unknown, "not known"),
+    ];
     let parts = parts.iter().filter(|(nodes, _)| *nodes > 0);
     let parts: Vec<_> =
         parts.map(|(nodes, what)| format!("{what} on {nodes} of {}", count(total, "node"))).collect();

@@ -37,7 +37,7 @@ pub(crate) fn read(mut bytes: &[u8]) -> Capture {
             ));
         }
         Event::Rejected { number, text, .. } => {
-            rejected.push(format!("{number} {}", String::from_utf8_lossy(text)))
+            rejected.push(format!("{number} {}", String::from_utf8_lossy(text)));
         }
         Event::Node { .. } => {}
     };
@@ -127,7 +127,7 @@ fn netstat_gives_sockets_too() {
         let capture = read_file(&fixtures().join("ss/iproute2").join(name));
         assert_eq!(capture.rows.len(), rows, "{name}");
         let has = |row: &str| {
-            assert!(capture.rows.iter().any(|seen| seen == row), "{name} lacks {row}: {:#?}", capture.rows)
+            assert!(capture.rows.iter().any(|seen| seen == row), "{name} lacks {row}: {:#?}", capture.rows);
         };
         has("ESTAB 192.168.2.94:59501 3.37.234.25:443 python3:59");
         // v4-mapped, printed as bare IPv4

@@ -1,6 +1,7 @@
 //! What is written down stays true: schema, README and help are made anew and
 //! compared. `UPDATE_DOCS=1 cargo test` writes them.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use crate::common::{Netcheck, root};
@@ -51,7 +52,7 @@ fn the_readme_shows_what_the_tool_prints() {
 
     let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");
     for rule in eks_netcheck::rules::ALL {
-        rules.push_str(&format!("| `{}` | {} | {} |\n", rule.id, rule.severity.as_str(), rule.summary));
+        writeln!(rules, "| `{}` | {} | {} |", rule.id, rule.severity.as_str(), rule.summary).unwrap();
     }
     in_readme("rules", &rules);
 

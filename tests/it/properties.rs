@@ -37,6 +37,7 @@ impl Planted {
 
 /// How a version of `ss` prints a row, told by its options.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of ss, on or off")]
 struct Dialect {
     header: bool,
     state: bool,
@@ -163,7 +164,7 @@ fn render(table: &[Planted], dialect: Dialect) -> String {
                     format!("(\"{comm}\",{pid},{fd})")
                 }
             });
-            text.push_str(&format!("  users:({})", users.collect::<Vec<_>>().join(",")));
+            text.push_str(&["  users:(", &users.collect::<Vec<_>>().join(","), ")"].concat());
         }
         if dialect.extended {
             text.push_str(" ino:91338 sk:16 cgroup:/kubepods.slice v6only:0 <->");
@@ -191,7 +192,9 @@ proptest! {
     fn every_dialect_gives_the_sockets_back((mut table, dialect) in table_and_dialect()) {
         if !dialect.state {
             // What the column does not say is taken for established.
-            table.iter_mut().for_each(|row| row.state = "ESTAB");
+            for row in &mut table {
+                row.state = "ESTAB";
+            }
         }
         let text = render(&table, dialect);
         let capture = read(text.as_bytes());

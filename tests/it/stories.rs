@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use crate::common::{Netcheck, fixtures, story, subdirs};
 
-/// Story, exit code, and the findings as rule and subject.
-const STORIES: [(&str, i32, &[(&str, &str)]); 11] = [
+/// A rule, and what its finding is about.
+type Found = (&'static str, &'static str);
+
+/// Story, exit code, and the findings.
+const STORIES: [(&str, i32, &[Found]); 11] = [
     ("cluster-ip-client", 0, &[]),
     ("decoy-enis", 0, &[("public-endpoint-enabled", ARN), ("unexpected-kubelet-client", "198.51.100.99")]),
     (

@@ -5,7 +5,8 @@
 //! `[netid] [state] recv-q send-q local peer [rest]`, `netstat` rows
 //! `proto recv-q send-q local peer state [rest]`, split on blanks and TABs.
 
-use super::address::{NotAnAddress, Plain, digits, is_blank_or_end, parse_netstat, parse_ss, swar};
+use super::address::{NotAnAddress, Plain, parse_netstat, parse_ss};
+use super::bytes::{self, digits, is_blank_or_end};
 use super::processes::Processes;
 use crate::model::node::RejectReason;
 use crate::model::socket::{Port, Socket, State};
@@ -169,7 +170,7 @@ fn reject(why: NotAnAddress) -> RejectReason {
 #[inline]
 fn token(text: &[u8]) -> (&[u8], &[u8]) {
     let text = skip_blanks(text);
-    swar::split(text, |word| swar::equal(word, b' ') | swar::equal(word, b'\t'))
+    bytes::split(text, |word| bytes::equal(word, b' ') | bytes::equal(word, b'\t'))
 }
 
 /// What begins behind the blanks. `ss` pads with dozens of spaces; TABs are rare.
@@ -179,7 +180,7 @@ fn skip_blanks(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     if let Some(bytes) = text.first_chunk() {
-        text = &text[swar::first(u64::from_le_bytes(*bytes) ^ swar::each(b' '))..];
+        text = &text[bytes::first(u64::from_le_bytes(*bytes) ^ bytes::each(b' '))..];
     }
     let start = text.iter().position(|&byte| byte != b' ' && byte != b'\t').unwrap_or(text.len());
     &text[start..]

@@ -4,6 +4,7 @@
 //! forgotten.
 
 pub mod address;
+mod bytes;
 pub mod capture;
 pub mod line;
 pub mod processes;

@@ -9,6 +9,7 @@
 //! `netstat` prints `1/name`, or `-` where it may not say.
 
 use super::address::decimal;
+use super::bytes::{self, digits};
 
 /// `TASK_COMM_LEN` less its final NUL.
 const COMM_MAX: usize = 15;
@@ -30,7 +31,7 @@ impl Process<'_> {
 }
 
 /// The processes of a row, parsed when they are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Processes<'a> {
     form: Form,
     text: &'a [u8],
@@ -66,8 +67,8 @@ impl<'a> Processes<'a> {
         let start = rest.iter().enumerate().position(|(index, byte)| {
             let begins = index == 0 || rest[index - 1] == b' ';
             begins && byte.is_ascii_digit() && {
-                let digits = count_digits(&rest[index..]);
-                rest.get(index + digits) == Some(&b'/')
+                let (_, behind) = digits(&rest[index..]);
+                behind.first() == Some(&b'/')
             }
         });
         let text = start.map_or(&[][..], |start| &rest[start..]);
@@ -108,17 +109,37 @@ impl<'a> Processes<'a> {
     /// `self.text` begins at the `(` of an entry, or is done.
     fn next_ss(&mut self) -> Option<Process<'a>> {
         let entry = self.text.strip_prefix(b"(\"")?;
-        let Some((name, tail)) = plain(entry).or_else(|| close(entry)) else {
+        if let Some((process, next)) = plain(entry) {
+            self.text = next;
+            return Some(process);
+        }
+        let Some((name, tail)) = close(entry) else {
             // A line cut short: the name is what is left of it.
             self.text = &[];
             return Some(Process { comm: entry, pid: &[] });
         };
         self.text = match &entry[name + tail.len..] {
-            [b',', rest @ ..] => rest,
+            [b',', next @ ..] => next,
             _ => &[],
         };
         Some(Process { comm: &entry[..name], pid: tail.pid })
     }
+}
+
+/// What nearly every entry is, a name without a quote, a pid and a descriptor,
+/// and the next entry. Such an entry is too long for another quote to stand within
+/// the 15 bytes of a name, unless its name is empty: [`close`] finds the same end.
+#[inline]
+fn plain(entry: &[u8]) -> Option<(Process<'_>, &[u8])> {
+    let (comm, rest) = bytes::split(entry, |word| bytes::equal(word, b'"'));
+    let (pid, rest) = digits(rest.strip_prefix(b"\",pid=")?);
+    let (_, rest) = digits(rest.strip_prefix(b",fd=")?);
+    let next = match rest {
+        [b')', b')', ..] => &[],
+        [b')', b',', next @ ..] if next.starts_with(b"(\"") => next,
+        _ => return None,
+    };
+    (!comm.is_empty() && !pid.is_empty()).then_some((Process { comm, pid }, next))
 }
 
 /// What stands between a name and the end of its entry.
@@ -126,23 +147,6 @@ struct Tail<'a> {
     pid: &'a [u8],
     len: usize,
     keyed: bool,
-}
-
-/// [`close`] for what nearly every entry is: a name without a quote, its pid and
-/// its descriptor. No other quote can stand within the 15 bytes of a name then,
-/// unless the name is empty.
-#[inline]
-fn plain(entry: &[u8]) -> Option<(usize, Tail<'_>)> {
-    let name = entry.iter().take(COMM_MAX + 1).position(|&byte| byte == b'"').filter(|name| *name > 0)?;
-    let number = entry[name..].strip_prefix(b"\",pid=")?;
-    let (pid, rest) = number.split_at(count_digits(number));
-    let fd = rest.strip_prefix(b",fd=")?;
-    let rest = &fd[count_digits(fd)..];
-    if pid.is_empty() || !(rest.starts_with(b"))") || rest.starts_with(b"),(\"")) {
-        return None;
-    }
-    let len = entry.len() - name - rest.len() + 1;
-    Some((name, Tail { pid, len, keyed: true }))
 }
 
 /// The end of a name, and what follows it up to the end of the entry.
@@ -171,8 +175,8 @@ fn tail(text: &[u8]) -> Option<Tail<'_>> {
     let values = text.strip_prefix(b"\",")?;
     let keyed = values.starts_with(b"pid=");
     let number = if keyed { &values[4..] } else { values };
-    let digits = count_digits(number);
-    if digits == 0 || number.get(digits) != Some(&b',') {
+    let (pid, rest) = digits(number);
+    if pid.is_empty() || rest.first() != Some(&b',') {
         return None;
     }
     let end = number.iter().position(|byte| matches!(byte, b'(' | b')' | b'"'))?;
@@ -181,11 +185,7 @@ fn tail(text: &[u8]) -> Option<Tail<'_>> {
         return None;
     }
     let len = text.len() - number.len() + end + 1;
-    Some(Tail { pid: &number[..digits], len, keyed })
-}
-
-fn count_digits(text: &[u8]) -> usize {
-    text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len())
+    Some(Tail { pid, len, keyed })
 }
 
 #[cfg(test)]
@@ -253,6 +253,39 @@ mod tests {
             let last = format!(r#"users:(("kubelet",pid=5,fd=6),("{name}",pid=77,fd=3)) ino:3"#);
             assert_eq!(ss(last.as_bytes()), [named("kubelet", 5), named(name, 77)], "{last}");
         }
+    }
+
+    #[test]
+    fn plain_entries_end_where_all_others_do() {
+        let names = [
+            "kubelet",
+            "a",
+            "",
+            "\"",
+            "x\",pid=1,fd=2)",
+            "exactly15bytes!",
+            "sixteen bytes ok",
+            "))",
+            "((",
+            "a,b",
+        ];
+        let pids = ["", "1", "1234567", "12345678", "123456789012", "1x"];
+        let ends = ["", ")", "))", ")) ino:1", "),(\"b\",pid=2,fd=3))", "),(", "),b", ",tid=1))", "x))"];
+        let entries = names.iter().flat_map(|name| pids.map(|pid| format!("{name}\",pid={pid},fd=")));
+        let mut plainly = 0;
+        for entry in
+            entries.flat_map(|entry| ends.map(|end| [format!("{entry}{end}"), format!("{entry}3{end}")]))
+        {
+            for entry in entry {
+                let Some((process, next)) = plain(entry.as_bytes()) else { continue };
+                let (name, tail) = close(entry.as_bytes()).expect("an end");
+                assert_eq!((process.comm.len(), process.pid), (name, tail.pid), "{entry}");
+                let behind = &entry.as_bytes()[name + tail.len..];
+                assert_eq!(next, behind.strip_prefix(b",").unwrap_or_default(), "{entry}");
+                plainly += 1;
+            }
+        }
+        assert!(plainly > 100, "{plainly}");
     }
 
     #[test]
