@@ -15,10 +15,10 @@ use crate::model::socket::{Port, Socket};
 /// Everything that can attribute an address, looked up at once.
 #[derive(Debug)]
 pub struct Index {
-    addresses: BTreeMap<IpAddr, Attribution>,
+    addresses: BTreeMap<u128, Attribution>,
     /// Prefixes delegated to interfaces, by their first address. Those of one
     /// VPC do not overlap.
-    prefixes: BTreeMap<IpAddr, (IpNet, usize)>,
+    prefixes: BTreeMap<u128, (IpNet, usize)>,
     /// The VPC's own blocks.
     blocks: Vec<IpNet>,
     api_port: u16,
@@ -39,27 +39,34 @@ impl Index {
             let attribution = Attribution { path: Path::Vpc, by: By::Eni, eni: Some(index) };
             for &address in &known.interface.addresses {
                 // Of several ENIs that claim an address, the first keeps it.
-                addresses.entry(address).or_insert_with(|| attribution.clone());
+                addresses.entry(bits(address)).or_insert_with(|| attribution.clone());
             }
-            prefixes
-                .extend(known.interface.prefixes.iter().map(|&prefix| (prefix.network(), (prefix, index))));
+            prefixes.extend(
+                known.interface.prefixes.iter().map(|&prefix| (bits(prefix.network()), (prefix, index))),
+            );
         }
         let outside_is_public = outside_is_public(evidence, interfaces);
         for address in endpoint_addresses(evidence) {
             let is_inside =
-                addresses.contains_key(&address) || blocks.iter().any(|block| block.contains(&address));
+                addresses.contains_key(&bits(address)) || blocks.iter().any(|block| block.contains(&address));
             let never_private = matches!(cluster.access, EndpointAccess::Public { .. });
             if never_private || (!is_inside && outside_is_public) {
-                addresses.insert(address, Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None });
+                addresses.insert(
+                    bits(address),
+                    Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None },
+                );
             }
         }
         for &address in &cluster.cluster_ips {
-            addresses.insert(address, Attribution { path: Path::ClusterIp, by: By::ServiceCidr, eni: None });
+            addresses
+                .insert(bits(address), Attribution { path: Path::ClusterIp, by: By::ServiceCidr, eni: None });
         }
         for (index, known) in in_vpc().filter(|(_, known)| known.kind == InterfaceKind::EksOwned) {
             for &address in &known.interface.addresses {
-                addresses
-                    .insert(address, Attribution { path: Path::PrivateEni, by: By::Eni, eni: Some(index) });
+                addresses.insert(
+                    bits(address),
+                    Attribution { path: Path::PrivateEni, by: By::Eni, eni: Some(index) },
+                );
             }
         }
         Self { addresses, prefixes, blocks, api_port: cluster.api_port() }
@@ -110,16 +117,28 @@ impl Index {
     /// What an address is, if anything tells.
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> Option<Attribution> {
-        if let Some(attribution) = self.addresses.get(&address) {
+        if let Some(attribution) = self.addresses.get(&bits(address)) {
             return Some(attribution.clone());
         }
-        let prefix =
-            self.prefixes.range(..=address).next_back().filter(|(_, (prefix, _))| prefix.contains(&address));
+        let prefix = self
+            .prefixes
+            .range(..=bits(address))
+            .next_back()
+            .filter(|(_, (prefix, _))| prefix.contains(&address));
         if let Some((_, (_, eni))) = prefix {
             return Some(Attribution { path: Path::Vpc, by: By::Eni, eni: Some(*eni) });
         }
         let in_block = self.blocks.iter().any(|block| block.contains(&address));
         in_block.then_some(Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None })
+    }
+}
+
+/// An address as one number, IPv4 as it is mapped into IPv6: compared at once,
+/// for each row of a capture.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
     }
 }
 
