@@ -274,6 +274,9 @@ fn exists(path: &Path) -> Result<bool> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => Ok(true),
         Ok(_) => bail!("{} is not a regular file", path.display()),
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            bail!("{} is a link to nothing", path.display())
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -284,9 +287,7 @@ fn exists(path: &Path) -> Result<bool> {
 /// # Errors
 /// If it cannot be opened, or is something else.
 pub fn open_file(path: &Path) -> Result<File> {
-    if !exists(path)? {
-        bail!("{} is a link to nothing", path.display());
-    }
+    exists(path)?;
     File::open(path).with_context(|| format!("cannot read {}", path.display()))
 }
 

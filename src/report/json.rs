@@ -83,6 +83,8 @@ struct Dns {
     /// `here`, or a node's name.
     vantage: String,
     addresses: Vec<IpAddr>,
+    /// Lines of the answer that are no address: CNAMEs and comments.
+    aside: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -192,7 +194,12 @@ impl Cluster {
 
 fn dns(facts: &Facts) -> Vec<Dns> {
     let seen = facts.evidence.dns.iter().filter_map(|vantage| Some((&vantage.name, vantage.answer.seen()?)));
-    seen.map(|(name, answer)| Dns { vantage: name.clone(), addresses: answer.addresses.clone() }).collect()
+    seen.map(|(name, answer)| Dns {
+        vantage: name.clone(),
+        addresses: answer.addresses.clone(),
+        aside: answer.aside.clone(),
+    })
+    .collect()
 }
 
 impl From<&KnownInterface> for Eni {

@@ -148,6 +148,11 @@ fn links_that_lead_nowhere_or_to_no_file() {
     symlink("loop", copy.path().join("nodes")).unwrap();
     refused(&Netcheck::audit(copy.path()).run(), &["nodes", "symbolic link"]);
 
+    let copy = copy_of("study-public");
+    fs::remove_file(copy.path().join("vpc.json")).unwrap();
+    symlink("/nonexistent", copy.path().join("vpc.json")).unwrap();
+    refused(&Netcheck::audit(copy.path()).run(), &["vpc.json is a link to nothing"]);
+
     for (target, says) in [("/dev/zero", "not a regular file"), ("/nonexistent", "a link to nothing")] {
         let copy = copy_of("study-public");
         symlink(target, copy.path().join("nodes/n3.txt")).unwrap();
