@@ -14,16 +14,18 @@ and every API that lets anonymous users in. The CIDR blocks are judged together:
 0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0 in two lines, and no block at all means \
 everyone. A block wider than /8 (IPv6: /32) counts as the internet.",
     remediation: "\
-First turn the private endpoint on, so that nodes do not depend on the public one:
-    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
-    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
-Wait until the endpoint's name answers with private addresses on a node, some 8 to \
-15 minutes, and restart kubelet and kube-proxy there. Then limit the public \
-endpoint to the addresses that need it, such as an office and a VPN:
+With private access off, turn that on first, or nodes are locked out: see below. \
+With it on, limit the public endpoint to the addresses that need it, such as an \
+office and a VPN:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config publicAccessCidrs=YOUR_CIDRS
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
-Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true, \
-public_access_cidrs = [YOUR_CIDRS] }, in two applies.",
+To turn private access on before that:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
+    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
+Then wait until the endpoint's name answers with private addresses on a node, some \
+8 to 15 minutes, and restart kubelet and kube-proxy there.
+Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }, and in a \
+later apply public_access_cidrs = [YOUR_CIDRS].",
     reference: ENDPOINT_ACCESS,
     check,
 };
