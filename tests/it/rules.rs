@@ -142,3 +142,142 @@ fn a_name_that_all_nodes_share_is_no_proof() {
     std::fs::rename(copy.path().join("nodes/n1.txt"), copy.path().join("nodes/myeks-ng1-Node.txt")).unwrap();
     assert_eq!(Netcheck::audit(copy.path()).run().code, 3);
 }
+
+/// A copy of a story with one of its JSON files changed.
+fn changed(story: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let copy = crate::common::copy_of(story);
+    let path = copy.path().join(file);
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut json);
+    std::fs::write(&path, json.to_string()).unwrap();
+    copy
+}
+
+/// The VPC's own resolver has a name and three addresses.
+#[test]
+fn amazons_resolver_is_known_by_its_addresses_too() {
+    for (server, fires) in [
+        ("AmazonProvidedDNS", false),
+        ("169.254.169.253", false),
+        ("fd00:ec2::253", false),
+        ("192.168.0.2", false),
+        ("192.168.0.3", true),
+        ("8.8.8.8", true),
+        ("amazonprovideddns.example", true),
+    ] {
+        let copy = changed("private-only", "dhcp-options.json", |json| {
+            for option in json["DhcpOptions"][0]["DhcpConfigurations"].as_array_mut().unwrap() {
+                if option["Key"] == "domain-name-servers" {
+                    option["Values"] = serde_json::json!([{"Value": server}]);
+                }
+            }
+        });
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        let (findings, gaps) = of_rule(&report, "private-dns-unavailable");
+        assert_eq!((!findings.is_empty(), gaps.len()), (fires, 0), "{server}");
+    }
+}
+
+/// As whom a node leaves is told by its routes, and not guessed without them.
+#[test]
+fn egress_is_not_guessed() {
+    let copy = crate::common::copy_of("node-egress-missing");
+    std::fs::remove_file(copy.path().join("route-tables.json")).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    let (findings, gaps) = of_rule(&report, "node-egress-not-allowed");
+    assert_eq!((findings.len(), gaps.len(), code), (0, 1, 3), "{findings:?}");
+
+    // Through a transit gateway nobody knows.
+    let copy = changed("node-egress-missing", "route-tables.json", |json| {
+        for table in json["RouteTables"].as_array_mut().unwrap() {
+            for route in table["Routes"].as_array_mut().unwrap() {
+                if route["DestinationCidrBlock"] == "0.0.0.0/0" {
+                    *route = serde_json::json!({"DestinationCidrBlock": "0.0.0.0/0", "TransitGatewayId": "tgw-1", "State": "active"});
+                }
+            }
+        }
+    });
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    let (findings, gaps) = of_rule(&report, "node-egress-not-allowed");
+    assert_eq!((findings.len(), gaps.len(), code), (0, 3, 3), "{gaps:?}");
+    assert!(gaps[0]["detail"].as_str().unwrap().contains("tgw-1"));
+
+    // A more specific route to the endpoint's own address wins.
+    let copy = changed("node-egress-missing", "route-tables.json", |json| {
+        for table in json["RouteTables"].as_array_mut().unwrap() {
+            let allowed = "nat-0";
+            let routes = table["Routes"].as_array_mut().unwrap();
+            routes.push(serde_json::json!({"DestinationCidrBlock": "3.39.55.0/24", "NatGatewayId": allowed, "State": "active"}));
+        }
+    });
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let (findings, gaps) = of_rule(&report, "node-egress-not-allowed");
+    assert_eq!((findings.len(), gaps.len()), (0, 3), "nat-0 is not in nat-gateways.json: {gaps:?}");
+}
+
+/// An ENI that is hidden turns nobody's traffic public.
+#[test]
+fn a_hidden_eni_is_no_public_address() {
+    let copy = changed("private-only", "network-interfaces.json", |json| {
+        let all = json["NetworkInterfaces"].as_array_mut().unwrap();
+        let first = all.iter().position(|eni| eni["Description"] == "Amazon EKS myeks").unwrap();
+        all.remove(first);
+    });
+    for without in [&[][..], &["vpc.json", "subnets.json"]] {
+        for file in without {
+            std::fs::remove_file(copy.path().join(file)).unwrap();
+        }
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        let (findings, gaps) = of_rule(&report, "node-on-public-path");
+        assert!(findings.is_empty(), "{findings:?}");
+        assert!(!gaps.is_empty());
+        assert_eq!(code, 3);
+    }
+}
+
+/// Pods on delegated prefixes are on their ENI; other VPCs' ENIs are nobody's.
+#[test]
+fn pods_on_prefixes_belong_to_their_interface() {
+    let peer = "192.168.1.83";
+    let with_prefix = |vpc: Option<&str>| {
+        let copy = changed("private-only", "network-interfaces.json", |json| {
+            let all = json["NetworkInterfaces"].as_array_mut().unwrap();
+            let node = all.iter_mut().find(|eni| eni["Attachment"]["InstanceId"].is_string()).unwrap();
+            node["Ipv4Prefixes"] = serde_json::json!([{"Ipv4Prefix": "192.168.1.80/28"}]);
+            if let Some(vpc) = vpc {
+                node["VpcId"] = vpc.into();
+            }
+        });
+        let path = copy.path().join("nodes/n1.txt");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        let row = format!("ESTAB 0 0 192.168.1.20:10250 {peer}:40000 users:((\"kubelet\",pid=1,fd=2))\n");
+        text.push_str(&row);
+        std::fs::write(path, text).unwrap();
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        let rows = report["connections"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["peer"] == format!("{peer}:40000")).unwrap()
+    };
+    let own = with_prefix(None);
+    assert_eq!((&own["path"], &own["by"]), (&"vpc".into(), &"eni".into()));
+    assert!(own["eni"].is_string());
+    let others = with_prefix(Some("vpc-00000000000000000"));
+    assert_eq!(
+        (&others["path"], &others["by"], &others["eni"]),
+        (&"vpc".into(), &"vpc-cidr".into(), &Value::Null)
+    );
+}
+
+/// A DNS time-out is never a pass.
+#[test]
+fn an_unanswered_vantage_point_is_never_a_pass() {
+    for vantage in ["here", "n1"] {
+        let copy = crate::common::copy_of("private-only");
+        std::fs::write(
+            copy.path().join(format!("dns/{vantage}.txt")),
+            ";; connection timed out; no servers could be reached\n",
+        )
+        .unwrap();
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        assert_eq!((code, &report["gaps"][0]["why"]), (3, &"no-answer".into()), "{vantage}");
+    }
+}
