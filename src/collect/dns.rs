@@ -39,7 +39,7 @@ pub fn parse_answer(name: &str, file: &str, bytes: &[u8]) -> Vantage {
             what: file.to_owned(),
             why: GapReason::NoAnswer,
             detail,
-            hint: "run dig without +short there to see why; a name that does not resolve may be of a deleted cluster".to_owned(),
+            hint: "record it with dig +short; dig without it tells why a name does not resolve, such as that of a deleted cluster".to_owned(),
         })
     } else {
         Observed::Seen(answer)

@@ -181,6 +181,7 @@ fn a_node_that_gave_no_sockets_is_a_gap() {
         (&b""[..], "malformed", "empty"),
         (b"ssh: connect to host n3 port 22: Connection timed out\n", "malformed", "Connection timed out"),
         (b"sudo: a password is required\n", "malformed", "a password is required"),
+        (b"\xff\xfeE\0S\0T\0A\0B\0\r\0\n\0", "malformed", "UTF-16"),
         (b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n", "no-process-names", "no row of its capture names a process"),
     ] {
         let copy = copy_of("private-only");

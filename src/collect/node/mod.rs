@@ -144,6 +144,9 @@ impl Reading {
     fn no_sockets(&self, name: &NodeName) -> Gap {
         let says = self.rejected.iter().find(|line| line.reason != RejectReason::Blank);
         let detail = match says {
+            Some(line) if line.text.contains('\0') => {
+                "its capture is UTF-16, as PowerShell's `>` writes it; save it as UTF-8".to_owned()
+            }
             Some(line) => format!(
                 "no line of its capture is a socket; line {} says {:?}",
                 line.number,
