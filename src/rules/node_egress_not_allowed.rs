@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -45,12 +45,10 @@ fn check(facts: &Facts) -> Outcome {
     if let Err(gap) = unseen::private_access(cluster) {
         return Outcome::inconclusive(gap);
     }
-    let instances = match &evidence.instances {
-        Observed::Seen(instances) => instances,
-        Observed::Unseen(gap) => return Outcome::inconclusive(gap.clone()),
-    };
-    let nodes: Vec<_> =
-        instances.iter().filter(|instance| instance.running && instance.is_node_of(&cluster.name)).collect();
+    if let Observed::Unseen(gap) = &evidence.instances {
+        return Outcome::inconclusive(gap.clone());
+    }
+    let nodes: Vec<_> = evidence.node_instances().collect();
     if nodes.is_empty() {
         return Outcome::inconclusive(Gap {
             what: "instances.json".to_owned(),
@@ -70,43 +68,55 @@ fn check(facts: &Facts) -> Outcome {
 }
 
 fn judge(evidence: &Evidence, nodes: &[&Instance], allowed: &[IpNet]) -> Outcome {
-    let answers = || {
-        evidence.dns.iter().filter_map(|vantage| vantage.answer.seen()).flat_map(|answer| &answer.addresses)
-    };
-    let endpoint = answers().copied().find(IpAddr::is_ipv4);
+    let is_allowed = |address: IpAddr| allowed.iter().any(|block| block.contains(&address));
+    let answers = evidence.endpoint_addresses();
+    // A node may dial any of them, and routes may tell them apart.
+    let mut endpoints: Vec<_> = answers.iter().copied().filter(IpAddr::is_ipv4).map(Some).collect();
+    if endpoints.is_empty() {
+        endpoints.push(None);
+    }
     // A dual-stack endpoint may be reached over IPv6, as the node's own address.
+    let is_dual_stack = answers.iter().any(IpAddr::is_ipv6);
     let over_ipv6 = |node: &Instance| {
-        let is_let_in =
-            |address: &&IpAddr| address.is_ipv6() && allowed.iter().any(|block| block.contains(*address));
-        answers().any(IpAddr::is_ipv6) && node.addresses.iter().find(is_let_in).is_some()
+        is_dual_stack && node.addresses.iter().any(|&address| address.is_ipv6() && is_allowed(address))
     };
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: one finding for each way out.
-    let mut refused: BTreeMap<(String, IpAddr), Vec<String>> = BTreeMap::new();
-    for node in nodes {
-        match egress(evidence, node, endpoint) {
-            Ok(ways) => {
-                let is_allowed = |way: &Way| allowed.iter().any(|block| block.contains(&way.address));
-                let shut: Vec<_> = ways.into_iter().filter(|way| !is_allowed(way)).collect();
-                if !shut.is_empty() && over_ipv6(node) {
-                    outcome.gaps.push(Gap {
-                        what: format!("egress of node {}", node.id),
-                        why: GapReason::NotSupported,
-                        detail: "its IPv4 address is not allowed and its IPv6 address is; which of them it uses is not known".to_owned(),
-                        hint: "add the IPv4 address to publicAccessCidrs as well, or turn private access on".to_owned(),
-                    });
-                    continue;
-                }
-                for way in shut {
-                    refused.entry((way.by, way.address)).or_default().push(label(node));
-                }
+    let mut refused: BTreeMap<(String, IpAddr), BTreeSet<String>> = BTreeMap::new();
+    for (node, endpoint) in
+        nodes.iter().flat_map(|node| endpoints.iter().map(move |endpoint| (node, endpoint)))
+    {
+        let ways = match egress(evidence, node, *endpoint) {
+            Ok(ways) => ways,
+            Err(gap) => {
+                outcome.gaps.push(gap);
+                continue;
             }
-            Err(gap) => outcome.gaps.push(gap),
+        };
+        let shut: Vec<_> = ways.into_iter().filter(|way| !is_allowed(way.address)).collect();
+        if !shut.is_empty() && over_ipv6(node) {
+            outcome.gaps.push(either_family(node));
+            continue;
+        }
+        for way in shut {
+            refused.entry((way.by, way.address)).or_default().insert(label(node));
         }
     }
-    outcome.findings =
-        refused.into_iter().map(|((by, address), nodes)| finding(by, address, &nodes)).collect();
+    outcome.findings = refused
+        .into_iter()
+        .map(|((by, address), nodes)| finding(by, address, &Vec::from_iter(nodes)))
+        .collect();
     outcome
+}
+
+fn either_family(node: &Instance) -> Gap {
+    Gap {
+        what: format!("egress of node {}", node.id),
+        why: GapReason::NotSupported,
+        detail: "its IPv4 address is not allowed and its IPv6 address is; which of them it uses is not known"
+            .to_owned(),
+        hint: "add the IPv4 address to publicAccessCidrs as well, or turn private access on".to_owned(),
+    }
 }
 
 fn finding(by: String, address: IpAddr, nodes: &[String]) -> Finding {
@@ -120,12 +130,7 @@ fn finding(by: String, address: IpAddr, nodes: &[String]) -> Finding {
 }
 
 fn label(node: &Instance) -> String {
-    let tag = node
-        .tags
-        .iter()
-        .find(|(key, value)| key == "Name" && !value.is_empty())
-        .map(|(_, value)| value.as_str());
-    match node.dns_name.as_deref().or(tag) {
+    match node.dns_name.as_deref().or_else(|| node.name_tag()) {
         Some(name) => format!("{} ({name})", node.id),
         None => node.id.clone(),
     }
