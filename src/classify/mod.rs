@@ -35,7 +35,7 @@ impl Classifier {
     #[must_use]
     pub fn new(evidence: Evidence) -> Self {
         let cluster = &evidence.cluster;
-        let nodes: HashSet<_> = node_instances(&evidence).map(|instance| instance.id.as_str()).collect();
+        let nodes: HashSet<_> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
         let seen = evidence.interfaces.seen().into_iter().flatten();
         let interfaces: Vec<_> =
             seen.map(|interface| classify_interface(interface.clone(), cluster, &nodes)).collect();
@@ -81,13 +81,9 @@ impl Classifier {
     pub fn finish(self, nodes: Vec<Node>) -> Facts {
         let Self { evidence, interfaces, index, mut connections, other_connections } = self;
         connections.sort();
-        let answers = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
-        let answers = answers.flat_map(|answer| answer.addresses.iter().copied());
-        let endpoint_addresses = answers
-            .map(|address| {
-                (address, index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path))
-            })
-            .collect();
+        let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
+        let endpoint_addresses = evidence.endpoint_addresses().into_iter();
+        let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();
         let missing_nodes = missing_nodes(&evidence, &nodes, &connections);
         Facts {
             evidence,
@@ -101,16 +97,6 @@ impl Classifier {
     }
 }
 
-/// The instances that are running nodes of the cluster.
-fn node_instances(evidence: &Evidence) -> impl Iterator<Item = &Instance> {
-    let instances = evidence.instances.seen().into_iter().flatten();
-    instances.filter(|instance| instance.running && instance.is_node_of(&evidence.cluster.name))
-}
-
-fn name_tag(instance: &Instance) -> Option<&str> {
-    instance.tags.iter().find(|(key, _)| key == "Name").map(|(_, value)| value.as_str())
-}
-
 /// Nodes that should have been read and were not. A capture is of an instance
 /// if its sockets have its address.
 fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> Vec<Gap> {
@@ -122,7 +108,7 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
             hint: "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
         }];
     }
-    if evidence.instances.seen().is_some() && node_instances(evidence).next().is_none() {
+    if evidence.instances.seen().is_some() && evidence.node_instances().next().is_none() {
         return vec![Gap {
             what: "instances.json".to_owned(),
             why: GapReason::Incomplete,
@@ -141,7 +127,7 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
     let unread = nodes.iter().filter(|node| node.tally.rows == 0);
     let unread: HashSet<&str> = unread.map(|node| node.name.as_str()).collect();
     let mut times_named: HashMap<&str, u32> = HashMap::new();
-    for name in node_instances(evidence).filter_map(name_tag) {
+    for name in evidence.node_instances().filter_map(Instance::name_tag) {
         *times_named.entry(name).or_default() += 1;
     }
     let is_read = |instance: &&Instance| {
@@ -151,9 +137,10 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
             || instance.addresses.iter().any(|address| unread.contains(address.to_string().as_str()))
             || [instance.id.as_str(), dns_name, host].iter().any(|name| unread.contains(name))
             // Node groups give all their instances the same name: that tells nothing.
-            || name_tag(instance).is_some_and(|name| unread.contains(name) && times_named.get(name) == Some(&1))
+            || instance.name_tag().is_some_and(|name| unread.contains(name) && times_named.get(name) == Some(&1))
     };
-    node_instances(evidence)
+    evidence
+        .node_instances()
         .filter(|instance| !is_read(instance))
         .map(|instance| {
             let address =

@@ -1,7 +1,7 @@
 //! What the peer of a socket is: a lookup in what was seen, never a guess by
 //! address range.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -46,7 +46,7 @@ impl Index {
             );
         }
         let outside_is_public = outside_is_public(evidence, interfaces);
-        for address in endpoint_addresses(evidence) {
+        for address in evidence.endpoint_addresses() {
             let is_inside =
                 addresses.contains_key(&bits(address)) || blocks.iter().any(|block| block.contains(&address));
             let never_private = matches!(cluster.access, EndpointAccess::Public { .. });
@@ -149,12 +149,6 @@ fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
     let subnets = subnets.filter(|subnet| evidence.cluster.vpc.as_deref() == Some(&subnet.vpc));
     blocks.extend(subnets.flat_map(|subnet| &subnet.cidrs));
     IpNet::aggregate(&blocks)
-}
-
-/// What the endpoint's name resolved to, from anywhere, each address once.
-fn endpoint_addresses(evidence: &Evidence) -> BTreeSet<IpAddr> {
-    let answers = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
-    answers.flat_map(|answer| answer.addresses.iter().copied()).collect()
 }
 
 /// Whether an answer that lies in no known block of the VPC is a public one.

@@ -1,5 +1,6 @@
 //! What was seen, and what was not.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
@@ -65,6 +66,19 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// What the endpoint's name resolved to, from anywhere, each address once.
+    #[must_use]
+    pub fn endpoint_addresses(&self) -> BTreeSet<IpAddr> {
+        let answers = self.dns.iter().filter_map(|vantage| vantage.answer.seen());
+        answers.flat_map(|answer| answer.addresses.iter().copied()).collect()
+    }
+
+    /// The instances that are running nodes of the cluster.
+    pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
+        let instances = self.instances.seen().into_iter().flatten();
+        instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster.name))
+    }
+
     /// Everything that was not seen, whether or not a rule asks for it.
     #[must_use]
     pub fn unseen(&self) -> Vec<Gap> {

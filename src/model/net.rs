@@ -66,6 +66,13 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Its `Name` tag.
+    #[must_use]
+    pub fn name_tag(&self) -> Option<&str> {
+        let tag = self.tags.iter().find(|(key, value)| key == "Name" && !value.is_empty());
+        tag.map(|(_, value)| value.as_str())
+    }
+
     /// Whether its tags make it a node of this cluster.
     #[must_use]
     pub fn is_node_of(&self, cluster: &str) -> bool {
@@ -94,8 +101,6 @@ pub struct Vpc {
 /// A subnet.
 #[derive(Debug, Clone)]
 pub struct Subnet {
-    /// `subnet-...`.
-    pub id: String,
     /// Its VPC.
     pub vpc: String,
     /// Its CIDR blocks, of both families.
@@ -116,8 +121,6 @@ pub struct DhcpOptions {
 pub struct NatGateway {
     /// `nat-...`.
     pub id: String,
-    /// Its VPC.
-    pub vpc: Option<String>,
     /// Whether it is in use: neither failed nor deleted.
     pub available: bool,
     /// Its public addresses; a private NAT gateway has none.
@@ -127,8 +130,6 @@ pub struct NatGateway {
 /// A route table.
 #[derive(Debug, Clone)]
 pub struct RouteTable {
-    /// `rtb-...`.
-    pub id: String,
     /// Its VPC.
     pub vpc: Option<String>,
     /// Whether subnets without a table of their own use it.

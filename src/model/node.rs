@@ -69,7 +69,7 @@ pub struct Node {
     /// The first lines that were no row; [`Tally::rejected`] counts them all.
     pub rejected: Vec<RejectedLine>,
     /// What is not known of it, and why.
-    pub gap: Option<Gap>,
+    pub gaps: Vec<Gap>,
 }
 
 impl Node {

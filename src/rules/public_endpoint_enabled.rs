@@ -1,5 +1,4 @@
 use super::{ENDPOINT_ACCESS, reach, unseen};
-use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::verdict::{Outcome, Rule, Severity};
 
@@ -25,10 +24,10 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoin
 
 fn check(facts: &Facts) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    if cluster.hosting == Hosting::Connector {
-        return Outcome::inconclusive(unseen::connector());
-    }
-    let cidrs = cluster.public_cidrs();
+    let cidrs = match unseen::public_cidrs(cluster) {
+        Ok(cidrs) => cidrs,
+        Err(gap) => return Outcome::inconclusive(gap),
+    };
     if cidrs.is_empty() || !reach::open_blocks(&cidrs).is_empty() {
         return Outcome::pass();
     }

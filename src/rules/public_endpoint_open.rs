@@ -1,5 +1,4 @@
 use super::{ENDPOINT_ACCESS, reach, unseen};
-use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::verdict::{Outcome, Rule, Severity};
 
@@ -32,10 +31,11 @@ later apply public_access_cidrs = [YOUR_CIDRS].",
 
 fn check(facts: &Facts) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    if cluster.hosting == Hosting::Connector {
-        return Outcome::inconclusive(unseen::connector());
-    }
-    let open = reach::open_blocks(&cluster.public_cidrs());
+    let cidrs = match unseen::public_cidrs(cluster) {
+        Ok(cidrs) => cidrs,
+        Err(gap) => return Outcome::inconclusive(gap),
+    };
+    let open = reach::open_blocks(&cidrs);
     if open.is_empty() {
         return Outcome::pass();
     }

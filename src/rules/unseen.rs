@@ -1,5 +1,7 @@
 //! Gaps that several rules share.
 
+use ipnet::IpNet;
+
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::connection::{Component, Connection};
 use crate::model::facts::Facts;
@@ -21,6 +23,11 @@ pub(super) fn private_access(cluster: &Cluster) -> Result<bool, Gap> {
             shell_word(&cluster.name, "CLUSTER")
         ),
     })
+}
+
+/// Who may reach the public endpoint, or why that is nothing EKS knows.
+pub(super) fn public_cidrs(cluster: &Cluster) -> Result<Vec<IpNet>, Gap> {
+    if cluster.hosting == Hosting::Connector { Err(connector()) } else { Ok(cluster.public_cidrs()) }
 }
 
 /// A cluster whose control plane is not EKS's.
@@ -46,7 +53,7 @@ pub(super) fn outposts() -> Gap {
 /// What keeps it from being known that every node was read. A capture without
 /// process names still tells addresses and ports.
 pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
-    let unread = facts.nodes.iter().filter_map(|node| node.gap.as_ref());
+    let unread = facts.nodes.iter().flat_map(|node| &node.gaps);
     let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
     let all = facts.evidence.instances.as_result().err();
     // Without root, ss names the caller's own processes and no others.

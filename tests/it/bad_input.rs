@@ -197,6 +197,26 @@ fn a_node_that_gave_no_sockets_is_a_gap() {
     }
 }
 
+/// A node may have more than one trouble, and none of them hides another.
+#[test]
+fn every_trouble_of_a_node_is_told() {
+    let copy = copy_of("private-only");
+    let rows = "ESTAB 0 0 192.168.1.20:10250 192.168.1.55:5\nESTAB 0 0 192.168.1.20:10250 198.51.\n";
+    fs::write(copy.path().join("nodes/n1.txt"), rows).unwrap();
+    let manifest =
+        r#"{"gaps": [{"what": "node n1", "why": "incomplete", "detail": "ssh ended after 2 lines"}]}"#;
+    fs::write(copy.path().join("manifest.json"), manifest).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let gaps = report["gaps"].as_array().unwrap().iter().filter(|gap| gap["what"] == "node n1");
+    let gaps: Vec<_> = gaps.collect();
+    for says in ["names a process", "1 socket of its capture cannot be read", "ssh ended after 2 lines"] {
+        let gap = gaps.iter().find(|gap| gap["detail"].as_str().unwrap().contains(says));
+        // Names apart, what is missing is missing for rules about addresses too.
+        let rules = gap.unwrap_or_else(|| panic!("{says}: {gaps:?}"))["rules"].to_string();
+        assert_eq!(rules.contains("unexpected-kubelet-client"), says != "names a process", "{says}: {rules}");
+    }
+}
+
 /// A process can put a line feed into its name: that forges no other node.
 #[test]
 fn a_marker_inside_a_single_capture_moves_no_rows() {

@@ -7,7 +7,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::bytes::{self, is_blank_or_end};
-
 use crate::model::socket::{Host, Port, SocketAddress};
 
 /// Why a token is no address.

@@ -52,7 +52,7 @@ pub fn read_nodes(dir: &EvidenceDir, mut sink: impl FnMut(&NodeName, Row<'_>)) -
             }
             // It was captured, but not as it should have been.
             Entry::Occupied(mut entry) => {
-                entry.get_mut().gap.get_or_insert(gap);
+                entry.get_mut().gaps.push(gap);
             }
         }
     }
@@ -65,7 +65,7 @@ fn unread(name: NodeName, gap: Gap) -> Node {
         GapReason::Malformed => NodeStatus::Malformed,
         _ => NodeStatus::Unreachable,
     };
-    Node { name, status, tally: Tally::default(), has_head: false, rejected: Vec::new(), gap: Some(gap) }
+    Node { name, status, tally: Tally::default(), has_head: false, rejected: Vec::new(), gaps: vec![gap] }
 }
 
 /// What a capture gave so far.
@@ -112,33 +112,35 @@ impl Reading {
             (0, _) | (_, true) => NodeStatus::Read,
             (_, false) => NodeStatus::NoProcessNames,
         };
-        let gap = match status {
-            NodeStatus::Malformed => Some(self.no_sockets(&name)),
-            NodeStatus::NoProcessNames => Some(Gap {
-                what: format!("node {name}"),
-                why: GapReason::NoProcessNames,
-                detail: "no row of its capture names a process: not run as root".to_owned(),
-                hint: format!("capture it with root rights: ssh {name} sudo ss -tnp"),
-            }),
-            _ if self.other_node > 0 => Some(Gap {
-                what: format!("node {name}"),
-                why: GapReason::Incomplete,
-                detail: "its capture holds the marker of another node, so some rows may be of that one"
-                    .to_owned(),
-                hint: "put looped output into nodes.txt".to_owned(),
-            }),
-            _ if self.broken > 0 => Some(Gap {
-                what: format!("node {name}"),
-                why: GapReason::Incomplete,
-                detail: format!(
-                    "{} of its capture cannot be read",
-                    if self.broken == 1 { "1 socket".to_owned() } else { format!("{} sockets", self.broken) }
-                ),
-                hint: format!("see which with --verbose, then capture it anew: ssh {name} sudo ss -tnp"),
-            }),
-            _ => None,
-        };
-        Node { name, status, tally: self.tally, has_head, rejected: self.rejected, gap }
+        let gap = |why, detail: String, hint: String| Gap { what: format!("node {name}"), why, detail, hint };
+        let mut gaps = Vec::new();
+        if status == NodeStatus::Malformed {
+            gaps.push(self.no_sockets(&name));
+        }
+        if status == NodeStatus::NoProcessNames {
+            gaps.push(gap(
+                GapReason::NoProcessNames,
+                "no row of its capture names a process: not run as root".to_owned(),
+                format!("capture it with root rights: ssh {name} sudo ss -tnp"),
+            ));
+        }
+        if self.other_node > 0 {
+            gaps.push(gap(
+                GapReason::Incomplete,
+                "its capture holds the marker of another node, so some rows may be of that one".to_owned(),
+                "put looped output into nodes.txt".to_owned(),
+            ));
+        }
+        if self.broken > 0 {
+            let sockets =
+                if self.broken == 1 { "1 socket".to_owned() } else { format!("{} sockets", self.broken) };
+            gaps.push(gap(
+                GapReason::Incomplete,
+                format!("{sockets} of its capture cannot be read"),
+                format!("see which with --verbose, then capture it anew: ssh {name} sudo ss -tnp"),
+            ));
+        }
+        Node { name, status, tally: self.tally, has_head, rejected: self.rejected, gaps }
     }
 
     fn no_sockets(&self, name: &NodeName) -> Gap {

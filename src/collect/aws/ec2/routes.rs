@@ -19,7 +19,6 @@ struct NatGateways {
 #[serde(rename_all = "PascalCase")]
 struct WireNatGateway {
     nat_gateway_id: String,
-    vpc_id: Option<String>,
     state: Option<String>,
     nat_gateway_addresses: Option<Vec<NatAddress>>,
 }
@@ -40,7 +39,6 @@ pub fn parse_nat_gateways(bytes: &[u8]) -> Result<Vec<NatGateway>, JsonError> {
         let addresses = wire.nat_gateway_addresses.into_iter().flatten();
         NatGateway {
             id: wire.nat_gateway_id,
-            vpc: wire.vpc_id,
             available: !matches!(wire.state.as_deref(), Some("failed" | "deleting" | "deleted")),
             public_ips: addresses.filter_map(|address| address.public_ip).collect(),
         }
@@ -59,7 +57,6 @@ struct RouteTables {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct WireRouteTable {
-    route_table_id: String,
     vpc_id: Option<String>,
     associations: Option<Vec<RouteTableAssociation>>,
     routes: Option<Vec<WireRoute>>,
@@ -98,7 +95,6 @@ pub fn parse_route_tables(bytes: &[u8]) -> Result<Vec<RouteTable>, JsonError> {
     let table = |wire: WireRouteTable| {
         let associations = wire.associations.unwrap_or_default();
         RouteTable {
-            id: wire.route_table_id,
             vpc: wire.vpc_id,
             main: associations.iter().any(|association| association.main == Some(true)),
             subnets: associations.into_iter().filter_map(|association| association.subnet_id).collect(),

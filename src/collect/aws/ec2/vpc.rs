@@ -106,7 +106,6 @@ struct Subnets {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct WireSubnet {
-    subnet_id: String,
     vpc_id: Option<String>,
     cidr_block: Option<IpNet>,
     ipv6_cidr_block_association_set: Option<Vec<Ipv6CidrAssociation>>,
@@ -125,7 +124,7 @@ pub fn parse_subnets(bytes: &[u8]) -> Result<Vec<Subnet>, JsonError> {
                 cidrs.extend(block.ipv6_cidr_block);
             }
         }
-        Subnet { id: wire.subnet_id, vpc: wire.vpc_id.unwrap_or_default(), cidrs }
+        Subnet { vpc: wire.vpc_id.unwrap_or_default(), cidrs }
     };
     Ok(wire.subnets.into_iter().map(subnet).collect())
 }
