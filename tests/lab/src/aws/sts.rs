@@ -1,0 +1,61 @@
+//! STS: who asks, and the credentials of a role.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::account::Account;
+use super::call::Call;
+use super::error::ApiError;
+use super::http::Response;
+use super::xml::{CONTENT_TYPE, PROLOGUE, STS_NAMESPACE, escape};
+
+/// The access key of every assumed role: the journal shows it on the calls made with the role.
+pub(super) const ROLE_ACCESS_KEY: &str = "ASIALABROLE000000000";
+
+/// Answers a call.
+pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
+    let result = match call.operation.as_str() {
+        "AssumeRole" => assume_role(call)?,
+        _ => caller(account, call),
+    };
+    let operation = &call.operation;
+    let body = format!(
+        "{PROLOGUE}<{operation}Response xmlns=\"{STS_NAMESPACE}\"><{operation}Result>{result}\
+         </{operation}Result><ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>\
+         </{operation}Response>"
+    );
+    Ok(Response { status: 200, content_type: CONTENT_TYPE, headers: Vec::new(), body })
+}
+
+fn caller(account: &Account, call: &Call) -> String {
+    let id = &account.id;
+    let (arn, user) = if call.access_key.as_deref() == Some(ROLE_ACCESS_KEY) {
+        (format!("arn:aws:sts::{id}:assumed-role/lab/session"), "AROALABROLE0000000000:session")
+    } else {
+        (format!("arn:aws:iam::{id}:user/operator"), "AIDALABOPERATOR000000")
+    };
+    format!("<Arn>{}</Arn><UserId>{user}</UserId><Account>{}</Account>", escape(&arn), escape(id))
+}
+
+fn assume_role(call: &Call) -> Result<String, ApiError> {
+    let required = |name: &str| {
+        call.parameter(name).ok_or_else(|| {
+            ApiError::new(
+                400,
+                "ValidationError",
+                format!("Value null at '{name}' failed to satisfy constraint"),
+            )
+        })
+    };
+    let (role, session) = (required("RoleArn")?, required("RoleSessionName")?);
+    let assumed =
+        format!("{}/{session}", role.replacen(":iam:", ":sts:", 1).replacen(":role/", ":assumed-role/", 1));
+    let expiration = Timestamp::now().saturating_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
+    Ok(format!(
+        "<AssumedRoleUser><AssumedRoleId>AROALABROLE0000000000:{}</AssumedRoleId><Arn>{}</Arn>\
+         </AssumedRoleUser><Credentials><AccessKeyId>{ROLE_ACCESS_KEY}</AccessKeyId>\
+         <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
+         <Expiration>{expiration}</Expiration></Credentials>",
+        escape(session),
+        escape(&assumed)
+    ))
+}

@@ -1,0 +1,11 @@
+//! A small EKS on one machine, to test `eks-netcheck` in.
+//!
+//! - [`aws`]: the AWS API, as far as the tool asks it.
+//! - [`dns`]: a name server that answers, or fails, as told.
+//! - [`sandbox`]: nodes, control plane, operator and resolver in network
+//!   namespaces of their own.
+
+pub mod aws;
+pub mod dns;
+mod listen;
+pub mod sandbox;

@@ -1,0 +1,234 @@
+//! What AWS would say of the lab, in the shape the aws CLI prints.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+
+use super::{CLUSTER, ENDPOINT_HOST, ENIS, Node, REGION};
+use crate::aws::Account;
+
+const OWNER: &str = "111122223333";
+/// The account that the control plane runs in.
+const EKS: &str = "444455556666";
+const VPC: &str = "vpc-0acc8989bae6e7464";
+const CLUSTER_GROUP: &str = "sg-09e2b2c3072d2a81f";
+const DHCP_OPTIONS: &str = "dopt-06d5953a13aea6f61";
+const CREATED: &str = "2025-06-02T01:14:27+00:00";
+/// Subnets, by the zone's letter and the third octet: one for each ENI, then the nodes'.
+const SUBNETS: [(&str, char, u8); 3] = [
+    ("subnet-09097038cc371c5b3", 'a', 1),
+    ("subnet-0b97095a6369e66ea", 'b', 2),
+    ("subnet-0e4ce91b531a7505a", 'a', 10),
+];
+
+pub(super) fn account(nodes: &[Node]) -> Account {
+    let owned = ENIS.into_iter().zip(SUBNETS).map(|(address, subnet)| eks_owned(address, subnet));
+    Account {
+        id: OWNER.to_owned(),
+        clusters: [(CLUSTER.to_owned(), cluster())].into(),
+        network_interfaces: owned.chain(nodes.iter().map(primary_with_instance)).collect(),
+        reservations: nodes.iter().map(reservation).collect(),
+        vpcs: vec![json!({
+            "VpcId": VPC, "OwnerId": OWNER, "State": "available", "CidrBlock": "192.168.0.0/16",
+            "CidrBlockAssociationSet": [{
+                "AssociationId": "vpc-cidr-assoc-0a32eeadf272ddfb7", "CidrBlock": "192.168.0.0/16",
+                "CidrBlockState": { "State": "associated" },
+            }],
+            "DhcpOptionsId": DHCP_OPTIONS, "InstanceTenancy": "default", "IsDefault": false, "Tags": [],
+        })],
+        subnets: SUBNETS.map(subnet).to_vec(),
+        dhcp_options: vec![json!({
+            "DhcpOptionsId": DHCP_OPTIONS, "OwnerId": OWNER, "Tags": [],
+            "DhcpConfigurations": [
+                { "Key": "domain-name", "Values": [{ "Value": format!("{REGION}.compute.internal") }] },
+                { "Key": "domain-name-servers", "Values": [{ "Value": "AmazonProvidedDNS" }] },
+            ],
+        })],
+        route_tables: vec![route_table()],
+        security_groups: vec![security_group()],
+        ..Account::default()
+    }
+}
+
+fn cluster() -> Value {
+    json!({
+        "name": CLUSTER,
+        "arn": format!("arn:aws:eks:{REGION}:{OWNER}:cluster/{CLUSTER}"),
+        "createdAt": CREATED,
+        "version": "1.33",
+        "endpoint": format!("https://{ENDPOINT_HOST}"),
+        "roleArn": format!("arn:aws:iam::{OWNER}:role/{CLUSTER}-cluster"),
+        "resourcesVpcConfig": {
+            "subnetIds": [SUBNETS[0].0, SUBNETS[1].0],
+            "securityGroupIds": [],
+            "clusterSecurityGroupId": CLUSTER_GROUP,
+            "vpcId": VPC,
+            "endpointPublicAccess": true,
+            "endpointPrivateAccess": false,
+            "publicAccessCidrs": ["0.0.0.0/0"],
+        },
+        "kubernetesNetworkConfig": { "serviceIpv4Cidr": "10.100.0.0/16", "ipFamily": "ipv4" },
+        "status": "ACTIVE",
+        "certificateAuthority": { "data": "UExBQ0VIT0xERVI6IG5vdCBhIGNlcnRpZmljYXRlCg==" },
+        "platformVersion": "eks.9",
+        "tags": {},
+    })
+}
+
+fn groups() -> Value {
+    json!([{ "GroupId": CLUSTER_GROUP, "GroupName": format!("eks-cluster-sg-{CLUSTER}-1608160459") }])
+}
+
+/// What EC2 calls an address.
+pub(super) fn private_name(address: Ipv4Addr) -> String {
+    format!("ip-{}.{REGION}.compute.internal", address.to_string().replace('.', "-"))
+}
+
+/// What AWS numbers by, made of an address: the same in every run.
+fn id(kind: &str, address: Ipv4Addr) -> String {
+    format!("{kind}-0b0dec27d{:08x}", address.to_bits())
+}
+
+/// An interface as an instance shows it.
+fn interface(address: Ipv4Addr, subnet: &str) -> Value {
+    let [_, _, third, fourth] = address.octets();
+    json!({
+        "NetworkInterfaceId": id("eni", address),
+        "Groups": groups(),
+        "InterfaceType": "interface",
+        "Ipv6Addresses": [],
+        "MacAddress": format!("0a:86:76:e1:{third:02x}:{fourth:02x}"),
+        "OwnerId": OWNER,
+        "PrivateDnsName": private_name(address),
+        "PrivateIpAddress": address.to_string(),
+        "PrivateIpAddresses": [
+            { "Primary": true, "PrivateDnsName": private_name(address), "PrivateIpAddress": address.to_string() },
+        ],
+        "SourceDestCheck": true,
+        "Status": "in-use",
+        "SubnetId": subnet,
+        "VpcId": VPC,
+        "Operator": { "Managed": false },
+    })
+}
+
+/// What `DescribeNetworkInterfaces` says beyond that.
+fn listed(mut interface: Value, zone: char) -> Value {
+    interface["AvailabilityZone"] = format!("{REGION}{zone}").into();
+    interface["RequesterManaged"] = false.into();
+    interface["TagSet"] = json!([]);
+    interface
+}
+
+/// An EKS-owned ENI: the customer's, attached to an instance of another account, asked for by EKS.
+fn eks_owned(address: Ipv4Addr, (subnet, zone, _): (&str, char, u8)) -> Value {
+    let mut eni = listed(interface(address, subnet), zone);
+    eni["Description"] = format!("Amazon EKS {CLUSTER}").into();
+    eni["RequesterId"] = "AROAEXAMPLEEKS7EKS001:AmazonEKS".into();
+    eni["Attachment"] = json!({
+        "AttachTime": CREATED, "AttachmentId": id("eni-attach", address), "DeleteOnTermination": true,
+        "DeviceIndex": 1, "NetworkCardIndex": 0, "InstanceOwnerId": EKS, "Status": "attached",
+    });
+    eni
+}
+
+fn association(node: &Node) -> Value {
+    json!({ "IpOwnerId": "amazon", "PublicDnsName": "", "PublicIp": node.public_address().to_string() })
+}
+
+/// The interface a node came with, as the instance shows it.
+fn primary(node: &Node) -> Value {
+    let mut eni = interface(node.address(), SUBNETS[2].0);
+    eni["Description"] = "".into();
+    eni["Association"] = association(node);
+    eni["PrivateIpAddresses"][0]["Association"] = association(node);
+    eni["Attachment"] = json!({
+        "AttachTime": CREATED, "AttachmentId": id("eni-attach", node.address()), "DeleteOnTermination": true,
+        "DeviceIndex": 0, "NetworkCardIndex": 0, "Status": "attached",
+    });
+    eni
+}
+
+fn primary_with_instance(node: &Node) -> Value {
+    let mut eni = listed(primary(node), SUBNETS[2].1);
+    eni["Attachment"]["InstanceId"] = id("i", node.address()).into();
+    eni["Attachment"]["InstanceOwnerId"] = OWNER.into();
+    eni
+}
+
+fn reservation(node: &Node) -> Value {
+    let (subnet, zone, _) = SUBNETS[2];
+    let tag = |key: &str, value: &str| json!({ "Key": key, "Value": value });
+    json!({
+        "ReservationId": id("r", node.address()),
+        "OwnerId": OWNER,
+        "Groups": [],
+        "Instances": [{
+            "InstanceId": id("i", node.address()),
+            "ImageId": "ami-081bed78d3594e794",
+            "InstanceType": "t3.medium",
+            "LaunchTime": CREATED,
+            "NetworkInterfaces": [primary(node)],
+            "Placement": { "AvailabilityZone": format!("{REGION}{zone}"), "GroupName": "", "Tenancy": "default" },
+            "PrivateDnsName": private_name(node.address()),
+            "PrivateIpAddress": node.address().to_string(),
+            "PublicDnsName": "",
+            "PublicIpAddress": node.public_address().to_string(),
+            "SecurityGroups": groups(),
+            "State": { "Code": 16, "Name": "running" },
+            "SubnetId": subnet,
+            "Tags": [
+                tag("eks:cluster-name", CLUSTER),
+                tag("eks:nodegroup-name", "ng1"),
+                tag(&format!("kubernetes.io/cluster/{CLUSTER}"), "owned"),
+                tag("Name", node.name()),
+            ],
+            "VpcId": VPC,
+        }],
+    })
+}
+
+fn subnet((id, zone, third): (&str, char, u8)) -> Value {
+    json!({
+        "SubnetId": id, "VpcId": VPC, "OwnerId": OWNER, "State": "available",
+        "SubnetArn": format!("arn:aws:ec2:{REGION}:{OWNER}:subnet/{id}"),
+        "AvailabilityZone": format!("{REGION}{zone}"),
+        "CidrBlock": format!("192.168.{third}.0/24"), "AvailableIpAddressCount": 235,
+        "AssignIpv6AddressOnCreation": false, "DefaultForAz": false, "Ipv6CidrBlockAssociationSet": [],
+        "MapPublicIpOnLaunch": true, "Tags": [],
+    })
+}
+
+/// The main one, with a way to the internet.
+fn route_table() -> Value {
+    let table = "rtb-0415349fab32d4225";
+    let route = |to: &str, gateway: &str, origin: &str| json!({ "DestinationCidrBlock": to, "GatewayId": gateway, "Origin": origin, "State": "active" });
+    json!({
+        "RouteTableId": table, "VpcId": VPC, "OwnerId": OWNER, "PropagatingVgws": [], "Tags": [],
+        "Associations": [{
+            "Main": true, "RouteTableAssociationId": "rtbassoc-05e9bb3f3c35b2586", "RouteTableId": table,
+            "AssociationState": { "State": "associated" },
+        }],
+        "Routes": [
+            route("192.168.0.0/16", "local", "CreateRouteTable"),
+            route("0.0.0.0/0", "igw-0d3c1f2a4b5968770", "CreateRoute"),
+        ],
+    })
+}
+
+/// The cluster security group: all among its own, and all outward.
+fn security_group() -> Value {
+    let own = json!([{ "UserId": OWNER, "GroupId": CLUSTER_GROUP }]);
+    json!({
+        "GroupId": CLUSTER_GROUP, "GroupName": format!("eks-cluster-sg-{CLUSTER}-1608160459"),
+        "VpcId": VPC, "OwnerId": OWNER, "Tags": [],
+        "Description": "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes",
+        "IpPermissions": [
+            { "IpProtocol": "-1", "UserIdGroupPairs": own, "IpRanges": [], "Ipv6Ranges": [], "PrefixListIds": [] },
+        ],
+        "IpPermissionsEgress": [{
+            "IpProtocol": "-1", "UserIdGroupPairs": [], "IpRanges": [{ "CidrIp": "0.0.0.0/0" }],
+            "Ipv6Ranges": [], "PrefixListIds": [],
+        }],
+    })
+}
