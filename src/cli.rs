@@ -1,17 +1,19 @@
 //! The command line: every clap type and nothing else.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::node::NodeName;
 use crate::model::verdict::Severity;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  judged, and nothing at or above --fail-on
   1  judged, and findings at or above --fail-on
-  2  usage or configuration: bad flag, malformed evidence
+  2  usage or configuration: bad flag, no region, malformed evidence
   3  could not judge: something was not seen that a rule at or above --fail-on needed
   4  nothing to judge: no cluster or file matched
 Something that was not seen is never a pass.";
@@ -33,6 +35,11 @@ pub enum Command {
     /// Judge a cluster's endpoint access and its nodes' paths to the API server
     #[command(after_help = EXIT_CODES)]
     Audit(AuditArgs),
+    /// Record what `audit` would ask for, to judge or to send it later
+    #[command(after_help = "Judge it with: eks-netcheck audit --cluster NAME --evidence DIR")]
+    Collect(CollectArgs),
+    /// Print the least IAM policy that `audit` and `collect` need
+    IamPolicy,
     /// Say what a rule finds, why it matters and how to mend it
     Explain {
         /// The rule's id; without one, all rules are listed
@@ -47,8 +54,8 @@ pub struct AuditArgs {
     #[arg(long, value_name = "NAME")]
     pub cluster: String,
     /// Judge the evidence recorded in this directory: no AWS, DNS or ssh
-    #[arg(long, value_name = "DIR")]
-    pub evidence: PathBuf,
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["Aws", "Ask"])]
+    pub evidence: Option<PathBuf>,
     /// Exit with 1 on findings of this severity or a higher one
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::High)]
     pub fail_on: FailOn,
@@ -58,9 +65,149 @@ pub struct AuditArgs {
     /// Write the report to a file as well, such as json=report.json; may be repeated
     #[arg(long, value_name = "FORMAT=FILE")]
     pub write: Vec<WriteTo>,
-    /// Say more on standard error: each line of a capture that is no socket
-    #[arg(short, long, action = ArgAction::SetTrue)]
-    pub verbose: bool,
+    /// Where AWS is and who asks it.
+    #[command(flatten)]
+    pub aws: Aws,
+    /// What else is asked, and how.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// What is said on standard error.
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+/// Arguments of `collect`.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME")]
+    pub cluster: String,
+    /// The directory to record in: a new or an empty one
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Where AWS is and who asks it.
+    #[command(flatten)]
+    pub aws: Aws,
+    /// What else is asked, and how.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// What is said on standard error.
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+/// Where AWS is and who asks it; what is not given comes from the environment
+/// and the files that the aws CLI reads.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "AWS")]
+pub struct Aws {
+    /// The cluster's region
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// A profile of ~/.aws/config
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// A role to assume first
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: Option<String>,
+}
+
+/// What is asked beside AWS, and how.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Nodes and DNS")]
+pub struct Ask {
+    /// How nodes are read
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Nodes::Ssh)]
+    pub nodes: Nodes,
+    /// Read this node, at an ssh destination if one is given, instead of those that EC2 lists; may be repeated
+    #[arg(long, value_name = "NAME[=TARGET]")]
+    pub node: Vec<NodeArg>,
+    /// Which address of a listed node ssh goes to
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = NodeAddress::Private)]
+    pub node_address: NodeAddress,
+    /// Log in as this user; otherwise your ssh configuration tells
+    #[arg(long, value_name = "USER")]
+    pub ssh_user: Option<String>,
+    /// An option for ssh, as after its -o; may be repeated
+    #[arg(long, value_name = "OPTION=VALUE")]
+    pub ssh_option: Vec<String>,
+    /// How many nodes are read at a time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+    /// The longest that AWS, a name server or a node may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub timeout: u16,
+    /// Ask this name server as well for the endpoint's addresses; may be repeated
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub resolver: Vec<ResolverArg>,
+}
+
+/// What is said on standard error.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Talk {
+    /// Say more on standard error: each line of a capture that is no socket; twice: what is asked, and how long it took
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Show no progress
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// How nodes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Nodes {
+    /// By your own ssh, with sudo where the user is not root
+    Ssh,
+    /// Not at all: what only they can tell is not judged
+    None,
+}
+
+/// Which of a node's addresses ssh goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NodeAddress {
+    /// Its primary private address
+    Private,
+    /// Its public address
+    Public,
+    /// Its private DNS name, which your ssh configuration may know
+    Name,
+}
+
+/// `NAME[=TARGET]`.
+#[derive(Debug, Clone)]
+pub struct NodeArg {
+    /// The name in the report.
+    pub name: NodeName,
+    /// The ssh destination, unless it is the name or what EC2 says.
+    pub target: Option<String>,
+}
+
+impl FromStr for NodeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, target) = match text.split_once('=') {
+            Some((name, target)) => (name, Some(target.to_owned())),
+            None => (text, None),
+        };
+        let name = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
+        Ok(Self { name, target })
+    }
+}
+
+/// `IP[:PORT]` of a name server.
+#[derive(Debug, Clone, Copy)]
+pub struct ResolverArg(pub SocketAddr);
+
+impl FromStr for ResolverArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let server = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+        server
+            .map(Self)
+            .map_err(|_| "it takes an address, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53".to_owned())
+    }
 }
 
 /// The formats of a report.

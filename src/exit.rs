@@ -1,5 +1,6 @@
 //! Exit codes: one enum, one conversion.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use crate::model::verdict::Verdict;
@@ -15,6 +16,30 @@ pub enum Exit {
     Usage,
     /// Could not judge.
     Inconclusive,
+    /// Nothing to judge: there is no such cluster.
+    Nothing,
+    /// Ended by a signal.
+    Interrupted,
+}
+
+/// An error's context that says how the run ends; usage is what ends the others.
+#[derive(Debug, Clone)]
+pub struct EndsWith(pub Exit, pub String);
+
+impl fmt::Display for EndsWith {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+impl std::error::Error for EndsWith {}
+
+impl Exit {
+    /// How a run ends that an error ended.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Self {
+        error.downcast_ref().map_or(Self::Usage, |EndsWith(exit, _)| *exit)
+    }
 }
 
 impl From<Verdict> for Exit {
@@ -34,6 +59,9 @@ impl From<Exit> for ExitCode {
             Exit::Findings => 1,
             Exit::Usage => 2,
             Exit::Inconclusive => 3,
+            Exit::Nothing => 4,
+            // What a shell makes of SIGINT.
+            Exit::Interrupted => 130,
         })
     }
 }

@@ -11,9 +11,10 @@ use eks_netcheck::report::text::escape;
 fn main() -> ExitCode {
     let exit = eks_netcheck::run::run(Cli::parse()).unwrap_or_else(|error| {
         let message = format!("{error:#}");
+        let exit = Exit::of(&error);
         // Nobody is left to tell if standard error is gone.
         let _ = writeln!(anstream::stderr(), "error: {}", escape(&message));
-        Exit::Usage
+        exit
     });
     exit.into()
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::verdict::{Gap, JudgedFinding, JudgedGap, Judgment, Outcome, Rule, Severity, Verdict};
+use crate::model::verdict::{
+    Gap, GapReason, JudgedFinding, JudgedGap, Judgment, Outcome, Rule, Severity, Verdict,
+};
 
 /// What a team makes of findings.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +17,9 @@ pub struct Policy {
 #[must_use]
 pub fn judge(policy: Policy, outcomes: Vec<(&'static Rule, Outcome)>, gaps: Vec<Gap>) -> Judgment {
     let counts = |severity: Severity| policy.fail_on.is_some_and(|threshold| severity >= threshold);
+    let costs = |gap: &Gap, rules: &[&Rule]| {
+        gap.why != GapReason::NotAsked && rules.iter().any(|rule| counts(rule.severity))
+    };
     let mut findings = Vec::new();
     let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
         gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
@@ -31,7 +36,7 @@ pub fn judge(policy: Policy, outcomes: Vec<(&'static Rule, Outcome)>, gaps: Vec<
     findings.sort_by_key(|judged| std::cmp::Reverse(judged.severity));
     let mut gaps: Vec<_> = rules_by_gap
         .into_iter()
-        .map(|(gap, rules)| JudgedGap { needed: rules.iter().any(|rule| counts(rule.severity)), gap, rules })
+        .map(|(gap, rules)| JudgedGap { needed: costs(&gap, &rules), gap, rules })
         .collect();
     gaps.sort_by_key(|judged| !judged.needed);
     let verdict = if findings.iter().any(|judged| counts(judged.severity)) {

@@ -1,5 +1,9 @@
-//! The corridor: collect, classify, judge, report. The only file that knows
-//! every room.
+//! The corridor: collect, classify, judge, report. The only room that knows
+//! every other.
+
+#[cfg_attr(feature = "live", path = "run/live.rs")]
+#[cfg_attr(not(feature = "live"), path = "run/no_live.rs")]
+mod live;
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -11,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use crate::classify::Classifier;
 use crate::cli::{AuditArgs, Cli, Command, Format, WriteTo};
+use crate::collect::aws::calls::iam_policy;
 use crate::collect::evidence_dir::EvidenceDir;
 use crate::collect::node::read_nodes;
 use crate::exit::Exit;
@@ -29,15 +34,24 @@ use crate::rules;
 pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Audit(args) => audit(&args),
+        Command::Collect(args) => live::collect(&args),
+        Command::IamPolicy => {
+            to_stdout(|out, _| json::write_pretty(&iam_policy(), out))?;
+            Ok(Exit::Pass)
+        }
         Command::Explain { rule } => explain(rule.as_deref()),
     }
 }
 
 fn audit(args: &AuditArgs) -> Result<Exit> {
     // Opened before the work: a report that cannot be written should not cost it.
-    let files = args.write.iter().map(|to| Output::open(to, &args.evidence)).collect::<Result<Vec<_>>>()?;
-    let facts = classify_recorded(&args.evidence, &args.cluster)?;
-    if args.verbose {
+    let evidence = args.evidence.as_deref();
+    let files = args.write.iter().map(|to| Output::open(to, evidence)).collect::<Result<Vec<_>>>()?;
+    let facts = match evidence {
+        Some(dir) => classify_recorded(dir, &args.cluster)?,
+        None => live::classify(args)?,
+    };
+    if args.talk.verbose > 0 {
         list_rejected(&facts.nodes);
     }
     let judgment = judge_facts(&facts, Policy { fail_on: args.fail_on.threshold() });
@@ -156,7 +170,7 @@ enum Target {
 }
 
 impl Output {
-    fn open(to: &WriteTo, evidence: &Path) -> Result<Self> {
+    fn open(to: &WriteTo, evidence: Option<&Path>) -> Result<Self> {
         // Behind a link, the file is replaced and not the link.
         let path = to.file.canonicalize().unwrap_or_else(|_| to.file.clone());
         let what = || format!("cannot write to {}", path.display());
@@ -167,8 +181,8 @@ impl Output {
             // Less what the umask takes, as for any file.
             let mode = Permissions::from_mode(0o666);
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let is_evidence = match (dir.canonicalize(), evidence.canonicalize()) {
-                (Ok(dir), Ok(evidence)) => dir.starts_with(evidence),
+            let is_evidence = match (dir.canonicalize(), evidence.map(Path::canonicalize)) {
+                (Ok(dir), Some(Ok(evidence))) => dir.starts_with(evidence),
                 _ => false,
             };
             if is_evidence {

@@ -101,6 +101,10 @@ impl Classifier {
 /// if its sockets have its address.
 fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> Vec<Gap> {
     if nodes.is_empty() {
+        // Who recorded it may know why.
+        if let Some(gap) = evidence.gaps.iter().find(|gap| gap.what == "nodes") {
+            return vec![gap.clone()];
+        }
         return vec![Gap {
             what: "nodes".to_owned(),
             why: GapReason::NotRecorded,

@@ -113,4 +113,6 @@ pub struct Answer {
     pub addresses: Vec<IpAddr>,
     /// Lines that are no address: CNAMEs and comments.
     pub aside: Vec<String>,
+    /// For how many seconds the answer may be kept, where that was recorded.
+    pub ttl: Option<u32>,
 }

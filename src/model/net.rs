@@ -61,6 +61,8 @@ pub struct Instance {
     pub addresses: Vec<IpAddr>,
     /// Its public IPv4 address.
     pub public_ip: Option<IpAddr>,
+    /// Whether EKS Auto Mode runs it: its nodes take no ssh.
+    pub auto_mode: bool,
     /// Tags, as key and value.
     pub tags: Vec<(String, String)>,
 }

@@ -1,6 +1,6 @@
 //! Rules and what they say.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
 
@@ -135,7 +135,7 @@ pub struct Gap {
 }
 
 /// Why something was not seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GapReason {
     /// The evidence holds nothing of it.
@@ -154,6 +154,30 @@ pub enum GapReason {
     NoAnswer,
     /// A permission is missing.
     AccessDenied,
+    /// Nobody to ask as.
+    NoCredentials,
+    /// The user asked for it to be left out, so no rule is judged by it.
+    NotAsked,
+    /// It took longer than was allowed.
+    TimedOut,
+    /// It gave more than any such answer holds.
+    TooMuchOutput,
+    /// The node's name does not resolve where ssh runs.
+    NameNotResolved,
+    /// Nothing listens where ssh connects to.
+    ConnectionRefused,
+    /// The connection broke off.
+    ConnectionLost,
+    /// ssh knows no key of the host.
+    HostKeyUnknown,
+    /// ssh knows another key of the host.
+    HostKeyChanged,
+    /// The host took none of the user's keys.
+    LoginRefused,
+    /// The user may log in and run nothing.
+    NoShell,
+    /// The run was ended before.
+    Interrupted,
     /// What else a recording says.
     #[serde(other)]
     Failed,
@@ -172,6 +196,18 @@ impl GapReason {
             Self::Unreachable => "unreachable",
             Self::NoAnswer => "no-answer",
             Self::AccessDenied => "access-denied",
+            Self::NoCredentials => "no-credentials",
+            Self::NotAsked => "not-asked",
+            Self::TimedOut => "timed-out",
+            Self::TooMuchOutput => "too-much-output",
+            Self::NameNotResolved => "name-not-resolved",
+            Self::ConnectionRefused => "connection-refused",
+            Self::ConnectionLost => "connection-lost",
+            Self::HostKeyUnknown => "host-key-unknown",
+            Self::HostKeyChanged => "host-key-changed",
+            Self::LoginRefused => "login-refused",
+            Self::NoShell => "no-shell",
+            Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }
     }

@@ -85,6 +85,8 @@ struct Dns {
     addresses: Vec<IpAddr>,
     /// Lines of the answer that are no address: CNAMEs and comments.
     aside: Vec<String>,
+    /// For how many seconds the answer may be kept, where that was recorded.
+    ttl: Option<u32>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -198,6 +200,7 @@ fn dns(facts: &Facts) -> Vec<Dns> {
         vantage: name.clone(),
         addresses: answer.addresses.clone(),
         aside: answer.aside.clone(),
+        ttl: answer.ttl,
     })
     .collect()
 }
@@ -302,7 +305,9 @@ words! {
     Severity of verdict::Severity { Low, Medium, High, Critical }
     Verdict of verdict::Verdict { Pass, Fail, Inconclusive }
     Why of GapReason {
-        NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied, Failed,
+        NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
+        NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,
+        HostKeyChanged, LoginRefused, NoShell, Interrupted, Failed,
     }
 }
 
@@ -311,7 +316,15 @@ words! {
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write(facts: &Facts, judgment: &Judgment, out: &mut impl Write) -> Result<()> {
-    let json = serde_json::to_string_pretty(&Report::new(facts, judgment))?;
+    write_pretty(&Report::new(facts, judgment), out)
+}
+
+/// Writes anything as JSON that a terminal takes.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_pretty(value: &impl Serialize, out: &mut impl Write) -> Result<()> {
+    let json = serde_json::to_string_pretty(value)?;
     out.write_all(harmless(&json).as_bytes())?;
     out.write_all(b"\n")
 }

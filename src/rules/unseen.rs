@@ -53,6 +53,10 @@ pub(super) fn outposts() -> Gap {
 /// What keeps it from being known that every node was read. A capture without
 /// process names still tells addresses and ports.
 pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
+    // Of nodes that were left out on purpose nothing else is missed.
+    if let Some(gap) = facts.missing_nodes.iter().find(|gap| gap.why == GapReason::NotAsked) {
+        return vec![gap.clone()];
+    }
     let unread = facts.nodes.iter().flat_map(|node| &node.gaps);
     let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
     let all = facts.evidence.instances.as_result().err();

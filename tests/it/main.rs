@@ -5,12 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[cfg(feature = "live")]
+mod aws;
 mod bad_input;
 mod command_line;
 mod common;
 mod dialects;
 mod docs;
 mod hostile;
+#[cfg(feature = "live")]
+mod lab;
 mod properties;
 mod rules;
 mod stories;

@@ -21,7 +21,7 @@ const MAY_SEE: [(&str, &[&str]); 10] = [
 ];
 
 /// Words that belong to some rooms only.
-const BELONGS: [(&str, &[&str]); 15] = [
+const BELONGS: [(&str, &[&str]); 20] = [
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
     ("hickory_", &["collect"]),
@@ -35,7 +35,12 @@ const BELONGS: [(&str, &[&str]); 15] = [
     ("io::stdout", &["run"]),
     ("comfy_table", &["report"]),
     ("schemars", &["report"]),
-    ("anyhow", &["collect", "run"]),
+    ("anyhow", &["collect", "exit", "run"]),
+    ("aws_smithy", &["collect"]),
+    ("indicatif", &["collect"]),
+    ("jiff", &["run"]),
+    ("rustix", &["collect"]),
+    ("tracing", &["collect", "run"]),
     ("serde_json", &["collect", "report"]),
 ];
 

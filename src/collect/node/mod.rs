@@ -8,6 +8,12 @@ mod bytes;
 pub mod capture;
 pub mod line;
 pub mod processes;
+#[cfg(feature = "live")]
+pub mod ssh;
+#[cfg(feature = "live")]
+pub(super) mod transcript;
+#[cfg(feature = "live")]
+pub(super) mod trouble;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -52,7 +58,10 @@ pub fn read_nodes(dir: &EvidenceDir, mut sink: impl FnMut(&NodeName, Row<'_>)) -
             }
             // It was captured, but not as it should have been.
             Entry::Occupied(mut entry) => {
-                entry.get_mut().gaps.push(gap);
+                let gaps = &mut entry.get_mut().gaps;
+                // Who recorded it knows better why it has no names.
+                gaps.retain(|known| known.why != gap.why || gap.why != GapReason::NoProcessNames);
+                gaps.push(gap);
             }
         }
     }

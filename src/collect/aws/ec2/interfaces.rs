@@ -135,6 +135,7 @@ struct WireInstance {
     private_ip_address: Option<IpAddr>,
     public_ip_address: Option<IpAddr>,
     network_interfaces: Option<Vec<InstanceInterface>>,
+    operator: Option<Operator>,
     tags: Option<Vec<Tag>>,
 }
 
@@ -142,6 +143,22 @@ struct WireInstance {
 #[serde(rename_all = "PascalCase")]
 struct InstanceState {
     name: Option<String>,
+}
+
+/// Who runs an instance in the customer's account.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/amazon-ec2-managed-instances.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Operator {
+    managed: Option<bool>,
+    principal: Option<String>,
+}
+
+impl Operator {
+    fn is_eks(&self) -> bool {
+        self.managed == Some(true) && self.principal.as_deref().is_some_and(|name| name.starts_with("eks."))
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,6 +206,7 @@ fn instance(wire: WireInstance) -> Instance {
         running: state.is_none_or(|state| state == "running"),
         addresses: unique(addresses),
         public_ip: wire.public_ip_address,
+        auto_mode: wire.operator.is_some_and(|operator| operator.is_eks()),
         tags: tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect(),
     }
 }

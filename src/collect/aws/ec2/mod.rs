@@ -3,6 +3,8 @@
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/>
 
 mod interfaces;
+#[cfg(feature = "live")]
+pub(super) mod record;
 mod routes;
 mod vpc;
 

@@ -3,13 +3,18 @@
 //! A file that is missing is evidence not seen, `cluster.json` aside. A file
 //! that is there and cannot be read is an error that names it.
 
+mod manifest;
+#[cfg(feature = "live")]
+pub mod write;
+
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 
+use self::manifest::Manifest;
+use super::aws::calls::CALLS;
 use super::aws::{ec2, eks};
 use super::dns::parse_answer;
 use super::json::{JsonError, from_json};
@@ -24,52 +29,11 @@ const JSON_MAX: u64 = 256 << 20;
 /// Over this, a text is no answer for one name.
 const DNS_MAX: u64 = 1 << 20;
 
-/// The files that are answers of EC2, and the calls that give them.
-const CALLS: [(&str, &str); 8] = [
-    (
-        "network-interfaces.json",
-        "describe-network-interfaces --filters Name=vpc-id,Values=VPC --include-managed-resources",
-    ),
-    ("instances.json", "describe-instances --filters Name=vpc-id,Values=VPC"),
-    (
-        "vpc.json",
-        "describe-vpcs --vpc-ids VPC, and beside Vpcs what describe-vpc-attribute prints for enableDnsSupport and enableDnsHostnames",
-    ),
-    ("subnets.json", "describe-subnets --filters Name=vpc-id,Values=VPC"),
-    ("dhcp-options.json", "describe-dhcp-options"),
-    ("nat-gateways.json", "describe-nat-gateways --filter Name=vpc-id,Values=VPC"),
-    ("route-tables.json", "describe-route-tables --filters Name=vpc-id,Values=VPC"),
-    ("security-groups.json", "describe-security-groups --filters Name=vpc-id,Values=VPC"),
-];
-
 /// A directory of recorded evidence.
 #[derive(Debug)]
 pub struct EvidenceDir {
     root: PathBuf,
     manifest: Manifest,
-}
-
-/// `manifest.json`: what was asked for and not got.
-#[derive(Debug, Default, Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    gaps: Vec<ManifestGap>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct ManifestGap {
-    what: String,
-    why: GapReason,
-    #[serde(default)]
-    detail: String,
-    #[serde(default)]
-    hint: String,
-}
-
-impl From<ManifestGap> for Gap {
-    fn from(gap: ManifestGap) -> Self {
-        Self { what: gap.what, why: gap.why, detail: gap.detail, hint: gap.hint }
-    }
 }
 
 impl EvidenceDir {
@@ -151,6 +115,14 @@ impl EvidenceDir {
             let bytes = read_bounded(&path, DNS_MAX)?;
             vantages.push(parse_answer(name.as_str(), &file, &bytes));
         }
+        for gap in &self.manifest.gaps {
+            let name = gap.what.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt"));
+            if let Some(name) = name.filter(|name| vantages.iter().all(|vantage| vantage.name != *name)) {
+                vantages
+                    .push(Vantage { name: name.to_owned(), answer: Observed::Unseen(gap.clone().into()) });
+            }
+        }
+        vantages.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(vantages)
     }
 
@@ -189,11 +161,15 @@ impl EvidenceDir {
         Ok(unread)
     }
 
-    /// What the manifest says of neither a node nor a file that is read here.
+    /// What the manifest says of neither a node, nor a vantage point, nor a file
+    /// that is missing.
     fn other_gaps(&self) -> Vec<Gap> {
-        let is_file = |what: &str| CALLS.iter().any(|(file, _)| *file == what);
-        let gaps =
-            self.manifest.gaps.iter().filter(|gap| !gap.what.starts_with("node ") && !is_file(&gap.what));
+        let is_told_elsewhere = |what: &str| {
+            what.starts_with("node ")
+                || what.starts_with("dns/")
+                || CALLS.iter().any(|call| call.file == what && !self.path(what).is_file())
+        };
+        let gaps = self.manifest.gaps.iter().filter(|gap| !is_told_elsewhere(&gap.what));
         gaps.cloned().map(Gap::from).collect()
     }
 
@@ -265,7 +241,7 @@ impl EvidenceDir {
 
 /// How to record a file.
 fn record(file: &str, vpc: &str) -> String {
-    let call = CALLS.iter().find(|(name, _)| *name == file).map_or("describe-...", |(_, call)| call);
+    let call = CALLS.iter().find(|call| call.file == file).map_or("describe-...", |call| call.command);
     format!("record it in {file} with: aws ec2 {}", call.replace("VPC", shell_word(vpc, "VPC")))
 }
 

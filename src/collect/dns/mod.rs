@@ -1,5 +1,8 @@
 //! `dig +short HOST`, or `getent ahosts HOST` where a node has no dig.
 
+#[cfg(feature = "live")]
+pub(super) mod ask;
+
 use std::net::IpAddr;
 
 use crate::model::evidence::{Answer, Observed, Vantage};
@@ -7,6 +10,8 @@ use crate::model::verdict::{Gap, GapReason};
 
 /// Lines beyond this are no answer of any resolver.
 const LINES_MAX: usize = 1000;
+/// How `collect` keeps the TTL, which `dig +short` leaves out.
+const TTL_COMMENT: &str = "; TTL ";
 
 /// Reads the answer that a vantage point gave.
 #[must_use]
@@ -18,7 +23,10 @@ pub fn parse_answer(name: &str, file: &str, bytes: &[u8]) -> Vantage {
         match parse_address(line) {
             Some(address) if answer.addresses.contains(&address) => {}
             Some(address) => answer.addresses.push(address),
-            None => answer.aside.push(String::from_utf8_lossy(line).into_owned()),
+            None => match parse_ttl(line) {
+                Some(ttl) => answer.ttl = Some(ttl),
+                None => answer.aside.push(String::from_utf8_lossy(line).into_owned()),
+            },
         }
     }
     let answer = if lines.next().is_some() {
@@ -54,6 +62,10 @@ fn parse_address(line: &[u8]) -> Option<IpAddr> {
     matches!(words.next(), None | Some("STREAM" | "DGRAM" | "RAW")).then(|| address.to_canonical())
 }
 
+fn parse_ttl(line: &[u8]) -> Option<u32> {
+    std::str::from_utf8(line).ok()?.strip_prefix(TTL_COMMENT)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +95,14 @@ mod tests {
             answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
             ["192.168.1.55", "192.168.1.66"]
         );
+    }
+
+    #[test]
+    fn the_ttl_is_kept() {
+        let answer = read("3.39.55.189\n; TTL 60\n; TTL soon\n");
+        let answer = answer.seen().expect("an answer");
+        assert_eq!(answer.ttl, Some(60));
+        assert_eq!(answer.aside, ["; TTL soon"]);
     }
 
     #[test]

@@ -1,0 +1,124 @@
+//! Who asks AWS, and where: the SDK's whole default chain, plus what the
+//! command line says.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ec2::config::retry::RetryConfig;
+use aws_sdk_ec2::config::timeout::TimeoutConfig;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+
+/// Where AWS is and who asks it; what is `None` comes from the environment and
+/// the files that the aws CLI reads.
+#[derive(Debug, Clone)]
+pub struct AwsRequest {
+    /// The region.
+    pub region: Option<String>,
+    /// The profile.
+    pub profile: Option<String>,
+    /// A role to assume first.
+    pub role_arn: Option<String>,
+    /// `AWS_CA_BUNDLE`: more certificates to trust.
+    pub ca_bundle: Option<PathBuf>,
+    /// The longest that an operation may take, its retries included.
+    pub timeout: Duration,
+}
+
+/// Attempts at an operation, the first included, unless the user's
+/// configuration says more: throttling should cost time and not the answer, and
+/// the operation's time-out ends it anyway.
+const ATTEMPTS_MIN: u32 = 10;
+
+/// Clients of the services asked.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(super) eks: aws_sdk_eks::Client,
+    pub(super) ec2: aws_sdk_ec2::Client,
+    /// The region asked.
+    pub(super) region: String,
+    pub(super) timeout: Duration,
+}
+
+impl Session {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// If there is no region, or the CA bundle cannot be read.
+    pub(crate) async fn open(request: &AwsRequest) -> Result<Self> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(request.timeout)
+            // A network that drops packets should leave time for another attempt.
+            .connect_timeout(request.timeout.min(Duration::from_secs(5)))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .app_name(AppName::new("eks-netcheck").context("the app name")?)
+            .timeout_config(timeouts);
+        if let Some(region) = &request.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &request.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(bundle) = &request.ca_bundle {
+            loader = loader.http_client(client_that_trusts(bundle)?);
+        }
+        let mut config = loader.load().await;
+        let Some(region) = config.region().map(ToString::to_string) else {
+            bail!(
+                "no region: pass --region, set AWS_REGION, or write one into the profile with: aws configure set region REGION"
+            );
+        };
+        let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        let attempts = retry.max_attempts().max(ATTEMPTS_MIN);
+        let mut builder = config.to_builder().retry_config(retry.with_max_attempts(attempts));
+        if let Some(role) = &request.role_arn {
+            let provider = AssumeRoleProvider::builder(role)
+                .session_name("eks-netcheck")
+                .configure(&config)
+                .build_from_provider(credentials(&config)?)
+                .await;
+            builder.set_credentials_provider(Some(aws_sdk_ec2::config::SharedCredentialsProvider::new(
+                provider,
+            )));
+        }
+        config = builder.build();
+        Ok(Self {
+            eks: aws_sdk_eks::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::new(&config),
+            region,
+            timeout: request.timeout,
+        })
+    }
+}
+
+fn credentials(config: &SdkConfig) -> Result<aws_sdk_ec2::config::SharedCredentialsProvider> {
+    config.credentials_provider().context("no credentials to assume the role with")
+}
+
+/// An HTTP client that trusts a bundle beside the system's roots. As without
+/// one, a proxy comes from the environment.
+fn client_that_trusts(bundle: &Path) -> Result<aws_sdk_ec2::config::SharedHttpClient> {
+    let pem =
+        std::fs::read(bundle).with_context(|| format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()))?;
+    let roots = TrustStore::default().with_pem_certificate(pem);
+    let tls = TlsContext::builder()
+        .with_trust_store(roots)
+        .build()
+        .with_context(|| format!("AWS_CA_BUNDLE: {} holds no certificates in PEM", bundle.display()))?;
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(tls.clone())
+            .proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.build()
+    }))
+}

@@ -1,0 +1,141 @@
+//! The evidence directory, written: each file whole or not at all, and whatever
+//! was promised and not written ends up in `manifest.json`.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use super::manifest::Manifest;
+use crate::model::node::NodeName;
+use crate::model::verdict::{Gap, GapReason};
+
+/// A directory that evidence is written into. Shared by all that is asked at
+/// the same time, in one thread.
+#[derive(Debug)]
+pub struct EvidenceWriter {
+    root: PathBuf,
+    /// What was promised and is neither written nor excused.
+    open: RefCell<BTreeSet<String>>,
+    gaps: RefCell<Vec<Gap>>,
+}
+
+impl EvidenceWriter {
+    /// Begins in a new or an empty directory.
+    ///
+    /// # Errors
+    /// If it cannot be made, or holds something: evidence of two runs would mix.
+    pub fn create(root: &Path) -> Result<Self> {
+        let what = || format!("cannot write into {}", root.display());
+        match fs::read_dir(root) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    bail!(
+                        "{} is not empty, and evidence of two runs would mix; name a new directory",
+                        root.display()
+                    );
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(root).with_context(what)?;
+            }
+            Err(error) => return Err(error).with_context(what),
+        }
+        let writer = Self { root: root.to_owned(), open: RefCell::default(), gaps: RefCell::default() };
+        for dir in ["dns", "nodes"] {
+            fs::create_dir(writer.root.join(dir)).with_context(what)?;
+        }
+        Ok(writer)
+    }
+
+    /// Promises a file, or `node NAME`.
+    pub(crate) fn promise(&self, what: impl Into<String>) {
+        self.open.borrow_mut().insert(what.into());
+    }
+
+    /// Keeps what was promised.
+    pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        let mut temp = self.temp_file()?;
+        temp.write_all(bytes).with_context(|| self.cannot_write(file))?;
+        self.persist(temp, file)?;
+        self.open.borrow_mut().remove(file);
+        Ok(())
+    }
+
+    /// Keeps what was promised, as JSON.
+    pub(crate) fn write_json(&self, file: &str, value: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(value).with_context(|| self.cannot_write(file))?;
+        bytes.push(b'\n');
+        self.write(file, &bytes)
+    }
+
+    /// A file for a node's capture, which does not stand in its place before
+    /// [`keep_capture`](Self::keep_capture).
+    pub(crate) fn temp_file(&self) -> Result<NamedTempFile> {
+        tempfile::Builder::new()
+            .prefix(".eks-netcheck-")
+            // Less what the umask takes, as for any file.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.root)
+            .with_context(|| format!("cannot write into {}", self.root.display()))
+    }
+
+    /// Puts a node's capture in its place.
+    pub(crate) fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<()> {
+        self.persist(capture, &format!("nodes/{node}.txt"))?;
+        self.open.borrow_mut().remove(&format!("node {node}"));
+        Ok(())
+    }
+
+    /// Says why something is missing, or not as it should be.
+    pub(crate) fn gap(&self, gap: Gap) {
+        self.open.borrow_mut().remove(&gap.what);
+        self.gaps.borrow_mut().push(gap);
+    }
+
+    /// Takes a promise back: there is nothing to be written.
+    pub(crate) fn excuse(&self, what: &str) {
+        self.open.borrow_mut().remove(what);
+    }
+
+    /// Writes the manifest, and gives what is missing. `time` is when the
+    /// recording ended; promises that are still open were cut off.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(&self, version: &str, time: String) -> Result<Vec<Gap>> {
+        let open = std::mem::take(&mut *self.open.borrow_mut());
+        for what in open {
+            self.gap(Gap {
+                what,
+                why: GapReason::Interrupted,
+                detail: "the recording ended before it was there".to_owned(),
+                hint: "record anew".to_owned(),
+            });
+        }
+        let mut gaps = self.gaps.take();
+        gaps.sort();
+        gaps.dedup();
+        let listed = gaps.iter().cloned().map(Into::into).collect();
+        let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps: listed };
+        self.write_json("manifest.json", &manifest)?;
+        Ok(gaps)
+    }
+
+    fn persist(&self, temp: NamedTempFile, file: &str) -> Result<()> {
+        temp.persist(self.root.join(file))
+            .map_err(|error| error.error)
+            .with_context(|| self.cannot_write(file))?;
+        Ok(())
+    }
+
+    fn cannot_write(&self, file: &str) -> String {
+        format!("cannot write {}", self.root.join(file).display())
+    }
+}

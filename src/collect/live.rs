@@ -1,0 +1,479 @@
+//! AWS, DNS and the nodes, all asked at once and recorded.
+//!
+//! Nothing waits for what it does not need: the nodes are listed while the
+//! cluster is described, and ssh logs in meanwhile. What was not got is a gap
+//! in the recording; only a cluster that cannot be described ends it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::aws::calls::{self, Call};
+use super::aws::error::{Failure, hint};
+pub use super::aws::session::AwsRequest;
+use super::aws::session::Session;
+use super::aws::{ec2, eks};
+use super::dns::ask::{VantagePoint, ask};
+use super::evidence_dir::write::EvidenceWriter;
+pub use super::node::ssh::Destination;
+use super::node::ssh::{self, Ssh};
+use super::node::trouble;
+use super::progress::Progress;
+use crate::model::cluster::{Cluster, Hosting};
+use crate::model::net::Instance;
+use crate::model::node::NodeName;
+use crate::model::verdict::{Gap, GapReason};
+
+/// What is to be asked.
+#[derive(Debug)]
+pub struct Request {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where AWS is and who asks it.
+    pub aws: AwsRequest,
+    /// How nodes are read; `None`: not at all.
+    pub nodes: Option<NodesRequest>,
+    /// Name servers to ask beside the host's own.
+    pub resolvers: Vec<SocketAddr>,
+    /// The longest that a name server may take.
+    pub timeout: Duration,
+}
+
+/// How nodes are read.
+#[derive(Debug)]
+pub struct NodesRequest {
+    /// The nodes, where the user names them; otherwise EC2 lists them.
+    pub named: Vec<(NodeName, Option<Destination>)>,
+    /// Which address of a listed node is taken.
+    pub address: NodeAddress,
+    /// The client.
+    pub ssh: Ssh,
+    /// How many are read at a time.
+    pub concurrency: usize,
+}
+
+/// Which address of a node ssh goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeAddress {
+    /// Its primary private address.
+    Private,
+    /// Its public address.
+    Public,
+    /// Its private DNS name.
+    Name,
+}
+
+/// A cluster that cannot be described, so that nothing can be judged.
+#[derive(Debug)]
+pub struct NoCluster {
+    /// Why, and the next step.
+    pub message: String,
+    /// There is no such cluster.
+    pub is_absent: bool,
+}
+
+impl fmt::Display for NoCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for NoCluster {}
+
+/// Asks and records everything.
+///
+/// # Errors
+/// [`NoCluster`]; or if there is no region, or the recording cannot be written.
+pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progress) -> Result<()> {
+    writer.promise("cluster.json");
+    for call in &calls::CALLS {
+        writer.promise(call.file);
+    }
+    let points = || {
+        std::iter::once(VantagePoint::here())
+            .chain(request.resolvers.iter().copied().map(VantagePoint::server))
+    };
+    for point in points() {
+        writer.promise(point.file());
+    }
+    progress.expect(1 + calls::CALLS.len() as u64 + points().count() as u64);
+    progress.say("AWS");
+    let session = Session::open(&request.aws).await?;
+    let (tell_host, host) = watch::channel(None);
+    let cluster = async {
+        let cluster = describe_cluster(&session, &request.cluster, writer).await?;
+        progress.answered();
+        let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.clone());
+        tell_host.send_replace(Some(endpoint.clone().unwrap_or_default()));
+        let dns = async {
+            for point in points() {
+                match &endpoint {
+                    // The cluster itself says that it has none.
+                    None => writer.excuse(&point.file()),
+                    Some(host) => resolve(&point, host, request.timeout, writer).await?,
+                }
+                progress.answered();
+            }
+            Ok(())
+        };
+        tokio::try_join!(dns, about_vpc(&session, &cluster, writer, progress))?;
+        anyhow::Ok(())
+    };
+    let nodes = async {
+        let instances = instances(&session, &request.cluster, writer).await?;
+        progress.answered();
+        if let Some(nodes) = &request.nodes {
+            return read_nodes(nodes, instances.as_deref(), &host, writer, progress).await;
+        }
+        writer.gap(Gap {
+            what: "nodes".to_owned(),
+            why: GapReason::NotAsked,
+            detail: "no node was to be read (--nodes none)".to_owned(),
+            hint: "leave out --nodes none to have their connections judged".to_owned(),
+        });
+        Ok(())
+    };
+    tokio::try_join!(cluster, nodes)?;
+    Ok(())
+}
+
+async fn describe_cluster(session: &Session, name: &str, writer: &EvidenceWriter) -> Result<Cluster> {
+    let failure = match session.describe_cluster(name).await {
+        Ok(bytes) => match eks::parse_cluster(&bytes) {
+            Ok(cluster) if cluster.name == name => {
+                writer.write("cluster.json", &bytes)?;
+                return Ok(cluster);
+            }
+            Ok(cluster) => Failure {
+                why: GapReason::Malformed,
+                detail: format!("the answer is about the cluster {:?}", cluster.name),
+                is_not_found: false,
+            },
+            Err(error) => {
+                Failure { why: GapReason::Malformed, detail: error.to_string(), is_not_found: false }
+            }
+        },
+        Err(failure) => failure,
+    };
+    let region = session.region();
+    let next =
+        if failure.is_not_found { others(session).await } else { hint(failure.why, calls::DESCRIBE_CLUSTER) };
+    writer.gap(Gap {
+        what: "cluster.json".to_owned(),
+        why: failure.why,
+        detail: failure.detail.clone(),
+        hint: next.clone(),
+    });
+    let message = format!("cannot describe the cluster {name:?} in {region}: {}; {next}", failure.detail);
+    Err(NoCluster { message, is_absent: failure.is_not_found }.into())
+}
+
+/// The clusters that there are, as the next step for one that is not.
+async fn others(session: &Session) -> String {
+    let region = session.region();
+    match session.list_clusters().await {
+        Ok(names) if names.is_empty() => {
+            format!("there is no cluster in {region}; pass another --region or --profile")
+        }
+        Ok(names) => format!("the clusters in {region} are {}; names are case-sensitive", names.join(", ")),
+        Err(failure) => format!(
+            "see which there are with: aws eks list-clusters --region {region} (asked here: {})",
+            failure.detail
+        ),
+    }
+}
+
+/// Everything that is known by the VPC's id.
+async fn about_vpc(
+    session: &Session,
+    cluster: &Cluster,
+    writer: &EvidenceWriter,
+    progress: &Progress,
+) -> Result<()> {
+    let Some(vpc) = &cluster.vpc else {
+        let (why, detail) = match cluster.hosting {
+            Hosting::Connector => (
+                GapReason::NotSupported,
+                "the cluster is registered through EKS Connector and has no VPC that EKS knows",
+            ),
+            _ => (GapReason::NotRecorded, "DescribeCluster names no VPC"),
+        };
+        for call in calls::CALLS.iter().filter(|call| call.file != calls::INSTANCES.file) {
+            writer.gap(Gap {
+                what: call.file.to_owned(),
+                why,
+                detail: detail.to_owned(),
+                hint: "ask again when the cluster is ACTIVE".to_owned(),
+            });
+            progress.answered();
+        }
+        return Ok(());
+    };
+    let keep = |call: &Call, answer: Result<Value, Failure>| {
+        progress.answered();
+        match answer {
+            Ok(value) => writer.write_json(call.file, &value),
+            Err(failure) => {
+                writer.gap(gap_of(call, &failure));
+                Ok(())
+            }
+        }
+    };
+    let vpc_itself = async {
+        let (answer, lacks) = session.vpc(vpc).await;
+        keep(&calls::VPC, answer)?;
+        if let Some(failure) = lacks {
+            writer.gap(gap_of(&calls::VPC, &failure));
+        }
+        anyhow::Ok(())
+    };
+    tokio::try_join!(
+        vpc_itself,
+        async { keep(&calls::INTERFACES, session.interfaces(vpc).await) },
+        async { keep(&calls::SUBNETS, session.subnets(vpc).await) },
+        async { keep(&calls::DHCP_OPTIONS, session.dhcp_options().await) },
+        async { keep(&calls::NAT_GATEWAYS, session.nat_gateways(vpc).await) },
+        async { keep(&calls::ROUTE_TABLES, session.route_tables(vpc).await) },
+        async { keep(&calls::SECURITY_GROUPS, session.security_groups(vpc).await) },
+    )?;
+    Ok(())
+}
+
+fn gap_of(call: &Call, failure: &Failure) -> Gap {
+    let actions = call.actions.join(" and ");
+    Gap {
+        what: call.file.to_owned(),
+        why: failure.why,
+        detail: format!("{}: {}", call.actions[0], failure.detail),
+        hint: hint(failure.why, &actions),
+    }
+}
+
+/// The cluster's running nodes, as the model has them; `None` if they are not
+/// to be had.
+async fn instances(
+    session: &Session,
+    cluster: &str,
+    writer: &EvidenceWriter,
+) -> Result<Option<Vec<Instance>>> {
+    let answer = session.instances(cluster).await;
+    let call = &calls::INSTANCES;
+    let failure = match answer {
+        Ok(value) => match ec2::parse_instances(value.to_string().as_bytes()) {
+            Ok(instances) => {
+                writer.write_json(call.file, &value)?;
+                return Ok(Some(instances));
+            }
+            Err(error) => {
+                Failure { why: GapReason::Malformed, detail: error.to_string(), is_not_found: false }
+            }
+        },
+        Err(failure) => failure,
+    };
+    writer.gap(gap_of(call, &failure));
+    Ok(None)
+}
+
+async fn resolve(point: &VantagePoint, host: &str, timeout: Duration, writer: &EvidenceWriter) -> Result<()> {
+    let answered = ask(point, host, timeout).await;
+    match answered.text {
+        Ok(text) => writer.write(&point.file(), text.as_bytes())?,
+        Err(gap) => writer.gap(gap),
+    }
+    if let Some(gap) = answered.lacks {
+        writer.gap(gap);
+    }
+    Ok(())
+}
+
+/// A node and where ssh finds it, or why it cannot.
+type Target = (NodeName, Result<Destination, Gap>);
+
+async fn read_nodes(
+    request: &NodesRequest,
+    instances: Option<&[Instance]>,
+    host: &watch::Receiver<Option<String>>,
+    writer: &EvidenceWriter,
+    progress: &Progress,
+) -> Result<()> {
+    let targets = targets(request, instances.unwrap_or_default());
+    if targets.is_empty() {
+        writer.gap(no_nodes(instances.is_some()));
+    }
+    for (name, _) in &targets {
+        writer.promise(format!("node {name}"));
+    }
+    progress.expect(targets.len() as u64);
+    progress.say("nodes");
+    let seats = Arc::new(Semaphore::new(request.concurrency));
+    let mut sessions = JoinSet::new();
+    for (name, target) in targets {
+        let to = match target {
+            Ok(to) => to,
+            Err(gap) => {
+                writer.gap(gap);
+                progress.answered();
+                continue;
+            }
+        };
+        let (ssh, host, seats) = (request.ssh.clone(), host.clone(), Arc::clone(&seats));
+        let capture = writer.temp_file()?;
+        sessions.spawn(async move {
+            let _seat = seats.acquire_owned().await;
+            read_node(&ssh, name, to, host, capture).await
+        });
+    }
+    while let Some(read) = sessions.join_next().await {
+        let read = read??;
+        progress.answered();
+        progress.say(format!("node {}", read.name));
+        if let Some(capture) = read.capture {
+            writer.keep_capture(&read.name, capture)?;
+        }
+        match read.answer {
+            Some(Ok(answer)) => writer.write(&format!("dns/{}.txt", read.name), &answer)?,
+            Some(Err(gap)) => writer.gap(gap),
+            None => {}
+        }
+        for gap in read.gaps {
+            writer.gap(gap);
+        }
+    }
+    Ok(())
+}
+
+/// What a node gave.
+struct NodeRead {
+    name: NodeName,
+    /// Its sockets, unless it gave none.
+    capture: Option<NamedTempFile>,
+    /// What its resolver says; `None` where it was not come to that.
+    answer: Option<Result<Vec<u8>, Gap>>,
+    gaps: Vec<Gap>,
+}
+
+async fn read_node(
+    ssh: &Ssh,
+    name: NodeName,
+    to: Destination,
+    host: watch::Receiver<Option<String>>,
+    capture: NamedTempFile,
+) -> Result<NodeRead> {
+    let known_host = host.clone();
+    let session = match ssh::read(ssh, &to, host, || capture.reopen().map(std::io::BufWriter::new)).await {
+        Ok(session) => session,
+        Err(error) => {
+            let gap = Gap {
+                what: format!("node {name}"),
+                why: GapReason::Failed,
+                detail: format!("ssh cannot be run: {error}"),
+                hint: "install the OpenSSH client, or pass --nodes none".to_owned(),
+            };
+            return Ok(NodeRead { name, capture: None, answer: None, gaps: vec![gap] });
+        }
+    };
+    let gaps = trouble::gaps(&name, &to, &session);
+    let has_ended = !session.transcript.ended.is_empty();
+    let is_asked = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
+    let answer = (has_ended && is_asked).then(|| trouble::answer(&name, &session));
+    let is_read = session.transcript.captured > 0;
+    Ok(NodeRead { capture: is_read.then_some(capture), answer, gaps, name })
+}
+
+/// The nodes to read: those that the user named, or else those that EC2 lists.
+fn targets(request: &NodesRequest, instances: &[Instance]) -> Vec<Target> {
+    if request.named.is_empty() {
+        let mut taken = BTreeSet::new();
+        // An instance whose id is no name is not EC2's; as one that nobody read
+        // it is missed later.
+        let listed = instances.iter().filter_map(|instance| {
+            // Two that share a name are still two.
+            let name = node_name(instance).filter(|name| taken.insert(name.clone()));
+            let name = name.or_else(|| instance.id.parse().ok())?;
+            let target = target(&name, instance, request.address);
+            Some((name, target))
+        });
+        return listed.collect();
+    }
+    let named = request.named.iter().map(|(name, target)| {
+        let listed = instances.iter().find(|instance| is_called(instance, name.as_str()));
+        let target = match (target, listed) {
+            (Some(target), _) => Ok(target.clone()),
+            (None, Some(instance)) => self::target(name, instance, request.address),
+            (None, None) => destination(name, name.as_str()),
+        };
+        (name.clone(), target)
+    });
+    named.collect()
+}
+
+/// What Kubernetes calls a node: its instance's private DNS name.
+fn node_name(instance: &Instance) -> Option<NodeName> {
+    instance.dns_name.as_deref()?.parse().ok()
+}
+
+fn is_called(instance: &Instance, name: &str) -> bool {
+    let dns_name = instance.dns_name.as_deref().unwrap_or_default();
+    instance.id == name
+        || dns_name == name
+        || dns_name.split('.').next() == Some(name)
+        || instance.name_tag() == Some(name)
+        || instance.addresses.iter().any(|address| address.to_string() == name)
+}
+
+fn target(name: &NodeName, instance: &Instance, which: NodeAddress) -> Result<Destination, Gap> {
+    if instance.auto_mode {
+        return Err(Gap {
+            what: format!("node {name}"),
+            why: GapReason::NotSupported,
+            detail: "EKS Auto Mode runs it, and its nodes cannot be read over ssh".to_owned(),
+            hint: "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin) and judge it with --evidence".to_owned(),
+        });
+    }
+    let (text, word) = match which {
+        NodeAddress::Private => (instance.addresses.first().map(ToString::to_string), "private address"),
+        NodeAddress::Public => (instance.public_ip.map(|ip| ip.to_string()), "public address"),
+        NodeAddress::Name => (instance.dns_name.clone(), "private DNS name"),
+    };
+    let Some(text) = text else {
+        return Err(Gap {
+            what: format!("node {name}"),
+            why: GapReason::Unreachable,
+            detail: format!("EC2 knows no {word} of it"),
+            hint: "choose another with --node-address, or pass --node NAME=TARGET".to_owned(),
+        });
+    };
+    destination(name, &text)
+}
+
+fn destination(name: &NodeName, text: &str) -> Result<Destination, Gap> {
+    text.parse().map_err(|error| Gap {
+        what: format!("node {name}"),
+        why: GapReason::Unreachable,
+        detail: format!("{text:?} is {error}"),
+        hint: "pass --node NAME=TARGET".to_owned(),
+    })
+}
+
+/// Nobody says which nodes there are.
+fn no_nodes(is_listed: bool) -> Gap {
+    let detail = if is_listed {
+        "EC2 lists no running instance with the cluster's tags: there are none, or they are on Fargate or outside of EC2, where ssh does not reach"
+    } else {
+        "EC2 did not say which instances are nodes"
+    };
+    Gap {
+        what: "nodes".to_owned(),
+        why: GapReason::NotRecorded,
+        detail: detail.to_owned(),
+        hint: "name them with --node NAME=TARGET".to_owned(),
+    }
+}

@@ -1,0 +1,376 @@
+//! A node read over the user's own OpenSSH client: its configuration, agent,
+//! keys, jumps and known hosts all count.
+//!
+//! Nothing from outside goes into a shell's words: the remote command never
+//! changes, and what it needs to know it reads from its standard input.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::OsString;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Write;
+use std::process::{ExitStatus, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tracing::debug;
+
+use super::transcript::{TooMuch, Transcript};
+
+/// The remote command. `ss` needs root rights to name processes; where they are
+/// not to be had, sockets without names are better than none. `ss` is in
+/// /usr/sbin of some systems, where a login's PATH does not lead.
+const REMOTE: &str = "sh -c '\
+LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r mark; \
+echo \"$mark ss\"; \
+if [ \"$(id -u)\" = 0 ]; then ss -tnp </dev/null; else sudo -n ss -tnp </dev/null; fi; \
+status=$?; echo \"$mark end $status\"; \
+if [ $status -ne 0 ]; then echo \"$mark plain\"; ss -tnp </dev/null; echo \"$mark end $?\"; fi; \
+IFS= read -r host; \
+if [ -n \"$host\" ]; then echo \"$mark dns\"; getent ahosts \"$host\" </dev/null; echo \"$mark end $?\"; fi'";
+
+/// What is kept of standard error: its end, where ssh says why it gave up.
+const STDERR_KEPT: usize = 8 << 10;
+/// How often a login is tried that the server dropped before it asked for a key,
+/// as one with too many logins at once does.
+const LOGINS_MAX: u32 = 5;
+
+/// Where ssh goes: a host, `user@host`, a name of the ssh configuration, or
+/// `ssh://user@host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination(String);
+
+/// Why a text is no [`Destination`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotADestination;
+
+impl fmt::Display for NotADestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no ssh destination: one holds letters, digits and . _ : @ / % + , = ~ [ ] - only, and neither it nor its host begins with -",
+        )
+    }
+}
+
+impl std::error::Error for NotADestination {}
+
+impl FromStr for Destination {
+    type Err = NotADestination;
+
+    /// Takes what can be neither an option of ssh nor, by way of `%h` in the
+    /// user's ssh configuration, a word of a shell.
+    fn from_str(text: &str) -> Result<Self, NotADestination> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/%+,=~[]-".contains(&byte);
+        let authority = text.strip_prefix("ssh://").unwrap_or(text);
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let fits = !host.is_empty()
+            && text.len() <= 512
+            && text.bytes().all(allowed)
+            && ![text, authority, host].iter().any(|part| part.starts_with('-'));
+        if fits { Ok(Self(text.to_owned())) } else { Err(NotADestination) }
+    }
+}
+
+impl Destination {
+    /// The host alone.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.0.strip_prefix("ssh://").unwrap_or(&self.0);
+        authority.rsplit('@').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How nodes are read.
+#[derive(Debug, Clone)]
+pub struct Ssh {
+    args: Vec<OsString>,
+    user: Option<String>,
+    timeout: Duration,
+}
+
+impl Ssh {
+    /// `options` are as after ssh's `-o`, and go before ours: ssh keeps the
+    /// first value of each.
+    #[must_use]
+    pub fn new(user: Option<&str>, options: &[String], timeout: Duration) -> Self {
+        // What ssh says of a host that does not answer is better than our own end.
+        let connect = (timeout.as_secs() / 2).clamp(1, 10);
+        let ours = [
+            // Nobody is there to answer a question.
+            "BatchMode=yes".to_owned(),
+            format!("ConnectTimeout={connect}"),
+            // Without these a path that is cut midway hangs until the time-out.
+            "ServerAliveInterval=3".to_owned(),
+            "ServerAliveCountMax=3".to_owned(),
+            // Hides banners, and no error.
+            "LogLevel=ERROR".to_owned(),
+            // What the user's configuration may say for other uses of the host.
+            "RemoteCommand=none".to_owned(),
+            "RequestTTY=no".to_owned(),
+            "ClearAllForwardings=yes".to_owned(),
+            "ForwardX11=no".to_owned(),
+            "ForwardAgent=no".to_owned(),
+        ];
+        let mut args: Vec<OsString> = Vec::new();
+        for option in options.iter().chain(&ours) {
+            args.extend(["-o".into(), option.into()]);
+        }
+        Self { args, user: user.map(ToOwned::to_owned), timeout }
+    }
+
+    /// ssh's arguments up to the remote command. A user that the destination
+    /// names goes before the general one, which ssh has the other way round.
+    fn args(&self, to: &Destination) -> Vec<OsString> {
+        let mut args = self.args.clone();
+        if let Some(user) = self.user.as_ref().filter(|_| !to.0.contains('@')) {
+            args.extend(["-l".into(), user.into()]);
+        }
+        args.extend(["--".into(), (&to.0).into()]);
+        args
+    }
+}
+
+/// How a session with a node ended.
+#[derive(Debug)]
+pub(crate) struct Session<W> {
+    /// What it printed.
+    pub(crate) transcript: Transcript<W>,
+    /// How ssh ended; `None` where it was ended.
+    pub(crate) status: Option<ExitStatus>,
+    /// The end of what ssh and the remote programs said.
+    pub(crate) stderr: String,
+    /// Why it was ended, if it was.
+    pub(crate) cut: Option<Cut>,
+}
+
+/// Why we ended a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// It took too long.
+    TimedOut(Duration),
+    /// It said too much.
+    TooMuch,
+}
+
+/// Reads a node. The endpoint's host may become known while ssh logs in.
+///
+/// # Errors
+/// If ssh cannot be run, or the capture not be written.
+pub(crate) async fn read<W: Write>(
+    ssh: &Ssh,
+    to: &Destination,
+    mut host: watch::Receiver<Option<String>>,
+    mut capture: impl FnMut() -> std::io::Result<W>,
+) -> std::io::Result<Session<W>> {
+    let began = Instant::now();
+    for login in 1.. {
+        let left = ssh.timeout.saturating_sub(began.elapsed());
+        let session = log_in(ssh, to, &mut host, capture()?, left).await?;
+        let ms = began.elapsed().as_millis();
+        debug!(%to, login, ms, status = ?session.status, cut = ?session.cut, stderr = session.stderr, "ssh ended");
+        let pause = Duration::from_millis(250 << login) + jitter();
+        let may_retry = login < LOGINS_MAX && pause < ssh.timeout.saturating_sub(began.elapsed());
+        if !(may_retry && was_dropped(&session)) {
+            return Ok(session);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    unreachable!("the last login returns")
+}
+
+/// Whether the server closed the connection before it asked for a key.
+fn was_dropped<W: Write>(session: &Session<W>) -> bool {
+    let says = |text: &str| session.stderr.contains(text);
+    !session.transcript.began
+        && session.cut.is_none()
+        && says("kex_exchange_identification")
+        && !says("Connection refused")
+}
+
+async fn log_in<W: Write>(
+    ssh: &Ssh,
+    to: &Destination,
+    host: &mut watch::Receiver<Option<String>>,
+    capture: W,
+    timeout: Duration,
+) -> std::io::Result<Session<W>> {
+    let mark = format!("eks-netcheck-{:016x}", random());
+    let mut child = Command::new("ssh")
+        .args(ssh.args(to))
+        .arg(REMOTE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut stdin = child.stdin.take();
+    let mut stdout = child.stdout.take();
+    let mut stderr = child.stderr.take();
+    let mut said = Vec::new();
+    let mut session = Session {
+        transcript: Transcript::new(&mark, capture),
+        status: None,
+        stderr: String::new(),
+        cut: None,
+    };
+    let tell = async {
+        let Some(mut stdin) = stdin.take() else { return };
+        // A session that ended takes nothing more; how it ended is told elsewhere.
+        let _ = stdin.write_all(format!("{mark}\n").as_bytes()).await;
+        let known = host.wait_for(Option::is_some).await.map(|host| host.clone().unwrap_or_default());
+        if let Ok(host) = known {
+            let _ = stdin.write_all(format!("{host}\n").as_bytes()).await;
+        }
+    };
+    let listen = async {
+        let result = match &mut stdout {
+            Some(stdout) => transcribe(stdout, &mut session.transcript).await,
+            None => Ok(Ok(())),
+        };
+        match result {
+            Ok(Ok(())) => child.wait().await.map(|status| (Some(status), None)),
+            Ok(Err(TooMuch)) => Ok((None, Some(Cut::TooMuch))),
+            Err(error) => Err(error),
+        }
+    };
+    let complain = async {
+        if let Some(stderr) = &mut stderr {
+            keep_end(stderr, &mut said).await;
+        }
+    };
+    let whole = async {
+        let others = async { tokio::join!(tell, complain) };
+        tokio::pin!(listen, others);
+        tokio::select! {
+            ended = &mut listen => {
+                // What ssh said last is in the pipe; a master connection that it
+                // left behind may hold the other end open.
+                let _ = tokio::time::timeout(Duration::from_millis(200), others).await;
+                ended
+            }
+            _ = &mut others => listen.await,
+        }
+    };
+    match tokio::time::timeout(timeout, whole).await {
+        Ok(ended) => (session.status, session.cut) = ended?,
+        Err(_) => session.cut = Some(Cut::TimedOut(ssh.timeout)),
+    }
+    if session.cut.is_some() {
+        end(&mut child).await;
+    }
+    session.transcript.finish()?;
+    session.stderr = String::from_utf8_lossy(&said).into_owned();
+    Ok(session)
+}
+
+/// Ends ssh so that it can end its `ProxyCommand`, and if need be at once.
+async fn end(child: &mut Child) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        if tokio::time::timeout(Duration::from_millis(300), child.wait()).await.is_ok() {
+            return;
+        }
+    }
+    let _ = child.kill().await;
+}
+
+async fn transcribe<W: Write>(
+    stdout: &mut (impl AsyncRead + Unpin),
+    transcript: &mut Transcript<W>,
+) -> std::io::Result<Result<(), TooMuch>> {
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let length = stdout.read(&mut piece).await?;
+        if length == 0 {
+            return Ok(Ok(()));
+        }
+        if let Err(too_much) = transcript.push(&piece[..length])? {
+            return Ok(Err(too_much));
+        }
+    }
+}
+
+/// Reads to the end and keeps the last of it.
+async fn keep_end(from: &mut (impl AsyncRead + Unpin), kept: &mut Vec<u8>) {
+    let mut piece = vec![0; 4 << 10];
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
+        kept.extend_from_slice(&piece[..length]);
+        kept.drain(..kept.len().saturating_sub(STDERR_KEPT));
+    }
+}
+
+fn random() -> u64 {
+    // The standard library's one source of randomness: each state has new keys.
+    RandomState::new().build_hasher().finish()
+}
+
+/// Spreads logins that a server dropped together.
+fn jitter() -> Duration {
+    Duration::from_millis(random() % 250)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn a_destination_is_no_option_and_no_shell() {
+        for good in [
+            "10.0.0.1",
+            "ec2-user@10.0.0.1",
+            "bastion",
+            "ssh://a@b.example:2222",
+            "fe80::1%eth0",
+            "i-0abc",
+            "a-b@c",
+        ] {
+            assert!(good.parse::<Destination>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "-oProxyCommand=x",
+            "user@-oProxyCommand=x",
+            "ssh://-oProxyCommand=x",
+            "a b",
+            "a\nb",
+            "a;b",
+            "$(a)",
+            "a`b`",
+            "a|b",
+            "a'b",
+            "user@",
+            "\u{1b}[0m",
+            "ä",
+        ] {
+            assert_eq!(bad.parse::<Destination>(), Err(NotADestination), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_users_options_go_first() {
+        let ssh = Ssh::new(Some("me"), &["ConnectTimeout=1".to_owned()], Duration::from_secs(30));
+        let args = |to: &str| ssh.args(&to.parse().expect("a destination")).join(OsStr::new(" "));
+        let args = |to: &str| args(to).into_string().expect("UTF-8");
+        assert!(args("host").starts_with("-o ConnectTimeout=1 -o "));
+        assert!(args("host").ends_with(" -l me -- host"));
+        assert!(args("you@host").ends_with("=no -- you@host"));
+        assert!(!args("host").contains("StrictHostKeyChecking"));
+    }
+
+    #[test]
+    fn the_remote_command_is_one_word_for_any_shell() {
+        let inside = REMOTE.strip_prefix("sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("quoted");
+        assert!(!inside.contains(['\'', '\n', '!', '\\']));
+    }
+}

@@ -1,0 +1,254 @@
+//! What comes back over ssh, taken apart: the remote command frames what it
+//! runs in lines that begin with a mark, which nothing on the node can know
+//! before it is there.
+//!
+//! ```text
+//! (whatever a login shell says)
+//! MARK ss
+//! (sockets)
+//! MARK end 0
+//! MARK dns
+//! (addresses)
+//! MARK end 0
+//! ```
+
+use std::io::{self, Write};
+
+use memchr::memmem;
+
+/// Over this, a node's sockets are not what it prints.
+pub(crate) const CAPTURE_MAX: u64 = 64 << 20;
+/// Over this, addresses of one name are not what it prints.
+const ANSWER_MAX: usize = 64 << 10;
+/// How much is kept of what stands before the first mark.
+const PREAMBLE_KEPT: usize = 1024;
+/// Over this, a line without an end is no line.
+const LINE_MAX: usize = 64 << 10;
+
+/// What ran on the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// `ss` with root rights.
+    Privileged,
+    /// `ss` as the user, where that did not work.
+    Plain,
+    /// `getent ahosts`.
+    Dns,
+}
+
+impl Section {
+    /// Its word in the mark's line.
+    fn from_word(word: &[u8]) -> Option<Self> {
+        match word {
+            b"ss" => Some(Self::Privileged),
+            b"plain" => Some(Self::Plain),
+            b"dns" => Some(Self::Dns),
+            _ => None,
+        }
+    }
+}
+
+/// More came than any such answer holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooMuch;
+
+/// Takes the pieces of an ssh session's output, in order.
+#[derive(Debug)]
+pub(crate) struct Transcript<W> {
+    mark: Vec<u8>,
+    /// What is not yet a whole line.
+    tail: Vec<u8>,
+    /// The section that is open.
+    section: Option<Section>,
+    capture: W,
+    /// Bytes in the capture.
+    pub(crate) captured: u64,
+    /// What the node's resolver answers.
+    pub(crate) answer: Vec<u8>,
+    /// What was said before the first mark.
+    pub(crate) preamble: Vec<u8>,
+    /// The sections that ended, and their exit codes.
+    pub(crate) ended: Vec<(Section, u32)>,
+    /// Whether any mark was seen.
+    pub(crate) began: bool,
+}
+
+impl<W: Write> Transcript<W> {
+    /// A transcript whose sockets go to `capture`.
+    pub(crate) fn new(mark: &str, capture: W) -> Self {
+        Self {
+            mark: mark.as_bytes().to_vec(),
+            tail: Vec::new(),
+            section: None,
+            capture,
+            captured: 0,
+            answer: Vec::new(),
+            preamble: Vec::new(),
+            ended: Vec::new(),
+            began: false,
+        }
+    }
+
+    /// The exit code of a section, if it ended.
+    pub(crate) fn status(&self, section: Section) -> Option<u32> {
+        self.ended.iter().find(|(ended, _)| *ended == section).map(|(_, status)| *status)
+    }
+
+    /// Takes a piece.
+    ///
+    /// # Errors
+    /// If the capture cannot be written. The inner error is for a node that
+    /// says too much.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<Result<(), TooMuch>> {
+        let mut buffer = std::mem::take(&mut self.tail);
+        buffer.extend_from_slice(piece);
+        let mut rest = buffer.as_slice();
+        while let Some(at) = memmem::find(rest, &self.mark) {
+            let behind = &rest[at + self.mark.len()..];
+            let Some(end) = memchr::memchr(b'\n', behind) else {
+                // The mark's line is not whole yet.
+                let too_much = self.content(&rest[..at])?;
+                self.tail = rest[at..].to_vec();
+                return Ok(too_much.and(self.bounded_tail()));
+            };
+            if let Err(too_much) = self.content(&rest[..at])? {
+                return Ok(Err(too_much));
+            }
+            self.marked(behind[..end].trim_ascii());
+            rest = &behind[end + 1..];
+        }
+        // Only whole lines are handed on: a mark may begin in the last one.
+        let whole = memchr::memrchr(b'\n', rest).map_or(0, |end| end + 1);
+        let too_much = self.content(&rest[..whole])?;
+        self.tail = rest[whole..].to_vec();
+        Ok(too_much.and(self.bounded_tail()))
+    }
+
+    /// Ends the transcript; a line that was cut off is dropped, since half an
+    /// address is another address.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if !self.began {
+            let tail = std::mem::take(&mut self.tail);
+            self.keep_preamble(&tail);
+        }
+        self.capture.flush()
+    }
+
+    fn bounded_tail(&self) -> Result<(), TooMuch> {
+        if self.tail.len() > LINE_MAX { Err(TooMuch) } else { Ok(()) }
+    }
+
+    fn marked(&mut self, words: &[u8]) {
+        self.began = true;
+        if let Some(status) = words.strip_prefix(b"end ") {
+            let status = std::str::from_utf8(status).ok().and_then(|status| status.parse().ok());
+            if let (Some(section), Some(status)) = (self.section.take(), status) {
+                self.ended.push((section, status));
+            }
+        } else {
+            // What the privileged try printed counts, even if it failed then.
+            let is_second = |section: &Section| *section == Section::Plain && self.captured > 0;
+            self.section = Section::from_word(words).filter(|section| !is_second(section));
+        }
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> io::Result<Result<(), TooMuch>> {
+        if bytes.is_empty() {
+            return Ok(Ok(()));
+        }
+        match self.section {
+            None if !self.began => self.keep_preamble(bytes),
+            None => {}
+            Some(Section::Privileged | Section::Plain) => {
+                self.captured += bytes.len() as u64;
+                if self.captured > CAPTURE_MAX {
+                    return Ok(Err(TooMuch));
+                }
+                self.capture.write_all(bytes)?;
+            }
+            Some(Section::Dns) => {
+                if self.answer.len() + bytes.len() > ANSWER_MAX {
+                    return Ok(Err(TooMuch));
+                }
+                self.answer.extend_from_slice(bytes);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn keep_preamble(&mut self, bytes: &[u8]) {
+        let room = PREAMBLE_KEPT - self.preamble.len();
+        self.preamble.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARK: &str = "mark-5eed";
+    const WHOLE: &str = "\
+Welcome!
+mark-5eed ss
+State Recv-Q Send-Q
+ESTAB 0 0 10.0.0.1:1 10.0.0.2:443
+mark-5eed end 0
+mark-5eed dns
+10.0.0.2 STREAM a.example
+mark-5eed end 0
+";
+
+    fn read(text: &str, step: usize) -> (Transcript<Vec<u8>>, bool) {
+        let mut transcript = Transcript::new(MARK, Vec::new());
+        let mut fits = true;
+        for piece in text.as_bytes().chunks(step) {
+            if transcript.push(piece).expect("a vector takes all").is_err() {
+                fits = false;
+                break;
+            }
+        }
+        transcript.finish().expect("a vector takes all");
+        (transcript, fits)
+    }
+
+    #[test]
+    fn pieces_of_any_size_give_the_same() {
+        for step in [1, 2, 7, 64, 4096] {
+            let (transcript, _) = read(WHOLE, step);
+            assert_eq!(transcript.preamble, b"Welcome!\n", "{step}");
+            assert_eq!(
+                String::from_utf8_lossy(&transcript.capture),
+                "State Recv-Q Send-Q\nESTAB 0 0 10.0.0.1:1 10.0.0.2:443\n",
+                "{step}"
+            );
+            assert_eq!(transcript.answer, b"10.0.0.2 STREAM a.example\n", "{step}");
+            assert_eq!(transcript.ended, [(Section::Privileged, 0), (Section::Dns, 0)], "{step}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_dropped() {
+        for end in 0..WHOLE.len() {
+            let (transcript, _) = read(&WHOLE[..end], 5);
+            assert!(transcript.capture.is_empty() || transcript.capture.ends_with(b"\n"), "{end}");
+        }
+    }
+
+    #[test]
+    fn the_second_try_counts_where_the_first_gave_nothing() {
+        let both = |first: &str| {
+            let text = format!("{MARK} ss\n{first}{MARK} end 1\n{MARK} plain\nsecond\n{MARK} end 0\n");
+            String::from_utf8(read(&text, 3).0.capture).expect("UTF-8")
+        };
+        assert_eq!(both(""), "second\n");
+        assert_eq!(both("first\n"), "first\n");
+    }
+
+    #[test]
+    fn what_never_ends_is_cut() {
+        assert!(!read(&"x".repeat(LINE_MAX * 2), 4096).1);
+        assert!(!read(&format!("{MARK} dns\n{}", "10.0.0.2\n".repeat(ANSWER_MAX)), 4096).1);
+        let (transcript, fits) = read(&"noise\n".repeat(LINE_MAX), 4096);
+        assert!(fits && transcript.preamble.len() == PREAMBLE_KEPT);
+    }
+}

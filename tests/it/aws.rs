@@ -1,0 +1,325 @@
+//! AWS and DNS asked live: the real clients, against servers on loopback.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, Ran, scratch, story};
+
+/// An AWS of its own for a test, holding what a story recorded.
+struct Aws(Api);
+
+impl Aws {
+    fn of(name: &str) -> Self {
+        Self(Api::serve(Account::from_evidence(&story(name)).unwrap()).unwrap())
+    }
+
+    /// `audit --nodes none`, whose name server here is whatever this machine has.
+    fn audit(&self) -> Netcheck {
+        self.run("audit").args(&["--nodes", "none", "--timeout", "20"])
+    }
+
+    fn run(&self, command: &str) -> Netcheck {
+        Netcheck::new([command, "--cluster", "myeks"])
+            .env("AWS_ENDPOINT_URL", &self.0.url())
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+            .env("AWS_REGION", "ap-northeast-2")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", "/dev/null")
+            .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    }
+
+    fn fault(&self, operation: &str, kind: FaultKind) {
+        self.0.fault(Fault::always(operation, kind));
+    }
+
+    /// The operations asked for, each once.
+    fn asked(&self) -> BTreeSet<String> {
+        self.0.journal().into_iter().map(|call| call.operation).collect()
+    }
+}
+
+/// The gap about a file.
+fn gap<'a>(report: &'a Value, what: &str) -> Option<&'a Value> {
+    report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == what)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The EC2 calls that a file is made of.
+const FILES: [(&str, &str); 8] = [
+    ("DescribeNetworkInterfaces", "network-interfaces.json"),
+    ("DescribeInstances", "instances.json"),
+    ("DescribeVpcs", "vpc.json"),
+    ("DescribeSubnets", "subnets.json"),
+    ("DescribeDhcpOptions", "dhcp-options.json"),
+    ("DescribeNatGateways", "nat-gateways.json"),
+    ("DescribeRouteTables", "route-tables.json"),
+    ("DescribeSecurityGroups", "security-groups.json"),
+];
+
+#[test]
+fn the_iam_policy_is_what_is_asked_for() {
+    let ran = Netcheck::new(["iam-policy"]).run();
+    let policy: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let allowed: BTreeSet<_> = policy["Statement"][0]["Action"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| text(action).to_owned())
+        .collect();
+    let aws = Aws::of("study-public");
+    aws.audit().run();
+    let absent = Netcheck::new(["audit", "--cluster", "nope"]);
+    let absent = absent.env("AWS_ENDPOINT_URL", &aws.0.url()).env("AWS_REGION", "ap-northeast-2");
+    absent.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B").run();
+    let asked: BTreeSet<_> =
+        aws.0.journal().iter().map(|call| format!("{}:{}", call.service.name(), call.operation)).collect();
+    assert_eq!(asked, allowed);
+    assert!(aws.0.journal().iter().all(|call| call.user_agent.contains("app/eks-netcheck")));
+}
+
+#[test]
+fn what_is_asked_is_narrow_and_whole() {
+    let aws = Aws::of("study-public");
+    aws.audit().run();
+    for call in aws.0.journal() {
+        let parameters: Vec<_> = call.parameters.values().map(String::as_str).collect();
+        match call.operation.as_str() {
+            "DescribeNetworkInterfaces" => {
+                assert_eq!(call.parameter("IncludeManagedResources"), Some("true"));
+                assert!(parameters.contains(&"vpc-id"));
+            }
+            "DescribeInstances" => assert!(parameters.contains(&"running"), "{parameters:?}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn two_hundred_enis_come_in_pages_of_five() {
+    let aws = Aws::of("study-public");
+    aws.0.change(|account| {
+        account.page_size = Some(5);
+        let model = account.network_interfaces[0].clone();
+        for number in 0..200 {
+            let mut eni = model.clone();
+            eni["NetworkInterfaceId"] = json!(format!("eni-{number:017x}"));
+            eni["Description"] = json!("");
+            account.network_interfaces.push(eni);
+        }
+    });
+    let (report, _) = aws.audit().json();
+    let pages = aws.0.journal().iter().filter(|call| call.operation == "DescribeNetworkInterfaces").count();
+    assert!(pages > 40, "{pages}");
+    let enis = report["enis"].as_array().unwrap();
+    assert!(enis.len() >= 200);
+    assert_eq!(enis.iter().filter(|eni| eni["eks_owned"] == true).count(), 2);
+}
+
+#[test]
+fn a_denied_call_is_a_gap_that_names_the_action() {
+    for (operation, file) in FILES {
+        let aws = Aws::of("private-only");
+        aws.fault(operation, FaultKind::Denied);
+        let (report, code) = aws.audit().json();
+        let gap = gap(&report, file).unwrap_or_else(|| panic!("{file}: {report:#}"));
+        assert_eq!(gap["why"], "access-denied", "{file}");
+        assert!(text(&gap["detail"]).contains("UnauthorizedOperation: "), "{gap}");
+        assert!(text(&gap["hint"]).contains(&format!("ec2:{operation}")), "{gap}");
+        // What no rule needs costs nothing; whatever one needs is no pass.
+        let is_needed = !gap["rules"].as_array().unwrap().is_empty();
+        assert!(
+            code == 3
+                || !is_needed
+                || report["verdict"] != "pass"
+                || text(&gap["why"]) == "not-asked"
+                || is_low(gap),
+            "{file}: {code}"
+        );
+    }
+}
+
+/// Whether only rules below the threshold needed what is missing.
+fn is_low(gap: &Value) -> bool {
+    let high =
+        ["public-endpoint-open", "node-on-public-path", "node-egress-not-allowed", "private-dns-unavailable"];
+    gap["rules"].as_array().unwrap().iter().all(|rule| !high.contains(&text(rule)))
+}
+
+#[test]
+fn a_vpc_attribute_that_is_denied_is_told_though_the_vpc_is_there() {
+    let aws = Aws::of("private-only");
+    aws.fault("DescribeVpcAttribute", FaultKind::Denied);
+    let (report, code) = aws.audit().json();
+    assert_eq!((code, report["verdict"].as_str()), (3, Some("inconclusive")));
+    let gap = gap(&report, "vpc.json").unwrap();
+    assert!(text(&gap["hint"]).contains("ec2:DescribeVpcAttribute"), "{gap}");
+}
+
+#[test]
+fn throttling_is_waited_out() {
+    let aws = Aws::of("study-public");
+    for operation in ["DescribeCluster", "DescribeNetworkInterfaces"] {
+        aws.0.fault(Fault::always(operation, FaultKind::Throttled).times(2));
+    }
+    aws.0.fault(Fault::always("DescribeSubnets", FaultKind::Internal).times(1));
+    let (report, _) = aws.audit().json();
+    for file in ["network-interfaces.json", "subnets.json"] {
+        assert!(gap(&report, file).is_none(), "{report:#}");
+    }
+    assert_eq!(report["enis"].as_array().unwrap().iter().filter(|eni| eni["eks_owned"] == true).count(), 2);
+}
+
+#[test]
+fn throttled_for_good_is_told_with_its_cause() {
+    let aws = Aws::of("study-public");
+    aws.fault("DescribeNetworkInterfaces", FaultKind::Throttled);
+    let began = Instant::now();
+    let (report, _) = aws.run("audit").args(&["--nodes", "none", "--timeout", "3"]).json();
+    assert!(began.elapsed() < Duration::from_secs(12));
+    let gap = gap(&report, "network-interfaces.json").unwrap();
+    assert!(text(&gap["detail"]).contains("HTTP status 503"), "{gap}");
+}
+
+/// What the cluster cannot be described for, and how that ends.
+fn no_cluster(kind: FaultKind) -> Ran {
+    let aws = Aws::of("study-public");
+    aws.fault("DescribeCluster", kind);
+    aws.run("audit").args(&["--nodes", "none", "--timeout", "3"]).run()
+}
+
+#[test]
+fn a_cluster_that_cannot_be_described_is_not_judged() {
+    let kinds = [
+        (FaultKind::Denied, "AccessDeniedException"),
+        (FaultKind::Expired, "ExpiredTokenException"),
+        (FaultKind::Throttled, "HTTP status 429"),
+        (FaultKind::Html, "none of AWS's"),
+        (FaultKind::Silence, "no answer within 3 s"),
+        (FaultKind::CutShort, ""),
+        (FaultKind::Close, ""),
+    ];
+    for (kind, says) in kinds {
+        let name = format!("{kind:?}");
+        let ran = no_cluster(kind);
+        assert_eq!(ran.code, 3, "{name}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "{name}");
+        assert!(ran.stderr.contains(says), "{name}: {}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with("error: cannot describe the cluster \"myeks\" in ap-northeast-2: "),
+            "{name}"
+        );
+        assert!(!ran.stderr.contains("service error"), "{name}: {}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_cluster_that_does_not_exist_ends_with_those_that_do() {
+    let aws = Aws::of("study-public");
+    let nope = |aws: &Aws| {
+        aws.0.change(|account| account.clusters.retain(|name, _| name == "myeks"));
+        Netcheck::new(["audit", "--cluster", "MyEKS", "--region", "ap-northeast-2"])
+            .env("AWS_ENDPOINT_URL", &aws.0.url())
+            .env("AWS_ACCESS_KEY_ID", "A")
+            .env("AWS_SECRET_ACCESS_KEY", "B")
+            .run()
+    };
+    let ran = nope(&aws);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the clusters in ap-northeast-2 are myeks; names are case-sensitive"),
+        "{}",
+        ran.stderr
+    );
+    aws.fault("ListClusters", FaultKind::Denied);
+    let ran = nope(&aws);
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("aws eks list-clusters --region ap-northeast-2"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_portals_page_is_no_empty_list() {
+    let aws = Aws::of("private-only");
+    aws.fault("DescribeNetworkInterfaces", FaultKind::Html);
+    let (report, code) = aws.audit().json();
+    let gap = gap(&report, "network-interfaces.json").unwrap();
+    assert_eq!(gap["why"], "malformed");
+    assert_ne!(code, 0, "{report:#}");
+}
+
+#[test]
+fn an_answer_without_end_is_ended() {
+    let aws = Aws::of("study-public");
+    aws.fault("DescribeSubnets", FaultKind::Endless);
+    let began = Instant::now();
+    let (report, _) = aws.run("audit").args(&["--nodes", "none", "--timeout", "2"]).json();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(gap(&report, "subnets.json").is_some());
+}
+
+#[test]
+fn whoever_asks_is_told_apart() {
+    let base = || Netcheck::new(["audit", "--cluster", "myeks"]).env("AWS_EC2_METADATA_DISABLED", "true");
+    let ran = base().env("AWS_CONFIG_FILE", "/dev/null").run();
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("no region: pass --region"), "{}", ran.stderr);
+    let ran = base().args(&["--region", "eu-west-1"]).run();
+    assert_eq!(ran.code, 3);
+    assert!(ran.stderr.contains("no credentials") && ran.stderr.contains("aws sso login"), "{}", ran.stderr);
+    let ran = base().args(&["--region", "eu-west-1"]).env("AWS_CA_BUNDLE", "/no/such/file").run();
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("/no/such/file"), "{}", ran.stderr);
+}
+
+#[test]
+fn profiles_and_roles_are_the_aws_clis() {
+    let aws = Aws::of("study-public");
+    let home = scratch();
+    let config = home.path().join("config");
+    std::fs::write(
+        &config,
+        "[profile work]\nregion = ap-northeast-2\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = x\n",
+    )
+    .unwrap();
+    let with = |args: &[&str]| {
+        Netcheck::new([
+            "audit",
+            "--cluster",
+            "myeks",
+            "--nodes",
+            "none",
+            "--profile",
+            "work",
+            "--timeout",
+            "5",
+        ])
+        .args(args)
+        .env("AWS_ENDPOINT_URL", &aws.0.url())
+        .env("AWS_CONFIG_FILE", config.to_str().unwrap())
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .run()
+    };
+    assert_eq!(with(&[]).code, 1);
+    assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
+    assert_eq!(with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).code, 1);
+    let assumed: Vec<_> = aws.0.journal().into_iter().filter(|call| call.operation == "AssumeRole").collect();
+    assert_eq!(assumed[0].parameter("RoleArn"), Some("arn:aws:iam::111122223333:role/audit"));
+    assert_ne!(aws.0.journal().last().unwrap().access_key.as_deref(), Some("AKIDPROFILE"));
+}
+
+#[test]
+fn without_nodes_the_rest_is_judged_and_says_so() {
+    let aws = Aws::of("study-public");
+    let (report, code) = aws.audit().json();
+    assert_eq!(code, 1);
+    assert_eq!(gap(&report, "nodes").unwrap()["why"], "not-asked");
+    assert_eq!(report["findings"][0]["rule"], "public-endpoint-open");
+    assert!(aws.asked().contains("DescribeInstances"));
+}
