@@ -86,8 +86,12 @@ pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: D
         Err(_) => Err(Problem::timed_out(timeout)),
     };
     let (v4, v6) = tokio::join!(records(RecordType::A), records(RecordType::AAAA));
+    let outcome = |result: &Result<Lookup, Problem>| match result {
+        Ok(lookup) => format!("{} records", lookup.answers().len()),
+        Err(problem) => problem.detail.clone(),
+    };
     let ms = began.elapsed().as_millis();
-    debug!(vantage = point.name, host, ms, a = ?v4.as_ref().err(), aaaa = ?v6.as_ref().err(), "resolved");
+    debug!(vantage = point.name, host, ms, a = outcome(&v4), aaaa = outcome(&v6), "resolved");
     let has_addresses =
         |lookup: &Lookup| lookup.answers().iter().any(|record| record.data.ip_addr().is_some());
     let is_addressed = |result: &Result<Lookup, _>| result.as_ref().is_ok_and(has_addresses);

@@ -203,8 +203,10 @@ async fn log_in<W: Write>(
     timeout: Duration,
 ) -> std::io::Result<Session<W>> {
     let mark = format!("eks-netcheck-{:016x}", random());
+    let args = ssh.args(to);
+    debug!(?args, "ssh begins");
     let mut child = Command::new("ssh")
-        .args(ssh.args(to))
+        .args(args)
         .arg(REMOTE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

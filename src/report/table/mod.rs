@@ -3,12 +3,15 @@
 //! The verdict and the worst finding come first, then what was seen, then what
 //! to do, then what was not seen.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
+use self::nodes::{Names, write_nodes, write_paths};
 use super::explain::write_remediation;
 use super::remediation::fill;
 use super::text::escape;
@@ -16,8 +19,8 @@ use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::net::Interface;
-use crate::model::socket::{Host, State};
-use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
+use crate::model::socket::State;
+use crate::model::verdict::{Finding, GapReason, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
 
 /// How wide and how colourful.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +67,9 @@ pub fn write(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Writ
     write_verdict(facts, judgment, look, out)?;
     write_cluster(facts, look, out)?;
     write_enis(facts, look, out)?;
-    write_paths(facts, look, out)?;
-    write_nodes(facts, look, out)?;
+    let names = Names::of(facts);
+    write_paths(facts, &names, look, out)?;
+    write_nodes(facts, &names, look, out)?;
     write_findings(facts, &judgment.findings, look, out)?;
     write_gaps(&judgment.gaps, look, out)
 }
@@ -89,13 +93,18 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
         ),
         _ => "nothing found".to_owned(),
     };
-    let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty()).count();
-    let worst = match judgment.verdict {
+    let is_left_out = |judged: &&JudgedGap| judged.gap.why == GapReason::NotAsked;
+    let left_out = judgment.gaps.iter().filter(is_left_out);
+    let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty() && !is_left_out(gap)).count();
+    let mut worst = match judgment.verdict {
         Verdict::Pass if unseen > 0 => {
             format!("{worst}; {} not seen, which only lesser rules needed", count(unseen, "thing"))
         }
         _ => worst,
     };
+    for judged in left_out {
+        worst = format!("{worst}; {} left out, as asked", judged.gap.what);
+    }
     let head = format!("{}  ", judgment.verdict.as_str().to_uppercase());
     let text = prose(&format!("{name}: {worst}"), &head, &" ".repeat(head.len()), look);
     // Wrapped by its plain width, then coloured.
@@ -175,11 +184,15 @@ fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> 
                 })
                 .collect::<Vec<_>>()
                 .join(", "),
-            Err(gap) => gap.detail,
+            Err(gap) => {
+                rows.push((
+                    "Resolves",
+                    format!("not {}: {}", vantage_point(facts, &vantage.name), gap.detail),
+                ));
+                continue;
+            }
         };
-        let from =
-            if vantage.name == "here" { "from here".to_owned() } else { format!("on {}", vantage.name) };
-        rows.push(("Resolves", format!("{from} to {answer}")));
+        rows.push(("Resolves", format!("{} to {answer}", vantage_point(facts, &vantage.name))));
     }
     if let Some(sources) = facts.private_access_sources() {
         let sources = if sources.is_empty() { "nobody".to_owned() } else { sources.join(", ") };
@@ -260,103 +273,20 @@ fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
+/// Where a name was looked up: here, on a node, or by a name server.
+fn vantage_point(facts: &Facts, name: &str) -> String {
+    match name {
+        "here" => "from here".to_owned(),
+        name => match facts.nodes.iter().find(|node| node.name.as_str() == name) {
+            Some(node) => format!("on {}", Names::of(facts).name(&node.name)),
+            None => format!("by {name}"),
+        },
+    }
+}
+
 fn eni_cell(interface: &Interface) -> String {
     let addresses: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
     format!("{}\n{}\n{}", escape(&interface.id), addresses.join("\n"), escape(&interface.zone))
-}
-
-/// What a row of the table of paths has in common.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct PathRow<'a> {
-    node: &'a str,
-    who: String,
-    direction: Direction,
-    path: Path,
-    state: State,
-}
-
-fn write_paths(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
-    let mut rows: BTreeMap<PathRow<'_>, BTreeMap<String, u32>> = BTreeMap::new();
-    for connection in facts.connections.iter().filter(|connection| is_shown(connection)) {
-        let who = match (connection.component, &connection.process) {
-            (Some(component), _) => component.as_str().to_owned(),
-            (None, Some(process)) => escape(&process.name).into_owned(),
-            (None, None) => "(no name)".to_owned(),
-        };
-        let row = PathRow {
-            node: connection.node.as_str(),
-            who,
-            direction: connection.direction,
-            path: connection.attribution.path,
-            state: connection.socket.state,
-        };
-        *rows.entry(row).or_default().entry(peer(connection, facts)).or_default() += 1;
-    }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n{}", look.bold("Paths, as the sockets of each node show them"))?;
-    let mut table = table(look, ["Node", "Component", "Direction", "Path", "Peer"]);
-    for (row, peers) in rows {
-        let state =
-            if row.state == State::Established { String::new() } else { format!("\n{}", row.state.as_str()) };
-        let peers: Vec<_> = peers
-            .into_iter()
-            .map(|(peer, times)| if times == 1 { peer } else { format!("{peer} x{times}") })
-            .collect();
-        let cells = [
-            row.node.to_owned(),
-            row.who,
-            row.direction.as_str().to_owned(),
-            format!("{}{state}", row.path.as_str()),
-            peers.join("\n"),
-        ];
-        table.add_row(cells);
-    }
-    writeln!(out, "{}", table.trim_fmt())
-}
-
-/// The sockets that tell a path, and pods and others on the kubelet's port.
-fn is_shown(connection: &Connection) -> bool {
-    connection.socket.state.tells_path() && connection.direction != Direction::None
-}
-
-/// The peer; a client's port means nothing.
-fn peer(connection: &Connection, facts: &Facts) -> String {
-    let peer = &connection.socket.peer;
-    let address = match (connection.direction, &peer.host) {
-        (Direction::Inbound, Host::Ip(ip)) => ip.to_string(),
-        _ => peer.to_string(),
-    };
-    match connection.attribution.eni {
-        Some(index) if connection.attribution.path == Path::Vpc => {
-            format!("{address} ({})", facts.interfaces[index].kind.as_str())
-        }
-        _ => address,
-    }
-}
-
-fn write_nodes(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
-    if facts.nodes.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n{}", look.bold("Nodes"))?;
-    let mut table = table(look, ["Node", "Status", "Sockets", "Lines skipped"]);
-    for node in &facts.nodes {
-        let cells = [
-            node.name.to_string(),
-            node.status.as_str().to_owned(),
-            node.tally.rows.to_string(),
-            node.tally.rejected.to_string(),
-        ];
-        table.add_row(cells);
-    }
-    writeln!(out, "{}", table.trim_fmt())?;
-    let skipped: u64 = facts.nodes.iter().map(|node| node.tally.rejected).sum();
-    if skipped > 0 {
-        write!(out, "{}", prose("Skipped lines are no sockets; --verbose lists them.", "", "", look))?;
-    }
-    Ok(())
 }
 
 fn write_findings(facts: &Facts, findings: &[JudgedFinding], look: Look, out: &mut impl Write) -> Result<()> {
@@ -410,11 +340,11 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
             write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
         }
         let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
-        write!(
-            out,
-            "{}",
-            prose(&format!("Inconclusive without it: {}", rules.join(", ")), "    ", "    ", look)
-        )?;
+        let without = match gap.why {
+            GapReason::NotAsked => "Not judged without it",
+            _ => "Inconclusive without it",
+        };
+        write!(out, "{}", prose(&format!("{without}: {}", rules.join(", ")), "    ", "    ", look))?;
     }
     let unneeded = gaps.iter().filter(|judged| judged.rules.is_empty());
     let unneeded: Vec<_> = unneeded.map(|judged| judged.gap.what.as_str()).collect();
