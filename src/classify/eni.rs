@@ -183,6 +183,7 @@ mod tests {
             cluster_ips: Vec::new(),
             egress_mode: None,
             auto_mode: false,
+            takes_hybrid_nodes: false,
         }
     }
 

@@ -143,20 +143,35 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
             // Node groups give all their instances the same name: that tells nothing.
             || instance.name_tag().is_some_and(|name| unread.contains(name) && times_named.get(name) == Some(&1))
     };
-    evidence
-        .node_instances()
-        .filter(|instance| !is_read(instance))
-        .map(|instance| {
-            let address =
-                instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
-            Gap {
-                what: format!("node {}", instance.id),
-                why: GapReason::NotRecorded,
-                detail: format!(
-                    "a running node{address} by its tags, and no capture has a socket of its addresses"
-                ),
-                hint: "record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
-            }
-        })
-        .collect()
+    let unlisted = evidence.cluster.takes_hybrid_nodes && !has_unlisted_node(evidence, nodes, connections);
+    let hybrid = unlisted.then(|| Gap {
+        what: "hybrid nodes".to_owned(),
+        why: GapReason::NotRecorded,
+        detail: "the cluster takes hybrid nodes, which EC2 does not list, and no capture is of another node than EC2's"
+            .to_owned(),
+        hint: "name each with --node NAME=TARGET, or record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
+    });
+    let unread = evidence.node_instances().filter(|instance| !is_read(instance)).map(|instance| {
+        let address = instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
+        Gap {
+            what: format!("node {}", instance.id),
+            why: GapReason::NotRecorded,
+            detail: format!(
+                "a running node{address} by its tags, and no capture has a socket of its addresses"
+            ),
+            hint: "record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
+        }
+    });
+    unread.chain(hybrid).collect()
+}
+
+/// Whether a node was read that is none of EC2's.
+fn has_unlisted_node(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> bool {
+    let listed: HashSet<&IpAddr> =
+        evidence.node_instances().flat_map(|instance| &instance.addresses).collect();
+    let is_of_ec2 =
+        |connection: &&Connection| connection.socket.local.ip().is_some_and(|local| listed.contains(&local));
+    let of_ec2: HashSet<&NodeName> =
+        connections.iter().filter(is_of_ec2).map(|connection| &connection.node).collect();
+    nodes.iter().any(|node| node.tally.rows > 0 && !of_ec2.contains(&node.name))
 }

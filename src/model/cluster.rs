@@ -33,6 +33,8 @@ pub struct Cluster {
     pub egress_mode: Option<String>,
     /// EKS Auto Mode: its nodes take no ssh.
     pub auto_mode: bool,
+    /// Whether it takes hybrid nodes, which EC2 knows nothing of.
+    pub takes_hybrid_nodes: bool,
 }
 
 impl Cluster {

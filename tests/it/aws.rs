@@ -323,3 +323,22 @@ fn without_nodes_the_rest_is_judged_and_says_so() {
     assert_eq!(report["findings"][0]["rule"], "public-endpoint-open");
     assert!(aws.asked().contains("DescribeInstances"));
 }
+
+/// Auto Mode's nodes take no ssh, so that none is tried.
+#[test]
+fn auto_modes_nodes_are_told_to_be_out_of_reach() {
+    let aws = Aws::of("private-only");
+    aws.0.change(|account| {
+        for reservation in &mut account.reservations {
+            reservation["Instances"][0]["Operator"] =
+                json!({"Managed": true, "Principal": "eks.amazonaws.com"});
+        }
+    });
+    let (report, code) = aws.run("audit").args(&["--timeout", "3"]).json();
+    assert_eq!(code, 3);
+    let nodes: Vec<_> =
+        report["nodes"].as_array().unwrap().iter().map(|node| text(&node["status"])).collect();
+    assert_eq!(nodes, ["not-supported", "not-supported"], "{report:#}");
+    assert!(report["gaps"].to_string().contains("EKS Auto Mode runs it"));
+    assert!(report["gaps"].to_string().contains("--evidence"));
+}

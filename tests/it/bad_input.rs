@@ -277,3 +277,23 @@ fn clusters_without_an_endpoint() {
     assert_eq!(ran.code, 3);
     assert!(ran.stdout.contains("EKS Connector"), "{}", ran.stdout);
 }
+
+/// EC2 lists no hybrid node, so that reading all it lists is not reading all.
+#[test]
+fn a_cluster_that_takes_hybrid_nodes_has_nodes_that_ec2_does_not_list() {
+    let text = fs::read_to_string(story("private-only").join("cluster.json")).unwrap();
+    let mut cluster: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let networks = serde_json::json!({"remoteNodeNetworks": [{"cidrs": ["10.80.0.0/16"]}]});
+    cluster["cluster"]["remoteNetworkConfig"] = networks;
+    let copy = copy_of("private-only");
+    fs::write(copy.path().join("cluster.json"), cluster.to_string()).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!(code, 3, "{report:#}");
+    assert_eq!(report["gaps"][0]["what"], "hybrid nodes");
+    // One that was read elsewhere is one of them.
+    let hybrid =
+        fs::read_to_string(copy.path().join("nodes/n1.txt")).unwrap().replace("192.168.1.20", "10.80.0.7");
+    fs::write(copy.path().join("nodes/h1.txt"), hybrid).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    assert!(!report["gaps"].to_string().contains("hybrid nodes"), "{report:#}");
+}

@@ -27,6 +27,16 @@ struct WireCluster {
     connector_config: Option<serde::de::IgnoredAny>,
     outpost_config: Option<serde::de::IgnoredAny>,
     compute_config: Option<ComputeConfig>,
+    remote_network_config: Option<RemoteNetworkConfig>,
+}
+
+/// Where nodes are that are not in AWS.
+///
+/// <https://docs.aws.amazon.com/eks/latest/APIReference/API_RemoteNetworkConfigResponse.html>
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RemoteNetworkConfig {
+    remote_node_networks: Option<Vec<serde::de::IgnoredAny>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -87,6 +97,10 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
         security_group: vpc.cluster_security_group_id,
         cluster_ips,
         egress_mode: vpc.control_plane_egress_mode,
+        takes_hybrid_nodes: wire
+            .remote_network_config
+            .and_then(|config| config.remote_node_networks)
+            .is_some_and(|networks| !networks.is_empty()),
         auto_mode: wire.compute_config.and_then(|config| config.enabled).unwrap_or(false),
     })
 }
