@@ -1,6 +1,8 @@
 //! AWS and DNS asked live: the real clients, against servers on loopback.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
@@ -341,4 +343,41 @@ fn auto_modes_nodes_are_told_to_be_out_of_reach() {
     assert_eq!(nodes, ["not-supported", "not-supported"], "{report:#}");
     assert!(report["gaps"].to_string().contains("EKS Auto Mode runs it"));
     assert!(report["gaps"].to_string().contains("--evidence"));
+}
+
+#[test]
+fn each_service_may_have_an_endpoint_of_its_own() {
+    let (eks, ec2) = (Aws::of("study-public"), Aws::of("study-public"));
+    let ran = Netcheck::new(["audit", "--cluster", "myeks", "--nodes", "none", "--timeout", "5"])
+        .env("AWS_ENDPOINT_URL_EKS", &eks.0.url())
+        .env("AWS_ENDPOINT_URL_EC2", &ec2.0.url())
+        .env("AWS_ACCESS_KEY_ID", "A")
+        .env("AWS_SECRET_ACCESS_KEY", "B")
+        .env("AWS_REGION", "ap-northeast-2")
+        .run();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert_eq!(eks.asked().into_iter().collect::<Vec<_>>(), ["DescribeCluster"]);
+    assert!(ec2.asked().len() >= 9 && !ec2.asked().contains("DescribeCluster"));
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = proxy.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").unwrap();
+        line
+    });
+    let ran = Netcheck::new(["audit", "--cluster", "myeks", "--nodes", "none", "--timeout", "2"])
+        .env("HTTPS_PROXY", &url)
+        .env("AWS_ACCESS_KEY_ID", "A")
+        .env("AWS_SECRET_ACCESS_KEY", "B")
+        .env("AWS_REGION", "ap-northeast-2")
+        .run();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let line = asked.join().unwrap();
+    assert!(line.starts_with("CONNECT ") && line.contains("ap-northeast-2.amazonaws.com:443"), "{line}");
 }
