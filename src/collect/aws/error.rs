@@ -99,7 +99,7 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
     let message = message.unwrap_or_default();
     // A long blob that only sts:DecodeAuthorizationMessage can read.
     let message = message.split(" Encoded authorization failure message").next().unwrap_or_default();
-    let message = shortened(message.trim());
+    let message = shortened(message.trim().trim_end_matches('.'));
     let detail = match code {
         Some(code) if message.is_empty() => format!("{code} (HTTP status {status})"),
         Some(code) => format!("{code}: {message}"),
@@ -145,7 +145,7 @@ mod tests {
             403,
         );
         assert_eq!(denied.why, GapReason::AccessDenied);
-        assert_eq!(denied.detail, "UnauthorizedOperation: You are not authorized to perform this operation.");
+        assert_eq!(denied.detail, "UnauthorizedOperation: You are not authorized to perform this operation");
         assert_eq!(
             service_failure(Some("InternalError"), None, 500).detail,
             "InternalError (HTTP status 500)"
