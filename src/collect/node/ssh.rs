@@ -290,7 +290,7 @@ async fn transcribe<W: Write>(
     stdout: &mut (impl AsyncRead + Unpin),
     transcript: &mut Transcript<W>,
 ) -> std::io::Result<Result<(), TooMuch>> {
-    let mut piece = vec![0; 64 << 10];
+    let mut piece = vec![0; 8 << 10];
     loop {
         let length = stdout.read(&mut piece).await?;
         if length == 0 {
