@@ -18,6 +18,16 @@ Exit codes:
   4  nothing to judge: no cluster or file matched
 Something that was not seen is never a pass.";
 
+const DIFF_HELP: &str = "\
+BEFORE and AFTER are evidence directories, or the output of `ss -tnp`: of one node,
+or of several, each below a line `>> node NAME <<`. No AWS, DNS or ssh: a path is
+what the evidence tells, so a bare file tells loopback, other and unattributed.
+
+Exit codes:
+  0  compared, whether or not something changed
+  2  usage, or evidence that cannot be read
+  3  no node was read both before and after";
+
 /// Does the traffic between your EKS nodes and the Kubernetes API server go
 /// over the public endpoint or over the private, EKS-owned network interfaces,
 /// and who can reach that endpoint?
@@ -38,6 +48,9 @@ pub enum Command {
     /// Record what `audit` would ask for, to judge or to send it later
     #[command(after_help = "Judge it with: eks-netcheck audit --cluster NAME --evidence DIR")]
     Collect(CollectArgs),
+    /// Compare the sockets of two recordings: what appeared, what went, by which path
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
     /// Print the least IAM policy that `audit` and `collect` need
     IamPolicy,
     /// Say what a rule finds, why it matters and how to mend it
@@ -64,7 +77,7 @@ pub struct AuditArgs {
     pub format: Format,
     /// Write the report to a file as well, such as json=report.json; may be repeated
     #[arg(long, value_name = "FORMAT=FILE")]
-    pub write: Vec<WriteTo>,
+    pub write: Vec<WriteTo<Format>>,
     /// Where AWS is and who asks it.
     #[command(flatten)]
     pub aws: Aws,
@@ -94,6 +107,21 @@ pub struct CollectArgs {
     /// What is said on standard error.
     #[command(flatten)]
     pub talk: Talk,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// An evidence directory, or a file of `ss -tnp`
+    pub before: PathBuf,
+    /// Another of the same nodes, taken later
+    pub after: PathBuf,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TraceFormat::Table)]
+    pub format: TraceFormat,
+    /// Write the report to a file as well, such as json=diff.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub write: Vec<WriteTo<TraceFormat>>,
 }
 
 /// Where AWS is and who asks it; what is not given comes from the environment
@@ -219,16 +247,25 @@ pub enum Format {
     Json,
 }
 
+/// The formats of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TraceFormat {
+    /// For people
+    Table,
+    /// For programs, schema eks-netcheck.trace.v1
+    Json,
+}
+
 /// A format and the file it goes to.
 #[derive(Debug, Clone)]
-pub struct WriteTo {
+pub struct WriteTo<F> {
     /// The format.
-    pub format: Format,
+    pub format: F,
     /// The file.
     pub file: PathBuf,
 }
 
-impl FromStr for WriteTo {
+impl<F: ValueEnum> FromStr for WriteTo<F> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -236,7 +273,7 @@ impl FromStr for WriteTo {
         if file.is_empty() {
             return Err("no file after the `=`".to_owned());
         }
-        Ok(Self { format: Format::from_str(format, false)?, file: file.into() })
+        Ok(Self { format: F::from_str(format, false)?, file: file.into() })
     }
 }
 

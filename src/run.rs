@@ -1,20 +1,20 @@
 //! The corridor: collect, classify, judge, report. The only room that knows
 //! every other.
 
+mod diff;
 #[cfg_attr(feature = "live", path = "run/live.rs")]
 #[cfg_attr(not(feature = "live"), path = "run/no_live.rs")]
 mod live;
+mod output;
 
-use std::fs::{OpenOptions, Permissions};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use tempfile::NamedTempFile;
+use anyhow::{Result, anyhow};
 
+use self::output::{Output, to_stdout};
 use crate::classify::Classifier;
-use crate::cli::{AuditArgs, Cli, Command, Format, WriteTo};
+use crate::cli::{AuditArgs, Cli, Command, Format};
 use crate::collect::aws::calls::iam_policy;
 use crate::collect::evidence_dir::EvidenceDir;
 use crate::collect::node::read_nodes;
@@ -23,7 +23,6 @@ use crate::model::facts::Facts;
 use crate::model::node::Node;
 use crate::model::verdict::Judgment;
 use crate::policy::{Policy, judge};
-use crate::report::table::Look;
 use crate::report::{explain, json, table, text::escape};
 use crate::rules;
 
@@ -35,8 +34,9 @@ pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Audit(args) => audit(&args),
         Command::Collect(args) => live::collect(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::IamPolicy => {
-            to_stdout(|out, _| json::write_pretty(&iam_policy(), out))?;
+            to_stdout(|mut out, _| json::write_pretty(&iam_policy(), &mut out))?;
             Ok(Exit::Pass)
         }
         Command::Explain { rule } => explain(rule.as_deref()),
@@ -46,7 +46,8 @@ pub fn run(cli: Cli) -> Result<Exit> {
 fn audit(args: &AuditArgs) -> Result<Exit> {
     // Opened before the work: a report that cannot be written should not cost it.
     let evidence = args.evidence.as_deref();
-    let files = args.write.iter().map(|to| Output::open(to, evidence)).collect::<Result<Vec<_>>>()?;
+    let no_reports: Vec<_> = evidence.into_iter().collect();
+    let files = args.write.iter().map(|to| Output::open(to, &no_reports)).collect::<Result<Vec<_>>>()?;
     let facts = match evidence {
         Some(dir) => classify_recorded(dir, &args.cluster)?,
         None => live::classify(args)?,
@@ -55,10 +56,14 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
         list_rejected(&facts.nodes);
     }
     let judgment = judge_facts(&facts, Policy { fail_on: args.fail_on.threshold() });
+    let report = |format, look, mut out: &mut dyn Write| match format {
+        Format::Table => table::write(&facts, &judgment, look, &mut out),
+        Format::Json => json::write(&facts, &judgment, &mut out),
+    };
     for file in files {
-        file.write(&facts, &judgment)?;
+        file.write(report)?;
     }
-    to_stdout(|out, look| write_report(args.format, &facts, &judgment, look, out))?;
+    to_stdout(|out, look| report(args.format, look, out))?;
     Ok(judgment.verdict.into())
 }
 
@@ -84,29 +89,16 @@ pub fn judge_facts(facts: &Facts, policy: Policy) -> Judgment {
 
 fn explain(id: Option<&str>) -> Result<Exit> {
     match id {
-        None => to_stdout(|out, look| explain::write_list(&rules::ALL, look, out))?,
+        None => to_stdout(|mut out, look| explain::write_list(&rules::ALL, look, &mut out))?,
         Some(id) => {
             let rule = rules::ALL
                 .iter()
                 .find(|rule| rule.id == id)
                 .ok_or_else(|| anyhow!("no rule is called {id:?}; `eks-netcheck explain` lists them"))?;
-            to_stdout(|out, look| explain::write_rule(rule, look, out))?;
+            to_stdout(|mut out, look| explain::write_rule(rule, look, &mut out))?;
         }
     }
     Ok(Exit::Pass)
-}
-
-fn write_report(
-    format: Format,
-    facts: &Facts,
-    judgment: &Judgment,
-    look: Look,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    match format {
-        Format::Table => table::write(facts, judgment, look, out),
-        Format::Json => json::write(facts, judgment, out),
-    }
 }
 
 /// Each line that was no socket, on standard error.
@@ -127,95 +119,6 @@ fn list_rejected(nodes: &[Node]) {
         let more = node.tally.rejected - node.rejected.len() as u64;
         if more > 0 {
             let _ = writeln!(err, "node {}: {more} more lines that are no sockets", node.name);
-        }
-    }
-}
-
-/// A width for what is no terminal, such as the log of a CI job.
-const WIDTH_OF_NO_TERMINAL: u16 = 100;
-/// Below this, a table is no table.
-const WIDTH_MIN: u16 = 60;
-
-/// Writes to standard output, as wide and colourful as it takes. A reader that
-/// went away is no error: the exit code still tells the verdict.
-fn to_stdout(
-    write: impl FnOnce(&mut BufWriter<io::StdoutLock<'static>>, Look) -> io::Result<()>,
-) -> Result<()> {
-    let stdout = io::stdout();
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0).or(columns);
-    let look = Look {
-        width: width.unwrap_or(WIDTH_OF_NO_TERMINAL).max(WIDTH_MIN),
-        color: anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,
-    };
-    let mut out = BufWriter::new(stdout.lock());
-    match write(&mut out, look).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to standard output"),
-    }
-}
-
-/// A file that a report goes to.
-struct Output {
-    format: Format,
-    path: PathBuf,
-    target: Target,
-}
-
-enum Target {
-    /// Written beside its place and moved there when it is whole.
-    Whole(NamedTempFile),
-    /// A pipe or device, which cannot be replaced.
-    Stream(std::fs::File),
-}
-
-impl Output {
-    fn open(to: &WriteTo, evidence: Option<&Path>) -> Result<Self> {
-        // Behind a link, the file is replaced and not the link.
-        let path = to.file.canonicalize().unwrap_or_else(|_| to.file.clone());
-        let what = || format!("cannot write to {}", path.display());
-        let is_special = path.metadata().is_ok_and(|meta| !meta.is_file());
-        let target = if is_special {
-            Target::Stream(OpenOptions::new().write(true).open(&path).with_context(what)?)
-        } else {
-            // Less what the umask takes, as for any file.
-            let mode = Permissions::from_mode(0o666);
-            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let is_evidence = match (dir.canonicalize(), evidence.map(Path::canonicalize)) {
-                (Ok(dir), Some(Ok(evidence))) => dir.starts_with(evidence),
-                _ => false,
-            };
-            if is_evidence {
-                bail!(
-                    "{} is in the evidence directory, which a report would falsify; write it elsewhere",
-                    path.display()
-                );
-            }
-            Target::Whole(
-                tempfile::Builder::new()
-                    .prefix(".eks-netcheck-")
-                    .permissions(mode)
-                    .tempfile_in(dir)
-                    .with_context(what)?,
-            )
-        };
-        Ok(Self { format: to.format, path, target })
-    }
-
-    fn write(self, facts: &Facts, judgment: &Judgment) -> Result<()> {
-        let what = || format!("cannot write to {}", self.path.display());
-        let look = Look { width: WIDTH_OF_NO_TERMINAL, color: false };
-        match self.target {
-            Target::Stream(mut file) => {
-                write_report(self.format, facts, judgment, look, &mut file).with_context(what)
-            }
-            Target::Whole(file) => {
-                let mut out = BufWriter::new(file);
-                write_report(self.format, facts, judgment, look, &mut out).with_context(what)?;
-                let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(what)?;
-                file.persist(&self.path).map_err(|error| error.error).with_context(what)?;
-                Ok(())
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Sockets, ENIs and DNS answers put together. Pure: the same evidence gives
 //! the same facts, in whatever order it came.
 
+pub mod changes;
 mod eni;
 pub mod path;
 
@@ -74,6 +75,32 @@ impl Classifier {
             direction,
             attribution,
         });
+    }
+
+    /// A socket with its direction and path.
+    #[must_use]
+    pub fn connection(
+        &self,
+        node: &NodeName,
+        socket: Socket,
+        component: Option<Component>,
+        process: Option<Process>,
+    ) -> Connection {
+        let direction = self.index.direction(&socket);
+        let attribution = self.index.attribute(&socket, direction, component);
+        Connection { node: node.clone(), process, component, socket, direction, attribution }
+    }
+
+    /// The network interface that an [`Attribution`](crate::model::connection::Attribution) names.
+    #[must_use]
+    pub fn interface(&self, index: usize) -> Option<&KnownInterface> {
+        self.interfaces.get(index)
+    }
+
+    /// What is not known of the cluster.
+    #[must_use]
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 
     /// The facts, given the nodes whose sockets were added.

@@ -38,6 +38,26 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// A cluster of which nothing is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            name: String::new(),
+            arn: None,
+            status: None,
+            hosting: Hosting::Region,
+            endpoint: None,
+            access: EndpointAccess::Unknown { public: None, private: None, cidrs: Vec::new() },
+            vpc: None,
+            subnets: Vec::new(),
+            security_group: None,
+            cluster_ips: Vec::new(),
+            egress_mode: None,
+            auto_mode: false,
+            takes_hybrid_nodes: false,
+        }
+    }
+
     /// The region, read from the ARN.
     #[must_use]
     pub fn region(&self) -> Option<&str> {

@@ -66,6 +66,24 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Nothing seen, for one reason.
+    #[must_use]
+    pub fn none(gap: Gap) -> Self {
+        Self {
+            cluster: Cluster::unknown(),
+            interfaces: Observed::Unseen(gap.clone()),
+            instances: Observed::Unseen(gap.clone()),
+            vpc: Observed::Unseen(gap.clone()),
+            subnets: Observed::Unseen(gap.clone()),
+            dhcp_options: Observed::Unseen(gap.clone()),
+            nat_gateways: Observed::Unseen(gap.clone()),
+            route_tables: Observed::Unseen(gap.clone()),
+            security_groups: Observed::Unseen(gap.clone()),
+            dns: Vec::new(),
+            gaps: vec![gap],
+        }
+    }
+
     /// What the endpoint's name resolved to, from anywhere, each address once.
     #[must_use]
     pub fn endpoint_addresses(&self) -> BTreeSet<IpAddr> {

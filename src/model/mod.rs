@@ -7,4 +7,5 @@ pub mod facts;
 pub mod net;
 pub mod node;
 pub mod socket;
+pub mod trace;
 pub mod verdict;

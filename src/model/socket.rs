@@ -91,6 +91,13 @@ impl SocketAddress {
         }
     }
 
+    /// Whether the port is of the range that Linux gives to clients
+    /// (`net.ipv4.ip_local_port_range`), which tells of a client most of the time.
+    #[must_use]
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self.port, Port::Number(32768..=60999))
+    }
+
     /// Whether the port is this number.
     #[must_use]
     pub fn is_port(&self, number: u16) -> bool {

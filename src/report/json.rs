@@ -1,6 +1,8 @@
 //! `--format json`: the schema `eks-netcheck.report.v1`. These types are the
 //! format; the model may change without them.
 
+pub mod trace;
+
 use std::io::{Result, Write};
 use std::net::IpAddr;
 

@@ -50,6 +50,10 @@ impl Netcheck {
         .arg(evidence)
     }
 
+    pub(crate) fn diff(before: &Path, after: &Path) -> Self {
+        Self::new([OsStr::new("diff"), before.as_os_str(), after.as_os_str()])
+    }
+
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.0.arg(arg);
         self

@@ -10,19 +10,26 @@ pub(crate) fn schema_path() -> PathBuf {
     root().join("src/report/report.v1.schema.json")
 }
 
+pub(crate) fn trace_schema_path() -> PathBuf {
+    root().join("src/report/trace.v1.schema.json")
+}
+
 fn updating() -> bool {
     std::env::var_os("UPDATE_DOCS").is_some()
 }
 
 #[test]
-fn the_shipped_schema_is_that_of_the_types() {
-    let mut schema = Vec::new();
-    eks_netcheck::report::json::write_schema(&mut schema).unwrap();
-    let schema = String::from_utf8(schema).unwrap();
-    if updating() {
-        std::fs::write(schema_path(), &schema).unwrap();
+fn the_shipped_schemas_are_those_of_the_types() {
+    let (mut report, mut trace) = (Vec::new(), Vec::new());
+    eks_netcheck::report::json::write_schema(&mut report).unwrap();
+    eks_netcheck::report::json::trace::write_schema(&mut trace).unwrap();
+    for (path, schema) in [(schema_path(), report), (trace_schema_path(), trace)] {
+        if updating() {
+            std::fs::write(&path, &schema).unwrap();
+        }
+        let schema = String::from_utf8(schema).unwrap();
+        assert_eq!(std::fs::read_to_string(path).unwrap(), schema, "run with UPDATE_DOCS=1");
     }
-    assert_eq!(std::fs::read_to_string(schema_path()).unwrap(), schema, "run with UPDATE_DOCS=1");
 }
 
 /// Puts `text` between two marks of the README, or checks that it is there.
@@ -49,6 +56,9 @@ fn the_readme_shows_what_the_tool_prints() {
     let paths = parts.iter().find(|part| part.starts_with("Paths, as")).unwrap();
     in_readme("answer", &format!("```text\n{}\n\n{paths}\n```\n", parts[0]));
     in_readme("report", &format!("```text\n{}```\n", ran.stdout));
+
+    let exec = Netcheck::diff(&crate::common::story("study-public"), &crate::common::story("study-exec"));
+    in_readme("diff", &format!("```text\n{}```\n", exec.env("COLUMNS", "92").run().stdout));
 
     let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");
     for rule in eks_netcheck::rules::ALL {

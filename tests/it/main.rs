@@ -11,6 +11,7 @@ mod bad_input;
 mod command_line;
 mod common;
 mod dialects;
+mod diff;
 mod docs;
 mod hostile;
 #[cfg(feature = "live")]

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use crate::common::root;
 
 /// What each room may name behind `crate::`.
-const MAY_SEE: [(&str, &[&str]); 10] = [
+const MAY_SEE: [(&str, &[&str]); 11] = [
     ("main", &[]),
     ("lib", &[]),
     ("cli", &["model"]),
-    ("run", &["classify", "cli", "collect", "exit", "model", "policy", "report", "rules"]),
+    ("run", &["classify", "cli", "collect", "exit", "history", "model", "policy", "report", "rules"]),
     ("collect", &["collect", "model"]),
-    ("classify", &["classify", "model"]),
+    ("history", &["model"]),
+    ("classify", &["classify", "history", "model"]),
     ("rules", &["model"]),
     ("policy", &["model"]),
     ("exit", &["model"]),

@@ -61,6 +61,29 @@ impl EvidenceDir {
     /// there cannot be read.
     pub fn read(&self, name: &str) -> Result<Evidence> {
         let cluster = self.cluster(name)?;
+        self.about(cluster, self.other_gaps())
+    }
+
+    /// Reads everything but the nodes' captures, of whatever cluster it is; one
+    /// that is not recorded is a gap.
+    ///
+    /// # Errors
+    /// If a file that is there cannot be read.
+    pub fn read_any(&self) -> Result<Evidence> {
+        let mut gaps = self.other_gaps();
+        let cluster = self.json("cluster.json", eks::parse_cluster)?.unwrap_or_else(|| {
+            gaps.push(Gap {
+                what: "cluster.json".to_owned(),
+                why: GapReason::NotRecorded,
+                detail: "not in the evidence directory, so no path to the API server is known".to_owned(),
+                hint: "record it with: aws eks describe-cluster --name NAME > cluster.json".to_owned(),
+            });
+            Cluster::unknown()
+        });
+        self.about(cluster, gaps)
+    }
+
+    fn about(&self, cluster: Cluster, gaps: Vec<Gap>) -> Result<Evidence> {
         let vpc = cluster.vpc.as_deref().unwrap_or("VPC");
         Ok(Evidence {
             interfaces: self.observed("network-interfaces.json", vpc, ec2::parse_interfaces)?,
@@ -72,7 +95,7 @@ impl EvidenceDir {
             route_tables: self.observed("route-tables.json", vpc, ec2::parse_route_tables)?,
             security_groups: self.observed("security-groups.json", vpc, ec2::parse_security_groups)?,
             dns: self.dns()?,
-            gaps: self.other_gaps(),
+            gaps,
             cluster,
         })
     }

@@ -77,6 +77,23 @@ fn unread(name: NodeName, gap: Gap) -> Node {
     Node { name, status, tally: Tally::default(), has_head: false, rejected: Vec::new(), gaps: vec![gap] }
 }
 
+/// Reads one file: the capture of a node, which is called `node` then, or of
+/// several, each below a line `>> node NAME <<`.
+///
+/// # Errors
+/// If it cannot be read, or it is not clear which node a row is of.
+pub fn read_file(path: &Path, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Result<Vec<Node>> {
+    let mut is_looped = false;
+    read_events(path, |event| is_looped |= matches!(event, Event::Node { .. }))?;
+    if is_looped {
+        let readings = read_looped(path, &mut sink)?.into_iter();
+        return Ok(readings.map(|(name, reading)| reading.into_node(name)).collect());
+    }
+    let name: NodeName = "node".parse()?;
+    let reading = read_single(&name, path, &mut sink)?;
+    Ok(vec![reading.into_node(name)])
+}
+
 /// What a capture gave so far.
 #[derive(Debug, Default)]
 struct Reading {

@@ -4,6 +4,7 @@
 //! to do, then what was not seen.
 
 mod nodes;
+pub mod trace;
 
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
@@ -370,7 +371,7 @@ pub(super) fn prose(text: &str, first: &str, rest: &str, look: Look) -> String {
 /// Rows under a line, and nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('-'));
 
-fn table<const N: usize>(look: Look, heads: [&str; N]) -> Table {
+fn table<'a>(look: Look, heads: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
     table
         .load_style(STYLE)

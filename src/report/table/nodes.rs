@@ -20,8 +20,12 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn of(facts: &Facts) -> Self {
+        Self::new(facts.nodes.iter().map(|node| &node.name))
+    }
+
+    pub(super) fn new<'a>(mut names: impl Iterator<Item = &'a NodeName>) -> Self {
         let mut seen = HashSet::new();
-        Self { are_short: facts.nodes.iter().all(|node| seen.insert(first_label(node.name.as_str()))) }
+        Self { are_short: names.all(|name| seen.insert(first_label(name.as_str()))) }
     }
 
     pub(super) fn name<'a>(&self, node: &'a NodeName) -> &'a str {

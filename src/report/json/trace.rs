@@ -1,0 +1,256 @@
+//! `trace` and `diff` as JSON: the schema `eks-netcheck.trace.v1`.
+
+use std::io::{Result, Write};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{By, Direction, Path, Severity, Verdict, Why, write_pretty};
+use crate::model::trace::{self, Moment, Trace, TracedConnection};
+use crate::model::verdict::{Gap, JudgedFinding, Judgment};
+
+/// The schema's name, which changes with its shape.
+pub const SCHEMA: &str = "eks-netcheck.trace.v1";
+
+/// What changed between looks at the nodes' sockets.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "eks-netcheck.trace.v1")]
+pub struct TraceReport {
+    /// Always `eks-netcheck.trace.v1`.
+    schema: String,
+    cluster: Option<String>,
+    /// The program and its arguments; null for recordings, and where no command was given.
+    command: Option<Vec<String>>,
+    /// How the command ended; 128 and the signal's number where one ended it.
+    exit_code: Option<u8>,
+    /// For how many seconds the command ran.
+    lasted: Option<f64>,
+    /// When the first look was taken, as RFC 3339 has it; null for recordings.
+    began: Option<String>,
+    /// Looks taken, at all nodes.
+    samples: u64,
+    /// Looks that were due and not taken.
+    missed: u64,
+    nodes: Vec<NodeReport>,
+    /// What changed; connections that did not are not here.
+    changes: Vec<ChangeReport>,
+    /// How many connections between API server and nodes did not change.
+    unchanged: usize,
+    /// What the rules find, where --fail-on asks for it.
+    findings: Vec<FindingReport>,
+    /// What was not seen.
+    gaps: Vec<GapReport>,
+    /// Null without --fail-on.
+    verdict: Option<Verdict>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct NodeReport {
+    name: String,
+    samples: u64,
+    missed: u64,
+    /// Whether the kernel also told of sockets that ended between two looks.
+    tells_ends: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ChangeReport {
+    node: String,
+    /// The first process that the row names, or who listens on its port.
+    process: Option<String>,
+    pid: Option<u32>,
+    /// As `ss` printed it when it was last seen.
+    state: String,
+    local: String,
+    peer: String,
+    direction: Direction,
+    path: Path,
+    /// What attributed the peer.
+    by: By,
+    eni: Option<String>,
+    change: Change,
+    /// The parts of the trace in which it was there: the last look before the action, any during it, the last of all.
+    there: Vec<Phase>,
+    /// Whether it changed for another reason than the action: probes, metrics-server, other programs.
+    background: bool,
+    /// In how many looks it was seen; 0 where only its end was told.
+    samples: u64,
+    /// When it was first seen; null for recordings.
+    first_seen: Option<Seen>,
+    last_seen: Option<Seen>,
+}
+
+/// A time by two clocks.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Seen {
+    /// Seconds since `began`, when the look arrived.
+    arrived: f64,
+    /// Seconds since 1970 by the node's own clock, where it told.
+    node_clock: Option<f64>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Change {
+    /// Not before, there at the end.
+    Appeared,
+    /// Before, not at the end.
+    Gone,
+    /// Only during.
+    Transient,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Phase {
+    Before,
+    During,
+    After,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct FindingReport {
+    rule: String,
+    severity: Severity,
+    subject: String,
+    message: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct GapReport {
+    what: String,
+    why: Why,
+    detail: String,
+    /// The next step.
+    hint: String,
+}
+
+impl TraceReport {
+    /// The report on a trace, and what the rules say of it.
+    #[must_use]
+    pub fn new(trace: &Trace, judgment: Option<&Judgment>) -> Self {
+        let command = trace.command.as_ref();
+        let changes: Vec<_> = trace.connections.iter().filter_map(ChangeReport::new).collect();
+        Self {
+            schema: SCHEMA.to_owned(),
+            cluster: trace.cluster.clone(),
+            command: command.map(|ran| ran.words.clone()),
+            exit_code: command.map(|ran| ran.exit_code),
+            lasted: command.map(|ran| seconds(ran.lasted)),
+            began: trace.began.clone(),
+            samples: trace.nodes.iter().map(|node| node.samples).sum(),
+            missed: trace.nodes.iter().map(|node| node.missed).sum(),
+            nodes: trace.nodes.iter().map(NodeReport::from).collect(),
+            unchanged: trace.connections.len() - changes.len(),
+            changes,
+            findings: judgment
+                .map(|judgment| judgment.findings.iter().map(FindingReport::from).collect())
+                .unwrap_or_default(),
+            gaps: trace.gaps.iter().map(GapReport::from).collect(),
+            verdict: judgment.map(|judgment| judgment.verdict.into()),
+        }
+    }
+}
+
+impl From<&trace::TracedNode> for NodeReport {
+    fn from(node: &trace::TracedNode) -> Self {
+        Self {
+            name: node.name.to_string(),
+            samples: node.samples,
+            missed: node.missed,
+            tells_ends: node.tells_ends,
+        }
+    }
+}
+
+impl ChangeReport {
+    fn new(traced: &TracedConnection) -> Option<Self> {
+        let connection = &traced.connection;
+        let process = connection.process.as_ref();
+        Some(Self {
+            node: connection.node.to_string(),
+            process: process.map(|process| process.name.clone()),
+            pid: process.and_then(|process| process.pid),
+            state: connection.socket.state.as_str().to_owned(),
+            local: connection.socket.local.to_string(),
+            peer: connection.socket.peer.to_string(),
+            direction: connection.direction.into(),
+            path: connection.attribution.path.into(),
+            by: connection.attribution.by.into(),
+            eni: traced.eni.as_ref().map(|eni| eni.id.clone()),
+            change: traced.presence.change()?.into(),
+            there: phases(traced.presence),
+            background: traced.is_background,
+            samples: traced.samples,
+            first_seen: traced.seen.map(|(first, _)| first.into()),
+            last_seen: traced.seen.map(|(_, last)| last.into()),
+        })
+    }
+}
+
+fn phases(presence: trace::Presence) -> Vec<Phase> {
+    let all =
+        [(presence.before, Phase::Before), (presence.during, Phase::During), (presence.after, Phase::After)];
+    all.into_iter().filter_map(|(is_there, phase)| is_there.then_some(phase)).collect()
+}
+
+impl From<Moment> for Seen {
+    fn from(moment: Moment) -> Self {
+        Self { arrived: seconds(moment.arrived), node_clock: moment.node.map(seconds) }
+    }
+}
+
+impl From<trace::Change> for Change {
+    fn from(change: trace::Change) -> Self {
+        match change {
+            trace::Change::Appeared => Self::Appeared,
+            trace::Change::Gone => Self::Gone,
+            trace::Change::Transient => Self::Transient,
+        }
+    }
+}
+
+impl From<&JudgedFinding> for FindingReport {
+    fn from(judged: &JudgedFinding) -> Self {
+        Self {
+            rule: judged.rule.id.to_owned(),
+            severity: judged.severity.into(),
+            subject: judged.finding.subject.clone(),
+            message: judged.finding.message.clone(),
+        }
+    }
+}
+
+impl From<&Gap> for GapReport {
+    fn from(gap: &Gap) -> Self {
+        Self {
+            what: gap.what.clone(),
+            why: gap.why.into(),
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
+        }
+    }
+}
+
+/// To the millisecond: no clock here tells more.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Writes the report.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write(trace: &Trace, judgment: Option<&Judgment>, out: &mut impl Write) -> Result<()> {
+    write_pretty(&TraceReport::new(trace, judgment), out)
+}
+
+/// The JSON Schema of the report.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_schema(out: &mut impl Write) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(TraceReport))?;
+    out.write_all(b"\n")
+}

@@ -1,0 +1,382 @@
+//! `trace` and `diff` for people: what changed and what stayed, and apart from
+//! that what changed for other reasons.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Result, Write};
+
+use super::super::text::escape;
+use super::nodes::Names;
+use super::{Look, count, prose, table};
+use crate::model::connection::{Connection, Direction, Path};
+use crate::model::facts::InterfaceKind;
+use crate::model::node::NodeName;
+use crate::model::socket::{Host, State};
+use crate::model::trace::{Change, Phase, Trace, TracedConnection};
+use crate::model::verdict::{Judgment, Verdict};
+
+/// From this width on, everything has a column of its own.
+const WIDE: u16 = 160;
+/// More ways than this are told by path, and the table has the rest.
+const WAYS_TOLD: usize = 3;
+/// More groups of other changes than this are counted only.
+const OTHERS_SHOWN: usize = 20;
+
+/// Writes the report.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write(trace: &Trace, judgment: Option<&Judgment>, look: Look, out: &mut impl Write) -> Result<()> {
+    let names = Names::new(trace.nodes.iter().map(|node| &node.name));
+    let changes: Vec<_> = trace.connections.iter().filter(|traced| is_change(traced)).collect();
+    let touched: BTreeSet<_> = changes.iter().map(|traced| &traced.connection.node).collect();
+    write_head(trace, &changes, &names, look, out)?;
+    write_connections(trace, &touched, &names, look, out)?;
+    write_others(trace, &names, look, out)?;
+    write_looks(trace, &names, look, out)?;
+    if let Some(judgment) = judgment {
+        write_judgment(judgment, look, out)?;
+    }
+    write_gaps(trace, look, out)
+}
+
+fn is_change(traced: &TracedConnection) -> bool {
+    !traced.is_background && traced.presence.change().is_some()
+}
+
+fn write_head(
+    trace: &Trace,
+    changes: &[&TracedConnection],
+    names: &Names,
+    look: Look,
+    out: &mut impl Write,
+) -> Result<()> {
+    let cluster = trace.cluster.as_ref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
+    if let Some(ran) = &trace.command {
+        let words: Vec<_> = ran.words.iter().map(|word| quoted(&escape(word))).collect();
+        let text = format!(
+            "{cluster}{} (exit code {}, {:.1} s)",
+            words.join(" "),
+            ran.exit_code,
+            ran.lasted.as_secs_f64()
+        );
+        write!(out, "{}", look.bold(&prose(&text, "", "  ", look)))?;
+    }
+    let told = if trace.nodes.is_empty() {
+        "no node was looked at both before and after: nothing is compared.".to_owned()
+    } else if changes.is_empty() {
+        let nodes = count(trace.nodes.len(), "node");
+        format!("nothing changed between the API server and the nodes ({nodes} compared).")
+    } else {
+        told(changes, names)
+    };
+    // Under its command, a cluster is named already.
+    let told = if trace.command.is_some() { told } else { format!("{cluster}{told}") };
+    write!(out, "{}", prose(&told, "", "", look))
+}
+
+/// The answer in a sentence or two: what came and went between the API server
+/// and which node, by which way.
+fn told(changes: &[&TracedConnection], names: &Names) -> String {
+    let mut ways: BTreeMap<(&str, Change, String), usize> = BTreeMap::new();
+    for traced in changes {
+        let connection = &traced.connection;
+        let (Some(change), true) = (traced.presence.change(), connection.direction != Direction::None) else {
+            continue;
+        };
+        let who = who(connection);
+        let way = match connection.direction {
+            Direction::Inbound => format!("to {who} from {}", address(connection)),
+            _ => format!("from {who} to {}", connection.socket.peer),
+        };
+        let by = match (connection.attribution.path, &traced.eni) {
+            (Path::PrivateEni, Some(eni)) => format!("the EKS-owned ENI {}", escape(&eni.id)),
+            (Path::PublicEndpoint, _) => "the public endpoint".to_owned(),
+            (Path::ClusterIp, _) => "the ClusterIP".to_owned(),
+            (path, _) => path.as_str().to_owned(),
+        };
+        *ways.entry((names.name(&connection.node), change, format!("{way} ({by})"))).or_default() += 1;
+    }
+    if ways.len() > WAYS_TOLD {
+        return told_by_path(changes);
+    }
+    let sentences = ways.into_iter().map(|((node, change, way), number)| {
+        format!("{node}: {} {way} {}.", count(number, "connection"), verb(change))
+    });
+    sentences.collect::<Vec<_>>().join(" ")
+}
+
+/// The same in less words, where much changed.
+fn told_by_path(changes: &[&TracedConnection]) -> String {
+    let mut ways: BTreeMap<Change, BTreeMap<(Path, &str), usize>> = BTreeMap::new();
+    for traced in changes {
+        let connection = &traced.connection;
+        let way = (connection.attribution.path, connection.direction.as_str());
+        if let (Some(change), true) = (traced.presence.change(), connection.direction != Direction::None) {
+            *ways.entry(change).or_default().entry(way).or_default() += 1;
+        }
+    }
+    let sentences = ways.into_iter().map(|(change, ways)| {
+        let all: usize = ways.values().sum();
+        let ways =
+            ways.iter().map(|((path, direction), number)| format!("{number} {direction} {}", path.as_str()));
+        format!("{} {}: {}.", count(all, "connection"), verb(change), ways.collect::<Vec<_>>().join(", "))
+    });
+    sentences.collect::<Vec<_>>().join(" ")
+}
+
+fn verb(change: Change) -> &'static str {
+    match change {
+        Change::Appeared => "appeared and stayed",
+        Change::Gone => "went",
+        Change::Transient => "came and went",
+    }
+}
+
+fn write_connections(
+    trace: &Trace,
+    touched: &BTreeSet<&NodeName>,
+    names: &Names,
+    look: Look,
+    out: &mut impl Write,
+) -> Result<()> {
+    let is_shown = |traced: &&TracedConnection| {
+        // Where nothing changed anywhere, what stayed is the answer.
+        !traced.is_background && (touched.is_empty() || touched.contains(&traced.connection.node))
+    };
+    let mut shown: Vec<_> = trace.connections.iter().filter(is_shown).collect();
+    // What changed comes first.
+    shown.sort_by_key(|traced| (&traced.connection.node, traced.presence.change().is_none()));
+    if !shown.is_empty() {
+        let has_during = trace.began.is_some();
+        let is_wide = look.width >= WIDE;
+        let phases: &[Phase] = if has_during {
+            &[Phase::Before, Phase::During, Phase::After]
+        } else {
+            &[Phase::Before, Phase::After]
+        };
+        let heads: Vec<_> = if is_wide {
+            let all = ["Node", "Process", "Direction", "Path", "Local", "Peer", "ENI"].into_iter();
+            all.chain(phases.iter().map(|phase| head(*phase))).chain(["Change"]).collect()
+        } else {
+            vec!["Node", "Process", "Path", "Peer, ENI", if has_during { "B/D/A" } else { "B/A" }]
+        };
+        writeln!(out)?;
+        let mut table = table(look, heads);
+        for traced in shown {
+            table.add_row(cells(traced, phases, names, is_wide));
+        }
+        writeln!(out, "{}", table.trim_fmt())?;
+        if !is_wide {
+            let heads: Vec<_> = phases.iter().map(|phase| head(*phase).to_lowercase()).collect();
+            writeln!(
+                out,
+                "{}: there {} (+ yes, - no)",
+                if has_during { "B/D/A" } else { "B/A" },
+                heads.join(", ")
+            )?;
+        }
+    }
+    let by_control_plane = trace.connections.iter().any(|traced| {
+        is_change(traced)
+            && traced.connection.direction == Direction::Inbound
+            && traced.connection.attribution.path == Path::PrivateEni
+    });
+    if by_control_plane {
+        let text = "The control plane reaches the kubelet's port 10250 through EKS-owned ENIs in every access \
+            mode, for exec, attach, port-forward, logs and node proxy, whoever asks for them.";
+        write!(out, "{}", prose(text, "", "", look))?;
+    }
+    let still = trace.connections.iter().filter(|traced| traced.presence.change().is_none());
+    let still: Vec<_> =
+        still.filter(|traced| !touched.is_empty() && !touched.contains(&traced.connection.node)).collect();
+    if !still.is_empty() {
+        let nodes: BTreeSet<_> = still.iter().map(|traced| &traced.connection.node).collect();
+        let mut paths: BTreeMap<Path, usize> = BTreeMap::new();
+        for traced in &still {
+            *paths.entry(traced.connection.attribution.path).or_default() += 1;
+        }
+        let paths: Vec<_> =
+            paths.iter().map(|(path, number)| format!("{number} {}", path.as_str())).collect();
+        let text = format!("Unchanged on {}: {}.", other_nodes(&nodes, names), paths.join(", "));
+        write!(out, "{}", prose(&text, "", "", look))?;
+    }
+    Ok(())
+}
+
+/// A few nodes by name, many by number.
+fn other_nodes(nodes: &BTreeSet<&NodeName>, names: &Names) -> String {
+    if nodes.len() > 5 {
+        return count(nodes.len(), "other node");
+    }
+    nodes.iter().map(|node| names.name(node)).collect::<Vec<_>>().join(", ")
+}
+
+fn cells(traced: &TracedConnection, phases: &[Phase], names: &Names, is_wide: bool) -> Vec<String> {
+    let connection = &traced.connection;
+    let direction = connection.direction.as_str();
+    let state = match connection.socket.state {
+        State::Established => String::new(),
+        state => format!("\n{}", state.as_str()),
+    };
+    let path = format!("{}{state}", connection.attribution.path.as_str());
+    let eni = eni(traced);
+    let change = traced.presence.change().map_or("", Change::as_str);
+    let is_there = |phase: &Phase| match phase {
+        Phase::Before => traced.presence.before,
+        Phase::During => traced.presence.during,
+        Phase::After => traced.presence.after,
+    };
+    let node = names.name(&connection.node).to_owned();
+    let socket = &connection.socket;
+    if is_wide {
+        let eni = eni.unwrap_or_else(|| "-".to_owned());
+        let path = [direction.to_owned(), path, socket.local.to_string(), socket.peer.to_string(), eni];
+        let phases = phases.iter().map(|phase| if is_there(phase) { "yes" } else { "-" }.to_owned());
+        return [node, who(connection)]
+            .into_iter()
+            .chain(path)
+            .chain(phases)
+            .chain([change.to_owned()])
+            .collect();
+    }
+    let process = match connection.direction {
+        Direction::None => who(connection),
+        _ => format!("{}\n{direction}", who(connection)),
+    };
+    let peer = format!("{}{}", socket.peer, eni.map(|eni| format!("\n{eni}")).unwrap_or_default());
+    let marks: Vec<_> = phases.iter().map(|phase| if is_there(phase) { "+" } else { "-" }).collect();
+    vec![node, process, path, peer, format!("{}\n{change}", marks.join(" "))]
+}
+
+fn head(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Before => "Before",
+        Phase::During => "During",
+        Phase::After => "After",
+    }
+}
+
+fn eni(traced: &TracedConnection) -> Option<String> {
+    let eni = traced.eni.as_ref()?;
+    let kind = if eni.kind == InterfaceKind::EksOwned { "" } else { eni.kind.as_str() };
+    Some(if kind.is_empty() { escape(&eni.id).into_owned() } else { format!("{} ({kind})", escape(&eni.id)) })
+}
+
+fn who(connection: &Connection) -> String {
+    match (connection.component, &connection.process) {
+        (Some(component), _) => component.as_str().to_owned(),
+        (None, Some(process)) => escape(&process.name).into_owned(),
+        (None, None) => "(no name)".to_owned(),
+    }
+}
+
+/// The peer without its port, which a client's means nothing.
+fn address(connection: &Connection) -> String {
+    match connection.socket.peer.host {
+        Host::Ip(ip) => ip.to_string(),
+        _ => connection.socket.peer.to_string(),
+    }
+}
+
+/// What changed for other reasons, by what is the same.
+fn write_others(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -> Result<()> {
+    let mut groups: BTreeMap<[String; 5], BTreeMap<Change, usize>> = BTreeMap::new();
+    for traced in trace.connections.iter().filter(|traced| traced.is_background) {
+        let (connection, Some(change)) = (&traced.connection, traced.presence.change()) else { continue };
+        let is_client = connection.socket.peer.is_ephemeral() || connection.direction == Direction::Inbound;
+        let peer = if is_client { address(connection) } else { connection.socket.peer.to_string() };
+        let key = [
+            names.name(&connection.node).to_owned(),
+            who(connection),
+            connection.direction.as_str().to_owned(),
+            connection.attribution.path.as_str().to_owned(),
+            peer,
+        ];
+        *groups.entry(key).or_default().entry(change).or_default() += 1;
+    }
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let title = "Changed too, for other reasons: probes, metrics, other programs";
+    writeln!(out, "\n{}", look.bold(title))?;
+    let more = groups.len().saturating_sub(OTHERS_SHOWN);
+    let mut table = table(look, ["Node", "Process", "Direction", "Path", "Peer", "Changes"]);
+    for (key, changes) in groups.into_iter().take(OTHERS_SHOWN) {
+        let changes: Vec<_> =
+            changes.iter().map(|(change, number)| format!("{number} {}", change.as_str())).collect();
+        table.add_row(key.into_iter().chain([changes.join("\n")]));
+    }
+    writeln!(out, "{}", table.trim_fmt())?;
+    if more > 0 {
+        writeln!(out, "and {more} more groups; --format json lists all")?;
+    }
+    Ok(())
+}
+
+/// How often each node was looked at.
+fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -> Result<()> {
+    if trace.began.is_none() {
+        return Ok(());
+    }
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for node in &trace.nodes {
+        let missed = if node.missed == 0 { String::new() } else { format!(", {} missed", node.missed) };
+        let ends = if node.tells_ends { "" } else { ", and none between them" };
+        let text =
+            format!("{}{missed}{ends}", count(usize::try_from(node.samples).unwrap_or(usize::MAX), "look"));
+        groups.entry(text).or_default().push(names.name(&node.name));
+    }
+    writeln!(out)?;
+    for (text, nodes) in groups {
+        let nodes = if nodes.len() > 5 { count(nodes.len(), "node") } else { nodes.join(", ") };
+        write!(out, "{}", prose(&format!("{nodes}: {text}."), "", "  ", look))?;
+    }
+    Ok(())
+}
+
+fn write_judgment(judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
+    writeln!(out)?;
+    let found = count(judgment.findings.len(), "finding");
+    writeln!(out, "{}  {found} by the rules of audit", look.verdict(judgment.verdict))?;
+    for judged in &judgment.findings {
+        let text = format!(
+            "{} {}: {}: {}",
+            judged.severity.as_str(),
+            judged.rule.id,
+            judged.finding.subject,
+            judged.finding.message
+        );
+        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+    }
+    if judgment.verdict == Verdict::Inconclusive {
+        for judged in judgment.gaps.iter().filter(|judged| judged.needed) {
+            let text = format!("not seen: {}: {}", judged.gap.what, judged.gap.detail);
+            write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_gaps(trace: &Trace, look: Look, out: &mut impl Write) -> Result<()> {
+    if trace.gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", look.bold("Not seen"))?;
+    for gap in &trace.gaps {
+        write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
+        if !gap.hint.is_empty() {
+            write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
+        }
+    }
+    Ok(())
+}
+
+/// A word of a command line as a shell would take it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

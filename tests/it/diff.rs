@@ -1,0 +1,183 @@
+//! Two recordings compared: what an action adds and takes away.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::common::{Netcheck, copy_of, fixtures, scratch, story};
+
+fn capture(moment: &str) -> PathBuf {
+    fixtures().join("ss/kubernetes").join(moment).join("ss_-tnp.txt")
+}
+
+/// The changes as `node process peer path change`, but those in the background.
+fn changes(report: &Value) -> Vec<String> {
+    let foreground =
+        report["changes"].as_array().unwrap().iter().filter(|change| change["background"] == false);
+    let word = |change: &Value, field: &str| change[field].as_str().unwrap_or("-").to_owned();
+    foreground
+        .map(|change| {
+            ["node", "process", "peer", "path", "change"].map(|field| word(change, field)).join(" ")
+        })
+        .collect()
+}
+
+fn valid(report: &Value) {
+    let schema = std::fs::read_to_string(crate::docs::trace_schema_path()).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let errors: Vec<_> = schema.iter_errors(report).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn an_exec_is_one_row_from_an_eni_and_two_over_loopback() {
+    let (report, code) = Netcheck::diff(&story("study-public"), &story("study-exec")).json();
+    valid(&report);
+    assert_eq!(code, 0);
+    let expected = [
+        "n1 containerd 127.0.0.1:52886 loopback appeared",
+        "n1 kubelet 127.0.0.1:38671 loopback appeared",
+        "n1 kubelet 192.168.1.55:49956 private-eni appeared",
+    ];
+    assert_eq!(changes(&report), expected);
+    let exec = report["changes"].as_array().unwrap().iter().find(|change| change["path"] == "private-eni");
+    assert_eq!(exec.unwrap()["eni"], "eni-077ce071c27ecbaab");
+    assert_eq!(exec.unwrap()["direction"], "inbound");
+    assert_eq!((&report["command"], &report["cluster"]), (&Value::Null, &Value::from("myeks")));
+    assert_eq!(report["gaps"], Value::from(Vec::<Value>::new()));
+    // The way back: the exec ended, and left nothing.
+    let (report, _) = Netcheck::diff(&story("study-exec"), &story("study-public")).json();
+    let expected = expected.map(|change| change.replace("appeared", "gone"));
+    assert_eq!(changes(&report), expected);
+}
+
+#[test]
+fn what_is_the_same_is_no_change() {
+    let (report, code) = Netcheck::diff(&story("study-public"), &story("study-public")).json();
+    assert_eq!((&report["changes"], code), (&Value::from(Vec::<Value>::new()), 0));
+    assert_eq!(report["unchanged"], 6);
+    let ran = Netcheck::diff(&story("study-public"), &story("study-public")).run();
+    assert!(ran.stdout.starts_with("myeks: nothing changed"), "{}", ran.stdout);
+}
+
+/// A process that was restarted has another id, and the kubelet of another
+/// capture has another socket.
+#[test]
+fn process_ids_mean_nothing() {
+    let restarted = copy_of("study-public");
+    for node in ["n1", "n2"] {
+        let path = restarted.path().join(format!("nodes/{node}.txt"));
+        let rows = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, rows.replace("pid=", "pid=9")).unwrap();
+    }
+    let (report, _) = Netcheck::diff(&story("study-public"), restarted.path()).json();
+    assert_eq!(changes(&report), Vec::<String>::new());
+}
+
+#[test]
+fn bare_output_of_ss_tells_sockets_and_no_path() {
+    let ran = Netcheck::diff(&capture("public-00-before"), &capture("public-10-exec-it-open"));
+    let (report, code) = ran.json();
+    valid(&report);
+    assert_eq!(code, 0);
+    let expected = [
+        "node containerd 127.0.0.1:52886 loopback appeared",
+        "node kubelet 127.0.0.1:46171 loopback appeared",
+        "node kubelet 192.168.1.55:36026 unattributed appeared",
+    ];
+    assert_eq!(changes(&report), expected);
+    let gaps: Vec<_> = report["gaps"].as_array().unwrap().iter().map(|gap| gap["what"].clone()).collect();
+    assert_eq!(gaps, ["cluster.json (before)", "cluster.json (after)"]);
+    // A looped capture names its nodes.
+    let scratch = scratch();
+    let looped = |name: &str, moment: &str| {
+        let rows = std::fs::read_to_string(capture(moment)).unwrap();
+        let path = scratch.path().join(name);
+        std::fs::write(&path, format!(">> node a <<\n{rows}>> node b <<\n{rows}")).unwrap();
+        path
+    };
+    let before = looped("before", "public-00-before");
+    let (report, _) = Netcheck::diff(&before, &looped("after", "public-10-exec-it-open")).json();
+    assert_eq!(changes(&report).iter().filter(|change| change.starts_with("b kubelet")).count(), 2);
+}
+
+#[test]
+fn an_exec_that_has_ended_left_nothing() {
+    let (report, _) =
+        Netcheck::diff(&capture("public-00-before"), &capture("public-11-exec-it-just-exited")).json();
+    let fresh: Vec<_> =
+        changes(&report).into_iter().filter(|change| change.contains("192.168.1.55")).collect();
+    assert_eq!(fresh, Vec::<String>::new());
+}
+
+#[test]
+fn a_node_of_one_recording_only_is_told_and_not_compared() {
+    let without = copy_of("study-exec");
+    let nodes = without.path().join("nodes.txt");
+    let rows = std::fs::read_to_string(&nodes).unwrap();
+    let n1 = rows.split(">> node n2 <<").next().unwrap();
+    std::fs::write(&nodes, n1).unwrap();
+    let (report, code) = Netcheck::diff(&story("study-public"), without.path()).json();
+    assert_eq!(code, 0);
+    let gap = &report["gaps"][0];
+    assert_eq!(gap["what"], "node n2");
+    assert!(gap["detail"].as_str().unwrap().contains("before only"), "{gap}");
+    assert!(changes(&report).iter().all(|change| change.starts_with("n1 ")));
+    // None at all: that nothing changed cannot be said.
+    std::fs::remove_file(&nodes).unwrap();
+    let ran = Netcheck::diff(&story("study-public"), without.path()).run();
+    assert_eq!(ran.code, 3);
+    assert!(ran.stdout.contains("nothing is compared"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let other = copy_of("study-exec");
+    let path = other.path().join("cluster.json");
+    let cluster = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, cluster.replace("\"name\": \"myeks\"", "\"name\": \"other\"")).unwrap();
+    let missing = Path::new("no-such-file");
+    for (after, words) in [(other.path(), "compare recordings of one cluster"), (missing, "no-such-file")] {
+        let ran = Netcheck::diff(&story("study-public"), after).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    let into = story("study-public").join("diff.json");
+    let write = format!("json={}", into.display());
+    let ran = Netcheck::diff(&story("study-public"), &story("study-exec")).args(&["--write", &write]).run();
+    assert_eq!((ran.code, into.exists()), (2, false), "{}", ran.stderr);
+}
+
+#[test]
+fn what_a_node_says_does_nothing_to_the_terminal() {
+    let ran = Netcheck::diff(&story("study-public"), &story("hostile-names")).run();
+    let is_plain = |text: &str| text.chars().all(|char| char == '\n' || !char.is_control());
+    assert!(is_plain(&ran.stdout) && is_plain(&ran.stderr), "{:?}", ran.stdout);
+}
+
+#[test]
+fn the_table_fits() {
+    let stories = ["study-public", "study-exec", "public-and-private-stale", "private-only", "ipv6"];
+    for before in stories {
+        for after in stories {
+            for width in [80, 200] {
+                let ran =
+                    Netcheck::diff(&story(before), &story(after)).env("COLUMNS", &width.to_string()).run();
+                let wide = ran.stdout.lines().find(|line| line.chars().count() > width);
+                assert_eq!(wide, None, "{before} {after}");
+                // No address is broken over two lines.
+                assert!(
+                    !ran.stdout.lines().any(|line| line.trim() == "3"),
+                    "{before} {after}: {}",
+                    ran.stdout
+                );
+            }
+        }
+    }
+    for width in ["80", "200"] {
+        let ran = Netcheck::diff(&story("study-public"), &story("study-exec")).env("COLUMNS", width).run();
+        insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!(format!("diff-exec-{width}"), ran.stdout);
+        });
+    }
+}
