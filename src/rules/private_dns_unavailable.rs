@@ -45,6 +45,21 @@ fn check(facts: &Facts) -> Outcome {
     }
 }
 
+/// Why an attribute is not known, as whoever asked for it says.
+fn unseen_attribute(evidence: &Evidence, vpc: &Vpc, attribute: &str) -> Gap {
+    let what = format!("vpc.json: {attribute}");
+    let told = evidence.gaps.iter().find(|gap| gap.what == what).cloned();
+    told.unwrap_or_else(|| Gap {
+        what,
+        why: GapReason::NotRecorded,
+        detail: format!("whether {attribute} is on is not in the evidence directory"),
+        hint: format!(
+            "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {attribute}",
+            shell_word(&vpc.id, "VPC")
+        ),
+    })
+}
+
 fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
     let mut outcome = Outcome::pass();
     for (attribute, value) in
@@ -53,15 +68,7 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
         match value {
             Some(true) => {}
             Some(false) => outcome.findings.push(Finding::new(&vpc.id, format!("{attribute} is off"))),
-            None => outcome.gaps.push(Gap {
-                what: format!("vpc.json: {attribute}"),
-                why: GapReason::NotRecorded,
-                detail: format!("whether {attribute} is on is not in the evidence directory"),
-                hint: format!(
-                    "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {attribute}",
-                    shell_word(&vpc.id, "VPC")
-                ),
-            }),
+            None => outcome.gaps.push(unseen_attribute(evidence, vpc, attribute)),
         }
     }
     match name_servers(evidence, vpc) {

@@ -53,16 +53,17 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The EC2 calls that a file is made of.
-const FILES: [(&str, &str); 8] = [
-    ("DescribeNetworkInterfaces", "network-interfaces.json"),
-    ("DescribeInstances", "instances.json"),
-    ("DescribeVpcs", "vpc.json"),
-    ("DescribeSubnets", "subnets.json"),
-    ("DescribeDhcpOptions", "dhcp-options.json"),
-    ("DescribeNatGateways", "nat-gateways.json"),
-    ("DescribeRouteTables", "route-tables.json"),
-    ("DescribeSecurityGroups", "security-groups.json"),
+/// The EC2 calls, the file that each makes, and the rules that cannot judge a
+/// private-only cluster without it.
+const FILES: [(&str, &str, &[&str]); 8] = [
+    ("DescribeNetworkInterfaces", "network-interfaces.json", &["control-plane-enis-missing"]),
+    ("DescribeInstances", "instances.json", &[]),
+    ("DescribeVpcs", "vpc.json", &["private-dns-unavailable"]),
+    ("DescribeSubnets", "subnets.json", &[]),
+    ("DescribeDhcpOptions", "dhcp-options.json", &["private-dns-unavailable"]),
+    ("DescribeNatGateways", "nat-gateways.json", &[]),
+    ("DescribeRouteTables", "route-tables.json", &[]),
+    ("DescribeSecurityGroups", "security-groups.json", &[]),
 ];
 
 #[test]
@@ -125,33 +126,18 @@ fn two_hundred_enis_come_in_pages_of_five() {
 }
 
 #[test]
-fn a_denied_call_is_a_gap_that_names_the_action() {
-    for (operation, file) in FILES {
+fn a_denied_call_is_a_gap_that_names_the_action_and_what_it_costs() {
+    for (operation, file, costs) in FILES {
         let aws = Aws::of("private-only");
         aws.fault(operation, FaultKind::Denied);
-        let (report, code) = aws.audit().json();
+        let (report, _) = aws.audit().json();
         let gap = gap(&report, file).unwrap_or_else(|| panic!("{file}: {report:#}"));
         assert_eq!(gap["why"], "access-denied", "{file}");
         assert!(text(&gap["detail"]).contains("UnauthorizedOperation: "), "{gap}");
         assert!(text(&gap["hint"]).contains(&format!("ec2:{operation}")), "{gap}");
-        // What no rule needs costs nothing; whatever one needs is no pass.
-        let is_needed = !gap["rules"].as_array().unwrap().is_empty();
-        assert!(
-            code == 3
-                || !is_needed
-                || report["verdict"] != "pass"
-                || text(&gap["why"]) == "not-asked"
-                || is_low(gap),
-            "{file}: {code}"
-        );
+        let rules: Vec<_> = gap["rules"].as_array().unwrap().iter().map(text).collect();
+        assert_eq!(rules, costs, "{file}");
     }
-}
-
-/// Whether only rules below the threshold needed what is missing.
-fn is_low(gap: &Value) -> bool {
-    let high =
-        ["public-endpoint-open", "node-on-public-path", "node-egress-not-allowed", "private-dns-unavailable"];
-    gap["rules"].as_array().unwrap().iter().all(|rule| !high.contains(&text(rule)))
 }
 
 #[test]
@@ -160,8 +146,12 @@ fn a_vpc_attribute_that_is_denied_is_told_though_the_vpc_is_there() {
     aws.fault("DescribeVpcAttribute", FaultKind::Denied);
     let (report, code) = aws.audit().json();
     assert_eq!((code, report["verdict"].as_str()), (3, Some("inconclusive")));
-    let gap = gap(&report, "vpc.json").unwrap();
-    assert!(text(&gap["hint"]).contains("ec2:DescribeVpcAttribute"), "{gap}");
+    for attribute in ["enableDnsSupport", "enableDnsHostnames"] {
+        let gap = gap(&report, &format!("vpc.json: {attribute}")).unwrap();
+        assert_eq!(gap["why"], "access-denied");
+        assert!(text(&gap["hint"]).starts_with("allow ec2:DescribeVpcAttribute"), "{gap}");
+        assert_eq!(gap["rules"], json!(["private-dns-unavailable"]));
+    }
 }
 
 #[test]
@@ -199,20 +189,20 @@ fn no_cluster(kind: FaultKind) -> Ran {
 #[test]
 fn a_cluster_that_cannot_be_described_is_not_judged() {
     let kinds = [
-        (FaultKind::Denied, "AccessDeniedException"),
-        (FaultKind::Expired, "ExpiredTokenException"),
-        (FaultKind::Throttled, "HTTP status 429"),
-        (FaultKind::Html, "none of AWS's"),
-        (FaultKind::Silence, "no answer within 3 s"),
-        (FaultKind::CutShort, ""),
-        (FaultKind::Close, ""),
+        (FaultKind::Denied, "AccessDeniedException", "; allow eks:DescribeCluster; "),
+        (FaultKind::Expired, "ExpiredTokenException", "; log in again (aws sso login), "),
+        (FaultKind::Throttled, "HTTP status 429", "; try again, or give it longer"),
+        (FaultKind::Html, "none of AWS's", "; see what answers at that address"),
+        (FaultKind::Silence, "no answer within 3 s", "; try again, or give it longer"),
+        (FaultKind::CutShort, "", "; "),
+        (FaultKind::Close, "", "; "),
     ];
-    for (kind, says) in kinds {
+    for (kind, says, next) in kinds {
         let name = format!("{kind:?}");
         let ran = no_cluster(kind);
         assert_eq!(ran.code, 3, "{name}: {}", ran.stderr);
         assert!(ran.stdout.is_empty(), "{name}");
-        assert!(ran.stderr.contains(says), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says) && ran.stderr.contains(next), "{name}: {}", ran.stderr);
         assert!(
             ran.stderr.starts_with("error: cannot describe the cluster \"myeks\" in ap-northeast-2: "),
             "{name}"
@@ -253,7 +243,7 @@ fn a_portals_page_is_no_empty_list() {
     let (report, code) = aws.audit().json();
     let gap = gap(&report, "network-interfaces.json").unwrap();
     assert_eq!(gap["why"], "malformed");
-    assert_ne!(code, 0, "{report:#}");
+    assert_eq!((code, report["verdict"].as_str()), (3, Some("inconclusive")), "{report:#}");
 }
 
 #[test]
@@ -278,6 +268,34 @@ fn whoever_asks_is_told_apart() {
     let ran = base().args(&["--region", "eu-west-1"]).env("AWS_CA_BUNDLE", "/no/such/file").run();
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("/no/such/file"), "{}", ran.stderr);
+    let home = scratch();
+    let config = home.path().join("config");
+    std::fs::write(&config, "[profile work]\nregion = eu-west-1\n").unwrap();
+    let base = || base().env("AWS_CONFIG_FILE", config.to_str().unwrap());
+    let keys = || base().env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B");
+    for (ran, says) in [
+        (
+            base().args(&["--region", "eu-west-1", "--profile", "nope"]).run(),
+            "profile `nope` was not defined",
+        ),
+        (
+            keys().args(&["--region", "eu-west-1", "--profile", "nope"]).run(),
+            "profile `nope` was not defined",
+        ),
+        (keys().args(&["--region", "a/b"]).run(), "\"a/b\" is no region"),
+        (
+            keys().args(&["--region", "eu-west-1", "--role-arn", "audit"]).run(),
+            "arn:aws:iam::ACCOUNT:role/NAME",
+        ),
+        (keys().args(&["--region", ""]).run(), "--region"),
+        (
+            keys().args(&["--region", "eu-west-1"]).env("AWS_ENDPOINT_URL", "garbage").run(),
+            "the AWS endpoint \"garbage\" is no URL",
+        ),
+    ] {
+        assert_eq!(ran.code, 2, "{says}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.stderr);
+    }
 }
 
 #[test]
@@ -306,11 +324,14 @@ fn profiles_and_roles_are_the_aws_clis() {
         .env("AWS_ENDPOINT_URL", &aws.0.url())
         .env("AWS_CONFIG_FILE", config.to_str().unwrap())
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .run()
     };
-    assert_eq!(with(&[]).code, 1);
+    assert_eq!(with(&[]).run().code, 1);
     assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
-    assert_eq!(with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).code, 1);
+    // Who names a profile means it, whatever is in the environment.
+    let ran = with(&[]).env("AWS_ACCESS_KEY_ID", "AKIDENV").env("AWS_SECRET_ACCESS_KEY", "y").run();
+    assert_eq!(ran.code, 1);
+    assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
+    assert_eq!(with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run().code, 1);
     let assumed: Vec<_> = aws.0.journal().into_iter().filter(|call| call.operation == "AssumeRole").collect();
     assert_eq!(assumed[0].parameter("RoleArn"), Some("arn:aws:iam::111122223333:role/audit"));
     assert_ne!(aws.0.journal().last().unwrap().access_key.as_deref(), Some("AKIDPROFILE"));

@@ -247,8 +247,8 @@ impl Session {
     }
 
     /// The VPC with its two DNS attributes, which have a permission of their
-    /// own. The second part is why one is missing although the VPC is there.
-    pub(crate) async fn vpc(&self, id: &str) -> (Answer, Option<Failure>) {
+    /// own. The second part is which of them is missing although the VPC is there.
+    pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(&'static str, Failure)>) {
         let began = Instant::now();
         let vpcs = async { pages!(self, self.ec2.describe_vpcs().vpc_ids(id), vpcs) };
         let attribute = async |name: VpcAttributeName| {
@@ -262,25 +262,25 @@ impl Session {
             attribute(VpcAttributeName::EnableDnsHostnames),
         );
         log(calls::VPC.actions[0], began, &vpcs);
+        log(calls::DESCRIBE_VPC_ATTRIBUTE, began, &support);
+        log(calls::DESCRIBE_VPC_ATTRIBUTE, began, &hostnames);
         let mut value = match vpcs {
             Ok(vpcs) => record::list("Vpcs", &vpcs, record::vpc),
-            Err(failure) => return (Err(failure), None),
+            Err(failure) => return (Err(failure), Vec::new()),
         };
-        let flag = |value: Option<bool>| json!({ "Value": value });
-        let mut lacks = None;
-        match support {
-            Ok(answer) => {
-                value["EnableDnsSupport"] =
-                    flag(answer.enable_dns_support().and_then(AttributeBooleanValue::value));
+        let support =
+            support.map(|answer| answer.enable_dns_support().and_then(AttributeBooleanValue::value));
+        let hostnames =
+            hostnames.map(|answer| answer.enable_dns_hostnames().and_then(AttributeBooleanValue::value));
+        let mut lacks = Vec::new();
+        for (key, attribute, answer) in [
+            ("EnableDnsSupport", "enableDnsSupport", support),
+            ("EnableDnsHostnames", "enableDnsHostnames", hostnames),
+        ] {
+            match answer {
+                Ok(flag) => value[key] = json!({ "Value": flag }),
+                Err(failure) => lacks.push((attribute, failure)),
             }
-            Err(failure) => lacks = Some(failure),
-        }
-        match hostnames {
-            Ok(answer) => {
-                value["EnableDnsHostnames"] =
-                    flag(answer.enable_dns_hostnames().and_then(AttributeBooleanValue::value));
-            }
-            Err(failure) => lacks = Some(failure),
         }
         (Ok(value), lacks)
     }

@@ -33,7 +33,7 @@ pub const INSTANCES: Call = Call {
 pub const VPC: Call = Call {
     file: "vpc.json",
     command: "describe-vpcs --vpc-ids VPC, and beside Vpcs what describe-vpc-attribute prints for enableDnsSupport and enableDnsHostnames",
-    actions: &["ec2:DescribeVpcs", "ec2:DescribeVpcAttribute"],
+    actions: &["ec2:DescribeVpcs", DESCRIBE_VPC_ATTRIBUTE],
 };
 /// The VPC's subnets.
 pub const SUBNETS: Call = Call {
@@ -66,6 +66,8 @@ pub const SECURITY_GROUPS: Call = Call {
     actions: &["ec2:DescribeSecurityGroups"],
 };
 
+/// The action of the VPC's two DNS attributes.
+pub const DESCRIBE_VPC_ATTRIBUTE: &str = "ec2:DescribeVpcAttribute";
 /// The action without which there is nothing to judge.
 pub const DESCRIBE_CLUSTER: &str = "eks:DescribeCluster";
 /// The action that tells which clusters there are, when one is not.

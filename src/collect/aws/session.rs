@@ -1,12 +1,21 @@
 //! Who asks AWS, and where: the SDK's whole default chain, plus what the
 //! command line says.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -73,6 +82,14 @@ impl Session {
                 "no region: pass --region, set AWS_REGION, or write one into the profile with: aws configure set region REGION"
             );
         };
+        // A host label, which it becomes a part of.
+        if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            bail!("{region:?} is no region; one is called as ap-northeast-2 is");
+        }
+        if let Some(profile) = &request.profile {
+            let provider = credentials_of(profile, &config);
+            config = config.into_builder().credentials_provider(provider).build();
+        }
         let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
         let attempts = retry.max_attempts().max(ATTEMPTS_MIN);
         let mut builder = config.to_builder().retry_config(retry.with_max_attempts(attempts));
@@ -82,9 +99,7 @@ impl Session {
                 .configure(&config)
                 .build_from_provider(credentials(&config)?)
                 .await;
-            builder.set_credentials_provider(Some(aws_sdk_ec2::config::SharedCredentialsProvider::new(
-                provider,
-            )));
+            builder.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
         }
         config = builder.build();
         Ok(Self {
@@ -96,7 +111,50 @@ impl Session {
     }
 }
 
-fn credentials(config: &SdkConfig) -> Result<aws_sdk_ec2::config::SharedCredentialsProvider> {
+/// The credentials of a profile that was named: as for the aws CLI it goes
+/// before the environment, which the SDK's own chain has the other way round.
+fn credentials_of(profile: &str, config: &SdkConfig) -> SharedCredentialsProvider {
+    let mut settings = ProviderConfig::without_region().with_region(config.region().cloned());
+    if let Some(client) = config.http_client() {
+        settings = settings.with_http_client(client);
+    }
+    let of_profile = ProfileFileCredentialsProvider::builder();
+    let of_container = EcsCredentialsProvider::builder().configure(&settings).build();
+    let of_machine = ImdsCredentialsProvider::builder().configure(&settings).build();
+    let of_token = WebIdentityTokenCredentialsProvider::builder().configure(&settings).build();
+    SharedCredentialsProvider::new(NamedProfile {
+        profile: of_profile.configure(&settings).profile_name(profile).build(),
+        others: CredentialsProviderChain::first_try("WebIdentityToken", of_token)
+            .or_else("EcsContainer", of_container)
+            .or_else("Ec2InstanceMetadata", of_machine),
+    })
+}
+
+/// The credentials of a profile; others where it is there and has none.
+#[derive(Debug)]
+struct NamedProfile {
+    profile: ProfileFileCredentialsProvider,
+    others: CredentialsProviderChain,
+}
+
+impl ProvideCredentials for NamedProfile {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            match self.profile.provide_credentials().await {
+                // What tells no cause has none to tell.
+                Err(error @ CredentialsError::CredentialsNotLoaded(_)) if error.source().is_none() => {
+                    self.others.provide_credentials().await
+                }
+                told => told,
+            }
+        })
+    }
+}
+
+fn credentials(config: &SdkConfig) -> Result<SharedCredentialsProvider> {
     config.credentials_provider().context("no credentials to assume the role with")
 }
 
