@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::model::node::NodeName;
@@ -64,7 +65,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub cluster: String,
     /// Judge the evidence recorded in this directory: no AWS, DNS or ssh
     #[arg(long, value_name = "DIR", conflicts_with_all = ["Aws", "Ask"])]
@@ -93,7 +94,7 @@ pub struct AuditArgs {
 #[derive(Debug, Args)]
 pub struct CollectArgs {
     /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub cluster: String,
     /// The directory to record in: a new or an empty one
     #[arg(long, value_name = "DIR")]
@@ -130,13 +131,13 @@ pub struct DiffArgs {
 #[command(next_help_heading = "AWS")]
 pub struct Aws {
     /// The cluster's region
-    #[arg(long, value_name = "REGION")]
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
     pub region: Option<String>,
     /// A profile of ~/.aws/config
-    #[arg(long, value_name = "PROFILE")]
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
     pub profile: Option<String>,
     /// A role to assume first
-    #[arg(long, value_name = "ARN")]
+    #[arg(long, value_name = "ARN", value_parser = role_arn)]
     pub role_arn: Option<String>,
 }
 
@@ -199,6 +200,8 @@ pub enum NodeAddress {
     Public,
     /// Its private DNS name, which your ssh configuration may know
     Name,
+    /// Its instance id, which your ssh configuration may know, as for Session Manager
+    Id,
 }
 
 /// `NAME[=TARGET]`.
@@ -236,6 +239,11 @@ impl FromStr for ResolverArg {
             .map(Self)
             .map_err(|_| "it takes an address, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53".to_owned())
     }
+}
+
+fn role_arn(text: &str) -> Result<String, String> {
+    let is_arn = text.starts_with("arn:") && text.contains(":iam::") && text.contains(":role/");
+    if is_arn { Ok(text.to_owned()) } else { Err("it takes arn:aws:iam::ACCOUNT:role/NAME".to_owned()) }
 }
 
 /// The formats of a report.

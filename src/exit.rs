@@ -18,8 +18,8 @@ pub enum Exit {
     Inconclusive,
     /// Nothing to judge: there is no such cluster.
     Nothing,
-    /// Ended by a signal.
-    Interrupted,
+    /// Ended by a signal, of this number.
+    Signal(u8),
 }
 
 /// An error's context that says how the run ends; usage is what ends the others.
@@ -60,8 +60,8 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Inconclusive => 3,
             Exit::Nothing => 4,
-            // What a shell makes of SIGINT.
-            Exit::Interrupted => 130,
+            // What a shell makes of it.
+            Exit::Signal(number) => 128 + number,
         })
     }
 }

@@ -10,19 +10,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::aws::calls::{self, Call};
-use super::aws::error::{Failure, hint};
+use super::aws::error::{Blames, Failure};
 pub use super::aws::session::AwsRequest;
 use super::aws::session::Session;
 use super::aws::{ec2, eks};
 use super::dns::ask::{VantagePoint, ask};
-use super::evidence_dir::write::EvidenceWriter;
+use super::evidence_dir::write::{EvidenceWriter, Place};
 pub use super::node::ssh::Destination;
 use super::node::ssh::{self, Ssh};
 use super::node::trouble;
@@ -47,6 +48,23 @@ pub struct Request {
     pub timeout: Duration,
 }
 
+impl Request {
+    /// Where names are resolved, beside the nodes.
+    fn vantage_points(&self) -> impl Iterator<Item = VantagePoint> {
+        let servers: BTreeSet<_> = self.resolvers.iter().copied().collect();
+        std::iter::once(VantagePoint::here()).chain(servers.into_iter().map(VantagePoint::server))
+    }
+
+    /// A node whose files would be another's: nodes, name servers and this
+    /// machine are told apart by name.
+    #[must_use]
+    pub fn name_taken_twice(&self) -> Option<&NodeName> {
+        let mut taken: BTreeSet<_> = self.vantage_points().map(|point| point.name).collect();
+        let nodes = self.nodes.iter().flat_map(|nodes| &nodes.named).map(|(name, _)| name);
+        { nodes }.find(|name| !taken.insert(name.to_string()))
+    }
+}
+
 /// How nodes are read.
 #[derive(Debug)]
 pub struct NodesRequest {
@@ -69,6 +87,8 @@ pub enum NodeAddress {
     Public,
     /// Its private DNS name.
     Name,
+    /// Its instance id, for an ssh configuration that goes by Session Manager.
+    Id,
 }
 
 /// A cluster that cannot be described, so that nothing can be judged.
@@ -97,14 +117,10 @@ pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progr
     for call in &calls::CALLS {
         writer.promise(call.file);
     }
-    let points = || {
-        std::iter::once(VantagePoint::here())
-            .chain(request.resolvers.iter().copied().map(VantagePoint::server))
-    };
-    for point in points() {
+    for point in request.vantage_points() {
         writer.promise(point.file());
     }
-    progress.expect(1 + calls::CALLS.len() as u64 + points().count() as u64);
+    progress.expect(1 + calls::CALLS.len() as u64 + request.vantage_points().count() as u64);
     progress.say("AWS");
     let session = Session::open(&request.aws).await?;
     let (tell_host, host) = watch::channel(None);
@@ -113,17 +129,15 @@ pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progr
         progress.answered();
         let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.clone());
         tell_host.send_replace(Some(endpoint.clone().unwrap_or_default()));
-        let dns = async {
-            for point in points() {
-                match &endpoint {
-                    // The cluster itself says that it has none.
-                    None => writer.excuse(&point.file()),
-                    Some(host) => resolve(&point, host, request.timeout, writer).await?,
-                }
-                progress.answered();
+        let dns = try_join_all(request.vantage_points().map(async |point| {
+            match &endpoint {
+                // The cluster itself says that it has none.
+                None => writer.excuse(&point.file()),
+                Some(host) => resolve(&point, host, request.timeout, writer).await?,
             }
-            Ok(())
-        };
+            progress.answered();
+            anyhow::Ok(())
+        }));
         tokio::try_join!(dns, about_vpc(&session, &cluster, writer, progress))?;
         anyhow::Ok(())
     };
@@ -152,20 +166,16 @@ async fn describe_cluster(session: &Session, name: &str, writer: &EvidenceWriter
                 writer.write("cluster.json", &bytes)?;
                 return Ok(cluster);
             }
-            Ok(cluster) => Failure {
-                why: GapReason::Malformed,
-                detail: format!("the answer is about the cluster {:?}", cluster.name),
-                is_not_found: false,
-            },
-            Err(error) => {
-                Failure { why: GapReason::Malformed, detail: error.to_string(), is_not_found: false }
-            }
+            Ok(cluster) => Failure::malformed(format!("the answer is about the cluster {:?}", cluster.name)),
+            Err(error) => Failure::malformed(error.to_string()),
         },
         Err(failure) => failure,
     };
     let region = session.region();
-    let next =
-        if failure.is_not_found { others(session).await } else { hint(failure.why, calls::DESCRIBE_CLUSTER) };
+    let next = match failure.blames {
+        Blames::Name => others(session).await,
+        _ => failure.hint(calls::DESCRIBE_CLUSTER),
+    };
     writer.gap(Gap {
         what: "cluster.json".to_owned(),
         why: failure.why,
@@ -173,7 +183,10 @@ async fn describe_cluster(session: &Session, name: &str, writer: &EvidenceWriter
         hint: next.clone(),
     });
     let message = format!("cannot describe the cluster {name:?} in {region}: {}; {next}", failure.detail);
-    Err(NoCluster { message, is_absent: failure.is_not_found }.into())
+    if failure.blames == Blames::Configuration {
+        bail!("{message}");
+    }
+    Err(NoCluster { message, is_absent: failure.blames == Blames::Name }.into())
 }
 
 /// The clusters that there are, as the next step for one that is not.
@@ -199,19 +212,24 @@ async fn about_vpc(
     progress: &Progress,
 ) -> Result<()> {
     let Some(vpc) = &cluster.vpc else {
-        let (why, detail) = match cluster.hosting {
+        let (why, detail, hint) = match cluster.hosting {
             Hosting::Connector => (
                 GapReason::NotSupported,
                 "the cluster is registered through EKS Connector and has no VPC that EKS knows",
+                "ask whoever runs that control plane",
             ),
-            _ => (GapReason::NotRecorded, "DescribeCluster names no VPC"),
+            _ => (
+                GapReason::NotRecorded,
+                "DescribeCluster names no VPC",
+                "ask again when the cluster is ACTIVE",
+            ),
         };
         for call in calls::CALLS.iter().filter(|call| call.file != calls::INSTANCES.file) {
             writer.gap(Gap {
                 what: call.file.to_owned(),
                 why,
                 detail: detail.to_owned(),
-                hint: "ask again when the cluster is ACTIVE".to_owned(),
+                hint: hint.to_owned(),
             });
             progress.answered();
         }
@@ -230,8 +248,14 @@ async fn about_vpc(
     let vpc_itself = async {
         let (answer, lacks) = session.vpc(vpc).await;
         keep(&calls::VPC, answer)?;
-        if let Some(failure) = lacks {
-            writer.gap(gap_of(&calls::VPC, &failure));
+        for (attribute, failure) in lacks {
+            let action = calls::DESCRIBE_VPC_ATTRIBUTE;
+            writer.gap(Gap {
+                what: format!("{}: {attribute}", calls::VPC.file),
+                why: failure.why,
+                detail: format!("{action}: {}", failure.detail),
+                hint: failure.hint(action),
+            });
         }
         anyhow::Ok(())
     };
@@ -253,7 +277,7 @@ fn gap_of(call: &Call, failure: &Failure) -> Gap {
         what: call.file.to_owned(),
         why: failure.why,
         detail: format!("{}: {}", call.actions[0], failure.detail),
-        hint: hint(failure.why, &actions),
+        hint: failure.hint(&actions),
     }
 }
 
@@ -272,9 +296,7 @@ async fn instances(
                 writer.write_json(call.file, &value)?;
                 return Ok(Some(instances));
             }
-            Err(error) => {
-                Failure { why: GapReason::Malformed, detail: error.to_string(), is_not_found: false }
-            }
+            Err(error) => Failure::malformed(error.to_string()),
         },
         Err(failure) => failure,
     };
@@ -313,7 +335,7 @@ async fn read_nodes(
     }
     progress.expect(targets.len() as u64);
     progress.say("nodes");
-    let seats = Arc::new(Semaphore::new(request.concurrency));
+    let seats = Arc::new(Semaphore::new(request.concurrency.min(ssh::sessions_max())));
     let mut sessions = JoinSet::new();
     for (name, target) in targets {
         let to = match target {
@@ -325,14 +347,14 @@ async fn read_nodes(
             }
         };
         let (ssh, host, seats) = (request.ssh.clone(), host.clone(), Arc::clone(&seats));
-        let capture = writer.temp_file()?;
+        let place = writer.place();
         sessions.spawn(async move {
             let _seat = seats.acquire_owned().await;
-            read_node(&ssh, name, to, host, capture).await
+            read_node(&ssh, name, to, host, &place).await
         });
     }
     while let Some(read) = sessions.join_next().await {
-        let read = read??;
+        let read = read?;
         progress.answered();
         progress.say(format!("node {}", read.name));
         if let Some(capture) = read.capture {
@@ -343,7 +365,7 @@ async fn read_nodes(
             Some(Err(gap)) => writer.gap(gap),
             None => {}
         }
-        for gap in read.gaps {
+        if let Some(gap) = read.gap {
             writer.gap(gap);
         }
     }
@@ -357,7 +379,7 @@ struct NodeRead {
     capture: Option<NamedTempFile>,
     /// What its resolver says; `None` where it was not come to that.
     answer: Option<Result<Vec<u8>, Gap>>,
-    gaps: Vec<Gap>,
+    gap: Option<Gap>,
 }
 
 async fn read_node(
@@ -365,27 +387,33 @@ async fn read_node(
     name: NodeName,
     to: Destination,
     host: watch::Receiver<Option<String>>,
-    capture: NamedTempFile,
-) -> Result<NodeRead> {
+    place: &Place,
+) -> NodeRead {
     let known_host = host.clone();
-    let session = match ssh::read(ssh, &to, host, || capture.reopen().map(std::io::BufWriter::new)).await {
+    let mut capture = None;
+    let open = || {
+        let file = capture.insert(place.temp_file()?);
+        file.reopen().map(std::io::BufWriter::new)
+    };
+    let session = match ssh::read(ssh, &to, host, open).await {
         Ok(session) => session,
         Err(error) => {
             let gap = Gap {
                 what: format!("node {name}"),
                 why: GapReason::Failed,
-                detail: format!("ssh cannot be run: {error}"),
-                hint: "install the OpenSSH client, or pass --nodes none".to_owned(),
+                detail: error.to_string(),
+                hint: "see that the OpenSSH client is installed, and what limits processes, files and space (ulimit -a, df)"
+                    .to_owned(),
             };
-            return Ok(NodeRead { name, capture: None, answer: None, gaps: vec![gap] });
+            return NodeRead { name, capture: None, answer: None, gap: Some(gap) };
         }
     };
-    let gaps = trouble::gaps(&name, &to, &session);
+    let gap = trouble::gap(&name, &to, &session);
     let has_ended = !session.transcript.ended.is_empty();
     let is_asked = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
     let answer = (has_ended && is_asked).then(|| trouble::answer(&name, &session));
     let is_read = session.transcript.captured > 0;
-    Ok(NodeRead { capture: is_read.then_some(capture), answer, gaps, name })
+    NodeRead { capture: capture.filter(|_| is_read), answer, gap, name }
 }
 
 /// The nodes to read: those that the user named, or else those that EC2 lists.
@@ -407,6 +435,11 @@ fn targets(request: &NodesRequest, instances: &[Instance]) -> Vec<Target> {
         let listed = instances.iter().find(|instance| is_called(instance, name.as_str()));
         let target = match (target, listed) {
             (Some(target), _) => Ok(target.clone()),
+            // Who names an instance by its id has an ssh configuration that knows
+            // ids, as for Session Manager.
+            (None, Some(instance)) if instance.id == name.as_str() => {
+                self::target(name, instance, NodeAddress::Id)
+            }
             (None, Some(instance)) => self::target(name, instance, request.address),
             (None, None) => destination(name, name.as_str()),
         };
@@ -442,6 +475,7 @@ fn target(name: &NodeName, instance: &Instance, which: NodeAddress) -> Result<De
         NodeAddress::Private => (instance.addresses.first().map(ToString::to_string), "private address"),
         NodeAddress::Public => (instance.public_ip.map(|ip| ip.to_string()), "public address"),
         NodeAddress::Name => (instance.dns_name.clone(), "private DNS name"),
+        NodeAddress::Id => (Some(instance.id.clone()), "id"),
     };
     let Some(text) = text else {
         return Err(Gap {

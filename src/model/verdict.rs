@@ -1,5 +1,7 @@
 //! Rules and what they say.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::facts::Facts;
@@ -134,6 +136,15 @@ pub struct Gap {
     pub hint: String,
 }
 
+impl Gap {
+    /// Whether it was left out because the user wants it so: that is nothing the
+    /// verdict lacks. Only nodes can be.
+    #[must_use]
+    pub fn is_left_out(&self) -> bool {
+        self.why == GapReason::NotAsked && self.what == "nodes"
+    }
+}
+
 /// Why something was not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,6 +231,16 @@ pub fn shell_word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
     let fits = !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_plain);
     if fits { name } else { placeholder }
+}
+
+/// A word of a command line, so that a shell takes it back as that word.
+#[must_use]
+pub fn shell_quoted(word: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
 /// What the rules' outcomes come to under a policy.

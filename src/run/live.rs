@@ -1,10 +1,13 @@
 //! From what was typed to what is asked, and from there to evidence.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::future::select_all;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::Layer;
@@ -28,6 +31,7 @@ pub(super) fn classify(args: &AuditArgs) -> Result<Facts> {
     let request = request(&args.cluster, &args.aws, &args.ask)?;
     let dir = tempfile::Builder::new()
         .prefix("eks-netcheck-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir()
         .context("cannot make a directory for what is asked; set TMPDIR to a place that can be written to")?;
     record(&request, dir.path(), args.talk)?.ended?;
@@ -40,10 +44,11 @@ pub(super) fn classify(args: &AuditArgs) -> Result<Facts> {
 pub(super) fn collect(args: &CollectArgs) -> Result<Exit> {
     let request = request(&args.cluster, &args.aws, &args.ask)?;
     let recorded = record(&request, &args.out, args.talk)?;
-    if !args.talk.quiet {
+    // What is missing is no progress, which -q is for.
+    if let Some(gaps) = recorded.gaps.filter(|gaps| !(args.talk.quiet && gaps.is_empty())) {
         let mut err = std::io::BufWriter::new(anstream::stderr());
         // Standard error may be closed; the files are written.
-        let _ = say_what_is_missing(&args.out, &recorded.gaps, &mut err);
+        let _ = say_what_is_missing(&args.out, &gaps, &mut err);
     }
     recorded.ended?;
     Ok(Exit::Pass)
@@ -63,8 +68,8 @@ fn say_what_is_missing(dir: &Path, gaps: &[Gap], err: &mut impl Write) -> std::i
 struct Recorded {
     /// How it ended; an error where it did not come to its end.
     ended: Result<()>,
-    /// What is missing.
-    gaps: Vec<Gap>,
+    /// What is missing; `None` where nothing was recorded, and nothing is kept.
+    gaps: Option<Vec<Gap>>,
 }
 
 /// Records, and writes the manifest however that ends.
@@ -84,7 +89,6 @@ fn record(request: &Request, dir: &Path, talk: Talk) -> Result<Recorded> {
     // A look-up that the system still works on should not hold the end up.
     runtime.shutdown_background();
     drop(progress);
-    let gaps = writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
     let ended = ended.map_err(|error| match error.downcast::<NoCluster>() {
         Ok(NoCluster { message, is_absent }) => {
             let exit = if is_absent { Exit::Nothing } else { Exit::Inconclusive };
@@ -92,21 +96,52 @@ fn record(request: &Request, dir: &Path, talk: Talk) -> Result<Recorded> {
         }
         Err(error) => error,
     });
-    Ok(Recorded { ended, gaps })
+    // A directory with nothing in it would only be in the next run's way.
+    let finished = match &ended {
+        Err(_) if writer.is_empty() => writer.discard().map(|()| None),
+        _ => writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now())).map(Some),
+    };
+    match (ended, finished) {
+        (ended, Ok(gaps)) => Ok(Recorded { ended, gaps }),
+        // What came first says more.
+        (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
+    }
 }
 
 /// Waits for somebody who wants the run to end.
 async fn interruption() -> anyhow::Error {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let signals: std::io::Result<Vec<_>> = kinds.into_iter().map(signal).collect();
-    match signals {
-        Ok(mut signals) => {
-            let [first, second, third] = signals.as_mut_slice() else { return std::future::pending().await };
-            tokio::select! { _ = first.recv() => {}, _ = second.recv() => {}, _ = third.recv() => {} }
-            anyhow!(EndsWith(Exit::Interrupted, "interrupted".to_owned()))
+    let mut signals = Vec::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        // nohup, and shells for what runs in the background, have some ignored.
+        if is_ignored(kind) {
+            continue;
         }
-        Err(error) => anyhow!(error).context("cannot listen for signals"),
+        match signal(kind) {
+            Ok(signal) => signals.push((kind, signal)),
+            Err(error) => return anyhow!(error).context("cannot listen for signals"),
+        }
     }
+    if signals.is_empty() {
+        return std::future::pending().await;
+    }
+    let waits = signals.iter_mut().map(|(kind, signal)| {
+        Box::pin(async {
+            signal.recv().await;
+            *kind
+        })
+    });
+    let (kind, ..) = select_all(waits).await;
+    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+    anyhow!(EndsWith(Exit::Signal(number), "interrupted".to_owned()))
+}
+
+/// Whether whoever started us has a signal ignored.
+/// <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (kind.as_raw_value() - 1)) != 0
 }
 
 fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
@@ -115,7 +150,7 @@ fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
         Nodes::None => None,
         Nodes::Ssh => Some(nodes(ask, timeout)?),
     };
-    Ok(Request {
+    let request = Request {
         cluster: cluster.to_owned(),
         aws: AwsRequest {
             region: aws.region.clone(),
@@ -127,7 +162,13 @@ fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
         nodes,
         resolvers: ask.resolver.iter().map(|resolver| resolver.0).collect(),
         timeout,
-    })
+    };
+    if let Some(name) = request.name_taken_twice() {
+        bail!(
+            "--node {name}: another --node, a --resolver or this machine has that name already; give it another with --node NAME=TARGET"
+        );
+    }
+    Ok(request)
 }
 
 fn nodes(ask: &Ask, timeout: Duration) -> Result<NodesRequest> {
@@ -156,6 +197,7 @@ fn nodes(ask: &Ask, timeout: Duration) -> Result<NodesRequest> {
             NodeAddress::Private => live::NodeAddress::Private,
             NodeAddress::Public => live::NodeAddress::Public,
             NodeAddress::Name => live::NodeAddress::Name,
+            NodeAddress::Id => live::NodeAddress::Id,
         },
         ssh: Ssh::new(ask.ssh_user.as_deref(), &ask.ssh_option, timeout),
         concurrency: ask.concurrency.into(),

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use eks_netcheck_lab::aws::{Account, Api};
+use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
 use eks_netcheck_lab::dns::{Behaviour, Entry, NameServer};
 use eks_netcheck_lab::sandbox::{
     CLOSES, CLUSTER_IP, CUTS, ENDPOINT_HOST, ENIS, Lab, MUTE, OPERATOR, PUBLIC, Plan, REFUSES, SILENT,
@@ -257,6 +257,7 @@ fn what_is_collected_is_judged_as_what_is_live() {
     let dir = out.path().join("evidence");
     let dir = dir.to_str().unwrap();
     let args = ["--ssh-user", "ec2-user", "--node", "n1", "--node", "n2=nosudo@192.168.10.11"];
+    scene.aws.fault(Fault::always("DescribeRouteTables", FaultKind::Denied));
     let live = scene.run(&[&["audit", "--format", "json"], &args[..]].concat());
     let ran = scene.run(&[&["collect", "--out", dir], &args[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -274,7 +275,9 @@ fn what_is_collected_is_judged_as_what_is_live() {
         report
     };
     assert_eq!(comparable(&recorded.stdout), comparable(&live.stdout));
-    assert!(ran.stderr.contains("n2"), "what is missing is said: {}", ran.stderr);
+    for missing in ["n2", "route-tables.json"] {
+        assert!(ran.stderr.contains(missing), "what is missing is said: {}", ran.stderr);
+    }
     // It does not mix with another run's.
     let again = scene.run(&["collect", "--out", dir]);
     assert_eq!(again.code, 2);
@@ -518,14 +521,82 @@ fn an_interrupted_collect_keeps_what_it_had_and_leaves_nothing_running() {
     let report: Value = serde_json::from_str(&judged.stdout).unwrap();
     assert_eq!(report["nodes"][0]["status"], "read");
     assert_eq!(report["nodes"][1]["status"], "unreachable");
-    // What runs on the node ends with what it prints.
-    let ended = Instant::now();
-    let left =
-        || String::from_utf8(scene.lab.node(1).run("pgrep -u slow -a || true").unwrap().stdout).unwrap();
-    while !left().is_empty() {
-        assert!(ended.elapsed() < Duration::from_secs(6), "{}", left());
-        std::thread::sleep(Duration::from_millis(100));
+    // What was run on a node has ended with what it printed.
+    let left = scene.lab.node(0).run("pgrep -u ec2-user -a || true").unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
+
+#[test]
+fn a_collect_that_found_nothing_is_not_in_its_own_way() {
+    let scene = scene(Access::Public);
+    let out = scratch();
+    let dir = out.path().join("evidence");
+    scene.aws.fault(Fault::always("DescribeCluster", FaultKind::Expired));
+    scene.aws.fault(Fault::always("DescribeInstances", FaultKind::Expired));
+    let collect = || scene.run(&["collect", "--out", dir.to_str().unwrap(), "--ssh-user", "ec2-user"]);
+    let ran = collect();
+    assert_eq!((ran.code, dir.exists()), (3, false), "{}", ran.stderr);
+    scene.aws.clear_faults();
+    let ran = collect();
+    assert_eq!((ran.code, dir.join("cluster.json").exists()), (0, true), "{}", ran.stderr);
+}
+
+/// Session Manager knows instances by their ids.
+#[test]
+fn an_instance_can_be_reached_by_its_id() {
+    let scene = scene(Access::Public);
+    scene.dial(PUBLIC);
+    let here = ["--ssh-option", "HostName=192.168.10.10", "--ssh-option", "HostKeyAlias=192.168.10.10"];
+    let id = "i-00000000000000000";
+    for which in [["--node", id], ["--node-address", "id"]] {
+        let (report, _) = scene.audit(&[&here[..], &which].concat());
+        let nodes = report["nodes"].as_array().unwrap();
+        assert!(nodes.iter().all(|node| node["status"] == "read"), "{which:?}: {report:#}");
     }
+    // The id is what ssh is given, and not an address that EC2 has for it.
+    let ran = scene.run(&["audit", "--node", id, "--ssh-option", "HostName=id-%h.invalid"]);
+    assert!(ran.stdout.contains(&format!("id-{id}.invalid")), "{}", ran.stdout);
+}
+
+#[test]
+fn the_least_sudo_rule_is_enough() {
+    let scene = scene(Access::Public);
+    scene.dial(PUBLIC);
+    let (report, gaps) = scene.n1_by("onlyss@192.168.10.10", &[]);
+    assert_eq!(gaps, [] as [Value; 0], "{report:#}");
+    assert_eq!(paths(&report, "n1").get("kubelet outbound public-endpoint"), Some(&1));
+}
+
+#[test]
+fn a_jump_host_that_cannot_be_reached_is_told_at_once() {
+    let scene = scene(Access::Public);
+    let jump = format!("ProxyJump=ec2-user@{REFUSES}");
+    let mut audit = scene.netcheck(&["audit", "-vv", "--node", "n1=192.168.10.10", "--ssh-option", &jump]);
+    audit.args(["--format", "json"]);
+    let ran = ran(audit);
+    assert_eq!(ran.stderr.matches("ssh begins").count(), 1, "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n1").unwrap();
+    assert_eq!(gap["why"], "connection-refused");
+    assert!(gap["detail"].as_str().unwrap().contains(&REFUSES.to_string()), "{gap}");
+}
+
+#[test]
+fn few_open_files_cost_time_and_no_node() {
+    let scene = scene(Access::Public);
+    scene.dial(PUBLIC);
+    let mut audit = scene.lab.operator("sh");
+    audit.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_eks-netcheck")]);
+    let nodes = (0..30).flat_map(|number| ["--node".to_owned(), format!("m{number}=192.168.10.10")]);
+    audit.args(["audit", "--cluster", "myeks", "--concurrency", "30", "--format", "json"]).args(nodes);
+    audit
+        .args(["--ssh-user", "ec2-user"])
+        .envs(scene.netcheck(&[]).get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let ran = ran(audit);
+    let report: Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
+    let read = report["nodes"].as_array().unwrap().iter().filter(|node| node["status"] == "read").count();
+    assert_eq!(read, 30, "{:#}", report["gaps"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The evidence directory, written: each file whole or not at all, and whatever
 //! was promised and not written ends up in `manifest.json`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Write};
@@ -16,14 +16,37 @@ use super::manifest::Manifest;
 use crate::model::node::NodeName;
 use crate::model::verdict::{Gap, GapReason};
 
+/// What a directory of evidence has in it beside files.
+const DIRS: [&str; 2] = ["dns", "nodes"];
+
 /// A directory that evidence is written into. Shared by all that is asked at
 /// the same time, in one thread.
 #[derive(Debug)]
 pub struct EvidenceWriter {
     root: PathBuf,
+    /// Whether the directory was made for this.
+    is_new: bool,
+    /// Whether a file stands in its place.
+    has_files: Cell<bool>,
     /// What was promised and is neither written nor excused.
     open: RefCell<BTreeSet<String>>,
     gaps: RefCell<Vec<Gap>>,
+}
+
+/// Where files are made that do not stand in their places yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Place(PathBuf);
+
+impl Place {
+    /// A file for a node's capture, say, which does not stand in its place before
+    /// [`keep_capture`](EvidenceWriter::keep_capture).
+    pub(crate) fn temp_file(&self) -> std::io::Result<NamedTempFile> {
+        tempfile::Builder::new()
+            .prefix(".eks-netcheck-")
+            // Less what the umask takes, as for any file.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.0)
+    }
 }
 
 impl EvidenceWriter {
@@ -33,7 +56,7 @@ impl EvidenceWriter {
     /// If it cannot be made, or holds something: evidence of two runs would mix.
     pub fn create(root: &Path) -> Result<Self> {
         let what = || format!("cannot write into {}", root.display());
-        match fs::read_dir(root) {
+        let is_new = match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
                     bail!(
@@ -41,14 +64,22 @@ impl EvidenceWriter {
                         root.display()
                     );
                 }
+                false
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 fs::create_dir_all(root).with_context(what)?;
+                true
             }
             Err(error) => return Err(error).with_context(what),
-        }
-        let writer = Self { root: root.to_owned(), open: RefCell::default(), gaps: RefCell::default() };
-        for dir in ["dns", "nodes"] {
+        };
+        let writer = Self {
+            root: root.to_owned(),
+            is_new,
+            has_files: Cell::default(),
+            open: RefCell::default(),
+            gaps: RefCell::default(),
+        };
+        for dir in DIRS {
             fs::create_dir(writer.root.join(dir)).with_context(what)?;
         }
         Ok(writer)
@@ -61,7 +92,7 @@ impl EvidenceWriter {
 
     /// Keeps what was promised.
     pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
-        let mut temp = self.temp_file()?;
+        let mut temp = self.place().temp_file().with_context(|| self.cannot_write(file))?;
         temp.write_all(bytes).with_context(|| self.cannot_write(file))?;
         self.persist(temp, file)?;
         self.open.borrow_mut().remove(file);
@@ -75,15 +106,9 @@ impl EvidenceWriter {
         self.write(file, &bytes)
     }
 
-    /// A file for a node's capture, which does not stand in its place before
-    /// [`keep_capture`](Self::keep_capture).
-    pub(crate) fn temp_file(&self) -> Result<NamedTempFile> {
-        tempfile::Builder::new()
-            .prefix(".eks-netcheck-")
-            // Less what the umask takes, as for any file.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(&self.root)
-            .with_context(|| format!("cannot write into {}", self.root.display()))
+    /// Where files are made that do not stand in their places yet.
+    pub(crate) fn place(&self) -> Place {
+        Place(self.root.clone())
     }
 
     /// Puts a node's capture in its place.
@@ -128,10 +153,32 @@ impl EvidenceWriter {
         Ok(gaps)
     }
 
+    /// Whether nothing was recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_files.get()
+    }
+
+    /// Takes the directory away again, in which nothing was recorded.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn discard(self) -> Result<()> {
+        let what = || format!("cannot remove {}, in which nothing was recorded", self.root.display());
+        for dir in DIRS {
+            fs::remove_dir(self.root.join(dir)).with_context(what)?;
+        }
+        if self.is_new {
+            fs::remove_dir(&self.root).with_context(what)?;
+        }
+        Ok(())
+    }
+
     fn persist(&self, temp: NamedTempFile, file: &str) -> Result<()> {
         temp.persist(self.root.join(file))
             .map_err(|error| error.error)
             .with_context(|| self.cannot_write(file))?;
+        self.has_files.set(true);
         Ok(())
     }
 

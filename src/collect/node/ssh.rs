@@ -13,12 +13,14 @@ use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tracing::debug;
 
 use super::transcript::{TooMuch, Transcript};
+use crate::model::verdict::shell_quoted;
 
 /// The remote command. `ss` needs root rights to name processes; where they are
 /// not to be had, sockets without names are better than none. `ss` is in
@@ -38,6 +40,18 @@ const STDERR_KEPT: usize = 8 << 10;
 /// How often a login is tried that the server dropped before it asked for a key,
 /// as one with too many logins at once does.
 const LOGINS_MAX: u32 = 5;
+
+/// Files that a session has open: three pipes, the process, the capture.
+const FILES_OF_SESSION: u64 = 6;
+/// Files that everything else has open.
+const FILES_OF_OTHERS: u64 = 64;
+
+/// How many sessions the limit of open files leaves room for.
+pub(crate) fn sessions_max() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let sessions = files.saturating_sub(FILES_OF_OTHERS) / FILES_OF_SESSION;
+    usize::try_from(sessions).unwrap_or(usize::MAX).max(1)
+}
 
 /// Where ssh goes: a host, `user@host`, a name of the ssh configuration, or
 /// `ssh://user@host:port`.
@@ -92,6 +106,8 @@ impl fmt::Display for Destination {
 /// How nodes are read.
 #[derive(Debug, Clone)]
 pub struct Ssh {
+    /// The user's options, as after ssh's `-o`.
+    options: Vec<String>,
     args: Vec<OsString>,
     user: Option<String>,
     timeout: Duration,
@@ -124,7 +140,15 @@ impl Ssh {
         for option in options.iter().chain(&ours) {
             args.extend(["-o".into(), option.into()]);
         }
-        Self { args, user: user.map(ToOwned::to_owned), timeout }
+        Self { options: options.to_owned(), args, user: user.map(ToOwned::to_owned), timeout }
+    }
+
+    /// What to type to log in alike, and see.
+    pub(crate) fn by_hand(&self, to: &Destination) -> String {
+        let options = self.options.iter().map(|option| format!("-o {} ", shell_quoted(option)));
+        let user = self.user.as_ref().filter(|_| !to.0.contains('@'));
+        let user = user.map(|user| format!("-l {} ", shell_quoted(user))).unwrap_or_default();
+        format!("ssh {}{user}{to}", options.collect::<String>())
     }
 
     /// ssh's arguments up to the remote command. A user that the destination
@@ -144,6 +168,8 @@ impl Ssh {
 pub(crate) struct Session<W> {
     /// What it printed.
     pub(crate) transcript: Transcript<W>,
+    /// What to type to log in alike.
+    pub(crate) by_hand: String,
     /// How ssh ended; `None` where it was ended.
     pub(crate) status: Option<ExitStatus>,
     /// The end of what ssh and the remote programs said.
@@ -174,7 +200,8 @@ pub(crate) async fn read<W: Write>(
     let began = Instant::now();
     for login in 1.. {
         let left = ssh.timeout.saturating_sub(began.elapsed());
-        let session = log_in(ssh, to, &mut host, capture()?, left).await?;
+        let capture = capture().map_err(|error| because("cannot keep what it prints", &error))?;
+        let session = log_in(ssh, to, &mut host, capture, left).await?;
         let ms = began.elapsed().as_millis();
         debug!(%to, login, ms, status = ?session.status, cut = ?session.cut, stderr = session.stderr, "ssh ended");
         let pause = Duration::from_millis(250 << login) + jitter();
@@ -187,13 +214,23 @@ pub(crate) async fn read<W: Write>(
     unreachable!("the last login returns")
 }
 
-/// Whether the server closed the connection before it asked for a key.
+/// Whether the server closed the connection before it asked for a key, and
+/// nothing else was wrong: ssh says the same of a jump host that it does not
+/// reach, and then why.
 fn was_dropped<W: Write>(session: &Session<W>) -> bool {
-    let says = |text: &str| session.stderr.contains(text);
+    let is_drop = |line: &str| {
+        ["kex_exchange_identification: ", "Connection closed by ", "Connection reset by "]
+            .iter()
+            .any(|says| line.starts_with(says))
+    };
     !session.transcript.began
         && session.cut.is_none()
-        && says("kex_exchange_identification")
-        && !says("Connection refused")
+        && session.stderr.contains("kex_exchange_identification: ")
+        && session.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).all(is_drop)
+}
+
+fn because(what: &str, error: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 async fn log_in<W: Write>(
@@ -206,20 +243,14 @@ async fn log_in<W: Write>(
     let mark = format!("eks-netcheck-{:016x}", random());
     let args = ssh.args(to);
     debug!(?args, "ssh begins");
-    let mut child = Command::new("ssh")
-        .args(args)
-        .arg(REMOTE)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut stdin = child.stdin.take();
-    let mut stdout = child.stdout.take();
-    let mut stderr = child.stderr.take();
+    let mut client = Client::spawn(args, REMOTE)?;
+    let mut stdin = client.child.stdin.take();
+    let mut stdout = client.child.stdout.take();
+    let mut stderr = client.child.stderr.take();
     let mut said = Vec::new();
     let mut session = Session {
         transcript: Transcript::new(&mark, capture),
+        by_hand: ssh.by_hand(to),
         status: None,
         stderr: String::new(),
         cut: None,
@@ -239,9 +270,9 @@ async fn log_in<W: Write>(
             None => Ok(Ok(())),
         };
         match result {
-            Ok(Ok(())) => child.wait().await.map(|status| (Some(status), None)),
+            Ok(Ok(())) => client.child.wait().await.map(|status| (Some(status), None)),
             Ok(Err(TooMuch)) => Ok((None, Some(Cut::TooMuch))),
-            Err(error) => Err(error),
+            Err(error) => Err(because("cannot keep what it prints", &error)),
         }
     };
     let complain = async {
@@ -267,23 +298,58 @@ async fn log_in<W: Write>(
         Err(_) => session.cut = Some(Cut::TimedOut(ssh.timeout)),
     }
     if session.cut.is_some() {
-        end(&mut child).await;
+        client.end().await;
     }
     session.transcript.finish()?;
     session.stderr = String::from_utf8_lossy(&said).into_owned();
     Ok(session)
 }
 
-/// Ends ssh so that it can end its `ProxyCommand`, and if need be at once.
-async fn end(child: &mut Child) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        if tokio::time::timeout(Duration::from_millis(300), child.wait()).await.is_ok() {
-            return;
+/// The ssh client, in a process group of its own: a Ctrl-C is ours to take, and
+/// what the client started ends with it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) child: Child,
+    group: Option<Pid>,
+}
+
+impl Client {
+    pub(super) fn spawn(args: Vec<OsString>, remote: &str) -> std::io::Result<Self> {
+        let mut command = Command::new("ssh");
+        command.args(args).arg(remote).process_group(0).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // BatchMode is not handed on to the client of a ProxyJump, which would
+        // wait for an answer on the terminal.
+        command.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "false");
+        let child = command.spawn().map_err(|error| because("cannot run ssh", &error))?;
+        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        Ok(Self { child, group })
+    }
+
+    /// Ends it so that it can clean up, and if need be at once.
+    pub(super) async fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let _ = tokio::time::timeout(Duration::from_millis(300), self.child.wait()).await;
+        self.signal(Signal::KILL);
+        let _ = self.child.wait().await;
+        self.group = None;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // What has ended already takes none.
+            let _ = kill_process_group(group, signal);
         }
     }
-    let _ = child.kill().await;
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Once it was waited for, its number may be another's.
+        if self.child.id().is_some() {
+            self.signal(Signal::TERM);
+        }
+    }
 }
 
 async fn transcribe<W: Write>(

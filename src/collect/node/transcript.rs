@@ -160,6 +160,9 @@ impl<W: Write> Transcript<W> {
             None if !self.began => self.keep_preamble(bytes),
             None => {}
             Some(Section::Privileged | Section::Plain) => {
+                // Before a mark, a line without an end is one that was cut off.
+                let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+                let bytes = &bytes[..whole];
                 self.captured += bytes.len() as u64;
                 if self.captured > CAPTURE_MAX {
                     return Ok(Err(TooMuch));
@@ -232,6 +235,14 @@ mark-5eed end 0
             let (transcript, _) = read(&WHOLE[..end], 5);
             assert!(transcript.capture.is_empty() || transcript.capture.ends_with(b"\n"), "{end}");
         }
+    }
+
+    #[test]
+    fn half_a_row_before_a_mark_is_dropped() {
+        let text = format!("{MARK} ss\nwhole\nESTAB 0 0 10.0.0.1:1 10.0.0.2:44{MARK} end 137\n");
+        let (transcript, _) = read(&text, 3);
+        assert_eq!(String::from_utf8_lossy(&transcript.capture), "whole\n");
+        assert_eq!(transcript.status(Section::Privileged), Some(137));
     }
 
     #[test]

@@ -113,17 +113,9 @@ const SUDO_REFUSES: [&str; 4] =
     ["a password is required", "not in the sudoers", "is not allowed to", "may not run sudo"];
 
 /// What is missing of a node, from how its session ended; nothing if all is there.
-pub(crate) fn gaps<W: Write>(node: &NodeName, to: &Destination, session: &Session<W>) -> Vec<Gap> {
-    let gap = |(why, detail, hint): (GapReason, String, String)| Gap {
-        what: format!("node {node}"),
-        why,
-        detail,
-        hint,
-    };
-    match sockets(to, session) {
-        Some(trouble) => vec![gap(trouble)],
-        None => Vec::new(),
-    }
+pub(crate) fn gap<W: Write>(node: &NodeName, to: &Destination, session: &Session<W>) -> Option<Gap> {
+    let (why, detail, hint) = sockets(to, session)?;
+    Some(Gap { what: format!("node {node}"), why, detail, hint })
 }
 
 /// What the node's resolver gave, or why it gave nothing. `None` where the
@@ -166,6 +158,11 @@ fn trouble(why: GapReason, detail: impl Into<String>, hint: impl Into<String>) -
 fn sockets<W: Write>(to: &Destination, session: &Session<W>) -> Option<Trouble> {
     let transcript = &session.transcript;
     Some(match (transcript.status(Section::Privileged), transcript.status(Section::Plain)) {
+        (Some(0), _) | (Some(_), Some(0)) if transcript.captured == 0 => trouble(
+            GapReason::Incomplete,
+            "ss printed nothing there, not even its column heads",
+            "run it by hand on the node: sudo ss -tnp",
+        ),
         (Some(0), _) => return None,
         (Some(_), Some(0)) => without_root(session),
         (Some(status), _) if transcript.captured > 0 => trouble(
@@ -189,7 +186,7 @@ fn sockets<W: Write>(to: &Destination, session: &Session<W>) -> Option<Trouble> 
 /// The user is not root, and sudo did not help.
 fn without_root<W: Write>(session: &Session<W>) -> Trouble {
     let says = |text: &str| session.stderr.contains(text);
-    let allow = "allow it without one, as with `USER ALL=(root) NOPASSWD: /usr/sbin/ss -tnp` in sudoers, or log in as root with --ssh-user";
+    let allow = "allow it without one, as with `USER ALL=(root) NOPASSWD: /usr/sbin/ss -tnp, /usr/bin/ss -tnp` in sudoers, or log in as root with --ssh-user";
     let (detail, hint) = if says("sudo: a terminal is required") || SUDO_REFUSES.iter().any(|text| says(text))
     {
         (
@@ -228,7 +225,10 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
         Some(Cut::TooMuch) => {
             return trouble(
                 GapReason::TooMuchOutput,
-                format!("it printed more than ss does: cut off after {} bytes{part}", transcript.captured),
+                match transcript.captured {
+                    0 => "it prints too much before ss runs".to_owned(),
+                    captured => format!("it printed more than ss does: cut off after {captured} bytes{part}"),
+                },
                 "see by hand what it prints: sudo ss -tnp",
             );
         }
@@ -242,18 +242,18 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
         }
         None => {}
     }
-    if let Some(sign) = SIGNS.iter().find(|sign| session.stderr.contains(sign.says)) {
-        return trouble(
-            sign.why,
-            format!("{}{part} ({to})", sign.detail),
-            sign.hint.replace("HOST", to.host()),
-        );
-    }
     if transcript.began {
         return trouble(
             GapReason::ConnectionLost,
             format!("the connection broke off midway{part}{}", last_words(session)),
             "try again",
+        );
+    }
+    if let Some((sign, line)) = sign(&session.stderr) {
+        return trouble(
+            sign.why,
+            format!("{}; ssh says {:?} ({to})", sign.detail, shortened(line)),
+            sign.hint.replace("HOST", changed_host(&session.stderr).unwrap_or(to.host())),
         );
     }
     let preamble = String::from_utf8_lossy(&transcript.preamble);
@@ -262,7 +262,7 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
         (Some(255), _) => trouble(
             GapReason::Unreachable,
             format!("ssh failed{} ({to})", last_words(session)),
-            format!("try by hand: ssh {to}"),
+            format!("try by hand: {}", session.by_hand),
         ),
         (_, Some(said)) => trouble(
             GapReason::NoShell,
@@ -281,8 +281,28 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
     }
 }
 
+/// The first sign that fits, and the line that says it.
+fn sign(stderr: &str) -> Option<(&'static Sign, &str)> {
+    SIGNS.iter().find_map(|sign| {
+        let line = stderr.lines().find(|line| line.contains(sign.says))?;
+        Some((sign, line.trim_matches(['@', ' ', '\r'])))
+    })
+}
+
+/// The host whose key changed, which may be a jump host's.
+fn changed_host(stderr: &str) -> Option<&str> {
+    let after = stderr.split_once("Host key for ")?.1;
+    let host = after.split_once(" has changed")?.0;
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    (!host.is_empty() && !host.starts_with('-') && host.bytes().all(is_host)).then_some(host)
+}
+
+fn shortened(line: &str) -> String {
+    line.chars().take(200).collect()
+}
+
 /// The last line of standard error, if there is one.
 fn last_words<W: Write>(session: &Session<W>) -> String {
     let line = session.stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
-    line.map(|line| format!("; it says {:?}", line.chars().take(200).collect::<String>())).unwrap_or_default()
+    line.map(|line| format!("; it says {:?}", shortened(line))).unwrap_or_default()
 }

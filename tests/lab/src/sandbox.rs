@@ -24,6 +24,7 @@
 //! | --- | --- |
 //! | `ec2-user` | nothing; sudo asks for no password |
 //! | `root` | nothing; needs no sudo |
+//! | `onlyss` | sudo lets it run `ss -tnp` and nothing else |
 //! | `nosudo` | not in sudoers |
 //! | `askpass` | sudo asks for a password |
 //! | `requiretty` | sudo wants a terminal |
@@ -32,7 +33,6 @@
 //! | `nologin` | the shell is `/usr/sbin/nologin` |
 //! | `otherkey` | takes another key only |
 //! | `noisy` | banner, greeting, warnings and prompts around the output |
-//! | `slow` | `ss` takes three seconds |
 //! | `flood` | `ss` prints without end |
 //! | `hang` | `ss` prints two rows, then hangs |
 //! | `cut` | `ss` prints two rows, then the connection is lost |
@@ -252,16 +252,6 @@ impl Lab {
     #[must_use]
     pub fn operator_root(&self) -> PathBuf {
         self.operator.root()
-    }
-
-    /// Has the operator ask another resolver than [`OPERATOR_RESOLVER`], at port 53.
-    ///
-    /// # Errors
-    ///
-    /// If the lab is no longer there.
-    pub fn set_operator_resolver(&self, resolver: IpAddr) -> Result<()> {
-        let path = self.operator_root().join("etc/resolv.conf");
-        fs::write(&path, format!("nameserver {resolver}\n")).with_context(|| path.display().to_string())
     }
 
     /// What the cluster endpoint's name resolves to from now on, seen from one

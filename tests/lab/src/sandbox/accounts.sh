@@ -48,6 +48,7 @@ echo 'shadow:x:42:' >>node-etc/group
 next_id=1000
 
 add_account ec2-user
+add_account onlyss
 add_account nosudo
 add_account askpass
 add_account requiretty
@@ -90,12 +91,6 @@ add_program hang ss <<END
 #!/bin/sh
 printf '%s\n' '$sockets'
 exec sleep infinity
-END
-add_account slow
-add_program slow ss <<END
-#!/bin/sh
-sleep 3
-exec $(PATH=$node_path command -v ss) "\$@"
 END
 add_account cut
 # The listening sshd's parent is the node's init: that one is spared.
