@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::verdict::{
-    Gap, GapReason, JudgedFinding, JudgedGap, Judgment, Outcome, Rule, Severity, Verdict,
-};
+use crate::model::verdict::{Gap, JudgedFinding, JudgedGap, Judgment, Outcome, Rule, Severity, Verdict};
 
 /// What a team makes of findings.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +15,8 @@ pub struct Policy {
 #[must_use]
 pub fn judge(policy: Policy, outcomes: Vec<(&'static Rule, Outcome)>, gaps: Vec<Gap>) -> Judgment {
     let counts = |severity: Severity| policy.fail_on.is_some_and(|threshold| severity >= threshold);
-    let costs = |gap: &Gap, rules: &[&Rule]| {
-        gap.why != GapReason::NotAsked && rules.iter().any(|rule| counts(rule.severity))
-    };
+    let costs =
+        |gap: &Gap, rules: &[&Rule]| !gap.is_left_out() && rules.iter().any(|rule| counts(rule.severity));
     let mut findings = Vec::new();
     let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
         gaps.into_iter().map(|gap| (gap, Vec::new())).collect();

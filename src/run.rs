@@ -47,7 +47,7 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     // Opened before the work: a report that cannot be written should not cost it.
     let evidence = args.evidence.as_deref();
     let no_reports: Vec<_> = evidence.into_iter().collect();
-    let files = args.write.iter().map(|to| Output::open(to, &no_reports)).collect::<Result<Vec<_>>>()?;
+    let files = Output::open_all(&args.write, &no_reports)?;
     let facts = match evidence {
         Some(dir) => classify_recorded(dir, &args.cluster)?,
         None => live::classify(args)?,

@@ -54,7 +54,7 @@ pub(super) fn outposts() -> Gap {
 /// process names still tells addresses and ports.
 pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     // Of nodes that were left out on purpose nothing else is missed.
-    if let Some(gap) = facts.missing_nodes.iter().find(|gap| gap.why == GapReason::NotAsked) {
+    if let Some(gap) = facts.missing_nodes.iter().find(|gap| gap.is_left_out()) {
         return vec![gap.clone()];
     }
     let unread = facts.nodes.iter().flat_map(|node| &node.gaps);

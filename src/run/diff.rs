@@ -25,7 +25,7 @@ use crate::report::{json, table};
 /// Compares two recordings and reports what changed.
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit> {
     let recordings = [args.before.as_path(), args.after.as_path()];
-    let files = args.write.iter().map(|to| Output::open(to, &recordings)).collect::<Result<Vec<_>>>()?;
+    let files = Output::open_all(&args.write, &recordings)?;
     let (trace, is_compared) = compare(&args.before, &args.after)?;
     let report = |format, look, mut out: &mut dyn Write| match format {
         TraceFormat::Table => table::trace::write(&trace, None, look, &mut out),

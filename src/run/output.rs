@@ -49,17 +49,33 @@ enum Target {
 }
 
 impl<F: Copy> Output<F> {
+    /// Opens all; two reports in one file would be one of them.
+    pub(super) fn open_all(to: &[WriteTo<F>], evidence: &[&Path]) -> Result<Vec<Self>> {
+        let mut outputs: Vec<Self> = Vec::new();
+        for to in to {
+            let output = Self::open(to, evidence)?;
+            let is_whole = |output: &Self| matches!(output.target, Target::Whole(_));
+            if outputs.iter().any(|other| other.path == output.path && is_whole(other)) {
+                bail!("--write names {} twice", to.file.display());
+            }
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+
     /// Opens it; no report goes into the evidence that it is about.
-    pub(super) fn open(to: &WriteTo<F>, evidence: &[&Path]) -> Result<Self> {
+    fn open(to: &WriteTo<F>, evidence: &[&Path]) -> Result<Self> {
         // Behind a link, the file is replaced and not the link.
-        let path = to.file.canonicalize().unwrap_or_else(|_| to.file.clone());
+        let path = to.file.canonicalize().or_else(|_| std::path::absolute(&to.file));
+        let path = path.unwrap_or_else(|_| to.file.clone());
         let what = || format!("cannot write to {}", path.display());
         let is_special = path.metadata().is_ok_and(|meta| !meta.is_file());
         let target = if is_special {
             Target::Stream(OpenOptions::new().write(true).open(&path).with_context(what)?)
         } else {
-            // Less what the umask takes, as for any file.
-            let mode = Permissions::from_mode(0o666);
+            // As it was; a new one's less what the umask takes.
+            let mode = path.metadata().map_or(0o666, |meta| meta.permissions().mode() & 0o777);
+            let mode = Permissions::from_mode(mode);
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let is_evidence =
                 evidence.iter().any(|evidence| match (dir.canonicalize(), evidence.canonicalize()) {

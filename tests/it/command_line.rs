@@ -22,7 +22,13 @@ fn the_threshold_decides_the_exit_code_and_no_format_does() {
 fn usage_errors_exit_with_2() {
     for args in [
         &["audit"][..],
-        &["audit", "--cluster", "x"],
+        &["audit", "--cluster", "x", "--nodes", "none"],
+        &["audit", "--cluster", ""],
+        &["audit", "--cluster", "x", "--node", "a=b", "--node", "a=c"],
+        &["audit", "--cluster", "x", "--node", "here"],
+        &["audit", "--cluster", "x", "--node", "10.0.0.2", "--resolver", "10.0.0.2"],
+        &["audit", "--cluster", "x", "--evidence", "y", "--write", "json=f", "--write", "table=./f"],
+        &["\u{1b}[31maudit"],
         &["frobnicate"],
         &["audit", "--cluster", "x", "--evidence", "y", "--fail-on", "bad"],
         &["audit", "--cluster", "x", "--evidence", "y", "--write", "json"],
@@ -33,6 +39,7 @@ fn usage_errors_exit_with_2() {
         assert_eq!(ran.code, 2, "{args:?}");
         assert_eq!(ran.stdout, "");
         assert!(!ran.stderr.is_empty());
+        assert!(!ran.stderr.contains('\u{1b}'), "{args:?}: {:?}", ran.stderr);
     }
 }
 
@@ -101,6 +108,10 @@ fn a_report_is_a_file_like_any_other() {
     fs::write(&beside, "").unwrap();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(&file), mode(&beside));
+    // What was kept to its owner stays so.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    Netcheck::audit(&story("study-public")).args(&["--write", &format!("json={}", file.display())]).run();
+    assert_eq!(mode(&file) & 0o777, 0o600);
 }
 
 #[test]

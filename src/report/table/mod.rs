@@ -21,7 +21,7 @@ use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::net::Interface;
 use crate::model::socket::State;
-use crate::model::verdict::{Finding, GapReason, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
+use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
 
 /// How wide and how colourful.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
         ),
         _ => "nothing found".to_owned(),
     };
-    let is_left_out = |judged: &&JudgedGap| judged.gap.why == GapReason::NotAsked;
+    let is_left_out = |judged: &&JudgedGap| judged.gap.is_left_out();
     let left_out = judgment.gaps.iter().filter(is_left_out);
     let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty() && !is_left_out(gap)).count();
     let mut worst = match judgment.verdict {
@@ -120,20 +120,32 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
 /// Is the node traffic private? By node, over kubelet and kube-proxy.
 fn traffic(facts: &Facts) -> Option<String> {
     let total = facts.nodes.len();
+    // Where kube-proxy shows on no node, eBPF may have its place.
+    let shows = |component| {
+        let way = |connection: &&Connection| connection.component == Some(component) && tells_way(connection);
+        facts.connections.iter().any(|connection| way(&connection))
+    };
+    let components: Vec<_> = [Component::Kubelet, Component::KubeProxy]
+        .into_iter()
+        .filter(|component| shows(*component))
+        .collect();
     let (mut public, mut private, mut hanging) = (0, 0, 0);
     for node in &facts.nodes {
         let api: Vec<_> =
             facts.connections_of(&node.name).iter().filter(|connection| tells_way(connection)).collect();
         let on = |path| api.iter().any(|connection| connection.attribution.path == path);
-        let kubelet_is_seen = api.iter().any(|connection| {
-            connection.component == Some(Component::Kubelet) && connection.attribution.path.is_api_server()
-        });
+        let is_seen = |component: &Component| {
+            api.iter().any(|connection| {
+                connection.component == Some(*component) && connection.attribution.path.is_api_server()
+            })
+        };
+        let all_are_seen = components.contains(&Component::Kubelet) && components.iter().all(is_seen);
         let hangs = |connection: &Connection| {
             connection.socket.state == State::SynSent && connection.direction == Direction::Outbound
         };
         if on(Path::PublicEndpoint) {
             public += 1;
-        } else if kubelet_is_seen && !on(Path::Unattributed) {
+        } else if all_are_seen && !on(Path::Unattributed) {
             private += 1;
         } else if facts.connections_of(&node.name).iter().any(hangs) {
             hanging += 1;
@@ -149,7 +161,12 @@ fn traffic(facts: &Facts) -> Option<String> {
     let parts = parts.iter().filter(|(nodes, _)| *nodes > 0);
     let parts: Vec<_> =
         parts.map(|(nodes, what)| format!("{what} on {nodes} of {}", count(total, "node"))).collect();
-    (total > 0).then(|| format!("kubelet and kube-proxy reach the API server: {}.", parts.join(", ")))
+    let who = match components.as_slice() {
+        [only] => only.as_str(),
+        _ => "kubelet and kube-proxy",
+    };
+    let reach = if components.len() == 1 { "reaches" } else { "reach" };
+    (total > 0).then(|| format!("{who} {reach} the API server: {}.", parts.join(", ")))
 }
 
 /// Whether a socket tells which way a node's own components go.
@@ -341,17 +358,16 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
             write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
         }
         let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
-        let without = match gap.why {
-            GapReason::NotAsked => "Not judged without it",
-            _ => "Inconclusive without it",
-        };
+        let without = if gap.is_left_out() { "Not judged without it" } else { "Inconclusive without it" };
         write!(out, "{}", prose(&format!("{without}: {}", rules.join(", ")), "    ", "    ", look))?;
     }
     let unneeded = gaps.iter().filter(|judged| judged.rules.is_empty());
-    let unneeded: Vec<_> = unneeded.map(|judged| judged.gap.what.as_str()).collect();
+    let unneeded: Vec<_> = unneeded.collect();
     if !unneeded.is_empty() {
-        let text = format!("No rule needed: {}", unneeded.join(", "));
-        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+        writeln!(out, "  No rule needed:")?;
+    }
+    for JudgedGap { gap, .. } in unneeded {
+        write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
     }
     Ok(())
 }

@@ -34,7 +34,9 @@ impl Names {
 }
 
 fn first_label(name: &str) -> &str {
-    if name.parse::<IpAddr>().is_ok() { name } else { name.split('.').next().unwrap_or(name) }
+    // user@10.0.0.1 is no name of labels either.
+    let host = name.rsplit('@').next().unwrap_or(name);
+    if host.parse::<IpAddr>().is_ok() { name } else { name.split('.').next().unwrap_or(name) }
 }
 
 /// What a row of the table of paths has in common.

@@ -12,7 +12,7 @@ use crate::model::facts::InterfaceKind;
 use crate::model::node::NodeName;
 use crate::model::socket::{Host, State};
 use crate::model::trace::{Change, Phase, Trace, TracedConnection};
-use crate::model::verdict::{Judgment, Verdict};
+use crate::model::verdict::{Judgment, Verdict, shell_quoted};
 
 /// From this width on, everything has a column of its own.
 const WIDE: u16 = 160;
@@ -52,7 +52,7 @@ fn write_head(
 ) -> Result<()> {
     let cluster = trace.cluster.as_ref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
     if let Some(ran) = &trace.command {
-        let words: Vec<_> = ran.words.iter().map(|word| quoted(&escape(word))).collect();
+        let words: Vec<_> = ran.words.iter().map(|word| shell_quoted(&escape(word)).into_owned()).collect();
         let text = format!(
             "{cluster}{} (exit code {}, {:.1} s)",
             words.join(" "),
@@ -369,14 +369,4 @@ fn write_gaps(trace: &Trace, look: Look, out: &mut impl Write) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A word of a command line as a shell would take it back.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }
