@@ -186,7 +186,8 @@ fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]
             detail: format!(
                 "a running node{address} by its tags, and no capture has a socket of its addresses"
             ),
-            hint: "name it with --node as well, or record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned(),
+            hint: "name it with --node as well, or record it with: ssh NODE sudo ss -tnp > nodes/NODE.txt"
+                .to_owned(),
         }
     });
     unread.chain(hybrid).collect()

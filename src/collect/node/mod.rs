@@ -6,6 +6,8 @@
 pub mod address;
 mod bytes;
 pub mod capture;
+#[cfg(feature = "live")]
+mod frame;
 pub mod line;
 pub mod processes;
 #[cfg(feature = "live")]

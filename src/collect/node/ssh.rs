@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tracing::debug;
 
-use super::transcript::{TooMuch, Transcript};
+use super::transcript::{Refusal, Sections, Transcript};
 use crate::model::verdict::shell_quoted;
 
 /// The remote command. `ss` needs root rights to name processes; where they are
@@ -167,14 +167,21 @@ impl Ssh {
 #[derive(Debug)]
 pub(crate) struct Session<W> {
     /// What it printed.
-    pub(crate) transcript: Transcript<W>,
+    pub(crate) transcript: Sections<W>,
+    /// How it ended.
+    pub(crate) ending: Ending,
+}
+
+/// How ssh ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ending {
     /// What to type to log in alike.
     pub(crate) by_hand: String,
-    /// How ssh ended; `None` where it was ended.
+    /// Its exit; `None` where we ended it.
     pub(crate) status: Option<ExitStatus>,
     /// The end of what ssh and the remote programs said.
     pub(crate) stderr: String,
-    /// Why it was ended, if it was.
+    /// Why we ended it, if we did.
     pub(crate) cut: Option<Cut>,
 }
 
@@ -203,7 +210,7 @@ pub(crate) async fn read<W: Write>(
         let capture = capture().map_err(|error| because("cannot keep what it prints", &error))?;
         let session = log_in(ssh, to, &mut host, capture, left).await?;
         let ms = began.elapsed().as_millis();
-        debug!(%to, login, ms, status = ?session.status, cut = ?session.cut, stderr = session.stderr, "ssh ended");
+        debug!(%to, login, ms, status = ?session.ending.status, cut = ?session.ending.cut, stderr = session.ending.stderr, "ssh ended");
         let pause = Duration::from_millis(250 << login) + jitter();
         let may_retry = login < LOGINS_MAX && pause < ssh.timeout.saturating_sub(began.elapsed());
         if !(may_retry && was_dropped(&session)) {
@@ -224,9 +231,9 @@ fn was_dropped<W: Write>(session: &Session<W>) -> bool {
             .any(|says| line.starts_with(says))
     };
     !session.transcript.began
-        && session.cut.is_none()
-        && session.stderr.contains("kex_exchange_identification: ")
-        && session.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).all(is_drop)
+        && session.ending.cut.is_none()
+        && session.ending.stderr.contains("kex_exchange_identification: ")
+        && session.ending.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).all(is_drop)
 }
 
 fn because(what: &str, error: &std::io::Error) -> std::io::Error {
@@ -248,13 +255,7 @@ async fn log_in<W: Write>(
     let mut stdout = client.child.stdout.take();
     let mut stderr = client.child.stderr.take();
     let mut said = Vec::new();
-    let mut session = Session {
-        transcript: Transcript::new(&mark, capture),
-        by_hand: ssh.by_hand(to),
-        status: None,
-        stderr: String::new(),
-        cut: None,
-    };
+    let mut transcript = Transcript::new(&mark, capture);
     let tell = async {
         let Some(mut stdin) = stdin.take() else { return };
         // A session that ended takes nothing more; how it ended is told elsewhere.
@@ -266,13 +267,13 @@ async fn log_in<W: Write>(
     };
     let listen = async {
         let result = match &mut stdout {
-            Some(stdout) => transcribe(stdout, &mut session.transcript).await,
-            None => Ok(Ok(())),
+            Some(stdout) => transcribe(stdout, &mut transcript).await,
+            None => Ok(()),
         };
         match result {
-            Ok(Ok(())) => client.child.wait().await.map(|status| (Some(status), None)),
-            Ok(Err(TooMuch)) => Ok((None, Some(Cut::TooMuch))),
-            Err(error) => Err(because("cannot keep what it prints", &error)),
+            Ok(()) => client.child.wait().await.map(|status| (Some(status), None)),
+            Err(Refusal::TooMuch) => Ok((None, Some(Cut::TooMuch))),
+            Err(Refusal::Io(error)) => Err(because("cannot keep what it prints", &error)),
         }
     };
     let complain = async {
@@ -293,16 +294,16 @@ async fn log_in<W: Write>(
             _ = &mut others => listen.await,
         }
     };
-    match tokio::time::timeout(timeout, whole).await {
-        Ok(ended) => (session.status, session.cut) = ended?,
-        Err(_) => session.cut = Some(Cut::TimedOut(ssh.timeout)),
-    }
-    if session.cut.is_some() {
+    let (status, cut) = match tokio::time::timeout(timeout, whole).await {
+        Ok(ended) => ended?,
+        Err(_) => (None, Some(Cut::TimedOut(ssh.timeout))),
+    };
+    if cut.is_some() {
         client.end().await;
     }
-    session.transcript.finish()?;
-    session.stderr = String::from_utf8_lossy(&said).into_owned();
-    Ok(session)
+    let stderr = String::from_utf8_lossy(&said).into_owned();
+    let ending = Ending { by_hand: ssh.by_hand(to), status, stderr, cut };
+    Ok(Session { transcript: transcript.finish()?, ending })
 }
 
 /// The ssh client, in a process group of its own: a Ctrl-C is ours to take, and
@@ -355,16 +356,14 @@ impl Drop for Client {
 async fn transcribe<W: Write>(
     stdout: &mut (impl AsyncRead + Unpin),
     transcript: &mut Transcript<W>,
-) -> std::io::Result<Result<(), TooMuch>> {
+) -> Result<(), Refusal> {
     let mut piece = vec![0; 8 << 10];
     loop {
         let length = stdout.read(&mut piece).await?;
         if length == 0 {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        if let Err(too_much) = transcript.push(&piece[..length])? {
-            return Ok(Err(too_much));
-        }
+        transcript.push(&piece[..length])?;
     }
 }
 

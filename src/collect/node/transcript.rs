@@ -1,6 +1,4 @@
-//! What comes back over ssh, taken apart: the remote command frames what it
-//! runs in lines that begin with a mark, which nothing on the node can know
-//! before it is there.
+//! What comes back over ssh from a node that is read once.
 //!
 //! ```text
 //! (whatever a login shell says)
@@ -14,7 +12,7 @@
 
 use std::io::{self, Write};
 
-use memchr::memmem;
+use super::frame::{Framer, Part, TooMuch, whole_lines};
 
 /// Over this, a node's sockets are not what it prints.
 pub(crate) const CAPTURE_MAX: u64 = 64 << 20;
@@ -22,8 +20,6 @@ pub(crate) const CAPTURE_MAX: u64 = 64 << 20;
 const ANSWER_MAX: usize = 64 << 10;
 /// How much is kept of what stands before the first mark.
 const PREAMBLE_KEPT: usize = 1024;
-/// Over this, a line without an end is no line.
-const LINE_MAX: usize = 64 << 10;
 
 /// What ran on the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +44,37 @@ impl Section {
     }
 }
 
-/// More came than any such answer holds.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TooMuch;
+/// Why a transcript takes no more.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// More came than any such answer holds.
+    TooMuch,
+    /// The capture cannot be written.
+    Io(io::Error),
+}
+
+impl From<TooMuch> for Refusal {
+    fn from(_: TooMuch) -> Self {
+        Self::TooMuch
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 /// Takes the pieces of an ssh session's output, in order.
 #[derive(Debug)]
 pub(crate) struct Transcript<W> {
-    mark: Vec<u8>,
-    /// What is not yet a whole line.
-    tail: Vec<u8>,
+    framer: Framer,
+    sections: Sections<W>,
+}
+
+/// What was found between the marks.
+#[derive(Debug)]
+pub(crate) struct Sections<W> {
     /// The section that is open.
     section: Option<Section>,
     capture: W,
@@ -76,9 +93,7 @@ pub(crate) struct Transcript<W> {
 impl<W: Write> Transcript<W> {
     /// A transcript whose sockets go to `capture`.
     pub(crate) fn new(mark: &str, capture: W) -> Self {
-        Self {
-            mark: mark.as_bytes().to_vec(),
-            tail: Vec::new(),
+        let sections = Sections {
             section: None,
             capture,
             captured: 0,
@@ -86,56 +101,40 @@ impl<W: Write> Transcript<W> {
             preamble: Vec::new(),
             ended: Vec::new(),
             began: false,
-        }
-    }
-
-    /// The exit code of a section, if it ended.
-    pub(crate) fn status(&self, section: Section) -> Option<u32> {
-        self.ended.iter().find(|(ended, _)| *ended == section).map(|(_, status)| *status)
+        };
+        Self { framer: Framer::new(mark), sections }
     }
 
     /// Takes a piece.
     ///
     /// # Errors
-    /// If the capture cannot be written. The inner error is for a node that
-    /// says too much.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<Result<(), TooMuch>> {
-        let mut buffer = std::mem::take(&mut self.tail);
-        buffer.extend_from_slice(piece);
-        let mut rest = buffer.as_slice();
-        while let Some(at) = memmem::find(rest, &self.mark) {
-            let behind = &rest[at + self.mark.len()..];
-            let Some(end) = memchr::memchr(b'\n', behind) else {
-                // The mark's line is not whole yet.
-                let too_much = self.content(&rest[..at])?;
-                self.tail = rest[at..].to_vec();
-                return Ok(too_much.and(self.bounded_tail()));
-            };
-            if let Err(too_much) = self.content(&rest[..at])? {
-                return Ok(Err(too_much));
+    /// If the capture cannot be written, or the node says too much.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        let Self { framer, sections } = self;
+        framer.push(piece, |part| match part {
+            Part::Content(bytes) => sections.content(bytes),
+            Part::Mark(words) => {
+                sections.marked(words);
+                Ok(())
             }
-            self.marked(behind[..end].trim_ascii());
-            rest = &behind[end + 1..];
-        }
-        // Only whole lines are handed on: a mark may begin in the last one.
-        let whole = memchr::memrchr(b'\n', rest).map_or(0, |end| end + 1);
-        let too_much = self.content(&rest[..whole])?;
-        self.tail = rest[whole..].to_vec();
-        Ok(too_much.and(self.bounded_tail()))
+        })
     }
 
     /// Ends the transcript; a line that was cut off is dropped, since half an
     /// address is another address.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        if !self.began {
-            let tail = std::mem::take(&mut self.tail);
-            self.keep_preamble(&tail);
+    pub(crate) fn finish(mut self) -> io::Result<Sections<W>> {
+        if !self.sections.began {
+            self.sections.keep_preamble(&self.framer.into_tail());
         }
-        self.capture.flush()
+        self.sections.capture.flush()?;
+        Ok(self.sections)
     }
+}
 
-    fn bounded_tail(&self) -> Result<(), TooMuch> {
-        if self.tail.len() > LINE_MAX { Err(TooMuch) } else { Ok(()) }
+impl<W: Write> Sections<W> {
+    /// The exit code of a section, if it ended.
+    pub(crate) fn status(&self, section: Section) -> Option<u32> {
+        self.ended.iter().find(|(ended, _)| *ended == section).map(|(_, status)| *status)
     }
 
     fn marked(&mut self, words: &[u8]) {
@@ -152,31 +151,27 @@ impl<W: Write> Transcript<W> {
         }
     }
 
-    fn content(&mut self, bytes: &[u8]) -> io::Result<Result<(), TooMuch>> {
-        if bytes.is_empty() {
-            return Ok(Ok(()));
-        }
+    fn content(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         match self.section {
             None if !self.began => self.keep_preamble(bytes),
             None => {}
             Some(Section::Privileged | Section::Plain) => {
                 // Before a mark, a line without an end is one that was cut off.
-                let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
-                let bytes = &bytes[..whole];
+                let bytes = whole_lines(bytes);
                 self.captured += bytes.len() as u64;
                 if self.captured > CAPTURE_MAX {
-                    return Ok(Err(TooMuch));
+                    return Err(Refusal::TooMuch);
                 }
                 self.capture.write_all(bytes)?;
             }
             Some(Section::Dns) => {
                 if self.answer.len() + bytes.len() > ANSWER_MAX {
-                    return Ok(Err(TooMuch));
+                    return Err(Refusal::TooMuch);
                 }
                 self.answer.extend_from_slice(bytes);
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn keep_preamble(&mut self, bytes: &[u8]) {
@@ -187,6 +182,7 @@ impl<W: Write> Transcript<W> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::LINE_MAX;
     use super::*;
 
     const MARK: &str = "mark-5eed";
@@ -201,17 +197,16 @@ mark-5eed dns
 mark-5eed end 0
 ";
 
-    fn read(text: &str, step: usize) -> (Transcript<Vec<u8>>, bool) {
+    fn read(text: &str, step: usize) -> (Sections<Vec<u8>>, bool) {
         let mut transcript = Transcript::new(MARK, Vec::new());
         let mut fits = true;
         for piece in text.as_bytes().chunks(step) {
-            if transcript.push(piece).expect("a vector takes all").is_err() {
+            if transcript.push(piece).is_err() {
                 fits = false;
                 break;
             }
         }
-        transcript.finish().expect("a vector takes all");
-        (transcript, fits)
+        (transcript.finish().expect("a vector takes all"), fits)
     }
 
     #[test]

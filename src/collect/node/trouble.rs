@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::ssh::{Cut, Destination, Session};
+use super::ssh::{Cut, Destination, Ending, Session};
 use super::transcript::Section;
 use crate::model::node::NodeName;
 use crate::model::verdict::{Gap, GapReason};
@@ -131,7 +131,7 @@ pub(crate) fn answer<W: Write>(node: &NodeName, session: &Session<W>) -> Result<
         ),
         Some(127) => (GapReason::NotSupported, "there is no getent on the node".to_owned()),
         Some(status) => (GapReason::Failed, format!("getent ahosts failed on the node: exit code {status}")),
-        None => match session.cut {
+        None => match session.ending.cut {
             Some(Cut::TooMuch) => {
                 (GapReason::TooMuchOutput, "getent ahosts printed more than any answer holds".to_owned())
             }
@@ -164,10 +164,10 @@ fn sockets<W: Write>(to: &Destination, session: &Session<W>) -> Option<Trouble> 
             "run it by hand on the node: sudo ss -tnp",
         ),
         (Some(0), _) => return None,
-        (Some(_), Some(0)) => without_root(session),
+        (Some(_), Some(0)) => without_root(&session.ending),
         (Some(status), _) if transcript.captured > 0 => trouble(
             GapReason::Incomplete,
-            format!("ss failed midway: exit code {status}{}", last_words(session)),
+            format!("ss failed midway: exit code {status}{}", last_words(&session.ending)),
             "run it by hand on the node: sudo ss -tnp",
         ),
         (Some(_), Some(127)) => trouble(
@@ -176,7 +176,7 @@ fn sockets<W: Write>(to: &Destination, session: &Session<W>) -> Option<Trouble> 
             format!("install iproute2 on it, or {HAND_IN}"),
         ),
         (Some(_), Some(status)) => {
-            let detail = format!("ss failed: exit code {status}{}", last_words(session));
+            let detail = format!("ss failed: exit code {status}{}", last_words(&session.ending));
             trouble(GapReason::Failed, detail, HAND_IN)
         }
         _ => unfinished(to, session),
@@ -184,8 +184,8 @@ fn sockets<W: Write>(to: &Destination, session: &Session<W>) -> Option<Trouble> 
 }
 
 /// The user is not root, and sudo did not help.
-fn without_root<W: Write>(session: &Session<W>) -> Trouble {
-    let says = |text: &str| session.stderr.contains(text);
+fn without_root(ending: &Ending) -> Trouble {
+    let says = |text: &str| ending.stderr.contains(text);
     let allow = "allow it without one, as with `USER ALL=(root) NOPASSWD: /usr/sbin/ss -tnp, /usr/bin/ss -tnp` in sudoers, or log in as root with --ssh-user";
     let (detail, hint) = if says("sudo: a terminal is required") || SUDO_REFUSES.iter().any(|text| says(text))
     {
@@ -210,7 +210,7 @@ fn without_root<W: Write>(session: &Session<W>) -> Trouble {
         )
     } else {
         (
-            format!("ss ran without root rights, so that no process is named{}", last_words(session)),
+            format!("ss ran without root rights, so that no process is named{}", last_words(ending)),
             allow.to_owned(),
         )
     };
@@ -219,9 +219,9 @@ fn without_root<W: Write>(session: &Session<W>) -> Trouble {
 
 /// The session ended before `ss` did.
 fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
-    let transcript = &session.transcript;
+    let (transcript, ending) = (&session.transcript, &session.ending);
     let part = if transcript.captured > 0 { "; what came before is judged" } else { "" };
-    match session.cut {
+    match ending.cut {
         Some(Cut::TooMuch) => {
             return trouble(
                 GapReason::TooMuchOutput,
@@ -245,24 +245,29 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
     if transcript.began {
         return trouble(
             GapReason::ConnectionLost,
-            format!("the connection broke off midway{part}{}", last_words(session)),
+            format!("the connection broke off midway{part}{}", last_words(ending)),
             "try again",
         );
     }
-    if let Some((sign, line)) = sign(&session.stderr) {
+    no_login(to, ending, &transcript.preamble)
+}
+
+/// The session ended before anything of ours ran.
+fn no_login(to: &Destination, ending: &Ending, preamble: &[u8]) -> Trouble {
+    if let Some((sign, line)) = sign(&ending.stderr) {
         return trouble(
             sign.why,
             format!("{}; ssh says {:?} ({to})", sign.detail, shortened(line)),
-            sign.hint.replace("HOST", changed_host(&session.stderr).unwrap_or(to.host())),
+            sign.hint.replace("HOST", changed_host(&ending.stderr).unwrap_or(to.host())),
         );
     }
-    let preamble = String::from_utf8_lossy(&transcript.preamble);
+    let preamble = String::from_utf8_lossy(preamble);
     let said = preamble.lines().map(str::trim).rfind(|line| !line.is_empty());
-    match (session.status.and_then(|status| status.code()), said) {
+    match (ending.status.and_then(|status| status.code()), said) {
         (Some(255), _) => trouble(
             GapReason::Unreachable,
-            format!("ssh failed{} ({to})", last_words(session)),
-            format!("try by hand: {}", session.by_hand),
+            format!("ssh failed{} ({to})", last_words(ending)),
+            format!("try by hand: {}", ending.by_hand),
         ),
         (_, Some(said)) => trouble(
             GapReason::NoShell,
@@ -274,7 +279,7 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
                 status.map_or("killed by a signal".to_owned(), |status| format!("exit code {status}"));
             trouble(
                 GapReason::NoShell,
-                format!("the login ran no command: {status}{}", last_words(session)),
+                format!("the login ran no command: {status}{}", last_words(ending)),
                 format!("log in as a user with a shell, or {HAND_IN}"),
             )
         }
@@ -302,7 +307,7 @@ fn shortened(line: &str) -> String {
 }
 
 /// The last line of standard error, if there is one.
-fn last_words<W: Write>(session: &Session<W>) -> String {
-    let line = session.stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
+fn last_words(ending: &Ending) -> String {
+    let line = ending.stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
     line.map(|line| format!("; it says {:?}", shortened(line))).unwrap_or_default()
 }
