@@ -1,11 +1,14 @@
 //! The command line: every clap type and nothing else.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 
 use crate::model::node::NodeName;
 use crate::model::verdict::Severity;
@@ -18,6 +21,27 @@ Exit codes:
   3  could not judge: something was not seen that a rule at or above --fail-on needed
   4  nothing to judge: no cluster or file matched
 Something that was not seen is never a pass.";
+
+/// Below this, looks would only wait for each other.
+const INTERVAL_MIN: Duration = Duration::from_millis(20);
+const DURATION_MAX: Duration = Duration::from_hours(1);
+
+const TRACE_HELP: &str = "\
+The command has the terminal to itself while it runs; the report comes after it.
+Without a command, nodes are looked at until Ctrl-C.
+
+  eks-netcheck trace --cluster myeks -- \\
+    kubectl exec ds/aws-node -n kube-system -c aws-eks-nodeagent -it -- bash
+
+Exit codes:
+  the command's own, 128 and the number of the signal that ended it, or 126 or
+     127 if it cannot be run; with --fail-on:
+  1  findings at or above the threshold
+  3  could not judge
+  without a command 0, and for what goes wrong before it runs:
+  2  usage or configuration
+  3  no node can be looked at
+  4  no such cluster";
 
 const DIFF_HELP: &str = "\
 BEFORE and AFTER are evidence directories, or the output of `ss -tnp`: of one node,
@@ -49,6 +73,9 @@ pub enum Command {
     /// Record what `audit` would ask for, to judge or to send it later
     #[command(after_help = "Judge it with: eks-netcheck audit --cluster NAME --evidence DIR")]
     Collect(CollectArgs),
+    /// Look at the nodes' sockets before, during and after a command
+    #[command(after_help = TRACE_HELP)]
+    Trace(TraceArgs),
     /// Compare the sockets of two recordings: what appeared, what went, by which path
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
@@ -108,6 +135,44 @@ pub struct CollectArgs {
     /// What is said on standard error.
     #[command(flatten)]
     pub talk: Talk,
+}
+
+/// Arguments of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub cluster: String,
+    /// How long it is from one look to the next; the first three seconds of a command are looked at every 50 ms
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = interval)]
+    pub interval: Duration,
+    /// For how long nodes are looked at before the command, and again after it
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub settle: Duration,
+    /// Look at this node only; may be repeated
+    #[arg(long, value_name = "NODE")]
+    pub only: Vec<NodeName>,
+    /// Judge the sockets seen as audit does, and exit with 1 on findings of this severity or a higher one, with 3 if that is not known
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    pub fail_on: Option<FailOn>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TraceFormat::Table)]
+    pub format: TraceFormat,
+    /// Write the report to a file as well, such as json=trace.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE")]
+    pub write: Vec<WriteTo<TraceFormat>>,
+    /// Where AWS is and who asks it.
+    #[command(flatten)]
+    pub aws: Aws,
+    /// What else is asked, and how.
+    #[command(flatten)]
+    pub ask: Ask,
+    /// What is said on standard error.
+    #[command(flatten)]
+    pub talk: Talk,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
 }
 
 /// Arguments of `diff`.
@@ -239,6 +304,18 @@ impl FromStr for ResolverArg {
             .map(Self)
             .map_err(|_| "it takes an address, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53".to_owned())
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let example = "it takes a duration, such as 200ms, 1s or 1m";
+    let duration: SignedDuration = text.parse().map_err(|_| example.to_owned())?;
+    let duration = Duration::try_from(duration).map_err(|_| example.to_owned())?;
+    if duration <= DURATION_MAX { Ok(duration) } else { Err("an hour is the longest".to_owned()) }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval >= INTERVAL_MIN { Ok(interval) } else { Err("20ms is the shortest".to_owned()) }
 }
 
 fn role_arn(text: &str) -> Result<String, String> {

@@ -20,6 +20,8 @@ pub enum Exit {
     Nothing,
     /// Ended by a signal, of this number.
     Signal(u8),
+    /// As the command that was traced ended.
+    Command(u8),
 }
 
 /// An error's context that says how the run ends; usage is what ends the others.
@@ -62,6 +64,7 @@ impl From<Exit> for ExitCode {
             Exit::Nothing => 4,
             // What a shell makes of it.
             Exit::Signal(number) => 128 + number,
+            Exit::Command(code) => code,
         })
     }
 }

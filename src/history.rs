@@ -152,10 +152,9 @@ impl History {
         self.nodes.get(node).is_some_and(|known| known.during)
     }
 
-    /// Everything seen of the nodes that were looked at more than once.
+    /// Everything seen.
     pub fn seen(&self) -> impl Iterator<Item = (&NodeName, Seen)> {
-        let comparable = self.nodes.iter().filter(|(name, _)| self.is_comparable(name));
-        comparable.flat_map(|(name, known)| known.seen().map(move |seen| (name, seen)))
+        self.nodes.iter().flat_map(|(name, known)| known.seen().map(move |seen| (name, seen)))
     }
 
     fn intern(&mut self, comm: &[u8]) -> Arc<str> {

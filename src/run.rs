@@ -1,11 +1,15 @@
 //! The corridor: collect, classify, judge, report. The only room that knows
 //! every other.
 
+#[cfg(feature = "live")]
+mod command;
 mod diff;
 #[cfg_attr(feature = "live", path = "run/live.rs")]
 #[cfg_attr(not(feature = "live"), path = "run/no_live.rs")]
 mod live;
 mod output;
+#[cfg_attr(not(feature = "live"), path = "run/no_trace.rs")]
+mod trace;
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -34,6 +38,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
     match cli.command {
         Command::Audit(args) => audit(&args),
         Command::Collect(args) => live::collect(&args),
+        Command::Trace(args) => trace::trace(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::IamPolicy => {
             to_stdout(|mut out, _| json::write_pretty(&iam_policy(), &mut out))?;

@@ -18,7 +18,7 @@ const RUNTIMES: [&str; 4] = ["containerd", "crio", "dockerd", "cri-dockerd"];
 #[must_use]
 pub fn connections(history: &History, before: &Classifier, after: &Classifier) -> Vec<TracedConnection> {
     let mut by_node: HashMap<&NodeName, Vec<(Seen, Connection)>> = HashMap::new();
-    for (node, seen) in history.seen() {
+    for (node, seen) in history.seen().filter(|(node, _)| history.is_comparable(node)) {
         let ends_with_before = seen.presence.before && !seen.presence.during && !seen.presence.after;
         let classifier = if ends_with_before { before } else { after };
         let connection =

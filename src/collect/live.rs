@@ -40,7 +40,7 @@ pub struct Request {
     pub cluster: String,
     /// Where AWS is and who asks it.
     pub aws: AwsRequest,
-    /// How nodes are read; `None`: not at all.
+    /// How nodes are read; `None`: not at all, and who does not want them says so.
     pub nodes: Option<NodesRequest>,
     /// Name servers to ask beside the host's own.
     pub resolvers: Vec<SocketAddr>,
@@ -147,12 +147,6 @@ pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progr
         if let Some(nodes) = &request.nodes {
             return read_nodes(nodes, instances.as_deref(), &host, writer, progress).await;
         }
-        writer.gap(Gap {
-            what: "nodes".to_owned(),
-            why: GapReason::NotAsked,
-            detail: "no node was to be read (--nodes none)".to_owned(),
-            hint: "leave out --nodes none to have their connections judged".to_owned(),
-        });
         Ok(())
     };
     tokio::try_join!(cluster, nodes)?;
@@ -317,7 +311,7 @@ async fn resolve(point: &VantagePoint, host: &str, timeout: Duration, writer: &E
 }
 
 /// A node and where ssh finds it, or why it cannot.
-type Target = (NodeName, Result<Destination, Gap>);
+pub(super) type Target = (NodeName, Result<Destination, Gap>);
 
 async fn read_nodes(
     request: &NodesRequest,
@@ -398,13 +392,7 @@ async fn read_node(
     let session = match ssh::read(ssh, &to, host, open).await {
         Ok(session) => session,
         Err(error) => {
-            let gap = Gap {
-                what: format!("node {name}"),
-                why: GapReason::Failed,
-                detail: error.to_string(),
-                hint: "see that the OpenSSH client is installed, and what limits processes, files and space (ulimit -a, df)"
-                    .to_owned(),
-            };
+            let gap = trouble::not_run(&name, &error);
             return NodeRead { name, capture: None, answer: None, gap: Some(gap) };
         }
     };
@@ -417,7 +405,7 @@ async fn read_node(
 }
 
 /// The nodes to read: those that the user named, or else those that EC2 lists.
-fn targets(request: &NodesRequest, instances: &[Instance]) -> Vec<Target> {
+pub(super) fn targets(request: &NodesRequest, instances: &[Instance]) -> Vec<Target> {
     if request.named.is_empty() {
         let mut taken = BTreeSet::new();
         // An instance whose id is no name is not EC2's; as one that nobody read
@@ -453,7 +441,7 @@ fn node_name(instance: &Instance) -> Option<NodeName> {
     instance.dns_name.as_deref()?.parse().ok()
 }
 
-fn is_called(instance: &Instance, name: &str) -> bool {
+pub(super) fn is_called(instance: &Instance, name: &str) -> bool {
     let dns_name = instance.dns_name.as_deref().unwrap_or_default();
     instance.id == name
         || dns_name == name
@@ -497,8 +485,19 @@ fn destination(name: &NodeName, text: &str) -> Result<Destination, Gap> {
     })
 }
 
+/// Nodes that the user does not want read.
+#[must_use]
+pub fn nodes_left_out() -> Gap {
+    Gap {
+        what: "nodes".to_owned(),
+        why: GapReason::NotAsked,
+        detail: "no node was to be read (--nodes none)".to_owned(),
+        hint: "leave out --nodes none to have their connections judged".to_owned(),
+    }
+}
+
 /// Nobody says which nodes there are.
-fn no_nodes(is_listed: bool) -> Gap {
+pub(super) fn no_nodes(is_listed: bool) -> Gap {
     let detail = if is_listed {
         "EC2 lists no running instance with the cluster's tags: there are none, or they are on Fargate or outside of EC2, where ssh does not reach"
     } else {

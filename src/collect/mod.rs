@@ -13,3 +13,5 @@ pub mod live;
 pub mod node;
 #[cfg(feature = "live")]
 pub mod progress;
+#[cfg(feature = "live")]
+pub mod watch;

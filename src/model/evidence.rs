@@ -97,6 +97,16 @@ impl Evidence {
         instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster.name))
     }
 
+    /// What was not seen and would tell a path.
+    #[must_use]
+    pub fn unseen_of_paths(&self) -> Vec<Gap> {
+        let files = [self.interfaces.as_result().err(), self.vpc.as_result().err()];
+        let vantages = self.dns.iter().map(|vantage| vantage.answer.as_result().err());
+        // Without a cluster, all is unseen for one reason.
+        let rest = files.into_iter().chain(vantages).flatten().filter(|gap| !self.gaps.contains(gap));
+        self.gaps.iter().cloned().chain(rest).collect()
+    }
+
     /// Everything that was not seen, whether or not a rule asks for it.
     #[must_use]
     pub fn unseen(&self) -> Vec<Gap> {

@@ -108,16 +108,8 @@ impl Side {
 
     /// What was not seen and would tell a path, or a socket.
     fn gaps(&self) -> Vec<Gap> {
-        let evidence = self.classifier.evidence();
-        let files = [evidence.interfaces.as_result().err(), evidence.vpc.as_result().err()];
-        let vantages = evidence.dns.iter().map(|vantage| vantage.answer.as_result().err());
-        let nodes = self.nodes.iter().flat_map(|node| node.gaps.iter().cloned());
-        let mut gaps: Vec<_> = evidence.gaps.clone();
-        // Without a cluster, the rest is unseen for the same reason.
-        if self.cluster().is_some() {
-            gaps.extend(files.into_iter().chain(vantages).flatten());
-        }
-        gaps.extend(nodes);
+        let mut gaps = self.classifier.evidence().unseen_of_paths();
+        gaps.extend(self.nodes.iter().flat_map(|node| node.gaps.iter().cloned()));
         for gap in &mut gaps {
             gap.what = format!("{} ({})", gap.what, self.word);
         }

@@ -34,7 +34,7 @@ pub(super) fn classify(args: &AuditArgs) -> Result<Facts> {
         .permissions(Permissions::from_mode(0o700))
         .tempdir()
         .context("cannot make a directory for what is asked; set TMPDIR to a place that can be written to")?;
-    record(&request, dir.path(), args.talk)?.ended?;
+    record(&request, left_out(&request), dir.path(), args.talk)?.ended?;
     classify_recorded(dir.path(), &args.cluster).map_err(|error| {
         error.context(EndsWith(Exit::Inconclusive, "what was asked cannot be read".to_owned()))
     })
@@ -43,7 +43,7 @@ pub(super) fn classify(args: &AuditArgs) -> Result<Facts> {
 /// Asks, records, and says what is missing.
 pub(super) fn collect(args: &CollectArgs) -> Result<Exit> {
     let request = request(&args.cluster, &args.aws, &args.ask)?;
-    let recorded = record(&request, &args.out, args.talk)?;
+    let recorded = record(&request, left_out(&request), &args.out, args.talk)?;
     // What is missing is no progress, which -q is for.
     if let Some(gaps) = recorded.gaps.filter(|gaps| !(args.talk.quiet && gaps.is_empty())) {
         let mut err = std::io::BufWriter::new(anstream::stderr());
@@ -65,19 +65,27 @@ fn say_what_is_missing(dir: &Path, gaps: &[Gap], err: &mut impl Write) -> std::i
 }
 
 /// What a recording came to.
-struct Recorded {
+pub(super) struct Recorded {
     /// How it ended; an error where it did not come to its end.
-    ended: Result<()>,
+    pub(super) ended: Result<()>,
     /// What is missing; `None` where nothing was recorded, and nothing is kept.
     gaps: Option<Vec<Gap>>,
 }
 
+/// What is missing because the user does not want it.
+fn left_out(request: &Request) -> Option<Gap> {
+    request.nodes.is_none().then(live::nodes_left_out)
+}
+
 /// Records, and writes the manifest however that ends.
-fn record(request: &Request, dir: &Path, talk: Talk) -> Result<Recorded> {
+pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk: Talk) -> Result<Recorded> {
     if talk.verbose > 1 {
         log_to_stderr();
     }
     let writer = EvidenceWriter::create(dir)?;
+    if let Some(gap) = left_out {
+        writer.gap(gap);
+    }
     let progress = Progress::new(talk.quiet || talk.verbose > 1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
@@ -137,14 +145,14 @@ async fn interruption() -> anyhow::Error {
 
 /// Whether whoever started us has a signal ignored.
 /// <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
-fn is_ignored(kind: SignalKind) -> bool {
+pub(super) fn is_ignored(kind: SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
     mask & (1 << (kind.as_raw_value() - 1)) != 0
 }
 
-fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
+pub(super) fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
     let timeout = Duration::from_secs(ask.timeout.into());
     let nodes = match ask.nodes {
         Nodes::None => None,

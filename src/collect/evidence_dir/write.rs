@@ -119,7 +119,7 @@ impl EvidenceWriter {
     }
 
     /// Says why something is missing, or not as it should be.
-    pub(crate) fn gap(&self, gap: Gap) {
+    pub fn gap(&self, gap: Gap) {
         self.open.borrow_mut().remove(&gap.what);
         self.gaps.borrow_mut().push(gap);
     }

@@ -11,6 +11,8 @@ mod frame;
 pub mod line;
 pub mod processes;
 #[cfg(feature = "live")]
+pub mod sampling;
+#[cfg(feature = "live")]
 pub mod ssh;
 #[cfg(feature = "live")]
 pub(super) mod transcript;
@@ -94,6 +96,31 @@ pub fn read_file(path: &Path, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Resul
     let name: NodeName = "node".parse()?;
     let reading = read_single(&name, path, &mut sink)?;
     Ok(vec![reading.into_node(name)])
+}
+
+/// Reads a capture that is held whole.
+#[cfg(feature = "live")]
+pub(super) fn read_bytes(name: &NodeName, mut bytes: &[u8], mut sink: impl FnMut(Row<'_>)) -> Node {
+    let mut reading = Reading::default();
+    let mut parser = Parser::new();
+    let mut take = |event: Event<'_>| match event {
+        Event::Row(row) => {
+            reading.row(&row);
+            sink(row);
+        }
+        Event::Rejected { number, reason, text } => reading.reject(number, reason, text),
+        Event::Node { number, name: marked, .. } => {
+            reading.other_node += 1;
+            reading.reject(number, RejectReason::OtherNode, marked);
+        }
+    };
+    // A slice gives all it has.
+    while matches!(parser.read_from(&mut bytes, &mut take), Ok(1..)) {}
+    let tally = parser.finish(&mut take);
+    reading.tally = tally;
+    reading.tally.headers -= reading.other_node;
+    reading.tally.rejected += reading.other_node;
+    reading.into_node(name.clone())
 }
 
 /// What a capture gave so far.

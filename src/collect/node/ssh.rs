@@ -143,6 +143,11 @@ impl Ssh {
         Self { options: options.to_owned(), args, user: user.map(ToOwned::to_owned), timeout }
     }
 
+    /// The longest that a node may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// What to type to log in alike, and see.
     pub(crate) fn by_hand(&self, to: &Destination) -> String {
         let options = self.options.iter().map(|option| format!("-o {} ", shell_quoted(option)));
@@ -153,7 +158,7 @@ impl Ssh {
 
     /// ssh's arguments up to the remote command. A user that the destination
     /// names goes before the general one, which ssh has the other way round.
-    fn args(&self, to: &Destination) -> Vec<OsString> {
+    pub(super) fn args(&self, to: &Destination) -> Vec<OsString> {
         let mut args = self.args.clone();
         if let Some(user) = self.user.as_ref().filter(|_| !to.0.contains('@')) {
             args.extend(["-l".into(), user.into()]);
@@ -376,7 +381,7 @@ async fn keep_end(from: &mut (impl AsyncRead + Unpin), kept: &mut Vec<u8>) {
     }
 }
 
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     // The standard library's one source of randomness: each state has new keys.
     RandomState::new().build_hasher().finish()
 }

@@ -2,6 +2,7 @@
 //! shell say, and what to do about it.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::ssh::{Cut, Destination, Ending, Session};
 use super::transcript::Section;
@@ -116,6 +117,71 @@ const SUDO_REFUSES: [&str; 4] =
 pub(crate) fn gap<W: Write>(node: &NodeName, to: &Destination, session: &Session<W>) -> Option<Gap> {
     let (why, detail, hint) = sockets(to, session)?;
     Some(Gap { what: format!("node {node}"), why, detail, hint })
+}
+
+/// ssh could not be run, or what it prints not be kept.
+pub(crate) fn not_run(node: &NodeName, error: &std::io::Error) -> Gap {
+    Gap {
+        what: format!("node {node}"),
+        why: GapReason::Failed,
+        detail: error.to_string(),
+        hint: "see that the OpenSSH client is installed, and what limits processes, files and space (ulimit -a, df)"
+            .to_owned(),
+    }
+}
+
+/// A session that ended before the first look. `began`: something of ours ran.
+pub(crate) fn never_looked_at(
+    node: &NodeName,
+    to: &Destination,
+    ending: &Ending,
+    began: bool,
+    preamble: &[u8],
+) -> Gap {
+    let (why, detail, hint) = match ending.cut {
+        Some(Cut::TooMuch) => trouble(
+            GapReason::TooMuchOutput,
+            "it prints more than ss does",
+            "see by hand what it prints: sudo ss -tnp",
+        ),
+        Some(Cut::TimedOut(after)) => {
+            let stage = if began { "ss did not end" } else { "the login did not end" };
+            trouble(
+                GapReason::TimedOut,
+                format!("{stage} within {} s", after.as_secs()),
+                "see by hand what takes so long, or give it longer with --timeout",
+            )
+        }
+        None if began => lost_midway("", ending),
+        None => no_login(to, ending, preamble),
+    };
+    Gap { what: format!("node {node}"), why, detail, hint }
+}
+
+/// A session that ended before it should, after some looks.
+pub(crate) fn dropped_out(node: &NodeName, ending: &Ending, samples: u64, after: Duration) -> Gap {
+    let (why, detail) = match ending.cut {
+        Some(Cut::TooMuch) => (GapReason::TooMuchOutput, "it printed more than ss does".to_owned()),
+        Some(Cut::TimedOut(after)) => {
+            (GapReason::TimedOut, format!("the last look did not end within {} s", after.as_secs()))
+        }
+        None => (GapReason::ConnectionLost, format!("the connection broke off{}", last_words(ending))),
+    };
+    Gap {
+        what: format!("node {node}"),
+        why,
+        detail: format!(
+            "{detail}, {:.1} s after the trace began and {samples} looks; what came later was not seen",
+            after.as_secs_f64()
+        ),
+        hint: "try again".to_owned(),
+    }
+}
+
+/// Sockets were seen, and not whose they are.
+pub(crate) fn nameless(node: &NodeName, ending: &Ending) -> Gap {
+    let (why, detail, hint) = without_root(ending);
+    Gap { what: format!("node {node}"), why, detail, hint }
 }
 
 /// What the node's resolver gave, or why it gave nothing. `None` where the
@@ -243,13 +309,14 @@ fn unfinished<W: Write>(to: &Destination, session: &Session<W>) -> Trouble {
         None => {}
     }
     if transcript.began {
-        return trouble(
-            GapReason::ConnectionLost,
-            format!("the connection broke off midway{part}{}", last_words(ending)),
-            "try again",
-        );
+        return lost_midway(part, ending);
     }
     no_login(to, ending, &transcript.preamble)
+}
+
+fn lost_midway(part: &str, ending: &Ending) -> Trouble {
+    let detail = format!("the connection broke off midway{part}{}", last_words(ending));
+    trouble(GapReason::ConnectionLost, detail, "try again")
 }
 
 /// The session ended before anything of ours ran.

@@ -1,0 +1,452 @@
+//! A node looked at again and again over one ssh session: each look is asked for
+//! by a line on its standard input, so that nothing runs on when the session ends.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::frame::{Framer, Part, TooMuch, whole_lines};
+use super::ssh::{Client, Cut, Destination, Ending, Ssh, random};
+use super::transcript::CAPTURE_MAX;
+use super::trouble;
+use crate::model::node::NodeName;
+use crate::model::trace::{Moment, Phase};
+use crate::model::verdict::Gap;
+
+/// The remote command, which never changes. It reads what it needs to know, and
+/// what it is to run, from its standard input, and finds out how root's rights
+/// are to be had: as root, by one sudo for all looks, or by one for each look,
+/// where sudo allows `ss -tnp` and nothing else. `sudo -l` asks without being
+/// refused, which administrators would be told of.
+const REMOTE: &str = "sh -c '\
+LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r mark; IFS= read -r loop; \
+if [ -O / ]; then exec sh -c \"$loop\" loop root; fi; \
+if sudo -n -l </dev/null 2>/dev/null | grep -q \"NOPASSWD: ALL\" && sudo -n true </dev/null 2>/dev/null; \
+then exec sudo -n sh -c \"$loop\" loop root; fi; \
+if sudo -n ss -tnp </dev/null >/dev/null; then exec sh -c \"$loop\" loop sudo; fi; \
+exec sh -c \"$loop\" loop plain'";
+
+/// What it runs: a look for each line that it reads, until there are no more.
+/// Root is also told by the kernel of each socket that ends, on standard error,
+/// where each line is a socket's: `ss -E` writes them by the block unless
+/// `stdbuf` keeps it from that.
+const LOOP: &str = "IFS= read -r mark; how=$1; watch=; \
+if [ \"$how\" = sudo ]; then set -- sudo -n ss; else set -- ss; fi; \
+if [ \"$how\" = root ] && command -v stdbuf >/dev/null && ss -h 2>&1 | grep -q -e --events; then \
+stdbuf -oL ss -E -Htn </dev/null >&2 2>/dev/null & \
+watch=$!; trap \"kill $watch 2>/dev/null\" EXIT; trap exit HUP INT PIPE TERM; fi; \
+read -r up rest </proc/uptime; \
+echo \"$mark how $how ${watch:+ends}\"; echo \"$mark clock $(date +%s.%N) $up\"; \
+while IFS= read -r ask; do \
+read -r up rest </proc/uptime; echo \"$mark ss $up\"; \
+if [ \"$ask\" = all ] && [ \"$how\" != sudo ]; then \"$@\" -tanp; else \"$@\" -tnp; fi </dev/null; \
+echo \"$mark end $?\"; done";
+
+/// Looks that may be on their way at a time; one more is missed.
+const OUTSTANDING_MAX: usize = 4;
+/// What a command does first is short, as a short exec is: it is looked at more
+/// often.
+const EAGER: Duration = Duration::from_secs(3);
+const EAGER_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the last look may take.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+/// What is kept of standard error that is no socket.
+const STDERR_KEPT: usize = 8 << 10;
+
+/// What the nodes are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Look, before the action.
+    Before,
+    /// Wait: the action is about to begin.
+    Hold,
+    /// Look, during the action.
+    During,
+    /// Look, after it.
+    After,
+    /// Look once more, and end.
+    Last,
+}
+
+impl Stage {
+    fn phase(self) -> Phase {
+        match self {
+            Self::Before | Self::Hold => Phase::Before,
+            Self::During => Phase::During,
+            Self::After | Self::Last => Phase::After,
+        }
+    }
+}
+
+/// What comes back from a node.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A look.
+    Look {
+        /// The part of the trace in which it was asked for.
+        phase: Phase,
+        moment: Moment,
+        /// What `ss` printed.
+        bytes: Vec<u8>,
+    },
+    /// Sockets that ended, as `ss` prints them.
+    Ended { phase: Phase, moment: Moment, bytes: Vec<u8> },
+    /// Nothing is on its way any more, as [`Stage::Hold`] wants it.
+    Idle,
+}
+
+/// What became of a node.
+#[derive(Debug)]
+pub struct Sampled {
+    /// Its name.
+    pub name: NodeName,
+    /// Looks taken.
+    pub samples: u64,
+    /// Looks that were due and not taken.
+    pub missed: u64,
+    /// Whether the kernel told of sockets that ended.
+    pub tells_ends: bool,
+    /// What was not seen of it.
+    pub gaps: Vec<Gap>,
+}
+
+/// How a node is looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    pub(crate) ssh: Ssh,
+    /// Between two looks.
+    pub(crate) interval: Duration,
+    /// When the trace began.
+    pub(crate) began: Instant,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// Looks at a node until it is told to end, or cannot. `seat` is given up after
+/// the first look: it is for logins.
+pub(crate) async fn sample(
+    mut pace: Pace,
+    name: NodeName,
+    to: Destination,
+    seat: Option<OwnedSemaphorePermit>,
+    told: mpsc::Sender<(NodeName, Told)>,
+) -> Sampled {
+    let mut session = Session::new(&pace, name.clone(), told, seat);
+    let mut client = match Client::spawn(pace.ssh.args(&to), REMOTE) {
+        Ok(client) => client,
+        Err(error) => return session.ended(vec![trouble::not_run(&name, &error)]),
+    };
+    let by_hand = pace.ssh.by_hand(&to);
+    let (stdin, stdout, stderr) =
+        (client.child.stdin.take(), client.child.stdout.take(), client.child.stderr.take());
+    let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+        unreachable!("all three are pipes")
+    };
+    let cut = session.run(&mut pace, Pipes { stdin, stdout, stderr }).await;
+    let status = if cut.is_none() {
+        timeout(Duration::from_millis(500), client.child.wait()).await.ok().and_then(Result::ok)
+    } else {
+        None
+    };
+    if status.is_none() {
+        client.end().await;
+    }
+    let stderr = String::from_utf8_lossy(&session.complaints).into_owned();
+    let ending = Ending { by_hand, status, stderr, cut };
+    debug!(%name, samples = session.samples, missed = session.missed, ?ending, "ssh ended");
+    let mut gaps = Vec::new();
+    if !session.is_done {
+        gaps.push(match session.samples {
+            0 => trouble::never_looked_at(&name, &to, &ending, session.how.is_some(), &session.preamble),
+            samples => trouble::dropped_out(&name, &ending, samples, pace.began.elapsed()),
+        });
+    }
+    if session.how == Some(How::Plain) {
+        gaps.push(trouble::nameless(&name, &ending));
+    }
+    session.ended(gaps)
+}
+
+/// By whose rights `ss` runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Root,
+    Sudo,
+    Plain,
+}
+
+struct Pipes {
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+}
+
+/// A session with a node.
+struct Session {
+    name: NodeName,
+    told: mpsc::Sender<(NodeName, Told)>,
+    seat: Option<OwnedSemaphorePermit>,
+    mark: String,
+    began: Instant,
+    interval: Duration,
+    how: Option<How>,
+    tells_ends: bool,
+    /// The node's clock and uptime when it said them, in seconds.
+    clock: Option<(f64, f64)>,
+    /// The parts of the trace in which the looks on their way were asked for.
+    asked: VecDeque<Phase>,
+    /// The look that is coming in: the node's uptime, and what came so far.
+    coming: Option<(Option<f64>, Vec<u8>)>,
+    /// Looks that came in whole and are not told yet.
+    came: Vec<(Option<f64>, Vec<u8>)>,
+    samples: u64,
+    missed: u64,
+    /// What stood before the first mark.
+    preamble: Vec<u8>,
+    complaints: Vec<u8>,
+    is_done: bool,
+}
+
+impl Session {
+    fn new(
+        pace: &Pace,
+        name: NodeName,
+        told: mpsc::Sender<(NodeName, Told)>,
+        seat: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self {
+            name,
+            told,
+            seat,
+            mark: format!("eks-netcheck-{:016x}", random()),
+            began: pace.began,
+            interval: pace.interval,
+            how: None,
+            tells_ends: false,
+            clock: None,
+            asked: VecDeque::new(),
+            coming: None,
+            came: Vec::new(),
+            samples: 0,
+            missed: 0,
+            preamble: Vec::new(),
+            complaints: Vec::new(),
+            is_done: false,
+        }
+    }
+
+    fn ended(self, gaps: Vec<Gap>) -> Sampled {
+        Sampled {
+            name: self.name,
+            samples: self.samples,
+            missed: self.missed,
+            tells_ends: self.tells_ends,
+            gaps,
+        }
+    }
+
+    /// Looks until it is told to end; why we have to end ssh, if we have to.
+    async fn run(&mut self, pace: &mut Pace, mut pipes: Pipes) -> Option<Cut> {
+        let login_until = Instant::now() + pace.ssh.timeout();
+        let mut stage = *pace.stage.borrow_and_update();
+        let mut eager_until = Instant::now();
+        let mut due = Instant::now();
+        let mut last_until = None;
+        let (mut is_idle, mut is_heard) = (false, true);
+        let mut framer = Framer::new(&self.mark);
+        let mut rows = Vec::new();
+        let (mut piece, mut said) = (vec![0; 32 << 10], vec![0; 4 << 10]);
+        // Once for the shell that finds out how, and once for the loop.
+        let hello = format!("{0}\n{LOOP}\n{0}\n", self.mark);
+        if pipes.stdin.write_all(hello.as_bytes()).await.is_err() {
+            // How ssh ends tells why.
+        }
+        loop {
+            let is_looking = self.samples > 0 && !matches!(stage, Stage::Hold | Stage::Last);
+            let deadline = if self.samples == 0 { Some(login_until) } else { last_until };
+            tokio::select! {
+                read = pipes.stdout.read(&mut piece) => match read {
+                    Ok(length @ 1..) => {
+                        if framer.push(&piece[..length], |part| self.part(part)).is_err() {
+                            return Some(Cut::TooMuch);
+                        }
+                        if self.how.is_some() && self.samples == 0 && self.asked.is_empty() && self.came.is_empty() {
+                            self.ask(&mut pipes.stdin, stage.phase(), true).await;
+                        }
+                        self.tell_looks().await;
+                        if self.samples == 1 && self.seat.take().is_some() {
+                            due = Instant::now() + self.interval;
+                        }
+                    }
+                    _ => return None,
+                },
+                read = pipes.stderr.read(&mut said), if is_heard => {
+                    let length = read.unwrap_or(0);
+                    is_heard = length > 0;
+                    rows.extend_from_slice(&said[..length]);
+                    self.heard(&mut rows, stage.phase()).await;
+                }
+                changed = pace.stage.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                    stage = *pace.stage.borrow_and_update();
+                    is_idle = false;
+                    match stage {
+                        Stage::During => {
+                            due = Instant::now();
+                            eager_until = due + EAGER;
+                        }
+                        Stage::After => (due, eager_until) = (Instant::now(), Instant::now()),
+                        Stage::Last => {
+                            last_until = Some(Instant::now() + LAST_LOOK);
+                            self.ask(&mut pipes.stdin, Phase::After, false).await;
+                        }
+                        Stage::Before | Stage::Hold => {}
+                    }
+                }
+                () = sleep_until(due), if is_looking => {
+                    if self.asked.len() < OUTSTANDING_MAX {
+                        self.ask(&mut pipes.stdin, stage.phase(), false).await;
+                    } else {
+                        self.missed += 1;
+                    }
+                    let now = Instant::now();
+                    let interval =
+                        if now < eager_until { self.interval.min(EAGER_INTERVAL) } else { self.interval };
+                    due += interval;
+                    while due < now {
+                        due += interval;
+                        self.missed += 1;
+                    }
+                }
+                () = sleep_until(deadline.unwrap_or(login_until)), if deadline.is_some() => {
+                    let after = if self.samples == 0 { pace.ssh.timeout() } else { LAST_LOOK };
+                    return Some(Cut::TimedOut(after));
+                }
+            }
+            if self.asked.is_empty() && self.coming.is_none() && self.samples > 0 {
+                match stage {
+                    Stage::Last => {
+                        // What ended just now may be on its way.
+                        self.is_done = true;
+                        return None;
+                    }
+                    Stage::Hold if !is_idle => {
+                        is_idle = true;
+                        self.tell(Told::Idle).await;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, stdin: &mut ChildStdin, phase: Phase, all: bool) {
+        let line: &[u8] = if all { b"all\n" } else { b"\n" };
+        // A session that ended takes nothing more; how it ended is told elsewhere.
+        let _ = stdin.write_all(line).await;
+        self.asked.push_back(phase);
+    }
+
+    fn part(&mut self, part: Part<'_>) -> Result<(), TooMuch> {
+        match (part, &mut self.coming) {
+            (Part::Content(bytes), Some((_, look))) => {
+                let bytes = whole_lines(bytes);
+                if (look.len() + bytes.len()) as u64 > CAPTURE_MAX {
+                    return Err(TooMuch);
+                }
+                look.extend_from_slice(bytes);
+            }
+            (Part::Content(bytes), None) => {
+                if self.how.is_none() {
+                    self.preamble.extend_from_slice(bytes);
+                    self.preamble.truncate(1024);
+                }
+            }
+            (Part::Mark(words), _) => self.marked(&String::from_utf8_lossy(words)),
+        }
+        Ok(())
+    }
+
+    fn marked(&mut self, words: &str) {
+        let mut words = words.split_ascii_whitespace();
+        let number = |word: Option<&str>| word.and_then(|word| word.parse::<f64>().ok());
+        match words.next() {
+            Some("how") => {
+                self.how = Some(match words.next() {
+                    Some("root") => How::Root,
+                    Some("sudo") => How::Sudo,
+                    _ => How::Plain,
+                });
+                self.tells_ends = words.next() == Some("ends");
+            }
+            Some("clock") => self.clock = number(words.next()).zip(number(words.next())),
+            Some("ss") => self.coming = Some((number(words.next()), Vec::new())),
+            // What ss printed before it failed counts; that it failed every time
+            // shows in what it did not print.
+            Some("end") => self.came.extend(self.coming.take()),
+            _ => {}
+        }
+    }
+
+    async fn tell_looks(&mut self) {
+        for (uptime, bytes) in std::mem::take(&mut self.came) {
+            let phase = self.asked.pop_front().unwrap_or(Phase::Before);
+            self.samples += 1;
+            let moment = Moment { arrived: self.began.elapsed(), node: self.node_time(uptime) };
+            self.tell(Told::Look { phase, moment, bytes }).await;
+        }
+    }
+
+    /// The node's time at an uptime, by what it said of both.
+    fn node_time(&self, uptime: Option<f64>) -> Option<Duration> {
+        let (clock, then) = self.clock?;
+        Duration::try_from_secs_f64(clock + uptime? - then).ok()
+    }
+
+    /// Takes lines of standard error: sockets that ended, and complaints.
+    async fn heard(&mut self, rows: &mut Vec<u8>, phase: Phase) {
+        let whole = whole_lines(rows).len();
+        if !self.tells_ends || self.samples == 0 {
+            self.complain(rows);
+            rows.clear();
+        } else if whole > 0 {
+            let bytes: Vec<u8> = rows.drain(..whole).collect();
+            // What ssh itself says stands among them.
+            let others = bytes.split_inclusive(|byte| *byte == b'\n');
+            others.filter(|line| !line.starts_with(b"UNCONN")).for_each(|line| self.complain(line));
+            let moment = Moment { arrived: self.began.elapsed(), node: None };
+            self.tell(Told::Ended { phase, moment, bytes }).await;
+        } else if rows.len() > super::frame::LINE_MAX {
+            rows.clear();
+        }
+    }
+
+    fn complain(&mut self, bytes: &[u8]) {
+        self.complaints.extend_from_slice(bytes);
+        self.complaints.drain(..self.complaints.len().saturating_sub(STDERR_KEPT));
+    }
+
+    async fn tell(&self, told: Told) {
+        // Nobody listens any more only when all ends.
+        let _ = self.told.send((self.name.clone(), told)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remote_command_is_one_word_for_any_shell() {
+        let inside = REMOTE.strip_prefix("sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("quoted");
+        assert!(!inside.contains(['\'', '\n', '!', '\\']));
+        // It is read as one line.
+        assert!(!LOOP.contains('\n'));
+    }
+}

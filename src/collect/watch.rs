@@ -1,0 +1,203 @@
+//! The nodes, looked at again and again while something happens.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::live::{NodesRequest, is_called, no_nodes, targets};
+use super::node::line::Row;
+use super::node::sampling::{Pace, Told, sample};
+pub use super::node::sampling::{Sampled, Stage};
+use super::node::{read_bytes, ssh};
+use crate::model::net::Instance;
+use crate::model::node::{Node, NodeName};
+use crate::model::trace::{Moment, Phase};
+use crate::model::verdict::{Gap, GapReason};
+
+/// Nodes that are looked at. They end when this is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    stage: watch::Sender<Stage>,
+    told: mpsc::Receiver<(NodeName, Told)>,
+    nodes: JoinSet<Sampled>,
+    /// Nodes without a first look yet.
+    unseen: HashSet<NodeName>,
+    /// Nodes with looks on their way, since [`Stage::Hold`].
+    busy: HashSet<NodeName>,
+    /// Nodes that are looked at.
+    seen: HashSet<NodeName>,
+    /// What cannot be looked at.
+    pub gaps: Vec<Gap>,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Event {
+    /// A node was looked at.
+    Look(Look),
+    /// Sockets of a node ended.
+    Ended(Look),
+    /// A node has nothing on its way.
+    Idle,
+    /// A node is looked at no more.
+    Left(Sampled),
+}
+
+/// What `ss` printed on a node.
+#[derive(Debug)]
+pub struct Look {
+    /// The node.
+    pub name: NodeName,
+    /// The part of the trace that it belongs to.
+    pub phase: Phase,
+    /// When it came.
+    pub moment: Moment,
+    bytes: Vec<u8>,
+}
+
+impl Look {
+    /// Hands each row to `sink`.
+    pub fn rows(&self, sink: impl FnMut(Row<'_>)) -> Node {
+        read_bytes(&self.name, &self.bytes, sink)
+    }
+}
+
+impl Watch {
+    /// Logs in to the nodes and begins to look: those that the user named, or
+    /// those that EC2 lists; of these `only` some, if any is given.
+    #[must_use]
+    pub fn begin(
+        request: &NodesRequest,
+        instances: Option<&[Instance]>,
+        only: &[NodeName],
+        interval: Duration,
+        began: std::time::Instant,
+    ) -> Self {
+        let (stage, stages) = watch::channel(Stage::Before);
+        let (tell, told) = mpsc::channel(64);
+        let listed = instances.unwrap_or_default();
+        let all = targets(request, listed);
+        let mut gaps = Vec::new();
+        if all.is_empty() {
+            gaps.push(no_nodes(instances.is_some()));
+        }
+        let wanted = |name: &NodeName, by: &NodeName| {
+            name == by
+                || name.as_str().split('.').next() == Some(by.as_str())
+                || listed
+                    .iter()
+                    .any(|instance| is_called(instance, name.as_str()) && is_called(instance, by.as_str()))
+        };
+        for by in only.iter().filter(|by| !all.iter().any(|(name, _)| wanted(name, by))) {
+            gaps.push(Gap {
+                what: format!("node {by}"),
+                why: GapReason::NotRecorded,
+                detail: "no node is called so".to_owned(),
+                hint: "name it with --node NAME=TARGET".to_owned(),
+            });
+        }
+        let seats = Arc::new(Semaphore::new(request.concurrency));
+        let mut watch = Self {
+            stage,
+            told,
+            nodes: JoinSet::new(),
+            unseen: HashSet::new(),
+            busy: HashSet::new(),
+            seen: HashSet::new(),
+            gaps,
+        };
+        let room = ssh::sessions_max();
+        for (name, target) in all {
+            if !only.is_empty() && !only.iter().any(|by| wanted(&name, by)) {
+                continue;
+            }
+            let to = match target {
+                Ok(to) => to,
+                Err(gap) => {
+                    watch.gaps.push(gap);
+                    continue;
+                }
+            };
+            if watch.nodes.len() >= room {
+                watch.gaps.push(Gap {
+                    what: format!("node {name}"),
+                    why: GapReason::Failed,
+                    detail: format!("{room} nodes are looked at already, and no more files may be open"),
+                    hint: "raise the limit (ulimit -n), or name fewer with --only".to_owned(),
+                });
+                continue;
+            }
+            let pace = Pace {
+                ssh: request.ssh.clone(),
+                interval,
+                began: Instant::from_std(began),
+                stage: stages.clone(),
+            };
+            watch.unseen.insert(name.clone());
+            let (seats, tell) = (Arc::clone(&seats), tell.clone());
+            watch.nodes.spawn(async move {
+                let seat = seats.acquire_owned().await.ok();
+                sample(pace, name, to, seat, tell).await
+            });
+        }
+        watch
+    }
+
+    /// Has the nodes do something else.
+    pub fn go_on(&mut self, stage: Stage) {
+        if stage == Stage::Hold {
+            self.busy.clone_from(&self.seen);
+        }
+        self.stage.send_replace(stage);
+    }
+
+    /// Whether every node was looked at, or cannot be.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.unseen.is_empty()
+    }
+
+    /// Whether nothing is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.busy.is_empty()
+    }
+
+    /// How many nodes are looked at.
+    #[must_use]
+    pub fn looked_at(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// What happens next; `None` when no node is left. May be dropped and asked
+    /// again.
+    pub async fn next(&mut self) -> Option<Event> {
+        tokio::select! {
+            // What a node told goes before that it left.
+            biased;
+            Some((name, told)) = self.told.recv() => Some(match told {
+                Told::Look { phase, moment, bytes } => {
+                    self.unseen.remove(&name);
+                    self.seen.insert(name.clone());
+                    Event::Look(Look { name, phase, moment, bytes })
+                }
+                Told::Ended { phase, moment, bytes } => Event::Ended(Look { name, phase, moment, bytes }),
+                Told::Idle => {
+                    self.busy.remove(&name);
+                    Event::Idle
+                }
+            }),
+            left = self.nodes.join_next() => {
+                let sampled = left?.ok()?;
+                self.unseen.remove(&sampled.name);
+                self.busy.remove(&sampled.name);
+                self.seen.remove(&sampled.name);
+                Some(Event::Left(sampled))
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Sockets before, during and after a command.
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use jiff::Timestamp;
+use tokio::signal::unix::SignalKind;
+
+use super::command::{Running, Signals, is_of_keyboard, to_send};
+use super::judge_facts;
+use super::live::{record, request};
+use super::output::{Output, to_stdout};
+use crate::classify::Classifier;
+use crate::classify::changes::connections;
+use crate::cli::{TraceArgs, TraceFormat};
+use crate::collect::evidence_dir::EvidenceDir;
+use crate::collect::progress::Progress;
+use crate::collect::watch::{Event, Look, Sampled, Stage, Watch};
+use crate::exit::{EndsWith, Exit};
+use crate::history::History;
+use crate::model::evidence::Evidence;
+use crate::model::node::{Node, NodeName};
+use crate::model::trace::{Ran, Trace, TracedNode};
+use crate::model::verdict::{Gap, GapReason, Judgment, Verdict};
+use crate::policy::Policy;
+use crate::report::{json, table, text::escape};
+
+/// How long looks that are on their way may hold the command up.
+const HOLD_MAX: Duration = Duration::from_secs(2);
+/// How long nodes may take to end.
+const END_MAX: Duration = Duration::from_secs(8);
+
+/// Looks at the nodes while a command runs, and reports.
+pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
+    let files = Output::open_all(&args.write, &[])?;
+    let mut request = request(&args.cluster, &args.aws, &args.ask)?;
+    let Some(nodes) = request.nodes.take() else {
+        bail!("--nodes none leaves nothing to look at");
+    };
+    let dir = tempfile::Builder::new()
+        .prefix("eks-netcheck-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .context("cannot make a directory for what is asked; set TMPDIR to a place that can be written to")?;
+    record(&request, None, dir.path(), args.talk)?.ended?;
+    let evidence =
+        EvidenceDir::open(dir.path()).and_then(|dir| dir.read(&args.cluster)).map_err(|error| {
+            error.context(EndsWith(Exit::Inconclusive, "what was asked cannot be read".to_owned()))
+        })?;
+    drop(dir);
+
+    let began = Instant::now();
+    let started = Timestamp::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (watched, ran) = runtime.block_on(async {
+        let instances = evidence.instances.seen().map(Vec::as_slice);
+        let watch = Watch::begin(&nodes, instances, &args.only, args.interval, began);
+        let mut watched = Watched::new(watch);
+        let ran = watched.during(args).await?;
+        anyhow::Ok((watched, ran))
+    })?;
+    runtime.shutdown_background();
+
+    let exit = ran.as_ref().map_or(Exit::Pass, |ran| Exit::Command(ran.exit_code));
+    let (trace, judgment) = watched.report(evidence, args, ran, format!("{started:.3}"));
+    let report = |format, look, mut out: &mut dyn Write| match format {
+        TraceFormat::Table => table::trace::write(&trace, judgment.as_ref(), look, &mut out),
+        TraceFormat::Json => json::trace::write(&trace, judgment.as_ref(), &mut out),
+    };
+    for file in files {
+        file.write(report)?;
+    }
+    to_stdout(|out, look| report(args.format, look, out))?;
+    Ok(match judgment.map(|judgment| judgment.verdict) {
+        Some(Verdict::Fail) => Exit::Findings,
+        Some(Verdict::Inconclusive) => Exit::Inconclusive,
+        Some(Verdict::Pass) | None => exit,
+    })
+}
+
+/// The nodes, and what was seen of them.
+struct Watched {
+    watch: Watch,
+    history: History,
+    /// Each node as its first look has it.
+    nodes: BTreeMap<NodeName, Node>,
+    left: Vec<Sampled>,
+}
+
+impl Watched {
+    fn new(watch: Watch) -> Self {
+        Self { watch, history: History::default(), nodes: BTreeMap::new(), left: Vec::new() }
+    }
+
+    /// The whole course; the command and how it ended, if there is one.
+    async fn during(&mut self, args: &TraceArgs) -> Result<Option<Ran>> {
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let progress = Progress::new(args.talk.quiet || args.talk.verbose > 1);
+        progress.say("nodes");
+        tokio::select! {
+            () = self.until(Watch::is_settled) => {}
+            kind = signals.next() => return Err(interrupted(kind)),
+        }
+        drop(progress);
+        if self.watch.looked_at() == 0 {
+            return Err(self.nobody(args));
+        }
+        tokio::select! {
+            () = self.meanwhile(tokio::time::sleep(args.settle)) => {}
+            kind = signals.next() => return Err(interrupted(kind)),
+        }
+        let ran = if args.command.is_empty() {
+            if !args.talk.quiet {
+                let nodes = self.watch.looked_at();
+                // Nobody is left to tell if standard error is gone.
+                let _ = writeln!(anstream::stderr(), "looking at {nodes} nodes; Ctrl-C ends it");
+            }
+            self.watch.go_on(Stage::During);
+            self.meanwhile(signals.next()).await;
+            None
+        } else {
+            self.watch.go_on(Stage::Hold);
+            let _ = tokio::time::timeout(HOLD_MAX, self.until(Watch::is_idle)).await;
+            Some(self.run(args, &mut signals).await?)
+        };
+        self.watch.go_on(Stage::After);
+        tokio::select! {
+            () = self.meanwhile(tokio::time::sleep(args.settle)) => {}
+            // Who waits no longer gets what there is.
+            _ = signals.next() => {}
+        }
+        self.watch.go_on(Stage::Last);
+        let all = async {
+            while let Some(event) = self.watch.next().await {
+                self.take(event);
+            }
+        };
+        let _ = tokio::time::timeout(END_MAX, all).await;
+        Ok(ran)
+    }
+
+    async fn run(&mut self, args: &TraceArgs, signals: &mut Signals) -> Result<Ran> {
+        let mut running = Running::start(&args.command)?;
+        let began = Instant::now();
+        self.watch.go_on(Stage::During);
+        let exit_code = loop {
+            tokio::select! {
+                ended = running.wait() => break ended?,
+                kind = signals.next() => if !is_of_keyboard(kind) {
+                    running.tell(to_send(kind));
+                },
+                () = self.meanwhile(std::future::pending::<()>()) => {}
+            }
+        };
+        let words = args.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        Ok(Ran { words, exit_code, lasted: began.elapsed() })
+    }
+
+    /// Takes what the nodes tell until something else is done.
+    async fn meanwhile<T>(&mut self, what: impl Future<Output = T>) -> T {
+        tokio::pin!(what);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut what => return done,
+                Some(event) = self.watch.next() => self.take(event),
+                else => return what.await,
+            }
+        }
+    }
+
+    async fn until(&mut self, is_so: fn(&Watch) -> bool) {
+        while !is_so(&self.watch) {
+            let Some(event) = self.watch.next().await else { return };
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Look(look) => self.look(&look),
+            Event::Ended(look) => {
+                let history = &mut self.history;
+                look.rows(|row| history.ended(&look.name, &row.socket, look.phase, look.moment));
+            }
+            Event::Left(sampled) => self.left.push(sampled),
+            Event::Idle => {}
+        }
+    }
+
+    fn look(&mut self, look: &Look) {
+        let mut seen = self.history.look(&look.name, look.phase, Some(look.moment));
+        let node = look.rows(|row| {
+            let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
+            seen.row(row.socket, processes);
+        });
+        self.nodes.entry(look.name.clone()).or_insert(node);
+    }
+
+    /// Why there is nothing to look at.
+    fn nobody(&self, args: &TraceArgs) -> anyhow::Error {
+        let gaps: Vec<_> = self.gaps();
+        let mut err = anstream::stderr();
+        for gap in gaps.iter().skip(1) {
+            let text = format!("{}: {}; {}", gap.what, gap.detail, gap.hint);
+            // Nobody is left to tell if standard error is gone.
+            let _ = writeln!(err, "  {}", escape(&text));
+        }
+        let why = gaps.first().map(|gap| format!(": {}: {}; {}", gap.what, gap.detail, gap.hint));
+        let not_run = if args.command.is_empty() { "" } else { ", and the command was not run" };
+        let message = format!("no node can be looked at{not_run}{}", why.unwrap_or_default());
+        anyhow!(EndsWith(Exit::Inconclusive, message))
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.watch.gaps.iter().chain(self.left.iter().flat_map(|sampled| &sampled.gaps)).cloned().collect()
+    }
+
+    /// What was seen, and with --fail-on what the rules make of it.
+    fn report(
+        mut self,
+        evidence: Evidence,
+        args: &TraceArgs,
+        command: Option<Ran>,
+        began: String,
+    ) -> (Trace, Option<Judgment>) {
+        let mut gaps = self.gaps();
+        gaps.extend(
+            self.nodes
+                .values()
+                .flat_map(|node| &node.gaps)
+                .filter(|gap| gap.why != GapReason::NoProcessNames)
+                .cloned(),
+        );
+        let unfinished =
+            self.nodes.keys().filter(|name| !self.left.iter().any(|sampled| sampled.name == **name));
+        gaps.extend(unfinished.map(|name| Gap {
+            what: format!("node {name}"),
+            why: GapReason::TimedOut,
+            detail: format!("its last look did not come within {} s", END_MAX.as_secs()),
+            hint: "try again".to_owned(),
+        }));
+        if self.history.dropped > 0 {
+            gaps.push(Gap {
+                what: "sockets".to_owned(),
+                why: GapReason::TooMuchOutput,
+                detail: format!("{} sockets were too many to keep", self.history.dropped),
+                hint: "look for a shorter time, or at fewer nodes with --only".to_owned(),
+            });
+        }
+        gaps.extend(evidence.unseen_of_paths());
+        gaps.sort();
+        gaps.dedup();
+        let mut classifier = Classifier::new(evidence);
+        let connections = connections(&self.history, &classifier, &classifier);
+        self.left.sort_by(|a, b| a.name.cmp(&b.name));
+        let nodes = self.left.iter().filter(|sampled| sampled.samples > 0);
+        let nodes = nodes.map(|sampled| TracedNode {
+            name: sampled.name.clone(),
+            samples: sampled.samples,
+            missed: sampled.missed,
+            tells_ends: sampled.tells_ends,
+        });
+        let cluster = Some(args.cluster.clone());
+        let nodes = nodes.collect();
+        let judgment = args.fail_on.map(|fail_on| {
+            for (node, seen) in self.history.seen() {
+                let process = seen.process.as_ref().map(|process| (process.name.as_bytes(), process.pid));
+                classifier.add(node, seen.socket.clone(), process.into_iter());
+            }
+            let facts = classifier.finish(self.nodes.into_values().collect());
+            judge_facts(&facts, Policy { fail_on: fail_on.threshold() })
+        });
+        (Trace { cluster, command, began: Some(began), nodes, connections, gaps }, judgment)
+    }
+}
+
+fn interrupted(kind: SignalKind) -> anyhow::Error {
+    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+    anyhow!(EndsWith(Exit::Signal(number), "interrupted; the command was not run".to_owned()))
+}
