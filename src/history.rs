@@ -35,6 +35,8 @@ struct NodeHistory {
     before: Option<u32>,
     /// Whether it was looked at while the action lasted.
     during: bool,
+    /// Looks after the action.
+    after: u32,
 }
 
 type Key = (SocketAddress, SocketAddress);
@@ -49,6 +51,8 @@ struct Sighting {
     /// The last look that saw it before the action.
     before: Option<u32>,
     during: bool,
+    /// Whether the first look after the action saw it.
+    right_after: bool,
     last: Option<u32>,
     samples: u64,
     seen: Option<(Moment, Moment)>,
@@ -93,7 +97,7 @@ impl History {
         match phase {
             Phase::Before => known.before = Some(number),
             Phase::During => known.during = true,
-            Phase::After => {}
+            Phase::After => known.after += 1,
         }
         Look { history: self, node: node.clone(), phase, moment, number }
     }
@@ -128,6 +132,7 @@ impl History {
                 first_phase,
                 before: None,
                 during: first_phase == Phase::During,
+                right_after: false,
                 last: None,
                 samples: 0,
                 seen: Some((moment, moment)),
@@ -184,15 +189,22 @@ impl NodeHistory {
                 let name = self.listener(local).filter(|_| sighting.process.is_none())?;
                 Component::from_comm(name.as_bytes())
             }),
-            presence: Presence {
-                before: sighting.before.is_some() && sighting.before == self.before,
-                during: sighting.during,
-                after: sighting.last == Some(self.looks),
-            },
+            presence: self.presence(sighting),
             first_phase: sighting.first_phase,
             samples: sighting.samples,
             seen: sighting.seen,
         })
+    }
+
+    fn presence(&self, sighting: &Sighting) -> Presence {
+        let before = sighting.before.is_some() && sighting.before == self.before;
+        Presence {
+            before,
+            // A short action may fall between two looks: what is the same on both
+            // sides was there.
+            during: sighting.during || (before && sighting.right_after),
+            after: sighting.last == Some(self.looks),
+        }
     }
 
     /// Who listens on this address.
@@ -229,13 +241,16 @@ impl Look<'_> {
             }
             self.history.kept += 1;
         }
+        let known_after = known.after;
         let sighting = known.sockets.entry(key).or_insert_with(|| Sighting {
             state: socket.state,
             process: None,
             component: None,
-            first_phase: self.phase,
+            // What the first look after the action finds came before it ended.
+            first_phase: if known_after == 1 { Phase::During } else { self.phase },
             before: None,
             during: false,
+            right_after: false,
             last: None,
             samples: 0,
             seen: self.moment.map(|moment| (moment, moment)),
@@ -248,7 +263,7 @@ impl Look<'_> {
             Phase::Before => sighting.before = Some(self.number),
             // Between two looks it was there.
             Phase::During => sighting.during = true,
-            Phase::After => {}
+            Phase::After => sighting.right_after |= known_after == 1,
         }
         // A row that names nobody does not make the socket nobody's.
         if process.is_some() {
@@ -298,8 +313,9 @@ mod tests {
                 look.row(socket(State::Established, "10.0.0.1:5", peer), [KUBELET].into_iter());
             }
         }
+        let told = history.seen().filter(|(node, _)| history.is_comparable(node));
         let mut changes: Vec<_> =
-            history.seen().map(|(_, seen)| (seen.socket.peer.to_string(), seen.presence.change())).collect();
+            told.map(|(_, seen)| (seen.socket.peer.to_string(), seen.presence.change())).collect();
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         changes
     }

@@ -85,12 +85,18 @@ impl Watch {
         if all.is_empty() {
             gaps.push(no_nodes(instances.is_some()));
         }
+        let is_name = |name: &NodeName, by: &NodeName| {
+            name == by || name.as_str().split('.').next() == Some(by.as_str())
+        };
         let wanted = |name: &NodeName, by: &NodeName| {
-            name == by
-                || name.as_str().split('.').next() == Some(by.as_str())
-                || listed
-                    .iter()
-                    .any(|instance| is_called(instance, name.as_str()) && is_called(instance, by.as_str()))
+            // A node group gives all its instances one Name tag: a node's own name
+            // goes first.
+            if all.iter().any(|(name, _)| is_name(name, by)) {
+                return is_name(name, by);
+            }
+            listed
+                .iter()
+                .any(|instance| is_called(instance, name.as_str()) && is_called(instance, by.as_str()))
         };
         for by in only.iter().filter(|by| !all.iter().any(|(name, _)| wanted(name, by))) {
             gaps.push(Gap {
@@ -111,10 +117,9 @@ impl Watch {
             gaps,
         };
         let room = ssh::sessions_max();
-        for (name, target) in all {
-            if !only.is_empty() && !only.iter().any(|by| wanted(&name, by)) {
-                continue;
-            }
+        let is_wanted = |name: &NodeName| only.is_empty() || only.iter().any(|by| wanted(name, by));
+        let chosen: Vec<_> = all.iter().filter(|(name, _)| is_wanted(name)).cloned().collect();
+        for (name, target) in chosen {
             let to = match target {
                 Ok(to) => to,
                 Err(gap) => {

@@ -113,18 +113,18 @@ impl Watched {
             () = self.meanwhile(tokio::time::sleep(args.settle)) => {}
             kind = signals.next() => return Err(interrupted(kind)),
         }
+        self.watch.go_on(Stage::Hold);
+        let _ = tokio::time::timeout(HOLD_MAX, self.until(Watch::is_idle)).await;
         let ran = if args.command.is_empty() {
+            self.watch.go_on(Stage::During);
             if !args.talk.quiet {
                 let nodes = self.watch.looked_at();
                 // Nobody is left to tell if standard error is gone.
                 let _ = writeln!(anstream::stderr(), "looking at {nodes} nodes; Ctrl-C ends it");
             }
-            self.watch.go_on(Stage::During);
             self.meanwhile(signals.next()).await;
             None
         } else {
-            self.watch.go_on(Stage::Hold);
-            let _ = tokio::time::timeout(HOLD_MAX, self.until(Watch::is_idle)).await;
             Some(self.run(args, &mut signals).await?)
         };
         self.watch.go_on(Stage::After);

@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 use crate::common::{Ran, scratch, story};
 
 /// A lab and its AWS.
-struct Scene {
-    lab: Lab,
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
     aws: Api,
 }
 
 /// What a cluster's endpoint access is.
 #[derive(Clone, Copy)]
-enum Access {
+pub(crate) enum Access {
     Public,
     PublicAndPrivate,
     Private,
 }
 
 /// The one lab, for one test at a time, with nothing dialed.
-fn scene(access: Access) -> MutexGuard<'static, Scene> {
+pub(crate) fn scene(access: Access) -> MutexGuard<'static, Scene> {
     static SCENE: OnceLock<Mutex<Scene>> = OnceLock::new();
     let scene = SCENE.get_or_init(|| {
         // Threads that tests run in end; what starts the lab should not.
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     /// Kubelet, kube-proxy and aws-k8s-agent of every node connect.
-    fn dial(&self, to: [Ipv4Addr; 2]) {
+    pub(crate) fn dial(&self, to: [Ipv4Addr; 2]) {
         for node in self.lab.nodes() {
             node.dial("kubelet", (to[0], 443)).unwrap();
             node.dial("kube-proxy", (to[1], 443)).unwrap();
@@ -74,7 +74,7 @@ impl Scene {
         }
     }
 
-    fn netcheck(&self, args: &[&str]) -> Command {
+    pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
         let mut command = self.lab.operator(env!("CARGO_BIN_EXE_eks-netcheck"));
         command
             .args(args)
@@ -112,7 +112,7 @@ impl Scene {
     }
 }
 
-fn ran(mut command: Command) -> Ran {
+pub(crate) fn ran(mut command: Command) -> Ran {
     let output = command.output().unwrap();
     Ran {
         code: output.status.code().expect("no signal ended it"),

@@ -17,6 +17,10 @@ mod hostile;
 #[cfg(feature = "live")]
 mod lab;
 mod properties;
+#[cfg(feature = "live")]
+mod pty;
 mod rules;
 mod stories;
+#[cfg(feature = "live")]
+mod trace;
 mod walls;

@@ -59,7 +59,7 @@ fn write_head(
             ran.exit_code,
             ran.lasted.as_secs_f64()
         );
-        write!(out, "{}", look.bold(&prose(&text, "", "  ", look)))?;
+        writeln!(out, "{}", look.bold(prose(&text, "", "  ", look).trim_end()))?;
     }
     let told = if trace.nodes.is_empty() {
         "no node was looked at both before and after: nothing is compared.".to_owned()
@@ -321,7 +321,11 @@ fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -
     let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for node in &trace.nodes {
         let missed = if node.missed == 0 { String::new() } else { format!(", {} missed", node.missed) };
-        let ends = if node.tells_ends { "" } else { ", and none between them" };
+        let ends = if node.tells_ends {
+            ""
+        } else {
+            "; a socket that came and went between two of them was not seen"
+        };
         let text =
             format!("{}{missed}{ends}", count(usize::try_from(node.samples).unwrap_or(usize::MAX), "look"));
         groups.entry(text).or_default().push(names.name(&node.name));

@@ -55,7 +55,7 @@ use std::process::{Child, Command, Output, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use self::entry::Entry;
-pub use self::node::{Exec, Node};
+pub use self::node::{Exec, Kubelet, Node};
 use crate::aws::{Account, Api};
 
 /// The region that names and records speak of.

@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::account::Account;
 use super::call::{Call, Token};
 use super::error::ApiError;
-use super::http::Response;
 use super::select::{Filter, page};
 use super::xml;
+use crate::http::Response;
 
 /// As many elements as a page has when the client asks for no number.
 const PAGE: usize = 1000;

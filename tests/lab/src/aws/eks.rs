@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::call::{Call, Token};
 use super::error::ApiError;
-use super::http::Response;
 use super::select::page;
+use crate::http::Response;
 
 /// As many clusters as a page has when the client asks for no number.
 const PAGE: usize = 100;

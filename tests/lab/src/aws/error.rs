@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::call::Service;
-use super::http::Response;
 use super::xml;
+use crate::http::Response;
 
 /// An error that the API answers with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,6 @@ mod ec2;
 mod eks;
 mod error;
 mod fault;
-mod http;
 mod select;
 mod server;
 mod sts;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::account::Account;
 use super::call::{Call, Service, authenticate};
 use super::fault::{Fault, FaultKind, Faults};
-use super::http::{Request, Response, receive};
 use super::{ec2, eks, sts};
+use crate::http::{Request, Response, receive};
 use crate::listen::{TcpServer, bind_in, lock};
 
 /// What a captive portal answers.

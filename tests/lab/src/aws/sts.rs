@@ -5,8 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::account::Account;
 use super::call::Call;
 use super::error::ApiError;
-use super::http::Response;
 use super::xml::{CONTENT_TYPE, PROLOGUE, STS_NAMESPACE, escape};
+use crate::http::Response;
 
 /// The access key of every assumed role: the journal shows it on the calls made with the role.
 pub(super) const ROLE_ACCESS_KEY: &str = "ASIALABROLE000000000";

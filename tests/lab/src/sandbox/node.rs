@@ -111,9 +111,17 @@ impl Node {
     ///
     /// If kubelet does not answer.
     pub fn exec_from(&self, eni: Ipv4Addr) -> Result<Exec> {
-        let kubelet = (self.address, 10250).into();
-        let port = self.control_plane.dial(API_SERVER, kubelet, Some(IpAddr::V4(eni)))?;
-        Ok(Exec { control_plane: self.control_plane.clone(), peer: SocketAddr::from((eni, port)) })
+        self.kubelet().exec_from(eni)
+    }
+
+    /// What a server needs to have its API server connect to the kubelet.
+    #[must_use]
+    pub fn kubelet(&self) -> Kubelet {
+        Kubelet {
+            address: self.address,
+            node: self.stand_ins.clone(),
+            control_plane: self.control_plane.clone(),
+        }
     }
 
     /// Runs a shell command as root on the node.
@@ -202,11 +210,51 @@ impl Node {
 
 const API_SERVER: &str = "kube-apiserver";
 
+/// A node's kubelet, as the control plane reaches it.
+#[derive(Clone, Debug)]
+pub struct Kubelet {
+    address: Ipv4Addr,
+    node: StandIns,
+    control_plane: StandIns,
+}
+
+impl Kubelet {
+    /// As [`Node::exec_from`].
+    ///
+    /// # Errors
+    ///
+    /// If kubelet does not answer.
+    pub fn exec_from(&self, eni: Ipv4Addr) -> Result<Exec> {
+        let kubelet = (self.address, 10250).into();
+        let port = self.control_plane.dial(API_SERVER, kubelet, Some(IpAddr::V4(eni)))?;
+        let peer = SocketAddr::from((eni, port));
+        Ok(Exec { control_plane: self.control_plane.clone(), peer, stream: None })
+    }
+
+    /// The same, with the stream that kubelet hands on to containerd over loopback.
+    ///
+    /// # Errors
+    ///
+    /// If kubelet or containerd does not answer.
+    pub fn stream_from(&self, eni: Ipv4Addr) -> Result<Exec> {
+        let mut exec = self.exec_from(eni)?;
+        let port = self.node.dial(KUBELET, CONTAINERD.into(), None)?;
+        exec.stream = Some((self.node.clone(), port));
+        Ok(exec)
+    }
+}
+
+const KUBELET: &str = "kubelet";
+/// Where containerd serves streams.
+const CONTAINERD: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 38671);
+
 /// A connection from the control plane to a kubelet, ended when this is dropped.
 #[derive(Debug)]
 pub struct Exec {
     control_plane: StandIns,
     peer: SocketAddr,
+    /// The kubelet's port to containerd.
+    stream: Option<(StandIns, u16)>,
 }
 
 impl Exec {
@@ -219,6 +267,9 @@ impl Exec {
 
 impl Drop for Exec {
     fn drop(&mut self) {
+        if let Some((node, port)) = &self.stream {
+            _ = node.close(KUBELET, *port);
+        }
         _ = self.control_plane.close(API_SERVER, self.peer.port());
     }
 }

@@ -26,4 +26,4 @@ echo "$names $type $key" >"$here/known_hosts"
 /usr/sbin/sshd -o "PidFile=$here/sshd.pid" -E "$here/sshd.log"
 
 cd /run/lab
-exec perl stand-in.pl "$here" kubelet=[::]:10250
+exec perl stand-in.pl "$here" kubelet=[::]:10250 containerd=127.0.0.1:38671

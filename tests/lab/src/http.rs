@@ -8,36 +8,36 @@ const MAX_HEADERS: usize = 64;
 
 /// A request.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Request {
-    pub(super) method: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
     /// The path as it came, still percent-encoded.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// What followed the path's `?`.
-    pub(super) query: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) query: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
     /// A header's value, its name written in any case.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
 /// A response.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) content_type: &'static str,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
     /// Headers besides the content's type and length.
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
 }
 
 impl Response {
     /// The response's head, with the body's length.
-    pub(super) fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         let mut head = format!(
             "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\n",
             self.status,
@@ -54,14 +54,14 @@ impl Response {
 
     /// Sends head and body in one write: in two, the client's delayed acknowledgement of the first costs 40
     /// ms.
-    pub(super) fn send(&self, stream: &mut TcpStream) -> io::Result<()> {
+    pub(crate) fn send(&self, stream: &mut TcpStream) -> io::Result<()> {
         stream.write_all((self.head() + &self.body).as_bytes())
     }
 }
 
 /// The next request of a connection; `None` when the client closed it. `unread` holds what has been received
 /// and belongs to no request yet.
-pub(super) fn receive(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
+pub(crate) fn receive(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     loop {
         if let Some((mut request, head)) = parse_head(unread)? {
             let length = content_length(&request)?;
