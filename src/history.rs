@@ -86,6 +86,8 @@ pub struct Look<'a> {
     phase: Phase,
     moment: Option<Moment>,
     number: u32,
+    /// Whether there is a new socket that a process has, and it is not known which.
+    pub has_new_nameless: bool,
 }
 
 impl History {
@@ -99,7 +101,7 @@ impl History {
             Phase::During => known.during = true,
             Phase::After => known.after += 1,
         }
-        Look { history: self, node: node.clone(), phase, moment, number }
+        Look { history: self, node: node.clone(), phase, moment, number, has_new_nameless: false }
     }
 
     /// The kernel told that a socket is no more. One that no look saw was there
@@ -265,6 +267,8 @@ impl Look<'_> {
             Phase::During => sighting.during = true,
             Phase::After => sighting.right_after |= known_after == 1,
         }
+        self.has_new_nameless |=
+            sighting.samples == 1 && process.is_none() && sighting.state == State::Established;
         // A row that names nobody does not make the socket nobody's.
         if process.is_some() {
             sighting.process = process;

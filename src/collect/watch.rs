@@ -1,7 +1,8 @@
 //! The nodes, looked at again and again while something happens.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -30,6 +31,8 @@ pub struct Watch {
     busy: HashSet<NodeName>,
     /// Nodes that are looked at.
     seen: HashSet<NodeName>,
+    /// Where to ask a node for processes.
+    wants_processes: HashMap<NodeName, Arc<AtomicBool>>,
     /// What cannot be looked at.
     pub gaps: Vec<Gap>,
 }
@@ -114,6 +117,7 @@ impl Watch {
             unseen: HashSet::new(),
             busy: HashSet::new(),
             seen: HashSet::new(),
+            wants_processes: HashMap::new(),
             gaps,
         };
         let room = ssh::sessions_max();
@@ -141,7 +145,9 @@ impl Watch {
                 interval,
                 began: Instant::from_std(began),
                 stage: stages.clone(),
+                wants_processes: Arc::default(),
             };
+            watch.wants_processes.insert(name.clone(), Arc::clone(&pace.wants_processes));
             watch.unseen.insert(name.clone());
             let (seats, tell) = (Arc::clone(&seats), tell.clone());
             watch.nodes.spawn(async move {
@@ -158,6 +164,13 @@ impl Watch {
             self.busy.clone_from(&self.seen);
         }
         self.stage.send_replace(stage);
+    }
+
+    /// Has a node's next look tell processes too: there are new sockets.
+    pub fn want_processes(&self, name: &NodeName) {
+        if let Some(wants) = self.wants_processes.get(name) {
+            wants.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether every node was looked at, or cannot be.

@@ -198,6 +198,9 @@ impl Watched {
             let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
             seen.row(row.socket, processes);
         });
+        if seen.has_new_nameless {
+            self.watch.want_processes(&look.name);
+        }
         self.nodes.entry(look.name.clone()).or_insert(node);
     }
 

@@ -6,9 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use eks_netcheck::classify::Classifier;
 use eks_netcheck::collect::evidence_dir::EvidenceDir;
 use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::history::History;
 use eks_netcheck::model::connection::{By, Path};
 use eks_netcheck::model::facts::Facts;
+use eks_netcheck::model::node::NodeName;
 use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
+use eks_netcheck::model::trace::{Phase, Presence};
 use proptest::prelude::*;
 
 use crate::dialects::read;
@@ -329,4 +332,54 @@ fn in_pieces(bytes: &[u8], size: usize) -> usize {
     }
     parser.finish(&mut sink);
     rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Looks before, during and after, each of them a set of sockets: what
+    /// becomes of a socket is what the sets say.
+    #[test]
+    fn a_history_is_what_the_looks_say(
+        before in prop::collection::vec(any::<u8>(), 0..4),
+        during in prop::collection::vec(any::<u8>(), 0..4),
+        after in prop::collection::vec(any::<u8>(), 0..4),
+    ) {
+        let node: NodeName = "n1".parse().unwrap();
+        let mut history = History::default();
+        let phases = [(Phase::Before, &before), (Phase::During, &during), (Phase::After, &after)];
+        for (phase, looks) in phases {
+            for set in looks {
+                let mut look = history.look(&node, phase, None);
+                for number in (0..8u16).filter(|number| set >> number & 1 == 1) {
+                    let end = |port| SocketAddress {
+                        host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: Port::Number(port),
+                    };
+                    let socket = Socket { state: State::Established, local: end(10250), peer: end(number + 1) };
+                    // Another process id each time, which means nothing.
+                    look.row(socket, [(&b"kubelet"[..], Some(u32::from(*set)))].into_iter());
+                }
+            }
+        }
+        let is_in = |set: Option<&u8>, number: u16| set.is_some_and(|set| set >> number & 1 == 1);
+        let last = after.last().or(during.last()).or(before.last());
+        let mut seen = 0;
+        for (_, socket) in history.seen() {
+            let Port::Number(port) = socket.socket.peer.port else { unreachable!() };
+            let number = port - 1;
+            let there_before = is_in(before.last(), number);
+            let presence = Presence {
+                before: there_before,
+                during: during.iter().any(|set| is_in(Some(set), number))
+                    || (there_before && is_in(after.first(), number)),
+                after: is_in(last, number),
+            };
+            prop_assert_eq!(socket.presence, presence);
+            seen |= 1u8 << number;
+        }
+        let all = before.iter().chain(&during).chain(&after).fold(0, |all, set| all | set);
+        prop_assert_eq!(seen, all);
+        let is_comparable = !before.is_empty() && before.len() + during.len() + after.len() > 1;
+        prop_assert_eq!(history.is_comparable(&node), is_comparable);
+    }
 }

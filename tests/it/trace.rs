@@ -59,8 +59,10 @@ impl Stage {
     /// `kubectl exec` and the like, in the namespace and container of the story.
     fn kubectl(&self, words: &[&str]) -> Vec<String> {
         let (kubectl, url) = (kubectl(), self.api.url());
-        let first = [kubectl.to_str().unwrap(), "--server", &url, "-n", "kube-system"];
-        first.iter().chain(words).map(ToString::to_string).collect()
+        let (first, rest) = words.split_at(words.len().min(2));
+        let own = [kubectl.to_str().unwrap(), "--server", &url];
+        let namespace = ["-n", "kube-system"];
+        own.iter().chain(first).chain(&namespace).chain(rest).map(ToString::to_string).collect()
     }
 
     fn run(&self, args: &[&str], command: &[&str]) -> (Ran, Value) {
@@ -156,7 +158,13 @@ fn an_exec_that_is_typed_into_has_the_terminal_to_itself() {
     let (first, last) = (&inbound["first_seen"], &inbound["last_seen"]);
     assert!(first["arrived"].as_f64().unwrap() < last["arrived"].as_f64().unwrap(), "{inbound}");
     assert!(first["node_clock"].as_f64().unwrap() > 1.7e9, "{inbound}");
-    assert!(screen.contains("(exit code 3, "), "{screen}");
+    let (_, table) = screen.split_once("exit 3\r\n").or_else(|| screen.split_once("exit 3\r")).unwrap();
+    let table = anstream::adapter::strip_str(table).to_string();
+    // As it is typed where kubectl is on the PATH and knows its server.
+    let typed = table.replace(kubectl().to_str().unwrap(), "kubectl");
+    let typed = typed.replace(&format!("--server {} ", stage.api.url()), "");
+    assert!(typed.contains("(exit code 3, "), "{screen}");
+    crate::docs::like_in_readme("trace", &format!("```text\n{}\n```\n", typed.trim()));
 }
 
 #[test]
@@ -177,6 +185,22 @@ fn the_commands_exit_code_is_ours_unless_findings_are_to_fail() {
     let (ran, _) = stage.run(&["--fail-on", "critical", "--node", "n9=nobody"], &["true"]);
     assert_eq!(ran.code, 3, "{}", ran.stdout);
     assert_eq!(stage.run(&[], &["sh", "-c", "kill -TERM $$"]).0.code, 143);
+}
+
+#[test]
+fn several_at_once_are_as_many_connections() {
+    let stage = stage(Access::Public);
+    stage.api.set_takes(Duration::from_millis(300));
+    let exec = stage.kubectl(&[&EXEC[..], &["--", "true"]].concat()).join(" ");
+    let attach = stage.kubectl(&["attach", "aws-node-2", "-c", "aws-eks-nodeagent"]).join(" ");
+    let (ran, report) = stage.run(&[], &["sh", "-c", &format!("{exec} & {exec} & {attach} & wait")]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let inbound = |node: &str| {
+        let line = format!("{node} kubelet inbound private-eni transient");
+        changes(&report).iter().filter(|change| **change == line).count()
+    };
+    assert_eq!((inbound("n1"), inbound("n2")), (2, 1), "{report:#}");
+    assert!(ran.stdout.contains("n1: 2 connections to kubelet from 192.168.1.55"), "{}", ran.stdout);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! by a line on its standard input, so that nothing runs on when the session ends.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,8 +46,16 @@ read -r up rest </proc/uptime; \
 echo \"$mark how $how ${watch:+ends}\"; echo \"$mark clock $(date +%s.%N) $up\"; \
 while IFS= read -r ask; do \
 read -r up rest </proc/uptime; echo \"$mark ss $up\"; \
-if [ \"$ask\" = all ] && [ \"$how\" != sudo ]; then \"$@\" -tanp; else \"$@\" -tnp; fi </dev/null; \
+if [ \"$how\" = sudo ]; then ask=-tnp; fi; \"$@\" \"$ask\" </dev/null; \
 echo \"$mark end $?\"; done";
+
+/// What `ss` is asked for. To find the processes of sockets costs it ten times
+/// the rest, so that it is asked for them only when there are new sockets.
+const ALL: &str = "-tanp";
+const WITH_PROCESSES: &str = "-tnp";
+const SOCKETS: &str = "-tn";
+/// Where new sockets keep coming, processes are looked for no more often.
+const PROCESSES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks that may be on their way at a time; one more is missed.
 const OUTSTANDING_MAX: usize = 4;
@@ -124,6 +134,8 @@ pub(crate) struct Pace {
     /// When the trace began.
     pub(crate) began: Instant,
     pub(crate) stage: watch::Receiver<Stage>,
+    /// Set where a look had sockets of which the processes are not known.
+    pub(crate) wants_processes: Arc<AtomicBool>,
 }
 
 /// Looks at a node until it is told to end, or cannot. `seat` is given up after
@@ -256,6 +268,7 @@ impl Session {
         let mut eager_until = Instant::now();
         let mut due = Instant::now();
         let mut last_until = None;
+        let mut processes_asked = due;
         let (mut is_idle, mut is_heard) = (false, true);
         let mut framer = Framer::new(&self.mark);
         let mut rows = Vec::new();
@@ -275,7 +288,7 @@ impl Session {
                             return Some(Cut::TooMuch);
                         }
                         if self.how.is_some() && self.samples == 0 && self.asked.is_empty() && self.came.is_empty() {
-                            self.ask(&mut pipes.stdin, stage.phase(), true).await;
+                            self.ask(&mut pipes.stdin, stage.phase(), ALL).await;
                         }
                         self.tell_looks().await;
                         if self.samples == 1 && self.seat.take().is_some() {
@@ -304,14 +317,21 @@ impl Session {
                         Stage::After => (due, eager_until) = (Instant::now(), Instant::now()),
                         Stage::Last => {
                             last_until = Some(Instant::now() + LAST_LOOK);
-                            self.ask(&mut pipes.stdin, Phase::After, false).await;
+                            self.ask(&mut pipes.stdin, Phase::After, WITH_PROCESSES).await;
                         }
                         Stage::Before | Stage::Hold => {}
                     }
                 }
                 () = sleep_until(due), if is_looking => {
                     if self.asked.len() < OUTSTANDING_MAX {
-                        self.ask(&mut pipes.stdin, stage.phase(), false).await;
+                        let is_time = processes_asked.elapsed() >= PROCESSES_INTERVAL;
+                        let what = if is_time && pace.wants_processes.swap(false, Ordering::Relaxed) {
+                            processes_asked = Instant::now();
+                            WITH_PROCESSES
+                        } else {
+                            SOCKETS
+                        };
+                        self.ask(&mut pipes.stdin, stage.phase(), what).await;
                     } else {
                         self.missed += 1;
                     }
@@ -346,10 +366,9 @@ impl Session {
         }
     }
 
-    async fn ask(&mut self, stdin: &mut ChildStdin, phase: Phase, all: bool) {
-        let line: &[u8] = if all { b"all\n" } else { b"\n" };
+    async fn ask(&mut self, stdin: &mut ChildStdin, phase: Phase, what: &str) {
         // A session that ended takes nothing more; how it ended is told elsewhere.
-        let _ = stdin.write_all(line).await;
+        let _ = stdin.write_all(format!("{what}\n").as_bytes()).await;
         self.asked.push_back(phase);
     }
 
