@@ -7,7 +7,7 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::kube::ApiServer;
-use eks_netcheck_lab::sandbox::{ENIS, OPERATOR, PUBLIC};
+use eks_netcheck_lab::sandbox::{ENIS, Node, OPERATOR, PUBLIC};
 use serde_json::Value;
 
 use crate::common::{Ran, scratch};
@@ -27,13 +27,13 @@ fn stage(access: Access) -> Stage {
         Access::Private => ENIS,
         Access::Public | Access::PublicAndPrivate => PUBLIC,
     });
-    let kubelets: Vec<_> = scene.lab.nodes().iter().map(|node| node.kubelet()).collect();
+    let kubelets: Vec<_> = scene.lab.nodes().iter().map(Node::kubelet).collect();
     let api =
         ApiServer::serve_in(&scene.lab.operator_netns(), (OPERATOR, 6443).into(), ENIS[0], kubelets).unwrap();
     Stage { scene, api, dir: scratch() }
 }
 
-/// A kubectl that speaks WebSockets.
+/// One that speaks `WebSocket`.
 fn kubectl() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let found = std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file());
@@ -220,8 +220,8 @@ fn a_pooled_connection_is_no_open_exec() {
     let stage = stage(Access::Public);
     let logs = ["logs", "aws-node-1", "-c", "aws-eks-nodeagent"];
     let (_, report) = stage.run_kubectl(&[], &logs);
-    let inbound = format!("{} kubelet inbound private-eni appeared", NODE);
-    assert_eq!(changes(&report), [inbound.clone()], "{report:#}");
+    let inbound = format!("{NODE} kubelet inbound private-eni appeared");
+    assert_eq!(changes(&report), [inbound], "{report:#}");
     let (_, report) = stage.run(&[], &["true"]);
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
     stage.api.forget_pooled();

@@ -4,7 +4,6 @@
 //! `EKS_NETCHECK` names another binary.
 
 use std::io::Write;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -82,7 +81,7 @@ fn cost(lab: &Lab, aws: &Api, tool: &Path) -> Result<()> {
         let open = open_sockets(node)?;
         for number in open..sockets {
             // No process holds more than a thousand.
-            node.dial(&format!("load{}", number / 1_000), (Ipv4Addr::from(PUBLIC[0]), 443))?;
+            node.dial(&format!("load{}", number / 1_000), (PUBLIC[0], 443))?;
         }
         for interval in ["200ms", "1s"] {
             let mut trace = trace(lab, aws, tool, "ec2-user");
