@@ -164,7 +164,9 @@ fn an_exec_that_is_typed_into_has_the_terminal_to_itself() {
     let typed = table.replace(kubectl().to_str().unwrap(), "kubectl");
     let typed = typed.replace(&format!("--server {} ", stage.api.url()), "");
     assert!(typed.contains("(exit code 3, "), "{screen}");
-    crate::docs::like_in_readme("trace", &format!("```text\n{}\n```\n", typed.trim()));
+    // How many looks there were is as it comes.
+    let (shown, _) = typed.trim().rsplit_once("\n\n").unwrap();
+    crate::docs::like_in_readme("trace", &format!("```text\n{shown}\n```\n"));
 }
 
 #[test]
@@ -276,6 +278,27 @@ fn nothing_is_left_on_nodes_when_the_tool_is_killed() {
         assert!(killed.elapsed() < Duration::from_secs(5), "{}{}", left_on(&stage, 0), left_on(&stage, 1));
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Looks that a node does not come to are counted, and it is caught up with.
+#[test]
+fn looks_that_were_missed_are_counted() {
+    let stage = stage(Access::Public);
+    let n1 = stage.scene.lab.node(0);
+    let (ran, report) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(2500));
+            n1.run("pkill -STOP -f 'loop root'").unwrap();
+            std::thread::sleep(Duration::from_millis(1500));
+            n1.run("pkill -CONT -f 'loop root'").unwrap();
+        });
+        stage.run(&[], &["sleep", "4"])
+    });
+    let missed = |index: usize| report["nodes"][index]["missed"].as_u64().unwrap();
+    assert!(missed(0) >= 3 && missed(1) < missed(0), "{report:#}");
+    assert_eq!(report["missed"].as_u64().unwrap(), missed(0) + missed(1));
+    assert!(ran.stdout.contains(&format!(", {} missed", missed(0))), "{}", ran.stdout);
+    assert_eq!(report["gaps"], Value::from(Vec::<Value>::new()), "{report:#}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::InterfaceKind;
 use crate::model::node::NodeName;
 use crate::model::socket::{Host, State};
-use crate::model::trace::{Change, Phase, Trace, TracedConnection};
+use crate::model::trace::{Change, Phase, Trace, TracedConnection, TracedNode};
 use crate::model::verdict::{Judgment, Verdict, shell_quoted};
 
 /// From this width on, everything has a column of its own.
@@ -318,22 +318,24 @@ fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -
     if trace.began.is_none() {
         return Ok(());
     }
-    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u64, bool), Vec<&TracedNode>> = BTreeMap::new();
     for node in &trace.nodes {
-        let missed = if node.missed == 0 { String::new() } else { format!(", {} missed", node.missed) };
-        let ends = if node.tells_ends {
-            ""
-        } else {
-            "; a socket that came and went between two of them was not seen"
-        };
-        let text =
-            format!("{}{missed}{ends}", count(usize::try_from(node.samples).unwrap_or(usize::MAX), "look"));
-        groups.entry(text).or_default().push(names.name(&node.name));
+        groups.entry((node.missed, node.tells_ends)).or_default().push(node);
     }
     writeln!(out)?;
-    for (text, nodes) in groups {
-        let nodes = if nodes.len() > 5 { count(nodes.len(), "node") } else { nodes.join(", ") };
-        write!(out, "{}", prose(&format!("{nodes}: {text}."), "", "  ", look))?;
+    for ((missed, tells_ends), nodes) in groups {
+        let (least, most) = nodes
+            .iter()
+            .fold((u64::MAX, 0), |(least, most), node| (least.min(node.samples), most.max(node.samples)));
+        let looks = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let each = if nodes.len() == 1 { "" } else { " each" };
+        let missed = if missed == 0 { String::new() } else { format!(", {missed} missed") };
+        let ends = if tells_ends { "" } else { "; what came and went between two of them was not seen" };
+        let nodes = match nodes.as_slice() {
+            nodes if nodes.len() > 5 => count(nodes.len(), "node"),
+            nodes => nodes.iter().map(|node| names.name(&node.name)).collect::<Vec<_>>().join(", "),
+        };
+        write!(out, "{}", prose(&format!("{nodes}: {looks} looks{each}{missed}{ends}."), "", "  ", look))?;
     }
     Ok(())
 }
