@@ -22,17 +22,10 @@ fn changes(report: &Value) -> Vec<String> {
         .collect()
 }
 
-fn valid(report: &Value) {
-    let schema = std::fs::read_to_string(crate::docs::trace_schema_path()).unwrap();
-    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
-    let errors: Vec<_> = schema.iter_errors(report).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?}");
-}
-
 #[test]
 fn an_exec_is_one_row_from_an_eni_and_two_over_loopback() {
     let (report, code) = Netcheck::diff(&story("study-public"), &story("study-exec")).json();
-    valid(&report);
+    crate::docs::is_valid_trace(&report);
     assert_eq!(code, 0);
     let expected = [
         "n1 containerd 127.0.0.1:52886 loopback appeared",
@@ -78,7 +71,7 @@ fn process_ids_mean_nothing() {
 fn bare_output_of_ss_tells_sockets_and_no_path() {
     let ran = Netcheck::diff(&capture("public-00-before"), &capture("public-10-exec-it-open"));
     let (report, code) = ran.json();
-    valid(&report);
+    crate::docs::is_valid_trace(&report);
     assert_eq!(code, 0);
     let expected = [
         "node containerd 127.0.0.1:52886 loopback appeared",

@@ -10,8 +10,16 @@ pub(crate) fn schema_path() -> PathBuf {
     root().join("src/report/report.v1.schema.json")
 }
 
-pub(crate) fn trace_schema_path() -> PathBuf {
+fn trace_schema_path() -> PathBuf {
     root().join("src/report/trace.v1.schema.json")
+}
+
+/// Holds a JSON report of `trace` or `diff` against its schema.
+pub(crate) fn is_valid_trace(report: &serde_json::Value) {
+    let schema = std::fs::read_to_string(trace_schema_path()).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let errors: Vec<_> = schema.iter_errors(report).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 fn updating() -> bool {

@@ -94,20 +94,13 @@ fn changes(report: &Value) -> Vec<String> {
 /// What EC2 calls the first node, whose pod comes first.
 const NODE: &str = "n1";
 
-fn valid(report: &Value) {
-    let schema = std::fs::read_to_string(crate::docs::trace_schema_path()).unwrap();
-    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
-    let errors: Vec<_> = schema.iter_errors(report).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?}");
-}
-
 /// A short exec is over before most looks: the kernel tells of its end.
 #[test]
 fn a_short_exec_is_caught_in_every_access_mode() {
     for access in [Access::Public, Access::PublicAndPrivate, Access::Private] {
         let stage = stage(access);
         let (ran, report) = stage.run_kubectl(&[], &[&EXEC[..], &["--", "true"]].concat());
-        valid(&report);
+        crate::docs::is_valid_trace(&report);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let node = NODE;
         let inbound = format!("{node} kubelet inbound private-eni transient");

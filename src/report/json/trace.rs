@@ -147,10 +147,17 @@ impl TraceReport {
             findings: judgment
                 .map(|judgment| judgment.findings.iter().map(FindingReport::from).collect())
                 .unwrap_or_default(),
-            gaps: trace.gaps.iter().map(GapReport::from).collect(),
+            gaps: gaps(trace, judgment).map(GapReport::from).collect(),
             verdict: judgment.map(|judgment| judgment.verdict.into()),
         }
     }
+}
+
+/// What was not seen, by the trace or for the verdict.
+fn gaps<'a>(trace: &'a Trace, judgment: Option<&'a Judgment>) -> impl Iterator<Item = &'a Gap> {
+    let judged = judgment.into_iter().flat_map(|judgment| &judgment.gaps);
+    let needed = judged.filter(|judged| judged.needed).map(|judged| &judged.gap);
+    trace.gaps.iter().chain(needed.filter(|gap| !trace.gaps.contains(gap)))
 }
 
 impl From<&trace::TracedNode> for NodeReport {
