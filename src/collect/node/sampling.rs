@@ -65,6 +65,8 @@ const EAGER: Duration = Duration::from_secs(3);
 const EAGER_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the last look may take.
 const LAST_LOOK: Duration = Duration::from_secs(5);
+/// How long ssh may take to say why it ends.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// What is kept of standard error that is no socket.
 const STDERR_KEPT: usize = 8 << 10;
 
@@ -169,7 +171,10 @@ pub(crate) async fn sample(
     }
     let stderr = String::from_utf8_lossy(&session.complaints).into_owned();
     let ending = Ending { by_hand, status, stderr, cut };
-    debug!(%name, samples = session.samples, missed = session.missed, ?ending, "ssh ended");
+    // While the command runs, the terminal is its own.
+    if *pace.stage.borrow() != Stage::During {
+        debug!(%name, samples = session.samples, missed = session.missed, ?ending, "ssh ended");
+    }
     let mut gaps = Vec::new();
     if !session.is_done {
         gaps.push(match session.samples {
@@ -295,7 +300,17 @@ impl Session {
                             due = Instant::now() + self.interval;
                         }
                     }
-                    _ => return None,
+                    _ => {
+                        // What ssh said last is in the pipe.
+                        let rest = async {
+                            while let Ok(length @ 1..) = pipes.stderr.read(&mut said).await {
+                                rows.extend_from_slice(&said[..length]);
+                                self.heard(&mut rows, stage.phase()).await;
+                            }
+                        };
+                        let _ = timeout(LAST_WORDS, rest).await;
+                        return None;
+                    }
                 },
                 read = pipes.stderr.read(&mut said), if is_heard => {
                     let length = read.unwrap_or(0);
