@@ -280,38 +280,28 @@ impl Session {
         let (mut piece, mut said) = (vec![0; 32 << 10], vec![0; 4 << 10]);
         // Once for the shell that finds out how, and once for the loop.
         let hello = format!("{0}\n{LOOP}\n{0}\n", self.mark);
-        if pipes.stdin.write_all(hello.as_bytes()).await.is_err() {
-            // How ssh ends tells why.
-        }
+        // How ssh ends tells why, if it takes none.
+        let _ = pipes.stdin.write_all(hello.as_bytes()).await;
         loop {
             let is_looking = self.samples > 0 && !matches!(stage, Stage::Hold | Stage::Last);
             let deadline = if self.samples == 0 { Some(login_until) } else { last_until };
             tokio::select! {
-                read = pipes.stdout.read(&mut piece) => match read {
-                    Ok(length @ 1..) => {
-                        if framer.push(&piece[..length], |part| self.part(part)).is_err() {
-                            return Some(Cut::TooMuch);
-                        }
-                        if self.how.is_some() && self.samples == 0 && self.asked.is_empty() && self.came.is_empty() {
-                            self.ask(&mut pipes.stdin, stage.phase(), ALL).await;
-                        }
-                        self.tell_looks().await;
-                        if self.samples == 1 && self.seat.take().is_some() {
-                            due = Instant::now() + self.interval;
-                        }
-                    }
-                    _ => {
-                        // What ssh said last is in the pipe.
-                        let rest = async {
-                            while let Ok(length @ 1..) = pipes.stderr.read(&mut said).await {
-                                rows.extend_from_slice(&said[..length]);
-                                self.heard(&mut rows, stage.phase()).await;
-                            }
-                        };
-                        let _ = timeout(LAST_WORDS, rest).await;
+                read = pipes.stdout.read(&mut piece) => {
+                    let Ok(length @ 1..) = read else {
+                        self.hear_out(&mut pipes.stderr, rows, stage.phase()).await;
                         return None;
+                    };
+                    if framer.push(&piece[..length], |part| self.part(part)).is_err() {
+                        return Some(Cut::TooMuch);
                     }
-                },
+                    if self.is_waiting_for_first() {
+                        self.ask(&mut pipes.stdin, stage.phase(), ALL).await;
+                    }
+                    self.tell_looks().await;
+                    if self.samples == 1 && self.seat.take().is_some() {
+                        due = Instant::now() + self.interval;
+                    }
+                }
                 read = pipes.stderr.read(&mut said), if is_heard => {
                     let length = read.unwrap_or(0);
                     is_heard = length > 0;
@@ -459,6 +449,22 @@ impl Session {
         } else if rows.len() > super::frame::LINE_MAX {
             rows.clear();
         }
+    }
+
+    fn is_waiting_for_first(&self) -> bool {
+        self.how.is_some() && self.samples == 0 && self.asked.is_empty() && self.came.is_empty()
+    }
+
+    /// What ssh said last is in the pipe.
+    async fn hear_out(&mut self, stderr: &mut ChildStderr, mut rows: Vec<u8>, phase: Phase) {
+        let mut said = vec![0; 4 << 10];
+        let rest = async {
+            while let Ok(length @ 1..) = stderr.read(&mut said).await {
+                rows.extend_from_slice(&said[..length]);
+                self.heard(&mut rows, phase).await;
+            }
+        };
+        let _ = timeout(LAST_WORDS, rest).await;
     }
 
     fn complain(&mut self, bytes: &[u8]) {
