@@ -116,6 +116,8 @@ fn a_node_of_one_recording_only_is_told_and_not_compared() {
     assert_eq!(gap["what"], "node n2");
     assert!(gap["detail"].as_str().unwrap().contains("before only"), "{gap}");
     assert!(changes(&report).iter().all(|change| change.starts_with("n1 ")));
+    let table = Netcheck::diff(&story("study-public"), without.path()).run().stdout;
+    assert!(table.contains("Not all was seen of 1 node, as told below."), "{table}");
     // None at all: that nothing changed cannot be said.
     std::fs::remove_file(&nodes).unwrap();
     let ran = Netcheck::diff(&story("study-public"), without.path()).run();
@@ -135,6 +137,14 @@ fn what_cannot_be_compared_is_refused() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
     }
+    // Nor is what is compared written over.
+    let dir = scratch();
+    let own = dir.path().join("ss.txt");
+    std::fs::copy(capture("public-00-before"), &own).unwrap();
+    let write = format!("table={}", own.display());
+    let ran = Netcheck::diff(&own, &own).args(&["--write", &write]).run();
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(std::fs::read_to_string(&own).unwrap().starts_with("State"));
     let into = story("study-public").join("diff.json");
     let write = format!("json={}", into.display());
     let ran = Netcheck::diff(&story("study-public"), &story("study-exec")).args(&["--write", &write]).run();

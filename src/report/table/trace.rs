@@ -69,6 +69,13 @@ fn write_head(
     } else {
         told(changes, names)
     };
+    // A node that was not seen may be the one that matters.
+    let of_nodes = trace.gaps.iter().filter_map(|gap| gap.what.strip_prefix("node "));
+    let unseen: BTreeSet<_> = of_nodes.filter_map(|name| name.split(' ').next()).collect();
+    let told = match unseen.len() {
+        0 => told,
+        number => format!("{told} Not all was seen of {}, as told below.", count(number, "node")),
+    };
     // Under its command, a cluster is named already.
     let told = if trace.command.is_some() { told } else { format!("{cluster}{told}") };
     write!(out, "{}", prose(&told, "", "", look))
