@@ -45,13 +45,17 @@ Exit codes:
 
 const DIFF_HELP: &str = "\
 BEFORE and AFTER are evidence directories, or the output of `ss -tnp`: of one node,
-or of several, each below a line `>> node NAME <<`. No AWS, DNS or ssh: a path is
-what the evidence tells, so a bare file tells loopback, other and unattributed.
+or of several, each below a line `>> node NAME <<`. A pipe will do, and - is standard
+input. No AWS, DNS or ssh: a path is what the evidence tells, so a bare file tells
+loopback, other and unattributed.
+
+  ssh n1 sudo ss -tnp > before
+  ssh n1 sudo ss -tnp | eks-netcheck diff before -
 
 Exit codes:
   0  compared, whether or not something changed
   2  usage, or evidence that cannot be read
-  3  no node was read both before and after";
+  3  no node could be compared: not one was read, whole, both before and after";
 
 /// Does the traffic between your EKS nodes and the Kubernetes API server go
 /// over the public endpoint or over the private, EKS-owned network interfaces,
@@ -143,7 +147,7 @@ pub struct TraceArgs {
     /// The cluster's name, case-sensitive
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub cluster: String,
-    /// How long it is from one look to the next; the first three seconds of a command are looked at every 50 ms
+    /// How long it is from one look to the next, 20ms at least; the first three seconds of a command are looked at every 50 ms
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = interval)]
     pub interval: Duration,
     /// For how long nodes are looked at before the command, and again after it
@@ -178,7 +182,7 @@ pub struct TraceArgs {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// An evidence directory, or a file of `ss -tnp`
+    /// An evidence directory, or a file of `ss -tnp`; - for standard input
     pub before: PathBuf,
     /// Another of the same nodes, taken later
     pub after: PathBuf,
@@ -308,6 +312,9 @@ impl FromStr for ResolverArg {
 
 fn duration(text: &str) -> Result<Duration, String> {
     let example = "it takes a duration, such as 200ms, 1s or 1m";
+    if text.parse::<u64>().is_ok() {
+        return Err(format!("it lacks a unit, such as {text}ms"));
+    }
     let duration: SignedDuration = text.parse().map_err(|_| example.to_owned())?;
     let duration = Duration::try_from(duration).map_err(|_| example.to_owned())?;
     if duration <= DURATION_MAX { Ok(duration) } else { Err("an hour is the longest".to_owned()) }
@@ -358,7 +365,15 @@ impl<F: ValueEnum> FromStr for WriteTo<F> {
         if file.is_empty() {
             return Err("no file after the `=`".to_owned());
         }
-        Ok(Self { format: F::from_str(format, false)?, file: file.into() })
+        if file == "-" {
+            return Err(format!("for standard output there is --format {format}"));
+        }
+        let format = F::from_str(format, false).map_err(|_| {
+            let known = F::value_variants().iter().filter_map(F::to_possible_value);
+            let known: Vec<_> = known.map(|value| value.get_name().to_owned()).collect();
+            format!("the formats are {}", known.join(", "))
+        })?;
+        Ok(Self { format, file: file.into() })
     }
 }
 

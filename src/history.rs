@@ -104,6 +104,31 @@ impl History {
         Look { history: self, node: node.clone(), phase, moment, number, has_new_nameless: false }
     }
 
+    /// Goes on with the last look at a node; begins one if there is none.
+    pub fn look_on(&mut self, node: &NodeName, phase: Phase) -> Look<'_> {
+        match self.nodes.get(node) {
+            Some(known) if known.is_in(phase) => {
+                let number = known.looks;
+                Look {
+                    history: self,
+                    node: node.clone(),
+                    phase,
+                    moment: None,
+                    number,
+                    has_new_nameless: false,
+                }
+            }
+            _ => self.look(node, phase, None),
+        }
+    }
+
+    /// Forgets a node: what was seen of it tells nothing.
+    pub fn forget(&mut self, node: &NodeName) {
+        if let Some(known) = self.nodes.remove(node) {
+            self.kept -= known.sockets.len();
+        }
+    }
+
     /// The kernel told that a socket is no more. One that no look saw was there
     /// between two of them.
     pub fn ended(&mut self, node: &NodeName, socket: &Socket, phase: Phase, moment: Moment) {
@@ -179,6 +204,15 @@ impl History {
 }
 
 impl NodeHistory {
+    /// Whether the last look was of this phase.
+    fn is_in(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Before => self.before == Some(self.looks),
+            Phase::During => self.during && self.after == 0,
+            Phase::After => self.after > 0,
+        }
+    }
+
     fn seen(&self) -> impl Iterator<Item = Seen> {
         self.sockets.iter().map(|((local, peer), sighting)| Seen {
             socket: Socket { state: sighting.state, local: local.clone(), peer: peer.clone() },

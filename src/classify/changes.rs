@@ -23,17 +23,20 @@ pub fn connections(history: &History, before: &Classifier, after: &Classifier) -
         let classifier = if ends_with_before { before } else { after };
         let connection =
             classifier.connection(node, seen.socket.clone(), seen.component, seen.process.clone());
-        by_node.entry(node).or_default().push((seen, connection));
+        // The other end of a stream that changed may itself not have.
+        let is_wanted = is_shown(&seen, &connection) || connection.attribution.path == Path::Loopback;
+        if is_wanted {
+            by_node.entry(node).or_default().push((seen, connection));
+        }
     }
     let mut traced = Vec::new();
     for (node, all) in by_node {
         let streams = streams(&all);
         for (seen, connection) in all {
-            let change = seen.presence.change();
-            let is_shown = change.is_some() || (tells_way(&connection) && seen.presence.before);
-            if !is_shown {
+            if !is_shown(&seen, &connection) {
                 continue;
             }
+            let change = seen.presence.change();
             let is_late = history.has_action(node) && seen.first_phase == Phase::After;
             let is_stream =
                 streams.contains(&(connection.socket.local.clone(), connection.socket.peer.clone()));
@@ -52,6 +55,10 @@ pub fn connections(history: &History, before: &Classifier, after: &Classifier) -
     }
     traced.sort_by(|a, b| a.connection.cmp(&b.connection));
     traced
+}
+
+fn is_shown(seen: &Seen, connection: &Connection) -> bool {
+    seen.presence.change().is_some() || (tells_way(connection) && seen.presence.before)
 }
 
 /// Whether a connection tells how node and API server reach each other.

@@ -1,7 +1,8 @@
 //! Two recordings, compared.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -17,7 +18,6 @@ use crate::exit::Exit;
 use crate::history::History;
 use crate::model::evidence::Evidence;
 use crate::model::node::{Node, NodeName};
-use crate::model::socket::Socket;
 use crate::model::trace::{Phase, Trace, TracedNode};
 use crate::model::verdict::{Gap, GapReason};
 use crate::report::{json, table};
@@ -25,6 +25,9 @@ use crate::report::{json, table};
 /// Compares two recordings and reports what changed.
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit> {
     let recordings = [args.before.as_path(), args.after.as_path()];
+    if recordings.iter().all(|path| path.as_os_str() == "-") {
+        bail!("standard input can be one of the two, not both");
+    }
     let files = Output::open_all(&args.write, &recordings)?;
     let (trace, is_compared) = compare(&args.before, &args.after)?;
     let report = |format, look, mut out: &mut dyn Write| match format {
@@ -53,13 +56,26 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
         }
         (old, new) => old.or(new).map(ToOwned::to_owned),
     };
-    let mut gaps = one_sided(&history, &old, &new);
-    gaps.extend(old.gaps());
-    gaps.extend(new.gaps());
-    let names = history.nodes().filter(|name| history.is_comparable(name));
-    let nodes: Vec<_> = names
-        .map(|name| TracedNode { name: name.clone(), samples: 2, missed: 0, tells_ends: false })
-        .collect();
+    let mut gaps = gaps(&old, &new);
+    let names: BTreeSet<_> = old.looked_at.keys().chain(new.looked_at.keys()).collect();
+    let mut nodes = Vec::new();
+    for name in names {
+        if let Some(gap) = not_compared(name, &old, &new) {
+            history.forget(name);
+            gaps.push(gap);
+        } else {
+            nodes.push(TracedNode { name: name.clone(), samples: 2, missed: 0, tells_ends: false });
+        }
+    }
+    if history.dropped > 0 {
+        gaps.push(Gap {
+            what: "sockets".to_owned(),
+            why: GapReason::TooMuchOutput,
+            detail: format!("{} sockets were too many to keep", history.dropped),
+            hint: "compare fewer nodes at a time".to_owned(),
+        });
+    }
+    gaps.sort();
     let is_compared = !nodes.is_empty();
     let connections = connections(&history, &old.classifier, &new.classifier);
     Ok((Trace { cluster, command: None, began: None, nodes, connections, gaps }, is_compared))
@@ -71,20 +87,31 @@ struct Side {
     word: &'static str,
     classifier: Classifier,
     nodes: Vec<Node>,
+    /// The nodes whose sockets it has.
+    looked_at: BTreeMap<NodeName, LookedAt>,
+}
+
+/// What a recording of a node is worth.
+#[derive(Default)]
+struct LookedAt {
+    /// The node's own addresses, as its connections have them.
+    addresses: HashSet<IpAddr>,
+    /// Whether sockets are missing.
+    lacks_sockets: bool,
 }
 
 impl Side {
     fn read(path: &Path, word: &'static str, phase: Phase, history: &mut History) -> Result<Self> {
-        let mut rows: HashMap<NodeName, Vec<KeptRow>> = HashMap::new();
+        let mut looked_at: BTreeMap<NodeName, LookedAt> = BTreeMap::new();
         let keep = |node: &NodeName, row: Row<'_>| {
-            let processes = row.processes.map(|process| (process.comm.to_vec(), process.pid())).collect();
-            let row = KeptRow { socket: row.socket, processes };
-            match rows.get_mut(node) {
-                Some(kept) => kept.push(row),
-                None => {
-                    rows.insert(node.clone(), vec![row]);
-                }
-            }
+            let known = match looked_at.get_mut(node) {
+                Some(known) => known,
+                None => looked_at.entry(node.clone()).or_default(),
+            };
+            let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
+            known.addresses.extend(own.filter(|_| row.socket.state.tells_path()));
+            let processes = row.processes.map(|process| (process.comm, process.pid()));
+            history.look_on(node, phase).row(row.socket, processes);
         };
         let (evidence, nodes) = if path.is_dir() {
             let dir = EvidenceDir::open(path)?;
@@ -92,14 +119,13 @@ impl Side {
         } else {
             (Evidence::none(no_cluster()), read_file(path, keep)?)
         };
-        // A node that was read and has no socket was looked at too.
-        for node in nodes.iter().filter(|node| is_read(node)) {
-            let mut look = history.look(&node.name, phase, None);
-            for row in rows.remove(&node.name).unwrap_or_default() {
-                look.row(row.socket, row.processes.iter().map(|(comm, pid)| (comm.as_slice(), *pid)));
-            }
+        for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_head) {
+            // A node that was read and has no socket was looked at too.
+            history.look_on(&node.name, phase);
+            let known = looked_at.entry(node.name.clone()).or_default();
+            known.lacks_sockets = node.gaps.iter().any(|gap| gap.why != GapReason::NoProcessNames);
         }
-        Ok(Self { word, classifier: Classifier::new(evidence), nodes })
+        Ok(Self { word, classifier: Classifier::new(evidence), nodes, looked_at })
     }
 
     fn cluster(&self) -> Option<&str> {
@@ -110,25 +136,19 @@ impl Side {
     fn gaps(&self) -> Vec<Gap> {
         let mut gaps = self.classifier.evidence().unseen_of_paths();
         gaps.extend(self.nodes.iter().flat_map(|node| node.gaps.iter().cloned()));
-        for gap in &mut gaps {
-            gap.what = format!("{} ({})", gap.what, self.word);
-        }
         gaps
     }
-
-    fn has(&self, name: &NodeName) -> bool {
-        self.nodes.iter().any(|node| node.name == *name && is_read(node))
-    }
 }
 
-/// A row that is looked at when all of its node's are known.
-struct KeptRow {
-    socket: Socket,
-    processes: Vec<(Vec<u8>, Option<u32>)>,
-}
-
-fn is_read(node: &Node) -> bool {
-    node.tally.rows > 0 || node.has_head
+/// What was not seen on either side; what was seen on neither is told once.
+fn gaps(old: &Side, new: &Side) -> Vec<Gap> {
+    let (of_old, of_new) = (old.gaps(), new.gaps());
+    let (both, of_old): (Vec<_>, Vec<_>) = of_old.into_iter().partition(|gap| of_new.contains(gap));
+    let of_new = of_new.into_iter().filter(|gap| !both.contains(gap));
+    let of_one = of_old.into_iter().map(|gap| (gap, old.word)).chain(of_new.map(|gap| (gap, new.word)));
+    let of_one: Vec<_> =
+        of_one.map(|(gap, word)| Gap { what: format!("{} ({word})", gap.what), ..gap }).collect();
+    both.into_iter().chain(of_one).collect()
 }
 
 fn no_cluster() -> Gap {
@@ -141,16 +161,45 @@ fn no_cluster() -> Gap {
     }
 }
 
-/// The nodes that cannot be compared.
-fn one_sided(history: &History, old: &Side, new: &Side) -> Vec<Gap> {
-    let unread = history.nodes().filter(|name| !history.is_comparable(name)).map(|name| {
-        let (has, lacks) = if old.has(name) { (old.word, new.word) } else { (new.word, old.word) };
-        Gap {
+/// Why a node cannot be compared, if it cannot.
+fn not_compared(name: &NodeName, old: &Side, new: &Side) -> Option<Gap> {
+    let gap = |why, detail: String, hint: &str| {
+        Some(Gap {
             what: format!("node {name}"),
-            why: GapReason::NotRecorded,
-            detail: format!("its sockets are in {has} only, so what changed on it is not known"),
-            hint: format!("record it for {lacks} too; a node is compared with the one of the same name"),
+            why,
+            detail: format!("{detail}; it is not compared"),
+            hint: hint.to_owned(),
+        })
+    };
+    let (before, after) = match (old.looked_at.get(name), new.looked_at.get(name)) {
+        (Some(before), Some(after)) => (before, after),
+        (before, _) => {
+            let word = if before.is_some() { old.word } else { new.word };
+            return gap(
+                GapReason::NotRecorded,
+                format!("its sockets are in {word} only"),
+                "record it for both; a node is compared with the one of the same name, and a file has names in lines `>> node NAME <<` above the rows",
+            );
         }
-    });
-    unread.collect()
+    };
+    let lacking = [(old, before), (new, after)].into_iter().find(|(_, known)| known.lacks_sockets);
+    if let Some((side, _)) = lacking {
+        return gap(
+            GapReason::Incomplete,
+            format!("not all of its sockets are in {}", side.word),
+            "record it anew: what is missing there may have been there",
+        );
+    }
+    let is_same = before.addresses.is_empty()
+        || after.addresses.is_empty()
+        || !before.addresses.is_disjoint(&after.addresses);
+    if !is_same {
+        return gap(
+            GapReason::Malformed,
+            "its connections before and after have no address of their own in common, so these are two machines"
+                .to_owned(),
+            "compare recordings of one machine",
+        );
+    }
+    None
 }

@@ -80,7 +80,7 @@ fn bare_output_of_ss_tells_sockets_and_no_path() {
     ];
     assert_eq!(changes(&report), expected);
     let gaps: Vec<_> = report["gaps"].as_array().unwrap().iter().map(|gap| gap["what"].clone()).collect();
-    assert_eq!(gaps, ["cluster.json (before)", "cluster.json (after)"]);
+    assert_eq!(gaps, ["cluster.json"]);
     // A looped capture names its nodes.
     let scratch = scratch();
     let looped = |name: &str, moment: &str| {
@@ -92,6 +92,62 @@ fn bare_output_of_ss_tells_sockets_and_no_path() {
     let before = looped("before", "public-00-before");
     let (report, _) = Netcheck::diff(&before, &looped("after", "public-10-exec-it-open")).json();
     assert_eq!(changes(&report).iter().filter(|change| change.starts_with("b kubelet")).count(), 2);
+}
+
+/// A pipe can be read once: `diff before <(ssh n1 sudo ss -tnp)`.
+#[test]
+fn a_recording_may_come_through_a_pipe() {
+    let (before, after) = (capture("public-00-before"), capture("public-10-exec-it-open"));
+    let expected = Netcheck::diff(&before, &after).json().0;
+    let piped = std::process::Command::new("bash")
+        .args(["-c", r#""$1" diff <(cat "$2") - --format json < <(cat "$3")"#, "bash"])
+        .args([Path::new(env!("CARGO_BIN_EXE_eks-netcheck")), &before, &after])
+        .output()
+        .unwrap();
+    assert_eq!(piped.status.code(), Some(0), "{}", String::from_utf8_lossy(&piped.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&piped.stdout).unwrap(), expected);
+    let ran = Netcheck::diff(Path::new("-"), Path::new("-")).run();
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("one of the two"), "{}", ran.stderr);
+}
+
+/// A socket that is missing there may have been there.
+#[test]
+fn a_node_of_which_sockets_are_missing_is_not_compared() {
+    let dir = copy_of("study-exec");
+    let nodes = dir.path().join("nodes.txt");
+    let rows = std::fs::read_to_string(&nodes).unwrap();
+    let broken = rows.replacen("3.39.55.189:443", "3.39.55.189:4zz443", 1);
+    assert_ne!(broken, rows);
+    std::fs::write(&nodes, broken).unwrap();
+    let (report, code) = Netcheck::diff(&story("study-public"), dir.path()).json();
+    assert_eq!(code, 0);
+    let compared: Vec<_> =
+        report["nodes"].as_array().unwrap().iter().map(|node| node["name"].clone()).collect();
+    assert_eq!(compared, ["n2"]);
+    assert!(changes(&report).iter().all(|change| change.starts_with("n2 ")), "{report}");
+    let told = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n1").unwrap();
+    assert_eq!(
+        (&told["why"], told["detail"].as_str().unwrap().contains("after")),
+        (&"incomplete".into(), true)
+    );
+    // Nor is one that has none.
+    let gzip = dir.path().join("gzip");
+    std::fs::write(&gzip, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\n").unwrap();
+    let ran = Netcheck::diff(&capture("public-00-before"), &gzip).run();
+    assert_eq!(ran.code, 3);
+    assert!(ran.stdout.contains("no text"), "{}", ran.stdout);
+}
+
+#[test]
+fn two_machines_are_not_compared() {
+    let scratch = scratch();
+    let other = scratch.path().join("other");
+    let rows = std::fs::read_to_string(capture("public-10-exec-it-open")).unwrap();
+    std::fs::write(&other, rows.replace("192.168.1.", "192.168.7.")).unwrap();
+    let ran = Netcheck::diff(&capture("public-00-before"), &other).run();
+    assert_eq!(ran.code, 3, "{}", ran.stdout);
+    assert!(ran.stdout.replace('\n', " ").contains("two machines"), "{}", ran.stdout);
 }
 
 #[test]
@@ -122,7 +178,7 @@ fn a_node_of_one_recording_only_is_told_and_not_compared() {
     std::fs::remove_file(&nodes).unwrap();
     let ran = Netcheck::diff(&story("study-public"), without.path()).run();
     assert_eq!(ran.code, 3);
-    assert!(ran.stdout.contains("nothing is compared"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("no node could be compared"), "{}", ran.stdout);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) mod trouble;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -45,7 +47,7 @@ pub fn read_nodes(dir: &EvidenceDir, mut sink: impl FnMut(&NodeName, Row<'_>)) -
         readings.insert(name, reading);
     }
     if let Some(path) = dir.nodes_file()? {
-        for (name, reading) in read_looped(&path, &mut sink)? {
+        for (name, reading) in read_looped(open_file(&path)?, &path, None, &mut sink)? {
             if readings.contains_key(&name) {
                 bail!("nodes/{name}.txt and {} both hold node {name}; keep one of them", path.display());
             }
@@ -81,21 +83,21 @@ fn unread(name: NodeName, gap: Gap) -> Node {
     Node { name, status, tally: Tally::default(), has_head: false, rejected: Vec::new(), gaps: vec![gap] }
 }
 
-/// Reads one file: the capture of a node, which is called `node` then, or of
-/// several, each below a line `>> node NAME <<`.
+/// Reads one file, once, so that it may be a pipe, or standard input where it is
+/// called `-`: the capture of a node, which is called `node` then, or of several,
+/// each below a line `>> node NAME <<`.
 ///
 /// # Errors
 /// If it cannot be read, or it is not clear which node a row is of.
 pub fn read_file(path: &Path, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Result<Vec<Node>> {
-    let mut is_looped = false;
-    read_events(path, |event| is_looped |= matches!(event, Event::Node { .. }))?;
-    if is_looped {
-        let readings = read_looped(path, &mut sink)?.into_iter();
-        return Ok(readings.map(|(name, reading)| reading.into_node(name)).collect());
-    }
-    let name: NodeName = "node".parse()?;
-    let reading = read_single(&name, path, &mut sink)?;
-    Ok(vec![reading.into_node(name)])
+    let unmarked: NodeName = "node".parse()?;
+    let readings = if path.as_os_str() == "-" {
+        read_looped(io::stdin().lock(), path, Some(&unmarked), &mut sink)?
+    } else {
+        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        read_looped(file, path, Some(&unmarked), &mut sink)?
+    };
+    Ok(readings.into_iter().map(|(name, reading)| reading.into_node(name)).collect())
 }
 
 /// Reads a capture that is held whole.
@@ -201,8 +203,11 @@ impl Reading {
     fn no_sockets(&self, name: &NodeName) -> Gap {
         let says = self.rejected.iter().find(|line| line.reason != RejectReason::Blank);
         let detail = match says {
-            Some(line) if line.text.contains('\0') => {
+            Some(line) if is_utf16(&line.text) => {
                 "its capture is UTF-16, as PowerShell's `>` writes it; save it as UTF-8".to_owned()
+            }
+            Some(line) if line.text.contains(is_of_no_text) => {
+                "its capture is no text; if it is packed, unpack it".to_owned()
             }
             Some(line) => format!(
                 "no line of its capture is a socket; line {} says {:?}",
@@ -220,10 +225,21 @@ impl Reading {
     }
 }
 
+/// ASCII text in UTF-16 has a NUL after each character.
+fn is_utf16(text: &str) -> bool {
+    let is_text = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    text.as_bytes().windows(4).any(|four| matches!(four, [a, 0, b, 0] if is_text(*a) && is_text(*b)))
+}
+
+/// Tabs, and what colours a terminal's text, may be in text.
+fn is_of_no_text(char: char) -> bool {
+    char.is_control() && !matches!(char, '\t' | '\r' | '\x1b')
+}
+
 /// Reads `nodes/NODE.txt`.
 fn read_single(name: &NodeName, path: &Path, sink: &mut impl FnMut(&NodeName, Row<'_>)) -> Result<Reading> {
     let mut reading = Reading::default();
-    let tally = read_events(path, |event| match event {
+    let tally = read_events(open_file(path)?, path, |event| match event {
         Event::Row(row) => {
             reading.row(&row);
             sink(name, row);
@@ -243,31 +259,39 @@ fn read_single(name: &NodeName, path: &Path, sink: &mut impl FnMut(&NodeName, Ro
     Ok(reading)
 }
 
-/// Reads `nodes.txt`. Lines above the first marker are counted with the first
-/// node.
+/// Reads captures of several nodes. Lines above the first marker are counted with
+/// the first node; rows there are `unmarked`'s if there is no marker at all.
 fn read_looped(
+    file: impl Read,
     path: &Path,
+    unmarked: Option<&NodeName>,
     sink: &mut impl FnMut(&NodeName, Row<'_>),
 ) -> Result<BTreeMap<NodeName, Reading>> {
     let mut readings: BTreeMap<NodeName, Reading> = BTreeMap::new();
     let mut name: Option<NodeName> = None;
     let mut reading = Reading::default();
     let mut counted = Tally::default();
+    let mut has_unmarked = false;
     let mut trouble = None;
-    let tally = read_events(path, |event| match event {
-        Event::Row(row) => match &name {
-            Some(name) => {
-                reading.row(&row);
-                sink(name, row);
+    let above_all = || "a socket row stands above the first `>> node NAME <<` line".to_owned();
+    let tally = read_events(file, path, |event| match event {
+        Event::Row(row) => {
+            has_unmarked |= name.is_none();
+            match name.as_ref().or(unmarked) {
+                Some(name) => {
+                    reading.row(&row);
+                    sink(name, row);
+                }
+                None => {
+                    trouble.get_or_insert_with(above_all);
+                }
             }
-            None => {
-                trouble.get_or_insert_with(|| {
-                    "a socket row stands above the first `>> node NAME <<` line".to_owned()
-                });
-            }
-        },
+        }
         Event::Rejected { number, reason, text } => reading.reject(number, reason, text),
         Event::Node { number, name: marked, above } => {
+            if has_unmarked {
+                trouble.get_or_insert_with(above_all);
+            }
             let Some(next) = std::str::from_utf8(marked).ok().and_then(|text| text.parse().ok()) else {
                 let text = String::from_utf8_lossy(&marked[..marked.len().min(TEXT_KEPT)]);
                 trouble
@@ -282,6 +306,7 @@ fn read_looped(
             reading.markers += 1;
         }
     })?;
+    let name = name.or_else(|| unmarked.cloned());
     let trouble = trouble.or_else(|| name.is_none().then(|| "it has no `>> node NAME <<` line".to_owned()));
     if let Some(trouble) = trouble {
         bail!("{}: {trouble}; write `>> node NAME <<` above each node's rows", path.display());
@@ -293,8 +318,7 @@ fn read_looped(
     Ok(readings)
 }
 
-fn read_events(path: &Path, mut sink: impl FnMut(Event<'_>)) -> Result<Tally> {
-    let mut file = open_file(path)?;
+fn read_events(mut file: impl Read, path: &Path, mut sink: impl FnMut(Event<'_>)) -> Result<Tally> {
     let mut parser = Parser::new();
     while parser.read_from(&mut file, &mut sink).with_context(|| format!("cannot read {}", path.display()))?
         > 0

@@ -18,6 +18,8 @@ use crate::model::verdict::{Judgment, Verdict, shell_quoted};
 const WIDE: u16 = 160;
 /// More ways than this are told by path, and the table has the rest.
 const WAYS_TOLD: usize = 3;
+/// More connections than this are counted only.
+const CONNECTIONS_SHOWN: usize = 500;
 /// More groups of other changes than this are counted only.
 const OTHERS_SHOWN: usize = 20;
 
@@ -62,10 +64,11 @@ fn write_head(
         writeln!(out, "{}", look.bold(prose(&text, "", "  ", look).trim_end()))?;
     }
     let told = if trace.nodes.is_empty() {
-        "no node was looked at both before and after: nothing is compared.".to_owned()
+        "no node could be compared.".to_owned()
     } else if changes.is_empty() {
         let nodes = count(trace.nodes.len(), "node");
-        format!("nothing changed between the API server and the nodes ({nodes} compared).")
+        let between = if trace.cluster.is_some() { " between the API server and the nodes" } else { "" };
+        format!("nothing changed{between} ({nodes} compared).")
     } else {
         told(changes, names)
     };
@@ -169,10 +172,14 @@ fn write_connections(
         };
         writeln!(out)?;
         let mut table = table(look, heads);
-        for traced in shown {
+        let more = shown.len().saturating_sub(CONNECTIONS_SHOWN);
+        for traced in shown.into_iter().take(CONNECTIONS_SHOWN) {
             table.add_row(cells(traced, phases, names, is_wide));
         }
         writeln!(out, "{}", table.trim_fmt())?;
+        if more > 0 {
+            writeln!(out, "and {more} more; --format json lists what changed")?;
+        }
         if !is_wide {
             let heads: Vec<_> = phases.iter().map(|phase| head(*phase).to_lowercase()).collect();
             writeln!(
