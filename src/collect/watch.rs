@@ -1,6 +1,6 @@
 //! The nodes, looked at again and again while something happens.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +19,9 @@ use crate::model::node::{Node, NodeName};
 use crate::model::trace::{Moment, Phase};
 use crate::model::verdict::{Gap, GapReason};
 
+/// How many nodes are named where one is not among them.
+const NAMES_SAID: usize = 10;
+
 /// Nodes that are looked at. They end when this is dropped.
 #[derive(Debug)]
 pub struct Watch {
@@ -26,7 +29,7 @@ pub struct Watch {
     told: mpsc::Receiver<(NodeName, Told)>,
     nodes: JoinSet<Sampled>,
     /// Nodes without a first look yet.
-    unseen: HashSet<NodeName>,
+    unseen: BTreeSet<NodeName>,
     /// Nodes with looks on their way, since [`Stage::Hold`].
     busy: HashSet<NodeName>,
     /// Nodes that are looked at.
@@ -101,12 +104,17 @@ impl Watch {
                 .iter()
                 .any(|instance| is_called(instance, name.as_str()) && is_called(instance, by.as_str()))
         };
+        let names: Vec<_> = all.iter().take(NAMES_SAID).map(|(name, _)| name.as_str()).collect();
+        let more = if all.len() > NAMES_SAID { ", ..." } else { "" };
         for by in only.iter().filter(|by| !all.iter().any(|(name, _)| wanted(name, by))) {
             gaps.push(Gap {
                 what: format!("node {by}"),
                 why: GapReason::NotRecorded,
                 detail: "no node is called so".to_owned(),
-                hint: "name it with --node NAME=TARGET".to_owned(),
+                hint: format!(
+                    "there are {}{more}; others are named with --node NAME=TARGET",
+                    names.join(", ")
+                ),
             });
         }
         let seats = Arc::new(Semaphore::new(request.concurrency));
@@ -114,7 +122,7 @@ impl Watch {
             stage,
             told,
             nodes: JoinSet::new(),
-            unseen: HashSet::new(),
+            unseen: BTreeSet::new(),
             busy: HashSet::new(),
             seen: HashSet::new(),
             wants_processes: HashMap::new(),
@@ -173,10 +181,9 @@ impl Watch {
         }
     }
 
-    /// Whether every node was looked at, or cannot be.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.unseen.is_empty()
+    /// The nodes whose first look is waited for.
+    pub fn unseen(&self) -> impl Iterator<Item = &NodeName> {
+        self.unseen.iter()
     }
 
     /// Whether nothing is on its way.

@@ -119,6 +119,9 @@ impl Side {
         } else {
             (Evidence::none(no_cluster()), read_file(path, keep)?)
         };
+        if path.is_dir() && nodes.is_empty() && evidence.cluster.name.is_empty() {
+            bail!("{} holds no evidence: neither cluster.json nor nodes.txt nor nodes/", path.display());
+        }
         for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_head) {
             // A node that was read and has no socket was looked at too.
             history.look_on(&node.name, phase);

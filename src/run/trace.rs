@@ -31,6 +31,8 @@ use crate::report::{json, table, text::escape};
 
 /// How long looks that are on their way may hold the command up.
 const HOLD_MAX: Duration = Duration::from_secs(2);
+/// How many nodes that are waited for are named.
+const NAMES_SAID: usize = 4;
 /// How long nodes may take to end.
 const END_MAX: Duration = Duration::from_secs(8);
 
@@ -65,16 +67,27 @@ pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     })?;
     runtime.shutdown_background();
 
-    let exit = ran.as_ref().map_or(Exit::Pass, |ran| Exit::Command(ran.exit_code));
+    let exit = match (&ran, watched.ended_by) {
+        (Some(ran), _) => Exit::Command(ran.exit_code),
+        // Ctrl-C is how it is told to end.
+        (None, Some(kind)) if !is_of_keyboard(kind) => Exit::Signal(number(kind)),
+        (None, _) => Exit::Pass,
+    };
     let (trace, judgment) = watched.report(evidence, args, ran, format!("{started:.3}"));
     let report = |format, look, mut out: &mut dyn Write| match format {
         TraceFormat::Table => table::trace::write(&trace, judgment.as_ref(), look, &mut out),
         TraceFormat::Json => json::trace::write(&trace, judgment.as_ref(), &mut out),
     };
-    for file in files {
-        file.write(report)?;
+    let files = files.into_iter().map(|file| file.write(report));
+    let reported = files.collect::<Vec<_>>().into_iter().collect::<Result<()>>();
+    let printed = to_stdout(|out, look| report(args.format, look, out));
+    if let Err(error) = reported.and(printed) {
+        return Err(match exit {
+            // That it failed is what who ran it waits for.
+            Exit::Command(1..) => error.context(EndsWith(exit, "the command failed, and".to_owned())),
+            _ => error,
+        });
     }
-    to_stdout(|out, look| report(args.format, look, out))?;
     Ok(match judgment.map(|judgment| judgment.verdict) {
         Some(Verdict::Fail) => Exit::Findings,
         Some(Verdict::Inconclusive) => Exit::Inconclusive,
@@ -89,20 +102,22 @@ struct Watched {
     /// Each node as its first look has it.
     nodes: BTreeMap<NodeName, Node>,
     left: Vec<Sampled>,
+    /// What ended it, where there is no command.
+    ended_by: Option<SignalKind>,
 }
 
 impl Watched {
     fn new(watch: Watch) -> Self {
-        Self { watch, history: History::default(), nodes: BTreeMap::new(), left: Vec::new() }
+        Self { watch, history: History::default(), nodes: BTreeMap::new(), left: Vec::new(), ended_by: None }
     }
 
     /// The whole course; the command and how it ended, if there is one.
     async fn during(&mut self, args: &TraceArgs) -> Result<Option<Ran>> {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let progress = Progress::new(args.talk.quiet || args.talk.verbose > 1);
-        progress.say("nodes");
+        progress.expect(self.watch.unseen().count() as u64);
         tokio::select! {
-            () = self.until(Watch::is_settled) => {}
+            () = self.first_looks(&progress) => {}
             kind = signals.next() => return Err(interrupted(kind)),
         }
         drop(progress);
@@ -122,7 +137,7 @@ impl Watched {
                 // Nobody is left to tell if standard error is gone.
                 let _ = writeln!(anstream::stderr(), "looking at {nodes} nodes; Ctrl-C ends it");
             }
-            self.meanwhile(signals.next()).await;
+            self.ended_by = Some(self.meanwhile(signals.next()).await);
             None
         } else {
             Some(self.run(args, &mut signals).await?)
@@ -173,6 +188,22 @@ impl Watched {
         }
     }
 
+    /// Waits until every node was looked at, or cannot be.
+    async fn first_looks(&mut self, progress: &Progress) {
+        loop {
+            let unseen = self.watch.unseen().map(NodeName::as_str);
+            let names = unseen.take(NAMES_SAID).collect::<Vec<_>>().join(", ");
+            if names.is_empty() {
+                return;
+            }
+            progress.say(format!("first looks at nodes: {names}"));
+            let before = self.watch.unseen().count();
+            let Some(event) = self.watch.next().await else { return };
+            self.take(event);
+            (self.watch.unseen().count()..before).for_each(|_| progress.answered());
+        }
+    }
+
     async fn until(&mut self, is_so: fn(&Watch) -> bool) {
         while !is_so(&self.watch) {
             let Some(event) = self.watch.next().await else { return };
@@ -206,16 +237,22 @@ impl Watched {
 
     /// Why there is nothing to look at.
     fn nobody(&self, args: &TraceArgs) -> anyhow::Error {
-        let gaps: Vec<_> = self.gaps();
-        let mut err = anstream::stderr();
-        for gap in gaps.iter().skip(1) {
-            let text = format!("{}: {}; {}", gap.what, gap.detail, gap.hint);
-            // Nobody is left to tell if standard error is gone.
-            let _ = writeln!(err, "  {}", escape(&text));
-        }
-        let why = gaps.first().map(|gap| format!(": {}: {}; {}", gap.what, gap.detail, gap.hint));
+        let mut gaps = self.gaps();
+        gaps.sort();
+        let mut whys = gaps.iter().map(|gap| format!("{}: {}; {}", gap.what, gap.detail, gap.hint));
+        let why = if let (Some(why), 1) = (whys.next_back(), gaps.len()) {
+            format!(": {why}")
+        } else {
+            let mut err = anstream::stderr();
+            for gap in &gaps {
+                let text = format!("{}: {}; {}", gap.what, gap.detail, gap.hint);
+                // Nobody is left to tell if standard error is gone.
+                let _ = writeln!(err, "  {}", escape(&text));
+            }
+            String::new()
+        };
         let not_run = if args.command.is_empty() { "" } else { ", and the command was not run" };
-        let message = format!("no node can be looked at{not_run}{}", why.unwrap_or_default());
+        let message = format!("no node can be looked at{not_run}{why}");
         anyhow!(EndsWith(Exit::Inconclusive, message))
     }
 
@@ -283,6 +320,9 @@ impl Watched {
 }
 
 fn interrupted(kind: SignalKind) -> anyhow::Error {
-    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-    anyhow!(EndsWith(Exit::Signal(number), "interrupted; the command was not run".to_owned()))
+    anyhow!(EndsWith(Exit::Signal(number(kind)), "interrupted; the command was not run".to_owned()))
+}
+
+fn number(kind: SignalKind) -> u8 {
+    u8::try_from(kind.as_raw_value()).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! `trace` in the lab: a real kubectl, an API server that opens the sockets that
 //! a real one does, and every party killed midway.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::MutexGuard;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::kube::ApiServer;
 use eks_netcheck_lab::sandbox::{ENIS, Node, OPERATOR, PUBLIC};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::common::{Ran, scratch};
@@ -352,6 +354,51 @@ fn without_a_command_nodes_are_looked_at_until_ctrl_c() {
 }
 
 #[test]
+fn a_signal_that_is_not_of_the_keyboard_is_told_after_the_report() {
+    let stage = stage(Access::Public);
+    let mut child = stage.trace(&[], &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("Ctrl-C ends it"), "{line}");
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(143));
+    let table = String::from_utf8(ended.stdout).unwrap();
+    assert!(table.contains("nothing changed between the API server and the nodes"), "{table}");
+}
+
+/// Whoever ran the command waits for how it ended.
+#[test]
+fn a_report_that_cannot_be_written_does_not_hide_that_the_command_failed() {
+    let stage = stage(Access::Public);
+    for (command, code) in [("exit 7", 7), ("exit 0", 2)] {
+        let ran = ran(stage.trace(&["--write", "table=/dev/full"], &["sh", "-c", command]));
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        assert!(ran.stderr.contains("/dev/full"), "{}", ran.stderr);
+        // The others are whole.
+        assert!(ran.stdout.contains("nothing changed"), "{}", ran.stdout);
+        let report = std::fs::read(stage.report_file()).unwrap();
+        assert!(serde_json::from_slice::<Value>(&report).is_ok());
+    }
+}
+
+#[test]
+fn a_node_that_floods_is_told_as_one() {
+    let stage = stage(Access::Public);
+    let began = Instant::now();
+    let (_, report) = stage.run(&["--node", NODE, "--node", "f=flood@192.168.10.11"], &["true"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let gap = &report["gaps"][0];
+    assert_eq!((&gap["what"], &gap["why"]), (&"node f".into(), &"too-much-output".into()), "{report:#}");
+    while !stage.scene.lab.node(1).run("pgrep -a -u flood; true").unwrap().stdout.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(25), "it still runs there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn without_any_node_the_command_is_not_run() {
     let stage = stage(Access::Public);
     let witness = stage.dir.path().join("ran");
@@ -375,7 +422,8 @@ fn one_node_alone_can_be_looked_at() {
     }
     let ran = ran(stage.trace(&["--only", "nobody"], &["true"]));
     assert_eq!(ran.code, 3);
-    assert!(ran.stderr.contains("node nobody: no node is called so"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("node nobody: no node is called so; there are "), "{}", ran.stderr);
+    assert!(ran.stderr.contains(NODE), "{}", ran.stderr);
 }
 
 /// Rights differ by account: one sudo for all, one for each look, none.

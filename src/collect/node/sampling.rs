@@ -26,7 +26,7 @@ use crate::model::verdict::Gap;
 /// where sudo allows `ss -tnp` and nothing else. `sudo -l` asks without being
 /// refused, which administrators would be told of.
 const REMOTE: &str = "sh -c '\
-LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r mark; IFS= read -r loop; \
+LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r mark; IFS= read -r loop; echo \"$mark here\"; \
 if [ -O / ]; then exec sh -c \"$loop\" loop root; fi; \
 if sudo -n -l </dev/null 2>/dev/null | grep -q \"NOPASSWD: ALL\" && sudo -n true </dev/null 2>/dev/null; \
 then exec sudo -n sh -c \"$loop\" loop root; fi; \
@@ -39,7 +39,7 @@ exec sh -c \"$loop\" loop plain'";
 /// `stdbuf` keeps it from that.
 const LOOP: &str = "IFS= read -r mark; how=$1; watch=; \
 if [ \"$how\" = sudo ]; then set -- sudo -n ss; else set -- ss; fi; \
-if [ \"$how\" = root ] && command -v stdbuf >/dev/null && ss -h 2>&1 | grep -q -e --events; then \
+if [ \"$how\" = root ] && command -v stdbuf >/dev/null && ss -h 2>&1 | head -c 9999 | grep -q -e --events; then \
 stdbuf -oL ss -E -Htn </dev/null >&2 2>/dev/null & \
 watch=$!; trap \"kill $watch 2>/dev/null\" EXIT; trap exit HUP INT PIPE TERM; fi; \
 read -r up rest </proc/uptime; \
@@ -67,6 +67,8 @@ const EAGER_INTERVAL: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_secs(5);
 /// How long ssh may take to say why it ends.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// More than any banner, before or between looks.
+const STRAY_MAX: usize = 1 << 20;
 /// What is kept of standard error that is no socket.
 const STDERR_KEPT: usize = 8 << 10;
 
@@ -178,7 +180,7 @@ pub(crate) async fn sample(
     let mut gaps = Vec::new();
     if !session.is_done {
         gaps.push(match session.samples {
-            0 => trouble::never_looked_at(&name, &to, &ending, session.how.is_some(), &session.preamble),
+            0 => trouble::never_looked_at(&name, &to, &ending, session.is_here, &session.preamble),
             samples => trouble::dropped_out(&name, &ending, samples, pace.began.elapsed()),
         });
     }
@@ -210,6 +212,8 @@ struct Session {
     mark: String,
     began: Instant,
     interval: Duration,
+    /// Whether anything of ours runs there.
+    is_here: bool,
     how: Option<How>,
     tells_ends: bool,
     /// The node's clock and uptime when it said them, in seconds.
@@ -224,6 +228,8 @@ struct Session {
     missed: u64,
     /// What stood before the first mark.
     preamble: Vec<u8>,
+    /// How much came that is of no look.
+    stray: usize,
     complaints: Vec<u8>,
     is_done: bool,
 }
@@ -242,6 +248,7 @@ impl Session {
             mark: format!("eks-netcheck-{:016x}", random()),
             began: pace.began,
             interval: pace.interval,
+            is_here: false,
             how: None,
             tells_ends: false,
             clock: None,
@@ -251,6 +258,7 @@ impl Session {
             samples: 0,
             missed: 0,
             preamble: Vec::new(),
+            stray: 0,
             complaints: Vec::new(),
             is_done: false,
         }
@@ -387,7 +395,11 @@ impl Session {
                 look.extend_from_slice(bytes);
             }
             (Part::Content(bytes), None) => {
-                if self.how.is_none() {
+                self.stray += bytes.len();
+                if self.stray > STRAY_MAX {
+                    return Err(TooMuch);
+                }
+                if !self.is_here {
                     self.preamble.extend_from_slice(bytes);
                     self.preamble.truncate(1024);
                 }
@@ -401,6 +413,7 @@ impl Session {
         let mut words = words.split_ascii_whitespace();
         let number = |word: Option<&str>| word.and_then(|word| word.parse::<f64>().ok());
         match words.next() {
+            Some("here") => self.is_here = true,
             Some("how") => {
                 self.how = Some(match words.next() {
                     Some("root") => How::Root,

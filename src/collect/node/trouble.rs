@@ -141,7 +141,7 @@ pub(crate) fn never_looked_at(
     let (why, detail, hint) = match ending.cut {
         Some(Cut::TooMuch) => trouble(
             GapReason::TooMuchOutput,
-            "it prints more than ss does",
+            if began { "it prints more than ss does" } else { "it prints too much before ss runs" },
             "see by hand what it prints: sudo ss -tnp",
         ),
         Some(Cut::TimedOut(after)) => {

@@ -31,13 +31,13 @@ pub fn write(trace: &Trace, judgment: Option<&Judgment>, look: Look, out: &mut i
     let names = Names::new(trace.nodes.iter().map(|node| &node.name));
     let changes: Vec<_> = trace.connections.iter().filter(|traced| is_change(traced)).collect();
     let touched: BTreeSet<_> = changes.iter().map(|traced| &traced.connection.node).collect();
+    if let Some(judgment) = judgment {
+        write_judgment(judgment, look, out)?;
+    }
     write_head(trace, &changes, &names, look, out)?;
     write_connections(trace, &touched, &names, look, out)?;
     write_others(trace, &names, look, out)?;
     write_looks(trace, &names, look, out)?;
-    if let Some(judgment) = judgment {
-        write_judgment(judgment, look, out)?;
-    }
     write_gaps(trace, look, out)
 }
 
@@ -182,12 +182,8 @@ fn write_connections(
         }
         if !is_wide {
             let heads: Vec<_> = phases.iter().map(|phase| head(*phase).to_lowercase()).collect();
-            writeln!(
-                out,
-                "{}: there {} (+ yes, - no)",
-                if has_during { "B/D/A" } else { "B/A" },
-                heads.join(", ")
-            )?;
+            let mark = if has_during { "B/D/A" } else { "B/A" };
+            writeln!(out, "{mark}: there {} (+ yes, - no)", heads.join(", "))?;
         }
     }
     let by_control_plane = trace.connections.iter().any(|traced| {
@@ -355,7 +351,6 @@ fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -
 }
 
 fn write_judgment(judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
-    writeln!(out)?;
     let found = count(judgment.findings.len(), "finding");
     writeln!(out, "{}  {found} by the rules of audit", look.verdict(judgment.verdict))?;
     for judged in &judgment.findings {
@@ -374,7 +369,7 @@ fn write_judgment(judgment: &Judgment, look: Look, out: &mut impl Write) -> Resu
             write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
         }
     }
-    Ok(())
+    writeln!(out)
 }
 
 fn write_gaps(trace: &Trace, look: Look, out: &mut impl Write) -> Result<()> {
