@@ -335,6 +335,11 @@ fn profiles_and_roles_are_the_aws_clis() {
     let assumed: Vec<_> = aws.0.journal().into_iter().filter(|call| call.operation == "AssumeRole").collect();
     assert_eq!(assumed[0].parameter("RoleArn"), Some("arn:aws:iam::111122223333:role/audit"));
     assert_ne!(aws.0.journal().last().unwrap().access_key.as_deref(), Some("AKIDPROFILE"));
+    // One that may not be assumed is not the cluster's fault.
+    aws.fault("AssumeRole", FaultKind::Denied);
+    let ran = with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("sts:AssumeRole") && ran.stderr.contains("trust policy"), "{}", ran.stderr);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The stories under `fixtures/evidence`, each with its verdict, findings and
 //! what a person sees.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::common::{Netcheck, fixtures, story, subdirs};
@@ -243,4 +245,36 @@ fn a_vpc_of_public_addresses_is_judged_alike() {
         let expected = sorted(&expected, &|row| row.replace("192.168.", "52.10."));
         assert_eq!(sorted(&report, &str::to_owned), expected, "{name}");
     }
+}
+
+/// The headline is about both: a kube-proxy on the public path makes the node one.
+#[test]
+fn the_headline_counts_kube_proxy() {
+    let headline = |evidence: &Path| {
+        let ran = Netcheck::audit(evidence).run();
+        ran.stdout
+            .lines()
+            .take(6)
+            .collect::<Vec<_>>()
+            .join(" ")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let told = headline(&story("private-only"));
+    assert!(told.contains("kubelet and kube-proxy reach the API server: private on 2 of 2 nodes."), "{told}");
+    // Without one on n1, it is not known; on none, it is the kubelet's alone.
+    let dir = crate::common::copy_of("private-only");
+    let without = |node: &str| {
+        let file = dir.path().join(format!("nodes/{node}.txt"));
+        let rows = std::fs::read_to_string(&file).unwrap();
+        let rows: Vec<_> = rows.lines().filter(|line| !line.contains("kube-proxy")).collect();
+        std::fs::write(&file, rows.join("\n")).unwrap();
+    };
+    without("n1");
+    let told = headline(dir.path());
+    assert!(told.contains("private on 1 of 2 nodes, not known on 1 of 2 nodes."), "{told}");
+    without("n2");
+    let told = headline(dir.path());
+    assert!(told.contains("kubelet reaches the API server: private on 2 of 2 nodes."), "{told}");
 }

@@ -34,6 +34,7 @@
 //! | `otherkey` | takes another key only |
 //! | `noisy` | banner, greeting, warnings and prompts around the output |
 //! | `flood` | `ss` prints without end |
+//! | `blank` | `ss` prints nothing |
 //! | `hang` | `ss` prints two rows, then hangs |
 //! | `cut` | `ss` prints two rows, then the connection is lost |
 

@@ -86,6 +86,10 @@ add_program flood ss <<END
 printf '%s\n' '$sockets'
 exec yes 'ESTAB 0 0 192.168.10.10:40000 203.0.113.10:443 users:(("kubelet",pid=2970,fd=11))'
 END
+add_account blank
+add_program blank ss <<END
+#!/bin/sh
+END
 add_account hang
 add_program hang ss <<END
 #!/bin/sh

@@ -1,0 +1,176 @@
+//! The built binary in the lab: real sshd, sudo, `ss` and name server, sockets
+//! of processes named kubelet, kube-proxy and aws-k8s-agent.
+
+mod ending;
+mod names;
+mod paths;
+mod trouble;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use eks_netcheck_lab::aws::{Account, Api};
+use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENDPOINT_HOST, ENIS, Lab, OPERATOR, PUBLIC, Plan, View};
+use serde_json::{Value, json};
+
+use crate::common::{Ran, story};
+
+/// A lab and its AWS.
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    aws: Api,
+}
+
+/// What a cluster's endpoint access is.
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    Public,
+    PublicAndPrivate,
+    Private,
+}
+
+/// The one lab, for one test at a time, with nothing dialed.
+pub(crate) fn scene(access: Access) -> MutexGuard<'static, Scene> {
+    static SCENE: OnceLock<Mutex<Scene>> = OnceLock::new();
+    let scene = SCENE.get_or_init(|| {
+        // Threads that tests run in end; what starts the lab should not.
+        let up = std::thread::spawn(|| Lab::up(Plan::default())).join().unwrap();
+        let lab =
+            up.unwrap_or_else(|error| panic!("no lab here: {error:#}; leave it out with: -- --skip lab::"));
+        let address = SocketAddr::from((OPERATOR, 4566));
+        let aws = Api::serve_in(&lab.operator_netns(), address, Account::default()).unwrap();
+        Mutex::new(Scene { lab, aws })
+    });
+    let scene = scene.lock().unwrap_or_else(PoisonError::into_inner);
+    scene.set(access);
+    scene
+}
+
+impl Scene {
+    fn set(&self, access: Access) {
+        self.lab.reset().unwrap();
+        self.aws.set(account(&self.lab, access));
+        self.aws.clear_faults();
+        let vpc = match access {
+            Access::Public => PUBLIC,
+            Access::PublicAndPrivate | Access::Private => ENIS,
+        };
+        let operator = match access {
+            Access::Public | Access::PublicAndPrivate => PUBLIC,
+            Access::Private => ENIS,
+        };
+        self.lab.set_dns(View::Vpc, &vpc.map(IpAddr::V4)).unwrap();
+        self.lab.set_dns(View::Operator, &operator.map(IpAddr::V4)).unwrap();
+    }
+
+    /// Kubelet, kube-proxy and aws-k8s-agent of every node connect.
+    pub(crate) fn dial(&self, to: [Ipv4Addr; 2]) {
+        for node in self.lab.nodes() {
+            node.dial("kubelet", (to[0], 443)).unwrap();
+            node.dial("kube-proxy", (to[1], 443)).unwrap();
+            node.dial("aws-k8s-agent", (CLUSTER_IP, 443)).unwrap();
+        }
+    }
+
+    pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
+        let mut command = self.lab.operator(env!("CARGO_BIN_EXE_eks-netcheck"));
+        command
+            .args(args)
+            .args(["--cluster", "myeks"])
+            .env("AWS_ENDPOINT_URL", self.aws.url())
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+            .env("AWS_REGION", "ap-northeast-2")
+            .env("COLUMNS", "100")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        ran(self.netcheck(args))
+    }
+
+    /// A live audit's report and exit code.
+    fn audit(&self, args: &[&str]) -> (Value, i32) {
+        let ran = self.run(&[&["audit", "--ssh-user", "ec2-user", "--format", "json"], args].concat());
+        let report =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
+        (report, ran.code)
+    }
+
+    /// The gaps about n1, read in one way or another.
+    fn n1_by(&self, target: &str, args: &[&str]) -> (Value, Vec<Value>) {
+        let node = format!("n1={target}");
+        let (report, code) = self.audit(&[&["--node", &node], args].concat());
+        let of_n1 = |gap: &&Value| gap["what"] == "node n1" || gap["what"] == "dns/n1.txt";
+        let gaps = report["gaps"].as_array().unwrap().iter().filter(of_n1).cloned().collect();
+        // The other node is not read, so that it can never be a pass.
+        assert_ne!(code, 0, "{report:#}");
+        (report, gaps)
+    }
+}
+
+pub(crate) fn ran(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code().expect("no signal ended it"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The account of a story, its endpoint and its nodes the lab's.
+fn account(lab: &Lab, access: Access) -> Account {
+    let (name, public, private) = match access {
+        Access::Public => ("study-public", true, false),
+        Access::PublicAndPrivate => ("private-only", true, true),
+        Access::Private => ("private-only", false, true),
+    };
+    let mut account = Account::from_evidence(&story(name)).unwrap();
+    let cluster = account.clusters.get_mut("myeks").unwrap();
+    cluster["endpoint"] = json!(format!("https://{ENDPOINT_HOST}"));
+    cluster["resourcesVpcConfig"]["endpointPublicAccess"] = json!(public);
+    cluster["resourcesVpcConfig"]["endpointPrivateAccess"] = json!(private);
+    cluster["resourcesVpcConfig"]["publicAccessCidrs"] =
+        if public { json!(["203.0.113.0/24"]) } else { json!([]) };
+    let model =
+        account.reservations.iter().find(|reservation| reservation.to_string().contains("cluster/myeks"));
+    let model = model.unwrap().clone();
+    account.reservations = (0..lab.nodes().len()).map(|index| instance(&model, lab, index)).collect();
+    account
+}
+
+fn instance(model: &Value, lab: &Lab, index: usize) -> Value {
+    let node = lab.node(index);
+    let mut reservation = model.clone();
+    let instance = &mut reservation["Instances"][0];
+    instance["InstanceId"] = json!(format!("i-{index:017x}"));
+    instance["PrivateDnsName"] = json!(node.name());
+    instance["PrivateIpAddress"] = json!(node.address());
+    instance["NetworkInterfaces"] = json!([]);
+    reservation["Instances"] = json!([instance.clone()]);
+    reservation
+}
+
+/// How many connections of each component, direction and path a node has.
+fn paths(report: &Value, node: &str) -> BTreeMap<String, usize> {
+    let mut paths = BTreeMap::new();
+    for connection in report["connections"].as_array().unwrap() {
+        if connection["node"] == node {
+            let part = |key: &str| connection[key].as_str().unwrap_or("-").to_owned();
+            let key = format!("{} {} {}", part("process"), part("direction"), part("path"));
+            *paths.entry(key).or_default() += 1;
+        }
+    }
+    paths
+}
+
+fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    expected.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect()
+}
+
+fn rules(report: &Value) -> Vec<&str> {
+    report["findings"].as_array().unwrap().iter().map(|finding| finding["rule"].as_str().unwrap()).collect()
+}
