@@ -90,6 +90,25 @@ pub enum Command {
         /// The rule's id; without one, all rules are listed
         rule: Option<String>,
     },
+    /// Write or check a policy, which says what a team makes of findings
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+/// What to do with a policy.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Write a policy with everything in it commented out
+    Init {
+        /// The file, which must not be there yet; - for standard output
+        #[arg(default_value = "eks-netcheck.toml")]
+        file: PathBuf,
+    },
+    /// See that a policy says what it can say, and what in it is over
+    Check {
+        /// The file; without one, eks-netcheck.toml from here upwards
+        file: Option<PathBuf>,
+    },
 }
 
 /// Arguments of `audit`.
@@ -101,9 +120,12 @@ pub struct AuditArgs {
     /// Judge the evidence recorded in this directory: no AWS, DNS or ssh
     #[arg(long, value_name = "DIR", conflicts_with_all = ["Aws", "Ask"])]
     pub evidence: Option<PathBuf>,
-    /// Exit with 1 on findings of this severity or a higher one
-    #[arg(long, value_name = "SEVERITY", value_enum, default_value_t = FailOn::High)]
-    pub fail_on: FailOn,
+    /// Exit with 1 on findings of this severity or a higher one; otherwise the policy says, or else high
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    pub fail_on: Option<FailOn>,
+    /// The policy; without one, eks-netcheck.toml from here upwards
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// The format on standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     pub format: Format,

@@ -8,6 +8,7 @@ mod diff;
 #[cfg_attr(not(feature = "live"), path = "run/no_live.rs")]
 mod live;
 mod output;
+mod policy;
 #[cfg_attr(not(feature = "live"), path = "run/no_trace.rs")]
 mod trace;
 
@@ -18,15 +19,16 @@ use anyhow::{Result, anyhow};
 
 use self::output::{Output, to_stdout};
 use crate::classify::Classifier;
-use crate::cli::{AuditArgs, Cli, Command, Format};
+use crate::cli::{AuditArgs, Cli, Command, FailOn as CliFailOn, Format};
 use crate::collect::aws::calls::iam_policy;
 use crate::collect::evidence_dir::EvidenceDir;
 use crate::collect::node::read_nodes;
 use crate::exit::Exit;
+use crate::model::audit::{Audit, Audited, PolicyUsed};
 use crate::model::facts::Facts;
 use crate::model::node::Node;
 use crate::model::verdict::Judgment;
-use crate::policy::{Policy, judge};
+use crate::policy::{FailOn, Policy};
 use crate::report::{explain, json, table, text::escape};
 use crate::rules;
 
@@ -45,6 +47,7 @@ pub fn run(cli: Cli) -> Result<Exit> {
             Ok(Exit::Pass)
         }
         Command::Explain { rule } => explain(rule.as_deref()),
+        Command::Policy(command) => policy::run(&command),
     }
 }
 
@@ -53,23 +56,28 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     let evidence = args.evidence.as_deref();
     let no_reports: Vec<_> = evidence.into_iter().collect();
     let files = Output::open_all(&args.write, &no_reports)?;
-    let facts = match evidence {
+    let policy = policy::load(args.policy.as_deref())?;
+    let mut facts = match evidence {
         Some(dir) => classify_recorded(dir, &args.cluster)?,
         None => live::classify(args)?,
     };
     if args.talk.verbose > 0 {
         list_rejected(&facts.nodes);
     }
-    let judgment = judge_facts(&facts, Policy { fail_on: args.fail_on.threshold() });
+    facts.expected = policy.rules.expected(&facts.evidence.cluster);
+    let judgment = judge_facts(&facts, &policy.rules, args.fail_on.map(CliFailOn::threshold));
+    let notes = policy.rules.notes(&[&judgment]);
+    let used = |path: &std::path::PathBuf| PolicyUsed { path: path.display().to_string(), notes };
+    let audit = Audit { policy: policy.path.as_ref().map(used), cluster: Audited { facts, judgment } };
     let report = |format, look, mut out: &mut dyn Write| match format {
-        Format::Table => table::write(&facts, &judgment, look, &mut out),
-        Format::Json => json::write(&facts, &judgment, &mut out),
+        Format::Table => table::write(&audit, look, &mut out),
+        Format::Json => json::write(&audit, &mut out),
     };
     for file in files {
         file.write(report)?;
     }
     to_stdout(|out, look| report(args.format, look, out))?;
-    Ok(judgment.verdict.into())
+    Ok(audit.cluster.judgment.verdict.into())
 }
 
 /// The facts of a recorded cluster.
@@ -85,11 +93,12 @@ pub fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts> {
     Ok(classifier.finish(nodes))
 }
 
-/// What all rules say of the facts, under a policy.
+/// What all rules say of the facts, under a policy; `fail_on` goes before the
+/// policy's own.
 #[must_use]
-pub fn judge_facts(facts: &Facts, policy: Policy) -> Judgment {
+pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<FailOn>) -> Judgment {
     let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts))).collect();
-    judge(policy, outcomes, facts.evidence.unseen())
+    policy.judge(&facts.evidence.cluster, fail_on, outcomes, facts.evidence.unseen())
 }
 
 fn explain(id: Option<&str>) -> Result<Exit> {

@@ -8,9 +8,10 @@ use eks_netcheck::classify::Classifier;
 use eks_netcheck::collect::aws::{ec2, eks};
 use eks_netcheck::collect::dns::parse_answer;
 use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::model::audit::{Audit, Audited};
 use eks_netcheck::model::evidence::{Evidence, Observed};
 use eks_netcheck::model::node::{Node, NodeName, NodeStatus};
-use eks_netcheck::model::verdict::{Gap, GapReason, Severity};
+use eks_netcheck::model::verdict::{Gap, GapReason};
 use eks_netcheck::policy::Policy;
 use eks_netcheck::report::table::Look;
 use eks_netcheck::report::text::is_hostile;
@@ -65,11 +66,12 @@ fuzz_target!(|bytes: &[u8]| {
     let facts = classifier.finish(vec![node]);
     assert_eq!(facts.connections.len() as u64 + facts.other_connections, tally.rows);
 
-    let judgment = judge_facts(&facts, Policy { fail_on: Some(Severity::High) });
+    let judgment = judge_facts(&facts, &Policy::default(), None);
     let mut out = Vec::new();
-    json::write(&facts, &judgment, &mut out).expect("memory takes it");
+    let audit = Audit { cluster: Audited { facts, judgment }, policy: None };
+    json::write(&audit, &mut out).expect("memory takes it");
     let _: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
-    table::write(&facts, &judgment, Look { width: 80, color: false }, &mut out).expect("memory takes it");
+    table::write(&audit, Look { width: 80, color: false }, &mut out).expect("memory takes it");
     let text = String::from_utf8(out).expect("UTF-8");
     assert!(!text.contains(|char| char != '\n' && is_hostile(char)));
 });

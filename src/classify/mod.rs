@@ -12,6 +12,7 @@ use self::eni::classify_interface;
 use self::path::Index;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
+use crate::model::expected::Expected;
 use crate::model::facts::{Facts, KnownInterface};
 use crate::model::net::Instance;
 use crate::model::node::{Node, NodeName};
@@ -120,6 +121,7 @@ impl Classifier {
             missing_nodes,
             connections,
             other_connections,
+            expected: Expected::default(),
         }
     }
 }

@@ -64,6 +64,12 @@ impl Cluster {
         self.arn.as_deref()?.split(':').nth(3).filter(|part| !part.is_empty())
     }
 
+    /// The account, read from the ARN.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.arn.as_deref()?.split(':').nth(4).filter(|part| !part.is_empty())
+    }
+
     /// What findings name as their subject: the ARN, or the name without one.
     #[must_use]
     pub fn subject(&self) -> &str {

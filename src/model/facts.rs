@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::connection::{Connection, Path};
 use super::evidence::Evidence;
+use super::expected::Expected;
 use super::net::Interface;
 use super::node::{Node, NodeName};
 use super::verdict::Gap;
@@ -27,6 +28,8 @@ pub struct Facts {
     pub connections: Vec<Connection>,
     /// How many others there are.
     pub other_connections: u64,
+    /// What the cluster is held against.
+    pub expected: Expected,
 }
 
 impl Facts {

@@ -252,6 +252,8 @@ pub struct Judgment {
     pub findings: Vec<JudgedFinding>,
     /// What was not seen: what the verdict needed first.
     pub gaps: Vec<JudgedGap>,
+    /// Rules that the policy has switched off.
+    pub off: Vec<&'static Rule>,
 }
 
 /// A finding with its rule.
@@ -263,6 +265,69 @@ pub struct JudgedFinding {
     pub severity: Severity,
     /// The finding.
     pub finding: Finding,
+    /// The waiver for it, which may be over.
+    pub waiver: Option<Waiver>,
+}
+
+impl JudgedFinding {
+    /// The waiver that keeps it from counting.
+    #[must_use]
+    pub fn waived_by(&self) -> Option<&Waiver> {
+        self.waiver.as_ref().filter(|waiver| !waiver.is_over)
+    }
+}
+
+/// Somebody's word that findings are to be put up with for a while.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiver {
+    /// Where it stands in the policy file: the line, from 1.
+    pub line: usize,
+    /// The rule's id.
+    pub rule: String,
+    /// What it is for: a glob over names and ARNs.
+    pub resource: String,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Until when, as it was written.
+    pub expires: String,
+    /// Whether that is over.
+    pub is_over: bool,
+}
+
+/// Something about the policy itself that its owner should know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyNote {
+    /// Where in the policy file: the line, from 1.
+    pub line: usize,
+    /// What it is about.
+    pub kind: PolicyNoteKind,
+    /// What, in words.
+    pub text: String,
+}
+
+/// What a [`PolicyNote`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyNoteKind {
+    /// A waiver's time is over: what it was for counts again.
+    WaiverExpired,
+    /// A waiver is for nothing that was found.
+    WaiverUnused,
+    /// The time of an allowed block is over.
+    CidrExpired,
+}
+
+impl PolicyNoteKind {
+    /// The word for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WaiverExpired => "waiver-expired",
+            Self::WaiverUnused => "waiver-unused",
+            Self::CidrExpired => "cidr-expired",
+        }
+    }
 }
 
 /// A gap with the rules that it left inconclusive.

@@ -11,11 +11,12 @@ use serde::Serialize;
 
 use super::remediation::fill;
 use super::text::is_hostile;
+use crate::model::audit::{Audit, Audited, PolicyUsed};
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{self, Connection};
 use crate::model::facts::{Facts, InterfaceKind, KnownInterface};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::verdict::{self, GapReason, JudgedFinding, JudgedGap, Judgment};
+use crate::model::verdict::{self, GapReason, JudgedFinding, JudgedGap, PolicyNote, Waiver};
 
 /// The schema's name, which changes with its shape.
 pub const SCHEMA: &str = "eks-netcheck.report.v1";
@@ -39,7 +40,25 @@ pub struct Report {
     findings: Vec<FindingReport>,
     /// What was not seen.
     gaps: Vec<GapReport>,
+    /// The rules that the policy has switched off.
+    rules_off: Vec<String>,
+    /// The policy that was judged by, where there is one.
+    policy: Option<PolicyReport>,
     verdict: Verdict,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct PolicyReport {
+    file: String,
+    /// What its owner should know of it.
+    notes: Vec<PolicyNoteReport>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct PolicyNoteReport {
+    line: usize,
+    kind: PolicyNoteKind,
+    text: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -142,6 +161,20 @@ struct FindingReport {
     subject: String,
     message: String,
     remediation: String,
+    /// Whether a waiver that holds keeps it from counting.
+    waived: bool,
+    /// The waiver for it, which may be over.
+    waiver: Option<WaiverReport>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct WaiverReport {
+    resource: String,
+    reason: String,
+    owner: String,
+    /// As the policy has it.
+    expires: String,
+    expired: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -158,7 +191,8 @@ struct GapReport {
 impl Report {
     /// The report on a cluster.
     #[must_use]
-    pub fn new(facts: &Facts, judgment: &Judgment) -> Self {
+    pub fn new(audited: &Audited, policy: Option<&PolicyUsed>) -> Self {
+        let Audited { facts, judgment } = audited;
         Self {
             schema: SCHEMA.to_owned(),
             cluster: Cluster::new(facts),
@@ -173,7 +207,32 @@ impl Report {
             other_connections: facts.other_connections,
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
+            rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
+            policy: policy.map(PolicyReport::from),
             verdict: judgment.verdict.into(),
+        }
+    }
+}
+
+impl From<&PolicyUsed> for PolicyReport {
+    fn from(policy: &PolicyUsed) -> Self {
+        let note = |note: &PolicyNote| PolicyNoteReport {
+            line: note.line,
+            kind: note.kind.into(),
+            text: note.text.clone(),
+        };
+        Self { file: policy.path.clone(), notes: policy.notes.iter().map(note).collect() }
+    }
+}
+
+impl From<&Waiver> for WaiverReport {
+    fn from(waiver: &Waiver) -> Self {
+        Self {
+            resource: waiver.resource.clone(),
+            reason: waiver.reason.clone(),
+            owner: waiver.owner.clone(),
+            expires: waiver.expires.clone(),
+            expired: waiver.is_over,
         }
     }
 }
@@ -263,6 +322,8 @@ impl FindingReport {
             subject: judged.finding.subject.clone(),
             message: judged.finding.message.clone(),
             remediation: fill(judged.rule.remediation, facts),
+            waived: judged.waived_by().is_some(),
+            waiver: judged.waiver.as_ref().map(WaiverReport::from),
         }
     }
 }
@@ -306,6 +367,7 @@ words! {
     }
     Severity of verdict::Severity { Low, Medium, High, Critical }
     Verdict of verdict::Verdict { Pass, Fail, Inconclusive }
+    PolicyNoteKind of verdict::PolicyNoteKind { WaiverExpired, WaiverUnused, CidrExpired }
     Why of GapReason {
         NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
         NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,
@@ -317,8 +379,8 @@ words! {
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write(facts: &Facts, judgment: &Judgment, out: &mut impl Write) -> Result<()> {
-    write_pretty(&Report::new(facts, judgment), out)
+pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
+    write_pretty(&Report::new(&audit.cluster, audit.policy.as_ref()), out)
 }
 
 /// Writes anything as JSON that a terminal takes.

@@ -1,6 +1,8 @@
 //! The rules: one file each, named by its id. Each is a pure function of the
 //! facts. Evidence that is missing makes a rule inconclusive, never quiet.
 
+mod access_mode_not_allowed;
+mod cidr_not_allowed;
 mod control_plane_enis_missing;
 mod endpoint_connection_hanging;
 mod node_egress_not_allowed;
@@ -18,7 +20,7 @@ mod unseen;
 use crate::model::verdict::Rule;
 
 /// Every rule, in the order in which they are documented.
-pub static ALL: [&Rule; 10] = [
+pub static ALL: [&Rule; 12] = [
     &public_endpoint_open::RULE,
     &public_endpoint_enabled::RULE,
     &private_endpoint_disabled::RULE,
@@ -29,6 +31,8 @@ pub static ALL: [&Rule; 10] = [
     &unattributed_connection::RULE,
     &control_plane_enis_missing::RULE,
     &endpoint_connection_hanging::RULE,
+    &cidr_not_allowed::RULE,
+    &access_mode_not_allowed::RULE,
 ];
 
 /// AWS's page on the modes of endpoint access.

@@ -28,7 +28,7 @@ fn check(facts: &Facts) -> Outcome {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    if cidrs.is_empty() || !reach::open_blocks(&cidrs).is_empty() {
+    if cidrs.is_empty() || !reach::open_blocks(&cidrs, &facts.expected).is_empty() {
         return Outcome::pass();
     }
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();

@@ -11,7 +11,8 @@ The API server answers to anyone's TCP connection. Authentication still stands \
 between them and the cluster, but so does every flaw in it, every leaked token, \
 and every API that lets anonymous users in. The CIDR blocks are judged together: \
 0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0 in two lines, and no block at all means \
-everyone. A block wider than /8 (IPv6: /32) counts as the internet.",
+everyone. A block wider than /8 (IPv6: /32), or than your policy allows, counts as \
+the internet.",
     remediation: "\
 With private access off, turn that on first, or nodes are locked out: see below. \
 With it on, limit the public endpoint to the addresses that need it, such as an \
@@ -35,7 +36,7 @@ fn check(facts: &Facts) -> Outcome {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    let open = reach::open_blocks(&cidrs);
+    let open = reach::open_blocks(&cidrs, &facts.expected);
     if open.is_empty() {
         return Outcome::pass();
     }

@@ -3,17 +3,13 @@
 use ipnet::IpNet;
 
 use crate::model::cluster::EndpointAccess;
-
-/// An IPv4 block wider than this reaches the internet at large.
-const WIDEST_V4: u8 = 8;
-/// An IPv6 block wider than this reaches the internet at large.
-const WIDEST_V6: u8 = 32;
+use crate::model::expected::Expected;
 
 /// The merged blocks that reach the internet at large.
-pub(super) fn open_blocks(cidrs: &[IpNet]) -> Vec<IpNet> {
+pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expected) -> Vec<IpNet> {
     let is_open = |block: &IpNet| match block {
-        IpNet::V4(block) => block.prefix_len() < WIDEST_V4,
-        IpNet::V6(block) => block.prefix_len() < WIDEST_V6,
+        IpNet::V4(block) => block.prefix_len() < expected.widest_v4,
+        IpNet::V6(block) => block.prefix_len() < expected.widest_v6,
     };
     union(cidrs).into_iter().filter(is_open).collect()
 }
@@ -37,7 +33,7 @@ mod tests {
 
     fn open(cidrs: &[&str]) -> Vec<String> {
         let cidrs: Vec<_> = cidrs.iter().map(|cidr| cidr.parse().expect("a CIDR")).collect();
-        open_blocks(&cidrs).iter().map(ToString::to_string).collect()
+        open_blocks(&cidrs, &Expected::default()).iter().map(ToString::to_string).collect()
     }
 
     #[test]

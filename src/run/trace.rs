@@ -313,7 +313,7 @@ impl Watched {
                 classifier.add(node, seen.socket.clone(), process.into_iter());
             }
             let facts = classifier.finish(self.nodes.into_values().collect());
-            judge_facts(&facts, Policy { fail_on: fail_on.threshold() })
+            judge_facts(&facts, &Policy::default(), Some(fail_on.threshold()))
         });
         (Trace { cluster, command, began: Some(began), nodes, connections, gaps }, judgment)
     }

@@ -71,6 +71,11 @@ impl Netcheck {
         self
     }
 
+    pub(crate) fn dir(mut self, dir: &Path) -> Self {
+        self.0.current_dir(dir);
+        self
+    }
+
     pub(crate) fn run(mut self) -> Ran {
         let output = self.0.output().unwrap();
         Ran {

@@ -16,6 +16,7 @@ mod docs;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;
+mod policy;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;

@@ -11,6 +11,12 @@ fn of_rule<'a>(report: &'a Value, id: &str) -> (Vec<&'a Value>, Vec<&'a Value>) 
     (findings.collect(), report["gaps"].as_array().unwrap().iter().filter(names).collect())
 }
 
+/// An audit of a rule's evidence, by the policy that stands beside it, if any does.
+fn audit(id: &str, case: &str) -> Netcheck {
+    let dir = fixtures().join("rules").join(id);
+    Netcheck::audit(&dir.join(case)).dir(&dir)
+}
+
 #[test]
 fn every_rule_has_its_three_fixtures() {
     let mut ids: Vec<_> = eks_netcheck::rules::ALL.iter().map(|rule| rule.id.to_owned()).collect();
@@ -24,7 +30,7 @@ fn every_rule_has_its_three_fixtures() {
 #[test]
 fn rules_fire_where_they_should() {
     for rule in eks_netcheck::rules::ALL {
-        let (report, _) = Netcheck::audit(&fixtures().join("rules").join(rule.id).join("fires")).json();
+        let (report, _) = audit(rule.id, "fires").json();
         let (findings, _) = of_rule(&report, rule.id);
         assert!(!findings.is_empty(), "{} does not fire", rule.id);
         for finding in findings {
@@ -39,7 +45,7 @@ fn rules_fire_where_they_should() {
 #[test]
 fn rules_are_quiet_where_they_should() {
     for rule in eks_netcheck::rules::ALL {
-        let (report, _) = Netcheck::audit(&fixtures().join("rules").join(rule.id).join("quiet")).json();
+        let (report, _) = audit(rule.id, "quiet").json();
         let (findings, gaps) = of_rule(&report, rule.id);
         assert!(findings.is_empty() && gaps.is_empty(), "{}: {findings:?} {gaps:?}", rule.id);
     }
@@ -48,13 +54,12 @@ fn rules_are_quiet_where_they_should() {
 #[test]
 fn rules_that_could_not_see_say_so() {
     for rule in eks_netcheck::rules::ALL {
-        let dir = fixtures().join("rules").join(rule.id).join("unseen");
-        let (report, _) = Netcheck::audit(&dir).json();
+        let (report, _) = audit(rule.id, "unseen").json();
         let (findings, gaps) = of_rule(&report, rule.id);
         assert!(findings.is_empty(), "{}: {findings:?}", rule.id);
         assert!(!gaps.is_empty(), "{} passed and could not see", rule.id);
         // With its own severity as the threshold, that is never a pass.
-        let ran = Netcheck::audit(&dir).args(&["--fail-on", rule.severity.as_str()]).run();
+        let ran = audit(rule.id, "unseen").args(&["--fail-on", rule.severity.as_str()]).run();
         assert!(ran.code == 3 || ran.code == 1, "{} exits with {}", rule.id, ran.code);
     }
 }

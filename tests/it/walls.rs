@@ -22,7 +22,7 @@ const MAY_SEE: [(&str, &[&str]); 11] = [
 ];
 
 /// Words that belong to some rooms only.
-const BELONGS: [(&str, &[&str]); 20] = [
+const BELONGS: [(&str, &[&str]); 22] = [
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
     ("hickory_", &["collect"]),
@@ -35,12 +35,14 @@ const BELONGS: [(&str, &[&str]); 20] = [
     ("std::env", &["run"]),
     ("io::stdout", &["run"]),
     ("comfy_table", &["report"]),
-    ("schemars", &["report"]),
+    ("schemars", &["policy", "report"]),
     ("anyhow", &["collect", "exit", "run"]),
     ("aws_smithy", &["collect"]),
     ("indicatif", &["collect"]),
-    ("jiff", &["cli", "run"]),
+    ("jiff", &["cli", "policy", "run"]),
     ("rustix", &["collect", "run"]),
+    ("toml::", &["policy"]),
+    ("glob::", &["policy"]),
     ("tracing", &["collect", "run"]),
     ("serde_json", &["collect", "report"]),
 ];

@@ -16,12 +16,13 @@ use self::nodes::{Names, write_nodes, write_paths};
 use super::explain::write_remediation;
 use super::remediation::fill;
 use super::text::escape;
+use crate::model::audit::{Audit, Audited};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::net::Interface;
 use crate::model::socket::State;
-use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
+use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Judgment, Severity, Verdict, Waiver};
 
 /// How wide and how colourful.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,8 @@ impl Look {
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
+pub fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
+    let Audited { facts, judgment } = &audit.cluster;
     write_verdict(facts, judgment, look, out)?;
     write_cluster(facts, look, out)?;
     write_enis(facts, look, out)?;
@@ -72,27 +74,36 @@ pub fn write(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Writ
     write_paths(facts, &names, look, out)?;
     write_nodes(facts, &names, look, out)?;
     write_findings(facts, &judgment.findings, look, out)?;
-    write_gaps(&judgment.gaps, look, out)
+    write_gaps(&judgment.gaps, look, out)?;
+    write_policy(audit, look, out)
 }
 
 fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
     let name = escape(&facts.evidence.cluster.name).into_owned();
+    let waived = judgment.findings.iter().filter(|judged| judged.waived_by().is_some()).count();
     let worst = match (judgment.findings.first(), judgment.gaps.iter().find(|gap| gap.needed)) {
         (Some(worst), _) if judgment.verdict == Verdict::Fail => {
-            let rest = judgment.findings.len() - 1;
+            let rest = judgment.findings.len() - waived - 1;
             let more = if rest == 0 { String::new() } else { format!("; {rest} more below") };
             format!("{} ({}{more})", escape(&about(&worst.finding, facts)), worst.rule.id)
         }
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
             format!("could not judge: {}: {}", escape(&gap.gap.what), escape(&gap.gap.detail))
         }
-        (Some(worst), _) => format!(
+        (Some(worst), _) if worst.waived_by().is_none() => format!(
             "nothing at or above the threshold; {} below it, the worst: {} ({})",
-            count(judgment.findings.len(), "finding"),
+            count(judgment.findings.len() - waived, "finding"),
             escape(&about(&worst.finding, facts)),
             worst.rule.id
         ),
         _ => "nothing found".to_owned(),
+    };
+    let worst = match waived {
+        0 => worst,
+        waived if judgment.verdict == Verdict::Pass => {
+            format!("{worst}; {} waived", count(waived, "finding"))
+        }
+        _ => worst,
     };
     let is_left_out = |judged: &&JudgedGap| judged.gap.is_left_out();
     let left_out = judgment.gaps.iter().filter(is_left_out);
@@ -312,16 +323,37 @@ fn write_findings(facts: &Facts, findings: &[JudgedFinding], look: Look, out: &m
         return Ok(());
     }
     writeln!(out, "\n{}", look.bold("Findings"))?;
-    for same_rule in findings.chunk_by(|a, b| a.rule.id == b.rule.id) {
+    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
+        a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
+    };
+    for same_rule in findings.chunk_by(is_alike) {
         let Some(first) = same_rule.first() else { continue };
-        writeln!(out, "{}  {}", look.severity(first.severity), look.bold(first.rule.id))?;
+        let waived = if first.waived_by().is_some() { "  waived" } else { "" };
+        writeln!(out, "{}  {}{waived}", look.severity(first.severity), look.bold(first.rule.id))?;
         for judged in same_rule {
             write!(out, "{}", prose(&escape(&about(&judged.finding, facts)), "  - ", "    ", look))?;
+            if let Some(waiver) = &judged.waiver {
+                write!(out, "{}", prose(&escape(&waived_by(waiver)), "    ", "    ", look))?;
+            }
+        }
+        if first.waived_by().is_some() {
+            writeln!(out)?;
+            continue;
         }
         write_remediation(&next_step(&fill(first.rule.remediation, facts)), "  ", look, out)?;
         writeln!(out, "  More: eks-netcheck explain {}\n", first.rule.id)?;
     }
     Ok(())
+}
+
+/// Until when somebody answers for a finding.
+pub(super) fn waived_by(waiver: &Waiver) -> String {
+    let Waiver { owner, reason, expires, .. } = waiver;
+    if waiver.is_over {
+        format!("counts again: its waiver expired {expires} ({owner}: {reason})")
+    } else {
+        format!("waived until {expires} ({owner}: {reason})")
+    }
 }
 
 /// A finding's message, with its subject unless that is the cluster itself.
@@ -368,6 +400,19 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
     }
     for JudgedGap { gap, .. } in unneeded {
         write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
+    }
+    Ok(())
+}
+
+fn write_policy(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
+    let Some(policy) = &audit.policy else { return Ok(()) };
+    let off: Vec<_> = audit.cluster.judgment.off.iter().map(|rule| rule.id).collect();
+    writeln!(out, "\n{}", look.bold("Policy"))?;
+    let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
+    write!(out, "{}", prose(&escape(&format!("{}{off}", policy.path)), "  ", "  ", look))?;
+    for note in &policy.notes {
+        let text = format!("line {}: {}", note.line, note.text);
+        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
     }
     Ok(())
 }

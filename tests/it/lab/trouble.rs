@@ -249,7 +249,7 @@ fn a_bastions_changed_host_key_names_the_bastion() {
     assert!(gaps[0]["hint"].as_str().unwrap().contains("ssh-keygen -R 192.168.10.11"), "{report:#}");
 }
 
-/// The client that ProxyJump starts would ask on the terminal; it knows nothing of BatchMode.
+/// The client that `ProxyJump` starts would ask on the terminal: `BatchMode` is not for it.
 #[test]
 fn a_bastion_that_ssh_does_not_know_is_no_question() {
     let scene = scene(Access::Public);

@@ -49,12 +49,7 @@ fn two_nodes(tool: &Path) -> Result<()> {
         "aws eks describe-cluster --name {CLUSTER} && aws ec2 describe-network-interfaces && dig +short {ENDPOINT_HOST} && for n in {}; do {SSH} $n sudo -n ss -tnp; done",
         hosts.join(" ")
     );
-    let has = |program: &str| {
-        let found =
-            lab.operator("bash").env("PATH", path()).args(["-c", &format!("command -v {program}")]).output();
-        found.is_ok_and(|output| output.status.success())
-    };
-    let has_tools = has("aws") && has("dig");
+    let has_tools = has(&lab, "aws") && has(&lab, "dig");
     let (mut audit, mut ssh, mut describe, mut hand) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let (wall, output) = time(audit_command(&lab, &api, tool).arg("-vv"))?;
@@ -87,42 +82,57 @@ fn two_nodes(tool: &Path) -> Result<()> {
 fn fifty_nodes(tool: &Path) -> Result<()> {
     let (lab, api) = scene(50)?;
     let hosts: Vec<_> = lab.nodes().iter().map(|node| node.address().to_string()).collect();
-    let over = |remote: &str| {
-        format!("printf '%s\\n' {} | xargs -P32 -I{{}} {SSH} {{}} '{remote}'", hosts.join(" "))
+    let listed = format!("printf '%s\\n' {}", hosts.join(" "));
+    // What tells an audit where the nodes are.
+    let asked = format!(
+        "aws eks describe-cluster --name {CLUSTER} && aws ec2 describe-instances \
+         --filters Name=tag:eks:cluster-name,Values={CLUSTER} --output text \
+         --query 'Reservations[].Instances[].[PrivateIpAddress]'"
+    );
+    let over = |list: &str, remote: &str| {
+        format!("{{ {list}; }} | grep '^[0-9]' | xargs -P32 -I{{}} {SSH} {{}} '{remote}'")
     };
-    let scripts = [
-        format!(
-            "{} audit --cluster {CLUSTER} --ssh-user ec2-user --concurrency 32 --fail-on never",
-            tool.display()
-        ),
-        over("sudo -n ss -tnp"),
-        // What the audit asks a node.
-        over(&format!("sudo -n ss -tnp; getent ahosts {ENDPOINT_HOST}")),
+    let both = format!("sudo -n ss -tnp; getent ahosts {ENDPOINT_HOST}");
+    let audit = format!(
+        "{} audit --cluster {CLUSTER} --ssh-user ec2-user --concurrency 32 --fail-on never",
+        tool.display()
+    );
+    let mut scripts = vec![
+        ("audit", audit),
+        ("xargs -P32 ssh: ss", over(&listed, "sudo -n ss -tnp")),
+        ("xargs -P32 ssh: ss and getent", over(&listed, &both)),
     ];
-    let (mut walls, mut cpus) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
+    if has(&lab, "aws") {
+        scripts.push(("aws, xargs -P32 ssh: the same", over(&asked, &both)));
+    }
+    let mut times = vec![(Vec::new(), Vec::new()); scripts.len()];
     for _ in 0..ROUNDS {
-        for (index, script) in scripts.iter().enumerate() {
+        for ((_, script), (walls, cpus)) in scripts.iter().zip(&mut times) {
             let timed = format!("TIMEFORMAT='%R %U %S'; time {{ {script} >/dev/null 2>&1; }}");
             let (_, output) = time(&mut bash(&lab, &api, &timed))?;
             let said = String::from_utf8_lossy(&output.stderr);
             let numbers: Vec<f64> =
                 said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
             ensure!(numbers.len() == 3, "bash's time said {said:?}");
-            walls[index].push(numbers[0] * 1000.0);
-            cpus[index].push((numbers[1] + numbers[2]) * 1000.0);
+            walls.push(numbers[0] * 1000.0);
+            cpus.push((numbers[1] + numbers[2]) * 1000.0);
         }
     }
-    let (walls, cpus) = (walls.map(median), cpus.map(median));
+    let times: Vec<_> = times.into_iter().map(|(walls, cpus)| (median(walls), median(cpus))).collect();
     say(&format!("50 nodes, 32 at a time, medians of {ROUNDS} rounds"));
-    let names = ["audit", "xargs -P32 ssh: ss", "xargs -P32 ssh: ss and getent"];
-    for (index, name) in names.iter().enumerate() {
-        let (wall, cpu) = (walls[index], cpus[index]);
-        let (times, cpu_times) = (walls[0] / wall, cpus[0] / cpu);
+    for ((name, _), (wall, cpu)) in scripts.iter().zip(&times) {
+        let (wall_ratio, cpu_ratio) = (times[0].0 / wall, times[0].1 / cpu);
         say(&format!(
-            "  {name:30} wall {wall:7.1} ms (audit takes {times:.2} of it), CPU {cpu:7.1} ms ({cpu_times:.2})"
+            "  {name:30} wall {wall:7.1} ms (audit takes {wall_ratio:.2} of it), CPU {cpu:7.1} ms ({cpu_ratio:.2})"
         ));
     }
     Ok(())
+}
+
+fn has(lab: &Lab, program: &str) -> bool {
+    let mut command = lab.operator("bash");
+    command.env("PATH", path()).args(["-c", &format!("command -v {program}")]);
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 fn audit_command(lab: &Lab, api: &Api, tool: &Path) -> Command {

@@ -1,0 +1,515 @@
+//! `eks-netcheck.toml`: a policy as teams write it. These types are the format.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+use glob::Pattern;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::value::Datetime;
+
+use super::{FailOn, Override, Policy, Settings};
+use crate::model::expected::AllowedCidr;
+use crate::model::verdict::{Severity, Waiver};
+
+/// The name of the file that is looked for.
+pub const NAME: &str = "eks-netcheck.toml";
+
+/// What `policy init` writes.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// What is wrong with a policy, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PolicyError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[schemars(title = "eks-netcheck.toml")]
+pub struct PolicyFile {
+    /// Findings of this severity or a higher one fail the run; high unless said.
+    fail_on: Option<Threshold>,
+    /// By rule: another severity, or off.
+    #[schemars(with = "BTreeMap<String, RuleSetting>")]
+    rules: BTreeMap<Spanned<String>, RuleSetting>,
+    endpoint: EndpointTable,
+    /// The blocks that publicAccessCidrs may hold; with an empty list none may.
+    #[schemars(with = "Option<Vec<AllowedCidrTable>>")]
+    allowed_cidr: Option<Vec<Spanned<AllowedCidrTable>>>,
+    /// Settings of some clusters; where several fit, the last one has the last word.
+    #[schemars(with = "Vec<OverrideTable>")]
+    r#override: Vec<Spanned<OverrideTable>>,
+    /// Findings that are put up with for a while.
+    #[schemars(with = "Vec<WaiverTable>")]
+    waiver: Vec<Spanned<WaiverTable>>,
+}
+
+/// What the endpoint has to be like.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct EndpointTable {
+    /// The access modes that are allowed.
+    access: Option<Vec<AccessMode>>,
+    /// An IPv4 block in publicAccessCidrs may be so wide and no wider, such as /24; /8 unless said.
+    #[schemars(with = "Option<String>")]
+    widest_ipv4: Option<Spanned<String>>,
+    /// The same for IPv6; /32 unless said.
+    #[schemars(with = "Option<String>")]
+    widest_ipv6: Option<Spanned<String>>,
+}
+
+/// A block that publicAccessCidrs may hold.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AllowedCidrTable {
+    /// The block, such as 203.0.113.0/24.
+    #[schemars(with = "String")]
+    cidr: Spanned<String>,
+    /// Who answers for it.
+    #[schemars(with = "String")]
+    owner: Spanned<String>,
+    /// What it is for.
+    #[schemars(with = "String")]
+    reason: Spanned<String>,
+    /// The last day on which it is allowed, in UTC, or a time with its offset.
+    #[schemars(with = "Option<String>")]
+    expires: Option<Spanned<Datetime>>,
+}
+
+/// Settings of some clusters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct OverrideTable {
+    /// Globs over the clusters' names and ARNs.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default)]
+    clusters: Vec<Spanned<String>>,
+    /// Globs over account ids.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default)]
+    accounts: Vec<Spanned<String>>,
+    /// As above.
+    fail_on: Option<Threshold>,
+    /// As above.
+    #[schemars(with = "BTreeMap<String, RuleSetting>")]
+    #[serde(default)]
+    rules: BTreeMap<Spanned<String>, RuleSetting>,
+    /// As above.
+    #[serde(default)]
+    endpoint: EndpointTable,
+    /// As above; these are allowed beside the others.
+    #[schemars(with = "Option<Vec<AllowedCidrTable>>")]
+    allowed_cidr: Option<Vec<Spanned<AllowedCidrTable>>>,
+}
+
+/// Findings that are put up with for a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WaiverTable {
+    /// The rule's id.
+    #[schemars(with = "String")]
+    rule: Spanned<String>,
+    /// A glob over the cluster's name, its ARN, and what the finding is about.
+    #[schemars(with = "String")]
+    resource: Spanned<String>,
+    /// Why.
+    #[schemars(with = "String")]
+    reason: Spanned<String>,
+    /// Who answers for it.
+    #[schemars(with = "String")]
+    owner: Spanned<String>,
+    /// The last day on which it holds, in UTC, or a time with its offset.
+    #[schemars(with = "String")]
+    expires: Spanned<Datetime>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Threshold {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Never,
+}
+
+impl From<Threshold> for FailOn {
+    fn from(threshold: Threshold) -> Self {
+        match threshold {
+            Threshold::Critical => Some(Severity::Critical),
+            Threshold::High => Some(Severity::High),
+            Threshold::Medium => Some(Severity::Medium),
+            Threshold::Low => Some(Severity::Low),
+            Threshold::Never => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum RuleSetting {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Off,
+}
+
+impl From<RuleSetting> for Option<Severity> {
+    fn from(setting: RuleSetting) -> Self {
+        match setting {
+            RuleSetting::Critical => Some(Severity::Critical),
+            RuleSetting::High => Some(Severity::High),
+            RuleSetting::Medium => Some(Severity::Medium),
+            RuleSetting::Low => Some(Severity::Low),
+            RuleSetting::Off => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum AccessMode {
+    Public,
+    PublicAndPrivate,
+    Private,
+}
+
+impl AccessMode {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::PublicAndPrivate => "public-and-private",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// Reads a policy; what is over at `now` is. `rules` are the ids that there are.
+///
+/// # Errors
+/// If it is none: where, and what would be right.
+pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, PolicyError> {
+    let reader = Reader { text, rules, now };
+    let file: PolicyFile = toml::from_str(text).map_err(|error| reader.of_toml(&error))?;
+    let overrides = file.r#override.into_iter().map(|table| reader.of_some(table));
+    let waivers = file.waiver.into_iter().map(|table| reader.waiver(table));
+    Ok(Policy {
+        settings: reader.settings(file.fail_on, file.rules, file.endpoint, file.allowed_cidr)?,
+        overrides: overrides.collect::<Result<_, _>>()?,
+        waivers: waivers.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The JSON Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(PolicyFile)
+}
+
+/// From what is written to what is meant.
+struct Reader<'a> {
+    text: &'a str,
+    rules: &'a [&'a str],
+    now: Timestamp,
+}
+
+impl Reader<'_> {
+    fn settings(
+        &self,
+        fail_on: Option<Threshold>,
+        rules: BTreeMap<Spanned<String>, RuleSetting>,
+        endpoint: EndpointTable,
+        allowed: Option<Vec<Spanned<AllowedCidrTable>>>,
+    ) -> Result<Settings, PolicyError> {
+        let rules = rules.into_iter().map(|(id, setting)| Ok((self.rule(&id)?, setting.into())));
+        let widest =
+            |prefix: Option<Spanned<String>>, max| prefix.map(|prefix| self.prefix(&prefix, max)).transpose();
+        let allowed = allowed.map(|entries| entries.into_iter().map(|entry| self.allowed(entry)).collect());
+        let access = endpoint.access.map(|modes| modes.into_iter().map(|mode| mode.as_str().to_owned()));
+        Ok(Settings {
+            fail_on: fail_on.map(FailOn::from),
+            rules: rules.collect::<Result<_, _>>()?,
+            access: access.map(Iterator::collect),
+            widest_v4: widest(endpoint.widest_ipv4, 32)?,
+            widest_v6: widest(endpoint.widest_ipv6, 128)?,
+            allowed: allowed.transpose()?,
+        })
+    }
+
+    fn of_some(&self, table: Spanned<OverrideTable>) -> Result<Override, PolicyError> {
+        let span = table.span();
+        let table = table.into_inner();
+        if table.clusters.is_empty() && table.accounts.is_empty() {
+            return Err(
+                self.wrong(&span, "an override is for some: it needs clusters or accounts".to_owned())
+            );
+        }
+        let patterns = |globs: &[Spanned<String>]| -> Result<Vec<_>, _> {
+            globs.iter().map(|glob| self.pattern(glob)).collect()
+        };
+        Ok(Override {
+            clusters: patterns(&table.clusters)?,
+            accounts: patterns(&table.accounts)?,
+            settings: self.settings(table.fail_on, table.rules, table.endpoint, table.allowed_cidr)?,
+        })
+    }
+
+    fn waiver(&self, table: Spanned<WaiverTable>) -> Result<(Pattern, Waiver), PolicyError> {
+        let line = self.position(table.span().start).0;
+        let table = table.into_inner();
+        let (expires, is_over) = self.expires(&table.expires)?;
+        let waiver = Waiver {
+            line,
+            rule: self.rule(&table.rule)?,
+            resource: table.resource.get_ref().clone(),
+            reason: self.said(&table.reason, "reason")?,
+            owner: self.said(&table.owner, "owner")?,
+            expires,
+            is_over,
+        };
+        Ok((self.pattern(&table.resource)?, waiver))
+    }
+
+    fn allowed(&self, table: Spanned<AllowedCidrTable>) -> Result<(usize, AllowedCidr), PolicyError> {
+        let line = self.position(table.span().start).0;
+        let table = table.into_inner();
+        let text = table.cidr.get_ref();
+        let cidr: IpNet = text.parse().map_err(|_| {
+            let message = format!("{text:?} is no CIDR block, such as 203.0.113.0/24 or 2001:db8::/48");
+            self.wrong(&table.cidr.span(), message)
+        })?;
+        if cidr.trunc() != cidr {
+            let message = format!("{text} has bits behind its prefix; do you mean {}?", cidr.trunc());
+            return Err(self.wrong(&table.cidr.span(), message));
+        }
+        let expires = table.expires.as_ref().map(|expires| self.expires(expires)).transpose()?;
+        let is_over = expires.as_ref().is_some_and(|(_, is_over)| *is_over);
+        let entry = AllowedCidr {
+            cidr,
+            owner: self.said(&table.owner, "owner")?,
+            reason: self.said(&table.reason, "reason")?,
+            expires: expires.map(|(text, _)| text),
+            is_over,
+        };
+        Ok((line, entry))
+    }
+
+    fn rule(&self, id: &Spanned<String>) -> Result<String, PolicyError> {
+        let text = id.get_ref();
+        if self.rules.contains(&text.as_str()) {
+            return Ok(text.clone());
+        }
+        let message = match nearest(text, self.rules.iter().copied()) {
+            Some(rule) => format!("no rule is called {text:?}; do you mean {rule:?}?"),
+            None => format!("no rule is called {text:?}; `eks-netcheck explain` lists them"),
+        };
+        Err(self.wrong(&id.span(), message))
+    }
+
+    fn prefix(&self, prefix: &Spanned<String>, max: u8) -> Result<u8, PolicyError> {
+        let text = prefix.get_ref();
+        let length = text.strip_prefix('/').and_then(|length| length.parse().ok());
+        length.filter(|length| *length <= max).ok_or_else(|| {
+            self.wrong(&prefix.span(), format!("{text:?} is no prefix length, from /0 to /{max}"))
+        })
+    }
+
+    fn pattern(&self, glob: &Spanned<String>) -> Result<Pattern, PolicyError> {
+        let text = glob.get_ref();
+        if text.is_empty() {
+            return Err(self.wrong(&glob.span(), "an empty glob is for nothing".to_owned()));
+        }
+        Pattern::new(text)
+            .map_err(|error| self.wrong(&glob.span(), format!("{text:?} is no glob: {}", error.msg)))
+    }
+
+    /// A text that says something.
+    fn said(&self, text: &Spanned<String>, what: &str) -> Result<String, PolicyError> {
+        if text.get_ref().trim().is_empty() {
+            return Err(self.wrong(&text.span(), format!("{what} is empty")));
+        }
+        Ok(text.get_ref().clone())
+    }
+
+    /// As it is written, and whether it is over. A day is over when it ends in UTC.
+    fn expires(&self, expires: &Spanned<Datetime>) -> Result<(String, bool), PolicyError> {
+        let written = expires.get_ref();
+        let until = match (written.date, written.time, written.offset) {
+            (Some(day), None, None) => date(day).map(|day| {
+                let until = day.tomorrow().and_then(|day| DateTime::from(day).to_zoned(TimeZone::UTC));
+                // Some write 9999-12-31.
+                until.map_or(Timestamp::MAX, |until| until.timestamp())
+            }),
+            (Some(_), Some(_), Some(_)) => written.to_string().parse().ok(),
+            _ => None,
+        };
+        let until = until.ok_or_else(|| {
+            let message = format!(
+                "{written} is neither a day, such as 2027-01-31, nor a time with its offset, such as 2027-01-31T12:00:00Z"
+            );
+            self.wrong(&expires.span(), message)
+        })?;
+        Ok((written.to_string(), until <= self.now))
+    }
+
+    fn wrong(&self, span: &Range<usize>, message: String) -> PolicyError {
+        let (line, column) = self.position(span.start);
+        PolicyError { line, column, message }
+    }
+
+    /// The line and column of an offset, from 1.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        let line = before.matches('\n').count() + 1;
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
+        (line, before[begin..].chars().count() + 1)
+    }
+
+    fn of_toml(&self, error: &toml::de::Error) -> PolicyError {
+        let span = error.span().unwrap_or_default();
+        // Serde names what it has and what it would take between backticks.
+        let mut quoted = error.message().split('`').skip(1).step_by(2);
+        let message = match (error.message().split('`').next(), quoted.next()) {
+            (Some(what @ ("unknown field " | "unknown variant ")), Some(name)) => {
+                let what = if what == "unknown field " { "unknown key" } else { "unknown word" };
+                let known: Vec<_> = quoted.collect();
+                match nearest(name, known.iter().copied()) {
+                    Some(right) => format!("{what} {name:?}; do you mean {right:?}?"),
+                    None => format!("{what} {name:?}; there are {}", known.join(", ")),
+                }
+            }
+            (Some("missing field "), Some(name)) => format!("{name} is missing, which has to be said here"),
+            _ => error.message().to_owned(),
+        };
+        self.wrong(&span, message)
+    }
+}
+
+fn date(day: toml::value::Date) -> Option<Date> {
+    let part = |part: u8| i8::try_from(part).ok();
+    Date::new(i16::try_from(day.year).ok()?, part(day.month)?, part(day.day)?).ok()
+}
+
+/// The known name that is most like another, if any is.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|right| (strsim::jaro_winkler(name, right), right));
+    near.filter(|(near, _)| *near > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, right)| right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: [&str; 3] = ["public-endpoint-open", "public-endpoint-enabled", "cidr-not-allowed"];
+
+    fn at(now: &str, text: &str) -> Result<Policy, PolicyError> {
+        parse(text, &RULES, now.parse().expect("a time"))
+    }
+
+    fn error(text: &str) -> String {
+        at("2026-01-01T00:00:00Z", text).map(drop).expect_err("it is wrong").to_string()
+    }
+
+    fn waiver(expires: &str) -> String {
+        format!(
+            "[[waiver]]\nrule = \"public-endpoint-open\"\nresource = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = {expires}\n"
+        )
+    }
+
+    #[test]
+    fn the_example_is_a_policy_and_so_is_all_that_it_has_in_comments() {
+        at("2026-01-01T00:00:00Z", EXAMPLE).expect("it is one");
+        let is_key = |line: &&str| {
+            line.starts_with("# [") || line.starts_with("# ") && line.contains(" = ") && !line.contains("--")
+        };
+        let uncommented = EXAMPLE.lines().map(|line| if is_key(&line) { &line[2..] } else { line });
+        let text = uncommented
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace("control-plane-enis-missing", "cidr-not-allowed");
+        let policy = at("2026-01-01T00:00:00Z", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!((policy.waivers.len(), policy.overrides.len()), (1, 1));
+        assert_eq!(policy.settings.rules.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
+        let wrong = [
+            ("fail_on = \"high\"\n", "1:1: unknown key \"fail_on\"; do you mean \"fail-on\"?"),
+            ("\nfail-on = \"hihg\"\n", "2:11: unknown word \"hihg\"; do you mean \"high\"?"),
+            (
+                "[rules]\npublic-endpoint-opne = \"low\"\n",
+                "2:1: no rule is called \"public-endpoint-opne\"; do you mean \"public-endpoint-open\"?",
+            ),
+            ("[rules]\nx = \"low\"\n", "2:1: no rule is called \"x\"; `eks-netcheck explain` lists them"),
+            ("[endpoint]\nwidest-ipv4 = \"24\"\n", "2:15: \"24\" is no prefix length, from /0 to /32"),
+            (
+                "[[allowed-cidr]]\ncidr = \"203.0.113.7/24\"\nowner = \"o\"\nreason = \"r\"\n",
+                "2:8: 203.0.113.7/24 has bits behind its prefix; do you mean 203.0.113.0/24?",
+            ),
+            (
+                "[[allowed-cidr]]\ncidr = \"203.0.113.0/24\"\nowner = \" \"\nreason = \"r\"\n",
+                "3:9: owner is empty",
+            ),
+            (
+                "[[override]]\nfail-on = \"low\"\n",
+                "1:1: an override is for some: it needs clusters or accounts",
+            ),
+            ("[[override]]\nclusters = [\"[\"]\n", "2:13: \"[\" is no glob: "),
+            (
+                "[[waiver]]\nrule = \"cidr-not-allowed\"\n",
+                "1:1: resource is missing, which has to be said here",
+            ),
+        ];
+        for (text, says) in wrong {
+            assert!(error(text).starts_with(says), "{text}: {}", error(text));
+        }
+        assert!(error(&waiver("2026-02-30")).starts_with("6:"), "{}", error(&waiver("2026-02-30")));
+        assert!(error(&waiver("\"soon\"")).starts_with("6:11"), "{}", error(&waiver("\"soon\"")));
+        let says = error(&waiver("2026-02-03T00:00:00"));
+        assert!(says.starts_with("6:11: ") && says.contains("with its offset"), "{says}");
+    }
+
+    #[test]
+    fn a_waiver_holds_to_the_last_second_of_its_day_in_utc() {
+        let is_over = |now: &str, expires: &str| {
+            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].1.is_over
+        };
+        for (now, expires, over) in [
+            ("2026-12-31T23:59:59.999999999Z", "2026-12-31", false),
+            ("2027-01-01T00:00:00Z", "2026-12-31", true),
+            // Another zone's new year is not UTC's.
+            ("2027-01-01T08:59:59+09:00", "2026-12-31", false),
+            ("2027-01-01T09:00:00+09:00", "2026-12-31", true),
+            ("2026-12-31T11:59:59Z", "2026-12-31T12:00:00Z", false),
+            ("2026-12-31T12:00:00Z", "2026-12-31T12:00:00Z", true),
+            ("2026-12-31T03:00:00Z", "2026-12-31T12:00:00+09:00", true),
+            ("2024-02-29T23:00:00Z", "2024-02-29", false),
+            ("2026-01-01T00:00:00Z", "9999-12-31", false),
+        ] {
+            assert_eq!(is_over(now, expires), over, "{now} {expires}");
+        }
+    }
+}

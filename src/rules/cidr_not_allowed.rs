@@ -1,0 +1,48 @@
+use super::{ENDPOINT_ACCESS, reach, unseen};
+use crate::model::facts::Facts;
+use crate::model::verdict::{Finding, Outcome, Rule, Severity};
+
+pub(super) static RULE: Rule = Rule {
+    id: "cidr-not-allowed",
+    severity: Severity::Medium,
+    summary: "publicAccessCidrs holds a block that the policy does not list, or whose time is over",
+    why: "\
+Each block in publicAccessCidrs is a standing opening. A policy that lists them \
+with an owner, a reason and an end makes what was opened for an afternoon show \
+up the morning after. Without such a list nothing is judged.",
+    remediation: "\
+Take the block out, leaving the others in, or list it in eks-netcheck.toml as \
+[[allowed-cidr]] with cidr, owner, reason and expires:
+    aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config publicAccessCidrs=YOUR_CIDRS
+    eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
+Terraform, aws_eks_cluster: vpc_config { public_access_cidrs = [YOUR_CIDRS] }",
+    reference: ENDPOINT_ACCESS,
+    check,
+};
+
+fn check(facts: &Facts) -> Outcome {
+    let Some(allowed) = &facts.expected.allowed else { return Outcome::pass() };
+    let cluster = &facts.evidence.cluster;
+    let cidrs = match unseen::public_cidrs(cluster) {
+        Ok(cidrs) => cidrs,
+        Err(gap) => return Outcome::inconclusive(gap),
+    };
+    let now: Vec<_> = allowed.iter().filter(|entry| !entry.is_over).map(|entry| entry.cidr).collect();
+    let now = reach::union(&now);
+    let mut outcome = Outcome::pass();
+    for cidr in cidrs.iter().filter(|cidr| !now.iter().any(|block| block.contains(*cidr))) {
+        let over = allowed.iter().find(|entry| entry.is_over && entry.cidr.contains(cidr));
+        let message = match over {
+            Some(entry) => format!(
+                "publicAccessCidrs holds it, and the policy allowed it until {} only ({}: {})",
+                entry.expires.as_deref().unwrap_or_default(),
+                entry.owner,
+                entry.reason
+            ),
+            None => "publicAccessCidrs holds it, and the policy does not list it".to_owned(),
+        };
+        let message = message + reach::assumed(&cluster.access);
+        outcome.findings.push(Finding::new(cidr.to_string(), message));
+    }
+    outcome
+}

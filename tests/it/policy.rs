@@ -1,0 +1,237 @@
+//! `eks-netcheck.toml`: what a team makes of findings.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::common::{Netcheck, Ran, root, scratch, story};
+
+const CIDRS: &str = r#"
+[[allowed-cidr]]
+cidr = "0.0.0.0/0"
+owner = "nobody"
+reason = "left open"
+expires = 2024-05-01
+"#;
+
+/// An audit of a story in a directory with this policy.
+struct Policy(tempfile::TempDir);
+
+impl Policy {
+    fn new(text: &str) -> Self {
+        let dir = scratch();
+        std::fs::write(dir.path().join("eks-netcheck.toml"), text).unwrap();
+        Self(dir)
+    }
+
+    fn audit(&self, name: &str) -> Netcheck {
+        Netcheck::audit(&story(name)).dir(self.0.path())
+    }
+
+    fn json(&self, name: &str) -> (Value, i32) {
+        let (report, code) = self.audit(name).json();
+        let schema = std::fs::read_to_string(crate::docs::schema_path()).unwrap();
+        let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        (report, code)
+    }
+}
+
+fn waiver(rule: &str, resource: &str, expires: &str) -> String {
+    format!(
+        "[[waiver]]\nrule = \"{rule}\"\nresource = \"{resource}\"\nreason = \"NET-42\"\nowner = \"platform\"\nexpires = {expires}\n"
+    )
+}
+
+fn findings(report: &Value) -> Vec<(&str, &str, bool)> {
+    let all = report["findings"].as_array().unwrap().iter();
+    all.map(|finding| {
+        let word = |key: &str| finding[key].as_str().unwrap();
+        (word("rule"), word("severity"), finding["waived"] == true)
+    })
+    .collect()
+}
+
+fn notes(report: &Value) -> Vec<&str> {
+    let notes = report["policy"]["notes"].as_array().unwrap();
+    notes.iter().map(|note| note["kind"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn severities_and_the_threshold_are_the_teams() {
+    let policy = Policy::new("fail-on = \"critical\"\n[rules]\nprivate-endpoint-disabled = \"critical\"\n");
+    let (report, code) = policy.json("study-public");
+    assert_eq!((code, &report["findings"][0]["severity"]), (1, &"critical".into()));
+    let policy =
+        Policy::new("[rules]\npublic-endpoint-open = \"off\"\nprivate-endpoint-disabled = \"low\"\n");
+    let (report, code) = policy.json("study-public");
+    assert_eq!((findings(&report), code), (vec![("private-endpoint-disabled", "low", false)], 0));
+    assert_eq!(report["rules_off"], Value::from(vec!["public-endpoint-open"]));
+    // What is typed goes before what is written.
+    assert_eq!(policy.audit("study-public").args(&["--fail-on", "low"]).run().code, 1);
+    // A gap that only a rule that is off asks about costs nothing.
+    let policy = Policy::new("fail-on = \"never\"\n");
+    assert_eq!(policy.json("study-public").1, 0);
+}
+
+#[test]
+fn blocks_that_are_not_listed_or_are_over_are_findings() {
+    let policy = Policy::new(CIDRS);
+    let (report, _) = policy.json("study-public");
+    let finding = report["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "cidr-not-allowed");
+    let finding = finding.unwrap();
+    assert_eq!((&finding["subject"], &finding["severity"]), (&"0.0.0.0/0".into(), &"medium".into()));
+    assert!(
+        finding["message"].as_str().unwrap().contains("until 2024-05-01 only (nobody: left open)"),
+        "{finding}"
+    );
+    assert_eq!(notes(&report), ["cidr-expired"]);
+    let policy = Policy::new("allowed-cidr = []\n");
+    let (report, _) = policy.json("study-public");
+    assert!(findings(&report).contains(&("cidr-not-allowed", "medium", false)), "{report:#}");
+    // One that is listed is none, in two halves or beside what some clusters may have.
+    let halves = "[[allowed-cidr]]\ncidr = \"0.0.0.0/1\"\nowner = \"o\"\nreason = \"r\"\n\
+        [[override]]\nclusters = [\"my*\"]\n[[override.allowed-cidr]]\ncidr = \"128.0.0.0/1\"\nowner = \"o\"\nreason = \"r\"\n";
+    let (report, _) = Policy::new(halves).json("study-public");
+    assert!(!findings(&report).iter().any(|(rule, ..)| *rule == "cidr-not-allowed"), "{report:#}");
+    let (report, _) = Policy::new(&halves.replace("my*", "your*")).json("study-public");
+    assert!(findings(&report).iter().any(|(rule, ..)| *rule == "cidr-not-allowed"), "{report:#}");
+    // A private endpoint admits nobody by them.
+    let (report, code) = policy.json("private-only");
+    assert_eq!((findings(&report), code), (Vec::new(), 0));
+}
+
+#[test]
+fn the_endpoint_is_held_against_the_mode_and_width_required() {
+    let policy = Policy::new("[endpoint]\naccess = [\"private\"]\n");
+    let (report, code) = policy.json("public-and-private-stale");
+    assert!(findings(&report).contains(&("access-mode-not-allowed", "high", false)), "{report:#}");
+    assert_eq!(code, 1);
+    assert_eq!(policy.json("private-only").1, 0);
+    let cidrs = |report: &Value| report["cluster"]["public_access_cidrs"].to_string();
+    let policy = Policy::new("[endpoint]\nwidest-ipv4 = \"/32\"\n");
+    let (report, _) = policy.json("public-and-private-stale");
+    assert!(
+        findings(&report).contains(&("public-endpoint-open", "high", false)),
+        "{}: {report:#}",
+        cidrs(&report)
+    );
+}
+
+#[test]
+fn a_waived_finding_stays_and_does_not_count() {
+    let arn = "arn:aws:eks:*:*:cluster/myek?";
+    for resource in ["myeks", "my*", arn] {
+        let policy = Policy::new(&waiver("public-endpoint-open", resource, "9999-12-31"));
+        let (report, code) = policy.json("study-public");
+        assert_eq!(code, 0, "{resource}: {report:#}");
+        let waived = report["findings"].as_array().unwrap().last().unwrap();
+        assert_eq!((&waived["rule"], &waived["waived"]), (&"public-endpoint-open".into(), &true.into()));
+        assert_eq!(waived["waiver"]["owner"], "platform");
+        assert_eq!(notes(&report), Vec::<&str>::new());
+    }
+    let policy = Policy::new(&waiver("public-endpoint-open", "myeks", "9999-12-31"));
+    let table = policy.audit("study-public").run().stdout;
+    assert!(table.contains("finding waived"), "{table}");
+    assert!(table.contains("waived until 9999-12-31 (platform: NET-42)"), "{table}");
+    // Another rule's, or another cluster's, is none; and says so.
+    for text in [
+        waiver("public-endpoint-enabled", "myeks", "9999-12-31"),
+        waiver("public-endpoint-open", "MYEKS", "9999-12-31"),
+    ] {
+        let (report, code) = Policy::new(&text).json("study-public");
+        assert_eq!((code, notes(&report)), (1, vec!["waiver-unused"]));
+    }
+}
+
+#[test]
+fn an_expired_waiver_brings_the_finding_back_and_is_named() {
+    let policy = Policy::new(&waiver("public-endpoint-open", "myeks", "2024-02-29"));
+    let (report, code) = policy.json("study-public");
+    assert_eq!((code, notes(&report)), (1, vec!["waiver-expired"]));
+    assert_eq!(report["findings"][0]["waived"], false);
+    assert_eq!(report["findings"][0]["waiver"]["expired"], true);
+    let table = policy.audit("study-public").run().stdout;
+    assert!(table.contains("its waiver expired 2024-02-29 (platform: NET-42)"), "{table}");
+    assert!(table.contains("line 1: the waiver of public-endpoint-open"), "{table}");
+}
+
+#[test]
+fn settings_of_some_clusters_have_the_last_word() {
+    let text = |clusters: &str, accounts: &str| {
+        format!(
+            "fail-on = \"low\"\n[[override]]\nclusters = [{clusters}]\naccounts = [{accounts}]\nfail-on = \"never\"\n"
+        )
+    };
+    let account = "\"*\"";
+    for (clusters, accounts, code) in [
+        ("\"my*\"", "", 0),
+        ("\"MY*\"", "", 1),
+        ("\"my*\"", account, 0),
+        ("\"my*\"", "\"000000000000\"", 1),
+        ("", account, 0),
+        ("\"arn:aws:eks:*:cluster/myeks\"", "", 0),
+    ] {
+        assert_eq!(
+            Policy::new(&text(clusters, accounts)).json("study-public").1,
+            code,
+            "{clusters} {accounts}"
+        );
+    }
+}
+
+/// From where one works upwards; another file only by name.
+#[test]
+fn it_is_found_upwards_from_where_one_works() {
+    let policy = Policy::new("fail-on = \"never\"\n");
+    let below = policy.0.path().join("a/b");
+    std::fs::create_dir_all(&below).unwrap();
+    let ran = Netcheck::audit(&story("study-public")).dir(&below).run();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("eks-netcheck.toml"), "{}", ran.stdout);
+    let other = policy.0.path().join("other.toml");
+    std::fs::write(&other, "").unwrap();
+    let ran = Netcheck::audit(&story("study-public")).dir(&below).arg("--policy").arg(&other).run();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+}
+
+#[test]
+fn a_policy_that_is_none_is_refused_before_anything_is_asked() {
+    let policy = Policy::new("[rules]\npublic-endpoint-opne = \"low\"\n");
+    let ran = policy.audit("study-public").run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(
+        ran.stderr.contains("eks-netcheck.toml:2:1: no rule is called \"public-endpoint-opne\"; do you mean \"public-endpoint-open\"?"),
+        "{}",
+        ran.stderr
+    );
+    let named = |file: &Path| Netcheck::audit(&story("study-public")).arg("--policy").arg(file).run();
+    for file in [Path::new("no-such.toml"), root()] {
+        assert_eq!(named(file).code, 2);
+    }
+}
+
+fn policy(dir: &Path, words: &[&str]) -> Ran {
+    Netcheck::new(["policy"]).args(words).dir(dir).run()
+}
+
+#[test]
+fn one_can_be_written_and_checked() {
+    let dir = scratch();
+    assert_eq!(policy(dir.path(), &["check"]).code, 2);
+    assert_eq!(policy(dir.path(), &["init"]).code, 0);
+    let ran = policy(dir.path(), &["check"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("nothing wrong"), "{}", ran.stdout);
+    // It is nobody's to be written over.
+    let again = policy(dir.path(), &["init"]);
+    assert_eq!(again.code, 2);
+    assert!(again.stderr.contains("eks-netcheck.toml"), "{}", again.stderr);
+    let written = std::fs::read_to_string(dir.path().join("eks-netcheck.toml")).unwrap();
+    assert_eq!(policy(dir.path(), &["init", "-"]).stdout, written);
+    // What is over is told before a pipeline fails by it.
+    std::fs::write(dir.path().join("old.toml"), waiver("public-endpoint-open", "*", "2024-01-01")).unwrap();
+    let ran = policy(dir.path(), &["check", "old.toml"]);
+    assert!(ran.code == 0 && ran.stdout.contains("old.toml:1: the waiver"), "{}", ran.stdout);
+}
