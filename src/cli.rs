@@ -357,8 +357,20 @@ fn role_arn(text: &str) -> Result<String, String> {
 pub enum Format {
     /// For people
     Table,
-    /// For programs, schema eks-netcheck.report.v1
+    /// For programs, schema eks-netcheck.report.v1, or reports.v1 of several clusters
     Json,
+    /// SARIF 2.1.0, for GitHub's code scanning
+    Sarif,
+    /// `JUnit`, for the test reports of CI systems
+    Junit,
+    /// Markdown, for a step summary or a comment
+    Markdown,
+    /// Workflow commands, which GitHub Actions shows as annotations
+    Github,
+    /// GitLab's code quality report
+    Gitlab,
+    /// OCSF Compliance Findings (2003), as a JSON array
+    Ocsf,
 }
 
 /// The formats of a trace.

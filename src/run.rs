@@ -16,6 +16,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use jiff::Timestamp;
 
 use self::output::{Output, to_stdout};
 use crate::classify::Classifier;
@@ -29,7 +30,7 @@ use crate::model::facts::Facts;
 use crate::model::node::Node;
 use crate::model::verdict::Judgment;
 use crate::policy::{FailOn, Policy};
-use crate::report::{explain, json, table, text::escape};
+use crate::report::{explain, github, gitlab, json, junit, markdown, ocsf, sarif, table, text::escape};
 use crate::rules;
 
 /// Does what the command line says.
@@ -68,16 +69,30 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     let judgment = judge_facts(&facts, &policy.rules, args.fail_on.map(CliFailOn::threshold));
     let notes = policy.rules.notes(&[&judgment]);
     let used = |path: &std::path::PathBuf| PolicyUsed { path: path.display().to_string(), notes };
-    let audit = Audit { policy: policy.path.as_ref().map(used), cluster: Audited { facts, judgment } };
+    let audit = Audit {
+        policy: policy.path.as_ref().map(used),
+        clusters: vec![Audited { facts, judgment }],
+        unjudged: Vec::new(),
+        is_many: false,
+        rules: &rules::ALL,
+        anchor: policy::anchor(policy.path.as_deref()),
+        time: Timestamp::now().as_millisecond(),
+    };
     let report = |format, look, mut out: &mut dyn Write| match format {
         Format::Table => table::write(&audit, look, &mut out),
         Format::Json => json::write(&audit, &mut out),
+        Format::Sarif => sarif::write(&audit, &mut out),
+        Format::Junit => junit::write(&audit, &mut out),
+        Format::Markdown => markdown::write(&audit, &mut out),
+        Format::Github => github::write(&audit, &mut out),
+        Format::Gitlab => gitlab::write(&audit, &mut out),
+        Format::Ocsf => ocsf::write(&audit, &mut out),
     };
     for file in files {
         file.write(report)?;
     }
     to_stdout(|out, look| report(args.format, look, out))?;
-    Ok(audit.cluster.judgment.verdict.into())
+    Ok(audit.verdict().into())
 }
 
 /// The facts of a recorded cluster.

@@ -16,6 +16,7 @@ use eks_netcheck::policy::Policy;
 use eks_netcheck::report::table::Look;
 use eks_netcheck::report::text::is_hostile;
 use eks_netcheck::report::{json, table};
+use eks_netcheck::rules;
 use eks_netcheck::run::judge_facts;
 use libfuzzer_sys::fuzz_target;
 
@@ -68,7 +69,15 @@ fuzz_target!(|bytes: &[u8]| {
 
     let judgment = judge_facts(&facts, &Policy::default(), None);
     let mut out = Vec::new();
-    let audit = Audit { cluster: Audited { facts, judgment }, policy: None };
+    let audit = Audit {
+        clusters: vec![Audited { facts, judgment }],
+        unjudged: Vec::new(),
+        is_many: false,
+        rules: &rules::ALL,
+        policy: None,
+        anchor: String::new(),
+        time: 0,
+    };
     json::write(&audit, &mut out).expect("memory takes it");
     let _: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
     table::write(&audit, Look { width: 80, color: false }, &mut out).expect("memory takes it");

@@ -1,15 +1,41 @@
 //! A run of `audit`: what was found out, and what it comes to.
 
 use super::facts::Facts;
-use super::verdict::{Judgment, PolicyNote};
+use super::verdict::{Gap, Judgment, PolicyNote, Rule, Verdict};
 
 /// The whole run.
 #[derive(Debug)]
 pub struct Audit {
-    /// The cluster.
-    pub cluster: Audited,
+    /// The clusters that were judged.
+    pub clusters: Vec<Audited>,
+    /// What could not be judged at all.
+    pub unjudged: Vec<Unjudged>,
+    /// Whether several may have been asked for, however many there are.
+    pub is_many: bool,
+    /// Every rule that there is.
+    pub rules: &'static [&'static Rule],
     /// The policy, where there is one.
     pub policy: Option<PolicyUsed>,
+    /// The file that findings are shown at where a format wants one: relative,
+    /// with `/` between its parts.
+    pub anchor: String,
+    /// When it was judged, in milliseconds since 1970.
+    pub time: i64,
+}
+
+impl Audit {
+    /// What it all comes to: findings first, then what could not be seen.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let is = |verdict| self.clusters.iter().any(|audited| audited.judgment.verdict == verdict);
+        if is(Verdict::Fail) {
+            Verdict::Fail
+        } else if is(Verdict::Inconclusive) || !self.unjudged.is_empty() {
+            Verdict::Inconclusive
+        } else {
+            Verdict::Pass
+        }
+    }
 }
 
 /// A cluster, judged.
@@ -19,6 +45,15 @@ pub struct Audited {
     pub facts: Facts,
     /// What that comes to.
     pub judgment: Judgment,
+}
+
+/// A cluster, or all of an account and region, that could not be judged.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unjudged {
+    /// What it is called.
+    pub subject: String,
+    /// Why.
+    pub gap: Gap,
 }
 
 /// The policy that was judged by.

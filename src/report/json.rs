@@ -20,6 +20,8 @@ use crate::model::verdict::{self, GapReason, JudgedFinding, JudgedGap, PolicyNot
 
 /// The schema's name, which changes with its shape.
 pub const SCHEMA: &str = "eks-netcheck.report.v1";
+/// The schema's name for several clusters.
+pub const REPORTS_SCHEMA: &str = "eks-netcheck.reports.v1";
 
 /// A report on one cluster.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -42,9 +44,52 @@ pub struct Report {
     gaps: Vec<GapReport>,
     /// The rules that the policy has switched off.
     rules_off: Vec<String>,
+    /// The policy that was judged by, where there is one; of several clusters it is told once.
+    policy: Option<PolicyReport>,
+    verdict: Verdict,
+}
+
+/// Reports on several clusters.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "eks-netcheck.reports.v1")]
+pub struct Reports {
+    /// Always `eks-netcheck.reports.v1`.
+    schema: String,
+    #[serde(rename = "reports")]
+    clusters: Vec<Report>,
+    /// What could not be judged at all.
+    unjudged: Vec<UnjudgedReport>,
     /// The policy that was judged by, where there is one.
     policy: Option<PolicyReport>,
     verdict: Verdict,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct UnjudgedReport {
+    /// A cluster, or all of an account and region.
+    subject: String,
+    why: Why,
+    detail: String,
+    /// The next step.
+    hint: String,
+}
+
+impl Reports {
+    fn new(audit: &Audit) -> Self {
+        let unjudged = audit.unjudged.iter().map(|unjudged| UnjudgedReport {
+            subject: unjudged.subject.clone(),
+            why: unjudged.gap.why.into(),
+            detail: unjudged.gap.detail.clone(),
+            hint: unjudged.gap.hint.clone(),
+        });
+        Self {
+            schema: REPORTS_SCHEMA.to_owned(),
+            clusters: audit.clusters.iter().map(|audited| Report::new(audited, None)).collect(),
+            unjudged: unjudged.collect(),
+            policy: audit.policy.as_ref().map(PolicyReport::from),
+            verdict: audit.verdict().into(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -380,7 +425,10 @@ words! {
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    write_pretty(&Report::new(&audit.cluster, audit.policy.as_ref()), out)
+    match (audit.clusters.as_slice(), audit.is_many) {
+        ([audited], false) => write_pretty(&Report::new(audited, audit.policy.as_ref()), out),
+        _ => write_pretty(&Reports::new(audit), out),
+    }
 }
 
 /// Writes anything as JSON that a terminal takes.
@@ -418,5 +466,14 @@ fn harmless(json: &str) -> String {
 /// If `out` cannot be written to.
 pub fn write_schema(out: &mut impl Write) -> Result<()> {
     serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Report))?;
+    out.write_all(b"\n")
+}
+
+/// The JSON Schema of the report on several clusters.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn write_reports_schema(out: &mut impl Write) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Reports))?;
     out.write_all(b"\n")
 }

@@ -92,3 +92,17 @@ fn check(named: Option<&Path>) -> Result<()> {
         Ok(())
     })
 }
+
+/// The file that findings are shown at, as a pipeline's services know it: from
+/// the top of what was checked out.
+pub(super) fn anchor(policy: Option<&Path>) -> String {
+    let path = policy.unwrap_or(Path::new(file::NAME));
+    let whole =
+        path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+    let tops = ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"].map(std::env::var_os).into_iter().flatten();
+    let here = std::env::current_dir().ok();
+    let tops = tops.map(PathBuf::from).chain(here).filter_map(|top| top.canonicalize().ok());
+    let inside = { tops }.find_map(|top| whole.strip_prefix(top).ok().map(Path::to_owned));
+    let inside = inside.or_else(|| whole.file_name().map(PathBuf::from));
+    inside.map_or_else(|| file::NAME.to_owned(), |path| path.to_string_lossy().into_owned())
+}

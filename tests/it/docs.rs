@@ -31,10 +31,18 @@ fn the_shipped_schemas_are_those_of_the_types() {
     let (mut report, mut trace) = (Vec::new(), Vec::new());
     eks_netcheck::report::json::write_schema(&mut report).unwrap();
     eks_netcheck::report::json::trace::write_schema(&mut trace).unwrap();
+    let mut reports = Vec::new();
+    eks_netcheck::report::json::write_reports_schema(&mut reports).unwrap();
+    let reports_path = root().join("src/report/reports.v1.schema.json");
     let mut policy = serde_json::to_vec_pretty(&eks_netcheck::policy::file::schema()).unwrap();
     policy.push(b'\n');
     let policy_path = root().join("src/policy/policy.schema.json");
-    for (path, schema) in [(schema_path(), report), (trace_schema_path(), trace), (policy_path, policy)] {
+    for (path, schema) in [
+        (schema_path(), report),
+        (trace_schema_path(), trace),
+        (policy_path, policy),
+        (reports_path, reports),
+    ] {
         if updating() {
             std::fs::write(&path, &schema).unwrap();
         }

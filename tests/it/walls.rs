@@ -22,7 +22,7 @@ const MAY_SEE: [(&str, &[&str]); 11] = [
 ];
 
 /// Words that belong to some rooms only.
-const BELONGS: [(&str, &[&str]); 22] = [
+const BELONGS: [(&str, &[&str]); 24] = [
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
     ("hickory_", &["collect"]),
@@ -41,6 +41,8 @@ const BELONGS: [(&str, &[&str]); 22] = [
     ("indicatif", &["collect"]),
     ("jiff", &["cli", "policy", "run"]),
     ("rustix", &["collect", "run"]),
+    ("quick_junit", &["report"]),
+    ("uuid", &["report"]),
     ("toml::", &["policy"]),
     ("glob::", &["policy"]),
     ("tracing", &["collect", "run"]),

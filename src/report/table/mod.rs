@@ -3,6 +3,7 @@
 //! The verdict and the worst finding come first, then what was seen, then what
 //! to do, then what was not seen.
 
+mod many;
 mod nodes;
 pub mod trace;
 
@@ -66,7 +67,20 @@ impl Look {
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
-    let Audited { facts, judgment } = &audit.cluster;
+    if audit.is_many {
+        many::write(audit, look, out)?;
+    }
+    for audited in &audit.clusters {
+        if audit.is_many {
+            writeln!(out, "\n{}", "=".repeat(look.width.into()))?;
+        }
+        write_cluster_report(audited, look, out)?;
+    }
+    write_policy(audit, look, out)
+}
+
+fn write_cluster_report(audited: &Audited, look: Look, out: &mut impl Write) -> Result<()> {
+    let Audited { facts, judgment } = audited;
     write_verdict(facts, judgment, look, out)?;
     write_cluster(facts, look, out)?;
     write_enis(facts, look, out)?;
@@ -75,7 +89,11 @@ pub fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
     write_nodes(facts, &names, look, out)?;
     write_findings(facts, &judgment.findings, look, out)?;
     write_gaps(&judgment.gaps, look, out)?;
-    write_policy(audit, look, out)
+    if !judgment.off.is_empty() {
+        let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
+        write!(out, "\n{}", prose(&format!("Off by the policy: {}.", off.join(", ")), "", "", look))?;
+    }
+    Ok(())
 }
 
 fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
@@ -406,10 +424,8 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
 
 fn write_policy(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
     let Some(policy) = &audit.policy else { return Ok(()) };
-    let off: Vec<_> = audit.cluster.judgment.off.iter().map(|rule| rule.id).collect();
     writeln!(out, "\n{}", look.bold("Policy"))?;
-    let off = if off.is_empty() { String::new() } else { format!("; off: {}", off.join(", ")) };
-    write!(out, "{}", prose(&escape(&format!("{}{off}", policy.path)), "  ", "  ", look))?;
+    write!(out, "{}", prose(&escape(&policy.path), "  ", "  ", look))?;
     for note in &policy.notes {
         let text = format!("line {}: {}", note.line, note.text);
         write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;

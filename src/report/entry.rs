@@ -1,0 +1,104 @@
+//! Findings of all clusters, each with an id that stays.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::text::escape;
+use crate::model::audit::{Audit, Audited};
+use crate::model::verdict::{JudgedFinding, JudgedGap};
+
+/// A finding and where it is from.
+pub(super) struct Entry<'a> {
+    pub(super) audited: &'a Audited,
+    pub(super) judged: &'a JudgedFinding,
+    /// The same in every run: of rule, cluster and subject, not of words, order
+    /// or lines.
+    pub(super) fingerprint: Uuid,
+}
+
+impl Entry<'_> {
+    /// The cluster's ARN, or its name without one.
+    pub(super) fn cluster(&self) -> &str {
+        self.audited.facts.evidence.cluster.subject()
+    }
+
+    /// The message with the subject, unless that is the cluster; harmless.
+    pub(super) fn message(&self) -> String {
+        let finding = &self.judged.finding;
+        if finding.subject == self.cluster() {
+            escape(&finding.message).into_owned()
+        } else {
+            escape(&format!("{}: {}", finding.subject, finding.message)).into_owned()
+        }
+    }
+
+    /// The same with the cluster's name in front, for where nothing else tells it.
+    pub(super) fn message_of_cluster(&self) -> String {
+        format!("{}: {}", escape(&self.audited.facts.evidence.cluster.name), self.message())
+    }
+}
+
+/// All findings, the worst of all clusters first, what is waived last.
+pub(super) fn entries(audit: &Audit) -> Vec<Entry<'_>> {
+    let mut seen: HashMap<(&str, &str, &str), u32> = HashMap::new();
+    let mut entries = Vec::new();
+    for audited in &audit.clusters {
+        let cluster = audited.facts.evidence.cluster.subject();
+        for judged in &audited.judgment.findings {
+            let (rule, subject) = (judged.rule.id, judged.finding.subject.as_str());
+            // A rule may say two things of one subject.
+            let number = seen.entry((rule, cluster, subject)).or_default();
+            *number += 1;
+            let name = serde_json::json!(["eks-netcheck", rule, cluster, subject, number]).to_string();
+            let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+            entries.push(Entry { audited, judged, fingerprint });
+        }
+    }
+    entries
+        .sort_by_key(|entry| (entry.judged.waived_by().is_some(), std::cmp::Reverse(entry.judged.severity)));
+    entries
+}
+
+/// What was not seen, in words: of clusters, and of what could not be judged at
+/// all. `needed` where a verdict wanted it.
+pub(super) struct Unseen<'a> {
+    /// The cluster, or what else.
+    pub(super) subject: &'a str,
+    pub(super) text: String,
+    pub(super) why: &'static str,
+    pub(super) needed: bool,
+}
+
+pub(super) fn unseen(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
+    let judged = audit.clusters.iter().flat_map(|audited| {
+        let cluster = &audited.facts.evidence.cluster;
+        audited.judgment.gaps.iter().map(|JudgedGap { gap, needed, .. }| Unseen {
+            subject: cluster.subject(),
+            text: said(&cluster.name, &format!("{}: {}", gap.what, gap.detail), &gap.hint),
+            why: gap.why.as_str(),
+            needed: *needed,
+        })
+    });
+    let unjudged = audit.unjudged.iter().map(|unjudged| Unseen {
+        subject: &unjudged.subject,
+        text: said(&unjudged.subject, &unjudged.gap.detail, &unjudged.gap.hint),
+        why: unjudged.gap.why.as_str(),
+        needed: true,
+    });
+    unjudged.chain(judged)
+}
+
+fn said(name: &str, detail: &str, hint: &str) -> String {
+    let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+    escape(&format!("{name}: not seen: {detail}{hint}")).into_owned()
+}
+
+/// A rule's id as a title: `public-endpoint-open` is `PublicEndpointOpen`.
+pub(super) fn pascal(id: &str) -> String {
+    let words = id.split('-').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + rest
+    });
+    words.collect()
+}

@@ -1,0 +1,66 @@
+//! Several clusters at a glance, before each has its own section.
+
+use std::io::{Result, Write};
+
+use super::super::text::escape;
+use super::{Look, about, count, prose, table};
+use crate::model::audit::{Audit, Audited};
+use crate::model::verdict::Verdict;
+
+pub(super) fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
+    let of = |verdict| audit.clusters.iter().filter(|audited| audited.judgment.verdict == verdict).count();
+    let clusters = count(audit.clusters.len(), "cluster");
+    let unjudged = match audit.unjudged.len() {
+        0 => String::new(),
+        number => format!("; {} could not be judged at all", count(number, "thing")),
+    };
+    let text = format!(
+        "{clusters}: {} fail, {} inconclusive, {} pass{unjudged}",
+        of(Verdict::Fail),
+        of(Verdict::Inconclusive),
+        of(Verdict::Pass)
+    );
+    writeln!(out, "{}  {text}", look.verdict(audit.verdict()))?;
+    for unjudged in &audit.unjudged {
+        let text = format!("{}: {}", unjudged.subject, unjudged.gap.detail);
+        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+        write!(out, "{}", prose(&escape(&unjudged.gap.hint), "    ", "    ", look))?;
+    }
+    if audit.clusters.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = table(look, ["Cluster", "Region", "Account", "Access", "Verdict", "Worst"]);
+    let mut clusters: Vec<_> = audit.clusters.iter().collect();
+    clusters.sort_by_key(|audited| match audited.judgment.verdict {
+        Verdict::Fail => 0,
+        Verdict::Inconclusive => 1,
+        Verdict::Pass => 2,
+    });
+    for audited in clusters {
+        let cluster = &audited.facts.evidence.cluster;
+        table.add_row([
+            escape(&cluster.name).into_owned(),
+            escape(cluster.region().unwrap_or("-")).into_owned(),
+            escape(cluster.account().unwrap_or("-")).into_owned(),
+            cluster.access.as_str().to_owned(),
+            audited.judgment.verdict.as_str().to_uppercase(),
+            escape(&worst(audited)).into_owned(),
+        ]);
+    }
+    writeln!(out, "{}", table.trim_fmt())
+}
+
+/// What a cluster's verdict comes from.
+fn worst(audited: &Audited) -> String {
+    let judgment = &audited.judgment;
+    let needed = judgment.gaps.iter().find(|gap| gap.needed);
+    match (judgment.findings.first(), needed) {
+        (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => format!("not seen: {}", gap.gap.what),
+        (Some(judged), _) if judged.waived_by().is_none() => {
+            format!("{}: {}", judged.rule.id, about(&judged.finding, &audited.facts))
+        }
+        (Some(_), _) => "waived".to_owned(),
+        _ => "-".to_owned(),
+    }
+}
