@@ -114,11 +114,14 @@ pub enum PolicyCommand {
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
-    /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub cluster: String,
+    /// The cluster's name, case-sensitive; may be repeated
+    #[arg(long, value_name = "NAME", required_unless_present = "all_clusters", value_parser = NonEmptyStringValueParser::new())]
+    pub cluster: Vec<String>,
+    /// Audit every cluster that there is
+    #[arg(long, conflicts_with = "cluster")]
+    pub all_clusters: bool,
     /// Judge the evidence recorded in this directory: no AWS, DNS or ssh
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["Aws", "Ask"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["Fleet", "Ask", "all_clusters"])]
     pub evidence: Option<PathBuf>,
     /// Exit with 1 on findings of this severity or a higher one; otherwise the policy says, or else high
     #[arg(long, value_name = "SEVERITY", value_enum)]
@@ -132,9 +135,15 @@ pub struct AuditArgs {
     /// Write the report to a file as well, such as json=report.json; may be repeated
     #[arg(long, value_name = "FORMAT=FILE")]
     pub write: Vec<WriteTo<Format>>,
+    /// The file that findings are shown at in SARIF, GitHub and GitLab; without it, the policy
+    #[arg(long, value_name = "FILE")]
+    pub anchor: Option<PathBuf>,
+    /// In GitHub Actions, write neither a step summary nor annotations
+    #[arg(long)]
+    pub no_ci: bool,
     /// Where AWS is and who asks it.
     #[command(flatten)]
-    pub aws: Aws,
+    pub fleet: Fleet,
     /// What else is asked, and how.
     #[command(flatten)]
     pub ask: Ask,
@@ -230,6 +239,24 @@ pub struct Aws {
     /// A role to assume first
     #[arg(long, value_name = "ARN", value_parser = role_arn)]
     pub role_arn: Option<String>,
+}
+
+/// The same for several accounts and regions.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "AWS")]
+pub struct Fleet {
+    /// The clusters' region; may be repeated, or all
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    pub region: Vec<String>,
+    /// A profile of ~/.aws/config
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+    /// A role to assume first; may be repeated, one for each account
+    #[arg(long, value_name = "ARN", value_parser = role_arn)]
+    pub role_arn: Vec<String>,
+    /// A file of roles, one for each account: a line holds an ARN, and # begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub accounts: Option<PathBuf>,
 }
 
 /// What is asked beside AWS, and how.
@@ -347,7 +374,11 @@ fn interval(text: &str) -> Result<Duration, String> {
     if interval >= INTERVAL_MIN { Ok(interval) } else { Err("20ms is the shortest".to_owned()) }
 }
 
-fn role_arn(text: &str) -> Result<String, String> {
+/// Checks what is to be the ARN of a role.
+///
+/// # Errors
+/// If it is none.
+pub fn role_arn(text: &str) -> Result<String, String> {
     let is_arn = text.starts_with("arn:") && text.contains(":iam::") && text.contains(":role/");
     if is_arn { Ok(text.to_owned()) } else { Err("it takes arn:aws:iam::ACCOUNT:role/NAME".to_owned()) }
 }

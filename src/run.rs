@@ -8,6 +8,7 @@ mod diff;
 #[cfg_attr(not(feature = "live"), path = "run/no_live.rs")]
 mod live;
 mod output;
+mod pipeline;
 mod policy;
 #[cfg_attr(not(feature = "live"), path = "run/no_trace.rs")]
 mod trace;
@@ -15,20 +16,21 @@ mod trace;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
 use self::output::{Output, to_stdout};
+use self::pipeline::Pipeline;
 use crate::classify::Classifier;
 use crate::cli::{AuditArgs, Cli, Command, FailOn as CliFailOn, Format};
 use crate::collect::aws::calls::iam_policy;
 use crate::collect::evidence_dir::EvidenceDir;
 use crate::collect::node::read_nodes;
-use crate::exit::Exit;
+use crate::exit::{EndsWith, Exit};
 use crate::model::audit::{Audit, Audited, PolicyUsed};
 use crate::model::facts::Facts;
 use crate::model::node::Node;
-use crate::model::verdict::Judgment;
+use crate::model::verdict::{GapReason, Judgment};
 use crate::policy::{FailOn, Policy};
 use crate::report::{explain, github, gitlab, json, junit, markdown, ocsf, sarif, table, text::escape};
 use crate::rules;
@@ -58,26 +60,43 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     let no_reports: Vec<_> = evidence.into_iter().collect();
     let files = Output::open_all(&args.write, &no_reports)?;
     let policy = policy::load(args.policy.as_deref())?;
-    let mut facts = match evidence {
-        Some(dir) => classify_recorded(dir, &args.cluster)?,
-        None => live::classify(args)?,
+    let pipeline = if args.no_ci { None } else { Pipeline::here(args) };
+    let mut clusters = Vec::new();
+    let mut judge = |mut facts: Facts| {
+        if args.talk.verbose > 0 {
+            list_rejected(&facts.nodes);
+        }
+        facts.expected = policy.rules.expected(&facts.evidence.cluster);
+        let judgment = judge_facts(&facts, &policy.rules, args.fail_on.map(CliFailOn::threshold));
+        clusters.push(Audited { facts, judgment });
     };
-    if args.talk.verbose > 0 {
-        list_rejected(&facts.nodes);
-    }
-    facts.expected = policy.rules.expected(&facts.evidence.cluster);
-    let judgment = judge_facts(&facts, &policy.rules, args.fail_on.map(CliFailOn::threshold));
-    let notes = policy.rules.notes(&[&judgment]);
-    let used = |path: &std::path::PathBuf| PolicyUsed { path: path.display().to_string(), notes };
+    let unjudged = match (evidence, args.cluster.as_slice()) {
+        (Some(dir), [cluster]) => {
+            judge(classify_recorded(dir, cluster)?);
+            Vec::new()
+        }
+        (Some(_), _) => bail!("a directory of evidence is of one cluster; pass --cluster once"),
+        (None, _) => live::classify(args, judge)?,
+    };
+    let judgments: Vec<_> = clusters.iter().map(|audited| &audited.judgment).collect();
+    let used = policy
+        .path
+        .as_ref()
+        .map(|path| PolicyUsed { path: path.display().to_string(), notes: policy.rules.notes(&judgments) });
     let audit = Audit {
-        policy: policy.path.as_ref().map(used),
-        clusters: vec![Audited { facts, judgment }],
-        unjudged: Vec::new(),
-        is_many: false,
+        clusters,
+        unjudged,
+        is_many: evidence.is_none() && live::is_many(args),
         rules: &rules::ALL,
-        anchor: policy::anchor(policy.path.as_deref()),
+        policy: used,
+        anchor: policy::anchor(args.anchor.as_deref().or(policy.path.as_deref())),
         time: Timestamp::now().as_millisecond(),
     };
+    if audit.clusters.is_empty()
+        && audit.unjudged.iter().all(|unjudged| unjudged.gap.why == GapReason::NotFound)
+    {
+        bail!(EndsWith(Exit::Nothing, nothing(&audit)));
+    }
     let report = |format, look, mut out: &mut dyn Write| match format {
         Format::Table => table::write(&audit, look, &mut out),
         Format::Json => json::write(&audit, &mut out),
@@ -92,7 +111,21 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
         file.write(report)?;
     }
     to_stdout(|out, look| report(args.format, look, out))?;
+    if let Some(pipeline) = pipeline {
+        pipeline.tell(&audit);
+    }
     Ok(audit.verdict().into())
+}
+
+/// That there is no cluster to judge.
+fn nothing(audit: &Audit) -> String {
+    match audit.unjudged.as_slice() {
+        [] => "there is no cluster in the accounts and regions asked; pass others with --region, --profile or --role-arn".to_owned(),
+        all => {
+            let all = all.iter().map(|one| format!("{}: {}; {}", one.subject, one.gap.detail, one.gap.hint));
+            format!("there is no such cluster: {}", all.collect::<Vec<_>>().join("; "))
+        }
+    }
 }
 
 /// The facts of a recorded cluster.

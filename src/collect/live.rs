@@ -19,8 +19,7 @@ use tokio::task::JoinSet;
 
 use super::aws::calls::{self, Call};
 use super::aws::error::{Blames, Failure};
-pub use super::aws::session::AwsRequest;
-use super::aws::session::Session;
+pub use super::aws::session::{AwsRequest, Session};
 use super::aws::{ec2, eks};
 use super::dns::ask::{VantagePoint, ask};
 use super::evidence_dir::write::{EvidenceWriter, Place};
@@ -33,8 +32,11 @@ use crate::model::net::Instance;
 use crate::model::node::NodeName;
 use crate::model::verdict::{Gap, GapReason};
 
+/// Names shown of clusters that are there, when one is not.
+const NAMES_MAX: usize = 100;
+
 /// What is to be asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// The cluster's name.
     pub cluster: String,
@@ -66,7 +68,7 @@ impl Request {
 }
 
 /// How nodes are read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NodesRequest {
     /// The nodes, where the user names them; otherwise EC2 lists them.
     pub named: Vec<(NodeName, Option<Destination>)>,
@@ -74,8 +76,8 @@ pub struct NodesRequest {
     pub address: NodeAddress,
     /// The client.
     pub ssh: Ssh,
-    /// How many are read at a time.
-    pub concurrency: usize,
+    /// A seat for each that may be read at a time.
+    pub seats: Arc<Semaphore>,
 }
 
 /// Which address of a node ssh goes to.
@@ -96,6 +98,8 @@ pub enum NodeAddress {
 pub struct NoCluster {
     /// Why, and the next step.
     pub message: String,
+    /// The same as a gap.
+    pub gap: Gap,
     /// There is no such cluster.
     pub is_absent: bool,
 }
@@ -112,7 +116,12 @@ impl std::error::Error for NoCluster {}
 ///
 /// # Errors
 /// [`NoCluster`]; or if there is no region, or the recording cannot be written.
-pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progress) -> Result<()> {
+pub async fn record(
+    request: &Request,
+    session: &Session,
+    writer: &EvidenceWriter,
+    progress: &Progress,
+) -> Result<()> {
     writer.promise("cluster.json");
     for call in &calls::CALLS {
         writer.promise(call.file);
@@ -122,10 +131,9 @@ pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progr
     }
     progress.expect(1 + calls::CALLS.len() as u64 + request.vantage_points().count() as u64);
     progress.say("AWS");
-    let session = Session::open(&request.aws).await?;
     let (tell_host, host) = watch::channel(None);
     let cluster = async {
-        let cluster = describe_cluster(&session, &request.cluster, writer).await?;
+        let cluster = describe_cluster(session, &request.cluster, writer).await?;
         progress.answered();
         let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.clone());
         tell_host.send_replace(Some(endpoint.clone().unwrap_or_default()));
@@ -138,11 +146,11 @@ pub async fn record(request: &Request, writer: &EvidenceWriter, progress: &Progr
             progress.answered();
             anyhow::Ok(())
         }));
-        tokio::try_join!(dns, about_vpc(&session, &cluster, writer, progress))?;
+        tokio::try_join!(dns, about_vpc(session, &cluster, writer, progress))?;
         anyhow::Ok(())
     };
     let nodes = async {
-        let instances = instances(&session, &request.cluster, writer).await?;
+        let instances = instances(session, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
             return read_nodes(nodes, instances.as_deref(), &host, writer, progress).await;
@@ -170,17 +178,18 @@ async fn describe_cluster(session: &Session, name: &str, writer: &EvidenceWriter
         Blames::Name => others(session).await,
         _ => failure.hint(calls::DESCRIBE_CLUSTER),
     };
-    writer.gap(Gap {
+    let gap = Gap {
         what: "cluster.json".to_owned(),
         why: failure.why,
         detail: failure.detail.clone(),
         hint: next.clone(),
-    });
+    };
+    writer.gap(gap.clone());
     let message = format!("cannot describe the cluster {name:?} in {region}: {}; {next}", failure.detail);
     if failure.blames == Blames::Configuration {
         bail!("{message}");
     }
-    Err(NoCluster { message, is_absent: failure.blames == Blames::Name }.into())
+    Err(NoCluster { message, gap, is_absent: failure.blames == Blames::Name }.into())
 }
 
 /// The clusters that there are, as the next step for one that is not.
@@ -190,7 +199,11 @@ async fn others(session: &Session) -> String {
         Ok(names) if names.is_empty() => {
             format!("there is no cluster in {region}; pass another --region or --profile")
         }
-        Ok(names) => format!("the clusters in {region} are {}; names are case-sensitive", names.join(", ")),
+        Ok(names) => {
+            let more = if names.len() > NAMES_MAX { ", ..." } else { "" };
+            let names = names[..names.len().min(NAMES_MAX)].join(", ");
+            format!("the clusters in {region} are {names}{more}; names are case-sensitive")
+        }
         Err(failure) => format!(
             "see which there are with: aws eks list-clusters --region {region} (asked here: {})",
             failure.detail
@@ -329,7 +342,7 @@ async fn read_nodes(
     }
     progress.expect(targets.len() as u64);
     progress.say("nodes");
-    let seats = Arc::new(Semaphore::new(request.concurrency.min(ssh::sessions_max())));
+    let seats = &request.seats;
     let mut sessions = JoinSet::new();
     for (name, target) in targets {
         let to = match target {
@@ -340,7 +353,7 @@ async fn read_nodes(
                 continue;
             }
         };
-        let (ssh, host, seats) = (request.ssh.clone(), host.clone(), Arc::clone(&seats));
+        let (ssh, host, seats) = (request.ssh.clone(), host.clone(), Arc::clone(seats));
         let place = writer.place();
         sessions.spawn(async move {
             let _seat = seats.acquire_owned().await;

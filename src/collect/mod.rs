@@ -7,6 +7,8 @@
 pub mod aws;
 pub mod dns;
 pub mod evidence_dir;
+#[cfg(feature = "live")]
+pub mod fleet;
 pub mod json;
 #[cfg(feature = "live")]
 pub mod live;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -117,7 +117,7 @@ impl Watch {
                 ),
             });
         }
-        let seats = Arc::new(Semaphore::new(request.concurrency));
+        let seats = Arc::clone(&request.seats);
         let mut watch = Self {
             stage,
             told,
@@ -128,7 +128,7 @@ impl Watch {
             wants_processes: HashMap::new(),
             gaps,
         };
-        let room = ssh::sessions_max();
+        let room = ssh::sessions_max(1);
         let is_wanted = |name: &NodeName| only.is_empty() || only.iter().any(|by| wanted(name, by));
         let chosen: Vec<_> = all.iter().filter(|(name, _)| is_wanted(name)).cloned().collect();
         for (name, target) in chosen {

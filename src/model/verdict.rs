@@ -187,6 +187,8 @@ pub enum GapReason {
     LoginRefused,
     /// The user may log in and run nothing.
     NoShell,
+    /// There is no such thing.
+    NotFound,
     /// The run was ended before.
     Interrupted,
     /// What else a recording says.
@@ -218,6 +220,7 @@ impl GapReason {
             Self::HostKeyChanged => "host-key-changed",
             Self::LoginRefused => "login-refused",
             Self::NoShell => "no-shell",
+            Self::NotFound => "not-found",
             Self::Interrupted => "interrupted",
             Self::Failed => "failed",
         }

@@ -45,12 +45,8 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
         };
         (level, entry.judged.rule.id, entry.message_of_cluster(), 1)
     });
-    let unseen = unseen(audit).map(|unseen| {
-        let level = match (unseen.needed, verdict) {
-            (true, Verdict::Inconclusive) => Level::Error,
-            (true, _) => Level::Warning,
-            (false, _) => Level::Notice,
-        };
+    let unseen = unseen(audit).filter(|unseen| unseen.needed).map(|unseen| {
+        let level = if verdict == Verdict::Inconclusive { Level::Error } else { Level::Warning };
         (level, "not-seen", unseen.text, 1)
     });
     let notes = audit.policy.iter().flat_map(|policy| &policy.notes);

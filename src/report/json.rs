@@ -416,7 +416,7 @@ words! {
     Why of GapReason {
         NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
         NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,
-        HostKeyChanged, LoginRefused, NoShell, Interrupted, Failed,
+        HostKeyChanged, LoginRefused, NoShell, NotFound, Interrupted, Failed,
     }
 }
 

@@ -1,41 +1,218 @@
 //! From what was typed to what is asked, and from there to evidence.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::future::select_all;
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
+use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::classify_recorded;
-use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk};
+use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
 use crate::collect::evidence_dir::write::EvidenceWriter;
-use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request};
-use crate::collect::node::ssh::Ssh;
+use crate::collect::fleet::{self, FleetRequest, Regions, Target};
+use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request, Session};
+use crate::collect::node::ssh::{Ssh, sessions_max};
 use crate::collect::progress::Progress;
 use crate::exit::{EndsWith, Exit};
+use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
-use crate::model::verdict::Gap;
+use crate::model::verdict::{Gap, GapReason};
 use crate::report::text::escape;
 
-/// Asks, records into a directory that does not stay, and classifies that.
-pub(super) fn classify(args: &AuditArgs) -> Result<Facts> {
-    let request = request(&args.cluster, &args.aws, &args.ask)?;
-    let dir = tempfile::Builder::new()
+/// Asks, records into directories that do not stay, classifies that, and hands
+/// each cluster's facts on. What could not be judged at all is given back.
+pub(super) fn classify(args: &AuditArgs, mut each: impl FnMut(Facts)) -> Result<Vec<Unjudged>> {
+    let roles = roles(args)?;
+    if let (false, [cluster], [_] | [], [] | [_]) =
+        (is_many(args), args.cluster.as_slice(), args.fleet.region.as_slice(), roles.as_slice())
+    {
+        let aws = Aws {
+            region: args.fleet.region.first().cloned(),
+            profile: args.fleet.profile.clone(),
+            role_arn: roles.first().cloned(),
+        };
+        let request = request(cluster, &aws, &args.ask)?;
+        let dir = scratch()?;
+        record(&request, left_out(&request), dir.path(), args.talk)?.ended?;
+        each(classify_asked(dir.path(), cluster)?);
+        return Ok(Vec::new());
+    }
+    if !args.ask.node.is_empty() {
+        bail!("--node is for one cluster; the nodes of several are those that EC2 lists");
+    }
+    if args.talk.verbose > 1 {
+        log_to_stderr();
+    }
+    let usual = Aws { region: None, profile: args.fleet.profile.clone(), role_arn: None };
+    let template = request("", &usual, &args.ask)?;
+    let fleet = FleetRequest {
+        aws: template.aws.clone(),
+        regions: match args.fleet.region.as_slice() {
+            [] => Regions::Usual,
+            regions if regions.iter().any(|region| region == "all") => Regions::All,
+            regions => Regions::Named(regions.iter().cloned().collect()),
+        },
+        roles,
+        clusters: (!args.all_clusters).then(|| {
+            let names: BTreeSet<_> = args.cluster.iter().cloned().collect();
+            names.into_iter().collect()
+        }),
+        concurrency: args.ask.concurrency.into(),
+    };
+    let dir = scratch()?;
+    let progress = Progress::new(args.talk.quiet || args.talk.verbose > 1);
+    progress.say("accounts and regions");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(async {
+        tokio::select! {
+            asked = all(&fleet, &template, dir.path(), &progress, &mut each) => asked,
+            interrupted = interruption() => Err(interrupted),
+        }
+    });
+    runtime.shutdown_background();
+    asked
+}
+
+/// Whether several clusters may be meant.
+pub(super) fn is_many(args: &AuditArgs) -> bool {
+    let fleet = &args.fleet;
+    args.all_clusters
+        || args.cluster.len() > 1
+        || fleet.region.len() > 1
+        || fleet.region.iter().any(|region| region == "all")
+        || fleet.role_arn.len() > 1
+        || fleet.accounts.is_some()
+}
+
+/// The roles of the command line and of the file of accounts, each once.
+fn roles(args: &AuditArgs) -> Result<Vec<String>> {
+    let mut roles = args.fleet.role_arn.clone();
+    if let Some(path) = &args.fleet.accounts {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the accounts {}", path.display()))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let role = role_arn(line)
+                .map_err(|error| anyhow!("{}:{}: {line:?}: {error}", path.display(), number + 1))?;
+            roles.push(role);
+        }
+        if roles.is_empty() {
+            bail!("{} names no role; a line holds arn:aws:iam::ACCOUNT:role/NAME", path.display());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    roles.retain(|role| seen.insert(role.clone()));
+    Ok(roles)
+}
+
+/// Finds clusters and asks about each.
+async fn all(
+    fleet: &FleetRequest,
+    template: &Request,
+    dir: &Path,
+    progress: &Progress,
+    each: &mut impl FnMut(Facts),
+) -> Result<Vec<Unjudged>> {
+    let (targets, mut unjudged) = fleet::find(fleet).await?;
+    let places: HashMap<_, usize> = targets.iter().fold(HashMap::new(), |mut places, target| {
+        *places.entry(target.cluster.clone()).or_default() += 1;
+        places
+    });
+    let mut absent: BTreeMap<String, Vec<Unjudged>> = BTreeMap::new();
+    let asked = targets.into_iter().enumerate().map(|(number, target)| async move {
+        let dir = dir.join(number.to_string());
+        let facts = one(&target, template, &dir, progress).await;
+        // Many clusters are many files.
+        let _ = std::fs::remove_dir_all(&dir);
+        (target, facts)
+    });
+    let mut asked = std::pin::pin!(stream::iter(asked).buffered(fleet.concurrency));
+    while let Some((target, facts)) = asked.next().await {
+        let error = match facts {
+            Ok(facts) => {
+                each(facts);
+                continue;
+            }
+            Err(error) => error,
+        };
+        let NoCluster { gap, is_absent, .. } = error.downcast()?;
+        let what = Unjudged { subject: target.subject, gap };
+        // A name that was given is looked for everywhere.
+        if is_absent && fleet.clusters.is_some() {
+            absent.entry(target.cluster).or_default().push(what);
+        } else {
+            unjudged.push(what);
+        }
+    }
+    for (cluster, mut all) in absent {
+        let places = places.get(&cluster).copied().unwrap_or_default();
+        if all.len() == places {
+            let mut one = all.swap_remove(0);
+            if places > 1 {
+                one.subject = format!("cluster {cluster}");
+                one.gap.detail = format!("there is none in any of {places} accounts and regions");
+                one.gap.hint =
+                    "names are case-sensitive; --all-clusters finds those that there are".to_owned();
+            }
+            unjudged.push(one);
+        }
+    }
+    unjudged.sort();
+    Ok(unjudged)
+}
+
+async fn one(target: &Target, template: &Request, dir: &Path, progress: &Progress) -> Result<Facts> {
+    let request = Request { cluster: target.cluster.clone(), ..template.clone() };
+    let writer = EvidenceWriter::create(dir)?;
+    if let Some(gap) = left_out(&request) {
+        writer.gap(gap);
+    }
+    live::record(&request, &target.session, &writer, progress).await?;
+    writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
+    match classify_recorded(dir, &target.cluster) {
+        Ok(facts) => Ok(facts),
+        // One cluster's odd answer is not the others' end.
+        Err(error) => Err(NoCluster {
+            message: format!("{error:#}"),
+            gap: Gap {
+                what: "cluster.json".to_owned(),
+                why: GapReason::Malformed,
+                detail: format!("what was asked cannot be read: {error:#}"),
+                hint: "look at it with: eks-netcheck collect --cluster NAME --out DIR".to_owned(),
+            },
+            is_absent: false,
+        }
+        .into()),
+    }
+}
+
+fn scratch() -> Result<TempDir> {
+    tempfile::Builder::new()
         .prefix("eks-netcheck-")
         .permissions(Permissions::from_mode(0o700))
         .tempdir()
-        .context("cannot make a directory for what is asked; set TMPDIR to a place that can be written to")?;
-    record(&request, left_out(&request), dir.path(), args.talk)?.ended?;
-    classify_recorded(dir.path(), &args.cluster).map_err(|error| {
+        .context("cannot make a directory for what is asked; set TMPDIR to a place that can be written to")
+}
+
+fn classify_asked(dir: &Path, cluster: &str) -> Result<Facts> {
+    classify_recorded(dir, cluster).map_err(|error| {
         error.context(EndsWith(Exit::Inconclusive, "what was asked cannot be read".to_owned()))
     })
 }
@@ -90,7 +267,10 @@ pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk:
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         tokio::select! {
-            ended = live::record(request, &writer, &progress) => ended,
+            ended = async {
+                let session = Session::open(&request.aws).await?;
+                live::record(request, &session, &writer, &progress).await
+            } => ended,
             interrupted = interruption() => Err(interrupted),
         }
     });
@@ -98,7 +278,7 @@ pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk:
     runtime.shutdown_background();
     drop(progress);
     let ended = ended.map_err(|error| match error.downcast::<NoCluster>() {
-        Ok(NoCluster { message, is_absent }) => {
+        Ok(NoCluster { message, is_absent, .. }) => {
             let exit = if is_absent { Exit::Nothing } else { Exit::Inconclusive };
             anyhow!(EndsWith(exit, message))
         }
@@ -153,10 +333,12 @@ pub(super) fn is_ignored(kind: SignalKind) -> bool {
 }
 
 pub(super) fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
+    // Without a name, it is for many at a time.
+    let clusters = if cluster.is_empty() { ask.concurrency.into() } else { 1 };
     let timeout = Duration::from_secs(ask.timeout.into());
     let nodes = match ask.nodes {
         Nodes::None => None,
-        Nodes::Ssh => Some(nodes(ask, timeout)?),
+        Nodes::Ssh => Some(nodes(ask, timeout, clusters)?),
     };
     let request = Request {
         cluster: cluster.to_owned(),
@@ -179,7 +361,7 @@ pub(super) fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
     Ok(request)
 }
 
-fn nodes(ask: &Ask, timeout: Duration) -> Result<NodesRequest> {
+fn nodes(ask: &Ask, timeout: Duration, clusters: usize) -> Result<NodesRequest> {
     let named = ask.node.iter().map(|node| {
         let target = match &node.target {
             Some(target) => {
@@ -208,7 +390,7 @@ fn nodes(ask: &Ask, timeout: Duration) -> Result<NodesRequest> {
             NodeAddress::Id => live::NodeAddress::Id,
         },
         ssh: Ssh::new(ask.ssh_user.as_deref(), &ask.ssh_option, timeout),
-        concurrency: ask.concurrency.into(),
+        seats: Arc::new(Semaphore::new(usize::from(ask.concurrency).min(sessions_max(clusters)))),
     })
 }
 

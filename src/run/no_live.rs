@@ -4,9 +4,10 @@ use anyhow::{Result, bail};
 
 use crate::cli::{AuditArgs, CollectArgs};
 use crate::exit::Exit;
+use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
 
-pub(super) fn classify(_: &AuditArgs) -> Result<Facts> {
+pub(super) fn classify(_: &AuditArgs, _: impl FnMut(Facts)) -> Result<Vec<Unjudged>> {
     bail!(
         "this build asks neither AWS nor nodes (feature `live`); pass --evidence DIR, or install the whole tool"
     )
@@ -14,4 +15,8 @@ pub(super) fn classify(_: &AuditArgs) -> Result<Facts> {
 
 pub(super) fn collect(_: &CollectArgs) -> Result<Exit> {
     bail!("this build asks neither AWS nor nodes (feature `live`); install the whole tool")
+}
+
+pub(super) fn is_many(_: &AuditArgs) -> bool {
+    false
 }

@@ -13,6 +13,8 @@ mod common;
 mod dialects;
 mod diff;
 mod docs;
+#[cfg(feature = "live")]
+mod fleet;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;

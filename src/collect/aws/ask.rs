@@ -17,8 +17,6 @@ use super::error::{Failure, causes, failure};
 use super::session::Session;
 use crate::model::verdict::GapReason;
 
-/// Names shown of clusters that are there, when one is not.
-const NAMES_MAX: usize = 100;
 /// Over this, a list is not one of a VPC or a region.
 const ITEMS_MAX: usize = 1_000_000;
 
@@ -157,7 +155,19 @@ impl Session {
         log(calls::LIST_CLUSTERS, began, &result);
         let mut names = result?;
         names.sort();
-        names.truncate(NAMES_MAX);
+        Ok(names)
+    }
+
+    /// The regions that the account has switched on, sorted.
+    pub(crate) async fn regions(&self) -> Result<Vec<String>, Failure> {
+        let began = Instant::now();
+        let trace = Trace::default();
+        let call = self.ec2.describe_regions().customize().interceptor(trace.clone());
+        let result = call.send().await.map_err(|error| trace.failure(&error, self.timeout));
+        log(calls::DESCRIBE_REGIONS, began, &result);
+        let regions = result?.regions.unwrap_or_default();
+        let mut names: Vec<_> = regions.into_iter().filter_map(|region| region.region_name).collect();
+        names.sort();
         Ok(names)
     }
 

@@ -70,8 +70,11 @@ pub const SECURITY_GROUPS: Call = Call {
 pub const DESCRIBE_VPC_ATTRIBUTE: &str = "ec2:DescribeVpcAttribute";
 /// The action without which there is nothing to judge.
 pub const DESCRIBE_CLUSTER: &str = "eks:DescribeCluster";
-/// The action that tells which clusters there are, when one is not.
+/// The action that tells which clusters there are, for all of them and when one
+/// is not.
 pub const LIST_CLUSTERS: &str = "eks:ListClusters";
+/// The action that tells which regions there are, for all of them.
+pub const DESCRIBE_REGIONS: &str = "ec2:DescribeRegions";
 
 /// An IAM policy, its keys in the order that AWS's own have.
 #[derive(Debug, Serialize)]
@@ -96,7 +99,7 @@ struct Statement {
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>
 #[must_use]
 pub fn iam_policy() -> IamPolicy {
-    let mut action = vec![DESCRIBE_CLUSTER, LIST_CLUSTERS];
+    let mut action = vec![DESCRIBE_CLUSTER, LIST_CLUSTERS, DESCRIBE_REGIONS];
     action.extend(CALLS.iter().flat_map(|call| call.actions));
     action.sort_unstable();
     let statement = Statement { sid: "EksNetcheck", effect: "Allow", action, resource: "*" };

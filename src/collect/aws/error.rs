@@ -173,7 +173,7 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
             | "UnrecognizedClientException",
         ) => (GapReason::NoCredentials, Blames::Credentials),
         Some("OptInRequired") => (GapReason::AccessDenied, Blames::Region),
-        Some("ResourceNotFoundException") => (GapReason::Failed, Blames::Name),
+        Some("ResourceNotFoundException") => (GapReason::NotFound, Blames::Name),
         // Neither EKS nor EC2 answers without a code.
         None => (GapReason::Malformed, Blames::Reason),
         Some(_) => (GapReason::Failed, Blames::Reason),

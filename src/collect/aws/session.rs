@@ -43,9 +43,16 @@ pub struct AwsRequest {
 /// the operation's time-out ends it anyway.
 const ATTEMPTS_MIN: u32 = 10;
 
+/// What all that is asked has in common: the user's configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Base {
+    config: SdkConfig,
+    timeout: Duration,
+}
+
 /// Clients of the services asked.
-#[derive(Debug)]
-pub(crate) struct Session {
+#[derive(Debug, Clone)]
+pub struct Session {
     pub(super) eks: aws_sdk_eks::Client,
     pub(super) ec2: aws_sdk_ec2::Client,
     /// The region asked.
@@ -53,12 +60,12 @@ pub(crate) struct Session {
     pub(super) timeout: Duration,
 }
 
-impl Session {
+impl Base {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// If there is no region, or the CA bundle cannot be read.
-    pub(crate) async fn open(request: &AwsRequest) -> Result<Self> {
+    /// If the CA bundle cannot be read.
+    pub(crate) async fn load(request: &AwsRequest) -> Result<Self> {
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(request.timeout)
             // A network that drops packets should leave time for another attempt.
@@ -73,41 +80,73 @@ impl Session {
         if let Some(profile) = &request.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(bundle) = &request.ca_bundle {
-            loader = loader.http_client(client_that_trusts(bundle)?);
-        }
+        // One for all that is asked: each would read the system's roots anew.
+        loader = loader.http_client(http_client(request.ca_bundle.as_deref())?);
         let mut config = loader.load().await;
-        let Some(region) = config.region().map(ToString::to_string) else {
-            bail!(
-                "no region: pass --region, set AWS_REGION, or write one into the profile with: aws configure set region REGION"
-            );
-        };
-        // A host label, which it becomes a part of.
-        if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            bail!("{region:?} is no region; one is called as ap-northeast-2 is");
-        }
         if let Some(profile) = &request.profile {
             let provider = credentials_of(profile, &config);
             config = config.into_builder().credentials_provider(provider).build();
         }
         let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
         let attempts = retry.max_attempts().max(ATTEMPTS_MIN);
-        let mut builder = config.to_builder().retry_config(retry.with_max_attempts(attempts));
-        if let Some(role) = &request.role_arn {
-            let provider = AssumeRoleProvider::builder(role)
-                .session_name("eks-netcheck")
-                .configure(&config)
-                .build_from_provider(credentials(&config)?)
-                .await;
-            builder.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
+        let config = config.to_builder().retry_config(retry.with_max_attempts(attempts)).build();
+        Ok(Self { config, timeout: request.timeout })
+    }
+
+    /// The same, asked as whoever assumes a role.
+    ///
+    /// # Errors
+    /// If there is nobody to assume it.
+    pub(crate) async fn assume(&self, role: &str) -> Result<Self> {
+        let provider = AssumeRoleProvider::builder(role)
+            .session_name("eks-netcheck")
+            .configure(&self.config)
+            .build_from_provider(credentials(&self.config)?)
+            .await;
+        let provider = SharedCredentialsProvider::new(provider);
+        let config = self.config.to_builder().credentials_provider(provider).build();
+        Ok(Self { config, timeout: self.timeout })
+    }
+
+    /// The region that the configuration says.
+    pub(crate) fn region(&self) -> Option<String> {
+        self.config.region().map(ToString::to_string)
+    }
+
+    /// Clients for a region.
+    ///
+    /// # Errors
+    /// If that is none.
+    pub(crate) fn session(&self, region: String) -> Result<Session> {
+        // A host label, which it becomes a part of.
+        if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            bail!("{region:?} is no region; one is called as ap-northeast-2 is");
         }
-        config = builder.build();
-        Ok(Self {
+        let config = self.config.to_builder().region(Region::new(region.clone())).build();
+        Ok(Session {
             eks: aws_sdk_eks::Client::new(&config),
             ec2: aws_sdk_ec2::Client::new(&config),
             region,
-            timeout: request.timeout,
+            timeout: self.timeout,
         })
+    }
+}
+
+/// What to do where nobody says which region.
+pub(crate) const NO_REGION: &str = "no region: pass --region, set AWS_REGION, or write one into the profile with: aws configure set region REGION";
+
+impl Session {
+    /// Reads the configuration, for one cluster.
+    ///
+    /// # Errors
+    /// If there is no region, or the CA bundle cannot be read.
+    pub async fn open(request: &AwsRequest) -> Result<Self> {
+        let base = Base::load(request).await?;
+        let Some(region) = base.region() else { bail!(NO_REGION) };
+        match &request.role_arn {
+            Some(role) => base.assume(role).await?.session(region),
+            None => base.session(region),
+        }
     }
 }
 
@@ -158,16 +197,22 @@ fn credentials(config: &SdkConfig) -> Result<SharedCredentialsProvider> {
     config.credentials_provider().context("no credentials to assume the role with")
 }
 
-/// An HTTP client that trusts a bundle beside the system's roots. As without
-/// one, a proxy comes from the environment.
-fn client_that_trusts(bundle: &Path) -> Result<aws_sdk_ec2::config::SharedHttpClient> {
-    let pem =
-        std::fs::read(bundle).with_context(|| format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()))?;
-    let roots = TrustStore::default().with_pem_certificate(pem);
-    let tls = TlsContext::builder()
-        .with_trust_store(roots)
-        .build()
-        .with_context(|| format!("AWS_CA_BUNDLE: {} holds no certificates in PEM", bundle.display()))?;
+/// An HTTP client that goes by the environment's proxy, and trusts a bundle beside
+/// the system's roots.
+fn http_client(bundle: Option<&Path>) -> Result<aws_sdk_ec2::config::SharedHttpClient> {
+    let mut roots = TrustStore::default();
+    if let Some(bundle) = bundle {
+        let pem = std::fs::read(bundle)
+            .with_context(|| format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()))?;
+        roots = roots.with_pem_certificate(pem);
+    }
+    let tls = TlsContext::builder().with_trust_store(roots).build();
+    let tls = match bundle {
+        Some(bundle) => {
+            tls.with_context(|| format!("AWS_CA_BUNDLE: {} holds no certificates in PEM", bundle.display()))?
+        }
+        None => tls.context("the system's root certificates")?,
+    };
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))

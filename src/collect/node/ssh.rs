@@ -43,13 +43,16 @@ const LOGINS_MAX: u32 = 5;
 
 /// Files that a session has open: three pipes, the process, the capture.
 const FILES_OF_SESSION: u64 = 6;
-/// Files that everything else has open.
+/// Files that everything else about a cluster has open.
 const FILES_OF_OTHERS: u64 = 64;
 
-/// How many sessions the limit of open files leaves room for.
-pub(crate) fn sessions_max() -> usize {
+/// How many sessions the limit of open files leaves room for, where so many
+/// clusters are asked about at a time.
+#[must_use]
+pub fn sessions_max(clusters: usize) -> usize {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let sessions = files.saturating_sub(FILES_OF_OTHERS) / FILES_OF_SESSION;
+    let others = FILES_OF_OTHERS.saturating_mul(clusters as u64);
+    let sessions = files.saturating_sub(others) / FILES_OF_SESSION;
     usize::try_from(sessions).unwrap_or(usize::MAX).max(1)
 }
 

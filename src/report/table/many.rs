@@ -20,7 +20,11 @@ pub(super) fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<(
         of(Verdict::Inconclusive),
         of(Verdict::Pass)
     );
-    writeln!(out, "{}  {text}", look.verdict(audit.verdict()))?;
+    let head = format!("{}  ", audit.verdict().as_str().to_uppercase());
+    let text = prose(&text, &head, &" ".repeat(head.len()), look);
+    // Wrapped by its plain width, then coloured.
+    let behind = text.strip_prefix(&head).unwrap_or(&text);
+    write!(out, "{}  {behind}", look.verdict(audit.verdict()))?;
     for unjudged in &audit.unjudged {
         let text = format!("{}: {}", unjudged.subject, unjudged.gap.detail);
         write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;

@@ -34,6 +34,8 @@ pub struct Account {
     pub route_tables: Vec<Value>,
     /// `SecurityGroups` of `aws ec2 describe-security-groups`.
     pub security_groups: Vec<Value>,
+    /// The regions that are switched on, for `DescribeRegions`.
+    pub regions: Vec<String>,
     /// No page holds more than this, whatever `MaxResults` asks for.
     pub page_size: Option<usize>,
 }
@@ -54,6 +56,7 @@ impl Default for Account {
             nat_gateways: Vec::new(),
             route_tables: Vec::new(),
             security_groups: Vec::new(),
+            regions: vec!["ap-northeast-2".to_owned()],
             page_size: None,
         }
     }

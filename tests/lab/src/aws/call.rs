@@ -6,6 +6,9 @@ use std::time::Instant;
 use super::error::ApiError;
 use crate::http::Request;
 
+/// How the access key of an assumed role begins; its account is the rest.
+pub(super) const ROLE_KEY_PREFIX: &str = "ASIALABROLE";
+
 /// A service of AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -42,6 +45,8 @@ pub struct Call {
     pub page: usize,
     /// The access key that signed it.
     pub access_key: Option<String>,
+    /// The region that it was signed for.
+    pub region: Option<String>,
     /// What the client says it is: `x-amz-user-agent` where it is sent, else `user-agent`.
     pub user_agent: String,
     /// When the request had arrived.
@@ -63,10 +68,17 @@ impl Call {
             operation,
             parameters,
             page,
-            access_key: scope(request).map(|(key, _)| key.to_owned()),
+            access_key: scope(request).map(|(key, ..)| key.to_owned()),
+            region: scope(request).map(|(_, region, _)| region.to_owned()),
             user_agent: agent.unwrap_or_default().to_owned(),
             at: Instant::now(),
         }
+    }
+
+    /// The account that asks, where that is a role's: its access key tells.
+    #[must_use]
+    pub fn account(&self) -> Option<&str> {
+        self.access_key.as_deref()?.strip_prefix(ROLE_KEY_PREFIX)
     }
 
     /// A parameter's value.
@@ -111,13 +123,13 @@ fn rest(request: &Request) -> (Service, String, BTreeMap<String, String>) {
     (Service::Eks, operation, parameters)
 }
 
-/// The access key and the service that a request is signed with, by its `Authorization` header. The signature
+/// The access key, the region and the service that a request is signed with, by its `Authorization` header. The signature
 /// itself is not verified: any secret will do.
-fn scope(request: &Request) -> Option<(&str, &str)> {
+fn scope(request: &Request) -> Option<(&str, &str, &str)> {
     let authorization = request.header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
     let credential = authorization.split(',').find_map(|part| part.trim().strip_prefix("Credential="))?;
     match credential.split('/').collect::<Vec<_>>().as_slice() {
-        [key, _date, _region, service, "aws4_request"] => Some((key, service)),
+        [key, _date, region, service, "aws4_request"] => Some((key, region, service)),
         _ => None,
     }
 }
@@ -126,7 +138,7 @@ fn scope(request: &Request) -> Option<(&str, &str)> {
 pub(super) fn authenticate(request: &Request, service: Service) -> Result<(), ApiError> {
     match scope(request) {
         None => Err(ApiError::new(403, "MissingAuthenticationToken", "Missing Authentication Token")),
-        Some((_, scoped)) if scoped != service.name() => {
+        Some((.., scoped)) if scoped != service.name() => {
             let message = format!("Credential should be scoped to correct service: '{}'.", service.name());
             Err(ApiError::new(403, "SignatureDoesNotMatch", message))
         }

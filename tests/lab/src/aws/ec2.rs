@@ -212,6 +212,7 @@ static KINDS: &[Kind] = &[
 pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
     let content = match KINDS.iter().find(|kind| kind.operation == call.operation) {
         Some(kind) => describe(account, call, kind)?,
+        None if call.operation == "DescribeRegions" => describe_regions(account),
         None if call.operation == "DescribeVpcAttribute" => describe_vpc_attribute(account, call)?,
         None => {
             let message = format!("The action {} is not valid for this web service.", call.operation);
@@ -226,6 +227,15 @@ pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result
         xml::EC2_NAMESPACE
     );
     Ok(Response { status: 200, content_type: xml::CONTENT_TYPE, headers: Vec::new(), body })
+}
+
+fn describe_regions(account: &Account) -> String {
+    let mut content = "<regionInfo>".to_owned();
+    for region in &account.regions {
+        let name = xml::escape(region);
+        content.extend(["<item><regionName>", &name, "</regionName></item>"]);
+    }
+    content + "</regionInfo>"
 }
 
 /// One page of the elements that a call asks for.

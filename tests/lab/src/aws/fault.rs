@@ -20,19 +20,27 @@ pub struct Fault {
     pub times: Option<usize>,
     /// How many calls go well before.
     pub after: usize,
+    /// A region, an account or a parameter's value: other calls go well.
+    pub only: Option<String>,
 }
 
 impl Fault {
     /// A fault of every call of `operation`.
     #[must_use]
     pub fn always(operation: &str, kind: FaultKind) -> Self {
-        Self { operation: operation.to_owned(), kind, times: None, after: 0 }
+        Self { operation: operation.to_owned(), kind, times: None, after: 0, only: None }
     }
 
     /// The same fault, of that many calls only.
     #[must_use]
     pub fn times(self, times: usize) -> Self {
         Self { times: Some(times), ..self }
+    }
+
+    /// The same fault, of calls to a region, by a role's account, or with a parameter of that value.
+    #[must_use]
+    pub fn only_of(self, word: &str) -> Self {
+        Self { only: Some(word.to_owned()), ..self }
     }
 
     /// The same fault, once that many calls have gone well.
@@ -138,11 +146,18 @@ impl Faults {
         self.0.clear();
     }
 
-    /// How long the next call of `operation` is to wait, and what else happens to it.
-    pub(super) fn next(&mut self, operation: &str) -> (Duration, Option<FaultKind>) {
+    /// How long a call is to wait, and what else happens to it.
+    pub(super) fn next(&mut self, asked: &Call) -> (Duration, Option<FaultKind>) {
         let mut delay = Duration::ZERO;
         for (fault, met) in &mut self.0 {
-            if fault.operation != "*" && fault.operation != operation {
+            let is_meant = |word: &String| {
+                asked.region.as_ref() == Some(word)
+                    || asked.account() == Some(word)
+                    || asked.parameters.values().any(|value| value == word)
+            };
+            if (fault.operation != "*" && fault.operation != asked.operation)
+                || !fault.only.as_ref().is_none_or(is_meant)
+            {
                 continue;
             }
             let call = *met;
@@ -163,13 +178,35 @@ impl Faults {
 mod tests {
     use super::*;
 
+    fn call(operation: &str) -> Call {
+        Call {
+            service: Service::Ec2,
+            operation: operation.to_owned(),
+            parameters: [("VpcId".to_owned(), "vpc-1".to_owned())].into(),
+            page: 1,
+            access_key: None,
+            region: Some("eu-west-1".to_owned()),
+            user_agent: String::new(),
+            at: std::time::Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_fault_may_be_of_some_calls_only() {
+        for (word, is_met) in [("eu-west-1", true), ("vpc-1", true), ("us-east-1", false)] {
+            let mut faults = Faults::default();
+            faults.add(Fault::always("*", FaultKind::Close).only_of(word));
+            assert_eq!(faults.next(&call("DescribeVpcs")).1.is_some(), is_met, "{word}");
+        }
+    }
+
     #[test]
     fn a_fault_is_due_after_some_calls_and_for_some_calls() {
         let mut faults = Faults::default();
         faults.add(Fault::always("DescribeVpcs", FaultKind::Throttled).after(1).times(2));
-        let seen: Vec<_> = (0..4).map(|_| faults.next("DescribeVpcs").1.is_some()).collect();
+        let seen: Vec<_> = (0..4).map(|_| faults.next(&call("DescribeVpcs")).1.is_some()).collect();
         assert_eq!(seen, [false, true, true, false]);
-        assert_eq!(faults.next("DescribeSubnets").1, None);
+        assert_eq!(faults.next(&call("DescribeSubnets")).1, None);
     }
 
     #[test]
@@ -178,7 +215,7 @@ mod tests {
         let second = Duration::from_secs(1);
         faults.add(Fault::always("*", FaultKind::Delay(second)));
         faults.add(Fault::always("DescribeVpcs", FaultKind::Close).times(1));
-        assert_eq!(faults.next("DescribeVpcs"), (second, Some(FaultKind::Close)));
-        assert_eq!(faults.next("DescribeVpcs"), (second, None));
+        assert_eq!(faults.next(&call("DescribeVpcs")), (second, Some(FaultKind::Close)));
+        assert_eq!(faults.next(&call("DescribeVpcs")), (second, None));
     }
 }

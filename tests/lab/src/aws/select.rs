@@ -138,6 +138,7 @@ mod tests {
             parameters,
             page: 1,
             access_key: None,
+            region: None,
             user_agent: String::new(),
             at: Instant::now(),
         };

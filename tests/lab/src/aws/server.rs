@@ -1,5 +1,6 @@
 //! Threads and sockets, and one request's way to its answer.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -33,9 +34,21 @@ pub struct Api {
 /// What the threads share.
 #[derive(Debug)]
 struct State {
-    account: Mutex<Account>,
+    account: Mutex<Arc<Account>>,
+    /// Other accounts and regions, by `ACCOUNT/REGION`.
+    places: Mutex<BTreeMap<String, Arc<Account>>>,
     faults: Mutex<Faults>,
     journal: Mutex<Vec<Call>>,
+}
+
+impl State {
+    /// The account and region that a call asks.
+    fn asked(&self, call: &Call) -> Arc<Account> {
+        let usual = Arc::clone(&lock(&self.account));
+        let region = call.region.as_deref().unwrap_or_default();
+        let place = format!("{}/{region}", call.account().unwrap_or(&usual.id));
+        lock(&self.places).get(&place).map_or(usual, Arc::clone)
+    }
 }
 
 impl Api {
@@ -60,7 +73,8 @@ impl Api {
     fn start(listener: TcpListener, account: Account) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            account: Mutex::new(account),
+            account: Mutex::new(Arc::new(account)),
+            places: Mutex::default(),
             faults: Mutex::default(),
             journal: Mutex::default(),
         });
@@ -89,12 +103,17 @@ impl Api {
 
     /// Answers from another account from now on.
     pub fn set(&self, account: Account) {
-        *lock(&self.state.account) = account;
+        *lock(&self.state.account) = Arc::new(account);
+    }
+
+    /// Answers for another region, or the region of a role's account, from now on.
+    pub fn set_in(&self, region: &str, account: Account) {
+        lock(&self.state.places).insert(format!("{}/{region}", account.id), Arc::new(account));
     }
 
     /// Changes the account; no call sees it half changed.
     pub fn change(&self, change: impl FnOnce(&mut Account)) {
-        change(&mut lock(&self.state.account));
+        change(Arc::make_mut(&mut lock(&self.state.account)));
     }
 
     /// Lets calls go wrong from now on, after the faults that were ordered before.
@@ -120,9 +139,9 @@ fn converse(stream: &TcpStream, state: &State) -> io::Result<()> {
             journal.push(call.clone());
             journal.len()
         };
-        let (delay, fault) = lock(&state.faults).next(&call.operation);
+        let (delay, fault) = lock(&state.faults).next(&call);
         thread::sleep(delay);
-        let account = lock(&state.account).clone();
+        let account = state.asked(&call);
         match fault {
             Some(fault) if fault.error(&call, &account).is_none() => {
                 return misbehave(&mut stream, &fault, || answer(&request, &call, None, &account, number));

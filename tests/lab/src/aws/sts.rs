@@ -3,13 +3,15 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::Account;
-use super::call::Call;
+use super::call::{Call, ROLE_KEY_PREFIX};
 use super::error::ApiError;
 use super::xml::{CONTENT_TYPE, PROLOGUE, STS_NAMESPACE, escape};
 use crate::http::Response;
 
-/// The access key of every assumed role: the journal shows it on the calls made with the role.
-pub(super) const ROLE_ACCESS_KEY: &str = "ASIALABROLE000000000";
+/// The access key of an assumed role: the journal shows it on the calls made with the role.
+pub(super) fn access_key(role: &str) -> String {
+    format!("{ROLE_KEY_PREFIX}{}", role.split(':').nth(4).unwrap_or_default())
+}
 
 /// Answers a call.
 pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
@@ -28,7 +30,7 @@ pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result
 
 fn caller(account: &Account, call: &Call) -> String {
     let id = &account.id;
-    let (arn, user) = if call.access_key.as_deref() == Some(ROLE_ACCESS_KEY) {
+    let (arn, user) = if call.account().is_some() {
         (format!("arn:aws:sts::{id}:assumed-role/lab/session"), "AROALABROLE0000000000:session")
     } else {
         (format!("arn:aws:iam::{id}:user/operator"), "AIDALABOPERATOR000000")
@@ -52,10 +54,11 @@ fn assume_role(call: &Call) -> Result<String, ApiError> {
     let expiration = Timestamp::now().saturating_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);
     Ok(format!(
         "<AssumedRoleUser><AssumedRoleId>AROALABROLE0000000000:{}</AssumedRoleId><Arn>{}</Arn>\
-         </AssumedRoleUser><Credentials><AccessKeyId>{ROLE_ACCESS_KEY}</AccessKeyId>\
+         </AssumedRoleUser><Credentials><AccessKeyId>{}</AccessKeyId>\
          <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
          <Expiration>{expiration}</Expiration></Credentials>",
         escape(session),
-        escape(&assumed)
+        escape(&assumed),
+        escape(&access_key(role))
     ))
 }

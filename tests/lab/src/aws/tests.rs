@@ -202,7 +202,7 @@ fn a_role_signs_with_its_own_key() {
     let role = "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Freader&RoleSessionName=me";
     let body = exchange(&api, &signed("sts", "POST", "/", role)).1;
     assert_eq!(elements(&body, "Arn"), ["arn:aws:sts::1:assumed-role/reader/me"]);
-    assert_eq!(elements(&body, "AccessKeyId"), [sts::ROLE_ACCESS_KEY]);
+    assert_eq!(elements(&body, "AccessKeyId"), [sts::access_key("arn:aws:iam::1:role/reader")]);
     assert_eq!(api.journal()[0].parameter("RoleArn"), Some("arn:aws:iam::1:role/reader"));
 }
 

@@ -1,0 +1,132 @@
+//! Which clusters there are to be asked about, over accounts and regions.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use futures_util::StreamExt;
+use futures_util::stream;
+
+use super::aws::calls::{DESCRIBE_REGIONS, LIST_CLUSTERS};
+use super::aws::error::Failure;
+pub use super::aws::session::{AwsRequest, Session};
+use super::aws::session::{Base, NO_REGION};
+use crate::model::audit::Unjudged;
+use crate::model::verdict::Gap;
+
+/// Where regions are asked for, if no other is known.
+const REGION_OF_REGIONS: &str = "us-east-1";
+
+/// What there is to be found.
+#[derive(Debug)]
+pub struct FleetRequest {
+    /// Who asks.
+    pub aws: AwsRequest,
+    /// The regions; none: the configuration's own.
+    pub regions: Regions,
+    /// Roles to assume, one for each account; none: whoever asks.
+    pub roles: Vec<String>,
+    /// The clusters' names; `None`: all that there are.
+    pub clusters: Option<Vec<String>>,
+    /// How many accounts and regions are asked at a time.
+    pub concurrency: usize,
+}
+
+/// Which regions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Regions {
+    /// The configuration's own.
+    Usual,
+    /// These.
+    Named(BTreeSet<String>),
+    /// All that an account has switched on.
+    All,
+}
+
+/// A cluster that may be there.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name.
+    pub cluster: String,
+    /// It with its account and region.
+    pub subject: String,
+    /// Who asks there.
+    pub session: Session,
+}
+
+/// The clusters, in the order of accounts, regions and names; and the accounts
+/// and regions that do not say which they have.
+///
+/// # Errors
+/// If the configuration is wrong.
+pub async fn find(request: &FleetRequest) -> Result<(Vec<Target>, Vec<Unjudged>)> {
+    let base = Base::load(&request.aws).await?;
+    let mut accounts = Vec::new();
+    if request.roles.is_empty() {
+        accounts.push((String::new(), base));
+    } else {
+        for role in &request.roles {
+            let account = role.split(':').nth(4).unwrap_or(role);
+            accounts.push((format!("account {account}, "), base.assume(role).await?));
+        }
+    }
+    let mut unjudged = Vec::new();
+    let mut places = Vec::new();
+    let regions = stream::iter(accounts.iter().map(async |(_, base)| regions(base, request).await));
+    let regions: Vec<_> = regions.buffered(request.concurrency).collect().await;
+    for ((account, base), regions) in accounts.iter().zip(regions) {
+        match regions? {
+            Ok(regions) => {
+                for region in regions {
+                    places.push((format!("{account}{region}"), base.session(region)?));
+                }
+            }
+            Err(failure) => unjudged.push(Unjudged {
+                subject: format!("{account}all regions"),
+                gap: gap(DESCRIBE_REGIONS, &failure),
+            }),
+        }
+    }
+    let names = stream::iter(places.iter().map(async |(_, session)| match &request.clusters {
+        Some(names) => Ok(names.clone()),
+        None => session.list_clusters().await,
+    }));
+    let names: Vec<_> = names.buffered(request.concurrency).collect().await;
+    let mut targets = Vec::new();
+    for ((place, session), names) in places.iter().zip(names) {
+        match names {
+            Ok(names) => targets.extend(names.into_iter().map(|cluster| Target {
+                subject: format!("cluster {cluster} ({place})"),
+                session: session.clone(),
+                cluster,
+            })),
+            Err(failure) => unjudged.push(Unjudged {
+                subject: format!("all clusters ({place})"),
+                gap: gap(LIST_CLUSTERS, &failure),
+            }),
+        }
+    }
+    Ok((targets, unjudged))
+}
+
+async fn regions(base: &Base, request: &FleetRequest) -> Result<Result<Vec<String>, Failure>> {
+    Ok(match &request.regions {
+        Regions::Named(names) => Ok(names.iter().cloned().collect()),
+        Regions::All => {
+            let region = base.region().unwrap_or_else(|| REGION_OF_REGIONS.to_owned());
+            base.session(region)?.regions().await
+        }
+        Regions::Usual => match base.region() {
+            Some(region) => Ok(vec![region]),
+            None => bail!(NO_REGION),
+        },
+    })
+}
+
+fn gap(action: &str, failure: &Failure) -> Gap {
+    Gap {
+        what: action.to_owned(),
+        why: failure.why,
+        detail: format!("{action}: {}", failure.detail),
+        hint: failure.hint(action),
+    }
+}

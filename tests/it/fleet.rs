@@ -1,0 +1,292 @@
+//! Many clusters in one run, over regions and accounts, and one verdict.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, root, scratch, story};
+
+const REGIONS: [&str; 2] = ["ap-northeast-2", "eu-west-1"];
+
+/// Clusters of the same kind, by names of an account and region of their own.
+fn account(story_name: &str, id: &str, region: &str, names: &[&str]) -> Account {
+    let mut account = Account::from_evidence(&story(story_name)).unwrap();
+    let model = account.clusters.remove("myeks").unwrap();
+    for name in names {
+        let mut cluster = model.clone();
+        cluster["name"] = json!(name);
+        cluster["arn"] = json!(format!("arn:aws:eks:{region}:{id}:cluster/{name}"));
+        account.clusters.insert((*name).to_owned(), cluster);
+    }
+    account.id = id.to_owned();
+    account.regions = REGIONS.map(str::to_owned).to_vec();
+    account
+}
+
+const HERE: &str = "111122223333";
+
+/// An AWS with `private` clusters in two regions.
+fn two_regions() -> Api {
+    let aws = Api::serve(account("private-only", HERE, REGIONS[0], &["a", "b"])).unwrap();
+    aws.set_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["b", "c"]));
+    aws
+}
+
+fn audit(aws: &Api, args: &[&str]) -> Netcheck {
+    Netcheck::new(["audit", "--nodes", "none"])
+        .args(args)
+        .env("AWS_ENDPOINT_URL", &aws.url())
+        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        .env("AWS_REGION", REGIONS[0])
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        // Names resolve nowhere here; only what AWS says is judged.
+        .arg("--policy")
+        .arg(policy())
+}
+
+/// Without DNS here, what is judged by it is off.
+fn policy() -> PathBuf {
+    root().join("tests/it/fleet.toml")
+}
+
+fn reports(report: &Value) -> Vec<String> {
+    let schema = root().join("src/report/reports.v1.schema.json");
+    let schema = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
+    let errors: Vec<_> = jsonschema::validator_for(&schema)
+        .unwrap()
+        .iter_errors(report)
+        .map(|error| error.to_string())
+        .collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(report["schema"], "eks-netcheck.reports.v1");
+    let all = report["reports"].as_array().unwrap().iter();
+    all.map(|one| {
+        let word = |key: &str| one["cluster"][key].as_str().unwrap().to_owned();
+        format!("{} {} {}", word("region"), word("name"), one["verdict"].as_str().unwrap())
+    })
+    .collect()
+}
+
+fn unjudged(report: &Value) -> Vec<(&str, &str)> {
+    let all = report["unjudged"].as_array().unwrap().iter();
+    all.map(|one| (one["subject"].as_str().unwrap(), one["why"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn all_clusters_of_all_regions_are_judged_in_one_run() {
+    let aws = two_regions();
+    let (report, code) = audit(&aws, &["--all-clusters", "--region", "all"]).json();
+    assert_eq!(
+        reports(&report),
+        ["ap-northeast-2 a pass", "ap-northeast-2 b pass", "eu-west-1 b pass", "eu-west-1 c pass"]
+    );
+    assert_eq!((code, &report["verdict"], unjudged(&report)), (0, &"pass".into(), vec![]));
+    // One region, several, names, and a name that several have.
+    let regions = ["--region", REGIONS[0], "--region", REGIONS[1]];
+    for (args, expected) in [
+        (&["--all-clusters"][..], 2),
+        (&["--all-clusters", "--region", "eu-west-1"], 2),
+        (&[&["--all-clusters"], &regions[..]].concat(), 4),
+        (&["--cluster", "a", "--cluster", "b"], 2),
+        (&["--cluster", "a", "--cluster", "a", "--cluster", "b"], 2),
+        (&[&["--cluster", "b"], &regions[..]].concat(), 2),
+        (&[&["--cluster", "c"], &regions[..]].concat(), 1),
+    ] {
+        let (report, code) = audit(&aws, args).json();
+        assert_eq!((reports(&report).len(), code), (expected, 0), "{args:?}");
+    }
+}
+
+#[test]
+fn a_finding_anywhere_fails_it_and_the_table_says_where() {
+    let aws = two_regions();
+    aws.set_in(REGIONS[1], account("study-public", HERE, REGIONS[1], &["open"]));
+    let args = ["--all-clusters", "--region", "all"];
+    let (report, code) = audit(&aws, &args).json();
+    assert_eq!(reports(&report)[2], "eu-west-1 open fail");
+    assert_eq!((code, &report["verdict"]), (1, &"fail".into()));
+    // Findings are told even where something could not be judged.
+    aws.fault(Fault::always("DescribeCluster", FaultKind::Denied).only_of("a"));
+    let (report, code) = audit(&aws, &args).json();
+    assert_eq!((code, unjudged(&report)), (1, vec![("cluster a (ap-northeast-2)", "access-denied")]));
+    for width in ["80", "200"] {
+        let ran = audit(&aws, &args).env("COLUMNS", width).run();
+        assert!(
+            ran.stdout.starts_with("FAIL  2 clusters: 1 fail, 0 inconclusive, 1 pass; 1 thing could not"),
+            "{}",
+            ran.stdout
+        );
+        let overview: Vec<_> = ran.stdout.lines().filter(|line| line.starts_with("open ")).collect();
+        assert!(overview.len() == 1 && overview[0].contains("FAIL"), "{}", ran.stdout);
+        let wide = ran.stdout.lines().find(|line| {
+            line.chars().count() > width.parse().unwrap()
+                && !line.contains("aws ")
+                && !line.contains("eksctl ")
+                && !line.contains("https://")
+        });
+        assert_eq!(wide, None);
+    }
+}
+
+/// A pass is never what was not seen.
+#[test]
+fn what_cannot_be_read_makes_it_inconclusive() {
+    let all = ["--all-clusters", "--region", "all"];
+    for (fault, subject, why) in [
+        (
+            Fault::always("ListClusters", FaultKind::Denied).only_of("eu-west-1"),
+            "all clusters (eu-west-1)",
+            "access-denied",
+        ),
+        (Fault::always("DescribeRegions", FaultKind::Denied), "all regions", "access-denied"),
+        (
+            Fault::always("ListClusters", FaultKind::Html).only_of("eu-west-1"),
+            "all clusters (eu-west-1)",
+            "malformed",
+        ),
+        (
+            Fault::always("DescribeCluster", FaultKind::Denied).only_of("c"),
+            "cluster c (eu-west-1)",
+            "access-denied",
+        ),
+        // Listed, and gone when it is described.
+        (
+            Fault::always("DescribeCluster", FaultKind::NotFound).only_of("c"),
+            "cluster c (eu-west-1)",
+            "not-found",
+        ),
+        (
+            Fault::always("DescribeCluster", FaultKind::Throttled).only_of("c"),
+            "cluster c (eu-west-1)",
+            "timed-out",
+        ),
+        (
+            Fault::always("DescribeCluster", FaultKind::Silence).only_of("c"),
+            "cluster c (eu-west-1)",
+            "timed-out",
+        ),
+    ] {
+        let aws = two_regions();
+        let name = format!("{fault:?}");
+        aws.fault(fault);
+        let (report, code) = audit(&aws, &all).args(&["--timeout", "2"]).json();
+        assert_eq!((code, &report["verdict"]), (3, &"inconclusive".into()), "{name}");
+        assert_eq!(unjudged(&report), [(subject, why)], "{name}");
+        let hint = report["unjudged"][0]["hint"].as_str().unwrap();
+        assert!(!hint.is_empty(), "{name}");
+        reports(&report);
+        // No threshold makes it one, and every format tells it.
+        for format in ["table", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
+            let ran = audit(&aws, &all).args(&["--timeout", "2", "--format", format]).run();
+            assert_eq!(ran.code, 3, "{name} {format}");
+            assert!(
+                ran.stdout.contains(subject.split(' ').next_back().unwrap().trim_matches(['(', ')'])),
+                "{name} {format}: {}",
+                ran.stdout
+            );
+        }
+    }
+}
+
+#[test]
+fn no_cluster_is_nothing_to_judge() {
+    let aws = Api::serve(account("private-only", HERE, REGIONS[0], &[])).unwrap();
+    let ran = audit(&aws, &["--all-clusters", "--region", REGIONS[0]]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
+    assert!(ran.stderr.contains("no cluster in the accounts and regions asked"), "{}", ran.stderr);
+    let aws = two_regions();
+    let ran = audit(&aws, &["--cluster", "x", "--region", REGIONS[0], "--region", REGIONS[1]]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
+    assert!(ran.stderr.contains("none in any of 2"), "{}", ran.stderr);
+    // One of two that is not there is no pass.
+    let (report, code) = audit(&aws, &["--cluster", "a", "--cluster", "x"]).json();
+    assert_eq!((code, unjudged(&report)), (3, vec![("cluster x (ap-northeast-2)", "not-found")]));
+}
+
+#[test]
+fn each_account_is_asked_by_its_role() {
+    let aws = two_regions();
+    aws.set_in(REGIONS[0], account("private-only", "444455556666", REGIONS[0], &["other"]));
+    let (one, other) = ("arn:aws:iam::111122223333:role/audit", "arn:aws:iam::444455556666:role/audit");
+    let (report, code) = audit(&aws, &["--all-clusters", "--role-arn", one, "--role-arn", other]).json();
+    let arns: Vec<_> =
+        report["reports"].as_array().unwrap().iter().map(|one| one["cluster"]["arn"].clone()).collect();
+    assert_eq!(code, 0, "{arns:?}");
+    assert_eq!(
+        arns,
+        [
+            "arn:aws:eks:ap-northeast-2:111122223333:cluster/a",
+            "arn:aws:eks:ap-northeast-2:111122223333:cluster/b",
+            "arn:aws:eks:ap-northeast-2:444455556666:cluster/other",
+        ]
+    );
+    // The same from a file, with an account that may not be assumed.
+    let dir = scratch();
+    let file = dir.path().join("accounts");
+    std::fs::write(&file, format!("# ours\n{one}  # the first\n\n{other}\n")).unwrap();
+    aws.fault(Fault::always("AssumeRole", FaultKind::Denied).only_of(other));
+    let accounts = file.to_str().unwrap();
+    let (report, code) = audit(&aws, &["--all-clusters", "--accounts", accounts]).json();
+    assert_eq!((code, reports(&report).len()), (3, 2));
+    let [(subject, _)] = unjudged(&report)[..] else { panic!("{report:#}") };
+    assert_eq!(subject, "all clusters (account 444455556666, ap-northeast-2)");
+    assert!(report["unjudged"][0]["hint"].as_str().unwrap().contains("sts:AssumeRole"), "{report:#}");
+    for (text, says) in [("arn:nonsense", "accounts:1: "), ("# none\n", "names no role")] {
+        std::fs::write(&file, text).unwrap();
+        let ran = audit(&aws, &["--all-clusters", "--accounts", accounts]).run();
+        assert_eq!(ran.code, 2);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_for_one_cluster_is_refused_for_many() {
+    let aws = two_regions();
+    for args in [
+        &["--all-clusters", "--nodes", "ssh", "--node", "n1"][..],
+        &["--all-clusters", "--cluster", "a"],
+        &["--all-clusters", "--evidence", "."],
+        &["--cluster", "a", "--cluster", "b", "--evidence", "."],
+        &[],
+    ] {
+        let ran = audit(&aws, args).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+    }
+}
+
+/// Each format with five hundred clusters that all fail, in one run.
+#[test]
+fn five_hundred_clusters_are_told_whole_or_counted() {
+    let names: Vec<_> = (0..500).map(|number| format!("c{number:03}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let aws = Api::serve(account("study-public", HERE, REGIONS[0], &names)).unwrap();
+    let dir = scratch();
+    let file = |name: &str| dir.path().join(name);
+    let mut run = audit(&aws, &["--all-clusters", "--timeout", "120", "--format", "json"]);
+    for format in ["sarif", "junit", "markdown", "github", "gitlab", "ocsf", "table"] {
+        run = run.args(&["--write", &format!("{format}={}", file(format).display())]);
+    }
+    let began = Instant::now();
+    let ran = run.run();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(reports(&report).len(), 500);
+    let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
+    let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();
+    let results = json("sarif")["runs"][0]["results"].as_array().unwrap().clone();
+    let prints: std::collections::BTreeSet<_> =
+        results.iter().map(|one| one["partialFingerprints"]["primaryLocationLineHash"].to_string()).collect();
+    assert_eq!((prints.len(), results.len()), (1500, 1500), "no two are one");
+    assert_eq!(json("gitlab").as_array().unwrap().len(), 1500);
+    assert!(read("markdown").len() < 1 << 20);
+    let lines = read("github");
+    let of = |level: &str| lines.lines().filter(|line| line.starts_with(level)).count();
+    assert_eq!((of("::error "), of("::warning "), of("::notice ")), (10, 10, 1));
+    assert!(lines.trim_end().lines().last().unwrap().contains("1480 more"), "{lines}");
+    assert!(read("junit").contains(r#"tests="6000""#));
+}
