@@ -138,7 +138,7 @@ async fn all(
     let mut absent: BTreeMap<String, Vec<Unjudged>> = BTreeMap::new();
     let asked = targets.into_iter().enumerate().map(|(number, target)| async move {
         let dir = dir.join(number.to_string());
-        let facts = one(&target, template, &dir, progress).await;
+        let facts = Box::pin(one(&target, template, &dir, progress)).await;
         // Many clusters are many files.
         let _ = std::fs::remove_dir_all(&dir);
         (target, facts)
@@ -168,8 +168,7 @@ async fn all(
             if places > 1 {
                 one.subject = format!("cluster {cluster}");
                 one.gap.detail = format!("there is none in any of {places} accounts and regions");
-                one.gap.hint =
-                    "names are case-sensitive; --all-clusters finds those that there are".to_owned();
+                one.gap.hint = "names are case-sensitive; --all-clusters finds those that there are".into();
             }
             unjudged.push(one);
         }
@@ -184,7 +183,7 @@ async fn one(target: &Target, template: &Request, dir: &Path, progress: &Progres
     if let Some(gap) = left_out(&request) {
         writer.gap(gap);
     }
-    live::record(&request, &target.session, &writer, progress).await?;
+    Box::pin(live::record(&request, &target.session, &writer, progress)).await?;
     writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
     match classify_recorded(dir, &target.cluster) {
         Ok(facts) => Ok(facts),
@@ -269,7 +268,7 @@ pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk:
         tokio::select! {
             ended = async {
                 let session = Session::open(&request.aws).await?;
-                live::record(request, &session, &writer, &progress).await
+                Box::pin(live::record(request, &session, &writer, &progress)).await
             } => ended,
             interrupted = interruption() => Err(interrupted),
         }

@@ -20,7 +20,7 @@ fn account(story_name: &str, id: &str, region: &str, names: &[&str]) -> Account 
         cluster["arn"] = json!(format!("arn:aws:eks:{region}:{id}:cluster/{name}"));
         account.clusters.insert((*name).to_owned(), cluster);
     }
-    account.id = id.to_owned();
+    account.id = id.into();
     account.regions = REGIONS.map(str::to_owned).to_vec();
     account
 }

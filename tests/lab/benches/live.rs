@@ -108,8 +108,8 @@ fn fifty_nodes(tool: &Path) -> Result<()> {
     let mut times = vec![(Vec::new(), Vec::new()); scripts.len()];
     for _ in 0..ROUNDS {
         for ((_, script), (walls, cpus)) in scripts.iter().zip(&mut times) {
-            let timed = format!("TIMEFORMAT='%R %U %S'; time {{ {script} >/dev/null 2>&1; }}");
-            let (_, output) = time(&mut bash(&lab, &api, &timed))?;
+            let script = format!("TIMEFORMAT='%R %U %S'; time {{ {script} >/dev/null 2>&1; }}");
+            let (_, output) = time(&mut bash(&lab, &api, &script))?;
             let said = String::from_utf8_lossy(&output.stderr);
             let numbers: Vec<f64> =
                 said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
