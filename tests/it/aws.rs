@@ -78,9 +78,11 @@ fn the_iam_policy_is_what_is_asked_for() {
         .collect();
     let aws = Aws::of("study-public");
     aws.audit().run();
-    let absent = Netcheck::new(["audit", "--cluster", "nope"]);
-    let absent = absent.env("AWS_ENDPOINT_URL", &aws.0.url()).env("AWS_REGION", "ap-northeast-2");
-    absent.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B").run();
+    for which in [&["--cluster", "nope"][..], &["--all-clusters", "--region", "all", "--nodes", "none"]] {
+        let run = Netcheck::new(["audit"]).args(which);
+        let run = run.env("AWS_ENDPOINT_URL", &aws.0.url()).env("AWS_REGION", "ap-northeast-2");
+        run.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B").run();
+    }
     let asked: BTreeSet<_> =
         aws.0.journal().iter().map(|call| format!("{}:{}", call.service.name(), call.operation)).collect();
     assert_eq!(asked, allowed);
