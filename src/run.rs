@@ -110,10 +110,11 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     for file in files {
         file.write(report)?;
     }
-    to_stdout(|out, look| report(args.format, look, out))?;
+    let shown = to_stdout(|out, look| report(args.format, look, out));
     if let Some(pipeline) = pipeline {
         pipeline.tell(&audit);
     }
+    shown?;
     Ok(audit.verdict().into())
 }
 

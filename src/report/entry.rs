@@ -80,13 +80,17 @@ pub(super) fn unseen(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
             needed: *needed,
         })
     });
-    let unjudged = audit.unjudged.iter().map(|unjudged| Unseen {
+    unjudged(audit).chain(judged)
+}
+
+/// Of this, what could not be judged at all.
+pub(super) fn unjudged(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
+    audit.unjudged.iter().map(|unjudged| Unseen {
         subject: &unjudged.subject,
         text: said(&unjudged.subject, &unjudged.gap.detail, &unjudged.gap.hint),
         why: unjudged.gap.why.as_str(),
         needed: true,
-    });
-    unjudged.chain(judged)
+    })
 }
 
 fn said(name: &str, detail: &str, hint: &str) -> String {

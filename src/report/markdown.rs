@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
-use super::entry::unseen;
+use super::entry::unjudged;
 use super::table::waived_by;
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
@@ -46,7 +46,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     }
     if !audit.unjudged.is_empty() {
         tail.push_str("\n### Could not be judged\n\n");
-        for unseen in unseen(audit).take(audit.unjudged.len().min(ROWS_MAX)) {
+        for unseen in unjudged(audit).take(ROWS_MAX) {
             let _ = writeln!(tail, "- {}", harmless(&unseen.text));
         }
         tail.push_str(&rest(audit.unjudged.len()));

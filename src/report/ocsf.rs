@@ -7,7 +7,7 @@ use std::io::{Result, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::entry::{entries, unseen};
+use super::entry::{entries, unjudged};
 use super::json::write_pretty;
 use super::remediation::fill;
 use crate::model::audit::Audit;
@@ -23,7 +23,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     for entry in entries(audit) {
         let judged = entry.judged;
         let cluster = &entry.audited.facts.evidence.cluster;
-        let mut event = event(audit, judged.rule, &entry.fingerprint, judged.severity);
+        let mut event = event_of_rule(audit, judged.rule, &entry.fingerprint, judged.severity);
         event["compliance"]["status"] = "Fail".into();
         event["compliance"]["status_id"] = 3.into();
         event["message"] = entry.message_of_cluster().into();
@@ -50,7 +50,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
             }
             let name = json!(["eks-netcheck", rule.id, cluster.subject()]).to_string();
             let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-            let mut event = event(audit, rule, &uid, rule.severity);
+            let mut event = event_of_rule(audit, rule, &uid, rule.severity);
             let (status, id, message) = match gap {
                 None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
                 // A pass is what was seen.
@@ -71,15 +71,12 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
             events.push(event);
         }
     }
-    for unseen in unseen(audit).take(audit.unjudged.len()) {
-        let Some(rule) = audit.rules.first() else { continue };
+    for unseen in unjudged(audit) {
         let name = json!(["eks-netcheck", "not-judged", unseen.subject]).to_string();
         let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-        let mut event = event(audit, rule, &uid, Severity::High);
-        event["compliance"] = json!({
-            "control": "describe-cluster", "status": "Inconclusive", "status_id": 99, "standards": ["eks-netcheck"],
-        });
-        event["finding_info"]["title"] = "A cluster could not be judged".into();
+        let mut event = event(audit, &uid, "describe-cluster", "A cluster could not be judged", Severity::High);
+        event["compliance"]["status"] = "Inconclusive".into();
+        event["compliance"]["status_id"] = 99.into();
         event["message"] = unseen.text.into();
         event["resources"] = json!([{ "uid": unseen.subject, "type": "AwsEksCluster" }]);
         events.push(event);
@@ -87,8 +84,17 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     write_pretty(&events, out)
 }
 
+/// What every event of a rule has.
+fn event_of_rule(audit: &Audit, rule: &Rule, uid: &Uuid, severity: Severity) -> Value {
+    let mut event = event(audit, uid, rule.id, rule.summary, severity);
+    event["compliance"]["desc"] = rule.summary.into();
+    event["finding_info"]["desc"] = rule.why.into();
+    event["remediation"] = json!({ "desc": rule.remediation, "references": [rule.reference] });
+    event
+}
+
 /// What every event has.
-fn event(audit: &Audit, rule: &Rule, uid: &Uuid, severity: Severity) -> Value {
+fn event(audit: &Audit, uid: &Uuid, control: &str, title: &str, severity: Severity) -> Value {
     let (severity, severity_id) = match severity {
         Severity::Low => ("Low", 2),
         Severity::Medium => ("Medium", 3),
@@ -103,19 +109,17 @@ fn event(audit: &Audit, rule: &Rule, uid: &Uuid, severity: Severity) -> Value {
         "time": audit.time,
         "severity": severity, "severity_id": severity_id,
         "status": "New", "status_id": 1,
-        "compliance": { "control": rule.id, "desc": rule.summary, "standards": ["eks-netcheck"] },
+        "compliance": { "control": control, "standards": ["eks-netcheck"] },
         "finding_info": {
-            "uid": uid.to_string(), "title": rule.summary, "desc": rule.why, "created_time": audit.time,
-            "types": ["eks-netcheck"],
+            "uid": uid.to_string(), "title": title, "created_time": audit.time, "types": ["eks-netcheck"],
         },
         "metadata": {
             "version": "1.6.0",
             "product": {
                 "name": "eks-netcheck", "vendor_name": "eks-netcheck", "version": env!("CARGO_PKG_VERSION"),
             },
-            "event_code": rule.id,
+            "event_code": control,
         },
-        "remediation": { "desc": rule.remediation, "references": [rule.reference] },
     })
 }
 

@@ -12,7 +12,7 @@ use super::entry::{Entry, entries, pascal, unseen};
 use super::json::write_pretty;
 use super::remediation::fill;
 use crate::model::audit::Audit;
-use crate::model::verdict::{Rule, Severity, Verdict};
+use crate::model::verdict::{Rule, Severity};
 
 /// GitHub takes no more results of one run.
 const RESULTS_MAX: usize = 25_000;
@@ -26,6 +26,7 @@ const DESCRIPTION_MAX: usize = 1024;
 pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     let entries = entries(audit);
     let more = entries.len().saturating_sub(RESULTS_MAX);
+    let is_whole = unseen(audit).all(|unseen| !unseen.needed);
     let mut notifications: Vec<_> = unseen(audit)
         .map(|unseen| {
             let level = if unseen.needed { "error" } else { "note" };
@@ -55,7 +56,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
             } },
             "automationDetails": { "id": "eks-netcheck/" },
             "invocations": [{
-                "executionSuccessful": audit.verdict() != Verdict::Inconclusive,
+                "executionSuccessful": is_whole,
                 "toolExecutionNotifications": notifications,
             }],
             "results": results,
