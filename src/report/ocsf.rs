@@ -74,7 +74,8 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     for unseen in unjudged(audit) {
         let name = json!(["eks-netcheck", "not-judged", unseen.subject]).to_string();
         let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
-        let mut event = event(audit, &uid, "describe-cluster", "A cluster could not be judged", Severity::High);
+        let mut event =
+            event(audit, &uid, "describe-cluster", "A cluster could not be judged", Severity::High);
         event["compliance"]["status"] = "Inconclusive".into();
         event["compliance"]["status_id"] = 99.into();
         event["message"] = unseen.text.into();

@@ -15,6 +15,7 @@ mod diff;
 mod docs;
 #[cfg(feature = "live")]
 mod fleet;
+mod formats;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;

@@ -1,0 +1,398 @@
+//! The formats of CI systems, each as those who read it take it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use eks_netcheck::report::text::is_hostile;
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, copy_of, root, scratch, story, subdirs};
+
+const FORMATS: [&str; 6] = ["sarif", "junit", "markdown", "github", "gitlab", "ocsf"];
+
+/// A rule of each outcome: found, waived, not seen.
+const MIXED: &str = r#"
+[[waiver]]
+rule = "public-endpoint-open"
+resource = "*"
+reason = "moves <behind> the VPN"
+owner = "platform"
+expires = 9999-12-31
+[rules]
+control-plane-enis-missing = "off"
+unattributed-connection = "high"
+"#;
+
+fn written(evidence: &Path, format: &str, args: &[&str]) -> String {
+    Netcheck::audit(evidence).args(args).args(&["--format", format]).run().stdout
+}
+
+fn parsed(evidence: &Path, format: &str, args: &[&str]) -> Value {
+    serde_json::from_str(&written(evidence, format, args)).unwrap()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+/// A copy of a story by the mixed policy, with one of its nodes not seen.
+fn mixed() -> (tempfile::TempDir, [String; 2]) {
+    let copy = copy_of("study-public");
+    fs::remove_file(copy.path().join("nodes/n1.txt")).unwrap();
+    let policy = copy.path().join("eks-netcheck.toml");
+    fs::write(&policy, MIXED).unwrap();
+    (copy, ["--policy".to_owned(), policy.into_os_string().into_string().unwrap()])
+}
+
+/// Every finding's id, by rule, as a format has it.
+fn fingerprints(evidence: &Path, format: &str, args: &[&str]) -> BTreeSet<(String, String)> {
+    let report = parsed(evidence, format, args);
+    let (findings, rule, id) = match format {
+        "sarif" => (&report["runs"][0]["results"], "/ruleId", "/partialFingerprints/primaryLocationLineHash"),
+        "gitlab" => (&report, "/check_name", "/fingerprint"),
+        _ => (&report, "/metadata/event_code", "/finding_info/uid"),
+    };
+    let of = |finding: &Value, pointer| text(finding.pointer(pointer).unwrap()).to_owned();
+    let all: Vec<_> = list(findings).iter().map(|finding| (of(finding, rule), of(finding, id))).collect();
+    let ids: BTreeSet<_> = all.iter().map(|(_, id)| id).collect();
+    assert_eq!(ids.len(), all.len(), "{format}: two findings have one id");
+    all.into_iter().collect()
+}
+
+#[test]
+fn sarif_is_what_the_standard_and_github_want() {
+    let schema = fs::read_to_string(root().join("fixtures/schemas/sarif-2.1.0.schema.json")).unwrap();
+    // One of its patterns is none outside of JavaScript.
+    let schema = schema.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}$");
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    for name in subdirs(&root().join("fixtures/evidence")) {
+        let dir = story(&name);
+        let (report, code) = Netcheck::audit(&dir).json();
+        let log = parsed(&dir, "sarif", &[]);
+        let errors: Vec<_> = schema.iter_errors(&log).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+        let run = &log["runs"][0];
+        let rules = list(&run["tool"]["driver"]["rules"]);
+        let results = list(&run["results"]);
+        assert_eq!(results.len(), list(&report["findings"]).len(), "{name}");
+        for result in results {
+            let place = &result["locations"][0]["physicalLocation"];
+            assert_eq!(place["artifactLocation"]["uri"], "eks-netcheck.toml", "{name}");
+            assert_eq!(place["region"]["startLine"], 1, "{name}");
+            let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+            assert_eq!(rule["id"], result["ruleId"]);
+        }
+        assert_eq!(run["invocations"][0]["executionSuccessful"], code != 3, "{name}");
+    }
+    let log = parsed(&story("study-public"), "sarif", &[]);
+    for rule in list(&log["runs"][0]["tool"]["driver"]["rules"]) {
+        for length in ["/shortDescription/text", "/fullDescription/text"] {
+            assert!((1..=1024).contains(&text(rule.pointer(length).unwrap()).len()), "{rule}");
+        }
+        // GitHub reads a number in a string.
+        let score: f64 = text(&rule["properties"]["security-severity"]).parse().unwrap();
+        assert!((0.1..=10.0).contains(&score));
+        assert!(list(&rule["properties"]["tags"]).contains(&"security".into()));
+    }
+}
+
+#[test]
+fn what_is_waived_or_not_seen_is_marked_in_each_format() {
+    let (copy, policy) = mixed();
+    let policy = policy.each_ref().map(String::as_str);
+    let ran = Netcheck::audit(copy.path()).args(&policy).run();
+    assert_eq!(ran.code, 3, "{}", ran.stdout);
+
+    let log = parsed(copy.path(), "sarif", &policy);
+    let run = &log["runs"][0];
+    let waived: Vec<_> =
+        list(&run["results"]).iter().filter(|result| !result["suppressions"].is_null()).collect();
+    assert_eq!(waived.len(), 1);
+    assert_eq!(waived[0]["ruleId"], "public-endpoint-open");
+    assert_eq!(
+        waived[0]["suppressions"],
+        json!([{ "kind": "external", "status": "accepted", "justification": "platform: moves <behind> the VPN (until 9999-12-31)" }])
+    );
+    assert_eq!(run["invocations"][0]["executionSuccessful"], false);
+    let notifications = list(&run["invocations"][0]["toolExecutionNotifications"]);
+    assert!(
+        notifications.iter().any(|one| one["level"] == "error"
+            && text(&one["message"]["text"]).contains("node i-04811e67855a5512d")),
+        "{notifications:#?}"
+    );
+
+    let report = Report::deserialize_from_str(&written(copy.path(), "junit", &policy)).unwrap();
+    let suite = &report.test_suites[0];
+    assert_eq!(suite.tests, eks_netcheck::rules::ALL.len());
+    let status =
+        |rule: &str| &suite.test_cases.iter().find(|case| case.name.as_str() == rule).unwrap().status;
+    let is = |rule: &str, wanted: NonSuccessKind| matches!(status(rule), TestCaseStatus::NonSuccess { kind, .. } if *kind == wanted);
+    assert!(is("private-endpoint-disabled", NonSuccessKind::Failure));
+    assert!(is("unattributed-connection", NonSuccessKind::Error), "{:?}", status("unattributed-connection"));
+    for (rule, says) in [
+        ("public-endpoint-open", "moves <behind> the VPN"),
+        ("control-plane-enis-missing", "off by the policy"),
+    ] {
+        let TestCaseStatus::Skipped { message, .. } = status(rule) else { panic!("{:?}", status(rule)) };
+        let message = message.as_ref().unwrap().as_str();
+        assert!(message.contains(says), "{message}");
+    }
+    assert!(matches!(status("cidr-not-allowed"), TestCaseStatus::Success { .. }));
+    let count = |wanted| {
+        let cases = suite.test_cases.iter();
+        cases
+            .filter(|case| matches!(&case.status, TestCaseStatus::NonSuccess { kind, .. } if *kind == wanted))
+            .count()
+    };
+    assert_eq!(
+        (suite.failures, suite.errors),
+        (count(NonSuccessKind::Failure), count(NonSuccessKind::Error))
+    );
+    assert_eq!((report.failures, report.errors), (suite.failures, suite.errors));
+
+    let issues = parsed(copy.path(), "gitlab", &policy);
+    let of = |rule: &str| list(&issues).iter().find(|issue| issue["check_name"] == rule).unwrap();
+    assert_eq!(of("public-endpoint-open")["severity"], "info");
+    assert_eq!(of("not-seen")["severity"], "critical");
+    assert_eq!(of("private-endpoint-disabled")["severity"], "major");
+
+    let events = parsed(copy.path(), "ocsf", &policy);
+    let of = |rule: &str| list(&events).iter().find(|event| event["metadata"]["event_code"] == rule);
+    assert_eq!(of("public-endpoint-open").unwrap()["status"], "Suppressed");
+    assert_eq!(of("private-endpoint-disabled").unwrap()["compliance"]["status_id"], 3);
+    // What was not seen is no pass.
+    assert_eq!(of("unattributed-connection").unwrap()["compliance"]["status_id"], 99);
+    assert_eq!(of("cidr-not-allowed").unwrap()["compliance"]["status_id"], 1);
+    assert!(of("control-plane-enis-missing").is_none());
+
+    let summary = written(copy.path(), "markdown", &policy);
+    assert!(summary.contains("waived until 9999-12-31"), "{summary}");
+    assert!(summary.contains("Not seen, and needed:"), "{summary}");
+    let commands = written(copy.path(), "github", &policy);
+    let starts = |level: &str, title: &str| {
+        commands.lines().any(|line| {
+            line.starts_with(&format!("::{level} file=eks-netcheck.toml,"))
+                && line.contains(&format!("title=eks-netcheck%3A {title}::"))
+        })
+    };
+    assert!(starts("notice", "public-endpoint-open"), "{commands}");
+    assert!(starts("warning", "private-endpoint-disabled"), "{commands}");
+    assert!(starts("error", "not-seen"), "{commands}");
+}
+
+#[test]
+fn nothing_wrong_is_said_as_such() {
+    let dir = story("private-only");
+    assert_eq!(parsed(&dir, "gitlab", &[]), json!([]));
+    assert_eq!(written(&dir, "github", &[]), "");
+    assert_eq!(parsed(&dir, "sarif", &[])["runs"][0]["results"], json!([]));
+    assert!(written(&dir, "markdown", &[]).starts_with("## eks-netcheck: ✅ pass\n"));
+    let report = Report::deserialize_from_str(&written(&dir, "junit", &[])).unwrap();
+    assert_eq!((report.failures, report.errors), (0, 0));
+    let events = parsed(&dir, "ocsf", &[]);
+    assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
+}
+
+/// A system that tells new findings from old ones needs their ids to stay.
+#[test]
+fn fingerprints_stay_whatever_order_and_lines_are() {
+    let copy = copy_of("public-and-private-stale");
+    let node = copy.path().join("nodes/n1.txt");
+    let capture = fs::read_to_string(&node).unwrap();
+    let (head, rows) = capture.split_once('\n').unwrap();
+    let reversed: Vec<_> = rows.lines().rev().collect();
+    let one_more = "# one more line\n# and another\n";
+    let policy = copy.path().join("eks-netcheck.toml");
+    fs::write(&policy, MIXED).unwrap();
+    let args = ["--policy", policy.to_str().unwrap()];
+    let before = ["sarif", "gitlab", "ocsf"].map(|format| fingerprints(copy.path(), format, &args));
+    assert!(before.iter().all(|ids| ids.len() > 1), "{before:?}");
+    fs::write(&node, format!("{head}\n{}\n", reversed.join("\n"))).unwrap();
+    fs::write(&policy, format!("{one_more}{MIXED}")).unwrap();
+    let enis = copy.path().join("network-interfaces.json");
+    let mut all: Value = serde_json::from_slice(&fs::read(&enis).unwrap()).unwrap();
+    all["NetworkInterfaces"].as_array_mut().unwrap().reverse();
+    fs::write(&enis, all.to_string()).unwrap();
+    let after = ["sarif", "gitlab", "ocsf"].map(|format| fingerprints(copy.path(), format, &args));
+    assert_eq!(before, after);
+    // Another cluster's are others, even where it is called the same.
+    let cluster = copy.path().join("cluster.json");
+    let other =
+        fs::read_to_string(&cluster).unwrap().replace(":111122223333:cluster/", ":444455556666:cluster/");
+    fs::write(&cluster, other).unwrap();
+    for (format, before) in ["sarif", "gitlab", "ocsf"].iter().zip(&before) {
+        assert!(fingerprints(copy.path(), format, &args).is_disjoint(before), "{format}");
+    }
+}
+
+/// What a code view shows has to be a file of the repository.
+#[test]
+fn the_place_of_a_finding_is_a_relative_path() {
+    let dir = story("study-public");
+    let uri = |args: &[&str]| {
+        let log = parsed(&dir, "sarif", args);
+        text(&log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"])
+            .to_owned()
+    };
+    assert_eq!(uri(&[]), "eks-netcheck.toml");
+    assert_eq!(uri(&["--anchor", "./infra/eks.tf"]), "infra/eks.tf");
+    assert_eq!(uri(&["--anchor", "infra/my cluster:é.tf"]), "infra/my%20cluster%3A%C3%A9.tf");
+    let issues = parsed(&dir, "gitlab", &["--anchor", "./infra/eks.tf"]);
+    assert_eq!(issues[0]["location"], json!({ "path": "infra/eks.tf", "lines": { "begin": 1 } }));
+}
+
+/// A cluster whose every word was chosen to do harm.
+fn hostile() -> tempfile::TempDir {
+    let name = "x\u{1b}[2J\r\n::error::<script>|[a](http://b)**c**]]>&amp;%0A@me #1`d`\u{202e}\u{0}";
+    let copy = copy_of("hostile-names");
+    let path = copy.path().join("cluster.json");
+    let mut cluster: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    cluster["cluster"]["name"] = name.into();
+    cluster["cluster"]["arn"] = format!("arn:aws:eks:ap-northeast-2:111122223333:cluster/{name}").into();
+    fs::write(&path, cluster.to_string()).unwrap();
+    copy
+}
+
+/// An audit of a directory whatever its cluster is called.
+fn audit_of(dir: &Path) -> Netcheck {
+    let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();
+    // No argument holds a NUL.
+    let name = text(&cluster["cluster"]["name"]).replace('\0', "");
+    let path = dir.join("cluster.json");
+    fs::write(&path, cluster.to_string().replace("\\u0000", "")).unwrap();
+    Netcheck::new(["audit", "--cluster", &name, "--evidence"]).arg(dir)
+}
+
+#[test]
+fn hostile_names_are_text_in_every_format() {
+    let dir = hostile();
+    for format in FORMATS {
+        let ran = audit_of(dir.path()).args(&["--format", format]).run();
+        assert_eq!(ran.code, 1, "{format}: {}", ran.stderr);
+        for line in ran.stdout.lines() {
+            assert!(!line.contains(is_hostile), "{format}: {line:?}");
+        }
+        match format {
+            // One command to a line, and no other than ours.
+            "github" => {
+                for line in ran.stdout.lines() {
+                    let (command, message) = line[2..].split_once("::").unwrap();
+                    let level = command.split(' ').next().unwrap();
+                    assert!(["error", "warning", "notice"].contains(&level), "{line}");
+                    assert!(!message.contains("%0A@me") && !message.is_empty(), "{line}");
+                }
+            }
+            "markdown" => {
+                for syntax in ["<script>", "](http:", "**c**", "`d`", "@me", " #1", "|["] {
+                    assert!(!ran.stdout.contains(syntax), "{syntax}: {}", ran.stdout);
+                }
+                let rows = ran.stdout.lines().filter(|line| line.starts_with("| "));
+                for row in rows {
+                    assert_eq!(row.replace("\\|", "").matches('|').count(), 4, "{row}");
+                }
+            }
+            "junit" => {
+                let report = Report::deserialize_from_str(&ran.stdout).unwrap();
+                assert!(report.test_suites[0].name.as_str().contains("<script>"));
+                assert_eq!(report.test_suites.len(), 1);
+            }
+            _ => {
+                serde_json::from_str::<Value>(&ran.stdout).unwrap();
+            }
+        }
+    }
+}
+
+/// Tools that others wrote to check their own formats. `tests/run` fetches them.
+#[test]
+fn those_who_read_the_formats_take_them() {
+    let dir = scratch();
+    let write = |run: Netcheck, name: &str| {
+        let file = |format: &str, end: &str| {
+            format!("{format}={}", dir.path().join(format!("{name}.{end}")).display())
+        };
+        let ran = run
+            .args(&["--write", &file("sarif", "sarif"), "--write", &file("junit", "xml")])
+            .args(&["--write", &file("ocsf", "ocsf.json")])
+            .run();
+        assert!(ran.code == 0 || ran.code == 1 || ran.code == 3, "{name}: {}", ran.stderr);
+    };
+    for name in subdirs(&root().join("fixtures/evidence")) {
+        write(Netcheck::audit(&story(&name)), &name);
+    }
+    let (copy, policy) = mixed();
+    write(Netcheck::audit(copy.path()).args(&policy.each_ref().map(String::as_str)), "mixed");
+    let hostile = hostile();
+    write(audit_of(hostile.path()), "hostile");
+    let (took, said) = validate(dir.path());
+    assert!(took, "{said}");
+    // They can refuse: each with what it is there for gone.
+    let change = |name: &str, from: &str, to: &str| {
+        let path = dir.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{name} has no {from}");
+        fs::write(path, text.replace(from, to)).unwrap();
+    };
+    change("mixed.sarif", "\"locations\"", "\"relatedLocations\"");
+    change("mixed.xml", "<testcase name=", "<testcase nome=");
+    change("mixed.ocsf.json", "\"finding_info\"", "\"finding\"");
+    let (took, said) = validate(dir.path());
+    assert!(!took);
+    for part in ["mixed.sarif", "mixed.xml", "mixed.ocsf.json"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("hostile"), "{said}");
+}
+
+/// Whether the tools take what is in a directory, and what they say.
+fn validate(dir: &Path) -> (bool, String) {
+    let output = Command::new(root().join("tests/validate")).arg(dir).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// A step of GitHub Actions shows what it is told, whatever else is asked for.
+#[test]
+fn github_actions_is_told_without_being_asked() {
+    let dir = scratch();
+    let summary = dir.path().join("summary.md");
+    fs::write(&summary, "from a step before\n").unwrap();
+    let path = summary.to_str().unwrap();
+    let step = |path: &str| {
+        let run = Netcheck::audit(&story("study-public"));
+        run.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", path)
+    };
+    let plain = Netcheck::audit(&story("study-public")).run();
+    let ran = step(path).run();
+    assert_eq!((ran.code, &ran.stdout), (plain.code, &plain.stdout));
+    assert_eq!(ran.stderr, written(&story("study-public"), "github", &[]));
+    let markdown = written(&story("study-public"), "markdown", &[]);
+    assert_eq!(fs::read_to_string(&summary).unwrap(), format!("from a step before\n{markdown}"));
+    // Those who ask for annotations get them once.
+    let ran = step(path).args(&["--format", "github"]).run();
+    assert_eq!(ran.stderr, "");
+    // Not wanted, and not in a pipeline.
+    fs::write(&summary, "").unwrap();
+    for ran in [step(path).arg("--no-ci").run(), step(path).env("GITHUB_ACTIONS", "false").run()] {
+        assert_eq!((ran.stderr.as_str(), &ran.stdout), ("", &plain.stdout));
+    }
+    assert_eq!(fs::read_to_string(&summary).unwrap(), "");
+    // Nobody asked for it, so that it costs no verdict.
+    let ran = step("/no/such/directory/summary").run();
+    assert_eq!((ran.code, &ran.stdout), (plain.code, &plain.stdout));
+    assert!(
+        ran.stderr.starts_with("warning: cannot write to /no/such/directory/summary: "),
+        "{}",
+        ran.stderr
+    );
+    // A summary that is there although nobody can read the report.
+    let ran = step(path).args(&["--cluster", "other"]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+}
