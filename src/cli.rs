@@ -106,8 +106,9 @@ pub enum PolicyCommand {
     },
     /// See that a policy says what it can say, and what in it is over
     Check {
-        /// The file; without one, eks-netcheck.toml from here upwards
-        file: Option<PathBuf>,
+        /// The files; without one, eks-netcheck.toml from here upwards
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }
 

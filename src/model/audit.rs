@@ -36,6 +36,24 @@ impl Audit {
             Verdict::Pass
         }
     }
+
+    /// How many clusters have this verdict.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.clusters.iter().filter(|audited| audited.judgment.verdict == verdict).count()
+    }
+
+    /// The clusters, those that fail first, those that pass last.
+    #[must_use]
+    pub fn worst_first(&self) -> Vec<&Audited> {
+        let mut clusters: Vec<_> = self.clusters.iter().collect();
+        clusters.sort_by_key(|audited| match audited.judgment.verdict {
+            Verdict::Fail => 0,
+            Verdict::Inconclusive => 1,
+            Verdict::Pass => 2,
+        });
+        clusters
+    }
 }
 
 /// A cluster, judged.

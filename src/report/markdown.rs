@@ -25,13 +25,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     }
     let mut left_out = 0;
     // What fails comes first, and so is there if there is no room for all.
-    let mut clusters: Vec<_> = audit.clusters.iter().collect();
-    clusters.sort_by_key(|audited| match audited.judgment.verdict {
-        Verdict::Fail => 0,
-        Verdict::Inconclusive => 1,
-        Verdict::Pass => 2,
-    });
-    for audited in clusters {
+    for audited in audit.worst_first() {
         let section = section(audited);
         if text.len() + section.len() > SIZE_MAX {
             left_out += 1;
@@ -70,13 +64,12 @@ fn rest(all: usize) -> String {
 }
 
 fn overview(audit: &Audit) -> String {
-    let of = |verdict| audit.clusters.iter().filter(|audited| audited.judgment.verdict == verdict).count();
     format!(
         "\n{} clusters: {} fail, {} inconclusive, {} pass; {} could not be judged at all.\n",
         audit.clusters.len(),
-        of(Verdict::Fail),
-        of(Verdict::Inconclusive),
-        of(Verdict::Pass),
+        audit.count(Verdict::Fail),
+        audit.count(Verdict::Inconclusive),
+        audit.count(Verdict::Pass),
         audit.unjudged.len()
     )
 }

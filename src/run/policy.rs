@@ -57,7 +57,8 @@ fn read(path: &Path) -> Result<Policy> {
 pub(super) fn run(command: &PolicyCommand) -> Result<Exit> {
     match command {
         PolicyCommand::Init { file } => init(file)?,
-        PolicyCommand::Check { file } => check(file.as_deref())?,
+        PolicyCommand::Check { files } if files.is_empty() => check(None)?,
+        PolicyCommand::Check { files } => files.iter().try_for_each(|file| check(Some(file)))?,
     }
     Ok(Exit::Pass)
 }

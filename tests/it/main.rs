@@ -19,6 +19,8 @@ mod formats;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;
+#[cfg(feature = "live")]
+mod pipelines;
 mod policy;
 mod properties;
 #[cfg(feature = "live")]

@@ -234,4 +234,8 @@ fn one_can_be_written_and_checked() {
     std::fs::write(dir.path().join("old.toml"), waiver("public-endpoint-open", "*", "2024-01-01")).unwrap();
     let ran = policy(dir.path(), &["check", "old.toml"]);
     assert!(ran.code == 0 && ran.stdout.contains("old.toml:1: the waiver"), "{}", ran.stdout);
+    // As pre-commit does: all that changed in one run.
+    std::fs::write(dir.path().join("bad.toml"), "fail-on = \"hihg\"\n").unwrap();
+    let ran = policy(dir.path(), &["check", "old.toml", "bad.toml"]);
+    assert!(ran.code == 2 && ran.stderr.contains("bad.toml:1:"), "{}", ran.stderr);
 }

@@ -8,18 +8,21 @@ use crate::model::audit::{Audit, Audited};
 use crate::model::verdict::Verdict;
 
 pub(super) fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
-    let of = |verdict| audit.clusters.iter().filter(|audited| audited.judgment.verdict == verdict).count();
-    let clusters = count(audit.clusters.len(), "cluster");
+    let clusters = match audit.clusters.len() {
+        0 => "no cluster was judged".to_owned(),
+        number => format!(
+            "{}: {} fail, {} inconclusive, {} pass",
+            count(number, "cluster"),
+            audit.count(Verdict::Fail),
+            audit.count(Verdict::Inconclusive),
+            audit.count(Verdict::Pass)
+        ),
+    };
     let unjudged = match audit.unjudged.len() {
         0 => String::new(),
         number => format!("; {} could not be judged at all", count(number, "thing")),
     };
-    let text = format!(
-        "{clusters}: {} fail, {} inconclusive, {} pass{unjudged}",
-        of(Verdict::Fail),
-        of(Verdict::Inconclusive),
-        of(Verdict::Pass)
-    );
+    let text = clusters + &unjudged;
     let head = format!("{}  ", audit.verdict().as_str().to_uppercase());
     let text = prose(&text, &head, &" ".repeat(head.len()), look);
     // Wrapped by its plain width, then coloured.
@@ -35,13 +38,7 @@ pub(super) fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<(
     }
     writeln!(out)?;
     let mut table = table(look, ["Cluster", "Region", "Account", "Access", "Verdict", "Worst"]);
-    let mut clusters: Vec<_> = audit.clusters.iter().collect();
-    clusters.sort_by_key(|audited| match audited.judgment.verdict {
-        Verdict::Fail => 0,
-        Verdict::Inconclusive => 1,
-        Verdict::Pass => 2,
-    });
-    for audited in clusters {
+    for audited in audit.worst_first() {
         let cluster = &audited.facts.evidence.cluster;
         table.add_row([
             escape(&cluster.name).into_owned(),

@@ -1,0 +1,216 @@
+//! The action, and the pipelines that the README shows: their shell steps run
+//! as the CI systems run them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
+use serde_json::Value;
+
+use crate::common::{root, scratch, story};
+
+/// The text between two marks of the README, without its fence.
+fn shown(mark: &str) -> String {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let inside = readme.split(&format!("<!-- {mark} -->\n")).nth(1).unwrap();
+    let inside = inside.split(&format!("<!-- end of {mark} -->")).next().unwrap();
+    inside.lines().filter(|line| !line.starts_with("```")).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap()
+}
+
+/// `bash` with the built binary on PATH and an AWS to ask.
+fn bash(dir: &Path, aws: &Api) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_eks-netcheck"));
+    let mut command = Command::new("bash");
+    command.current_dir(dir).env_clear();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binary.parent().unwrap().display());
+    command.env("PATH", path).env("HOME", dir).env("AWS_ENDPOINT_URL", aws.url());
+    for (key, value) in [
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
+        ("AWS_REGION", "ap-northeast-2"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ] {
+        command.env(key, value);
+    }
+    command
+}
+
+fn aws(name: &str) -> Api {
+    Api::serve(Account::from_evidence(&story(name)).unwrap()).unwrap()
+}
+
+/// A directory with a policy by which only what AWS says is judged.
+fn checkout() -> tempfile::TempDir {
+    let dir = scratch();
+    fs::copy(root().join("tests/it/fleet.toml"), dir.path().join("eks-netcheck.toml")).unwrap();
+    dir
+}
+
+struct Step {
+    code: i32,
+    log: String,
+    outputs: String,
+    summary: String,
+}
+
+/// Runs the action's step as a runner does.
+fn act(dir: &Path, aws: &Api, inputs: &[(&str, &str)]) -> Step {
+    let action = yaml(&fs::read_to_string(root().join("action.yml")).unwrap());
+    for (name, _) in inputs {
+        assert!(action["inputs"][name].is_object(), "no input is called {name}");
+    }
+    let [step] = action["runs"]["steps"].as_array().unwrap().as_slice() else { panic!("one step") };
+    assert_eq!((&action["runs"]["using"], &step["shell"]), (&"composite".into(), &"bash".into()));
+    // An input in the script itself would be code.
+    let script = step["run"].as_str().unwrap();
+    assert!(!script.contains("${{"), "{script}");
+    let file = |name: &str| {
+        let path = dir.join(name);
+        fs::write(&path, "").unwrap();
+        path
+    };
+    let (script_file, outputs, summary) = (file("step.sh"), file("outputs"), file("summary"));
+    fs::write(&script_file, script).unwrap();
+    let given: BTreeMap<_, _> = inputs.iter().copied().collect();
+    let mut command = bash(dir, aws);
+    for (key, value) in step["env"].as_object().unwrap() {
+        let value = value.as_str().unwrap();
+        let input = value.strip_prefix("${{ inputs.").unwrap().strip_suffix(" }}").unwrap();
+        let default = action["inputs"][input]["default"].as_str().unwrap();
+        command.env(key, given.get(input).copied().unwrap_or(default));
+    }
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", &outputs).env("GITHUB_STEP_SUMMARY", &summary);
+    let ran = command.args(["--noprofile", "--norc", "-eo", "pipefail"]).arg(&script_file).output().unwrap();
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+    Step { code: ran.status.code().unwrap(), log: said(&ran), outputs: read(outputs), summary: read(summary) }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap()
+}
+
+#[test]
+fn the_action_passes_and_fails_and_says_why() {
+    let dir = checkout();
+    let step = act(dir.path(), &aws("private-only"), &[]);
+    assert_eq!((step.code, step.outputs.as_str()), (0, "exit-code=0\n"), "{}", step.log);
+    assert!(step.summary.starts_with("## eks-netcheck: ✅ pass"), "{}", step.summary);
+
+    let step = act(dir.path(), &aws("study-public"), &[]);
+    assert_eq!((step.code, step.outputs.as_str()), (1, "exit-code=1\n"), "{}", step.log);
+    assert!(step.log.contains("\n::error file=eks-netcheck.toml,line=1,"), "{}", step.log);
+    assert!(step.summary.contains("public-endpoint-open"), "{}", step.summary);
+
+    let denied = aws("private-only");
+    denied.fault(Fault::always("ListClusters", FaultKind::Denied));
+    let step = act(dir.path(), &denied, &[]);
+    assert_eq!((step.code, step.outputs.as_str()), (3, "exit-code=3\n"), "{}", step.log);
+}
+
+#[test]
+fn the_action_hands_its_inputs_on_as_words() {
+    let dir = checkout();
+    let aws = aws("study-public");
+    let lines = "sarif=out.sarif\n\n  junit=out put.xml  \n";
+    let inputs = [
+        ("clusters", "myeks\n"),
+        ("regions", "ap-northeast-2"),
+        ("policy", "eks-netcheck.toml"),
+        ("fail-on", "never"),
+        ("write", lines),
+        ("args", "--no-ci\n--anchor=infra/eks.tf"),
+    ];
+    let step = act(dir.path(), &aws, &inputs);
+    assert_eq!((step.code, step.outputs.as_str()), (0, "exit-code=0\n"), "{}", step.log);
+    assert_eq!(step.summary, "");
+    let sarif = fs::read_to_string(dir.path().join("out.sarif")).unwrap();
+    assert!(sarif.contains("infra/eks.tf"), "{sarif}");
+    assert!(dir.path().join("out put.xml").is_file());
+    assert!(aws.journal().iter().all(|call| call.operation != "ListClusters"));
+    // No shell, no glob, no option of its own.
+    for name in ["$(touch oops)", "`touch oops`; touch oops", "*", "--evidence=."] {
+        let step = act(dir.path(), &aws, &[("clusters", name), ("args", "--no-ci")]);
+        assert!([3, 4].contains(&step.code), "{name}: {}", step.log);
+        assert!(!dir.path().join("oops").exists(), "{name}");
+    }
+}
+
+#[test]
+fn the_action_says_that_it_needs_a_binary() {
+    let dir = checkout();
+    let step = act(dir.path(), &aws("private-only"), &[("binary", "./no-such")]);
+    assert_eq!(step.code, 2);
+    assert!(step.log.starts_with("::error title=eks-netcheck::there is no ./no-such here"), "{}", step.log);
+}
+
+#[test]
+fn the_workflow_shown_gives_the_action_what_it_takes() {
+    let workflow = yaml(&shown("github"));
+    let steps = workflow["jobs"]["endpoints"]["steps"].as_array().unwrap();
+    let ours = steps.iter().find(|step| step["uses"] == "./eks-netcheck").unwrap();
+    let inputs: Vec<_> = ours["with"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
+        .collect();
+    let dir = checkout();
+    let step = act(dir.path(), &aws("study-public"), &inputs);
+    assert_eq!(step.code, 1, "{}", step.log);
+    let upload = steps.last().unwrap();
+    assert_eq!(upload["if"], "always()");
+    assert!(dir.path().join(upload["with"]["sarif_file"].as_str().unwrap()).is_file());
+}
+
+#[test]
+fn the_gitlab_job_shown_writes_its_reports() {
+    let job = &yaml(&shown("gitlab"))["eks-endpoints"];
+    for (name, code) in [("private-only", 0), ("study-public", 1)] {
+        let dir = checkout();
+        let script: Vec<_> =
+            job["script"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        let aws = aws(name);
+        let mut command = bash(dir.path(), &aws);
+        command.env("CI_PROJECT_DIR", dir.path());
+        let ran = command.args(["-eo", "pipefail", "-c", &script.join("\n")]).output().unwrap();
+        assert_eq!(ran.status.code(), Some(code), "{}", said(&ran));
+        for report in job["artifacts"]["reports"].as_object().unwrap().values() {
+            assert!(dir.path().join(report.as_str().unwrap()).is_file(), "{report}");
+        }
+    }
+    assert_eq!(job["artifacts"]["when"], "always");
+}
+
+/// With the real pre-commit, which `tests/run` fetches.
+#[test]
+fn the_hook_shown_checks_a_policy() {
+    let dir = checkout();
+    fs::write(dir.path().join(".pre-commit-config.yaml"), shown("pre-commit")).unwrap();
+    let aws = aws("private-only");
+    let pre_commit = root().join("target/validators/bin/pre-commit");
+    let run = || {
+        let script = format!("git init -q . && git add -A && {} run", pre_commit.display());
+        bash(dir.path(), &aws).args(["-ec", &script]).output().unwrap()
+    };
+    let ran = run();
+    assert!(ran.status.success() && said(&ran).contains("Passed"), "{}", said(&ran));
+    fs::create_dir(dir.path().join("infra")).unwrap();
+    fs::write(dir.path().join("infra/eks-netcheck.toml"), "fail-on = \"hihg\"\n").unwrap();
+    let ran = run();
+    assert!(!ran.status.success() && said(&ran).contains("infra/eks-netcheck.toml:1:"), "{}", said(&ran));
+}
+
+#[test]
+fn the_policy_shown_is_one() {
+    let dir = scratch();
+    fs::write(dir.path().join("eks-netcheck.toml"), shown("policy")).unwrap();
+    let ran =
+        bash(dir.path(), &aws("private-only")).args(["-c", "eks-netcheck policy check"]).output().unwrap();
+    assert!(ran.status.success(), "{}", said(&ran));
+}
