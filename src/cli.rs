@@ -191,6 +191,9 @@ pub struct TraceArgs {
     /// Judge the sockets seen as audit does, and exit with 1 on findings of this severity or a higher one, with 3 if that is not known
     #[arg(long, value_name = "SEVERITY", value_enum)]
     pub fail_on: Option<FailOn>,
+    /// The policy to judge by; without one, eks-netcheck.toml from here upwards
+    #[arg(long, value_name = "FILE", requires = "fail_on")]
+    pub policy: Option<PathBuf>,
     /// The format on standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TraceFormat::Table)]
     pub format: TraceFormat,

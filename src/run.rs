@@ -27,7 +27,7 @@ use crate::collect::aws::calls::iam_policy;
 use crate::collect::evidence_dir::EvidenceDir;
 use crate::collect::node::read_nodes;
 use crate::exit::{EndsWith, Exit};
-use crate::model::audit::{Audit, Audited, PolicyUsed};
+use crate::model::audit::{Audit, Audited, PolicyUsed, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::node::Node;
 use crate::model::verdict::{GapReason, Judgment};
@@ -60,15 +60,14 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
     let no_reports: Vec<_> = evidence.into_iter().collect();
     let files = Output::open_all(&args.write, &no_reports)?;
     let policy = policy::load(args.policy.as_deref())?;
+    let anchor = policy::anchor(args.anchor.as_deref(), policy.path.as_deref())?;
     let pipeline = if args.no_ci { None } else { Pipeline::here(args) };
     let mut clusters = Vec::new();
-    let mut judge = |mut facts: Facts| {
+    let mut judge = |facts: Facts| {
         if args.talk.verbose > 0 {
             list_rejected(&facts.nodes);
         }
-        facts.expected = policy.rules.expected(&facts.evidence.cluster);
-        let judgment = judge_facts(&facts, &policy.rules, args.fail_on.map(CliFailOn::threshold));
-        clusters.push(Audited { facts, judgment });
+        clusters.push(judged(facts, &policy.rules, args.fail_on.map(CliFailOn::threshold)));
     };
     let unjudged = match (evidence, args.cluster.as_slice()) {
         (Some(dir), [cluster]) => {
@@ -78,18 +77,18 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
         (Some(_), _) => bail!("a directory of evidence is of one cluster; pass --cluster once"),
         (None, _) => live::classify(args, judge)?,
     };
-    let judgments: Vec<_> = clusters.iter().map(|audited| &audited.judgment).collect();
-    let used = policy
-        .path
-        .as_ref()
-        .map(|path| PolicyUsed { path: path.display().to_string(), notes: policy.rules.notes(&judgments) });
+    let used = policy.path.as_ref().map(|path| PolicyUsed {
+        path: path.display().to_string(),
+        place: policy::place(path),
+        notes: policy.rules.notes(&clusters, unjudged.is_empty()),
+    });
     let audit = Audit {
         clusters,
         unjudged,
         is_many: evidence.is_none() && live::is_many(args),
         rules: &rules::ALL,
         policy: used,
-        anchor: policy::anchor(args.anchor.as_deref().or(policy.path.as_deref())),
+        anchor,
         time: Timestamp::now().as_millisecond(),
     };
     if audit.clusters.is_empty()
@@ -107,15 +106,25 @@ fn audit(args: &AuditArgs) -> Result<Exit> {
         Format::Gitlab => gitlab::write(&audit, &mut out),
         Format::Ocsf => ocsf::write(&audit, &mut out),
     };
-    for file in files {
-        file.write(report)?;
+    // What one reader cannot be told costs the others nothing.
+    let mut told: Vec<_> = files.into_iter().map(|file| file.write(report)).collect();
+    let alone = audit.unjudged.first().filter(|_| !audit.is_many);
+    // The error says all that a table would.
+    if alone.is_none() || args.format != Format::Table {
+        told.push(to_stdout(|out, look| report(args.format, look, out)));
     }
-    let shown = to_stdout(|out, look| report(args.format, look, out));
     if let Some(pipeline) = pipeline {
         pipeline.tell(&audit);
     }
-    shown?;
-    Ok(audit.verdict().into())
+    let exit = Exit::from(audit.verdict());
+    if let Some(Unjudged { subject, gap }) = alone {
+        bail!(EndsWith(exit, format!("cannot describe the {subject}: {}; {}", gap.detail, gap.hint)));
+    }
+    told.into_iter().collect::<Result<()>>().map_err(|error| match exit {
+        Exit::Pass => error,
+        exit => error.context(EndsWith(exit, "not all reports could be written".to_owned())),
+    })?;
+    Ok(exit)
 }
 
 /// That there is no cluster to judge.
@@ -140,6 +149,13 @@ pub fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts> {
         classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
     })?;
     Ok(classifier.finish(nodes))
+}
+
+/// Facts, and what they come to by a policy.
+fn judged(mut facts: Facts, policy: &Policy, fail_on: Option<FailOn>) -> Audited {
+    facts.expected = policy.expected(&facts.evidence.cluster);
+    let judgment = judge_facts(&facts, policy, fail_on);
+    Audited { facts, judgment }
 }
 
 /// What all rules say of the facts, under a policy; `fail_on` goes before the

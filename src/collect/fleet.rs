@@ -59,7 +59,19 @@ pub struct Target {
 /// # Errors
 /// If the configuration is wrong.
 pub async fn find(request: &FleetRequest) -> Result<(Vec<Target>, Vec<Unjudged>)> {
-    let base = Base::load(&request.aws).await?;
+    // Roles are assumed in a region too.
+    let mut aws = request.aws.clone();
+    if let Regions::Named(names) = &request.regions {
+        aws.region = names.first().cloned();
+    }
+    let mut base = Base::load(&aws).await?;
+    if base.region().is_none() {
+        if request.regions != Regions::All {
+            bail!(NO_REGION);
+        }
+        aws.region = Some(REGION_OF_REGIONS.to_owned());
+        base = Base::load(&aws).await?;
+    }
     let mut accounts = Vec::new();
     if request.roles.is_empty() {
         accounts.push((String::new(), base));
@@ -109,16 +121,11 @@ pub async fn find(request: &FleetRequest) -> Result<(Vec<Target>, Vec<Unjudged>)
 }
 
 async fn regions(base: &Base, request: &FleetRequest) -> Result<Result<Vec<String>, Failure>> {
+    let Some(own) = base.region() else { bail!(NO_REGION) };
     Ok(match &request.regions {
         Regions::Named(names) => Ok(names.iter().cloned().collect()),
-        Regions::All => {
-            let region = base.region().unwrap_or_else(|| REGION_OF_REGIONS.to_owned());
-            base.session(region)?.regions().await
-        }
-        Regions::Usual => match base.region() {
-            Some(region) => Ok(vec![region]),
-            None => bail!(NO_REGION),
-        },
+        Regions::All => base.session(own)?.regions().await,
+        Regions::Usual => Ok(vec![own]),
     })
 }
 

@@ -77,8 +77,10 @@ pub struct Unjudged {
 /// The policy that was judged by.
 #[derive(Debug, Clone)]
 pub struct PolicyUsed {
-    /// The file.
+    /// The file, as it was found.
     pub path: String,
+    /// The file as pipelines know it: relative, with `/` between its parts.
+    pub place: String,
     /// What its owner should know of it.
     pub notes: Vec<PolicyNote>,
 }

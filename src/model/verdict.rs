@@ -111,6 +111,9 @@ impl Outcome {
 pub struct Finding {
     /// What it is about: an ARN, an id, a node's name.
     pub subject: String,
+    /// Which of the subject's it is, where a rule can find several: a peer, an
+    /// attribute. With the subject it tells findings apart from run to run.
+    pub about: Option<String>,
     /// What was seen, and the next step where the rule's own text has none.
     pub message: String,
 }
@@ -119,7 +122,13 @@ impl Finding {
     /// A finding.
     #[must_use]
     pub fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { subject: subject.into(), message: message.into() }
+        Self { subject: subject.into(), about: None, message: message.into() }
+    }
+
+    /// The same, of one of the things that a rule can find of the subject.
+    #[must_use]
+    pub fn of(self, about: impl Into<String>) -> Self {
+        Self { about: Some(about.into()), ..self }
     }
 }
 

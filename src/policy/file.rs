@@ -14,8 +14,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::{FailOn, Override, Policy, Settings};
-use crate::model::expected::AllowedCidr;
+use super::{FailOn, Override, Policy, Settings, WaiverOf};
+use crate::model::expected::{AccessMode, AllowedCidr};
 use crate::model::verdict::{Severity, Waiver};
 
 /// The name of the file that is looked for.
@@ -70,7 +70,8 @@ pub struct PolicyFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct EndpointTable {
     /// The access modes that are allowed.
-    access: Option<Vec<AccessMode>>,
+    #[schemars(with = "Option<Vec<AccessModeWord>>", length(min = 1))]
+    access: Option<Spanned<Vec<AccessModeWord>>>,
     /// An IPv4 block in publicAccessCidrs may be so wide and no wider, such as /24; /8 unless said.
     #[schemars(with = "Option<String>")]
     widest_ipv4: Option<Spanned<String>>,
@@ -130,9 +131,13 @@ struct WaiverTable {
     /// The rule's id.
     #[schemars(with = "String")]
     rule: Spanned<String>,
-    /// A glob over the cluster's name, its ARN, and what the finding is about.
+    /// A glob over the cluster's name, its ARN, and what the finding is about: its subject, or subject and about.
     #[schemars(with = "String")]
     resource: Spanned<String>,
+    /// Globs over the names and ARNs of the clusters in which; all unless said.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default)]
+    clusters: Vec<Spanned<String>>,
     /// Why.
     #[schemars(with = "String")]
     reason: Spanned<String>,
@@ -190,18 +195,18 @@ impl From<RuleSetting> for Option<Severity> {
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum AccessMode {
+enum AccessModeWord {
     Public,
     PublicAndPrivate,
     Private,
 }
 
-impl AccessMode {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::PublicAndPrivate => "public-and-private",
-            Self::Private => "private",
+impl From<AccessModeWord> for AccessMode {
+    fn from(word: AccessModeWord) -> Self {
+        match word {
+            AccessModeWord::Public => Self::Public,
+            AccessModeWord::PublicAndPrivate => Self::PublicAndPrivate,
+            AccessModeWord::Private => Self::Private,
         }
     }
 }
@@ -247,11 +252,17 @@ impl Reader<'_> {
         let widest =
             |prefix: Option<Spanned<String>>, max| prefix.map(|prefix| self.prefix(&prefix, max)).transpose();
         let allowed = allowed.map(|entries| entries.into_iter().map(|entry| self.allowed(entry)).collect());
-        let access = endpoint.access.map(|modes| modes.into_iter().map(|mode| mode.as_str().to_owned()));
+        let access = endpoint.access.map(|modes| match modes.get_ref().as_slice() {
+            [] => Err(self.wrong(
+                &modes.span(),
+                "no mode is allowed, so that no cluster can be; leave it out if any may".to_owned(),
+            )),
+            modes => Ok(modes.iter().map(|mode| AccessMode::from(*mode)).collect()),
+        });
         Ok(Settings {
             fail_on: fail_on.map(FailOn::from),
             rules: rules.collect::<Result<_, _>>()?,
-            access: access.map(Iterator::collect),
+            access: access.transpose()?,
             widest_v4: widest(endpoint.widest_ipv4, 32)?,
             widest_v6: widest(endpoint.widest_ipv6, 128)?,
             allowed: allowed.transpose()?,
@@ -266,20 +277,18 @@ impl Reader<'_> {
                 self.wrong(&span, "an override is for some: it needs clusters or accounts".to_owned())
             );
         }
-        let patterns = |globs: &[Spanned<String>]| -> Result<Vec<_>, _> {
-            globs.iter().map(|glob| self.pattern(glob)).collect()
-        };
         Ok(Override {
-            clusters: patterns(&table.clusters)?,
-            accounts: patterns(&table.accounts)?,
+            line: self.position(span.start).0,
+            clusters: self.patterns(&table.clusters)?,
+            accounts: self.patterns(&table.accounts)?,
             settings: self.settings(table.fail_on, table.rules, table.endpoint, table.allowed_cidr)?,
         })
     }
 
-    fn waiver(&self, table: Spanned<WaiverTable>) -> Result<(Pattern, Waiver), PolicyError> {
+    fn waiver(&self, table: Spanned<WaiverTable>) -> Result<WaiverOf, PolicyError> {
         let line = self.position(table.span().start).0;
         let table = table.into_inner();
-        let (expires, is_over) = self.expires(&table.expires)?;
+        let (expires, until) = self.expires(&table.expires)?;
         let waiver = Waiver {
             line,
             rule: self.rule(&table.rule)?,
@@ -287,9 +296,14 @@ impl Reader<'_> {
             reason: self.said(&table.reason, "reason")?,
             owner: self.said(&table.owner, "owner")?,
             expires,
-            is_over,
+            is_over: until <= self.now,
         };
-        Ok((self.pattern(&table.resource)?, waiver))
+        Ok(WaiverOf {
+            resource: self.pattern(&table.resource)?,
+            clusters: self.patterns(&table.clusters)?,
+            until,
+            waiver,
+        })
     }
 
     fn allowed(&self, table: Spanned<AllowedCidrTable>) -> Result<(usize, AllowedCidr), PolicyError> {
@@ -305,7 +319,7 @@ impl Reader<'_> {
             return Err(self.wrong(&table.cidr.span(), message));
         }
         let expires = table.expires.as_ref().map(|expires| self.expires(expires)).transpose()?;
-        let is_over = expires.as_ref().is_some_and(|(_, is_over)| *is_over);
+        let is_over = expires.as_ref().is_some_and(|(_, until)| *until <= self.now);
         let entry = AllowedCidr {
             cidr,
             owner: self.said(&table.owner, "owner")?,
@@ -336,6 +350,10 @@ impl Reader<'_> {
         })
     }
 
+    fn patterns(&self, globs: &[Spanned<String>]) -> Result<Vec<Pattern>, PolicyError> {
+        globs.iter().map(|glob| self.pattern(glob)).collect()
+    }
+
     fn pattern(&self, glob: &Spanned<String>) -> Result<Pattern, PolicyError> {
         let text = glob.get_ref();
         if text.is_empty() {
@@ -353,8 +371,8 @@ impl Reader<'_> {
         Ok(text.get_ref().clone())
     }
 
-    /// As it is written, and whether it is over. A day is over when it ends in UTC.
-    fn expires(&self, expires: &Spanned<Datetime>) -> Result<(String, bool), PolicyError> {
+    /// As it is written, and until when that is. A day is over when it ends in UTC.
+    fn expires(&self, expires: &Spanned<Datetime>) -> Result<(String, Timestamp), PolicyError> {
         let written = expires.get_ref();
         let until = match (written.date, written.time, written.offset) {
             (Some(day), None, None) => date(day).map(|day| {
@@ -371,7 +389,7 @@ impl Reader<'_> {
             );
             self.wrong(&expires.span(), message)
         })?;
-        Ok((written.to_string(), until <= self.now))
+        Ok((written.to_string(), until))
     }
 
     fn wrong(&self, span: &Range<usize>, message: String) -> PolicyError {
@@ -401,6 +419,9 @@ impl Reader<'_> {
                 }
             }
             (Some("missing field "), Some(name)) => format!("{name} is missing, which has to be said here"),
+            _ if error.message().contains("expected a TOML datetime") => {
+                "a day or time stands without quotes: expires = 2027-01-31".to_owned()
+            }
             _ => error.message().to_owned(),
         };
         self.wrong(&span, message)
@@ -458,6 +479,7 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
         let wrong = [
             ("fail_on = \"high\"\n", "1:1: unknown key \"fail_on\"; do you mean \"fail-on\"?"),
+            ("[endpoint]\naccess = []\n", "2:10: no mode is allowed"),
             ("\nfail-on = \"hihg\"\n", "2:11: unknown word \"hihg\"; do you mean \"high\"?"),
             (
                 "[rules]\npublic-endpoint-opne = \"low\"\n",
@@ -487,7 +509,8 @@ mod tests {
             assert!(error(text).starts_with(says), "{text}: {}", error(text));
         }
         assert!(error(&waiver("2026-02-30")).starts_with("6:"), "{}", error(&waiver("2026-02-30")));
-        assert!(error(&waiver("\"soon\"")).starts_with("6:11"), "{}", error(&waiver("\"soon\"")));
+        let says = error(&waiver("\"2027-01-31\""));
+        assert!(says.starts_with("6:11: ") && says.contains("without quotes"), "{says}");
         let says = error(&waiver("2026-02-03T00:00:00"));
         assert!(says.starts_with("6:11: ") && says.contains("with its offset"), "{says}");
     }
@@ -495,7 +518,7 @@ mod tests {
     #[test]
     fn a_waiver_holds_to_the_last_second_of_its_day_in_utc() {
         let is_over = |now: &str, expires: &str| {
-            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].1.is_over
+            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].waiver.is_over
         };
         for (now, expires, over) in [
             ("2026-12-31T23:59:59.999999999Z", "2026-12-31", false),

@@ -5,12 +5,14 @@ pub mod file;
 use std::collections::{BTreeMap, BTreeSet};
 
 use glob::Pattern;
+use jiff::Timestamp;
 
+use crate::model::audit::Audited;
 use crate::model::cluster::Cluster;
-use crate::model::expected::{AllowedCidr, Expected};
+use crate::model::expected::{AccessMode, AllowedCidr, Expected};
 use crate::model::verdict::{
-    Gap, JudgedFinding, JudgedGap, Judgment, Outcome, PolicyNote, PolicyNoteKind, Rule, Severity, Verdict,
-    Waiver,
+    Finding, Gap, GapReason, JudgedFinding, JudgedGap, Judgment, Outcome, PolicyNote, PolicyNoteKind, Rule,
+    Severity, Verdict, Waiver,
 };
 
 /// From which severity on findings fail a run, if no one says otherwise.
@@ -21,7 +23,7 @@ const FAIL_ON: Severity = Severity::High;
 pub struct Policy {
     settings: Settings,
     overrides: Vec<Override>,
-    waivers: Vec<(Pattern, Waiver)>,
+    waivers: Vec<WaiverOf>,
 }
 
 /// The severity from which findings fail a run; `None`: none do.
@@ -33,7 +35,7 @@ struct Settings {
     fail_on: Option<FailOn>,
     /// By rule: its severity, or `None` where it is off.
     rules: BTreeMap<String, Option<Severity>>,
-    access: Option<Vec<String>>,
+    access: Option<Vec<AccessMode>>,
     widest_v4: Option<u8>,
     widest_v6: Option<u8>,
     /// Blocks with the lines they stand in.
@@ -43,6 +45,8 @@ struct Settings {
 /// Settings of some clusters.
 #[derive(Debug, Clone)]
 struct Override {
+    /// Where it stands: the line, from 1.
+    line: usize,
     /// Names or ARNs; none: all.
     clusters: Vec<Pattern>,
     /// Accounts; none: all.
@@ -52,14 +56,50 @@ struct Override {
 
 impl Override {
     fn is_for(&self, cluster: &Cluster) -> bool {
-        let is_one = |patterns: &[Pattern], names: &[Option<&str>]| {
-            let names: Vec<_> = names.iter().copied().flatten().collect();
-            patterns.is_empty()
-                || patterns.iter().any(|pattern| names.iter().any(|name| pattern.matches(name)))
-        };
-        is_one(&self.clusters, &[Some(&cluster.name), cluster.arn.as_deref()])
-            && is_one(&self.accounts, &[cluster.account()])
+        is_one_of(&self.clusters, cluster)
+            && (self.accounts.is_empty() || cluster.account().is_some_and(|id| matches(&self.accounts, id)))
     }
+
+    /// Whether it would be for a cluster whose ARN was not recorded if that were
+    /// the right one.
+    fn may_be_for(&self, cluster: &Cluster) -> bool {
+        let may_be_one = is_one_of(&self.clusters, cluster)
+            || self.clusters.iter().any(|pattern| pattern.as_str().starts_with("arn:"));
+        cluster.arn.is_none() && may_be_one
+    }
+}
+
+/// A waiver and what it is for.
+#[derive(Debug, Clone)]
+struct WaiverOf {
+    /// The cluster, or what a finding is about.
+    resource: Pattern,
+    /// Names or ARNs of the clusters in which; none: all.
+    clusters: Vec<Pattern>,
+    until: Timestamp,
+    waiver: Waiver,
+}
+
+impl WaiverOf {
+    fn is_for(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> bool {
+        let subject = finding.subject.as_str();
+        let about = finding.about.as_ref().map(|about| format!("{subject} {about}"));
+        let names = [Some(cluster.name.as_str()), cluster.arn.as_deref(), Some(subject), about.as_deref()];
+        self.waiver.rule == rule.id
+            && is_one_of(&self.clusters, cluster)
+            && names.iter().flatten().any(|name| self.resource.matches(name))
+    }
+}
+
+/// Whether a cluster's name or ARN fits one of some patterns; none: all do.
+fn is_one_of(patterns: &[Pattern], cluster: &Cluster) -> bool {
+    patterns.is_empty()
+        || matches(patterns, &cluster.name)
+        || cluster.arn.as_ref().is_some_and(|arn| matches(patterns, arn))
+}
+
+fn matches(patterns: &[Pattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 impl Policy {
@@ -77,7 +117,7 @@ impl Policy {
         let lists: Vec<_> = settings().filter_map(|settings| settings.allowed.as_deref()).collect();
         let allowed = lists.iter().copied().flatten().map(|(_, entry)| entry.clone());
         Expected {
-            access: settings().find_map(|settings| settings.access.clone()).unwrap_or_default(),
+            access: settings().find_map(|settings| settings.access.clone()),
             widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(usual.widest_v4),
             widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(usual.widest_v6),
             // A list for some clusters adds to that for all.
@@ -116,7 +156,7 @@ impl Policy {
             };
             outcome.findings.sort();
             findings.extend(outcome.findings.into_iter().map(|finding| {
-                let waiver = self.waiver(rule, cluster, &finding.subject).cloned();
+                let waiver = self.waiver(rule, cluster, &finding).cloned();
                 JudgedFinding { rule, severity, finding, waiver }
             }));
             outcome.gaps.sort();
@@ -131,6 +171,9 @@ impl Policy {
             .into_iter()
             .map(|(gap, rules)| JudgedGap { needed: costs(&gap, &rules), gap, rules })
             .collect();
+        // Settings that may hold here would say what the verdict is.
+        let unsure = self.overrides.iter().filter(|one| !one.is_for(cluster) && one.may_be_for(cluster));
+        gaps.extend(unsure.map(|one| JudgedGap { gap: no_arn(one.line), rules: Vec::new(), needed: true }));
         gaps.sort_by_key(|judged| !judged.needed);
         let fails = |judged: &JudgedFinding| judged.waived_by().is_none() && counts(judged.severity);
         let verdict = if findings.iter().any(fails) {
@@ -143,44 +186,40 @@ impl Policy {
         Judgment { verdict, findings, gaps, off }
     }
 
-    /// The waiver for a finding: one that holds, or else one that is over.
-    fn waiver(&self, rule: &Rule, cluster: &Cluster, subject: &str) -> Option<&Waiver> {
-        let names = [Some(cluster.name.as_str()), cluster.arn.as_deref(), Some(subject)];
-        let is_for = |pattern: &Pattern, waiver: &Waiver| {
-            waiver.rule == rule.id && names.iter().flatten().any(|name| pattern.matches(name))
-        };
-        let all = self.waivers.iter().filter(|(pattern, waiver)| is_for(pattern, waiver));
-        all.map(|(_, waiver)| waiver).min_by_key(|waiver| waiver.is_over)
+    /// The waiver for a finding: of several, the one that holds longest.
+    fn waiver(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> Option<&Waiver> {
+        let all = self.waivers.iter().filter(|one| one.is_for(rule, cluster, finding));
+        all.max_by_key(|one| one.until).map(|one| &one.waiver)
     }
 
     /// What its owner should know of it after a run, in the file's order.
+    /// `is_whole` if all was judged that there is.
     #[must_use]
-    pub fn notes(&self, judgments: &[&Judgment]) -> Vec<PolicyNote> {
-        let found = judgments.iter().flat_map(|judgment| &judgment.findings);
-        let used: BTreeSet<_> = found.filter_map(|judged| Some(judged.waiver.as_ref()?.line)).collect();
+    pub fn notes(&self, clusters: &[Audited], is_whole: bool) -> Vec<PolicyNote> {
         let mut notes = BTreeSet::new();
-        for (_, waiver) in &self.waivers {
-            let Waiver { line, rule, resource, owner, expires, .. } = waiver;
-            let (kind, text) = match (waiver.is_over, used.contains(line)) {
+        for one in &self.waivers {
+            let Waiver { line, rule, resource, owner, expires, is_over, .. } = &one.waiver;
+            let is_used = clusters.iter().any(|Audited { facts, judgment }| {
+                let cluster = &facts.evidence.cluster;
+                judgment.findings.iter().any(|judged| one.is_for(judged.rule, cluster, &judged.finding))
+            });
+            let of_rule = |gap: &JudgedGap| gap.rules.iter().any(|of| of.id == rule);
+            let may_be_used = !is_whole || clusters.iter().any(|one| one.judgment.gaps.iter().any(of_rule));
+            let what = format!("the waiver of {rule} for {resource:?}");
+            let (kind, text) = match (is_over, is_used) {
                 (true, true) => (
                     PolicyNoteKind::WaiverExpired,
-                    format!(
-                        "the waiver of {rule} for {resource:?} expired {expires}, so that its findings count again; it was {owner}'s"
-                    ),
+                    format!("{what} expired {expires}, so that its findings count again; it was {owner}'s"),
                 ),
                 (true, false) => (
                     PolicyNoteKind::WaiverExpired,
-                    format!(
-                        "the waiver of {rule} for {resource:?} expired {expires}, and nothing needs it: take it out; it was {owner}'s"
-                    ),
+                    format!("{what} expired {expires}: take it out; it was {owner}'s"),
                 ),
-                (false, false) => (
+                (false, false) if !may_be_used => (
                     PolicyNoteKind::WaiverUnused,
-                    format!(
-                        "the waiver of {rule} for {resource:?} is for nothing that was found; it is {owner}'s"
-                    ),
+                    format!("{what} is for nothing that was found; it is {owner}'s"),
                 ),
-                (false, true) => continue,
+                (false, _) => continue,
             };
             notes.insert(PolicyNote { line: *line, kind, text });
         }
@@ -193,5 +232,16 @@ impl Policy {
             notes.insert(PolicyNote { line: *line, kind: PolicyNoteKind::CidrExpired, text });
         }
         notes.into_iter().collect()
+    }
+}
+
+fn no_arn(line: usize) -> Gap {
+    Gap {
+        what: "cluster.json: arn".to_owned(),
+        why: GapReason::NotRecorded,
+        detail: format!(
+            "the policy's override in line {line} is for some accounts or ARNs, and the recording does not say which the cluster's are"
+        ),
+        hint: "record it anew with: aws eks describe-cluster".to_owned(),
     }
 }

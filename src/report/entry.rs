@@ -1,19 +1,18 @@
 //! Findings of all clusters, each with an id that stays.
 
-use std::collections::HashMap;
-
 use uuid::Uuid;
 
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
-use crate::model::verdict::{JudgedFinding, JudgedGap};
+use crate::model::cluster::Cluster;
+use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Waiver};
 
 /// A finding and where it is from.
 pub(super) struct Entry<'a> {
     pub(super) audited: &'a Audited,
     pub(super) judged: &'a JudgedFinding,
-    /// The same in every run: of rule, cluster and subject, not of words, order
-    /// or lines.
+    /// The same in every run: of rule, cluster and what it is about, not of words,
+    /// order or lines.
     pub(super) fingerprint: Uuid,
 }
 
@@ -25,12 +24,7 @@ impl Entry<'_> {
 
     /// The message with the subject, unless that is the cluster; harmless.
     pub(super) fn message(&self) -> String {
-        let finding = &self.judged.finding;
-        if finding.subject == self.cluster() {
-            escape(&finding.message).into_owned()
-        } else {
-            escape(&format!("{}: {}", finding.subject, finding.message)).into_owned()
-        }
+        escape(&about(&self.judged.finding, &self.audited.facts.evidence.cluster)).into_owned()
     }
 
     /// The same with the cluster's name in front, for where nothing else tells it.
@@ -39,19 +33,34 @@ impl Entry<'_> {
     }
 }
 
+/// A finding's message, with its subject unless that is the cluster itself.
+pub(super) fn about(finding: &Finding, cluster: &Cluster) -> String {
+    if finding.subject == cluster.subject() {
+        finding.message.clone()
+    } else {
+        format!("{}: {}", finding.subject, finding.message)
+    }
+}
+
+/// What a waiver does, in words.
+pub(super) fn waived_by(waiver: &Waiver) -> String {
+    let Waiver { owner, reason, expires, .. } = waiver;
+    if waiver.is_over {
+        format!("counts again: its waiver expired {expires} ({owner}: {reason})")
+    } else {
+        format!("waived until {expires} ({owner}: {reason})")
+    }
+}
+
 /// All findings, the worst of all clusters first, what is waived last.
 pub(super) fn entries(audit: &Audit) -> Vec<Entry<'_>> {
-    let mut seen: HashMap<(&str, &str, &str), u32> = HashMap::new();
     let mut entries = Vec::new();
     for audited in &audit.clusters {
         let cluster = audited.facts.evidence.cluster.subject();
         for judged in &audited.judgment.findings {
-            let (rule, subject) = (judged.rule.id, judged.finding.subject.as_str());
-            // A rule may say two things of one subject.
-            let number = seen.entry((rule, cluster, subject)).or_default();
-            *number += 1;
-            let name = serde_json::json!(["eks-netcheck", rule, cluster, subject, number]).to_string();
-            let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+            let finding = &judged.finding;
+            let fingerprint =
+                id(&[Some(judged.rule.id), Some(cluster), Some(&finding.subject), finding.about.as_deref()]);
             entries.push(Entry { audited, judged, fingerprint });
         }
     }
@@ -60,11 +69,19 @@ pub(super) fn entries(audit: &Audit) -> Vec<Entry<'_>> {
     entries
 }
 
+/// An id that names have in every run.
+pub(super) fn id(names: &[Option<&str>]) -> Uuid {
+    let name = serde_json::json!(["eks-netcheck", names]).to_string();
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
+}
+
 /// What was not seen, in words: of clusters, and of what could not be judged at
 /// all. `needed` where a verdict wanted it.
 pub(super) struct Unseen<'a> {
     /// The cluster, or what else.
     pub(super) subject: &'a str,
+    /// Which of its evidence; none where there is nothing of it.
+    pub(super) what: Option<&'a str>,
     pub(super) text: String,
     pub(super) why: &'static str,
     pub(super) needed: bool,
@@ -75,6 +92,7 @@ pub(super) fn unseen(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
         let cluster = &audited.facts.evidence.cluster;
         audited.judgment.gaps.iter().map(|JudgedGap { gap, needed, .. }| Unseen {
             subject: cluster.subject(),
+            what: Some(&gap.what),
             text: said(&cluster.name, &format!("{}: {}", gap.what, gap.detail), &gap.hint),
             why: gap.why.as_str(),
             needed: *needed,
@@ -87,6 +105,7 @@ pub(super) fn unseen(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
 pub(super) fn unjudged(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
     audit.unjudged.iter().map(|unjudged| Unseen {
         subject: &unjudged.subject,
+        what: None,
         text: said(&unjudged.subject, &unjudged.gap.detail, &unjudged.gap.hint),
         why: unjudged.gap.why.as_str(),
         needed: true,

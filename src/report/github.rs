@@ -5,6 +5,7 @@
 use std::io::{Result, Write};
 
 use super::entry::{entries, unseen};
+use super::text::escape;
 use crate::model::audit::Audit;
 use crate::model::verdict::{Severity, Verdict};
 
@@ -43,14 +44,16 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
             (None, Severity::Medium) => Level::Warning,
             (Some(_), _) | (None, Severity::Low) => Level::Notice,
         };
-        (level, entry.judged.rule.id, entry.message_of_cluster(), 1)
+        (level, audit.anchor.as_str(), entry.judged.rule.id, entry.message_of_cluster(), 1)
     });
     let unseen = unseen(audit).filter(|unseen| unseen.needed).map(|unseen| {
         let level = if verdict == Verdict::Inconclusive { Level::Error } else { Level::Warning };
-        (level, "not-seen", unseen.text, 1)
+        (level, audit.anchor.as_str(), "not-seen", unseen.text, 1)
     });
-    let notes = audit.policy.iter().flat_map(|policy| &policy.notes);
-    let notes = notes.map(|note| (Level::Warning, note.kind.as_str(), note.text.clone(), note.line));
+    let notes = audit.policy.iter().flat_map(|policy| policy.notes.iter().map(|note| (&policy.place, note)));
+    let notes = notes.map(|(place, note)| {
+        (Level::Warning, place.as_str(), note.kind.as_str(), escape(&note.text).into_owned(), note.line)
+    });
     let all: Vec<_> = found.chain(unseen).chain(notes).collect();
     let of = |level| all.iter().filter(move |(own, ..)| *own == level);
     let is_over = Level::ALL.into_iter().any(|level| of(level).count() > SHOWN);
@@ -58,12 +61,12 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     for level in Level::ALL {
         // The last notice tells what there was no room for.
         let room = if is_over && level == Level::Notice { SHOWN - 1 } else { SHOWN };
-        for (_, title, message, line) in of(level).take(room) {
+        for (_, file, title, message, line) in of(level).take(room) {
             writeln!(
                 out,
                 "::{} file={},line={line},title={}::{}",
                 level.as_str(),
-                property(&audit.anchor),
+                property(file),
                 property(&format!("eks-netcheck: {title}")),
                 data(message)
             )?;

@@ -2,12 +2,12 @@
 //!
 //! <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>
 
+use std::collections::HashSet;
 use std::io::{Result, Write};
 
 use serde_json::json;
-use uuid::Uuid;
 
-use super::entry::{entries, unseen};
+use super::entry::{entries, id, unseen};
 use super::json::write_pretty;
 use crate::model::audit::Audit;
 use crate::model::verdict::Severity;
@@ -40,12 +40,18 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
             })
         })
         .collect();
+    let mut seen = HashSet::new();
     for unseen in unseen(audit).filter(|unseen| unseen.needed) {
-        let name = json!(["eks-netcheck", "not-seen", unseen.subject, unseen.text]).to_string();
+        let names = [Some("not-seen"), Some(unseen.subject), unseen.what, Some(unseen.why)];
+        let id = id(&names);
+        // Two that are told apart by their words alone are one issue.
+        if !seen.insert(id) {
+            continue;
+        }
         issues.push(json!({
             "description": unseen.text,
             "check_name": "not-seen",
-            "fingerprint": Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()).simple().to_string(),
+            "fingerprint": id.simple().to_string(),
             "severity": "critical",
             "location": location,
         }));

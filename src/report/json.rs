@@ -204,6 +204,8 @@ struct FindingReport {
     severity: Severity,
     /// What it is about: an ARN, an id, a node.
     subject: String,
+    /// Which of the subject's, where a rule can find several: a peer, an attribute.
+    about: Option<String>,
     message: String,
     remediation: String,
     /// Whether a waiver that holds keeps it from counting.
@@ -365,6 +367,7 @@ impl FindingReport {
             rule: judged.rule.id.to_owned(),
             severity: judged.severity.into(),
             subject: judged.finding.subject.clone(),
+            about: judged.finding.about.clone(),
             message: judged.finding.message.clone(),
             remediation: fill(judged.rule.remediation, facts),
             waived: judged.waived_by().is_some(),
@@ -457,7 +460,8 @@ fn harmless(json: &str) -> String {
             safe.push(char);
         }
     }
-    safe
+    // A runner of GitHub Actions finds commands anywhere in a line.
+    safe.replace("##[", "\\u0023#[")
 }
 
 /// The JSON Schema of the report.

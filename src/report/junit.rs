@@ -4,8 +4,8 @@ use std::io::{Error, Result, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::entry::waived_by;
 use super::remediation::fill;
-use super::table::waived_by;
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
 use crate::model::verdict::{JudgedFinding, JudgedGap, Rule};
@@ -37,10 +37,12 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
         suite.add_test_case(case);
         report.add_test_suite(suite);
     }
-    // The root of Jenkins' XSD has no such count, that of each suite has.
-    let skipped = format!(" skipped=\"{}\"", report.skipped);
-    let xml = report.to_string().map_err(Error::other)?.replacen(&skipped, "", 1);
-    out.write_all(xml.as_bytes())
+    let xml = report.to_string().map_err(Error::other)?;
+    // In Jenkins' XSD the suites have such a count, and the root has none.
+    let (root, suites) = xml.split_at(xml.find("<testsuite ").unwrap_or(xml.len()));
+    let root = root.replace(&format!(" skipped=\"{}\"", report.skipped), "");
+    out.write_all(root.as_bytes())?;
+    out.write_all(suites.as_bytes())
 }
 
 fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {

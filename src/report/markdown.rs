@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
-use super::entry::unjudged;
-use super::table::waived_by;
+use super::entry::{about, unjudged, waived_by};
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
-use crate::model::verdict::Verdict;
+use crate::model::verdict::{JudgedGap, Verdict};
 
-/// A step summary takes 1 MiB: a section that would go over this is counted.
+/// A step summary takes 1 MiB: what would go over this is counted.
 const SIZE_MAX: usize = 900 << 10;
-/// More of one cluster than this is counted.
+/// A list's rows, and their size; what is more is counted.
 const ROWS_MAX: usize = 200;
+const LIST_SIZE_MAX: usize = 100 << 10;
 
 /// Writes the report.
 ///
@@ -23,44 +23,51 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     if audit.is_many {
         text.push_str(&overview(audit));
     }
+    let mut tail = String::new();
+    if !audit.unjudged.is_empty() {
+        tail.push_str("\n### Could not be judged\n\n");
+        let rows = unjudged(audit).map(|unseen| format!("- {}\n", harmless(&unseen.text)));
+        tail.push_str(&list(rows));
+    }
+    if let Some(policy) = &audit.policy {
+        // A String takes whatever is written to it, here and below.
+        let _ = write!(tail, "\nPolicy: {}\n\n", harmless(&policy.path));
+        let notes = policy.notes.iter();
+        tail.push_str(&list(notes.map(|note| format!("- line {}: {}\n", note.line, harmless(&note.text)))));
+    }
     let mut left_out = 0;
     // What fails comes first, and so is there if there is no room for all.
     for audited in audit.worst_first() {
         let section = section(audited);
-        if text.len() + section.len() > SIZE_MAX {
+        if text.len() + section.len() + tail.len() > SIZE_MAX {
             left_out += 1;
         } else {
             text.push_str(&section);
         }
     }
-    let mut tail = String::new();
     if left_out > 0 {
-        // A String takes whatever is written to it, here and below.
-        let _ = write!(tail, "\n{left_out} more clusters have no room here: the report has them.\n");
-    }
-    if !audit.unjudged.is_empty() {
-        tail.push_str("\n### Could not be judged\n\n");
-        for unseen in unjudged(audit).take(ROWS_MAX) {
-            let _ = writeln!(tail, "- {}", harmless(&unseen.text));
-        }
-        tail.push_str(&rest(audit.unjudged.len()));
-    }
-    if let Some(policy) = &audit.policy {
-        let _ = write!(tail, "\nPolicy: {}\n", harmless(&policy.path));
-        for note in policy.notes.iter().take(ROWS_MAX) {
-            let _ = writeln!(tail, "- line {}: {}", note.line, harmless(&note.text));
-        }
-        tail.push_str(&rest(policy.notes.len()));
+        let _ = write!(text, "\n{left_out} more clusters have no room here: the report has them.\n");
     }
     text.push_str(&tail);
     out.write_all(text.as_bytes())
 }
 
-fn rest(all: usize) -> String {
-    match all.saturating_sub(ROWS_MAX) {
-        0 => String::new(),
-        more => format!("- and {more} more\n"),
+/// Rows as far as there is room for them, and how many more there are.
+fn list(rows: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    let (mut shown, mut more) = (0, 0);
+    for row in rows {
+        if more > 0 || shown == ROWS_MAX || text.len() + row.len() > LIST_SIZE_MAX {
+            more += 1;
+        } else {
+            text.push_str(&row);
+            shown += 1;
+        }
     }
+    if more > 0 {
+        let _ = write!(text, "\nand {more} more: the report has them.\n");
+    }
+    text
 }
 
 fn overview(audit: &Audit) -> String {
@@ -91,33 +98,36 @@ fn section(audited: &Audited) -> String {
     text.push_str(".\n");
     if !judgment.findings.is_empty() {
         text.push_str("\n| severity | rule | finding |\n| --- | --- | --- |\n");
-        for judged in judgment.findings.iter().take(ROWS_MAX) {
-            let finding = &judged.finding;
-            let about = if finding.subject == cluster.subject() {
-                finding.message.clone()
-            } else {
-                format!("{}: {}", finding.subject, finding.message)
-            };
+        text.push_str(&list(judgment.findings.iter().map(|judged| {
             let waiver = judged.waiver.as_ref().map(|waiver| format!(" ({})", waived_by(waiver)));
-            let _ = writeln!(
-                text,
-                "| {} | [{}]({}) | {} |",
+            format!(
+                "| {} | [{}]({}) | {} |\n",
                 judged.severity.as_str(),
                 judged.rule.id,
                 judged.rule.reference,
-                harmless(&(about + &waiver.unwrap_or_default()))
-            );
-        }
-        text.push_str(&rest(judgment.findings.len()));
+                harmless(&(about(&judged.finding, cluster) + &waiver.unwrap_or_default()))
+            )
+        })));
     }
-    let needed: Vec<_> = judgment.gaps.iter().filter(|judged| judged.needed).collect();
+    let (needed, others): (Vec<_>, Vec<_>) = judgment.gaps.iter().partition(|judged| judged.needed);
     if !needed.is_empty() {
         text.push_str("\nNot seen, and needed:\n\n");
-        for judged in needed.iter().take(ROWS_MAX) {
-            let gap = &judged.gap;
-            let _ = writeln!(text, "- {}", harmless(&format!("{}: {}; {}", gap.what, gap.detail, gap.hint)));
-        }
-        text.push_str(&rest(needed.len()));
+        text.push_str(&list(needed.into_iter().map(|JudgedGap { gap, .. }| {
+            format!("- {}\n", harmless(&format!("{}: {}; {}", gap.what, gap.detail, gap.hint)))
+        })));
+    }
+    if !others.is_empty() {
+        text.push_str("\nNot seen either; the verdict stands without it:\n\n");
+        text.push_str(&list(others.into_iter().map(|JudgedGap { gap, rules, .. }| {
+            let rules: Vec<_> = rules.iter().map(|rule| rule.id).collect();
+            let cost =
+                if rules.is_empty() { String::new() } else { format!("; not judged: {}", rules.join(", ")) };
+            format!("- {}\n", harmless(&format!("{}: {}{cost}", gap.what, gap.detail)))
+        })));
+    }
+    if !judgment.off.is_empty() {
+        let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
+        let _ = write!(text, "\nOff by the policy: {}.\n", off.join(", "));
     }
     text
 }
@@ -130,18 +140,26 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Text that Markdown and HTML show as it is.
+/// Text that Markdown and HTML show as it is: no link, no mention, no reference.
 fn harmless(text: &str) -> String {
     let text = escape(text);
     let mut safe = String::with_capacity(text.len());
-    for char in text.chars() {
+    for (at, char) in text.char_indices() {
+        let is_link = match char {
+            ':' => text[at..].starts_with("://"),
+            '.' => text[..at].to_ascii_lowercase().ends_with("www"),
+            _ => false,
+        };
         match char {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            // It makes a mention, or a reference to an issue.
-            '@' => safe.push_str("&#64;"),
-            '#' => safe.push_str("&#35;"),
+            // An entity would be what it stands for again when these are looked for.
+            '@' | '#' => safe.extend([char.encode_utf8(&mut [0; 4]), "<!-- -->"]),
+            _ if is_link => {
+                // A String takes whatever is written to it.
+                let _ = write!(safe, "&#{};", u32::from(char));
+            }
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '+' | '!' | '|' | '~' | '$' => {
                 safe.push('\\');
                 safe.push(char);

@@ -7,7 +7,7 @@ use std::io::{Result, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::entry::{entries, unjudged};
+use super::entry::{entries, id, unjudged};
 use super::json::write_pretty;
 use super::remediation::fill;
 use crate::model::audit::Audit;
@@ -42,14 +42,14 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
         let judgment = &audited.judgment;
         let cluster = &audited.facts.evidence.cluster;
         for rule in audit.rules {
-            let is_rule = |one: &&&'static Rule| one.id == rule.id;
             let found = judgment.findings.iter().any(|judged| judged.rule.id == rule.id);
             let gap = judgment.gaps.iter().find(|judged| judged.rules.iter().any(|one| one.id == rule.id));
-            if found || judgment.off.iter().find(is_rule).is_some() {
+            // What was found is told above; that there may be more is told here.
+            let is_told = found && gap.is_none();
+            if is_told || judgment.off.iter().any(|off| off.id == rule.id) {
                 continue;
             }
-            let name = json!(["eks-netcheck", rule.id, cluster.subject()]).to_string();
-            let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+            let uid = id(&[Some("rule"), Some(rule.id), Some(cluster.subject())]);
             let mut event = event_of_rule(audit, rule, &uid, rule.severity);
             let (status, id, message) = match gap {
                 None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
@@ -72,8 +72,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
         }
     }
     for unseen in unjudged(audit) {
-        let name = json!(["eks-netcheck", "not-judged", unseen.subject]).to_string();
-        let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes());
+        let uid = id(&[Some("not-judged"), Some(unseen.subject)]);
         let mut event =
             event(audit, &uid, "describe-cluster", "A cluster could not be judged", Severity::High);
         event["compliance"]["status"] = "Inconclusive".into();

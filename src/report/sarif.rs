@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::entry::{Entry, entries, pascal, unseen};
 use super::json::write_pretty;
 use super::remediation::fill;
+use super::text::escape;
 use crate::model::audit::Audit;
 use crate::model::verdict::{Rule, Severity};
 
@@ -30,13 +31,13 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     let mut notifications: Vec<_> = unseen(audit)
         .map(|unseen| {
             let level = if unseen.needed { "error" } else { "note" };
-            json!({ "level": level, "message": { "text": unseen.text }, "descriptor": { "id": unseen.why } })
+            json!({ "level": level, "message": { "text": plain(&unseen.text) }, "descriptor": { "id": unseen.why } })
         })
         .collect();
     for note in audit.policy.iter().flat_map(|policy| &policy.notes) {
         let text = format!("line {} of the policy: {}", note.line, note.text);
         notifications.push(json!({
-            "level": "warning", "message": { "text": text }, "descriptor": { "id": note.kind.as_str() },
+            "level": "warning", "message": { "text": plain(&escape(&text)) }, "descriptor": { "id": note.kind.as_str() },
         }));
     }
     if more > 0 {
@@ -52,7 +53,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
                 "name": "eks-netcheck",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
                 "informationUri": "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
-                "rules": audit.rules.iter().map(|rule| descriptor(rule)).collect::<Vec<_>>(),
+                "rules": audit.rules.iter().map(|rule| descriptor(rule, &entries)).collect::<Vec<_>>(),
             } },
             "automationDetails": { "id": "eks-netcheck/" },
             "invocations": [{
@@ -66,7 +67,10 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     write_pretty(&log, out)
 }
 
-fn descriptor(rule: &Rule) -> Value {
+fn descriptor(rule: &Rule, entries: &[Entry<'_>]) -> Value {
+    // Where a policy says another severity, GitHub reads it here.
+    let judged = entries.iter().filter(|entry| entry.judged.rule.id == rule.id);
+    let severity = judged.map(|entry| entry.judged.severity).max().unwrap_or(rule.severity);
     let summary = format!("{}.", rule.summary);
     let mut markdown = format!("{}\n\n", rule.why);
     for chunk in rule.remediation.lines().collect::<Vec<_>>().chunk_by(|a, b| is_command(a) == is_command(b))
@@ -86,12 +90,12 @@ fn descriptor(rule: &Rule) -> Value {
         "fullDescription": { "text": rule.why.chars().take(DESCRIPTION_MAX).collect::<String>() },
         "help": { "text": format!("{}\n\n{}", rule.why, rule.remediation), "markdown": markdown.trim_end() },
         "helpUri": rule.reference,
-        "defaultConfiguration": { "level": level(rule.severity) },
+        "defaultConfiguration": { "level": level(severity) },
         "properties": {
             "tags": ["security", "eks", "network"],
             "precision": "very-high",
-            "problem.severity": problem_severity(rule.severity),
-            "security-severity": security_severity(rule.severity),
+            "problem.severity": problem_severity(severity),
+            "security-severity": security_severity(severity),
         },
     })
 }
@@ -109,7 +113,7 @@ fn result(entry: &Entry<'_>, audit: &Audit) -> Value {
         "ruleId": judged.rule.id,
         "ruleIndex": index,
         "level": level(judged.severity),
-        "message": { "text": text },
+        "message": { "text": plain(&text) },
         "locations": [{
             "physicalLocation": {
                 "artifactLocation": { "uri": uri(&audit.anchor) },
@@ -130,6 +134,13 @@ fn result(entry: &Entry<'_>, audit: &Audit) -> Value {
             json!([{ "kind": "external", "status": "accepted", "justification": justification }]);
     }
     result
+}
+
+/// A plain text message without links in it, which begin with a bracket.
+///
+/// <https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html#_Toc34317462>
+fn plain(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]")
 }
 
 fn level(severity: Severity) -> &'static str {

@@ -1,7 +1,8 @@
 //! Text from outside, made harmless at the last step.
 //!
 //! Process names, descriptions and answers are chosen by others: what moves a
-//! cursor, ends a line or turns the reading order round is shown, not obeyed.
+//! cursor, ends a line, turns the reading order round or is a command of a CI
+//! system is shown, not obeyed.
 
 use std::borrow::Cow;
 
@@ -16,23 +17,57 @@ pub fn is_hostile(char: char) -> bool {
             | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e0fff}')
+        // No characters at all, which XML does not take.
+        || u32::from(char) & 0xfffe == 0xfffe
 }
 
 /// The text with such characters escaped as Rust writes them: `\u{1b}`.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_hostile) {
+    if !text.contains(is_hostile) && !text.contains("::") && !text.contains("##[") {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
-    for char in text.chars() {
-        if is_hostile(char) {
+    for (at, char) in text.char_indices() {
+        if is_command(&text[at..]) {
+            safe.extend(char.escape_unicode());
+        } else if is_hostile(char) {
             safe.extend(char.escape_default());
         } else {
             safe.push(char);
         }
     }
     Cow::Owned(safe)
+}
+
+/// What a runner of GitHub Actions can be told.
+const COMMANDS: [&str; 15] = [
+    "add-mask",
+    "add-matcher",
+    "add-path",
+    "debug",
+    "echo",
+    "endgroup",
+    "error",
+    "group",
+    "notice",
+    "remove-matcher",
+    "save-state",
+    "set-env",
+    "set-output",
+    "stop-commands",
+    "warning",
+];
+
+/// Whether a command of GitHub Actions begins here: `::error::`, at a line's
+/// begin, or `##[error]` anywhere.
+///
+/// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
+fn is_command(text: &str) -> bool {
+    // An ARN and an IPv6 address hold two colons too, but none of these behind them.
+    let name = text.strip_prefix("::").unwrap_or_default();
+    let name = &name[..name.find([':', ' ']).unwrap_or(name.len())];
+    text.starts_with("##[") || COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -58,7 +93,30 @@ mod tests {
     }
 
     #[test]
+    fn a_workflow_command_is_none() {
+        assert_eq!(escape("::error::x"), "\\u{3a}:error::x");
+        assert_eq!(escape("x ::stop-commands::y"), "x \\u{3a}:stop-commands::y");
+        assert_eq!(escape("a ##[group]b"), "a \\u{23}#[group]b");
+    }
+
+    #[test]
+    fn what_is_no_character_is_shown_as_such() {
+        assert_eq!(escape("a\u{ffff}b\u{1fffe}"), "a\\u{ffff}b\\u{1fffe}");
+    }
+
+    #[test]
     fn plain_text_is_left_alone() {
+        for text in [
+            "::1",
+            "[2001:db8::1]:443",
+            "fe80::abcd",
+            "::ffff:10.0.0.1",
+            "a::",
+            "## [x]",
+            "arn:aws:iam::aws:policy/x",
+        ] {
+            assert_eq!(escape(text), text);
+        }
         assert!(matches!(escape("Amazon EKS 한국어 é"), Cow::Borrowed(_)));
     }
 }

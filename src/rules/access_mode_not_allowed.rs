@@ -1,5 +1,6 @@
 use super::{ENDPOINT_ACCESS, unseen};
-use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::cluster::Hosting;
+use crate::model::expected::AccessMode;
 use crate::model::facts::Facts;
 use crate::model::verdict::{Gap, GapReason, Outcome, Rule, Severity, shell_word};
 
@@ -22,31 +23,31 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoin
 };
 
 fn check(facts: &Facts) -> Outcome {
-    let required = &facts.expected.access;
+    let Some(required) = &facts.expected.access else { return Outcome::pass() };
     let cluster = &facts.evidence.cluster;
-    if required.is_empty() {
-        return Outcome::pass();
-    }
     if cluster.hosting == Hosting::Connector {
         return Outcome::inconclusive(unseen::connector());
     }
-    if matches!(cluster.access, EndpointAccess::Unknown { .. }) {
-        return Outcome::inconclusive(Gap {
-            what: "cluster.json: endpoint access".to_owned(),
-            why: GapReason::NotRecorded,
-            detail: "the recording does not say which ways are on".to_owned(),
-            hint: format!(
-                "record it anew with: aws eks describe-cluster --name {}",
-                shell_word(&cluster.name, "CLUSTER")
-            ),
-        });
+    // One way that is known may be enough to tell.
+    let possible = AccessMode::ALL.into_iter().filter(|mode| mode.may_be(&cluster.access));
+    let (allowed, others): (Vec<_>, Vec<_>) = possible.partition(|mode| required.contains(mode));
+    if !others.is_empty() && allowed.is_empty() {
+        let mode: Vec<_> = others.iter().map(|mode| mode.as_str()).collect();
+        let required: Vec<_> = required.iter().map(|mode| mode.as_str()).collect();
+        let message =
+            format!("access is {}, and the policy requires {}", mode.join(" or "), required.join(" or "));
+        return Outcome::fail(cluster.subject(), message);
     }
-    let mode = cluster.access.as_str();
-    if required.iter().any(|allowed| allowed == mode) {
+    if !allowed.is_empty() && others.is_empty() {
         return Outcome::pass();
     }
-    Outcome::fail(
-        cluster.subject(),
-        format!("access is {mode}, and the policy requires {}", required.join(" or ")),
-    )
+    Outcome::inconclusive(Gap {
+        what: "cluster.json: endpoint access".to_owned(),
+        why: GapReason::NotRecorded,
+        detail: "the recording does not say which ways are on".to_owned(),
+        hint: format!(
+            "record it anew with: aws eks describe-cluster --name {}",
+            shell_word(&cluster.name, "CLUSTER")
+        ),
+    })
 }

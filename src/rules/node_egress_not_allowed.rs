@@ -126,7 +126,7 @@ fn finding(by: String, address: IpAddr, nodes: &[String]) -> Finding {
         all => (format!("{} leave", super::list(all)), "they"),
     };
     let message = format!("{who} as {address}, which publicAccessCidrs does not hold: {will} will drop out");
-    Finding::new(by, message)
+    Finding::new(by, message).of(address.to_string())
 }
 
 fn label(node: &Instance) -> String {

@@ -67,7 +67,9 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
     {
         match value {
             Some(true) => {}
-            Some(false) => outcome.findings.push(Finding::new(&vpc.id, format!("{attribute} is off"))),
+            Some(false) => {
+                outcome.findings.push(Finding::new(&vpc.id, format!("{attribute} is off")).of(attribute));
+            }
             None => outcome.gaps.push(unseen_attribute(evidence, vpc, attribute)),
         }
     }
@@ -75,10 +77,10 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
         Ok(servers) if servers.iter().any(|server| is_amazons(server, vpc)) => {}
         Ok(servers) => {
             let servers = if servers.is_empty() { "none".to_owned() } else { super::list(&servers) };
-            outcome.findings.push(Finding::new(
-                &vpc.id,
-                format!("its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes get public addresses"),
-            ));
+            let message = format!(
+                "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes get public addresses"
+            );
+            outcome.findings.push(Finding::new(&vpc.id, message).of("DHCP options"));
         }
         Err(gap) => outcome.gaps.push(gap),
     }

@@ -63,7 +63,7 @@ fn check(facts: &Facts) -> Outcome {
         let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", super::list(&pids)) };
         let message =
             format!("{component}{pids} is on {peer}: no address of the endpoint, no ENI, not in the VPC");
-        Finding::new(node.as_str(), message)
+        Finding::new(node.as_str(), message).of(format!("{component} {peer}"))
     }));
     outcome
 }

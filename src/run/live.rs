@@ -21,6 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::classify_recorded;
+use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
 use crate::collect::evidence_dir::write::EvidenceWriter;
 use crate::collect::fleet::{self, FleetRequest, Regions, Target};
@@ -37,28 +38,16 @@ use crate::report::text::escape;
 /// each cluster's facts on. What could not be judged at all is given back.
 pub(super) fn classify(args: &AuditArgs, mut each: impl FnMut(Facts)) -> Result<Vec<Unjudged>> {
     let roles = roles(args)?;
-    if let (false, [cluster], [_] | [], [] | [_]) =
-        (is_many(args), args.cluster.as_slice(), args.fleet.region.as_slice(), roles.as_slice())
-    {
-        let aws = Aws {
-            region: args.fleet.region.first().cloned(),
-            profile: args.fleet.profile.clone(),
-            role_arn: roles.first().cloned(),
-        };
-        let request = request(cluster, &aws, &args.ask)?;
-        let dir = scratch()?;
-        record(&request, left_out(&request), dir.path(), args.talk)?.ended?;
-        each(classify_asked(dir.path(), cluster)?);
-        return Ok(Vec::new());
-    }
-    if !args.ask.node.is_empty() {
+    let is_many = is_many(args);
+    if is_many && !args.ask.node.is_empty() {
         bail!("--node is for one cluster; the nodes of several are those that EC2 lists");
     }
     if args.talk.verbose > 1 {
         log_to_stderr();
     }
     let usual = Aws { region: None, profile: args.fleet.profile.clone(), role_arn: None };
-    let template = request("", &usual, &args.ask)?;
+    let clusters = if is_many { args.ask.concurrency.into() } else { 1 };
+    let template = request("", &usual, &args.ask, clusters)?;
     let fleet = FleetRequest {
         aws: template.aws.clone(),
         regions: match args.fleet.region.as_slice() {
@@ -75,7 +64,9 @@ pub(super) fn classify(args: &AuditArgs, mut each: impl FnMut(Facts)) -> Result<
     };
     let dir = scratch()?;
     let progress = Progress::new(args.talk.quiet || args.talk.verbose > 1);
-    progress.say("accounts and regions");
+    if is_many {
+        progress.say("accounts and regions");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = runtime.block_on(async {
         tokio::select! {
@@ -102,8 +93,8 @@ pub(super) fn is_many(args: &AuditArgs) -> bool {
 fn roles(args: &AuditArgs) -> Result<Vec<String>> {
     let mut roles = args.fleet.role_arn.clone();
     if let Some(path) = &args.fleet.accounts {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the accounts {}", path.display()))?;
+        let text =
+            read_settings(path).with_context(|| format!("cannot read the accounts {}", path.display()))?;
         for (number, line) in text.lines().enumerate() {
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
@@ -210,15 +201,9 @@ fn scratch() -> Result<TempDir> {
         .context("cannot make a directory for what is asked; set TMPDIR to a place that can be written to")
 }
 
-fn classify_asked(dir: &Path, cluster: &str) -> Result<Facts> {
-    classify_recorded(dir, cluster).map_err(|error| {
-        error.context(EndsWith(Exit::Inconclusive, "what was asked cannot be read".to_owned()))
-    })
-}
-
 /// Asks, records, and says what is missing.
 pub(super) fn collect(args: &CollectArgs) -> Result<Exit> {
-    let request = request(&args.cluster, &args.aws, &args.ask)?;
+    let request = request(&args.cluster, &args.aws, &args.ask, 1)?;
     let recorded = record(&request, left_out(&request), &args.out, args.talk)?;
     // What is missing is no progress, which -q is for.
     if let Some(gaps) = recorded.gaps.filter(|gaps| !(args.talk.quiet && gaps.is_empty())) {
@@ -331,9 +316,8 @@ pub(super) fn is_ignored(kind: SignalKind) -> bool {
     mask & (1 << (kind.as_raw_value() - 1)) != 0
 }
 
-pub(super) fn request(cluster: &str, aws: &Aws, ask: &Ask) -> Result<Request> {
-    // Without a name, it is for many at a time.
-    let clusters = if cluster.is_empty() { ask.concurrency.into() } else { 1 };
+/// What is to be asked of a cluster, of which so many are asked at a time.
+pub(super) fn request(cluster: &str, aws: &Aws, ask: &Ask, clusters: usize) -> Result<Request> {
     let timeout = Duration::from_secs(ask.timeout.into());
     let nodes = match ask.nodes {
         Nodes::None => None,

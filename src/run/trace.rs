@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use tokio::signal::unix::SignalKind;
 
 use super::command::{Running, Signals, is_of_keyboard, to_send};
-use super::judge_facts;
+use super::judged;
 use super::live::{record, request};
 use super::output::{Output, to_stdout};
+use super::policy::load;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::cli::{TraceArgs, TraceFormat};
@@ -26,7 +27,7 @@ use crate::model::evidence::Evidence;
 use crate::model::node::{Node, NodeName};
 use crate::model::trace::{Ran, Trace, TracedNode};
 use crate::model::verdict::{Gap, GapReason, Judgment, Verdict};
-use crate::policy::Policy;
+use crate::policy::{FailOn, Policy};
 use crate::report::{json, table, text::escape};
 
 /// How long looks that are on their way may hold the command up.
@@ -39,7 +40,10 @@ const END_MAX: Duration = Duration::from_secs(8);
 /// Looks at the nodes while a command runs, and reports.
 pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     let files = Output::open_all(&args.write, &[])?;
-    let mut request = request(&args.cluster, &args.aws, &args.ask)?;
+    let judge =
+        args.fail_on.map(|fail_on| anyhow::Ok((load(args.policy.as_deref())?.rules, fail_on.threshold())));
+    let judge = judge.transpose()?;
+    let mut request = request(&args.cluster, &args.aws, &args.ask, 1)?;
     let Some(nodes) = request.nodes.take() else {
         bail!("--nodes none leaves nothing to look at");
     };
@@ -73,7 +77,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
         (None, Some(kind)) if !is_of_keyboard(kind) => Exit::Signal(number(kind)),
         (None, _) => Exit::Pass,
     };
-    let (trace, judgment) = watched.report(evidence, args, ran, format!("{started:.3}"));
+    let (trace, judgment) = watched.report(evidence, args, judge, ran, format!("{started:.3}"));
     let report = |format, look, mut out: &mut dyn Write| match format {
         TraceFormat::Table => table::trace::write(&trace, judgment.as_ref(), look, &mut out),
         TraceFormat::Json => json::trace::write(&trace, judgment.as_ref(), &mut out),
@@ -265,6 +269,7 @@ impl Watched {
         mut self,
         evidence: Evidence,
         args: &TraceArgs,
+        judge: Option<(Policy, FailOn)>,
         command: Option<Ran>,
         began: String,
     ) -> (Trace, Option<Judgment>) {
@@ -307,13 +312,13 @@ impl Watched {
         });
         let cluster = Some(args.cluster.clone());
         let nodes = nodes.collect();
-        let judgment = args.fail_on.map(|fail_on| {
+        let judgment = judge.map(|(policy, fail_on)| {
             for (node, seen) in self.history.seen() {
                 let process = seen.process.as_ref().map(|process| (process.name.as_bytes(), process.pid));
                 classifier.add(node, seen.socket.clone(), process.into_iter());
             }
             let facts = classifier.finish(self.nodes.into_values().collect());
-            judge_facts(&facts, &Policy::default(), Some(fail_on.threshold()))
+            judged(facts, &policy, Some(fail_on)).judgment
         });
         (Trace { cluster, command, began: Some(began), nodes, connections, gaps }, judgment)
     }

@@ -224,6 +224,12 @@ fn each_account_is_asked_by_its_role() {
             "arn:aws:eks:ap-northeast-2:444455556666:cluster/other",
         ]
     );
+    // A role is assumed where the clusters are, if nobody says another region.
+    let (report, code) =
+        audit(&aws, &["--all-clusters", "--region", REGIONS[0], "--role-arn", one, "--role-arn", other])
+            .env("AWS_REGION", "")
+            .json();
+    assert_eq!((code, reports(&report).len()), (0, 3), "{report:#}");
     // The same from a file, with an account that may not be assumed.
     let dir = scratch();
     let file = dir.path().join("accounts");
@@ -241,6 +247,28 @@ fn each_account_is_asked_by_its_role() {
         assert_eq!(ran.code, 2);
         assert!(ran.stderr.contains(says), "{}", ran.stderr);
     }
+}
+
+/// One cluster that cannot be described is told to all who read reports, too.
+#[test]
+fn one_cluster_that_is_not_described_is_no_old_report() {
+    let aws = two_regions();
+    aws.fault(Fault::always("DescribeCluster", FaultKind::Denied));
+    let dir = scratch();
+    let (sarif, summary) = (dir.path().join("r.sarif"), dir.path().join("summary"));
+    std::fs::write(&sarif, "of the last run").unwrap();
+    let run = audit(&aws, &["--cluster", "a", "--format", "json"])
+        .args(&["--write", &format!("sarif={}", sarif.display())])
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+    let ran = run.run();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(unjudged(&report), [("cluster a (ap-northeast-2)", "access-denied")]);
+    assert!(ran.stderr.contains("error: cannot describe the cluster a (ap-northeast-2): "), "{}", ran.stderr);
+    let log: Value = serde_json::from_str(&std::fs::read_to_string(&sarif).unwrap()).unwrap();
+    assert_eq!(log["runs"][0]["invocations"][0]["executionSuccessful"], false);
+    assert!(std::fs::read_to_string(&summary).unwrap().contains("cluster a"));
 }
 
 #[test]

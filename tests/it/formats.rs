@@ -243,6 +243,11 @@ fn the_place_of_a_finding_is_a_relative_path() {
     };
     assert_eq!(uri(&[]), "eks-netcheck.toml");
     assert_eq!(uri(&["--anchor", "./infra/eks.tf"]), "infra/eks.tf");
+    assert_eq!(uri(&["--anchor", "a/../infra/eks.tf"]), "infra/eks.tf");
+    for outside in [".", "", "..", "../eks.tf", "a/../../eks.tf", "/etc/passwd", "src"] {
+        let ran = Netcheck::audit(&dir).args(&["--anchor", outside]).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{outside}: {}", ran.stderr);
+    }
     assert_eq!(uri(&["--anchor", "infra/my cluster:é.tf"]), "infra/my%20cluster%3A%C3%A9.tf");
     let issues = parsed(&dir, "gitlab", &["--anchor", "./infra/eks.tf"]);
     assert_eq!(issues[0]["location"], json!({ "path": "infra/eks.tf", "lines": { "begin": 1 } }));
@@ -250,7 +255,7 @@ fn the_place_of_a_finding_is_a_relative_path() {
 
 /// A cluster whose every word was chosen to do harm.
 fn hostile() -> tempfile::TempDir {
-    let name = "x\u{1b}[2J\r\n::error::<script>|[a](http://b)**c**]]>&amp;%0A@me #1`d`\u{202e}\u{0}";
+    let name = "www.evil.example \u{ffff}##[error]x\u{1b}[2J\r\n::error::<script>|[a](http://b)**c**]]>&amp;%0A@me #1`d`\u{202e}\u{0}";
     let copy = copy_of("hostile-names");
     let path = copy.path().join("cluster.json");
     let mut cluster: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -279,6 +284,11 @@ fn hostile_names_are_text_in_every_format() {
         for line in ran.stdout.lines() {
             assert!(!line.contains(is_hostile), "{format}: {line:?}");
         }
+        assert!(!ran.stdout.contains("##["), "{format}: {}", ran.stdout);
+        assert!(
+            format == "github" || !ran.stdout.lines().any(|line| line.trim().starts_with("::")),
+            "{format}"
+        );
         match format {
             // One command to a line, and no other than ours.
             "github" => {
@@ -290,7 +300,7 @@ fn hostile_names_are_text_in_every_format() {
                 }
             }
             "markdown" => {
-                for syntax in ["<script>", "](http:", "**c**", "`d`", "@me", " #1", "|["] {
+                for syntax in ["<script>", "](http:", "**c**", "`d`", "@me", "#1", "|[", "http://", "www."] {
                     assert!(!ran.stdout.contains(syntax), "{syntax}: {}", ran.stdout);
                 }
                 let rows = ran.stdout.lines().filter(|line| line.starts_with("| "));
@@ -392,7 +402,12 @@ fn github_actions_is_told_without_being_asked() {
         "{}",
         ran.stderr
     );
-    // A summary that is there although nobody can read the report.
-    let ran = step(path).args(&["--cluster", "other"]).run();
-    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    // What cannot be written to one place is told in the others, and costs no
+    // verdict but a pass.
+    let ran = step(path).args(&["--write", "json=/dev/full"]).run();
+    assert_eq!((ran.code, &ran.stdout), (1, &plain.stdout), "{}", ran.stderr);
+    assert!(ran.stderr.contains("cannot write to /dev/full"), "{}", ran.stderr);
+    assert!(!fs::read_to_string(&summary).unwrap().is_empty());
+    let ran = Netcheck::audit(&story("private-only")).args(&["--write", "json=/dev/full"]).run();
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Netcheck, Ran, root, scratch, story};
+use crate::common::{Netcheck, Ran, copy_of, root, scratch, story};
 
 const CIDRS: &str = r#"
 [[allowed-cidr]]
@@ -70,9 +70,18 @@ fn severities_and_the_threshold_are_the_teams() {
     assert_eq!(report["rules_off"], Value::from(vec!["public-endpoint-open"]));
     // What is typed goes before what is written.
     assert_eq!(policy.audit("study-public").args(&["--fail-on", "low"]).run().code, 1);
-    // A gap that only a rule that is off asks about costs nothing.
     let policy = Policy::new("fail-on = \"never\"\n");
     assert_eq!(policy.json("study-public").1, 0);
+}
+
+/// A gap that only a rule that is off asks about costs nothing.
+#[test]
+fn what_only_a_rule_that_is_off_needs_may_be_missing() {
+    let copy = copy_of("private-only");
+    std::fs::remove_file(copy.path().join("vpc.json")).unwrap();
+    let code = |policy: &Policy| Netcheck::audit(copy.path()).dir(policy.0.path()).run().code;
+    assert_eq!(code(&Policy::new("")), 3);
+    assert_eq!(code(&Policy::new("[rules]\nprivate-dns-unavailable = \"off\"\n")), 0);
 }
 
 #[test]
@@ -117,6 +126,50 @@ fn the_endpoint_is_held_against_the_mode_and_width_required() {
         "{}: {report:#}",
         cidrs(&report)
     );
+    // The limit of one is not the other's.
+    let copy = copy_of("private-only");
+    let path = copy.path().join("cluster.json");
+    let mut cluster: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let config = &mut cluster["cluster"]["resourcesVpcConfig"];
+    config["endpointPublicAccess"] = true.into();
+    config["publicAccessCidrs"] = serde_json::json!(["203.0.113.0/24", "2001:db8::/40"]);
+    std::fs::write(&path, cluster.to_string()).unwrap();
+    for (text, is_open) in [
+        ("widest-ipv4 = \"/24\"\nwidest-ipv6 = \"/40\"", false),
+        ("widest-ipv4 = \"/24\"\nwidest-ipv6 = \"/48\"", true),
+        ("widest-ipv4 = \"/25\"\nwidest-ipv6 = \"/40\"", true),
+    ] {
+        let policy = Policy::new(&format!("[endpoint]\n{text}\n"));
+        let (report, _) = Netcheck::audit(copy.path()).dir(policy.0.path()).json();
+        assert_eq!(
+            findings(&report).iter().any(|(rule, ..)| *rule == "public-endpoint-open"),
+            is_open,
+            "{text}"
+        );
+    }
+    // One way that is known may tell enough.
+    config_of(&path, |config| {
+        config.remove("endpointPrivateAccess");
+    });
+    for (modes, is_found, is_unseen) in [
+        (r#""private""#, true, false),
+        (r#""public""#, false, true),
+        (r#""public", "public-and-private""#, false, false),
+    ] {
+        let policy = Policy::new(&format!("[endpoint]\naccess = [{modes}]\n"));
+        let (report, _) = Netcheck::audit(copy.path()).dir(policy.0.path()).json();
+        let found = findings(&report).iter().any(|(rule, ..)| *rule == "access-mode-not-allowed");
+        let unseen = report["gaps"].as_array().unwrap().iter();
+        let unseen = { unseen }.any(|gap| gap["what"] == "cluster.json: endpoint access");
+        assert_eq!((found, unseen), (is_found, is_unseen), "{modes}");
+    }
+}
+
+/// Changes what a cluster says of its endpoint.
+fn config_of(path: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) {
+    let mut cluster: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    change(cluster["cluster"]["resourcesVpcConfig"].as_object_mut().unwrap());
+    std::fs::write(path, cluster.to_string()).unwrap();
 }
 
 #[test]
@@ -143,6 +196,58 @@ fn a_waived_finding_stays_and_does_not_count() {
         let (report, code) = Policy::new(&text).json("study-public");
         assert_eq!((code, notes(&report)), (1, vec!["waiver-unused"]));
     }
+}
+
+/// A waiver of one peer is none of the next.
+#[test]
+fn a_waiver_can_be_as_narrow_as_a_finding() {
+    let copy = copy_of("private-only");
+    let path = copy.path().join("nodes/n1.txt");
+    let mut capture = std::fs::read_to_string(&path).unwrap();
+    for (port, peer) in [(50001, "198.51.100.7"), (50002, "198.51.100.8")] {
+        let row = format!("ESTAB 0 0 192.168.1.20:{port} {peer}:443 users:((\"kubelet\",pid=2984,fd=9))\n");
+        capture.push_str(&row);
+    }
+    std::fs::write(&path, capture).unwrap();
+    let waived = |resource: &str, more: &str| {
+        let text = waiver("unattributed-connection", resource, "9999-12-31") + more;
+        let policy = Policy::new(&text);
+        let (report, _) = Netcheck::audit(copy.path()).dir(policy.0.path()).json();
+        let all: Vec<_> = report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["waived"] == true)
+            .map(|finding| finding["about"].as_str().unwrap().to_owned())
+            .collect();
+        (all, notes(&report).len())
+    };
+    let (one, other) = ("kubelet 198.51.100.7:443".to_owned(), "kubelet 198.51.100.8:443".to_owned());
+    assert_eq!(waived("n1", ""), (vec![one.clone(), other.clone()], 0));
+    assert_eq!(waived("n1 kubelet 198.51.100.7:443", ""), (vec![one.clone()], 0));
+    assert_eq!(waived("*198.51.100.8:443", ""), (vec![other.clone()], 0));
+    assert_eq!(waived("n2", ""), (vec![], 1));
+    assert_eq!(waived("n1", "clusters = [\"my*\"]\n"), (vec![one, other], 0));
+    assert_eq!(waived("n1", "clusters = [\"your*\"]\n"), (vec![], 1));
+}
+
+#[test]
+fn of_two_waivers_the_longer_holds_and_neither_is_unused() {
+    let two = waiver("public-endpoint-open", "myeks", "2024-01-01")
+        + &waiver("public-endpoint-open", "my*", "9999-12-31");
+    let (report, code) = Policy::new(&two).json("study-public");
+    assert_eq!((code, notes(&report)), (0, vec!["waiver-expired"]));
+    let two = waiver("public-endpoint-open", "myeks", "9999-12-30")
+        + &waiver("public-endpoint-open", "my*", "9999-12-31");
+    let (report, _) = Policy::new(&two).json("study-public");
+    let waived = report["findings"].as_array().unwrap().last().unwrap();
+    assert_eq!((notes(&report), &waived["waiver"]["expires"]), (vec![], &"9999-12-31".into()));
+    // Nobody knows whether one is of use whose rule could not be judged.
+    let copy = copy_of("public-and-private-stale");
+    std::fs::remove_dir_all(copy.path().join("nodes")).unwrap();
+    let policy = Policy::new(&waiver("node-on-public-path", "n1", "9999-12-31"));
+    let (report, code) = Netcheck::audit(copy.path()).dir(policy.0.path()).json();
+    assert_eq!((code, notes(&report)), (3, vec![]));
 }
 
 #[test]
@@ -181,6 +286,40 @@ fn settings_of_some_clusters_have_the_last_word() {
     }
 }
 
+#[test]
+fn the_last_of_two_that_fit_has_the_last_word() {
+    let both = |first: &str, last: &str| {
+        let one = |fail_on: &str| format!("[[override]]\nclusters = [\"my*\"]\nfail-on = \"{fail_on}\"\n");
+        Policy::new(&(one(first) + &one(last))).json("study-public").1
+    };
+    assert_eq!((both("low", "never"), both("never", "low")), (0, 1));
+}
+
+/// Whether they are for it is not known; that they are not is no pass.
+#[test]
+fn settings_of_an_account_that_is_not_known_are_not_forgotten() {
+    let copy = copy_of("decoy-enis");
+    let path = copy.path().join("cluster.json");
+    let mut cluster: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    cluster["cluster"].as_object_mut().unwrap().remove("arn");
+    std::fs::write(&path, cluster.to_string()).unwrap();
+    for (which, code) in [
+        ("accounts = [\"*\"]", 3),
+        ("clusters = [\"arn:aws:eks:*:111122223333:*\"]", 3),
+        ("clusters = [\"other\"]\naccounts = [\"*\"]", 0),
+        ("clusters = [\"other\"]", 0),
+    ] {
+        let policy = Policy::new(&format!("[[override]]\n{which}\nfail-on = \"low\"\n"));
+        let ran = Netcheck::audit(copy.path()).dir(policy.0.path()).run();
+        assert_eq!(ran.code, code, "{which}: {}", ran.stdout);
+        assert_eq!(
+            ran.stdout.contains("cluster.json: arn: the policy's override in line 1"),
+            code == 3,
+            "{which}"
+        );
+    }
+}
+
 /// From where one works upwards; another file only by name.
 #[test]
 fn it_is_found_upwards_from_where_one_works() {
@@ -206,6 +345,11 @@ fn a_policy_that_is_none_is_refused_before_anything_is_asked() {
         "{}",
         ran.stderr
     );
+    // One that is there and cannot be read is not none.
+    let dir = scratch();
+    std::os::unix::fs::symlink("nowhere.toml", dir.path().join("eks-netcheck.toml")).unwrap();
+    let ran = Netcheck::audit(&story("private-only")).dir(dir.path()).run();
+    assert!(ran.code == 2 && ran.stderr.contains("cannot read the policy"), "{}", ran.stderr);
     let named = |file: &Path| Netcheck::audit(&story("study-public")).arg("--policy").arg(file).run();
     for file in [Path::new("no-such.toml"), root()] {
         assert_eq!(named(file).code, 2);

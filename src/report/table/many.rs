@@ -2,8 +2,9 @@
 
 use std::io::{Result, Write};
 
+use super::super::entry::about;
 use super::super::text::escape;
-use super::{Look, about, count, prose, table};
+use super::{Look, count, prose, table};
 use crate::model::audit::{Audit, Audited};
 use crate::model::verdict::Verdict;
 
@@ -59,7 +60,7 @@ fn worst(audited: &Audited) -> String {
     match (judgment.findings.first(), needed) {
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => format!("not seen: {}", gap.gap.what),
         (Some(judged), _) if judged.waived_by().is_none() => {
-            format!("{}: {}", judged.rule.id, about(&judged.finding, &audited.facts))
+            format!("{}: {}", judged.rule.id, about(&judged.finding, &audited.facts.evidence.cluster))
         }
         (Some(_), _) => "waived".to_owned(),
         _ => "-".to_owned(),

@@ -14,6 +14,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
 use self::nodes::{Names, write_nodes, write_paths};
+use super::entry::{about, waived_by};
 use super::explain::write_remediation;
 use super::remediation::fill;
 use super::text::escape;
@@ -23,7 +24,7 @@ use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::net::Interface;
 use crate::model::socket::State;
-use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Judgment, Severity, Verdict, Waiver};
+use crate::model::verdict::{JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
 
 /// How wide and how colourful.
 #[derive(Debug, Clone, Copy)]
@@ -97,13 +98,14 @@ fn write_cluster_report(audited: &Audited, look: Look, out: &mut impl Write) -> 
 }
 
 fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
-    let name = escape(&facts.evidence.cluster.name).into_owned();
+    let cluster = &facts.evidence.cluster;
+    let name = escape(&cluster.name).into_owned();
     let waived = judgment.findings.iter().filter(|judged| judged.waived_by().is_some()).count();
     let worst = match (judgment.findings.first(), judgment.gaps.iter().find(|gap| gap.needed)) {
         (Some(worst), _) if judgment.verdict == Verdict::Fail => {
             let rest = judgment.findings.len() - waived - 1;
             let more = if rest == 0 { String::new() } else { format!("; {rest} more below") };
-            format!("{} ({}{more})", escape(&about(&worst.finding, facts)), worst.rule.id)
+            format!("{} ({}{more})", escape(&about(&worst.finding, cluster)), worst.rule.id)
         }
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
             format!("could not judge: {}: {}", escape(&gap.gap.what), escape(&gap.gap.detail))
@@ -111,7 +113,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
         (Some(worst), _) if worst.waived_by().is_none() => format!(
             "nothing at or above the threshold; {} below it, the worst: {} ({})",
             count(judgment.findings.len() - waived, "finding"),
-            escape(&about(&worst.finding, facts)),
+            escape(&about(&worst.finding, cluster)),
             worst.rule.id
         ),
         _ => "nothing found".to_owned(),
@@ -349,7 +351,11 @@ fn write_findings(facts: &Facts, findings: &[JudgedFinding], look: Look, out: &m
         let waived = if first.waived_by().is_some() { "  waived" } else { "" };
         writeln!(out, "{}  {}{waived}", look.severity(first.severity), look.bold(first.rule.id))?;
         for judged in same_rule {
-            write!(out, "{}", prose(&escape(&about(&judged.finding, facts)), "  - ", "    ", look))?;
+            write!(
+                out,
+                "{}",
+                prose(&escape(&about(&judged.finding, &facts.evidence.cluster)), "  - ", "    ", look)
+            )?;
             if let Some(waiver) = &judged.waiver {
                 write!(out, "{}", prose(&escape(&waived_by(waiver)), "    ", "    ", look))?;
             }
@@ -362,25 +368,6 @@ fn write_findings(facts: &Facts, findings: &[JudgedFinding], look: Look, out: &m
         writeln!(out, "  More: eks-netcheck explain {}\n", first.rule.id)?;
     }
     Ok(())
-}
-
-/// Until when somebody answers for a finding.
-pub(super) fn waived_by(waiver: &Waiver) -> String {
-    let Waiver { owner, reason, expires, .. } = waiver;
-    if waiver.is_over {
-        format!("counts again: its waiver expired {expires} ({owner}: {reason})")
-    } else {
-        format!("waived until {expires} ({owner}: {reason})")
-    }
-}
-
-/// A finding's message, with its subject unless that is the cluster itself.
-fn about(finding: &Finding, facts: &Facts) -> String {
-    if finding.subject == facts.evidence.cluster.subject() {
-        finding.message.clone()
-    } else {
-        format!("{}: {}", finding.subject, finding.message)
-    }
 }
 
 /// A remediation up to its first command.
@@ -401,18 +388,21 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
         return Ok(());
     }
     writeln!(out, "\n{}", look.bold("Not seen"))?;
-    for judged in gaps.iter().filter(|judged| !judged.rules.is_empty()) {
+    let (needed, unneeded): (Vec<_>, Vec<_>) =
+        gaps.iter().partition(|judged| judged.needed || !judged.rules.is_empty());
+    for judged in needed {
         let gap = &judged.gap;
         write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
         if !gap.hint.is_empty() {
             write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
         }
         let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
+        if rules.is_empty() {
+            continue;
+        }
         let without = if gap.is_left_out() { "Not judged without it" } else { "Inconclusive without it" };
         write!(out, "{}", prose(&format!("{without}: {}", rules.join(", ")), "    ", "    ", look))?;
     }
-    let unneeded = gaps.iter().filter(|judged| judged.rules.is_empty());
-    let unneeded: Vec<_> = unneeded.collect();
     if !unneeded.is_empty() {
         writeln!(out, "  No rule needed:")?;
     }
