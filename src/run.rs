@@ -143,9 +143,12 @@ fn nothing(audit: &Audit) -> String {
 /// # Errors
 /// If the evidence cannot be read.
 pub fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts> {
-    let dir = EvidenceDir::open(dir)?;
+    classify_evidence(&EvidenceDir::open(dir)?, cluster)
+}
+
+fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts> {
     let mut classifier = Classifier::new(dir.read(cluster)?);
-    let nodes = read_nodes(&dir, |node, row| {
+    let nodes = read_nodes(dir, |node, row| {
         classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
     })?;
     Ok(classifier.finish(nodes))

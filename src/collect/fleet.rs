@@ -10,6 +10,7 @@ use super::aws::calls::{DESCRIBE_REGIONS, LIST_CLUSTERS};
 use super::aws::error::Failure;
 pub use super::aws::session::{AwsRequest, Session};
 use super::aws::session::{Base, NO_REGION};
+pub use super::aws::together::MAX as TOGETHER_MAX;
 use crate::model::audit::Unjudged;
 use crate::model::verdict::Gap;
 
@@ -42,15 +43,15 @@ pub enum Regions {
     All,
 }
 
-/// A cluster that may be there.
+/// An account and region, and the clusters that may be there.
 #[derive(Debug)]
-pub struct Target {
-    /// Its name.
-    pub cluster: String,
-    /// It with its account and region.
-    pub subject: String,
+pub struct Place {
+    /// What it is called.
+    pub name: String,
     /// Who asks there.
     pub session: Session,
+    /// The clusters' names.
+    pub clusters: Vec<String>,
 }
 
 /// The clusters, in the order of accounts, regions and names; and the accounts
@@ -58,7 +59,7 @@ pub struct Target {
 ///
 /// # Errors
 /// If the configuration is wrong.
-pub async fn find(request: &FleetRequest) -> Result<(Vec<Target>, Vec<Unjudged>)> {
+pub async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)> {
     // Roles are assumed in a region too.
     let mut aws = request.aws.clone();
     if let Regions::Named(names) = &request.regions {
@@ -103,21 +104,17 @@ pub async fn find(request: &FleetRequest) -> Result<(Vec<Target>, Vec<Unjudged>)
         None => session.list_clusters().await,
     }));
     let names: Vec<_> = names.buffered(request.concurrency).collect().await;
-    let mut targets = Vec::new();
-    for ((place, session), names) in places.iter().zip(names) {
-        match names {
-            Ok(names) => targets.extend(names.into_iter().map(|cluster| Target {
-                subject: format!("cluster {cluster} ({place})"),
-                session: session.clone(),
-                cluster,
-            })),
+    let mut found = Vec::new();
+    for ((name, session), clusters) in places.into_iter().zip(names) {
+        match clusters {
+            Ok(clusters) => found.push(Place { name, session, clusters }),
             Err(failure) => unjudged.push(Unjudged {
-                subject: format!("all clusters ({place})"),
+                subject: format!("all clusters ({name})"),
                 gap: gap(LIST_CLUSTERS, &failure),
             }),
         }
     }
-    Ok((targets, unjudged))
+    Ok((found, unjudged))
 }
 
 async fn regions(base: &Base, request: &FleetRequest) -> Result<Result<Vec<String>, Failure>> {

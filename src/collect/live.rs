@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::aws::calls::{self, Call};
 use super::aws::error::{Blames, Failure};
 pub use super::aws::session::{AwsRequest, Session};
+pub use super::aws::together::Together;
 use super::aws::{ec2, eks};
 use super::dns::ask::{VantagePoint, ask};
 use super::evidence_dir::write::{EvidenceWriter, Place};
@@ -118,7 +119,7 @@ impl std::error::Error for NoCluster {}
 /// [`NoCluster`]; or if there is no region, or the recording cannot be written.
 pub async fn record(
     request: &Request,
-    session: &Session,
+    together: &Together,
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
@@ -133,7 +134,7 @@ pub async fn record(
     progress.say("AWS");
     let (tell_host, host) = watch::channel(None);
     let cluster = async {
-        let cluster = describe_cluster(session, &request.cluster, writer).await?;
+        let cluster = describe_cluster(together, &request.cluster, writer).await?;
         progress.answered();
         let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.clone());
         tell_host.send_replace(Some(endpoint.clone().unwrap_or_default()));
@@ -146,11 +147,11 @@ pub async fn record(
             progress.answered();
             anyhow::Ok(())
         }));
-        tokio::try_join!(dns, about_vpc(session, &cluster, writer, progress))?;
+        tokio::try_join!(dns, about_vpc(together, &cluster, writer, progress))?;
         anyhow::Ok(())
     };
     let nodes = async {
-        let instances = instances(session, &request.cluster, writer).await?;
+        let instances = instances(together, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
             return read_nodes(nodes, instances.as_deref(), &host, writer, progress).await;
@@ -161,8 +162,8 @@ pub async fn record(
     Ok(())
 }
 
-async fn describe_cluster(session: &Session, name: &str, writer: &EvidenceWriter) -> Result<Cluster> {
-    let failure = match session.describe_cluster(name).await {
+async fn describe_cluster(together: &Together, name: &str, writer: &EvidenceWriter) -> Result<Cluster> {
+    let failure = match together.describe_cluster(name).await {
         Ok(bytes) => match eks::parse_cluster(&bytes) {
             Ok(cluster) if cluster.name == name => {
                 writer.write("cluster.json", &bytes)?;
@@ -173,6 +174,7 @@ async fn describe_cluster(session: &Session, name: &str, writer: &EvidenceWriter
         },
         Err(failure) => failure,
     };
+    let session = together.session();
     let region = session.region();
     let next = match failure.blames {
         Blames::Name => others(session).await,
@@ -213,7 +215,7 @@ async fn others(session: &Session) -> String {
 
 /// Everything that is known by the VPC's id.
 async fn about_vpc(
-    session: &Session,
+    together: &Together,
     cluster: &Cluster,
     writer: &EvidenceWriter,
     progress: &Progress,
@@ -253,7 +255,7 @@ async fn about_vpc(
         }
     };
     let vpc_itself = async {
-        let (answer, lacks) = session.vpc(vpc).await;
+        let (answer, lacks) = together.vpc(vpc).await;
         keep(&calls::VPC, answer)?;
         for (attribute, failure) in lacks {
             let action = calls::DESCRIBE_VPC_ATTRIBUTE;
@@ -268,12 +270,12 @@ async fn about_vpc(
     };
     tokio::try_join!(
         vpc_itself,
-        async { keep(&calls::INTERFACES, session.interfaces(vpc).await) },
-        async { keep(&calls::SUBNETS, session.subnets(vpc).await) },
-        async { keep(&calls::DHCP_OPTIONS, session.dhcp_options().await) },
-        async { keep(&calls::NAT_GATEWAYS, session.nat_gateways(vpc).await) },
-        async { keep(&calls::ROUTE_TABLES, session.route_tables(vpc).await) },
-        async { keep(&calls::SECURITY_GROUPS, session.security_groups(vpc).await) },
+        async { keep(&calls::INTERFACES, together.interfaces(vpc).await) },
+        async { keep(&calls::SUBNETS, together.subnets(vpc).await) },
+        async { keep(&calls::DHCP_OPTIONS, together.dhcp_options().await) },
+        async { keep(&calls::NAT_GATEWAYS, together.nat_gateways(vpc).await) },
+        async { keep(&calls::ROUTE_TABLES, together.route_tables(vpc).await) },
+        async { keep(&calls::SECURITY_GROUPS, together.security_groups(vpc).await) },
     )?;
     Ok(())
 }
@@ -291,11 +293,11 @@ fn gap_of(call: &Call, failure: &Failure) -> Gap {
 /// The cluster's running nodes, as the model has them; `None` if they are not
 /// to be had.
 async fn instances(
-    session: &Session,
+    together: &Together,
     cluster: &str,
     writer: &EvidenceWriter,
 ) -> Result<Option<Vec<Instance>>> {
-    let answer = session.instances(cluster).await;
+    let answer = together.instances(cluster).await;
     let call = &calls::INSTANCES;
     let failure = match answer {
         Ok(value) => match ec2::parse_instances(value.to_string().as_bytes()) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use futures_util::future::select_all;
+use futures_util::future::{join_all, select_all};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -20,12 +20,12 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::classify_recorded;
+use super::classify_evidence;
 use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
 use crate::collect::evidence_dir::write::EvidenceWriter;
-use crate::collect::fleet::{self, FleetRequest, Regions, Target};
-use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request, Session};
+use crate::collect::fleet::{self, FleetRequest, Regions};
+use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request, Session, Together};
 use crate::collect::node::ssh::{Ssh, sessions_max};
 use crate::collect::progress::Progress;
 use crate::exit::{EndsWith, Exit};
@@ -34,7 +34,7 @@ use crate::model::facts::Facts;
 use crate::model::verdict::{Gap, GapReason};
 use crate::report::text::escape;
 
-/// Asks, records into directories that do not stay, classifies that, and hands
+/// Asks, records into what does not stay, classifies that, and hands
 /// each cluster's facts on. What could not be judged at all is given back.
 pub(super) fn classify(args: &AuditArgs, mut each: impl FnMut(Facts)) -> Result<Vec<Unjudged>> {
     let roles = roles(args)?;
@@ -121,21 +121,32 @@ async fn all(
     progress: &Progress,
     each: &mut impl FnMut(Facts),
 ) -> Result<Vec<Unjudged>> {
-    let (targets, mut unjudged) = fleet::find(fleet).await?;
-    let places: HashMap<_, usize> = targets.iter().fold(HashMap::new(), |mut places, target| {
-        *places.entry(target.cluster.clone()).or_default() += 1;
-        places
+    let (found, mut unjudged) = fleet::find(fleet).await?;
+    let mut places: HashMap<_, usize> = HashMap::new();
+    for cluster in found.iter().flat_map(|place| &place.clusters) {
+        *places.entry(cluster.clone()).or_default() += 1;
+    }
+    // Half of what may be asked at a time, so that one batch is asked about while
+    // another is judged.
+    let size = fleet.concurrency.div_ceil(2).min(fleet::TOGETHER_MAX);
+    let batches = found.iter().flat_map(|place| place.clusters.chunks(size).map(move |names| (place, names)));
+    let seats = Semaphore::new(fleet.concurrency);
+    let asked = batches.map(|(place, names)| {
+        let seats = &seats;
+        async move {
+            let together = Together::new(place.session.clone(), names.to_vec());
+            let _seats = seats.acquire_many(u32::try_from(names.len()).unwrap_or(1)).await;
+            let each = names.iter().map(async |name| {
+                let facts = Box::pin(one(name, &together, template, dir, progress)).await;
+                (name.clone(), format!("cluster {name} ({})", place.name), facts)
+            });
+            join_all(each).await
+        }
     });
     let mut absent: BTreeMap<String, Vec<Unjudged>> = BTreeMap::new();
-    let asked = targets.into_iter().enumerate().map(|(number, target)| async move {
-        let dir = dir.join(number.to_string());
-        let facts = Box::pin(one(&target, template, &dir, progress)).await;
-        // Many clusters are many files.
-        let _ = std::fs::remove_dir_all(&dir);
-        (target, facts)
-    });
-    let mut asked = std::pin::pin!(stream::iter(asked).buffered(fleet.concurrency));
-    while let Some((target, facts)) = asked.next().await {
+    let asked = stream::iter(asked).buffered(fleet.concurrency).flat_map(stream::iter);
+    let mut asked = std::pin::pin!(asked);
+    while let Some((cluster, subject, facts)) = asked.next().await {
         let error = match facts {
             Ok(facts) => {
                 each(facts);
@@ -144,10 +155,10 @@ async fn all(
             Err(error) => error,
         };
         let NoCluster { gap, is_absent, .. } = error.downcast()?;
-        let what = Unjudged { subject: target.subject, gap };
+        let what = Unjudged { subject, gap };
         // A name that was given is looked for everywhere.
         if is_absent && fleet.clusters.is_some() {
-            absent.entry(target.cluster).or_default().push(what);
+            absent.entry(cluster).or_default().push(what);
         } else {
             unjudged.push(what);
         }
@@ -168,15 +179,21 @@ async fn all(
     Ok(unjudged)
 }
 
-async fn one(target: &Target, template: &Request, dir: &Path, progress: &Progress) -> Result<Facts> {
-    let request = Request { cluster: target.cluster.clone(), ..template.clone() };
-    let writer = EvidenceWriter::create(dir)?;
+async fn one(
+    cluster: &str,
+    together: &Together,
+    template: &Request,
+    dir: &Path,
+    progress: &Progress,
+) -> Result<Facts> {
+    let request = Request { cluster: cluster.to_owned(), ..template.clone() };
+    let writer = EvidenceWriter::in_memory(dir);
     if let Some(gap) = left_out(&request) {
         writer.gap(gap);
     }
-    Box::pin(live::record(&request, &target.session, &writer, progress)).await?;
+    Box::pin(live::record(&request, together, &writer, progress)).await?;
     writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
-    match classify_recorded(dir, &target.cluster) {
+    match writer.into_evidence().and_then(|evidence| classify_evidence(&evidence, cluster)) {
         Ok(facts) => Ok(facts),
         // One cluster's odd answer is not the others' end.
         Err(error) => Err(NoCluster {
@@ -253,7 +270,8 @@ pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk:
         tokio::select! {
             ended = async {
                 let session = Session::open(&request.aws).await?;
-                Box::pin(live::record(request, &session, &writer, &progress)).await
+                let together = Together::new(session, vec![request.cluster.clone()]);
+                Box::pin(live::record(request, &together, &writer, &progress)).await
             } => ended,
             interrupted = interruption() => Err(interrupted),
         }

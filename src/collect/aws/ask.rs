@@ -8,7 +8,7 @@ use aws_sdk_ec2::config::interceptors::FinalizerInterceptorContextRef;
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, Instance, VpcAttributeName};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::debug;
 
 use super::calls;
@@ -20,7 +20,7 @@ use crate::model::verdict::GapReason;
 /// Over this, a list is not one of a VPC or a region.
 const ITEMS_MAX: usize = 1_000_000;
 
-type Answer = Result<Value, Failure>;
+pub(super) type Answer = Result<Value, Failure>;
 
 /// What an operation's attempts left behind.
 #[derive(Debug, Clone, Default)]
@@ -116,12 +116,12 @@ macro_rules! pages {
     }};
 }
 
-fn filter(name: &str, value: &str) -> Filter {
-    Filter::builder().name(name).values(value).build()
+fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 
-fn in_vpc(vpc: &str) -> Filter {
-    filter("vpc-id", &literal(vpc))
+fn in_vpcs(vpcs: &[String]) -> Filter {
+    filter("vpc-id", vpcs.iter().map(|vpc| literal(vpc)))
 }
 
 /// Says in the log how a call ended.
@@ -176,23 +176,25 @@ impl Session {
         &self.region
     }
 
-    /// The running nodes, by the tags that node groups and launch templates
+    /// The clusters' running nodes, by the tags that node groups and launch templates
     /// give them: filters of different names all have to hold, so that each tag
     /// is a call of its own.
     ///
     /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
-    pub(crate) async fn instances(&self, cluster: &str) -> Answer {
+    pub(super) async fn instances(&self, clusters: &[String]) -> Answer {
         let began = Instant::now();
         let by_tag = async |filter: Filter| -> Result<Vec<aws_sdk_ec2::types::Reservation>, Failure> {
             let call = self.ec2.describe_instances().include_managed_resources(true);
-            let call = call.filters(filter).filters(self::filter("instance-state-name", "running"));
+            let call =
+                call.filters(filter).filters(self::filter("instance-state-name", ["running".to_owned()]));
             pages!(self, call.clone(), reservations)
         };
-        let owned = format!("kubernetes.io/cluster/{}", literal(cluster));
+        let names = || clusters.iter().map(|cluster| literal(cluster));
+        let owned = names().map(|name| format!("kubernetes.io/cluster/{name}"));
         let result = tokio::try_join!(
-            by_tag(filter("tag-key", &owned)),
-            by_tag(filter("tag:eks:cluster-name", &literal(cluster))),
-            by_tag(filter("tag:aws:eks:cluster-name", &literal(cluster))),
+            by_tag(filter("tag-key", owned)),
+            by_tag(filter("tag:eks:cluster-name", names())),
+            by_tag(filter("tag:aws:eks:cluster-name", names())),
         );
         log(calls::INSTANCES.actions[0], began, &result);
         let (first, second, third) = result?;
@@ -204,95 +206,92 @@ impl Session {
         Ok(record::list("Reservations", &instances, record::reservation))
     }
 
-    /// Every network interface of the VPC, those that AWS services manage among them.
-    pub(crate) async fn interfaces(&self, vpc: &str) -> Answer {
+    /// Every network interface of some VPCs, those that AWS services manage among them.
+    pub(super) async fn interfaces(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
         let result = pages!(
             self,
-            self.ec2.describe_network_interfaces().filters(in_vpc(vpc)).include_managed_resources(true),
+            self.ec2.describe_network_interfaces().filters(in_vpcs(vpcs)).include_managed_resources(true),
             network_interfaces
         );
         log(calls::INTERFACES.actions[0], began, &result);
         result.map(|all| record::list("NetworkInterfaces", &all, record::interface))
     }
 
-    /// The VPC's subnets.
-    pub(crate) async fn subnets(&self, vpc: &str) -> Answer {
+    /// The subnets of some VPCs.
+    pub(super) async fn subnets(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
-        let result = pages!(self, self.ec2.describe_subnets().filters(in_vpc(vpc)), subnets);
+        let result = pages!(self, self.ec2.describe_subnets().filters(in_vpcs(vpcs)), subnets);
         log(calls::SUBNETS.actions[0], began, &result);
         result.map(|all| record::list("Subnets", &all, record::subnet))
     }
 
     /// The region's DHCP option sets: which one the VPC uses, the VPC tells.
-    pub(crate) async fn dhcp_options(&self) -> Answer {
+    pub(super) async fn dhcp_options(&self) -> Answer {
         let began = Instant::now();
         let result = pages!(self, self.ec2.describe_dhcp_options(), dhcp_options);
         log(calls::DHCP_OPTIONS.actions[0], began, &result);
         result.map(|all| record::list("DhcpOptions", &all, record::dhcp_options))
     }
 
-    /// The VPC's NAT gateways.
-    pub(crate) async fn nat_gateways(&self, vpc: &str) -> Answer {
+    /// The NAT gateways of some VPCs.
+    pub(super) async fn nat_gateways(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
-        let result = pages!(self, self.ec2.describe_nat_gateways().filter(in_vpc(vpc)), nat_gateways);
+        let result = pages!(self, self.ec2.describe_nat_gateways().filter(in_vpcs(vpcs)), nat_gateways);
         log(calls::NAT_GATEWAYS.actions[0], began, &result);
         result.map(|all| record::list("NatGateways", &all, record::nat_gateway))
     }
 
-    /// The VPC's route tables, the main one among them, which names no subnet.
-    pub(crate) async fn route_tables(&self, vpc: &str) -> Answer {
+    /// The route tables of some VPCs, the main ones among them, which name no subnet.
+    pub(super) async fn route_tables(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
-        let result = pages!(self, self.ec2.describe_route_tables().filters(in_vpc(vpc)), route_tables);
+        let result = pages!(self, self.ec2.describe_route_tables().filters(in_vpcs(vpcs)), route_tables);
         log(calls::ROUTE_TABLES.actions[0], began, &result);
         result.map(|all| record::list("RouteTables", &all, record::route_table))
     }
 
-    /// The VPC's security groups.
-    pub(crate) async fn security_groups(&self, vpc: &str) -> Answer {
+    /// The security groups of some VPCs.
+    pub(super) async fn security_groups(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
-        let result = pages!(self, self.ec2.describe_security_groups().filters(in_vpc(vpc)), security_groups);
+        let result =
+            pages!(self, self.ec2.describe_security_groups().filters(in_vpcs(vpcs)), security_groups);
         log(calls::SECURITY_GROUPS.actions[0], began, &result);
         result.map(|all| record::list("SecurityGroups", &all, record::security_group))
     }
 
-    /// The VPC with its two DNS attributes, which have a permission of their
-    /// own. The second part is which of them is missing although the VPC is there.
-    pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(&'static str, Failure)>) {
+    /// Some VPCs.
+    pub(super) async fn vpcs(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
-        let vpcs = async { pages!(self, self.ec2.describe_vpcs().vpc_ids(id), vpcs) };
-        let attribute = async |name: VpcAttributeName| {
+        let result = pages!(self, self.ec2.describe_vpcs().filters(in_vpcs(vpcs)), vpcs);
+        log(calls::VPC.actions[0], began, &result);
+        result.map(|all| record::list("Vpcs", &all, record::vpc))
+    }
+
+    /// A VPC's two DNS attributes: name, what the aws CLI calls it, and whether it
+    /// is on, if that is said.
+    pub(super) async fn vpc_attributes(
+        &self,
+        vpc: &str,
+    ) -> [(&'static str, &'static str, Result<Option<bool>, Failure>); 2] {
+        let began = Instant::now();
+        let ask = async |name: VpcAttributeName| {
             let trace = Trace::default();
-            let call = self.ec2.describe_vpc_attribute().vpc_id(id).attribute(name).customize();
-            call.interceptor(trace.clone()).send().await.map_err(|error| trace.failure(&error, self.timeout))
+            let call = self.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(name).customize();
+            let answer = call.interceptor(trace.clone()).send().await;
+            let answer = answer.map_err(|error| trace.failure(&error, self.timeout));
+            log(calls::DESCRIBE_VPC_ATTRIBUTE, began, &answer);
+            answer
         };
-        let (vpcs, support, hostnames) = tokio::join!(
-            vpcs,
-            attribute(VpcAttributeName::EnableDnsSupport),
-            attribute(VpcAttributeName::EnableDnsHostnames),
-        );
-        log(calls::VPC.actions[0], began, &vpcs);
-        log(calls::DESCRIBE_VPC_ATTRIBUTE, began, &support);
-        log(calls::DESCRIBE_VPC_ATTRIBUTE, began, &hostnames);
-        let mut value = match vpcs {
-            Ok(vpcs) => record::list("Vpcs", &vpcs, record::vpc),
-            Err(failure) => return (Err(failure), Vec::new()),
-        };
+        let (support, hostnames) =
+            tokio::join!(ask(VpcAttributeName::EnableDnsSupport), ask(VpcAttributeName::EnableDnsHostnames));
         let support =
             support.map(|answer| answer.enable_dns_support().and_then(AttributeBooleanValue::value));
         let hostnames =
             hostnames.map(|answer| answer.enable_dns_hostnames().and_then(AttributeBooleanValue::value));
-        let mut lacks = Vec::new();
-        for (key, attribute, answer) in [
-            ("EnableDnsSupport", "enableDnsSupport", support),
-            ("EnableDnsHostnames", "enableDnsHostnames", hostnames),
-        ] {
-            match answer {
-                Ok(flag) => value[key] = json!({ "Value": flag }),
-                Err(failure) => lacks.push((attribute, failure)),
-            }
-        }
-        (Ok(value), lacks)
+        [
+            ("enableDnsSupport", "EnableDnsSupport", support),
+            ("enableDnsHostnames", "EnableDnsHostnames", hostnames),
+        ]
     }
 }
 

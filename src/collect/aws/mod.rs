@@ -11,3 +11,5 @@ pub mod eks;
 pub(super) mod error;
 #[cfg(feature = "live")]
 pub(super) mod session;
+#[cfg(feature = "live")]
+pub(super) mod together;

@@ -7,6 +7,8 @@ mod manifest;
 #[cfg(feature = "live")]
 pub mod write;
 
+#[cfg(feature = "live")]
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -32,8 +34,25 @@ const DNS_MAX: u64 = 1 << 20;
 /// A directory of recorded evidence.
 #[derive(Debug)]
 pub struct EvidenceDir {
-    root: PathBuf,
+    source: Source,
     manifest: Manifest,
+}
+
+/// Where files of evidence are.
+#[derive(Debug)]
+enum Source {
+    Dir(PathBuf),
+    #[cfg(feature = "live")]
+    Memory(Memory),
+}
+
+/// What was just recorded and is not to stay.
+#[cfg(feature = "live")]
+#[derive(Debug, Default)]
+struct Memory {
+    /// By their place in the directory that this would be.
+    files: BTreeMap<String, Vec<u8>>,
+    captures: BTreeMap<NodeName, tempfile::TempPath>,
 }
 
 impl EvidenceDir {
@@ -47,7 +66,11 @@ impl EvidenceDir {
         if !meta.is_dir() {
             bail!("{} is a file; --evidence takes the directory that holds cluster.json", root.display());
         }
-        let mut dir = Self { root: root.to_owned(), manifest: Manifest::default() };
+        Self::of(Source::Dir(root.to_owned()))
+    }
+
+    fn of(source: Source) -> Result<Self> {
+        let mut dir = Self { source, manifest: Manifest::default() };
         if let Some(manifest) = dir.json("manifest.json", from_json::<Manifest>)? {
             dir.manifest = manifest;
         }
@@ -104,7 +127,7 @@ impl EvidenceDir {
         let Some(cluster) = self.json("cluster.json", eks::parse_cluster)? else {
             bail!(
                 "{} has no cluster.json, which every evidence directory needs; record it with: aws eks describe-cluster --name {} > cluster.json",
-                self.root.display(),
+                self.path("").display(),
                 shell_word(name, "NAME")
             );
         };
@@ -133,10 +156,11 @@ impl EvidenceDir {
 
     fn dns(&self) -> Result<Vec<Vantage>> {
         let mut vantages = Vec::new();
-        for (name, path) in self.text_files("dns")? {
+        for name in self.vantage_points()? {
             let file = format!("dns/{name}.txt");
-            let bytes = read_bounded(&path, DNS_MAX)?;
-            vantages.push(parse_answer(name.as_str(), &file, &bytes));
+            if let Some(bytes) = self.bytes(&file, DNS_MAX)? {
+                vantages.push(parse_answer(name.as_str(), &file, &bytes));
+            }
         }
         for gap in &self.manifest.gaps {
             let name = gap.what.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt"));
@@ -154,7 +178,41 @@ impl EvidenceDir {
     /// # Errors
     /// If `nodes/` cannot be listed, or a file's name is no node's.
     pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>> {
-        self.text_files("nodes")
+        match &self.source {
+            Source::Dir(root) => text_files(root, "nodes"),
+            #[cfg(feature = "live")]
+            Source::Memory(memory) => {
+                let captures = memory.captures.iter();
+                Ok(captures.map(|(name, path)| (name.clone(), path.to_path_buf())).collect())
+            }
+        }
+    }
+
+    /// Where names were resolved, sorted.
+    fn vantage_points(&self) -> Result<Vec<NodeName>> {
+        match &self.source {
+            Source::Dir(root) => Ok(text_files(root, "dns")?.into_iter().map(|(name, _)| name).collect()),
+            #[cfg(feature = "live")]
+            Source::Memory(memory) => {
+                let names = memory.files.keys().filter_map(|file| {
+                    let name = file.strip_prefix("dns/")?.strip_suffix(".txt")?;
+                    Some(name.parse().with_context(|| format!("{file} names no node")))
+                });
+                names.collect()
+            }
+        }
+    }
+
+    /// What a file holds; `None` if it is missing.
+    fn bytes(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>> {
+        match &self.source {
+            Source::Dir(root) => {
+                let path = root.join(file);
+                if exists(&path)? { read_bounded(&path, max).map(Some) } else { Ok(None) }
+            }
+            #[cfg(feature = "live")]
+            Source::Memory(memory) => Ok(memory.files.get(file).cloned()),
+        }
     }
 
     /// The capture of all nodes in one file, if there is one.
@@ -162,8 +220,14 @@ impl EvidenceDir {
     /// # Errors
     /// If it is there and no file.
     pub fn nodes_file(&self) -> Result<Option<PathBuf>> {
-        let path = self.path("nodes.txt");
-        Ok(exists(&path)?.then_some(path))
+        match &self.source {
+            Source::Dir(root) => {
+                let path = root.join("nodes.txt");
+                Ok(exists(&path)?.then_some(path))
+            }
+            #[cfg(feature = "live")]
+            Source::Memory(_) => Ok(None),
+        }
     }
 
     /// Nodes that the manifest says could not be read, sorted by name.
@@ -190,37 +254,10 @@ impl EvidenceDir {
         let is_told_elsewhere = |what: &str| {
             what.starts_with("node ")
                 || what.starts_with("dns/")
-                || CALLS.iter().any(|call| call.file == what && !self.path(what).is_file())
+                || CALLS.iter().any(|call| call.file == what && !self.has(what))
         };
         let gaps = self.manifest.gaps.iter().filter(|gap| !is_told_elsewhere(&gap.what));
         gaps.cloned().map(Gap::from).collect()
-    }
-
-    /// The `NAME.txt` files of a sub-directory, sorted by name; none if it is
-    /// missing.
-    fn text_files(&self, sub: &str) -> Result<Vec<(NodeName, PathBuf)>> {
-        let dir = self.path(sub);
-        let entries = match fs::read_dir(&dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("cannot list {}", dir.display()))?,
-        };
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
-            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if hidden {
-                continue;
-            }
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let (Some(stem), Some("txt")) = (stem, path.extension().and_then(|extension| extension.to_str()))
-            else {
-                bail!("{} is not named NAME.txt; rename it or take it out of {sub}/", path.display());
-            };
-            let name: NodeName = stem.parse().with_context(|| format!("{} names no node", path.display()))?;
-            files.push((name, path));
-        }
-        files.sort();
-        Ok(files)
     }
 
     /// What a file holds, or why it was not seen.
@@ -244,22 +281,59 @@ impl EvidenceDir {
 
     /// What a JSON file holds; `None` if it is missing.
     fn json<T>(&self, file: &str, parse: impl FnOnce(&[u8]) -> Result<T, JsonError>) -> Result<Option<T>> {
-        let path = self.path(file);
-        if !exists(&path)? {
-            return Ok(None);
-        }
-        let bytes = read_bounded(&path, JSON_MAX)?;
+        let Some(bytes) = self.bytes(file, JSON_MAX)? else { return Ok(None) };
         match parse(&bytes) {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
+                let path = self.path(file);
                 bail!("{}: {error}; record it as the aws CLI prints it with --output json", path.display())
             }
         }
     }
 
-    fn path(&self, file: &str) -> PathBuf {
-        self.root.join(file)
+    fn has(&self, file: &str) -> bool {
+        match &self.source {
+            Source::Dir(root) => root.join(file).is_file(),
+            #[cfg(feature = "live")]
+            Source::Memory(memory) => memory.files.contains_key(file),
+        }
     }
+
+    /// A file as messages name it.
+    fn path(&self, file: &str) -> PathBuf {
+        match &self.source {
+            Source::Dir(root) => root.join(file),
+            #[cfg(feature = "live")]
+            Source::Memory(_) => PathBuf::from(file),
+        }
+    }
+}
+
+/// The `NAME.txt` files of a sub-directory, sorted by name; none if it is
+/// missing.
+fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>> {
+    let dir = root.join(sub);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot list {}", dir.display()))?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        }
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let (Some(stem), Some("txt")) = (stem, path.extension().and_then(|extension| extension.to_str()))
+        else {
+            bail!("{} is not named NAME.txt; rename it or take it out of {sub}/", path.display());
+        };
+        let name: NodeName = stem.parse().with_context(|| format!("{} names no node", path.display()))?;
+        files.push((name, path));
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// How to record a file.
@@ -291,11 +365,11 @@ pub fn open_file(path: &Path) -> Result<File> {
 }
 
 fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_file(path)?
-        .take(max + 1)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let file = open_file(path)?;
+    // One that was read in pieces would be read in ever larger ones.
+    let size = file.metadata().map_or(0, |meta| meta.len().min(max));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    file.take(max + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
     if bytes.len() as u64 > max {
         bail!("{} is larger than {} MiB, which no such file is", path.display(), max >> 20);
     }

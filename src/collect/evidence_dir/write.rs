@@ -1,5 +1,6 @@
 //! The evidence directory, written: each file whole or not at all, and whatever
-//! was promised and not written ends up in `manifest.json`.
+//! was promised and not written ends up in `manifest.json`. What is judged at once
+//! and then forgotten stays in memory, nodes' captures aside.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::manifest::Manifest;
+use super::{EvidenceDir, Memory, Source};
 use crate::model::node::NodeName;
 use crate::model::verdict::{Gap, GapReason};
 
@@ -28,6 +30,8 @@ pub struct EvidenceWriter {
     is_new: bool,
     /// Whether a file stands in its place.
     has_files: Cell<bool>,
+    /// What is written, where that is kept in memory.
+    memory: Option<RefCell<Memory>>,
     /// What was promised and is neither written nor excused.
     open: RefCell<BTreeSet<String>>,
     gaps: RefCell<Vec<Gap>>,
@@ -76,6 +80,7 @@ impl EvidenceWriter {
             root: root.to_owned(),
             is_new,
             has_files: Cell::default(),
+            memory: None,
             open: RefCell::default(),
             gaps: RefCell::default(),
         };
@@ -85,6 +90,30 @@ impl EvidenceWriter {
         Ok(writer)
     }
 
+    /// Begins in memory; nodes' captures are files in a directory that is there.
+    #[must_use]
+    pub fn in_memory(captures: &Path) -> Self {
+        Self {
+            root: captures.to_owned(),
+            is_new: false,
+            has_files: Cell::default(),
+            memory: Some(RefCell::default()),
+            open: RefCell::default(),
+            gaps: RefCell::default(),
+        }
+    }
+
+    /// What was written in memory, to be read.
+    ///
+    /// # Errors
+    /// If its manifest cannot be read.
+    pub fn into_evidence(self) -> Result<EvidenceDir> {
+        match self.memory {
+            Some(memory) => EvidenceDir::of(Source::Memory(memory.into_inner())),
+            None => EvidenceDir::open(&self.root),
+        }
+    }
+
     /// Promises a file, or `node NAME`.
     pub(crate) fn promise(&self, what: impl Into<String>) {
         self.open.borrow_mut().insert(what.into());
@@ -92,6 +121,11 @@ impl EvidenceWriter {
 
     /// Keeps what was promised.
     pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
+        if let Some(memory) = &self.memory {
+            memory.borrow_mut().files.insert(file.to_owned(), bytes.to_vec());
+            self.open.borrow_mut().remove(file);
+            return Ok(());
+        }
         let mut temp = self.place().temp_file().with_context(|| self.cannot_write(file))?;
         temp.write_all(bytes).with_context(|| self.cannot_write(file))?;
         self.persist(temp, file)?;
@@ -113,7 +147,12 @@ impl EvidenceWriter {
 
     /// Puts a node's capture in its place.
     pub(crate) fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<()> {
-        self.persist(capture, &format!("nodes/{node}.txt"))?;
+        match &self.memory {
+            Some(memory) => {
+                memory.borrow_mut().captures.insert(node.clone(), capture.into_temp_path());
+            }
+            None => self.persist(capture, &format!("nodes/{node}.txt"))?,
+        }
         self.open.borrow_mut().remove(&format!("node {node}"));
         Ok(())
     }

@@ -1,0 +1,170 @@
+//! Clusters of one account and region, asked about together: EC2 tells of many
+//! VPCs in one answer, and allows only so many calls a second.
+//!
+//! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::ask::Answer;
+use super::eks;
+use super::error::Failure;
+use super::session::Session;
+
+/// As many clusters as are asked about together: a filter takes 200 values.
+pub const MAX: usize = 100;
+
+/// The answers about some clusters, each asked for once.
+#[derive(Debug)]
+pub struct Together {
+    session: Session,
+    clusters: Vec<String>,
+    described: OnceCell<HashMap<String, Result<Vec<u8>, Failure>>>,
+    instances: OnceCell<Answer>,
+    interfaces: OnceCell<Answer>,
+    vpcs: OnceCell<Answer>,
+    subnets: OnceCell<Answer>,
+    dhcp_options: OnceCell<Answer>,
+    nat_gateways: OnceCell<Answer>,
+    route_tables: OnceCell<Answer>,
+    security_groups: OnceCell<Answer>,
+}
+
+impl Together {
+    /// Nothing is asked yet.
+    #[must_use]
+    pub fn new(session: Session, clusters: Vec<String>) -> Self {
+        Self {
+            session,
+            clusters,
+            described: OnceCell::new(),
+            instances: OnceCell::new(),
+            interfaces: OnceCell::new(),
+            vpcs: OnceCell::new(),
+            subnets: OnceCell::new(),
+            dhcp_options: OnceCell::new(),
+            nat_gateways: OnceCell::new(),
+            route_tables: OnceCell::new(),
+            security_groups: OnceCell::new(),
+        }
+    }
+
+    /// Who asks.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// `DescribeCluster`, as EKS answers it.
+    pub(crate) async fn describe_cluster(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        self.described().await.get(name).cloned().unwrap_or_else(|| {
+            // Nobody asks for one that is not among them.
+            Err(Failure::malformed(format!("{name:?} was not asked about")))
+        })
+    }
+
+    async fn described(&self) -> &HashMap<String, Result<Vec<u8>, Failure>> {
+        let ask = async || {
+            let answers = self.clusters.iter().map(async |name| {
+                let answer = self.session.describe_cluster(name).await;
+                (name.clone(), answer)
+            });
+            join_all(answers).await.into_iter().collect()
+        };
+        self.described.get_or_init(ask).await
+    }
+
+    /// The VPCs of all.
+    async fn vpc_ids(&self) -> Vec<String> {
+        let described = self.described().await.values().flatten();
+        let clusters = described.filter_map(|bytes| eks::parse_cluster(bytes).ok());
+        let ids: BTreeSet<_> = clusters.filter_map(|cluster| cluster.vpc).collect();
+        ids.into_iter().collect()
+    }
+
+    /// The cluster's running nodes.
+    pub(crate) async fn instances(&self, cluster: &str) -> Answer {
+        let owned = format!("kubernetes.io/cluster/{cluster}");
+        let is_of = |reservation: &Value| {
+            let tags = reservation.pointer("/Instances/0/Tags").and_then(Value::as_array);
+            tags.into_iter().flatten().any(|tag| {
+                tag["Key"] == *owned
+                    || ["eks:cluster-name", "aws:eks:cluster-name"].iter().any(|key| tag["Key"] == *key)
+                        && tag["Value"] == cluster
+            })
+        };
+        let ask = async || self.session.instances(&self.clusters).await;
+        self.own(self.instances.get_or_init(ask).await, "Reservations", is_of)
+    }
+
+    /// Every network interface of the VPC, those that AWS services manage among them.
+    pub(crate) async fn interfaces(&self, vpc: &str) -> Answer {
+        let ask = async || self.session.interfaces(&self.vpc_ids().await).await;
+        self.of_vpc(self.interfaces.get_or_init(ask).await, "NetworkInterfaces", vpc)
+    }
+
+    /// The VPC's subnets.
+    pub(crate) async fn subnets(&self, vpc: &str) -> Answer {
+        let ask = async || self.session.subnets(&self.vpc_ids().await).await;
+        self.of_vpc(self.subnets.get_or_init(ask).await, "Subnets", vpc)
+    }
+
+    /// The region's DHCP option sets: which one the VPC uses, the VPC tells.
+    pub(crate) async fn dhcp_options(&self) -> Answer {
+        self.dhcp_options.get_or_init(|| self.session.dhcp_options()).await.clone()
+    }
+
+    /// The VPC's NAT gateways.
+    pub(crate) async fn nat_gateways(&self, vpc: &str) -> Answer {
+        let ask = async || self.session.nat_gateways(&self.vpc_ids().await).await;
+        self.of_vpc(self.nat_gateways.get_or_init(ask).await, "NatGateways", vpc)
+    }
+
+    /// The VPC's route tables, the main one among them, which names no subnet.
+    pub(crate) async fn route_tables(&self, vpc: &str) -> Answer {
+        let ask = async || self.session.route_tables(&self.vpc_ids().await).await;
+        self.of_vpc(self.route_tables.get_or_init(ask).await, "RouteTables", vpc)
+    }
+
+    /// The VPC's security groups.
+    pub(crate) async fn security_groups(&self, vpc: &str) -> Answer {
+        let ask = async || self.session.security_groups(&self.vpc_ids().await).await;
+        self.of_vpc(self.security_groups.get_or_init(ask).await, "SecurityGroups", vpc)
+    }
+
+    /// The VPC with its two DNS attributes, which have a permission of their own,
+    /// and of which each takes a call. The second part is which of them is missing
+    /// although the VPC is there.
+    pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(&'static str, Failure)>) {
+        let ask = async || self.session.vpcs(&self.vpc_ids().await).await;
+        let (all, attributes) = tokio::join!(self.vpcs.get_or_init(ask), self.session.vpc_attributes(id));
+        let mut value = match self.of_vpc(all, "Vpcs", id) {
+            Ok(value) => value,
+            Err(failure) => return (Err(failure), Vec::new()),
+        };
+        let mut lacks = Vec::new();
+        for (attribute, key, answer) in attributes {
+            match answer {
+                Ok(flag) => value[key] = json!({ "Value": flag }),
+                Err(failure) => lacks.push((attribute, failure)),
+            }
+        }
+        (Ok(value), lacks)
+    }
+
+    fn of_vpc(&self, all: &Answer, list: &str, vpc: &str) -> Answer {
+        self.own(all, list, |item| item["VpcId"] == vpc)
+    }
+
+    /// One cluster's part of what was asked for all.
+    fn own(&self, all: &Answer, list: &str, is_own: impl Fn(&Value) -> bool) -> Answer {
+        let all = all.as_ref().map_err(Clone::clone)?;
+        if self.clusters.len() == 1 {
+            return Ok(all.clone());
+        }
+        let items = all[list].as_array().into_iter().flatten();
+        Ok(json!({ list: items.filter(|item| is_own(item)).collect::<Vec<_>>() }))
+    }
+}
