@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -126,41 +127,61 @@ async fn all(
     for cluster in found.iter().flat_map(|place| &place.clusters) {
         *places.entry(cluster.clone()).or_default() += 1;
     }
-    // Half of what may be asked at a time, so that one batch is asked about while
-    // another is judged.
+    // Half of what may be asked at a time: one batch waits while another is parsed.
     let size = fleet.concurrency.div_ceil(2).min(fleet::TOGETHER_MAX);
+    let is_many = found.iter().map(|place| place.clusters.len()).sum::<usize>() > 1;
     let batches = found.iter().flat_map(|place| place.clusters.chunks(size).map(move |names| (place, names)));
-    let seats = Semaphore::new(fleet.concurrency);
+    // EKS and EC2 have limits of their own: some are described while others are
+    // looked into.
+    let (described, looked_into) = (Semaphore::new(fleet.concurrency), Semaphore::new(fleet.concurrency));
     let asked = batches.map(|(place, names)| {
-        let seats = &seats;
+        let (described, looked_into) = (&described, &looked_into);
         async move {
+            let seats = u32::try_from(names.len()).unwrap_or(1);
             let together = Together::new(place.session.clone(), names.to_vec());
-            let _seats = seats.acquire_many(u32::try_from(names.len()).unwrap_or(1)).await;
+            // Of one alone, nothing waits for its description that does not need it.
+            if is_many {
+                let _seated = described.acquire_many(seats).await;
+                together.describe().await;
+            }
+            let seated = looked_into.acquire_many(seats).await;
             let each = names.iter().map(async |name| {
-                let facts = Box::pin(one(name, &together, template, dir, progress)).await;
-                (name.clone(), format!("cluster {name} ({})", place.name), facts)
+                (name.clone(), Box::pin(ask(name, &together, template, dir, progress)).await)
             });
-            join_all(each).await
+            let asked = join_all(each).await;
+            // Others are asked about meanwhile.
+            drop(seated);
+            let classified = spawn_blocking(|| {
+                let each = asked.into_iter().map(|(name, asked)| {
+                    let facts = asked.and_then(|writer| classify_asked(writer, &name));
+                    (name, facts)
+                });
+                each.collect::<Vec<_>>()
+            });
+            let subject = |name: &str| format!("cluster {name} ({})", place.name);
+            let classified = classified.await?.into_iter();
+            anyhow::Ok(classified.map(|(name, facts)| (subject(&name), name, facts)).collect::<Vec<_>>())
         }
     });
     let mut absent: BTreeMap<String, Vec<Unjudged>> = BTreeMap::new();
-    let asked = stream::iter(asked).buffered(fleet.concurrency).flat_map(stream::iter);
-    let mut asked = std::pin::pin!(asked);
-    while let Some((cluster, subject, facts)) = asked.next().await {
-        let error = match facts {
-            Ok(facts) => {
-                each(facts);
-                continue;
+    let mut asked = std::pin::pin!(stream::iter(asked).buffered(fleet.concurrency));
+    while let Some(batch) = asked.next().await {
+        for (subject, cluster, facts) in batch? {
+            let error = match facts {
+                Ok(facts) => {
+                    each(facts);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            let NoCluster { gap, is_absent, .. } = error.downcast()?;
+            let what = Unjudged { subject, gap };
+            // A name that was given is looked for everywhere.
+            if is_absent && fleet.clusters.is_some() {
+                absent.entry(cluster).or_default().push(what);
+            } else {
+                unjudged.push(what);
             }
-            Err(error) => error,
-        };
-        let NoCluster { gap, is_absent, .. } = error.downcast()?;
-        let what = Unjudged { subject, gap };
-        // A name that was given is looked for everywhere.
-        if is_absent && fleet.clusters.is_some() {
-            absent.entry(cluster).or_default().push(what);
-        } else {
-            unjudged.push(what);
         }
     }
     for (cluster, mut all) in absent {
@@ -179,13 +200,14 @@ async fn all(
     Ok(unjudged)
 }
 
-async fn one(
+/// Asks about a cluster.
+async fn ask(
     cluster: &str,
     together: &Together,
     template: &Request,
     dir: &Path,
     progress: &Progress,
-) -> Result<Facts> {
+) -> Result<EvidenceWriter> {
     let request = Request { cluster: cluster.to_owned(), ..template.clone() };
     let writer = EvidenceWriter::in_memory(dir);
     if let Some(gap) = left_out(&request) {
@@ -193,10 +215,14 @@ async fn one(
     }
     Box::pin(live::record(&request, together, &writer, progress)).await?;
     writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
-    match writer.into_evidence().and_then(|evidence| classify_evidence(&evidence, cluster)) {
-        Ok(facts) => Ok(facts),
-        // One cluster's odd answer is not the others' end.
-        Err(error) => Err(NoCluster {
+    Ok(writer)
+}
+
+/// What was asked about a cluster; one's odd answer is not the others' end.
+fn classify_asked(writer: EvidenceWriter, cluster: &str) -> Result<Facts> {
+    let facts = writer.into_evidence().and_then(|evidence| classify_evidence(&evidence, cluster));
+    facts.map_err(|error| {
+        let odd = NoCluster {
             message: format!("{error:#}"),
             gap: Gap {
                 what: "cluster.json".to_owned(),
@@ -205,9 +231,9 @@ async fn one(
                 hint: "look at it with: eks-netcheck collect --cluster NAME --out DIR".to_owned(),
             },
             is_absent: false,
-        }
-        .into()),
-    }
+        };
+        odd.into()
+    })
 }
 
 fn scratch() -> Result<TempDir> {

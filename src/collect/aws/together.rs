@@ -57,6 +57,11 @@ impl Together {
         &self.session
     }
 
+    /// Has EKS describe all of them.
+    pub async fn describe(&self) {
+        self.described().await;
+    }
+
     /// `DescribeCluster`, as EKS answers it.
     pub(crate) async fn describe_cluster(&self, name: &str) -> Result<Vec<u8>, Failure> {
         self.described().await.get(name).cloned().unwrap_or_else(|| {
@@ -165,6 +170,6 @@ impl Together {
             return Ok(all.clone());
         }
         let items = all[list].as_array().into_iter().flatten();
-        Ok(json!({ list: items.filter(|item| is_own(item)).collect::<Vec<_>>() }))
+        Ok(Value::from_iter([(list, items.filter(|item| is_own(item)).cloned().collect::<Vec<_>>())]))
     }
 }

@@ -135,9 +135,12 @@ impl EvidenceWriter {
 
     /// Keeps what was promised, as JSON.
     pub(crate) fn write_json(&self, file: &str, value: &impl Serialize) -> Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(value).with_context(|| self.cannot_write(file))?;
-        bytes.push(b'\n');
-        self.write(file, &bytes)
+        let bytes = match &self.memory {
+            // Nobody reads it but we.
+            Some(_) => serde_json::to_vec(value),
+            None => serde_json::to_vec_pretty(value).map(|bytes| [bytes, vec![b'\n']].concat()),
+        };
+        self.write(file, &bytes.with_context(|| self.cannot_write(file))?)
     }
 
     /// Where files are made that do not stand in their places yet.
