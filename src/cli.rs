@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::model::node::NodeName;
@@ -114,12 +114,13 @@ pub enum PolicyCommand {
 
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["cluster", "all_clusters"]).required(true)))]
 pub struct AuditArgs {
     /// The cluster's name, case-sensitive; may be repeated
-    #[arg(long, value_name = "NAME", required_unless_present = "all_clusters", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub cluster: Vec<String>,
     /// Audit every cluster that there is
-    #[arg(long, conflicts_with = "cluster")]
+    #[arg(long)]
     pub all_clusters: bool,
     /// Judge the evidence recorded in this directory: no AWS, DNS or ssh
     #[arg(long, value_name = "DIR", conflicts_with_all = ["Fleet", "Ask", "all_clusters"])]

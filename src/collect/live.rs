@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures_util::future::try_join_all;
-use serde_json::Value;
+use serde::Serialize;
 use tempfile::NamedTempFile;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::aws::calls::{self, Call};
 use super::aws::error::{Blames, Failure};
 pub use super::aws::session::{AwsRequest, Session};
+use super::aws::together::Part;
 pub use super::aws::together::Together;
 use super::aws::{ec2, eks};
 use super::dns::ask::{VantagePoint, ask};
@@ -244,19 +245,14 @@ async fn about_vpc(
         }
         return Ok(());
     };
-    let keep = |call: &Call, answer: Result<Value, Failure>| {
+    let keep = |call: &Call, answer: Result<Part<'_>, Failure>| {
         progress.answered();
-        match answer {
-            Ok(value) => writer.write_json(call.file, &value),
-            Err(failure) => {
-                writer.gap(gap_of(call, &failure));
-                Ok(())
-            }
-        }
+        keep(writer, call, answer)
     };
     let vpc_itself = async {
         let (answer, lacks) = together.vpc(vpc).await;
-        keep(&calls::VPC, answer)?;
+        progress.answered();
+        self::keep(writer, &calls::VPC, answer)?;
         for (attribute, failure) in lacks {
             let action = calls::DESCRIBE_VPC_ATTRIBUTE;
             writer.gap(Gap {
@@ -280,6 +276,17 @@ async fn about_vpc(
     Ok(())
 }
 
+/// Writes an answer, or why there is none.
+fn keep(writer: &EvidenceWriter, call: &Call, answer: Result<impl Serialize, Failure>) -> Result<()> {
+    match answer {
+        Ok(value) => writer.write_json(call.file, &value),
+        Err(failure) => {
+            writer.gap(gap_of(call, &failure));
+            Ok(())
+        }
+    }
+}
+
 fn gap_of(call: &Call, failure: &Failure) -> Gap {
     let actions = call.actions.join(" and ");
     Gap {
@@ -300,7 +307,7 @@ async fn instances(
     let answer = together.instances(cluster).await;
     let call = &calls::INSTANCES;
     let failure = match answer {
-        Ok(value) => match ec2::parse_instances(value.to_string().as_bytes()) {
+        Ok(value) => match ec2::parse_instances(&serde_json::to_vec(&value)?) {
             Ok(instances) => {
                 writer.write_json(call.file, &value)?;
                 return Ok(Some(instances));

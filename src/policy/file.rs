@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use glob::Pattern;
@@ -311,7 +312,12 @@ impl Reader<'_> {
         let table = table.into_inner();
         let text = table.cidr.get_ref();
         let cidr: IpNet = text.parse().map_err(|_| {
-            let message = format!("{text:?} is no CIDR block, such as 203.0.113.0/24 or 2001:db8::/48");
+            let message = match text.parse::<IpAddr>() {
+                Ok(address) => {
+                    format!("{text} is an address; do you mean the block {}?", IpNet::from(address))
+                }
+                Err(_) => format!("{text:?} is no CIDR block, such as 203.0.113.0/24 or 2001:db8::/48"),
+            };
             self.wrong(&table.cidr.span(), message)
         })?;
         if cidr.trunc() != cidr {
@@ -419,6 +425,14 @@ impl Reader<'_> {
                 }
             }
             (Some("missing field "), Some(name)) => format!("{name} is missing, which has to be said here"),
+            (Some("duplicate key"), _) => {
+                format!("{} is said twice", self.text.get(span.clone()).unwrap_or("it"))
+            }
+            (Some("wanted string or table"), _) => "a word in quotes stands here".to_owned(),
+            (Some("invalid type: map, expected a sequence"), _) => {
+                "there may be several of these, so that it is written in two brackets, as [[waiver]] is"
+                    .to_owned()
+            }
             _ if error.message().contains("expected a TOML datetime") => {
                 "a day or time stands without quotes: expires = 2027-01-31".to_owned()
             }
@@ -480,6 +494,13 @@ mod tests {
         let wrong = [
             ("fail_on = \"high\"\n", "1:1: unknown key \"fail_on\"; do you mean \"fail-on\"?"),
             ("[endpoint]\naccess = []\n", "2:10: no mode is allowed"),
+            ("fail-on = \"low\"\nfail-on = \"high\"\n", "2:1: fail-on is said twice"),
+            ("fail-on = 3\n", "1:11: a word in quotes stands here"),
+            ("[override]\nclusters = [\"a\"]\n", "1:1: there may be several of these"),
+            (
+                "[[allowed-cidr]]\ncidr = \"203.0.113.7\"\nowner = \"o\"\nreason = \"r\"\n",
+                "2:8: 203.0.113.7 is an address; do you mean the block 203.0.113.7/32?",
+            ),
             ("\nfail-on = \"hihg\"\n", "2:11: unknown word \"hihg\"; do you mean \"high\"?"),
             (
                 "[rules]\npublic-endpoint-opne = \"low\"\n",

@@ -83,11 +83,15 @@ fn init(path: &Path) -> Result<()> {
         return to_stdout(|out, _| out.write_all(file::EXAMPLE.as_bytes()));
     }
     // One that is there was somebody's work.
-    let mut new = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .with_context(|| format!("cannot write the policy {}", path.display()))?;
+    let mut new =
+        fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| {
+            match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    anyhow!("{} is there already; name another file, or take it away first", path.display())
+                }
+                _ => anyhow!(error).context(format!("cannot write the policy {}", path.display())),
+            }
+        })?;
     new.write_all(file::EXAMPLE.as_bytes())
         .with_context(|| format!("cannot write the policy {}", path.display()))?;
     to_stdout(|out, _| writeln!(out, "wrote {}", escape(&path.to_string_lossy())))

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::join_all;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -90,7 +91,7 @@ impl Together {
     }
 
     /// The cluster's running nodes.
-    pub(crate) async fn instances(&self, cluster: &str) -> Answer {
+    pub(crate) async fn instances(&self, cluster: &str) -> Result<Part<'_>, Failure> {
         let owned = format!("kubernetes.io/cluster/{cluster}");
         let is_of = |reservation: &Value| {
             let tags = reservation.pointer("/Instances/0/Tags").and_then(Value::as_array);
@@ -105,36 +106,36 @@ impl Together {
     }
 
     /// Every network interface of the VPC, those that AWS services manage among them.
-    pub(crate) async fn interfaces(&self, vpc: &str) -> Answer {
+    pub(crate) async fn interfaces(&self, vpc: &str) -> Result<Part<'_>, Failure> {
         let ask = async || self.session.interfaces(&self.vpc_ids().await).await;
         self.of_vpc(self.interfaces.get_or_init(ask).await, "NetworkInterfaces", vpc)
     }
 
     /// The VPC's subnets.
-    pub(crate) async fn subnets(&self, vpc: &str) -> Answer {
+    pub(crate) async fn subnets(&self, vpc: &str) -> Result<Part<'_>, Failure> {
         let ask = async || self.session.subnets(&self.vpc_ids().await).await;
         self.of_vpc(self.subnets.get_or_init(ask).await, "Subnets", vpc)
     }
 
     /// The region's DHCP option sets: which one the VPC uses, the VPC tells.
-    pub(crate) async fn dhcp_options(&self) -> Answer {
-        self.dhcp_options.get_or_init(|| self.session.dhcp_options()).await.clone()
+    pub(crate) async fn dhcp_options(&self) -> Result<Part<'_>, Failure> {
+        self.own(self.dhcp_options.get_or_init(|| self.session.dhcp_options()).await, "DhcpOptions", |_| true)
     }
 
     /// The VPC's NAT gateways.
-    pub(crate) async fn nat_gateways(&self, vpc: &str) -> Answer {
+    pub(crate) async fn nat_gateways(&self, vpc: &str) -> Result<Part<'_>, Failure> {
         let ask = async || self.session.nat_gateways(&self.vpc_ids().await).await;
         self.of_vpc(self.nat_gateways.get_or_init(ask).await, "NatGateways", vpc)
     }
 
     /// The VPC's route tables, the main one among them, which names no subnet.
-    pub(crate) async fn route_tables(&self, vpc: &str) -> Answer {
+    pub(crate) async fn route_tables(&self, vpc: &str) -> Result<Part<'_>, Failure> {
         let ask = async || self.session.route_tables(&self.vpc_ids().await).await;
         self.of_vpc(self.route_tables.get_or_init(ask).await, "RouteTables", vpc)
     }
 
     /// The VPC's security groups.
-    pub(crate) async fn security_groups(&self, vpc: &str) -> Answer {
+    pub(crate) async fn security_groups(&self, vpc: &str) -> Result<Part<'_>, Failure> {
         let ask = async || self.session.security_groups(&self.vpc_ids().await).await;
         self.of_vpc(self.security_groups.get_or_init(ask).await, "SecurityGroups", vpc)
     }
@@ -146,7 +147,7 @@ impl Together {
         let ask = async || self.session.vpcs(&self.vpc_ids().await).await;
         let (all, attributes) = tokio::join!(self.vpcs.get_or_init(ask), self.session.vpc_attributes(id));
         let mut value = match self.of_vpc(all, "Vpcs", id) {
-            Ok(value) => value,
+            Ok(part) => json!({ part.list: part.items }),
             Err(failure) => return (Err(failure), Vec::new()),
         };
         let mut lacks = Vec::new();
@@ -159,17 +160,33 @@ impl Together {
         (Ok(value), lacks)
     }
 
-    fn of_vpc(&self, all: &Answer, list: &str, vpc: &str) -> Answer {
+    fn of_vpc<'a>(&self, all: &'a Answer, list: &'static str, vpc: &str) -> Result<Part<'a>, Failure> {
         self.own(all, list, |item| item["VpcId"] == vpc)
     }
 
     /// One cluster's part of what was asked for all.
-    fn own(&self, all: &Answer, list: &str, is_own: impl Fn(&Value) -> bool) -> Answer {
+    fn own<'a>(
+        &self,
+        all: &'a Answer,
+        list: &'static str,
+        is_own: impl Fn(&Value) -> bool,
+    ) -> Result<Part<'a>, Failure> {
         let all = all.as_ref().map_err(Clone::clone)?;
-        if self.clusters.len() == 1 {
-            return Ok(all.clone());
-        }
         let items = all[list].as_array().into_iter().flatten();
-        Ok(Value::from_iter([(list, items.filter(|item| is_own(item)).cloned().collect::<Vec<_>>())]))
+        let is_alone = self.clusters.len() == 1;
+        Ok(Part { list, items: items.filter(|item| is_alone || is_own(item)).collect() })
+    }
+}
+
+/// One cluster's part of an answer, as the aws CLI prints it.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    list: &'static str,
+    items: Vec<&'a Value>,
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.list, &self.items)])
     }
 }

@@ -7,20 +7,24 @@ use serde_json::{Map, Value, json};
 /// A list under its name, without what is absent.
 pub(in crate::collect::aws) fn list<T>(name: &str, items: &[T], item: impl Fn(&T) -> Value) -> Value {
     let mut object = Map::new();
-    object.insert(name.to_owned(), items.iter().map(|each| pruned(item(each))).collect());
+    let items = items.iter().map(|each| {
+        let mut value = item(each);
+        prune(&mut value);
+        value
+    });
+    object.insert(name.to_owned(), items.collect());
     Value::Object(object)
 }
 
-/// A value less its nulls: the aws CLI leaves out what is absent.
-fn pruned(value: Value) -> Value {
+/// Takes nulls out: the aws CLI leaves out what is absent.
+fn prune(value: &mut Value) {
     match value {
-        Value::Object(object) => object
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| (key, pruned(value)))
-            .collect(),
-        Value::Array(items) => items.into_iter().map(pruned).collect(),
-        other => other,
+        Value::Object(object) => {
+            object.retain(|_, value| !value.is_null());
+            object.values_mut().for_each(prune);
+        }
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
     }
 }
 
