@@ -249,6 +249,77 @@ fn each_account_is_asked_by_its_role() {
     }
 }
 
+/// Each call in turn, of all clusters at once: what a rule at the threshold needs
+/// makes each inconclusive, the rest is listed.
+#[test]
+fn a_call_that_fails_for_all_is_told_of_each() {
+    for (operation, file, code) in [
+        ("DescribeNetworkInterfaces", "network-interfaces.json", 3),
+        ("DescribeVpcs", "vpc.json", 3),
+        ("DescribeVpcAttribute", "vpc.json: enableDnsSupport", 3),
+        ("DescribeDhcpOptions", "dhcp-options.json", 3),
+        ("DescribeInstances", "instances.json", 0),
+        ("DescribeSubnets", "subnets.json", 0),
+        ("DescribeNatGateways", "nat-gateways.json", 0),
+        ("DescribeRouteTables", "route-tables.json", 0),
+        ("DescribeSecurityGroups", "security-groups.json", 0),
+    ] {
+        for kind in [FaultKind::Denied, FaultKind::Throttled] {
+            // Called as its ENIs say.
+            let aws = Api::serve(account("private-only", HERE, REGIONS[0], &["myeks"])).unwrap();
+            aws.set_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["myeks"]));
+            let name = format!("{operation} {kind:?}");
+            aws.fault(Fault::always(operation, kind));
+            let args = ["--all-clusters", "--region", "all", "--timeout", "2", "--fail-on", "low"];
+            let (report, ran) = audit(&aws, &args).json();
+            assert_eq!((ran, reports(&report).len()), (code, 2), "{name}: {report:#}");
+            for one in report["reports"].as_array().unwrap() {
+                let gaps = one["gaps"].as_array().unwrap();
+                assert!(gaps.iter().any(|gap| gap["what"] == file), "{name}: {gaps:?}");
+            }
+        }
+    }
+    // A list with nothing in it is an answer, and no pass either.
+    let aws = two_regions();
+    let mut empty = account("private-only", HERE, REGIONS[0], &["a", "b"]);
+    empty.network_interfaces.clear();
+    aws.set(empty);
+    let (report, code) = audit(&aws, &["--all-clusters", "--fail-on", "medium"]).json();
+    assert_eq!(
+        (code, report["reports"][0]["findings"][0]["rule"].as_str()),
+        (1, Some("control-plane-enis-missing"))
+    );
+}
+
+/// EC2 is asked about clusters together, and gives each its own.
+#[test]
+fn clusters_that_are_asked_about_together_are_told_apart() {
+    let (mut here, names) = (account("private-only", HERE, REGIONS[0], &["a"]), ["a", "b"]);
+    // Another cluster in another VPC, without an ENI of its own.
+    let mut other = here.clusters["a"].clone();
+    other["name"] = json!("b");
+    other["arn"] = json!(format!("arn:aws:eks:{}:{HERE}:cluster/b", REGIONS[0]));
+    let vpc = other["resourcesVpcConfig"]["vpcId"].as_str().unwrap().to_owned();
+    let moved = |value: &Value| -> Value {
+        serde_json::from_str(&value.to_string().replace(&vpc, "vpc-0000000000000000b")).unwrap()
+    };
+    here.clusters.insert("b".to_owned(), moved(&other));
+    here.vpcs.extend(here.vpcs.iter().map(moved).collect::<Vec<_>>());
+    let aws = Api::serve(here).unwrap();
+    let (report, _) = audit(&aws, &["--all-clusters"]).json();
+    let enis = |index: usize| report["reports"][index]["enis"].as_array().unwrap().len();
+    assert!(enis(0) > 0 && enis(1) == 0, "{report:#}");
+    for (index, name) in names.iter().enumerate() {
+        assert_eq!(report["reports"][index]["cluster"]["name"], *name);
+    }
+    let calls = aws.journal();
+    let asked = |operation: &str| calls.iter().filter(|call| call.operation == operation).count();
+    assert_eq!(
+        (asked("DescribeCluster"), asked("DescribeVpcs"), asked("DescribeNetworkInterfaces")),
+        (2, 1, 1)
+    );
+}
+
 /// One cluster that cannot be described is told to all who read reports, too.
 #[test]
 fn one_cluster_that_is_not_described_is_no_old_report() {
