@@ -29,7 +29,7 @@ pub struct History {
 struct NodeHistory {
     sockets: HashMap<Key, Sighting>,
     /// Who listens where.
-    listeners: HashMap<u16, Vec<(Host, Arc<str>)>>,
+    listeners: HashMap<(u16, Host), Arc<str>>,
     looks: u32,
     /// The last look before the action.
     before: Option<u32>,
@@ -149,7 +149,7 @@ impl History {
         self.kept += 1;
         // What ended while the last look of the action was on its way is the
         // action's: it ended with it.
-        let first_phase = phase.min(Phase::During);
+        let first_phase = if known.after > 0 { phase } else { phase.min(Phase::During) };
         known.sockets.insert(
             key,
             Sighting {
@@ -172,16 +172,16 @@ impl History {
         self.nodes.keys()
     }
 
-    /// Whether a node was looked at both before and at the end.
+    /// Whether a node was looked at before and once more.
     #[must_use]
     pub fn is_comparable(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|known| known.before.is_some() && known.looks > 1)
+        self.nodes.get(node).is_some_and(|known| known.before.is_some() && (known.during || known.after > 0))
     }
 
-    /// Whether a node was looked at while an action lasted.
+    /// Whether a node was looked at after the action.
     #[must_use]
-    pub fn has_action(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|known| known.during)
+    pub fn has_after(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|known| known.after > 0)
     }
 
     /// Everything seen.
@@ -234,21 +234,23 @@ impl NodeHistory {
 
     fn presence(&self, sighting: &Sighting) -> Presence {
         let before = sighting.before.is_some() && sighting.before == self.before;
+        let is_last = sighting.last == Some(self.looks);
         Presence {
             before,
             // A short action may fall between two looks: what is the same on both
-            // sides was there.
-            during: sighting.during || (before && sighting.right_after),
-            after: sighting.last == Some(self.looks),
+            // sides was there, and what was there right after it came with it.
+            during: sighting.during
+                || (sighting.right_after && (before || sighting.first_phase == Phase::During)),
+            // Of a node that was lost, what was there to the last is not gone.
+            after: is_last && (self.after > 0 || before),
         }
     }
 
     /// Who listens on this address.
     fn listener(&self, local: &SocketAddress) -> Option<&str> {
         let Port::Number(port) = local.port else { return None };
-        let fits = |host: &Host| *host == Host::Any || *host == local.host;
-        let listeners = self.listeners.get(&port)?;
-        listeners.iter().find(|(host, _)| fits(host)).map(|(_, name)| name.as_ref())
+        let own = self.listeners.get(&(port, local.host.clone()));
+        own.or_else(|| self.listeners.get(&(port, Host::Any))).map(AsRef::as_ref)
     }
 }
 
@@ -314,9 +316,8 @@ impl Look<'_> {
         let (Some((comm, _)), Port::Number(port)) = (process, &socket.local.port) else { return };
         let name = self.history.intern(comm);
         let Some(known) = self.history.nodes.get_mut(&self.node) else { return };
-        let there = known.listeners.entry(*port).or_default();
-        if there.iter().all(|(host, _)| *host != socket.local.host) {
-            there.push((socket.local.host.clone(), name));
+        if known.listeners.len() < SOCKETS_MAX {
+            known.listeners.entry((*port, socket.local.host.clone())).or_insert(name);
         }
     }
 }
@@ -377,6 +378,47 @@ mod tests {
             ("1.0.0.5:1", None),
         ];
         assert_eq!(told, expected.map(|(peer, change)| (peer.to_owned(), change)));
+    }
+
+    /// Between two looks, and right after it.
+    #[test]
+    fn a_short_action_is_told_by_the_first_look_after_it() {
+        use Phase::{After, Before};
+        let told = changes(&[
+            (Before, &["1.0.0.1:1"]),
+            (After, &["1.0.0.1:1", "1.0.0.2:1", "1.0.0.3:1"]),
+            (After, &["1.0.0.1:1", "1.0.0.3:1"]),
+        ]);
+        let expected = [
+            ("1.0.0.1:1", None),
+            ("1.0.0.2:1", Some(Change::Transient)),
+            ("1.0.0.3:1", Some(Change::Appeared)),
+        ];
+        assert_eq!(told, expected.map(|(peer, change)| (peer.to_owned(), change)));
+    }
+
+    #[test]
+    fn a_node_that_was_lost_has_no_after() {
+        use Phase::{Before, During};
+        let told = changes(&[(Before, &["1.0.0.1:1", "1.0.0.2:1"]), (During, &["1.0.0.1:1", "1.0.0.3:1"])]);
+        let expected =
+            [("1.0.0.1:1", None), ("1.0.0.2:1", Some(Change::Gone)), ("1.0.0.3:1", Some(Change::Transient))];
+        assert_eq!(told, expected.map(|(peer, change)| (peer.to_owned(), change)));
+        assert_eq!(changes(&[(Before, &["1.0.0.1:1"]), (Before, &["1.0.0.2:1"])]), []);
+    }
+
+    /// Anybody's exec may end while the sockets settle.
+    #[test]
+    fn an_end_told_after_a_look_after_the_action_is_not_the_actions() {
+        let node: NodeName = "n1".parse().expect("a name");
+        let mut history = History::default();
+        let moment = Moment { arrived: Duration::from_secs(1), node: None };
+        for phase in [Phase::Before, Phase::During, Phase::After] {
+            history.look(&node, phase, Some(moment));
+        }
+        history.ended(&node, &socket(State::Close, "10.0.0.1:10250", "10.0.0.9:40"), Phase::After, moment);
+        let changes: Vec<_> = history.seen().map(|(_, seen)| seen.presence.change()).collect();
+        assert_eq!(changes, [None]);
     }
 
     #[test]

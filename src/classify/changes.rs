@@ -19,8 +19,7 @@ const RUNTIMES: [&str; 4] = ["containerd", "crio", "dockerd", "cri-dockerd"];
 pub fn connections(history: &History, before: &Classifier, after: &Classifier) -> Vec<TracedConnection> {
     let mut by_node: HashMap<&NodeName, Vec<(Seen, Connection)>> = HashMap::new();
     for (node, seen) in history.seen().filter(|(node, _)| history.is_comparable(node)) {
-        let ends_with_before = seen.presence.before && !seen.presence.during && !seen.presence.after;
-        let classifier = if ends_with_before { before } else { after };
+        let classifier = if is_of_before(&seen) { before } else { after };
         let connection =
             classifier.connection(node, seen.socket.clone(), seen.component, seen.process.clone());
         // The other end of a stream that changed may itself not have.
@@ -30,18 +29,18 @@ pub fn connections(history: &History, before: &Classifier, after: &Classifier) -
         }
     }
     let mut traced = Vec::new();
-    for (node, all) in by_node {
+    for all in by_node.into_values() {
         let streams = streams(&all);
         for (seen, connection) in all {
             if !is_shown(&seen, &connection) {
                 continue;
             }
             let change = seen.presence.change();
-            let is_late = history.has_action(node) && seen.first_phase == Phase::After;
+            let is_late = seen.first_phase == Phase::After;
             let is_stream =
                 streams.contains(&(connection.socket.local.clone(), connection.socket.peer.clone()));
             let is_background = change.is_some() && (is_late || !(tells_way(&connection) || is_stream));
-            let classifier = if seen.presence.before && !seen.presence.after { before } else { after };
+            let classifier = if is_of_before(&seen) { before } else { after };
             let eni = connection.attribution.eni.and_then(|index| classifier.interface(index));
             traced.push(TracedConnection {
                 eni: eni.map(|known| EniRef { id: known.interface.id.clone(), kind: known.kind }),
@@ -55,6 +54,11 @@ pub fn connections(history: &History, before: &Classifier, after: &Classifier) -
     }
     traced.sort_by(|a, b| a.connection.cmp(&b.connection));
     traced
+}
+
+/// Whether it is told by what was known before alone.
+fn is_of_before(seen: &Seen) -> bool {
+    seen.presence.before && !seen.presence.during && !seen.presence.after
 }
 
 fn is_shown(seen: &Seen, connection: &Connection) -> bool {

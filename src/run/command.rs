@@ -1,13 +1,15 @@
 //! The command that is traced: it has the terminal to itself.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, IsTerminal};
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use anyhow::{Result, anyhow};
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -61,18 +63,24 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 /// The terminal's settings as they were.
-struct Terminal(Option<Termios>);
+struct Terminal(Option<(OwnedFd, Termios)>);
 
 impl Terminal {
     fn save() -> Self {
-        let stdin = io::stdin();
-        Self(stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten())
+        // Programs that ask for a password open it whatever their input is.
+        let own = OpenOptions::new().read(true).write(true).open("/dev/tty").map(OwnedFd::from);
+        let terminal = own.or_else(|_| io::stdin().as_fd().try_clone_to_owned());
+        Self(
+            terminal.ok().and_then(|terminal| tcgetattr(&terminal).ok().map(|settings| (terminal, settings))),
+        )
     }
 
     fn restore(&self) {
-        if let Some(settings) = &self.0 {
+        let Some((terminal, settings)) = &self.0 else { return };
+        // Who sets a terminal that is another's is stopped for it.
+        if tcgetpgrp(terminal).is_ok_and(|owner| owner == getpgrp()) {
             // A terminal that went away has none.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Drain, settings);
+            let _ = tcsetattr(terminal, OptionalActions::Drain, settings);
         }
     }
 }

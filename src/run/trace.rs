@@ -133,7 +133,10 @@ impl Watched {
             kind = signals.next() => return Err(interrupted(kind)),
         }
         self.watch.go_on(Stage::Hold);
-        let _ = tokio::time::timeout(HOLD_MAX, self.until(Watch::is_idle)).await;
+        tokio::select! {
+            _ = tokio::time::timeout(HOLD_MAX, self.until(Watch::is_idle)) => {}
+            kind = signals.next() => return Err(interrupted(kind)),
+        }
         let ran = if args.command.is_empty() {
             self.watch.go_on(Stage::During);
             if !args.talk.quiet {
@@ -168,10 +171,12 @@ impl Watched {
         self.watch.go_on(Stage::During);
         let exit_code = loop {
             tokio::select! {
-                ended = running.wait() => break ended?,
+                // A key that ended the command does not cut short what comes after it.
+                biased;
                 kind = signals.next() => if !is_of_keyboard(kind) {
                     running.tell(to_send(kind));
                 },
+                ended = running.wait() => break ended?,
                 () = self.meanwhile(std::future::pending::<()>()) => {}
             }
         };
@@ -228,6 +233,15 @@ impl Watched {
     }
 
     fn look(&mut self, look: &Look) {
+        let is_first = !self.nodes.contains_key(&look.name);
+        let broken = |gap: &Gap| gap.why != GapReason::NoProcessNames;
+        let mut gaps = look.rows(|_| {}).gaps;
+        gaps.retain(broken);
+        // Rows that are missing from it are no sockets that are gone.
+        if !is_first && !gaps.is_empty() {
+            self.watch.gaps.extend(gaps);
+            return;
+        }
         let mut seen = self.history.look(&look.name, look.phase, Some(look.moment));
         let node = look.rows(|row| {
             let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
@@ -289,6 +303,19 @@ impl Watched {
             detail: format!("its last look did not come within {} s", END_MAX.as_secs()),
             hint: "try again".to_owned(),
         }));
+        let is_told = |name: &NodeName| gaps.iter().any(|gap| gap.what == format!("node {name}"));
+        let lost: Vec<_> =
+            self.history.nodes().filter(|name| !self.history.has_after(name) && !is_told(name)).collect();
+        let lost: Vec<_> = lost
+            .into_iter()
+            .map(|name| Gap {
+                what: format!("node {name}"),
+                why: GapReason::Incomplete,
+                detail: "no look at its sockets succeeded afterwards".to_owned(),
+                hint: "try again".to_owned(),
+            })
+            .collect();
+        gaps.extend(lost);
         if self.history.dropped > 0 {
             gaps.push(Gap {
                 what: "sockets".to_owned(),

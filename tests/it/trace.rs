@@ -271,7 +271,12 @@ fn nothing_is_left_on_nodes_when_the_tool_is_killed() {
     child.wait().unwrap();
     let killed = Instant::now();
     while !(left_on(&stage, 0) + &left_on(&stage, 1)).is_empty() {
-        assert!(killed.elapsed() < Duration::from_secs(10), "{}{}", left_on(&stage, 0), left_on(&stage, 1));
+        let all = || {
+            let nodes =
+                [0, 1].map(|index| stage.scene.lab.node(index).run("ps -eo pid,ppid,stat,wchan:20,args"));
+            nodes.map(|listed| String::from_utf8_lossy(&listed.unwrap().stdout).into_owned()).join("\n")
+        };
+        assert!(killed.elapsed() < Duration::from_secs(10), "{}", all());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -47,7 +47,8 @@ echo \"$mark how $how ${watch:+ends}\"; echo \"$mark clock $(date +%s.%N) $up\";
 while IFS= read -r ask; do \
 read -r up rest </proc/uptime; echo \"$mark ss $up\"; \
 if [ \"$how\" = sudo ]; then ask=-tnp; fi; \"$@\" \"$ask\" </dev/null; \
-echo \"$mark end $?\"; done";
+echo \"$mark end $?\"; \
+if [ -n \"$watch\" ] && ! kill -0 $watch 2>/dev/null; then watch=; echo \"$mark deaf\"; fi; done";
 
 /// What `ss` is asked for. To find the processes of sockets costs it ten times
 /// the rest, so that it is asked for them only when there are new sockets.
@@ -222,8 +223,8 @@ struct Session {
     asked: VecDeque<Phase>,
     /// The look that is coming in: the node's uptime, and what came so far.
     coming: Option<(Option<f64>, Vec<u8>)>,
-    /// Looks that came in whole and are not told yet.
-    came: Vec<(Option<f64>, Vec<u8>)>,
+    /// Looks that came in whole and are not told yet, and whether ss failed.
+    came: Vec<(Option<f64>, Vec<u8>, bool)>,
     samples: u64,
     missed: u64,
     /// What stood before the first mark.
@@ -324,8 +325,9 @@ impl Session {
                     is_idle = false;
                     match stage {
                         Stage::During => {
-                            due = Instant::now();
-                            eager_until = due + EAGER;
+                            // What is on its way still comes while it lasts.
+                            self.asked.make_contiguous().fill(Phase::During);
+                            (due, eager_until) = (Instant::now(), Instant::now() + EAGER);
                         }
                         Stage::After => (due, eager_until) = (Instant::now(), Instant::now()),
                         Stage::Last => {
@@ -365,7 +367,6 @@ impl Session {
             if self.asked.is_empty() && self.coming.is_none() && self.samples > 0 {
                 match stage {
                     Stage::Last => {
-                        // What ended just now may be on its way.
                         self.is_done = true;
                         return None;
                     }
@@ -424,16 +425,25 @@ impl Session {
             }
             Some("clock") => self.clock = number(words.next()).zip(number(words.next())),
             Some("ss") => self.coming = Some((number(words.next()), Vec::new())),
-            // What ss printed before it failed counts; that it failed every time
-            // shows in what it did not print.
-            Some("end") => self.came.extend(self.coming.take()),
+            Some("end") => {
+                let has_failed = words.next() != Some("0");
+                self.came.extend(self.coming.take().map(|(uptime, bytes)| (uptime, bytes, has_failed)));
+            }
+            // Nobody tells of sockets that end any more.
+            Some("deaf") => self.tells_ends = false,
             _ => {}
         }
     }
 
     async fn tell_looks(&mut self) {
-        for (uptime, bytes) in std::mem::take(&mut self.came) {
-            let phase = self.asked.pop_front().unwrap_or(Phase::Before);
+        for (uptime, bytes, has_failed) in std::mem::take(&mut self.came) {
+            // One that nobody asked for is none.
+            let Some(phase) = self.asked.pop_front() else { continue };
+            // That it fails from the first on shows in what it does not print.
+            if has_failed && self.samples > 0 {
+                self.missed += 1;
+                continue;
+            }
             self.samples += 1;
             let moment = Moment { arrived: self.began.elapsed(), node: self.node_time(uptime) };
             self.tell(Told::Look { phase, moment, bytes }).await;

@@ -67,8 +67,7 @@ fn write_head(
         "no node could be compared.".to_owned()
     } else if changes.is_empty() {
         let nodes = count(trace.nodes.len(), "node");
-        let between = if trace.cluster.is_some() { " between the API server and the nodes" } else { "" };
-        format!("nothing changed{between} ({nodes} compared).")
+        format!("nothing changed between the API server and the nodes ({nodes} compared).")
     } else {
         told(changes, names)
     };
@@ -106,7 +105,7 @@ fn told(changes: &[&TracedConnection], names: &Names) -> String {
         };
         *ways.entry((names.name(&connection.node), change, format!("{way} ({by})"))).or_default() += 1;
     }
-    if ways.len() > WAYS_TOLD {
+    if ways.is_empty() || ways.len() > WAYS_TOLD {
         return told_by_path(changes);
     }
     let sentences = ways.into_iter().map(|((node, change, way), number)| {
@@ -307,7 +306,11 @@ fn write_others(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) 
     if groups.is_empty() {
         return Ok(());
     }
-    let title = "Changed too, for other reasons: probes, metrics, other programs";
+    let title = if trace.began.is_some() {
+        "Changed too, for other reasons: probes, metrics, other programs"
+    } else {
+        "Other connections that changed: probes, metrics, other programs"
+    };
     writeln!(out, "\n{}", look.bold(title))?;
     let more = groups.len().saturating_sub(OTHERS_SHOWN);
     let mut table = table(look, ["Node", "Process", "Direction", "Path", "Peer", "Changes"]);
