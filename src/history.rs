@@ -238,9 +238,9 @@ impl NodeHistory {
         Presence {
             before,
             // A short action may fall between two looks: what is the same on both
-            // sides was there, and what was there right after it came with it.
+            // sides was there, and what only the one right after it saw came with it.
             during: sighting.during
-                || (sighting.right_after && (before || sighting.first_phase == Phase::During)),
+                || (sighting.right_after && (before || (sighting.first_phase == Phase::During && !is_last))),
             // Of a node that was lost, what was there to the last is not gone.
             after: is_last && (self.after > 0 || before),
         }

@@ -368,18 +368,20 @@ proptest! {
             let Port::Number(port) = socket.socket.peer.port else { unreachable!() };
             let number = port - 1;
             let there_before = is_in(before.last(), number);
+            let there_last = is_in(last, number);
+            let is_known = before.iter().chain(&during).any(|set| is_in(Some(set), number));
             let presence = Presence {
                 before: there_before,
                 during: during.iter().any(|set| is_in(Some(set), number))
-                    || (there_before && is_in(after.first(), number)),
-                after: is_in(last, number),
+                    || (is_in(after.first(), number) && (there_before || !is_known && !there_last)),
+                after: there_last && (there_before || !after.is_empty()),
             };
             prop_assert_eq!(socket.presence, presence);
             seen |= 1u8 << number;
         }
         let all = before.iter().chain(&during).chain(&after).fold(0, |all, set| all | set);
         prop_assert_eq!(seen, all);
-        let is_comparable = !before.is_empty() && before.len() + during.len() + after.len() > 1;
+        let is_comparable = !(before.is_empty() || during.is_empty() && after.is_empty());
         prop_assert_eq!(history.is_comparable(&node), is_comparable);
     }
 }
