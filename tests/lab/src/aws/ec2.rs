@@ -1,5 +1,7 @@
 //! EC2: a form in, XML out.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::account::Account;
@@ -265,7 +267,7 @@ fn describe(account: &Account, call: &Call, kind: &Kind) -> Result<String, ApiEr
 }
 
 /// All elements that a call's ids and filters ask for. Of an element with an inner list, the part asked for.
-fn selected(account: &Account, call: &Call, kind: &Kind) -> Result<Vec<Value>, ApiError> {
+fn selected<'a>(account: &'a Account, call: &Call, kind: &Kind) -> Result<Vec<Cow<'a, Value>>, ApiError> {
     let ids = call.numbered(kind.id);
     let filters = Filter::of_call(call, kind.filters, kind.tags)?;
     let all_managed = !kind.managed || call.parameter("IncludeManagedResources") == Some("true");
@@ -286,7 +288,7 @@ fn selected(account: &Account, call: &Call, kind: &Kind) -> Result<Vec<Value>, A
         }
     }
     let Some(inner) = kind.inner else {
-        return Ok(elements.iter().filter(|element| wanted(element)).cloned().collect());
+        return Ok(elements.iter().filter(|element| wanted(element)).map(Cow::Borrowed).collect());
     };
     let mut selected = elements.to_vec();
     selected.retain_mut(|element| match &mut element[inner] {
@@ -296,7 +298,7 @@ fn selected(account: &Account, call: &Call, kind: &Kind) -> Result<Vec<Value>, A
         }
         _ => false,
     });
-    Ok(selected)
+    Ok(selected.into_iter().map(Cow::Owned).collect())
 }
 
 /// How many elements the call wants on a page. EC2 takes 5 to 1000, and no number at all beside ids.

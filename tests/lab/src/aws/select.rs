@@ -1,5 +1,7 @@
 //! EC2's filters, and pages.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::call::{Call, Token};
@@ -64,28 +66,38 @@ impl<'a> Filter<'a> {
             Attribute::TagKeys(tags) => tag_texts(element, tags, |_| true, "Key"),
             Attribute::Tag { tags, key } => tag_texts(element, tags, |tag| tag["Key"] == key, "Value"),
         };
-        values
-            .iter()
-            .any(|value| self.patterns.iter().any(|pattern| glob(pattern.as_bytes(), value.as_bytes())))
+        let fits = |value: &str| {
+            self.patterns.iter().any(|pattern| {
+                // Most are plain, and there are many of them.
+                let is_plain = !pattern.contains(['*', '?', '\\']);
+                if is_plain { *pattern == value } else { glob(pattern.as_bytes(), value.as_bytes()) }
+            })
+        };
+        values.iter().any(|value| fits(value))
     }
 }
 
 /// The member `member` of the tags that are `wanted`.
-fn tag_texts(element: &Value, tags: &str, wanted: impl Fn(&Value) -> bool, member: &str) -> Vec<String> {
+fn tag_texts<'v>(
+    element: &'v Value,
+    tags: &str,
+    wanted: impl Fn(&Value) -> bool,
+    member: &str,
+) -> Vec<Cow<'v, str>> {
     let tags = element[tags].as_array().map(Vec::as_slice).unwrap_or_default();
     tags.iter().filter(|tag| wanted(tag)).flat_map(|tag| texts(tag, member)).collect()
 }
 
 /// The values at a dotted path of keys, as texts; every element of a list on the way counts.
-fn texts(value: &Value, path: &str) -> Vec<String> {
+fn texts<'v>(value: &'v Value, path: &str) -> Vec<Cow<'v, str>> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| texts(item, path)).collect(),
         Value::Object(members) => {
             let (key, rest) = path.split_once('.').unwrap_or((path, ""));
             members.get(key).map(|member| texts(member, rest)).unwrap_or_default()
         }
-        Value::String(text) if path.is_empty() => vec![text.clone()],
-        Value::Bool(_) | Value::Number(_) if path.is_empty() => vec![value.to_string()],
+        Value::String(text) if path.is_empty() => vec![Cow::Borrowed(text)],
+        Value::Bool(_) | Value::Number(_) if path.is_empty() => vec![Cow::Owned(value.to_string())],
         _ => Vec::new(),
     }
 }

@@ -140,13 +140,18 @@ fn converse(stream: &TcpStream, state: &State) -> io::Result<()> {
             journal.len()
         };
         let (delay, fault) = lock(&state.faults).next(&call);
-        thread::sleep(delay);
         let account = state.asked(&call);
         match fault {
             Some(fault) if fault.error(&call, &account).is_none() => {
+                thread::sleep(delay);
                 return misbehave(&mut stream, &fault, || answer(&request, &call, None, &account, number));
             }
-            fault => answer(&request, &call, fault.as_ref(), &account, number).send(&mut stream)?,
+            fault => {
+                let answer = answer(&request, &call, fault.as_ref(), &account, number);
+                // The time that it took to write is part of the delay.
+                thread::sleep(delay.saturating_sub(call.at.elapsed()));
+                answer.send(&mut stream)?;
+            }
         }
     }
     Ok(())

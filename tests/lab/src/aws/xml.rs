@@ -89,7 +89,11 @@ fn write_text(out: &mut String, key: &str, value: &Value) -> Result<(), String> 
 ///
 /// Control characters become references. XML 1.0 forbids most of them even so, and EC2 never sends them; but
 /// the SDK for Rust takes them, and what reaches a terminal then is worth a test.
-pub(super) fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(|character: char| matches!(character, '&' | '<' | '>' | '"') || character.is_control())
+    {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -103,7 +107,7 @@ pub(super) fn escape(text: &str) -> String {
             other => out.push(other),
         }
     }
-    out
+    out.into()
 }
 
 fn parse_shapes(table: &'static str) -> HashMap<&'static str, HashMap<&'static str, Member>> {
