@@ -20,6 +20,8 @@ mod hostile;
 #[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
+mod looks;
+#[cfg(feature = "live")]
 mod pipelines;
 mod policy;
 mod properties;
