@@ -75,6 +75,24 @@ impl Stage {
         (ran, report)
     }
 
+    /// A command that lasts some seconds, and says that it began.
+    fn lasting(&self, seconds: u32) -> String {
+        format!("touch {}; sleep {seconds}", self.begun().display())
+    }
+
+    fn begun(&self) -> PathBuf {
+        self.dir.path().join("begun")
+    }
+
+    /// Waits until [`Self::lasting`] has begun.
+    fn when_begun(&self) {
+        let from = Instant::now();
+        while !self.begun().exists() {
+            assert!(from.elapsed() < Duration::from_secs(20), "the command did not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn run_kubectl(&self, args: &[&str], words: &[&str]) -> (Ran, Value) {
         let words = self.kubectl(words);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -230,11 +248,11 @@ fn what_others_do_meanwhile_is_not_the_commands() {
     let (n1, n2) = (stage.scene.lab.node(0), stage.scene.lab.node(1));
     let report = std::thread::scope(|scope| {
         scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(2500));
+            stage.when_begun();
             // As metrics-server does.
             n2.dial("metrics-server", (n1.address(), 10250)).unwrap();
         });
-        stage.run(&[], &["sleep", "4"]).1
+        stage.run(&[], &["sh", "-c", &stage.lasting(2)]).1
     });
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
     let others: Vec<_> = report["changes"]
@@ -277,7 +295,7 @@ fn nothing_is_left_on_nodes_when_the_tool_is_killed() {
                 [0, 1].map(|index| stage.scene.lab.node(index).run("ps -eo pid,ppid,stat,wchan:20,args"));
             nodes.map(|listed| String::from_utf8_lossy(&listed.unwrap().stdout).into_owned()).join("\n")
         };
-        assert!(killed.elapsed() < Duration::from_secs(30), "{}", all());
+        assert!(killed.elapsed() < Duration::from_secs(10), "{}", all());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -289,12 +307,13 @@ fn looks_that_were_missed_are_counted() {
     let n1 = stage.scene.lab.node(0);
     let (ran, report) = std::thread::scope(|scope| {
         scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(2500));
-            n1.run("pkill -STOP -f 'loop root'").unwrap();
+            stage.when_begun();
+            n1.run("pkill -STOP -f '^sh .*loop root'").unwrap();
             std::thread::sleep(Duration::from_millis(1500));
-            n1.run("pkill -CONT -f 'loop root'").unwrap();
+            // sudo stops with its shell; woken before it, it stops again for good.
+            n1.run("pkill -CONT -f '^sh .*loop root'; sleep 0.1; pkill -CONT -f 'loop root'").unwrap();
         });
-        stage.run(&[], &["sleep", "4"])
+        stage.run(&[], &["sh", "-c", &stage.lasting(3)])
     });
     let missed = |index: usize| report["nodes"][index]["missed"].as_u64().unwrap();
     assert!(missed(0) >= 3 && missed(1) < missed(0), "{report:#}");
@@ -308,10 +327,10 @@ fn a_node_that_drops_out_costs_that_node_from_then_on() {
     let stage = stage(Access::Public);
     let report = std::thread::scope(|scope| {
         scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(2500));
+            stage.when_begun();
             stage.scene.lab.node(1).run("pkill -KILL -u ec2-user").unwrap();
         });
-        stage.run(&[], &["sleep", "4"]).1
+        stage.run(&[], &["sh", "-c", &stage.lasting(2)]).1
     });
     let gap = &report["gaps"][0];
     assert_eq!((&gap["what"], &gap["why"]), (&Value::from("node n2"), &Value::from("connection-lost")));
