@@ -8,11 +8,6 @@ use eks_netcheck::cli::Cli;
 use eks_netcheck::exit::Exit;
 use eks_netcheck::report::text::escape;
 
-/// The SDK allocates for each field of each answer.
-#[cfg(feature = "live")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
