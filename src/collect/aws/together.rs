@@ -24,6 +24,7 @@ pub struct Together {
     session: Session,
     clusters: Vec<String>,
     described: OnceCell<HashMap<String, Result<Vec<u8>, Failure>>>,
+    vpc_ids: OnceCell<Vec<String>>,
     instances: OnceCell<Answer>,
     interfaces: OnceCell<Answer>,
     vpcs: OnceCell<Answer>,
@@ -42,6 +43,7 @@ impl Together {
             session,
             clusters,
             described: OnceCell::new(),
+            vpc_ids: OnceCell::new(),
             instances: OnceCell::new(),
             interfaces: OnceCell::new(),
             vpcs: OnceCell::new(),
@@ -83,11 +85,14 @@ impl Together {
     }
 
     /// The VPCs of all.
-    async fn vpc_ids(&self) -> Vec<String> {
-        let described = self.described().await.values().flatten();
-        let clusters = described.filter_map(|bytes| eks::parse_cluster(bytes).ok());
-        let ids: BTreeSet<_> = clusters.filter_map(|cluster| cluster.vpc).collect();
-        ids.into_iter().collect()
+    async fn vpc_ids(&self) -> &[String] {
+        let find = async || {
+            let described = self.described().await.values().flatten();
+            let clusters = described.filter_map(|bytes| eks::parse_cluster(bytes).ok());
+            let ids: BTreeSet<_> = clusters.filter_map(|cluster| cluster.vpc).collect();
+            ids.into_iter().collect()
+        };
+        self.vpc_ids.get_or_init(find).await
     }
 
     /// The cluster's running nodes.
@@ -107,13 +112,13 @@ impl Together {
 
     /// Every network interface of the VPC, those that AWS services manage among them.
     pub(crate) async fn interfaces(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.interfaces(&self.vpc_ids().await).await;
+        let ask = async || self.session.interfaces(self.vpc_ids().await).await;
         self.of_vpc(self.interfaces.get_or_init(ask).await, "NetworkInterfaces", vpc)
     }
 
     /// The VPC's subnets.
     pub(crate) async fn subnets(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.subnets(&self.vpc_ids().await).await;
+        let ask = async || self.session.subnets(self.vpc_ids().await).await;
         self.of_vpc(self.subnets.get_or_init(ask).await, "Subnets", vpc)
     }
 
@@ -124,19 +129,19 @@ impl Together {
 
     /// The VPC's NAT gateways.
     pub(crate) async fn nat_gateways(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.nat_gateways(&self.vpc_ids().await).await;
+        let ask = async || self.session.nat_gateways(self.vpc_ids().await).await;
         self.of_vpc(self.nat_gateways.get_or_init(ask).await, "NatGateways", vpc)
     }
 
     /// The VPC's route tables, the main one among them, which names no subnet.
     pub(crate) async fn route_tables(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.route_tables(&self.vpc_ids().await).await;
+        let ask = async || self.session.route_tables(self.vpc_ids().await).await;
         self.of_vpc(self.route_tables.get_or_init(ask).await, "RouteTables", vpc)
     }
 
     /// The VPC's security groups.
     pub(crate) async fn security_groups(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.security_groups(&self.vpc_ids().await).await;
+        let ask = async || self.session.security_groups(self.vpc_ids().await).await;
         self.of_vpc(self.security_groups.get_or_init(ask).await, "SecurityGroups", vpc)
     }
 
@@ -144,7 +149,7 @@ impl Together {
     /// and of which each takes a call. The second part is which of them is missing
     /// although the VPC is there.
     pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(&'static str, Failure)>) {
-        let ask = async || self.session.vpcs(&self.vpc_ids().await).await;
+        let ask = async || self.session.vpcs(self.vpc_ids().await).await;
         let (all, attributes) = tokio::join!(self.vpcs.get_or_init(ask), self.session.vpc_attributes(id));
         let mut value = match self.of_vpc(all, "Vpcs", id) {
             Ok(part) => json!({ part.list: part.items }),
