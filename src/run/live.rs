@@ -35,6 +35,9 @@ use crate::model::facts::Facts;
 use crate::model::verdict::{Gap, GapReason};
 use crate::report::text::escape;
 
+/// Threads that what AWS answers is parsed in.
+const THREADS: usize = 2;
+
 /// Asks, records into what does not stay, classifies that, and hands
 /// each cluster's facts on. What could not be judged at all is given back.
 pub(super) fn classify(args: &AuditArgs, mut each: impl FnMut(Facts)) -> Result<Vec<Unjudged>> {
@@ -68,7 +71,7 @@ pub(super) fn classify(args: &AuditArgs, mut each: impl FnMut(Facts)) -> Result<
     if is_many {
         progress.say("accounts and regions");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let asked = runtime.block_on(async {
         tokio::select! {
             asked = all(&fleet, &template, dir.path(), &progress, &mut each) => asked,

@@ -4,6 +4,8 @@
 //! <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html>
 
 use std::collections::{BTreeSet, HashMap};
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
@@ -24,7 +26,7 @@ pub struct Together {
     session: Session,
     clusters: Vec<String>,
     described: OnceCell<HashMap<String, Result<Vec<u8>, Failure>>>,
-    vpc_ids: OnceCell<Vec<String>>,
+    vpc_ids: OnceCell<Arc<[String]>>,
     instances: OnceCell<Answer>,
     interfaces: OnceCell<Answer>,
     vpcs: OnceCell<Answer>,
@@ -76,7 +78,8 @@ impl Together {
     async fn described(&self) -> &HashMap<String, Result<Vec<u8>, Failure>> {
         let ask = async || {
             let answers = self.clusters.iter().map(async |name| {
-                let answer = self.session.describe_cluster(name).await;
+                let (session, cluster) = (self.session.clone(), name.clone());
+                let answer = elsewhere(async move { session.describe_cluster(&cluster).await }).await;
                 (name.clone(), answer)
             });
             join_all(answers).await.into_iter().collect()
@@ -84,15 +87,19 @@ impl Together {
         self.described.get_or_init(ask).await
     }
 
-    /// The VPCs of all.
-    async fn vpc_ids(&self) -> &[String] {
+    /// What there is in the VPCs of all.
+    async fn about_vpcs<F>(&self, ask: impl FnOnce(Session, Arc<[String]>) -> F) -> Answer
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
         let find = async || {
             let described = self.described().await.values().flatten();
             let clusters = described.filter_map(|bytes| eks::parse_cluster(bytes).ok());
             let ids: BTreeSet<_> = clusters.filter_map(|cluster| cluster.vpc).collect();
             ids.into_iter().collect()
         };
-        self.vpc_ids.get_or_init(find).await
+        let ids = Arc::clone(self.vpc_ids.get_or_init(find).await);
+        elsewhere(ask(self.session.clone(), ids)).await
     }
 
     /// The cluster's running nodes.
@@ -106,19 +113,22 @@ impl Together {
                         && tag["Value"] == cluster
             })
         };
-        let ask = async || self.session.instances(&self.clusters).await;
+        let ask = || {
+            let (session, clusters) = (self.session.clone(), self.clusters.clone());
+            elsewhere(async move { session.instances(&clusters).await })
+        };
         self.own(self.instances.get_or_init(ask).await, "Reservations", is_of)
     }
 
     /// Every network interface of the VPC, those that AWS services manage among them.
     pub(crate) async fn interfaces(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.interfaces(self.vpc_ids().await).await;
+        let ask = || self.about_vpcs(|session, vpcs| async move { session.interfaces(&vpcs).await });
         self.of_vpc(self.interfaces.get_or_init(ask).await, "NetworkInterfaces", vpc)
     }
 
     /// The VPC's subnets.
     pub(crate) async fn subnets(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.subnets(self.vpc_ids().await).await;
+        let ask = || self.about_vpcs(|session, vpcs| async move { session.subnets(&vpcs).await });
         self.of_vpc(self.subnets.get_or_init(ask).await, "Subnets", vpc)
     }
 
@@ -129,19 +139,19 @@ impl Together {
 
     /// The VPC's NAT gateways.
     pub(crate) async fn nat_gateways(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.nat_gateways(self.vpc_ids().await).await;
+        let ask = || self.about_vpcs(|session, vpcs| async move { session.nat_gateways(&vpcs).await });
         self.of_vpc(self.nat_gateways.get_or_init(ask).await, "NatGateways", vpc)
     }
 
     /// The VPC's route tables, the main one among them, which names no subnet.
     pub(crate) async fn route_tables(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.route_tables(self.vpc_ids().await).await;
+        let ask = || self.about_vpcs(|session, vpcs| async move { session.route_tables(&vpcs).await });
         self.of_vpc(self.route_tables.get_or_init(ask).await, "RouteTables", vpc)
     }
 
     /// The VPC's security groups.
     pub(crate) async fn security_groups(&self, vpc: &str) -> Result<Part<'_>, Failure> {
-        let ask = async || self.session.security_groups(self.vpc_ids().await).await;
+        let ask = || self.about_vpcs(|session, vpcs| async move { session.security_groups(&vpcs).await });
         self.of_vpc(self.security_groups.get_or_init(ask).await, "SecurityGroups", vpc)
     }
 
@@ -149,8 +159,10 @@ impl Together {
     /// and of which each takes a call. The second part is which of them is missing
     /// although the VPC is there.
     pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(&'static str, Failure)>) {
-        let ask = async || self.session.vpcs(self.vpc_ids().await).await;
-        let (all, attributes) = tokio::join!(self.vpcs.get_or_init(ask), self.session.vpc_attributes(id));
+        let ask = || self.about_vpcs(|session, vpcs| async move { session.vpcs(&vpcs).await });
+        let (session, vpc) = (self.session.clone(), id.to_owned());
+        let attributes = elsewhere(async move { session.vpc_attributes(&vpc).await });
+        let (all, attributes) = tokio::join!(self.vpcs.get_or_init(ask), attributes);
         let mut value = match self.of_vpc(all, "Vpcs", id) {
             Ok(part) => json!({ part.list: part.items }),
             Err(failure) => return (Err(failure), Vec::new()),
@@ -181,6 +193,13 @@ impl Together {
         let is_alone = self.clusters.len() == 1;
         Ok(Part { list, items: items.filter(|item| is_alone || is_own(item)).collect() })
     }
+}
+
+/// Has another thread ask, if there is one: of many clusters, answers take longer
+/// to parse than to come.
+async fn elsewhere<T: Send + 'static>(ask: impl Future<Output = T> + Send + 'static) -> T {
+    // Nothing cancels it.
+    tokio::spawn(ask).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 /// One cluster's part of an answer, as the aws CLI prints it.
