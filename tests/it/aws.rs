@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
+use eks_netcheck_lab::metadata::{CONTAINER_KEY, INSTANCE_KEY, Metadata, PORTAL_KEY, PORTAL_TOKEN};
 use serde_json::{Value, json};
 
 use crate::common::{Netcheck, Ran, scratch, story};
@@ -342,6 +343,79 @@ fn profiles_and_roles_are_the_aws_clis() {
     let ran = with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run();
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("sts:AssumeRole") && ran.stderr.contains("trust policy"), "{}", ran.stderr);
+}
+
+/// The default chain of the aws CLI, of which each has one source alone.
+#[test]
+fn credentials_come_from_wherever_the_aws_cli_has_them() {
+    let aws = Aws::of("study-public");
+    let metadata = Metadata::serve("ap-northeast-2").unwrap();
+    let home = scratch();
+    let write = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let process = r#"{"Version":1,"AccessKeyId":"AKIDPROCESS","SecretAccessKey":"x"}"#;
+    let process = write("process.json", process);
+    let config = write(
+        "config",
+        &format!(
+            "[profile process]\ncredential_process = cat {process}\n\
+             [profile portal]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = audit\n\
+             [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n\
+             [profile chained]\nrole_arn = arn:aws:iam::444455556666:role/audit\nsource_profile = process\n\
+             [profile here]\nrole_arn = arn:aws:iam::444455556666:role/audit\ncredential_source = Ec2InstanceMetadata\n"
+        ),
+    );
+    // By the SHA-1 of the session's name.
+    write(
+        ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json",
+        &json!({"accessToken": PORTAL_TOKEN, "expiresAt": "2999-01-01T00:00:00Z"}).to_string(),
+    );
+    let token = write("token", "of-a-pipeline");
+    let container = format!("{}/container", metadata.url());
+    let (url, instance) = (aws.0.url(), metadata.url());
+    let region = ("AWS_REGION", "ap-northeast-2");
+    let on_instance =
+        [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &instance)];
+    let sources: [(&str, &[(&str, &str)]); 8] = [
+        ("AKIDPROCESS", &[region, ("AWS_PROFILE", "process")]),
+        (PORTAL_KEY, &[region, ("AWS_PROFILE", "portal"), ("AWS_ENDPOINT_URL_SSO", &instance)]),
+        ("444455556666", &[region, ("AWS_PROFILE", "chained")]),
+        ("444455556666", &[region, ("AWS_PROFILE", "here"), on_instance[0], on_instance[1]]),
+        (
+            "777788889999",
+            &[
+                region,
+                ("AWS_WEB_IDENTITY_TOKEN_FILE", &token),
+                ("AWS_ROLE_ARN", "arn:aws:iam::777788889999:role/ci"),
+            ],
+        ),
+        (CONTAINER_KEY, &[region, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container)]),
+        (INSTANCE_KEY, &[region, on_instance[0], on_instance[1]]),
+        // An instance knows its region too.
+        (INSTANCE_KEY, &on_instance),
+    ];
+    for (key, variables) in sources {
+        let before = aws.0.journal().len();
+        let mut run = Netcheck::new(["audit", "--cluster", "myeks", "--nodes", "none", "--timeout", "10"])
+            .env("AWS_ENDPOINT_URL", &url)
+            .env("AWS_CONFIG_FILE", &config)
+            .env("HOME", home.path().to_str().unwrap())
+            .env("PATH", "/usr/bin:/bin");
+        for (name, value) in variables {
+            run = run.env(name, value);
+        }
+        let ran = run.run();
+        assert_eq!(ran.code, 1, "{variables:?}: {}", ran.stderr);
+        let journal = aws.0.journal();
+        let asked = journal[before..].iter().find(|call| call.operation == "DescribeCluster").unwrap();
+        let by = asked.access_key.as_deref().unwrap_or_default();
+        assert!(by.ends_with(key), "{variables:?}: {by}");
+        assert_eq!(asked.region.as_deref(), Some("ap-northeast-2"));
+    }
 }
 
 #[test]

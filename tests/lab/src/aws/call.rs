@@ -99,7 +99,7 @@ fn form(request: &Request) -> (Service, String, BTreeMap<String, String>) {
     let operation = parameters.remove("Action").unwrap_or_default();
     parameters.remove("Version");
     let service = match operation.as_str() {
-        "GetCallerIdentity" | "AssumeRole" => Service::Sts,
+        "GetCallerIdentity" | "AssumeRole" | "AssumeRoleWithWebIdentity" => Service::Sts,
         _ => Service::Ec2,
     };
     (service, operation, parameters)

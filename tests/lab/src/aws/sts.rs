@@ -16,7 +16,7 @@ pub(super) fn access_key(role: &str) -> String {
 /// Answers a call.
 pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
     let result = match call.operation.as_str() {
-        "AssumeRole" => assume_role(call)?,
+        "AssumeRole" | "AssumeRoleWithWebIdentity" => assume_role(call)?,
         _ => caller(account, call),
     };
     let operation = &call.operation;
