@@ -115,6 +115,12 @@ fn captures_that_hide_something_are_never_a_pass() {
         ("a row without a process", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55.189:443\n"), 3),
         ("users cut short", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55.189:443 users:((\"kube"), 3),
         ("a row cut short", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55."), 3),
+        ("cut in a row of no live socket", format!("{whole}TIME-WAIT 0 0 192.168.1."), 3),
+        ("cut in a row of no process", format!("{whole}TIME-WAIT 0 0 192.168.1.20:5 192.168.1.55:44"), 3),
+        ("cut in the first word of a row", format!("{whole}ES"), 3),
+        ("cut in the processes", whole[..whole.len() - 5].to_owned(), 3),
+        ("without the last line feed", whole.trim_end().to_owned(), 0),
+        ("with a prompt behind", format!("{whole}[ec2-user@n1 ~]$ "), 0),
         (
             "quoted in a mail",
             format!("{whole}> ESTAB 0 0 192.168.1.20:5 3.39.55.189:443 users:((\"kubelet\",pid=1,fd=2))\n"),

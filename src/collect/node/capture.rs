@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::line::{Line, Row, is_wrapped_users, parse_line};
+use super::line::{Line, Row, is_cut, is_wrapped_users, parse_line};
 use super::processes::Processes;
 use crate::model::node::{RejectReason, Tally};
 
@@ -88,10 +88,14 @@ impl Parser {
     pub fn finish(mut self, sink: &mut impl FnMut(Event<'_>)) -> Tally {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.truncate(self.filled);
-        if bytes.last().is_some_and(|&byte| byte != b'\n') {
+        let end = match bytes.last() {
+            Some(b'\n') | None => End::Whole,
+            Some(_) => End::WithoutLineFeed,
+        };
+        if end == End::WithoutLineFeed {
             bytes.push(b'\n');
         }
-        self.lines(&bytes, true, sink);
+        self.lines(&bytes, end, sink);
         self.tally
     }
 
@@ -107,13 +111,13 @@ impl Parser {
                 begin = first.map_or(self.filled, |end| end + 1);
             }
             self.line = fresh + end + 1;
-            begin += self.lines(&buffer[begin..self.filled], false, sink);
+            begin += self.lines(&buffer[begin..self.filled], End::NotYet, sink);
         }
         if self.skipping {
             begin = self.filled;
         } else if self.filled - self.line > LINE_MAX {
             // The row above, if one waits, has now seen enough of this line.
-            begin += self.lines(&buffer[begin..self.filled], false, sink);
+            begin += self.lines(&buffer[begin..self.filled], End::NotYet, sink);
             self.reject(RejectReason::TooLong, &buffer[begin..self.filled], sink);
             self.skipping = true;
             begin = self.filled;
@@ -124,7 +128,7 @@ impl Parser {
     }
 
     /// Understands every line that has come whole; says how many bytes those are.
-    fn lines(&mut self, bytes: &[u8], last: bool, sink: &mut impl FnMut(Event<'_>)) -> usize {
+    fn lines(&mut self, bytes: &[u8], end_of_all: End, sink: &mut impl FnMut(Event<'_>)) -> usize {
         let mut used = 0;
         while let Some(end) = memchr::memchr(b'\n', &bytes[used..]) {
             let line = &bytes[used..used + end];
@@ -137,9 +141,12 @@ impl Parser {
                 match users_below(below) {
                     Below::Users(users) => row.processes = users,
                     Below::Else => {}
-                    Below::NotYet if last || below.len() > LINE_MAX => {}
+                    Below::NotYet if end_of_all != End::NotYet || below.len() > LINE_MAX => {}
                     Below::NotYet => break,
                 }
+            }
+            if end_of_all == End::WithoutLineFeed && below.is_empty() && is_cut(line, &parsed) {
+                parsed = Line::Rejected(RejectReason::BrokenRow);
             }
             used += end + 1;
             self.account(parsed, line, sink);
@@ -174,6 +181,17 @@ impl Parser {
         self.tally.rejected += 1;
         sink(Event::Rejected { number: self.tally.lines(), reason, text });
     }
+}
+
+/// How what is to be understood ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// More may follow.
+    NotYet,
+    /// With the capture, and a line feed.
+    Whole,
+    /// With the capture, in the midst of a line.
+    WithoutLineFeed,
 }
 
 /// What stands in the line below a row that names no process.
@@ -235,7 +253,7 @@ mod tests {
         let text = b"banner\n>> node n1 <<\nState Recv-Q Send-Q Local Address:Port Peer Address:Port\n\
             ESTAB 0 0 1.1.1.1:1 2.2.2.2:443 users:((\"kubelet\",pid=1,fd=2))\n\t bbr\n\
             ESTAB 0 0 1.1.1.1:2 3.3.3.3:443\n      users:((\"kube-proxy\",pid=1,fd=2))\n\
-            ESTAB 0 0 1.1.1.1:3 4.4.4.4:443\n\n\t stray\r\nESTAB 0 0 1.1.1.1:4 5.5.5.5:443";
+            ESTAB 0 0 1.1.1.1:3 4.4.4.4:443\n\n\t stray\r\nESTAB 0 0 1.1.1.1:4 5.5.5.5:443 users:((\"sshd\",pid=1,fd=2))";
         let whole = events(text, usize::MAX);
         assert_eq!(
             whole.0,
@@ -247,12 +265,40 @@ mod tests {
                 "4.4.4.4:443 ",
                 "9 Blank 0",
                 "10 NotARow 8",
-                "5.5.5.5:443 ",
+                "5.5.5.5:443 sshd",
             ]
         );
         assert_eq!(whole.1, Tally { headers: 2, rows: 4, continuations: 2, rejected: 3 });
         for size in 1..text.len() {
             assert_eq!(events(text, size), whole, "chunks of {size}");
+        }
+    }
+
+    /// But for a cut between lines, or behind a row's last byte.
+    #[test]
+    fn a_capture_that_stops_anywhere_is_cut() {
+        let capture = "State      Recv-Q Send-Q Local Address:Port  Peer Address:Port Process\n\
+            ESTAB      0      0      10.0.0.1:1          10.0.0.2:443      users:((\"kubelet\",pid=1,fd=2))\n\
+            TIME-WAIT  0      0      10.0.0.1:2          10.0.0.2:443\n\
+            tcp  LISTEN 0  128  [::]:22  [::]:*  users:((\"sshd\",pid=7,fd=3),(\"sshd\",pid=8,fd=3))\n\
+            ESTAB      0      0      10.0.0.1:3          10.0.0.2:443\n\
+            \u{20}          users:((\"kube-proxy\",pid=1,fd=2))\n";
+        let heads = capture.find('\n').expect("heads");
+        let broken = |length: usize| {
+            let (events, _) = events(&capture.as_bytes()[..length], usize::MAX);
+            events.iter().any(|event| event.contains("BrokenRow"))
+        };
+        for length in heads + 1..=capture.len() {
+            let (_, line) = capture[..length].rsplit_once('\n').expect("heads");
+            let is_blank = line.trim().is_empty();
+            let is_whole = is_blank || line.ends_with("))");
+            assert_eq!(broken(length), !is_whole, "{line:?}");
+        }
+        let netstat = "tcp        0      0 10.0.0.1:1     10.0.0.2:443     ESTABLISHED 1/kubelet  \n";
+        for length in 1..netstat.len() {
+            let (events, _) = events(&netstat.as_bytes()[..length], usize::MAX);
+            let is_whole = netstat[..length].contains("kubelet ");
+            assert_eq!(!events[0].contains("BrokenRow"), is_whole, "{events:?}");
         }
     }
 

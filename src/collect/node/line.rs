@@ -75,10 +75,52 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
     })
 }
 
-/// Whether a line that is no row speaks of a live TCP socket: cut short, quoted
-/// in a mail, or damaged.
+/// Whether a line that is no row begins as one or speaks of a live TCP socket: cut
+/// short, quoted in a mail, or damaged.
 fn names_state(text: &[u8]) -> bool {
-    [&b"ESTAB"[..], b"SYN-SENT", b"SYN_SENT"].iter().any(|state| memchr::memmem::find(text, state).is_some())
+    parse_ss_state(token(text).0).is_some()
+        || [&b"ESTAB"[..], b"SYN-SENT", b"SYN_SENT"]
+            .iter()
+            .any(|state| memchr::memmem::find(text, state).is_some())
+}
+
+/// How a row begins, and how a wrapped one goes on.
+const BEGINNINGS: [&[u8]; 15] = [
+    b"ESTAB",
+    b"SYN-SENT",
+    b"SYN-RECV",
+    b"NEW-SYN-RECV",
+    b"FIN-WAIT-1",
+    b"FIN-WAIT-2",
+    b"TIME-WAIT",
+    b"CLOSE-WAIT",
+    b"LAST-ACK",
+    b"LISTEN",
+    b"CLOSING",
+    b"UNCONN",
+    b"tcp6",
+    b"mptcp",
+    b"users:((",
+];
+
+/// Whether a line is the beginning of a row, if no line feed ends it. `ss` ends each;
+/// of a capture that stops anywhere, nobody knows what would have followed.
+pub(super) fn is_cut(line: &[u8], parsed: &Line<'_>) -> bool {
+    let is_closed = || memchr::memmem::find(line, b"))").is_some();
+    match parsed {
+        // `netstat` pads what comes last, so that its end is seen.
+        Line::Row(row) if row.processes.are_netstats() => row.processes.is_empty() || !line.ends_with(b" "),
+        // A terminal's text may be saved without its last line feed: who holds the
+        // socket comes last.
+        Line::Row(_) => !is_closed(),
+        Line::Continuation => is_wrapped_users(line) && !is_closed(),
+        Line::Rejected(_) => {
+            let text = line.trim_ascii();
+            let is_begun = BEGINNINGS.iter().any(|beginning| beginning.starts_with(text));
+            !text.is_empty() && is_begun || matches!(token(text).0, b"tcp" | b"tcp6" | b"mptcp")
+        }
+        Line::Header | Line::Node(_) => false,
+    }
 }
 
 fn is_header(text: &[u8]) -> bool {
@@ -339,6 +381,8 @@ mod tests {
             ("**", "Rejected(NotARow)"),
             ("Mon Nov 23 05:12:03 UTC 2026", "Rejected(NotARow)"),
             ("ESTAB 0 0 1.2.3.4:5", "Rejected(BrokenRow)"),
+            ("FIN-WAIT-2 0      0", "Rejected(BrokenRow)"),
+            ("LISTEN", "Rejected(BrokenRow)"),
             ("ESTAB 0 x 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
             ("> ESTAB 0 0 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
             ("u_str ESTAB 0 0 /run/x.sock 123 * 456", "Rejected(NotTcp)"),

@@ -82,6 +82,11 @@ impl<'a> Processes<'a> {
         Self { form: Form::Netstat, text: text.trim_ascii_end() }
     }
 
+    /// Whether `netstat` wrote them.
+    pub(super) fn are_netstats(&self) -> bool {
+        self.form == Form::Netstat
+    }
+
     /// Whether the row names none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
