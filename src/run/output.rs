@@ -77,6 +77,9 @@ impl<F: Copy> Output<F> {
             let mode = path.metadata().map_or(0o666, |meta| meta.permissions().mode() & 0o777);
             let mode = Permissions::from_mode(mode);
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !dir.is_dir() {
+                bail!("cannot write to {}: there is no directory {}", path.display(), dir.display());
+            }
             let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == path);
             if evidence.iter().any(is_input) {
                 bail!("{} is what is compared; write the report elsewhere", path.display());
