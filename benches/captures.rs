@@ -10,10 +10,10 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
+use eks_netcheck::capture::parser::{Event, Parser};
 use eks_netcheck::classify::Classifier;
-use eks_netcheck::collect::evidence_dir::EvidenceDir;
-use eks_netcheck::collect::node::capture::{Event, Parser};
-use eks_netcheck::model::node::NodeName;
+use eks_netcheck::evidence::directory::EvidenceDir;
+use eks_netcheck::model::name::NodeName;
 use std::path::Path;
 
 #[path = "../examples/capture.rs"]

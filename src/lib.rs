@@ -1,32 +1,36 @@
-//! The inside of `eks-netcheck`, which promises nothing to other crates.
+//! The library behind the `eks-netcheck` command. It promises no stable interface
+//! to other crates.
 //!
-//! Data flows one way, in the order of the modules below:
+//! Data flows in one direction, through the modules in this order:
 //!
-//! 1. [`cli`] is what was typed; [`run`] is the corridor that the rest opens on.
-//! 2. [`collect`] reads evidence: AWS's answers, DNS's, and each node's `ss -tnp`.
-//! 3. [`history`] puts several looks at the same node together.
-//! 4. [`classify`] says what each socket's peer is, and by what evidence.
-//! 5. [`rules`] say what is wrong with that, or what they needed and did not see.
-//! 6. [`policy`] makes a verdict of it, and [`exit`] an exit code.
-//! 7. [`report`] writes it down.
+//! 1. [`cli`] parses the command line; [`run`] executes a command and is the only
+//!    module that knows all others.
+//! 2. `collect` asks AWS, DNS and the nodes (feature `live`).
+//! 3. [`capture`] parses socket tables; [`evidence`] reads and writes the evidence
+//!    directory.
+//! 4. [`classify`] attributes each socket and derives facts.
+//! 5. [`rules`] turn facts into findings, or into gaps where evidence is missing.
+//! 6. [`policy`] turns findings into a verdict.
+//! 7. [`report`] writes the result in one of the formats.
 //!
-//! All of them look at [`model`], which looks at none of them. `tests/it/walls.rs`
-//! holds these walls.
+//! All of them use [`model`], which uses none of them. `tests/it/dependencies.rs`
+//! enforces these rules.
 
 pub mod cli;
 pub mod run;
 
+#[cfg(feature = "live")]
 pub mod collect;
 
-pub mod history;
+pub mod capture;
+
+pub mod evidence;
 
 pub mod classify;
 
 pub mod rules;
 
 pub mod policy;
-
-pub mod exit;
 
 pub mod report;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use eks_netcheck::cli::Cli;
-use eks_netcheck::exit::Exit;
 use eks_netcheck::report::text::escape;
+use eks_netcheck::run::exit::Exit;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -1,7 +1,7 @@
 //! Any bytes as the answer of a vantage point.
 #![no_main]
 
-use eks_netcheck::collect::dns::parse_answer;
+use eks_netcheck::evidence::dns::parse_answer;
 use eks_netcheck::model::evidence::Observed;
 use libfuzzer_sys::fuzz_target;
 

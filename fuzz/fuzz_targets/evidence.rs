@@ -5,13 +5,14 @@
 #![no_main]
 
 use eks_netcheck::classify::Classifier;
-use eks_netcheck::collect::aws::{ec2, eks};
-use eks_netcheck::collect::dns::parse_answer;
-use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::evidence::aws::{self as ec2, eks};
+use eks_netcheck::evidence::dns::parse_answer;
+use eks_netcheck::capture::parser::{Event, Parser};
 use eks_netcheck::model::audit::{Audit, Audited};
 use eks_netcheck::model::evidence::{Evidence, Observed};
-use eks_netcheck::model::node::{Node, NodeName, NodeStatus};
-use eks_netcheck::model::verdict::{Gap, GapReason};
+use eks_netcheck::model::name::NodeName;
+use eks_netcheck::model::node::{Node, NodeStatus};
+use eks_netcheck::model::gap::{Gap, GapReason};
 use eks_netcheck::policy::Policy;
 use eks_netcheck::report::table::Look;
 use eks_netcheck::report::text::is_hostile;

@@ -2,7 +2,7 @@
 //! rows in whatever pieces the bytes come.
 #![no_main]
 
-use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::capture::parser::{Event, Parser};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (&[u8], u8)| {

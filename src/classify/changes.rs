@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Classifier;
-use crate::history::{History, Seen};
+use crate::classify::history::{History, Seen};
 use crate::model::connection::{Component, Connection, Direction, Path};
-use crate::model::node::NodeName;
+use crate::model::name::NodeName;
 use crate::model::socket::SocketAddress;
 use crate::model::trace::{EniRef, Phase, TracedConnection};
 

@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod eni;
+pub mod history;
 pub mod path;
 
 use std::collections::{HashMap, HashSet};
@@ -12,12 +13,13 @@ use self::eni::classify_interface;
 use self::path::Index;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
-use crate::model::expected::Expected;
+use crate::model::expectations::Expected;
 use crate::model::facts::{Facts, KnownInterface};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 use crate::model::net::Instance;
-use crate::model::node::{Node, NodeName};
+use crate::model::node::Node;
 use crate::model::socket::{Process, Socket};
-use crate::model::verdict::{Gap, GapReason};
 
 /// No kernel gives a longer name than 15 bytes; a file may.
 const NAME_KEPT: usize = 200;

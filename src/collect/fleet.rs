@@ -6,13 +6,13 @@ use anyhow::{Result, bail};
 use futures_util::StreamExt;
 use futures_util::stream;
 
-use super::aws::calls::{DESCRIBE_REGIONS, LIST_CLUSTERS};
-use super::aws::error::Failure;
+pub use super::aws::batch::MAX as TOGETHER_MAX;
+use super::aws::failure::Failure;
 pub use super::aws::session::{AwsRequest, Session};
 use super::aws::session::{Base, NO_REGION};
-pub use super::aws::together::MAX as TOGETHER_MAX;
+use crate::evidence::aws::calls::{DESCRIBE_REGIONS, LIST_CLUSTERS};
 use crate::model::audit::Unjudged;
-use crate::model::verdict::Gap;
+use crate::model::gap::Gap;
 
 /// Where regions are asked for, if no other is known.
 const REGION_OF_REGIONS: &str = "us-east-1";

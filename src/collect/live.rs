@@ -17,22 +17,22 @@ use tempfile::NamedTempFile;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::aws::calls::{self, Call};
-use super::aws::error::{Blames, Failure};
+use super::aws::batch::Part;
+pub use super::aws::batch::Together;
+use super::aws::failure::{Blames, Failure};
 pub use super::aws::session::{AwsRequest, Session};
-use super::aws::together::Part;
-pub use super::aws::together::Together;
-use super::aws::{ec2, eks};
-use super::dns::ask::{VantagePoint, ask};
-use super::evidence_dir::write::{EvidenceWriter, Place};
-pub use super::node::ssh::Destination;
-use super::node::ssh::{self, Ssh};
-use super::node::trouble;
+use super::dns::{VantagePoint, ask};
 use super::progress::Progress;
+pub use super::transport::ssh::Destination;
+use super::transport::ssh::{self, Ssh};
+use super::transport::trouble;
+use crate::evidence::aws::calls::{self, Call};
+use crate::evidence::aws::{self as ec2, eks};
+use crate::evidence::write::{EvidenceWriter, Place};
 use crate::model::cluster::{Cluster, Hosting};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 use crate::model::net::Instance;
-use crate::model::node::NodeName;
-use crate::model::verdict::{Gap, GapReason};
 
 /// Names shown of clusters that are there, when one is not.
 const NAMES_MAX: usize = 100;

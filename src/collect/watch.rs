@@ -10,14 +10,16 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::live::{NodesRequest, is_called, no_nodes, targets};
-use super::node::line::Row;
-use super::node::sampling::{Pace, Told, sample};
-pub use super::node::sampling::{Sampled, Stage};
-use super::node::{read_bytes, ssh};
+use super::transport::sampling::{Pace, Told, sample};
+pub use super::transport::sampling::{Sampled, Stage};
+use super::transport::ssh;
+use crate::capture::line::Row;
+use crate::evidence::nodes::read_bytes;
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 use crate::model::net::Instance;
-use crate::model::node::{Node, NodeName};
+use crate::model::node::Node;
 use crate::model::trace::{Moment, Phase};
-use crate::model::verdict::{Gap, GapReason};
 
 /// How many nodes are named where one is not among them.
 const NAMES_SAID: usize = 10;

@@ -1,7 +1,9 @@
 //! A run of `audit`: what was found out, and what it comes to.
 
 use super::facts::Facts;
-use super::verdict::{Gap, Judgment, PolicyNote, Rule, Verdict};
+use super::gap::Gap;
+use super::judgment::{Judgment, PolicyNote, Verdict};
+use super::rule::Rule;
 
 /// The whole run.
 #[derive(Debug)]

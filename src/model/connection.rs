@@ -1,6 +1,6 @@
 //! A socket with its direction and path.
 
-use super::node::NodeName;
+use super::name::NodeName;
 use super::socket::{Process, Socket};
 
 /// The kubelet's own port, on which the control plane reaches it.

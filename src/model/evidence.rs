@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
+use super::gap::Gap;
 use super::net::{DhcpOptions, Instance, Interface, NatGateway, RouteTable, SecurityGroup, Subnet, Vpc};
-use super::verdict::Gap;
 
 /// A thing that was seen, or the reason why it was not. "Could not see" is a
 /// value of its own and never passes for an empty one.

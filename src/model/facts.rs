@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use super::connection::{Connection, Path};
 use super::evidence::Evidence;
-use super::expected::Expected;
+use super::expectations::Expected;
+use super::gap::Gap;
+use super::name::NodeName;
 use super::net::Interface;
-use super::node::{Node, NodeName};
-use super::verdict::Gap;
+use super::node::Node;
 
 /// All that is known of a cluster.
 #[derive(Debug)]

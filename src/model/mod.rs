@@ -1,13 +1,17 @@
-//! The nouns every other module shares: no IO, no clock, no SDK.
+//! The types that every other module shares: no I/O, no clock, no SDK.
 
 pub mod audit;
 pub mod cluster;
 pub mod connection;
 pub mod evidence;
-pub mod expected;
+pub mod expectations;
 pub mod facts;
+pub mod gap;
+pub mod judgment;
+pub mod name;
 pub mod net;
 pub mod node;
+pub mod rule;
+pub mod shell;
 pub mod socket;
 pub mod trace;
-pub mod verdict;

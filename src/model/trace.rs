@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::facts::InterfaceKind;
-use super::node::NodeName;
-use super::verdict::Gap;
+use super::gap::Gap;
+use super::name::NodeName;
 
 /// The sockets of several looks at each node.
 #[derive(Debug)]

@@ -16,8 +16,9 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 use super::{FailOn, Override, Policy, Settings, WaiverOf};
-use crate::model::expected::{AccessMode, AllowedCidr};
-use crate::model::verdict::{Severity, Waiver};
+use crate::model::expectations::{AccessMode, AllowedCidr};
+use crate::model::judgment::Waiver;
+use crate::model::rule::Severity;
 
 /// The name of the file that is looked for.
 pub const NAME: &str = "eks-netcheck.toml";

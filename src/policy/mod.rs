@@ -9,11 +9,12 @@ use jiff::Timestamp;
 
 use crate::model::audit::Audited;
 use crate::model::cluster::Cluster;
-use crate::model::expected::{AccessMode, AllowedCidr, Expected};
-use crate::model::verdict::{
-    Finding, Gap, GapReason, JudgedFinding, JudgedGap, Judgment, Outcome, PolicyNote, PolicyNoteKind, Rule,
-    Severity, Verdict, Waiver,
+use crate::model::expectations::{AccessMode, AllowedCidr, Expected};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::judgment::{
+    JudgedFinding, JudgedGap, Judgment, PolicyNote, PolicyNoteKind, Verdict, Waiver,
 };
+use crate::model::rule::{Finding, Outcome, Rule, Severity};
 
 /// From which severity on findings fail a run, if no one says otherwise.
 const FAIL_ON: Severity = Severity::High;

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
 use crate::model::cluster::Cluster;
-use crate::model::verdict::{Finding, JudgedFinding, JudgedGap, Waiver};
+use crate::model::judgment::{JudgedFinding, JudgedGap, Waiver};
+use crate::model::rule::Finding;
 
 /// A finding and where it is from.
 pub(super) struct Entry<'a> {

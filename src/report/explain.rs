@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use super::table::{Look, prose};
-use crate::model::verdict::Rule;
+use crate::model::rule::Rule;
 
 /// Lists rules, a line each.
 ///

@@ -7,7 +7,8 @@ use std::io::{Result, Write};
 use super::entry::{entries, unseen};
 use super::text::escape;
 use crate::model::audit::Audit;
-use crate::model::verdict::{Severity, Verdict};
+use crate::model::judgment::Verdict;
+use crate::model::rule::Severity;
 
 /// A step shows so many of each level and no more.
 const SHOWN: usize = 10;

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::entry::{entries, id, unseen};
 use super::json::write_pretty;
 use crate::model::audit::Audit;
-use crate::model::verdict::Severity;
+use crate::model::rule::Severity;
 
 /// Writes the report; an empty list where nothing is wrong.
 ///

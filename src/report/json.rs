@@ -15,8 +15,10 @@ use crate::model::audit::{Audit, Audited, PolicyUsed};
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{self, Connection};
 use crate::model::facts::{Facts, InterfaceKind, KnownInterface};
+use crate::model::gap::GapReason;
+use crate::model::judgment::{JudgedFinding, JudgedGap, PolicyNote, Waiver};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::verdict::{self, GapReason, JudgedFinding, JudgedGap, PolicyNote, Waiver};
+use crate::model::{judgment, rule};
 
 /// The schema's name, which changes with its shape.
 pub const SCHEMA: &str = "eks-netcheck.report.v1";
@@ -413,9 +415,9 @@ words! {
         EksOwned, OtherCluster, Node, Instance, VpcCni, Trunk, Branch, NatGateway, LoadBalancer, VpcEndpoint,
         TransitGateway, Rds, Lambda, Efs, Fargate, DirectoryService, Unknown,
     }
-    Severity of verdict::Severity { Low, Medium, High, Critical }
-    Verdict of verdict::Verdict { Pass, Fail, Inconclusive }
-    PolicyNoteKind of verdict::PolicyNoteKind { WaiverExpired, WaiverUnused, CidrExpired }
+    Severity of rule::Severity { Low, Medium, High, Critical }
+    Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
+    PolicyNoteKind of judgment::PolicyNoteKind { WaiverExpired, WaiverUnused, CidrExpired }
     Why of GapReason {
         NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
         NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,

@@ -8,7 +8,8 @@ use super::entry::waived_by;
 use super::remediation::fill;
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
-use crate::model::verdict::{JudgedFinding, JudgedGap, Rule};
+use crate::model::judgment::{JudgedFinding, JudgedGap};
+use crate::model::rule::Rule;
 
 /// Writes the report.
 ///

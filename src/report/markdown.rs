@@ -6,7 +6,7 @@ use std::io::{Result, Write};
 use super::entry::{about, unjudged, waived_by};
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
-use crate::model::verdict::{JudgedGap, Verdict};
+use crate::model::judgment::{JudgedGap, Verdict};
 
 /// A step summary takes 1 MiB: what would go over this is counted.
 const SIZE_MAX: usize = 900 << 10;

@@ -12,7 +12,7 @@ use super::json::write_pretty;
 use super::remediation::fill;
 use crate::model::audit::Audit;
 use crate::model::cluster::Cluster;
-use crate::model::verdict::{Rule, Severity};
+use crate::model::rule::{Rule, Severity};
 
 /// Writes the report: findings, passes, and what could not be judged.
 ///

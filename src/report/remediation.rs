@@ -1,7 +1,7 @@
 //! A rule's remediation with the cluster's own names in it.
 
 use crate::model::facts::Facts;
-use crate::model::verdict::shell_word;
+use crate::model::shell::shell_word;
 
 /// Fills in what is known and fits into a command unquoted; the rest stays as
 /// the placeholder that it is.

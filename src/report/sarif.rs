@@ -13,7 +13,7 @@ use super::json::write_pretty;
 use super::remediation::fill;
 use super::text::escape;
 use crate::model::audit::Audit;
-use crate::model::verdict::{Rule, Severity};
+use crate::model::rule::{Rule, Severity};
 
 /// GitHub takes no more results of one run.
 const RESULTS_MAX: usize = 25_000;

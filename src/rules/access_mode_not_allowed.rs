@@ -1,8 +1,10 @@
 use super::{ENDPOINT_ACCESS, unseen};
 use crate::model::cluster::Hosting;
-use crate::model::expected::AccessMode;
+use crate::model::expectations::AccessMode;
 use crate::model::facts::Facts;
-use crate::model::verdict::{Gap, GapReason, Outcome, Rule, Severity, shell_word};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::rule::{Outcome, Rule, Severity};
+use crate::model::shell::shell_word;
 
 pub(super) static RULE: Rule = Rule {
     id: "access-mode-not-allowed",

@@ -4,7 +4,8 @@ use super::{NETWORK_REQUIREMENTS, unseen};
 use crate::model::cluster::Hosting;
 use crate::model::evidence::Observed;
 use crate::model::facts::Facts;
-use crate::model::verdict::{Gap, GapReason, Outcome, Rule, Severity};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::rule::{Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "control-plane-enis-missing",

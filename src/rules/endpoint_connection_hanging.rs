@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ENDPOINT_ACCESS, unseen};
 use crate::model::connection::{Component, Direction, Path};
 use crate::model::facts::Facts;
+use crate::model::rule::{Finding, Outcome, Rule, Severity};
 use crate::model::socket::State;
-use crate::model::verdict::{Finding, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "endpoint-connection-hanging",

@@ -17,7 +17,7 @@ mod unexpected_kubelet_client;
 mod reach;
 mod unseen;
 
-use crate::model::verdict::Rule;
+use crate::model::rule::Rule;
 
 /// Every rule, in the order in which they are documented.
 pub static ALL: [&Rule; 12] = [

@@ -7,8 +7,9 @@ use super::{ENDPOINT_ACCESS, reach, unseen};
 use crate::model::cluster::Cluster;
 use crate::model::evidence::{Evidence, Observed};
 use crate::model::facts::Facts;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::net::{Instance, NatGateway, RouteTable, RouteTarget};
-use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",

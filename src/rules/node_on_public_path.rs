@@ -2,9 +2,10 @@ use super::{ENDPOINT_ACCESS, unseen};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::node::{Node, NodeStatus};
+use crate::model::rule::{Finding, Outcome, Rule, Severity};
 use crate::model::socket::State;
-use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "node-on-public-path",

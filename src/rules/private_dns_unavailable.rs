@@ -5,8 +5,10 @@ use ipnet::IpNet;
 use super::{ENDPOINT_ACCESS, unseen};
 use crate::model::evidence::{Evidence, Observed};
 use crate::model::facts::Facts;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::net::Vpc;
-use crate::model::verdict::{Finding, Gap, GapReason, Outcome, Rule, Severity, shell_word};
+use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::shell::shell_word;
 
 pub(super) static RULE: Rule = Rule {
     id: "private-dns-unavailable",

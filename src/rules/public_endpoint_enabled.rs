@@ -1,6 +1,6 @@
 use super::{ENDPOINT_ACCESS, reach, unseen};
 use crate::model::facts::Facts;
-use crate::model::verdict::{Outcome, Rule, Severity};
+use crate::model::rule::{Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "public-endpoint-enabled",

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::model::cluster::EndpointAccess;
-use crate::model::expected::Expected;
+use crate::model::expectations::Expected;
 
 /// The merged blocks that reach the internet at large.
 pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expected) -> Vec<IpNet> {

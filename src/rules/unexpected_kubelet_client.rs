@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{NETWORK_REQUIREMENTS, unseen};
 use crate::model::connection::{Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::verdict::{Finding, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "unexpected-kubelet-client",

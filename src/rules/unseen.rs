@@ -5,9 +5,10 @@ use ipnet::IpNet;
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::connection::{Component, Connection};
 use crate::model::facts::Facts;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::node::NodeStatus;
+use crate::model::shell::shell_word;
 use crate::model::socket::Host;
-use crate::model::verdict::{Gap, GapReason, shell_word};
 
 /// Whether private access is on, or why that is not known.
 pub(super) fn private_access(cluster: &Cluster) -> Result<bool, Gap> {

@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::live::is_ignored;
-use crate::exit::{EndsWith, Exit};
+use crate::run::exit::{EndsWith, Exit};
 
 /// The command, running.
 pub(super) struct Running {

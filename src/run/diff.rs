@@ -8,19 +8,20 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::output::{Output, to_stdout};
+use crate::capture::line::Row;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
+use crate::classify::history::History;
 use crate::cli::{DiffArgs, TraceFormat};
-use crate::collect::evidence_dir::EvidenceDir;
-use crate::collect::node::line::Row;
-use crate::collect::node::{read_file, read_nodes};
-use crate::exit::Exit;
-use crate::history::History;
+use crate::evidence::directory::EvidenceDir;
+use crate::evidence::nodes::{read_file, read_nodes};
 use crate::model::evidence::Evidence;
-use crate::model::node::{Node, NodeName};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
+use crate::model::node::Node;
 use crate::model::trace::{Phase, Trace, TracedNode};
-use crate::model::verdict::{Gap, GapReason};
 use crate::report::{json, table};
+use crate::run::exit::Exit;
 
 /// Compares two recordings and reports what changed.
 pub(super) fn diff(args: &DiffArgs) -> Result<Exit> {

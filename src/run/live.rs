@@ -24,16 +24,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::classify_evidence;
 use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
-use crate::collect::evidence_dir::write::EvidenceWriter;
 use crate::collect::fleet::{self, FleetRequest, Regions};
 use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request, Session, Together};
-use crate::collect::node::ssh::{Ssh, sessions_max};
 use crate::collect::progress::Progress;
-use crate::exit::{EndsWith, Exit};
+use crate::collect::transport::ssh::{Ssh, sessions_max};
+use crate::evidence::write::EvidenceWriter;
 use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason};
 use crate::report::text::escape;
+use crate::run::exit::{EndsWith, Exit};
 
 /// Threads that what AWS answers is parsed in.
 const THREADS: usize = 2;

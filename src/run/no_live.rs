@@ -3,9 +3,9 @@
 use anyhow::{Result, bail};
 
 use crate::cli::{AuditArgs, CollectArgs};
-use crate::exit::Exit;
 use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
+use crate::run::exit::Exit;
 
 pub(super) fn classify(_: &AuditArgs, _: impl FnMut(Facts)) -> Result<Vec<Unjudged>> {
     bail!(

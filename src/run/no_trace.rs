@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::cli::TraceArgs;
-use crate::exit::Exit;
+use crate::run::exit::Exit;
 
 pub(super) fn trace(_: &TraceArgs) -> Result<Exit> {
     bail!("this build asks neither AWS nor nodes (feature `live`); install the whole tool, or see `diff`")

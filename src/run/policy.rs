@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::output::to_stdout;
 use crate::cli::PolicyCommand;
-use crate::exit::Exit;
 use crate::policy::{Policy, file};
 use crate::report::text::escape;
 use crate::rules;
+use crate::run::exit::Exit;
 
 /// More than any such file holds.
 const SIZE_MAX: u64 = 4 << 20;

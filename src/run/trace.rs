@@ -17,18 +17,20 @@ use super::output::{Output, to_stdout};
 use super::policy::load;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
+use crate::classify::history::History;
 use crate::cli::{TraceArgs, TraceFormat};
-use crate::collect::evidence_dir::EvidenceDir;
 use crate::collect::progress::Progress;
 use crate::collect::watch::{Event, Look, Sampled, Stage, Watch};
-use crate::exit::{EndsWith, Exit};
-use crate::history::History;
+use crate::evidence::directory::EvidenceDir;
 use crate::model::evidence::Evidence;
-use crate::model::node::{Node, NodeName};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::judgment::{Judgment, Verdict};
+use crate::model::name::NodeName;
+use crate::model::node::Node;
 use crate::model::trace::{Ran, Trace, TracedNode};
-use crate::model::verdict::{Gap, GapReason, Judgment, Verdict};
 use crate::policy::{FailOn, Policy};
 use crate::report::{json, table, text::escape};
+use crate::run::exit::{EndsWith, Exit};
 
 /// How long looks that are on their way may hold the command up.
 const HOLD_MAX: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use eks_netcheck::collect::node::capture::{Event, Parser};
+use eks_netcheck::capture::parser::{Event, Parser};
 use eks_netcheck::model::node::Tally;
 
 use crate::common::{fixtures, subdirs};

@@ -3,13 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use eks_netcheck::capture::parser::{Event, Parser};
 use eks_netcheck::classify::Classifier;
-use eks_netcheck::collect::evidence_dir::EvidenceDir;
-use eks_netcheck::collect::node::capture::{Event, Parser};
-use eks_netcheck::history::History;
+use eks_netcheck::classify::history::History;
+use eks_netcheck::evidence::directory::EvidenceDir;
 use eks_netcheck::model::connection::{By, Path};
 use eks_netcheck::model::facts::Facts;
-use eks_netcheck::model::node::NodeName;
+use eks_netcheck::model::name::NodeName;
 use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
 use eks_netcheck::model::trace::{Phase, Presence};
 use proptest::prelude::*;

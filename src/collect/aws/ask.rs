@@ -11,11 +11,11 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, Instance, VpcAttributeNa
 use serde_json::Value;
 use tracing::debug;
 
-use super::calls;
-use super::ec2::record;
-use super::error::{Failure, causes, failure};
+use super::failure::{Failure, causes, failure};
+use super::record;
 use super::session::Session;
-use crate::model::verdict::GapReason;
+use crate::evidence::aws::calls;
+use crate::model::gap::GapReason;
 
 /// Over this, a list is not one of a VPC or a region.
 const ITEMS_MAX: usize = 1_000_000;

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{By, Direction, Path, Severity, Verdict, Why, write_pretty};
+use crate::model::gap::Gap;
+use crate::model::judgment::{JudgedFinding, Judgment};
 use crate::model::trace::{self, Moment, Trace, TracedConnection};
-use crate::model::verdict::{Gap, JudgedFinding, Judgment};
 
 /// The schema's name, which changes with its shape.
 pub const SCHEMA: &str = "eks-netcheck.trace.v1";

@@ -6,7 +6,7 @@ use super::super::entry::about;
 use super::super::text::escape;
 use super::{Look, count, prose, table};
 use crate::model::audit::{Audit, Audited};
-use crate::model::verdict::Verdict;
+use crate::model::judgment::Verdict;
 
 pub(super) fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
     let clusters = match audit.clusters.len() {

@@ -22,9 +22,10 @@ use crate::model::audit::{Audit, Audited};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, InterfaceKind};
+use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
 use crate::model::net::Interface;
+use crate::model::rule::Severity;
 use crate::model::socket::State;
-use crate::model::verdict::{JudgedFinding, JudgedGap, Judgment, Severity, Verdict};
 
 /// How wide and how colourful.
 #[derive(Debug, Clone, Copy)]

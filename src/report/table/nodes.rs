@@ -9,7 +9,7 @@ use super::super::text::escape;
 use super::{Look, prose, table};
 use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::node::NodeName;
+use crate::model::name::NodeName;
 use crate::model::socket::{Host, State};
 
 /// How tables call nodes: by the first label of a DNS name, where that is enough

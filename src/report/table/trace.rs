@@ -9,10 +9,11 @@ use super::nodes::Names;
 use super::{Look, count, prose, table};
 use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::InterfaceKind;
-use crate::model::node::NodeName;
+use crate::model::judgment::{Judgment, Verdict};
+use crate::model::name::NodeName;
+use crate::model::shell::shell_quoted;
 use crate::model::socket::{Host, State};
 use crate::model::trace::{Change, Phase, Trace, TracedConnection, TracedNode};
-use crate::model::verdict::{Judgment, Verdict, shell_quoted};
 
 /// From this width on, everything has a column of its own.
 const WIDE: u16 = 160;

@@ -3,22 +3,6 @@
 //! Captures are read in pieces and never held whole: each row is handed on and
 //! forgotten.
 
-pub mod address;
-mod bytes;
-pub mod capture;
-#[cfg(feature = "live")]
-mod frame;
-pub mod line;
-pub mod processes;
-#[cfg(feature = "live")]
-pub mod sampling;
-#[cfg(feature = "live")]
-pub mod ssh;
-#[cfg(feature = "live")]
-pub(super) mod transcript;
-#[cfg(feature = "live")]
-pub(super) mod trouble;
-
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
@@ -27,11 +11,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use self::capture::{Event, Parser};
-use self::line::Row;
-use super::evidence_dir::{EvidenceDir, open_file};
-use crate::model::node::{Node, NodeName, NodeStatus, NotANodeName, RejectReason, RejectedLine, Tally};
-use crate::model::verdict::{Gap, GapReason};
+use super::directory::{EvidenceDir, open_file};
+use crate::capture::line::Row;
+use crate::capture::parser::{Event, Parser};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::{NodeName, NotANodeName};
+use crate::model::node::{Node, NodeStatus, RejectReason, RejectedLine, Tally};
 
 /// How much of a rejected line is kept.
 const TEXT_KEPT: usize = 200;
@@ -101,8 +86,7 @@ pub fn read_file(path: &Path, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Resul
 }
 
 /// Reads a capture that is held whole.
-#[cfg(feature = "live")]
-pub(super) fn read_bytes(name: &NodeName, mut bytes: &[u8], mut sink: impl FnMut(Row<'_>)) -> Node {
+pub fn read_bytes(name: &NodeName, mut bytes: &[u8], mut sink: impl FnMut(Row<'_>)) -> Node {
     let mut reading = Reading::default();
     let mut parser = Parser::new();
     let mut take = |event: Event<'_>| match event {

@@ -1,10 +1,10 @@
-//! The `aws ec2 describe-...` calls.
+//! The answers of AWS, in the shapes that the aws CLI prints.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/>
 
+pub mod calls;
+pub mod eks;
 mod interfaces;
-#[cfg(feature = "live")]
-pub(super) mod record;
 mod routes;
 mod vpc;
 
@@ -15,7 +15,7 @@ pub use vpc::{parse_dhcp_options, parse_security_groups, parse_subnets, parse_vp
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::collect::json::{JsonError, from_json};
+use crate::evidence::json::{JsonError, from_json};
 
 /// Reads a list, which must be the whole of it.
 fn from_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {

@@ -3,11 +3,6 @@
 //! A file that is missing is evidence not seen, `cluster.json` aside. A file
 //! that is there and cannot be read is an error that names it.
 
-mod manifest;
-#[cfg(feature = "live")]
-pub mod write;
-
-#[cfg(feature = "live")]
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -15,16 +10,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use self::manifest::Manifest;
 use super::aws::calls::CALLS;
-use super::aws::{ec2, eks};
+use super::aws::{self as ec2, eks};
 use super::dns::parse_answer;
 use super::json::{JsonError, from_json};
+use super::manifest::Manifest;
 use crate::model::cluster::Cluster;
 use crate::model::evidence::{Evidence, Observed, Vantage};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 use crate::model::net::Vpc;
-use crate::model::node::NodeName;
-use crate::model::verdict::{Gap, GapReason, shell_word};
+use crate::model::shell::shell_word;
 
 /// Over this, a JSON file is no answer that AWS gives about one VPC.
 const JSON_MAX: u64 = 256 << 20;
@@ -40,19 +36,17 @@ pub struct EvidenceDir {
 
 /// Where files of evidence are.
 #[derive(Debug)]
-enum Source {
+pub(super) enum Source {
     Dir(PathBuf),
-    #[cfg(feature = "live")]
     Memory(Memory),
 }
 
 /// What was just recorded and is not to stay.
-#[cfg(feature = "live")]
 #[derive(Debug, Default)]
-struct Memory {
+pub(super) struct Memory {
     /// By their place in the directory that this would be.
-    files: BTreeMap<String, Vec<u8>>,
-    captures: BTreeMap<NodeName, tempfile::TempPath>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) captures: BTreeMap<NodeName, tempfile::TempPath>,
 }
 
 impl EvidenceDir {
@@ -69,7 +63,7 @@ impl EvidenceDir {
         Self::of(Source::Dir(root.to_owned()))
     }
 
-    fn of(source: Source) -> Result<Self> {
+    pub(super) fn of(source: Source) -> Result<Self> {
         let mut dir = Self { source, manifest: Manifest::default() };
         if let Some(manifest) = dir.json("manifest.json", from_json::<Manifest>)? {
             dir.manifest = manifest;
@@ -180,7 +174,6 @@ impl EvidenceDir {
     pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>> {
         match &self.source {
             Source::Dir(root) => text_files(root, "nodes"),
-            #[cfg(feature = "live")]
             Source::Memory(memory) => {
                 let captures = memory.captures.iter();
                 Ok(captures.map(|(name, path)| (name.clone(), path.to_path_buf())).collect())
@@ -192,7 +185,6 @@ impl EvidenceDir {
     fn vantage_points(&self) -> Result<Vec<NodeName>> {
         match &self.source {
             Source::Dir(root) => Ok(text_files(root, "dns")?.into_iter().map(|(name, _)| name).collect()),
-            #[cfg(feature = "live")]
             Source::Memory(memory) => {
                 let names = memory.files.keys().filter_map(|file| {
                     let name = file.strip_prefix("dns/")?.strip_suffix(".txt")?;
@@ -210,7 +202,6 @@ impl EvidenceDir {
                 let path = root.join(file);
                 if exists(&path)? { read_bounded(&path, max).map(Some) } else { Ok(None) }
             }
-            #[cfg(feature = "live")]
             Source::Memory(memory) => Ok(memory.files.get(file).cloned()),
         }
     }
@@ -225,7 +216,6 @@ impl EvidenceDir {
                 let path = root.join("nodes.txt");
                 Ok(exists(&path)?.then_some(path))
             }
-            #[cfg(feature = "live")]
             Source::Memory(_) => Ok(None),
         }
     }
@@ -294,7 +284,6 @@ impl EvidenceDir {
     fn has(&self, file: &str) -> bool {
         match &self.source {
             Source::Dir(root) => root.join(file).is_file(),
-            #[cfg(feature = "live")]
             Source::Memory(memory) => memory.files.contains_key(file),
         }
     }
@@ -303,7 +292,6 @@ impl EvidenceDir {
     fn path(&self, file: &str) -> PathBuf {
         match &self.source {
             Source::Dir(root) => root.join(file),
-            #[cfg(feature = "live")]
             Source::Memory(_) => PathBuf::from(file),
         }
     }

@@ -6,7 +6,7 @@ use std::error::Error;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use crate::model::verdict::GapReason;
+use crate::model::gap::GapReason;
 
 /// Over this, a message of AWS says the same thing again.
 const MESSAGE_KEPT: usize = 400;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::model::verdict::Verdict;
+use crate::model::judgment::Verdict;
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason};
 
 /// The whole file. A hand-made one may hold the gaps alone.
 #[derive(Debug, Default, Deserialize, Serialize)]

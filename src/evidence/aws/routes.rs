@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::from_list;
-use crate::collect::json::JsonError;
+use crate::evidence::json::JsonError;
 use crate::model::net::{NatGateway, Route, RouteTable, RouteTarget};
 
 #[derive(Deserialize)]

@@ -4,13 +4,14 @@
 #[cfg(feature = "live")]
 mod command;
 mod diff;
-#[cfg_attr(feature = "live", path = "run/live.rs")]
-#[cfg_attr(not(feature = "live"), path = "run/no_live.rs")]
+pub mod exit;
+#[cfg_attr(feature = "live", path = "live.rs")]
+#[cfg_attr(not(feature = "live"), path = "no_live.rs")]
 mod live;
 mod output;
 mod pipeline;
 mod policy;
-#[cfg_attr(not(feature = "live"), path = "run/no_trace.rs")]
+#[cfg_attr(not(feature = "live"), path = "no_trace.rs")]
 mod trace;
 
 use std::io::{BufWriter, Write};
@@ -23,17 +24,18 @@ use self::output::{Output, to_stdout};
 use self::pipeline::Pipeline;
 use crate::classify::Classifier;
 use crate::cli::{AuditArgs, Cli, Command, FailOn as CliFailOn, Format};
-use crate::collect::aws::calls::iam_policy;
-use crate::collect::evidence_dir::EvidenceDir;
-use crate::collect::node::read_nodes;
-use crate::exit::{EndsWith, Exit};
+use crate::evidence::aws::calls::iam_policy;
+use crate::evidence::directory::EvidenceDir;
+use crate::evidence::nodes::read_nodes;
 use crate::model::audit::{Audit, Audited, PolicyUsed, Unjudged};
 use crate::model::facts::Facts;
+use crate::model::gap::GapReason;
+use crate::model::judgment::Judgment;
 use crate::model::node::Node;
-use crate::model::verdict::{GapReason, Judgment};
 use crate::policy::{FailOn, Policy};
 use crate::report::{explain, github, gitlab, json, junit, markdown, ocsf, sarif, table, text::escape};
 use crate::rules;
+use crate::run::exit::{EndsWith, Exit};
 
 /// Does what the command line says.
 ///

@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
+use super::directory::{EvidenceDir, Memory, Source};
 use super::manifest::Manifest;
-use super::{EvidenceDir, Memory, Source};
-use crate::model::node::NodeName;
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 
 /// What a directory of evidence has in it beside files.
 const DIRS: [&str; 2] = ["dns", "nodes"];
@@ -39,12 +39,12 @@ pub struct EvidenceWriter {
 
 /// Where files are made that do not stand in their places yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Place(PathBuf);
+pub struct Place(PathBuf);
 
 impl Place {
     /// A file for a node's capture, say, which does not stand in its place before
     /// [`keep_capture`](EvidenceWriter::keep_capture).
-    pub(crate) fn temp_file(&self) -> std::io::Result<NamedTempFile> {
+    pub fn temp_file(&self) -> std::io::Result<NamedTempFile> {
         tempfile::Builder::new()
             .prefix(".eks-netcheck-")
             // Less what the umask takes, as for any file.
@@ -115,12 +115,12 @@ impl EvidenceWriter {
     }
 
     /// Promises a file, or `node NAME`.
-    pub(crate) fn promise(&self, what: impl Into<String>) {
+    pub fn promise(&self, what: impl Into<String>) {
         self.open.borrow_mut().insert(what.into());
     }
 
     /// Keeps what was promised.
-    pub(crate) fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
+    pub fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
         if let Some(memory) = &self.memory {
             memory.borrow_mut().files.insert(file.to_owned(), bytes.to_vec());
             self.open.borrow_mut().remove(file);
@@ -134,7 +134,7 @@ impl EvidenceWriter {
     }
 
     /// Keeps what was promised, as JSON.
-    pub(crate) fn write_json(&self, file: &str, value: &impl Serialize) -> Result<()> {
+    pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<()> {
         let bytes = match &self.memory {
             // Nobody reads it but we.
             Some(_) => serde_json::to_vec(value),
@@ -144,12 +144,12 @@ impl EvidenceWriter {
     }
 
     /// Where files are made that do not stand in their places yet.
-    pub(crate) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         Place(self.root.clone())
     }
 
     /// Puts a node's capture in its place.
-    pub(crate) fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<()> {
+    pub fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<()> {
         match &self.memory {
             Some(memory) => {
                 memory.borrow_mut().captures.insert(node.clone(), capture.into_temp_path());
@@ -167,7 +167,7 @@ impl EvidenceWriter {
     }
 
     /// Takes a promise back: there is nothing to be written.
-    pub(crate) fn excuse(&self, what: &str) {
+    pub fn excuse(&self, what: &str) {
         self.open.borrow_mut().remove(what);
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::connection::Component;
-use crate::model::node::NodeName;
+use crate::model::name::NodeName;
 use crate::model::socket::{Host, Port, Process, Socket, SocketAddress, State};
 use crate::model::trace::{Moment, Phase, Presence};
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use super::transcript::{Refusal, Sections, Transcript};
-use crate::model::verdict::shell_quoted;
+use crate::model::shell::shell_quoted;
 
 /// The remote command. `ss` needs root rights to name processes; where they are
 /// not to be had, sockets without names are better than none. `ss` is in

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::ask::Answer;
-use super::eks;
-use super::error::Failure;
+use super::failure::Failure;
 use super::session::Session;
+use crate::evidence::aws::eks;
 
 /// As many clusters as are asked about together: a filter takes 200 values.
 pub const MAX: usize = 100;

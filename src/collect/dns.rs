@@ -14,8 +14,8 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use tracing::debug;
 
-use super::TTL_COMMENT;
-use crate::model::verdict::{Gap, GapReason};
+use crate::evidence::dns::TTL_COMMENT;
+use crate::model::gap::{Gap, GapReason};
 
 /// A place from where names are resolved.
 #[derive(Debug, Clone)]

@@ -1,17 +1,14 @@
 //! `dig +short HOST`, or `getent ahosts HOST` where a node has no dig.
 
-#[cfg(feature = "live")]
-pub(super) mod ask;
-
 use std::net::IpAddr;
 
 use crate::model::evidence::{Answer, Observed, Vantage};
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason};
 
 /// Lines beyond this are no answer of any resolver.
 const LINES_MAX: usize = 1000;
 /// How `collect` keeps the TTL, which `dig +short` leaves out.
-const TTL_COMMENT: &str = "; TTL ";
+pub(crate) const TTL_COMMENT: &str = "; TTL ";
 
 /// Reads the answer that a vantage point gave.
 #[must_use]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::ssh::{Cut, Destination, Ending, Session};
 use super::transcript::Section;
-use crate::model::node::NodeName;
-use crate::model::verdict::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 
 /// How to hand in a node that ssh does not reach.
 const HAND_IN: &str = "capture `ss -tnp` on it as root another way (SSM, a debug pod, its admin container) and judge it with --evidence";

@@ -10,8 +10,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
-use crate::model::node::NodeName;
-use crate::model::verdict::Severity;
+use crate::model::name::NodeName;
+use crate::model::rule::Severity;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -16,9 +16,9 @@ use super::frame::{Framer, Part, TooMuch, whole_lines};
 use super::ssh::{Client, Cut, Destination, Ending, Ssh, random};
 use super::transcript::CAPTURE_MAX;
 use super::trouble;
-use crate::model::node::NodeName;
+use crate::model::gap::Gap;
+use crate::model::name::NodeName;
 use crate::model::trace::{Moment, Phase};
-use crate::model::verdict::Gap;
 
 /// The remote command, which never changes. It reads what it needs to know, and
 /// what it is to run, from its standard input, and finds out how root's rights

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::collect::json::{JsonError, from_json};
+use crate::evidence::json::{JsonError, from_json};
 use crate::model::cluster::{ApiEndpoint, Cluster, EndpointAccess, Hosting};
 
 #[derive(Deserialize)]

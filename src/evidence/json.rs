@@ -67,7 +67,7 @@ fn json_error(error: &serde_json::Error, path: String) -> JsonError {
 
 #[cfg(test)]
 mod tests {
-    use crate::collect::aws::eks::parse_cluster;
+    use crate::evidence::aws::eks::parse_cluster;
 
     fn error(bytes: &[u8]) -> String {
         parse_cluster(bytes).expect_err("no cluster").to_string()

@@ -1,0 +1,8 @@
+//! Socket tables as text: the output of `ss -tnp` and `netstat -tnp`, from bytes to
+//! sockets and rejected lines. Pure: no I/O beyond the reader it is given.
+
+pub mod address;
+mod bytes;
+pub mod line;
+pub mod parser;
+pub mod processes;

@@ -1,0 +1,9 @@
+//! Evidence: the evidence directory and the formats of its files, read and written.
+
+pub mod aws;
+pub mod directory;
+pub mod dns;
+pub mod json;
+mod manifest;
+pub mod nodes;
+pub mod write;
