@@ -64,7 +64,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut capture = part();
     while parser.read_from(&mut capture, &mut sink).expect("memory can be read") > 0 {}
     let tally = parser.finish(&mut sink);
-    let node = Node { name, status: NodeStatus::Read, tally, has_head: true, rejected: Vec::new(), gaps: Vec::new() };
+    let node = Node { name, status: NodeStatus::Read, tally, has_header: true, rejected: Vec::new(), gaps: Vec::new() };
     let facts = classifier.finish(vec![node]);
     assert_eq!(facts.connections.len() as u64 + facts.other_connections, tally.rows);
 

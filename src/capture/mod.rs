@@ -6,3 +6,4 @@ mod bytes;
 pub mod line;
 pub mod parser;
 pub mod processes;
+pub mod reading;

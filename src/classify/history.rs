@@ -265,7 +265,7 @@ impl Look<'_> {
             self.listens(&socket, { processes }.next());
             return;
         }
-        if !socket.state.tells_path() {
+        if !socket.state.shows_path() {
             return;
         }
         let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));

@@ -144,8 +144,8 @@ fn bits(address: IpAddr) -> u128 {
 
 /// The CIDR blocks that are the VPC's, as far as they were seen.
 fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
-    let mut blocks: Vec<IpNet> = evidence.vpc.seen().map(|vpc| vpc.cidrs.clone()).unwrap_or_default();
-    let subnets = evidence.subnets.seen().into_iter().flatten();
+    let mut blocks: Vec<IpNet> = evidence.network.vpc.seen().map(|vpc| vpc.cidrs.clone()).unwrap_or_default();
+    let subnets = evidence.network.subnets.seen().into_iter().flatten();
     let subnets = subnets.filter(|subnet| evidence.cluster.vpc.as_deref() == Some(&subnet.vpc));
     blocks.extend(subnets.flat_map(|subnet| &subnet.cidrs));
     IpNet::aggregate(&blocks)
@@ -160,5 +160,5 @@ fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
 /// access must be on.
 fn outside_is_public(evidence: &Evidence, interfaces: &[KnownInterface]) -> bool {
     let owned = interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned).count();
-    evidence.vpc.seen().is_some() || (owned >= 2 && evidence.cluster.access.public() == Some(true))
+    evidence.network.vpc.seen().is_some() || (owned >= 2 && evidence.cluster.access.public() == Some(true))
 }

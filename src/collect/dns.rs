@@ -15,7 +15,7 @@ use hickory_resolver::proto::rr::{RData, RecordType};
 use tracing::debug;
 
 use crate::evidence::dns::TTL_COMMENT;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason, Subject};
 
 /// A place from where names are resolved.
 #[derive(Debug, Clone)]
@@ -43,9 +43,9 @@ impl VantagePoint {
         Self { name, server: Some(server) }
     }
 
-    /// The file that its answer goes to.
-    pub(in crate::collect) fn file(&self) -> String {
-        format!("dns/{}.txt", self.name)
+    /// The subject of a gap in its answer.
+    pub(in crate::collect) fn subject(&self) -> Subject {
+        Subject::Vantage(self.name.clone())
     }
 }
 
@@ -60,8 +60,8 @@ pub(in crate::collect) struct Answered {
 /// Asks for the A and the AAAA records of a host.
 pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: Duration) -> Answered {
     let began = Instant::now();
-    let gap = |what: String, problem: Problem| Gap {
-        what,
+    let gap = |subject: Subject, problem: Problem| Gap {
+        subject,
         why: problem.why,
         detail: format!("{host}: {}", problem.detail),
         hint: problem.hint.to_owned(),
@@ -74,7 +74,7 @@ pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: D
                 detail: format!("the resolver's configuration cannot be used: {error}"),
                 hint: "see /etc/resolv.conf, or name a server with --resolver",
             };
-            return Answered { text: Err(gap(point.file(), problem)), lacks: None };
+            return Answered { text: Err(gap(point.subject(), problem)), lacks: None };
         }
     };
     // With the dot at its end no search domain is tried.
@@ -100,7 +100,7 @@ pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: D
             let lacks = [("A", v4.as_ref().err()), ("AAAA", v6.as_ref().err())].into_iter().find_map(
                 |(kind, problem)| {
                     let problem = problem.filter(|problem| problem.why != GapReason::NoAnswer)?;
-                    Some(gap(format!("{kind} records from {}", point.name), problem.clone()))
+                    Some(gap(Subject::Records { kind, vantage: point.name.clone() }, problem.clone()))
                 },
             );
             Answered { text: Ok(as_dig_prints(v4.ok().iter().chain(v6.ok().iter()))), lacks }
@@ -109,12 +109,12 @@ pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: D
         // has no record of the other.
         (Err(first), Err(second)) => {
             let problem = if first.why == GapReason::NoAnswer { second } else { first };
-            Answered { text: Err(gap(point.file(), problem)), lacks: None }
+            Answered { text: Err(gap(point.subject(), problem)), lacks: None }
         }
         (Err(problem), Ok(_)) | (Ok(_), Err(problem)) => {
-            Answered { text: Err(gap(point.file(), problem)), lacks: None }
+            Answered { text: Err(gap(point.subject(), problem)), lacks: None }
         }
-        (Ok(_), Ok(_)) => Answered { text: Err(gap(point.file(), Problem::no_address())), lacks: None },
+        (Ok(_), Ok(_)) => Answered { text: Err(gap(point.subject(), Problem::no_address())), lacks: None },
     }
 }
 

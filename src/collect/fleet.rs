@@ -10,9 +10,9 @@ pub use super::aws::batch::MAX as TOGETHER_MAX;
 use super::aws::failure::Failure;
 pub use super::aws::session::{AwsRequest, Session};
 use super::aws::session::{Base, NO_REGION};
-use crate::evidence::aws::calls::{DESCRIBE_REGIONS, LIST_CLUSTERS};
+use crate::evidence::aws::{DESCRIBE_REGIONS, LIST_CLUSTERS};
 use crate::model::audit::Unjudged;
-use crate::model::gap::Gap;
+use crate::model::gap::{Gap, Subject};
 
 /// Where regions are asked for, if no other is known.
 const REGION_OF_REGIONS: &str = "us-east-1";
@@ -126,9 +126,9 @@ async fn regions(base: &Base, request: &FleetRequest) -> Result<Result<Vec<Strin
     })
 }
 
-fn gap(action: &str, failure: &Failure) -> Gap {
+fn gap(action: &'static str, failure: &Failure) -> Gap {
     Gap {
-        what: action.to_owned(),
+        subject: Subject::Action(action),
         why: failure.why,
         detail: format!("{action}: {}", failure.detail),
         hint: failure.hint(action),

@@ -26,13 +26,17 @@ use super::progress::Progress;
 pub use super::transport::ssh::Destination;
 use super::transport::ssh::{self, Ssh};
 use super::transport::trouble;
-use crate::evidence::aws::calls::{self, Call};
+use crate::evidence::aws::{self as calls, Call};
 use crate::evidence::aws::{self as ec2, eks};
-use crate::evidence::write::{EvidenceWriter, Place};
+use crate::evidence::write::{EvidenceWriter, TempDir};
 use crate::model::cluster::{Cluster, Hosting};
-use crate::model::gap::{Gap, GapReason};
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
+use crate::model::net::{
+    DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC,
+};
 
 /// Names shown of clusters that are there, when one is not.
 const NAMES_MAX: usize = 100;
@@ -124,12 +128,12 @@ pub async fn record(
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
-    writer.promise("cluster.json");
+    writer.expect(File::CLUSTER);
     for call in &calls::CALLS {
-        writer.promise(call.file);
+        writer.expect(call.file);
     }
     for point in request.vantage_points() {
-        writer.promise(point.file());
+        writer.expect(point.subject());
     }
     progress.expect(1 + calls::CALLS.len() as u64 + request.vantage_points().count() as u64);
     progress.say("AWS");
@@ -142,7 +146,7 @@ pub async fn record(
         let dns = try_join_all(request.vantage_points().map(async |point| {
             match &endpoint {
                 // The cluster itself says that it has none.
-                None => writer.excuse(&point.file()),
+                None => writer.skip(&point.subject()),
                 Some(host) => resolve(&point, host, request.timeout, writer).await?,
             }
             progress.answered();
@@ -167,7 +171,7 @@ async fn describe_cluster(together: &Together, name: &str, writer: &EvidenceWrit
     let failure = match together.describe_cluster(name).await {
         Ok(bytes) => match eks::parse_cluster(&bytes) {
             Ok(cluster) if cluster.name == name => {
-                writer.write("cluster.json", &bytes)?;
+                writer.write(File::CLUSTER, &bytes)?;
                 return Ok(cluster);
             }
             Ok(cluster) => Failure::malformed(format!("the answer is about the cluster {:?}", cluster.name)),
@@ -182,7 +186,7 @@ async fn describe_cluster(together: &Together, name: &str, writer: &EvidenceWrit
         _ => failure.hint(calls::DESCRIBE_CLUSTER),
     };
     let gap = Gap {
-        what: "cluster.json".to_owned(),
+        subject: File::CLUSTER.into(),
         why: failure.why,
         detail: failure.detail.clone(),
         hint: next.clone(),
@@ -234,9 +238,9 @@ async fn about_vpc(
                 "ask again when the cluster is ACTIVE",
             ),
         };
-        for call in calls::CALLS.iter().filter(|call| call.file != calls::INSTANCES.file) {
+        for call in calls::CALLS.iter().filter(|call| call.file != INSTANCES) {
             writer.gap(Gap {
-                what: call.file.to_owned(),
+                subject: call.file.into(),
                 why,
                 detail: detail.to_owned(),
                 hint: hint.to_owned(),
@@ -252,11 +256,11 @@ async fn about_vpc(
     let vpc_itself = async {
         let (answer, lacks) = together.vpc(vpc).await;
         progress.answered();
-        self::keep(writer, &calls::VPC, answer)?;
+        self::keep(writer, call_of(VPC), answer)?;
         for (attribute, failure) in lacks {
             let action = calls::DESCRIBE_VPC_ATTRIBUTE;
             writer.gap(Gap {
-                what: format!("{}: {attribute}", calls::VPC.file),
+                subject: attribute.into(),
                 why: failure.why,
                 detail: format!("{action}: {}", failure.detail),
                 hint: failure.hint(action),
@@ -266,12 +270,12 @@ async fn about_vpc(
     };
     tokio::try_join!(
         vpc_itself,
-        async { keep(&calls::INTERFACES, together.interfaces(vpc).await) },
-        async { keep(&calls::SUBNETS, together.subnets(vpc).await) },
-        async { keep(&calls::DHCP_OPTIONS, together.dhcp_options().await) },
-        async { keep(&calls::NAT_GATEWAYS, together.nat_gateways(vpc).await) },
-        async { keep(&calls::ROUTE_TABLES, together.route_tables(vpc).await) },
-        async { keep(&calls::SECURITY_GROUPS, together.security_groups(vpc).await) },
+        async { keep(call_of(INTERFACES), together.interfaces(vpc).await) },
+        async { keep(call_of(SUBNETS), together.subnets(vpc).await) },
+        async { keep(call_of(DHCP_OPTIONS), together.dhcp_options().await) },
+        async { keep(call_of(NAT_GATEWAYS), together.nat_gateways(vpc).await) },
+        async { keep(call_of(ROUTE_TABLES), together.route_tables(vpc).await) },
+        async { keep(call_of(SECURITY_GROUPS), together.security_groups(vpc).await) },
     )?;
     Ok(())
 }
@@ -279,7 +283,7 @@ async fn about_vpc(
 /// Writes an answer, or why there is none.
 fn keep(writer: &EvidenceWriter, call: &Call, answer: Result<impl Serialize, Failure>) -> Result<()> {
     match answer {
-        Ok(value) => writer.write_json(call.file, &value),
+        Ok(value) => Ok(writer.write_json(call.file, &value)?),
         Err(failure) => {
             writer.gap(gap_of(call, &failure));
             Ok(())
@@ -287,10 +291,15 @@ fn keep(writer: &EvidenceWriter, call: &Call, answer: Result<impl Serialize, Fai
     }
 }
 
+/// The call that makes a file.
+fn call_of(file: File) -> &'static Call {
+    calls::CALLS.iter().find(|call| call.file == file).unwrap_or(&calls::CALLS[0])
+}
+
 fn gap_of(call: &Call, failure: &Failure) -> Gap {
     let actions = call.actions.join(" and ");
     Gap {
-        what: call.file.to_owned(),
+        subject: call.file.into(),
         why: failure.why,
         detail: format!("{}: {}", call.actions[0], failure.detail),
         hint: failure.hint(&actions),
@@ -305,7 +314,7 @@ async fn instances(
     writer: &EvidenceWriter,
 ) -> Result<Option<Vec<Instance>>> {
     let answer = together.instances(cluster).await;
-    let call = &calls::INSTANCES;
+    let call = call_of(INSTANCES);
     let failure = match answer {
         Ok(value) => match ec2::parse_instances(&serde_json::to_vec(&value)?) {
             Ok(instances) => {
@@ -323,7 +332,7 @@ async fn instances(
 async fn resolve(point: &VantagePoint, host: &str, timeout: Duration, writer: &EvidenceWriter) -> Result<()> {
     let answered = ask(point, host, timeout).await;
     match answered.text {
-        Ok(text) => writer.write(&point.file(), text.as_bytes())?,
+        Ok(text) => writer.write(point.subject(), text.as_bytes())?,
         Err(gap) => writer.gap(gap),
     }
     if let Some(gap) = answered.lacks {
@@ -347,7 +356,7 @@ async fn read_nodes(
         writer.gap(no_nodes(instances.is_some()));
     }
     for (name, _) in &targets {
-        writer.promise(format!("node {name}"));
+        writer.expect(name.clone());
     }
     progress.expect(targets.len() as u64);
     progress.say("nodes");
@@ -363,7 +372,7 @@ async fn read_nodes(
             }
         };
         let (ssh, host, seats) = (request.ssh.clone(), host.clone(), Arc::clone(seats));
-        let place = writer.place();
+        let place = writer.temp_dir();
         sessions.spawn(async move {
             let _seat = seats.acquire_owned().await;
             read_node(&ssh, name, to, host, &place).await
@@ -377,7 +386,7 @@ async fn read_nodes(
             writer.keep_capture(&read.name, capture)?;
         }
         match read.answer {
-            Some(Ok(answer)) => writer.write(&format!("dns/{}.txt", read.name), &answer)?,
+            Some(Ok(answer)) => writer.write(Subject::Vantage(read.name.to_string()), &answer)?,
             Some(Err(gap)) => writer.gap(gap),
             None => {}
         }
@@ -403,7 +412,7 @@ async fn read_node(
     name: NodeName,
     to: Destination,
     host: watch::Receiver<Option<String>>,
-    place: &Place,
+    place: &TempDir,
 ) -> NodeRead {
     let known_host = host.clone();
     let mut capture = None;
@@ -475,7 +484,7 @@ pub(super) fn is_called(instance: &Instance, name: &str) -> bool {
 fn target(name: &NodeName, instance: &Instance, which: NodeAddress) -> Result<Destination, Gap> {
     if instance.auto_mode {
         return Err(Gap {
-            what: format!("node {name}"),
+            subject: name.clone().into(),
             why: GapReason::NotSupported,
             detail: "EKS Auto Mode runs it, and its nodes cannot be read over ssh".to_owned(),
             hint: "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin) and judge it with --evidence".to_owned(),
@@ -489,7 +498,7 @@ fn target(name: &NodeName, instance: &Instance, which: NodeAddress) -> Result<De
     };
     let Some(text) = text else {
         return Err(Gap {
-            what: format!("node {name}"),
+            subject: name.clone().into(),
             why: GapReason::Unreachable,
             detail: format!("EC2 knows no {word} of it"),
             hint: "choose another with --node-address, or pass --node NAME=TARGET".to_owned(),
@@ -500,7 +509,7 @@ fn target(name: &NodeName, instance: &Instance, which: NodeAddress) -> Result<De
 
 fn destination(name: &NodeName, text: &str) -> Result<Destination, Gap> {
     text.parse().map_err(|error| Gap {
-        what: format!("node {name}"),
+        subject: name.clone().into(),
         why: GapReason::Unreachable,
         detail: format!("{text:?} is {error}"),
         hint: "pass --node NAME=TARGET".to_owned(),
@@ -511,7 +520,7 @@ fn destination(name: &NodeName, text: &str) -> Result<Destination, Gap> {
 #[must_use]
 pub fn nodes_left_out() -> Gap {
     Gap {
-        what: "nodes".to_owned(),
+        subject: Subject::Nodes,
         why: GapReason::NotAsked,
         detail: "no node was to be read (--nodes none)".to_owned(),
         hint: "leave out --nodes none to have their connections judged".to_owned(),
@@ -526,7 +535,7 @@ pub(super) fn no_nodes(is_listed: bool) -> Gap {
         "EC2 did not say which instances are nodes"
     };
     Gap {
-        what: "nodes".to_owned(),
+        subject: Subject::Nodes,
         why: GapReason::NotRecorded,
         detail: detail.to_owned(),
         hint: "name them with --node NAME=TARGET".to_owned(),

@@ -5,6 +5,7 @@ mod aws;
 mod dns;
 pub mod fleet;
 pub mod live;
+pub(crate) mod next_step;
 pub mod progress;
 pub mod transport;
 pub mod watch;

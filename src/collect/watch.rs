@@ -10,11 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::live::{NodesRequest, is_called, no_nodes, targets};
+use super::next_step::next_step;
 use super::transport::sampling::{Pace, Told, sample};
 pub use super::transport::sampling::{Sampled, Stage};
 use super::transport::ssh;
 use crate::capture::line::Row;
-use crate::evidence::nodes::read_bytes;
+use crate::capture::reading::Reading;
+use crate::evidence::nodes::node;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
@@ -70,7 +72,9 @@ pub struct Look {
 impl Look {
     /// Hands each row to `sink`.
     pub fn rows(&self, sink: impl FnMut(Row<'_>)) -> Node {
-        read_bytes(&self.name, &self.bytes, sink)
+        // Reading from memory does not fail.
+        let reading = Reading::of_node(&self.name, self.bytes.as_slice(), sink).unwrap_or_default();
+        node(self.name.clone(), reading, next_step)
     }
 }
 
@@ -110,7 +114,7 @@ impl Watch {
         let more = if all.len() > NAMES_SAID { ", ..." } else { "" };
         for by in only.iter().filter(|by| !all.iter().any(|(name, _)| wanted(name, by))) {
             gaps.push(Gap {
-                what: format!("node {by}"),
+                subject: by.clone().into(),
                 why: GapReason::NotRecorded,
                 detail: "no node is called so".to_owned(),
                 hint: format!(
@@ -143,7 +147,7 @@ impl Watch {
             };
             if watch.nodes.len() >= room {
                 watch.gaps.push(Gap {
-                    what: format!("node {name}"),
+                    subject: name.clone().into(),
                     why: GapReason::Failed,
                     detail: format!("{room} nodes are looked at already, and no more files may be open"),
                     hint: "raise the limit (ulimit -n), or name fewer with --only".to_owned(),

@@ -1,51 +1,57 @@
 //! The evidence directory: files as the ordinary tools print them.
 //!
-//! A file that is missing is evidence not seen, `cluster.json` aside. A file
-//! that is there and cannot be read is an error that names it.
+//! A file that is missing is evidence not seen, except `cluster.json`. A file that is
+//! there and cannot be read is an error that names it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-
-use super::aws::calls::CALLS;
-use super::aws::{self as ec2, eks};
+use super::aws::{self, eks};
 use super::dns::parse_answer;
+use super::error::EvidenceError;
 use super::json::{JsonError, from_json};
 use super::manifest::Manifest;
+use super::next_step;
 use crate::model::cluster::Cluster;
-use crate::model::evidence::{Evidence, Observed, Vantage};
-use crate::model::gap::{Gap, GapReason};
+use crate::model::evidence::{Evidence, NextStep, Vantage};
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::name::NodeName;
-use crate::model::net::Vpc;
 use crate::model::shell::shell_word;
 
-/// Over this, a JSON file is no answer that AWS gives about one VPC.
+/// The largest JSON file that is read: far above any answer of AWS about one VPC.
 const JSON_MAX: u64 = 256 << 20;
-/// Over this, a text is no answer for one name.
+/// The largest DNS answer that is read.
 const DNS_MAX: u64 = 1 << 20;
+
+/// The name of the manifest.
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// A directory of recorded evidence.
 #[derive(Debug)]
 pub struct EvidenceDir {
     source: Source,
     manifest: Manifest,
+    next_step: NextStep,
 }
 
-/// Where files of evidence are.
+/// Where the files are.
 #[derive(Debug)]
 pub(super) enum Source {
-    Dir(PathBuf),
+    /// In a directory.
+    Directory(PathBuf),
+    /// In memory: evidence that was just collected and is not kept.
     Memory(Memory),
 }
 
-/// What was just recorded and is not to stay.
+/// Evidence in memory.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// By their place in the directory that this would be.
+    /// The files, by their place in the directory that this would be.
     pub(super) files: BTreeMap<String, Vec<u8>>,
+    /// The nodes' captures, which may be large, as temporary files.
     pub(super) captures: BTreeMap<NodeName, tempfile::TempPath>,
 }
 
@@ -53,127 +59,114 @@ impl EvidenceDir {
     /// Opens a directory.
     ///
     /// # Errors
-    /// If it is none, or its manifest cannot be read.
-    pub fn open(root: &Path) -> Result<Self> {
-        let meta = fs::metadata(root)
-            .with_context(|| format!("cannot read the evidence directory {}", root.display()))?;
-        if !meta.is_dir() {
-            bail!("{} is a file; --evidence takes the directory that holds cluster.json", root.display());
+    /// If it is not a directory, or its manifest cannot be read.
+    pub fn open(root: &Path) -> Result<Self, EvidenceError> {
+        let metadata = fs::metadata(root).map_err(EvidenceError::io("read the evidence directory", root))?;
+        if !metadata.is_dir() {
+            return Err(EvidenceError::Unusable(format!(
+                "{} is a file; --evidence takes the directory that holds cluster.json",
+                root.display()
+            )));
         }
-        Self::of(Source::Dir(root.to_owned()))
+        Self::new(Source::Directory(root.to_owned()), next_step::record)
     }
 
-    pub(super) fn of(source: Source) -> Result<Self> {
-        let mut dir = Self { source, manifest: Manifest::default() };
-        if let Some(manifest) = dir.json("manifest.json", from_json::<Manifest>)? {
+    pub(super) fn new(source: Source, next_step: NextStep) -> Result<Self, EvidenceError> {
+        let mut dir = Self { source, manifest: Manifest::default(), next_step };
+        if let Some(manifest) = dir.json(MANIFEST, from_json::<Manifest>)? {
             dir.manifest = manifest;
         }
         Ok(dir)
     }
 
-    /// Reads everything but the nodes' captures.
+    /// How its source names the next step for what is missing.
+    #[must_use]
+    pub fn next_step(&self) -> NextStep {
+        self.next_step
+    }
+
+    /// Reads everything except the nodes' captures.
     ///
     /// # Errors
-    /// If `cluster.json` is missing or of another cluster, or a file that is
-    /// there cannot be read.
-    pub fn read(&self, name: &str) -> Result<Evidence> {
+    /// If `cluster.json` is missing or is of another cluster, or a file that is there
+    /// cannot be read.
+    pub fn read(&self, name: &str) -> Result<Evidence, EvidenceError> {
         let cluster = self.cluster(name)?;
         self.about(cluster, self.other_gaps())
     }
 
-    /// Reads everything but the nodes' captures, of whatever cluster it is; one
-    /// that is not recorded is a gap.
+    /// Reads everything except the nodes' captures, of whatever cluster it is; a
+    /// cluster that is not recorded is a gap.
     ///
     /// # Errors
     /// If a file that is there cannot be read.
-    pub fn read_any(&self) -> Result<Evidence> {
+    pub fn read_any(&self) -> Result<Evidence, EvidenceError> {
         let mut gaps = self.other_gaps();
-        let cluster = self.json("cluster.json", eks::parse_cluster)?.unwrap_or_else(|| {
-            gaps.push(Gap {
-                what: "cluster.json".to_owned(),
-                why: GapReason::NotRecorded,
-                detail: "not in the evidence directory, so no path to the API server is known".to_owned(),
-                hint: "record it with: aws eks describe-cluster --name NAME > cluster.json".to_owned(),
-            });
-            Cluster::unknown()
+        let cluster = self.json(File::CLUSTER.name(), eks::parse_cluster)?.unwrap_or_else(|| {
+            let cluster = Cluster::unknown();
+            let detail = "not recorded, so no path to the API server is known";
+            gaps.push(self.gap(&cluster, File::CLUSTER.into(), GapReason::NotRecorded, detail));
+            cluster
         });
         self.about(cluster, gaps)
     }
 
-    fn about(&self, cluster: Cluster, gaps: Vec<Gap>) -> Result<Evidence> {
-        let vpc = cluster.vpc.as_deref().unwrap_or("VPC");
-        Ok(Evidence {
-            interfaces: self.observed("network-interfaces.json", vpc, ec2::parse_interfaces)?,
-            instances: self.observed("instances.json", vpc, ec2::parse_instances)?,
-            vpc: self.vpc(vpc)?,
-            subnets: self.observed("subnets.json", vpc, ec2::parse_subnets)?,
-            dhcp_options: self.observed("dhcp-options.json", vpc, ec2::parse_dhcp_options)?,
-            nat_gateways: self.observed("nat-gateways.json", vpc, ec2::parse_nat_gateways)?,
-            route_tables: self.observed("route-tables.json", vpc, ec2::parse_route_tables)?,
-            security_groups: self.observed("security-groups.json", vpc, ec2::parse_security_groups)?,
-            dns: self.dns()?,
-            gaps,
-            cluster,
-        })
+    fn about(&self, cluster: Cluster, gaps: Vec<Gap>) -> Result<Evidence, EvidenceError> {
+        let read = |file: File| -> Result<Observed<Vec<u8>>, EvidenceError> {
+            Ok(match self.bytes(file.name(), JSON_MAX)? {
+                Some(bytes) => Observed::Seen(bytes),
+                None => Observed::Unseen(self.missing(&cluster, file)),
+            })
+        };
+        let malformed = |file: File, error| self.malformed(file.name(), error);
+        let absent =
+            |file: File, detail: String| self.gap(&cluster, file.into(), GapReason::Malformed, &detail);
+        let network = aws::read_network(cluster.vpc.as_deref().unwrap_or("VPC"), read, malformed, absent)?;
+        Ok(Evidence { network, dns: self.dns()?, gaps, next_step: self.next_step, cluster })
     }
 
-    fn cluster(&self, name: &str) -> Result<Cluster> {
-        let Some(cluster) = self.json("cluster.json", eks::parse_cluster)? else {
-            bail!(
+    fn cluster(&self, name: &str) -> Result<Cluster, EvidenceError> {
+        let Some(cluster) = self.json(File::CLUSTER.name(), eks::parse_cluster)? else {
+            return Err(EvidenceError::Unusable(format!(
                 "{} has no cluster.json, which every evidence directory needs; record it with: aws eks describe-cluster --name {} > cluster.json",
                 self.path("").display(),
                 shell_word(name, "NAME")
-            );
+            )));
         };
         if cluster.name != name {
-            bail!(
+            return Err(EvidenceError::Unusable(format!(
                 "{} is of the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
-                self.path("cluster.json").display(),
+                self.path(File::CLUSTER.name()).display(),
                 cluster.name
-            );
+            )));
         }
         Ok(cluster)
     }
 
-    fn vpc(&self, id: &str) -> Result<Observed<Vpc>> {
-        Ok(match self.observed("vpc.json", id, |bytes| ec2::parse_vpc(bytes, id))? {
-            Observed::Seen(Some(vpc)) => Observed::Seen(vpc),
-            Observed::Seen(None) => Observed::Unseen(Gap {
-                what: "vpc.json".to_owned(),
-                why: GapReason::Malformed,
-                detail: format!("the cluster's VPC {id} is not in it"),
-                hint: record("vpc.json", id),
-            }),
-            Observed::Unseen(gap) => Observed::Unseen(gap),
-        })
-    }
-
-    fn dns(&self) -> Result<Vec<Vantage>> {
+    fn dns(&self) -> Result<Vec<Vantage>, EvidenceError> {
         let mut vantages = Vec::new();
         for name in self.vantage_points()? {
-            let file = format!("dns/{name}.txt");
-            if let Some(bytes) = self.bytes(&file, DNS_MAX)? {
-                vantages.push(parse_answer(name.as_str(), &file, &bytes));
+            if let Some(bytes) = self.bytes(&format!("dns/{name}.txt"), DNS_MAX)? {
+                vantages.push(parse_answer(name.as_str(), &bytes));
             }
         }
         for gap in &self.manifest.gaps {
-            let name = gap.what.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt"));
-            if let Some(name) = name.filter(|name| vantages.iter().all(|vantage| vantage.name != *name)) {
-                vantages
-                    .push(Vantage { name: name.to_owned(), answer: Observed::Unseen(gap.clone().into()) });
+            let Subject::Vantage(name) = &gap.subject else { continue };
+            if vantages.iter().all(|vantage| vantage.name != *name) {
+                vantages.push(Vantage { name: name.clone(), answer: Observed::Unseen(gap.clone()) });
             }
         }
         vantages.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(vantages)
     }
 
-    /// The captures of single nodes: name and path, sorted by name.
+    /// The captures of single nodes, as name and path, sorted by name.
     ///
     /// # Errors
-    /// If `nodes/` cannot be listed, or a file's name is no node's.
-    pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>> {
+    /// If `nodes/` cannot be listed, or the name of a file in it is not a node's.
+    pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
         match &self.source {
-            Source::Dir(root) => text_files(root, "nodes"),
+            Source::Directory(root) => text_files(root, "nodes"),
             Source::Memory(memory) => {
                 let captures = memory.captures.iter();
                 Ok(captures.map(|(name, path)| (name.clone(), path.to_path_buf())).collect())
@@ -181,24 +174,28 @@ impl EvidenceDir {
         }
     }
 
-    /// Where names were resolved, sorted.
-    fn vantage_points(&self) -> Result<Vec<NodeName>> {
+    /// The vantage points, sorted.
+    fn vantage_points(&self) -> Result<Vec<NodeName>, EvidenceError> {
         match &self.source {
-            Source::Dir(root) => Ok(text_files(root, "dns")?.into_iter().map(|(name, _)| name).collect()),
+            Source::Directory(root) => {
+                Ok(text_files(root, "dns")?.into_iter().map(|(name, _)| name).collect())
+            }
             Source::Memory(memory) => {
                 let names = memory.files.keys().filter_map(|file| {
                     let name = file.strip_prefix("dns/")?.strip_suffix(".txt")?;
-                    Some(name.parse().with_context(|| format!("{file} names no node")))
+                    Some(name.parse().map_err(|error| {
+                        EvidenceError::Unusable(format!("{file} does not name a node: {error}"))
+                    }))
                 });
                 names.collect()
             }
         }
     }
 
-    /// What a file holds; `None` if it is missing.
-    fn bytes(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>> {
+    /// The contents of a file; `None` if it is missing.
+    fn bytes(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, EvidenceError> {
         match &self.source {
-            Source::Dir(root) => {
+            Source::Directory(root) => {
                 let path = root.join(file);
                 if exists(&path)? { read_bounded(&path, max).map(Some) } else { Ok(None) }
             }
@@ -209,10 +206,10 @@ impl EvidenceDir {
     /// The capture of all nodes in one file, if there is one.
     ///
     /// # Errors
-    /// If it is there and no file.
-    pub fn nodes_file(&self) -> Result<Option<PathBuf>> {
+    /// If it is there and is not a file.
+    pub fn nodes_file(&self) -> Result<Option<PathBuf>, EvidenceError> {
         match &self.source {
-            Source::Dir(root) => {
+            Source::Directory(root) => {
                 let path = root.join("nodes.txt");
                 Ok(exists(&path)?.then_some(path))
             }
@@ -220,146 +217,139 @@ impl EvidenceDir {
         }
     }
 
-    /// Nodes that the manifest says could not be read, sorted by name.
-    ///
-    /// # Errors
-    /// If it names a node by no node's name.
-    pub fn unread_nodes(&self) -> Result<Vec<(NodeName, Gap)>> {
-        let mut unread = Vec::new();
-        for gap in &self.manifest.gaps {
-            if let Some(name) = gap.what.strip_prefix("node ") {
-                let parsed: NodeName = name
-                    .parse()
-                    .with_context(|| format!("{}: node {name:?}", self.path("manifest.json").display()))?;
-                unread.push((parsed, gap.clone().into()));
-            }
-        }
+    /// The nodes that the manifest says could not be read, sorted by name.
+    #[must_use]
+    pub fn unread_nodes(&self) -> Vec<(NodeName, Gap)> {
+        let nodes = self.manifest.gaps.iter().filter_map(|gap| match &gap.subject {
+            Subject::Node(name) => Some((name.clone(), gap.clone())),
+            _ => None,
+        });
+        let mut unread: Vec<_> = nodes.collect();
         unread.sort();
-        Ok(unread)
+        unread
     }
 
-    /// What the manifest says of neither a node, nor a vantage point, nor a file
-    /// that is missing.
+    /// The manifest's gaps, except those that are reported with their node, vantage point
+    /// or missing file.
     fn other_gaps(&self) -> Vec<Gap> {
-        let is_told_elsewhere = |what: &str| {
-            what.starts_with("node ")
-                || what.starts_with("dns/")
-                || CALLS.iter().any(|call| call.file == what && !self.has(what))
+        let is_reported_elsewhere = |gap: &&Gap| match &gap.subject {
+            Subject::Node(_) | Subject::Vantage(_) => true,
+            Subject::File(file) => *file != File::CLUSTER && !self.has(file.name()),
+            _ => false,
         };
-        let gaps = self.manifest.gaps.iter().filter(|gap| !is_told_elsewhere(&gap.what));
-        gaps.cloned().map(Gap::from).collect()
+        self.manifest.gaps.iter().filter(|gap| !is_reported_elsewhere(gap)).cloned().collect()
     }
 
-    /// What a file holds, or why it was not seen.
-    fn observed<T>(
+    /// Why a file is missing.
+    fn missing(&self, cluster: &Cluster, file: File) -> Gap {
+        let recorded = self.manifest.gaps.iter().find(|gap| gap.subject == Subject::File(file));
+        recorded.cloned().unwrap_or_else(|| {
+            self.gap(cluster, file.into(), GapReason::NotRecorded, "not in the evidence directory")
+        })
+    }
+
+    fn gap(&self, cluster: &Cluster, subject: Subject, why: GapReason, detail: &str) -> Gap {
+        let hint = (self.next_step)(cluster, &subject, why);
+        Gap { subject, why, detail: detail.to_owned(), hint }
+    }
+
+    /// The contents of a JSON file; `None` if it is missing.
+    fn json<T>(
         &self,
         file: &str,
-        vpc: &str,
         parse: impl FnOnce(&[u8]) -> Result<T, JsonError>,
-    ) -> Result<Observed<T>> {
-        if let Some(value) = self.json(file, parse)? {
-            return Ok(Observed::Seen(value));
-        }
-        let recorded = self.manifest.gaps.iter().find(|gap| gap.what == file).cloned().map(Gap::from);
-        Ok(Observed::Unseen(recorded.unwrap_or_else(|| Gap {
-            what: file.to_owned(),
-            why: GapReason::NotRecorded,
-            detail: "not in the evidence directory".to_owned(),
-            hint: record(file, vpc),
-        })))
+    ) -> Result<Option<T>, EvidenceError> {
+        let Some(bytes) = self.bytes(file, JSON_MAX)? else { return Ok(None) };
+        parse(&bytes).map(Some).map_err(|error| self.malformed(file, error))
     }
 
-    /// What a JSON file holds; `None` if it is missing.
-    fn json<T>(&self, file: &str, parse: impl FnOnce(&[u8]) -> Result<T, JsonError>) -> Result<Option<T>> {
-        let Some(bytes) = self.bytes(file, JSON_MAX)? else { return Ok(None) };
-        match parse(&bytes) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => {
-                let path = self.path(file);
-                bail!("{}: {error}; record it as the aws CLI prints it with --output json", path.display())
-            }
+    fn malformed(&self, file: &str, error: JsonError) -> EvidenceError {
+        let path = self.path(file);
+        if file == MANIFEST {
+            let problem = format!("{}: {error}; correct it, or leave it out", path.display());
+            return EvidenceError::Unusable(problem);
         }
+        EvidenceError::Json { path, error }
     }
 
     fn has(&self, file: &str) -> bool {
         match &self.source {
-            Source::Dir(root) => root.join(file).is_file(),
+            Source::Directory(root) => root.join(file).is_file(),
             Source::Memory(memory) => memory.files.contains_key(file),
         }
     }
 
-    /// A file as messages name it.
+    /// The path of a file as messages name it.
     fn path(&self, file: &str) -> PathBuf {
         match &self.source {
-            Source::Dir(root) => root.join(file),
+            Source::Directory(root) => root.join(file),
             Source::Memory(_) => PathBuf::from(file),
         }
     }
 }
 
-/// The `NAME.txt` files of a sub-directory, sorted by name; none if it is
-/// missing.
-fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>> {
+/// The `NAME.txt` files of a sub-directory, sorted by name; none if it is missing.
+fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
     let dir = root.join(sub);
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot list {}", dir.display()))?,
+        entries => entries.map_err(EvidenceError::io("list", &dir))?,
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.with_context(|| format!("cannot list {}", dir.display()))?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden {
+        let path = entry.map_err(EvidenceError::io("list", &dir))?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_hidden {
             continue;
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str());
         let (Some(stem), Some("txt")) = (stem, path.extension().and_then(|extension| extension.to_str()))
         else {
-            bail!("{} is not named NAME.txt; rename it or take it out of {sub}/", path.display());
+            return Err(EvidenceError::Unusable(format!(
+                "{} is not named NAME.txt; rename it, or move it out of {sub}/",
+                path.display()
+            )));
         };
-        let name: NodeName = stem.parse().with_context(|| format!("{} names no node", path.display()))?;
+        let name: NodeName = stem.parse().map_err(|error| {
+            EvidenceError::Unusable(format!("{} does not name a node: {error}", path.display()))
+        })?;
         files.push((name, path));
     }
     files.sort();
     Ok(files)
 }
 
-/// How to record a file.
-fn record(file: &str, vpc: &str) -> String {
-    let call = CALLS.iter().find(|call| call.file == file).map_or("describe-...", |call| call.command);
-    format!("record it in {file} with: aws ec2 {}", call.replace("VPC", shell_word(vpc, "VPC")))
-}
-
 /// Whether a file is there; an error if something else is.
-fn exists(path: &Path) -> Result<bool> {
+fn exists(path: &Path) -> Result<bool, EvidenceError> {
     match fs::metadata(path) {
-        Ok(meta) if meta.is_file() => Ok(true),
-        Ok(_) => bail!("{} is not a regular file", path.display()),
+        Ok(metadata) if metadata.is_file() => Ok(true),
+        Ok(_) => Err(EvidenceError::Unusable(format!("{} is not a regular file", path.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            bail!("{} is a link to nothing", path.display())
+            Err(EvidenceError::Unusable(format!("{} is a dangling symbolic link", path.display())))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => Err(EvidenceError::io("read", path)(error)),
     }
 }
 
-/// Opens a regular file: no pipe or device, which might never end.
-///
-/// # Errors
-/// If it cannot be opened, or is something else.
-pub fn open_file(path: &Path) -> Result<File> {
+/// Opens a regular file: not a pipe or device, whose end may never come.
+pub(super) fn open_file(path: &Path) -> Result<fs::File, EvidenceError> {
     exists(path)?;
-    File::open(path).with_context(|| format!("cannot read {}", path.display()))
+    fs::File::open(path).map_err(EvidenceError::io("read", path))
 }
 
-fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
+fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, EvidenceError> {
     let file = open_file(path)?;
-    // One that was read in pieces would be read in ever larger ones.
-    let size = file.metadata().map_or(0, |meta| meta.len().min(max));
+    // Reserved at once: growing a buffer would copy it several times.
+    let size = file.metadata().map_or(0, |metadata| metadata.len().min(max));
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-    file.take(max + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    file.take(max + 1).read_to_end(&mut bytes).map_err(EvidenceError::io("read", path))?;
     if bytes.len() as u64 > max {
-        bail!("{} is larger than {} MiB, which no such file is", path.display(), max >> 20);
+        return Err(EvidenceError::Unusable(format!(
+            "{} is larger than {} MiB, the most that is read",
+            path.display(),
+            max >> 20
+        )));
     }
     Ok(bytes)
 }

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::model::evidence::{Answer, Observed, Vantage};
-use crate::model::gap::{Gap, GapReason};
+use crate::model::evidence::{Answer, Vantage};
+use crate::model::gap::{Gap, GapReason, Observed, Subject};
 
 /// Lines beyond this are no answer of any resolver.
 const LINES_MAX: usize = 1000;
@@ -12,7 +12,7 @@ pub(crate) const TTL_COMMENT: &str = "; TTL ";
 
 /// Reads the answer that a vantage point gave.
 #[must_use]
-pub fn parse_answer(name: &str, file: &str, bytes: &[u8]) -> Vantage {
+pub fn parse_answer(name: &str, bytes: &[u8]) -> Vantage {
     let mut answer = Answer::default();
     let mut lines =
         bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
@@ -28,7 +28,7 @@ pub fn parse_answer(name: &str, file: &str, bytes: &[u8]) -> Vantage {
     }
     let answer = if lines.next().is_some() {
         Observed::Unseen(Gap {
-            what: file.to_owned(),
+            subject: Subject::Vantage(name.to_owned()),
             why: GapReason::Malformed,
             detail: format!("more than {LINES_MAX} lines, which is no answer for one name"),
             hint: "record it anew with dig +short".to_owned(),
@@ -41,7 +41,7 @@ pub fn parse_answer(name: &str, file: &str, bytes: &[u8]) -> Vantage {
             }
         };
         Observed::Unseen(Gap {
-            what: file.to_owned(),
+            subject: Subject::Vantage(name.to_owned()),
             why: GapReason::NoAnswer,
             detail,
             hint: "record it with dig +short; dig without it tells why a name does not resolve, such as that of a deleted cluster".to_owned(),
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Observed<Answer> {
-        parse_answer("here", "dns/here.txt", text.as_bytes()).answer
+        parse_answer("here", text.as_bytes()).answer
     }
 
     #[test]

@@ -1,41 +1,128 @@
-//! `manifest.json`: who recorded when, and what was asked for and not got.
+//! `manifest.json`: which version recorded, when, and what was asked for and not
+//! obtained.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::gap::{Gap, GapReason};
+use super::aws::CALLS;
+use crate::model::file::{Field, File};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::name::NodeName;
 
-/// The whole file. A hand-made one may hold the gaps alone.
+/// The whole file. One that is written by hand may hold the gaps alone.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Manifest {
-    /// Of the tool that recorded.
+    /// The version of the tool that recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
     /// When the recording ended, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time: Option<String>,
     /// What is missing.
-    #[serde(default)]
-    pub(super) gaps: Vec<ManifestGap>,
+    #[serde(default, deserialize_with = "read_gaps", serialize_with = "write_gaps")]
+    pub(super) gaps: Vec<Gap>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub(super) struct ManifestGap {
-    pub(super) what: String,
-    pub(super) why: GapReason,
+#[derive(Deserialize, Serialize)]
+struct WireGap {
+    what: WireSubject,
+    why: GapReason,
     #[serde(default)]
     detail: String,
     #[serde(default)]
     hint: String,
 }
 
-impl From<ManifestGap> for Gap {
-    fn from(gap: ManifestGap) -> Self {
-        Self { what: gap.what, why: gap.why, detail: gap.detail, hint: gap.hint }
+/// A subject as text.
+#[derive(Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+struct WireSubject(Subject);
+
+impl Clone for WireSubject {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
-impl From<Gap> for ManifestGap {
-    fn from(gap: Gap) -> Self {
-        Self { what: gap.what, why: gap.why, detail: gap.detail, hint: gap.hint }
+impl From<WireSubject> for String {
+    fn from(subject: WireSubject) -> Self {
+        subject.0.to_string()
+    }
+}
+
+impl TryFrom<String> for WireSubject {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_subject(text).map(Self)
+    }
+}
+
+fn read_gaps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Gap>, D::Error> {
+    let gaps = Vec::<WireGap>::deserialize(deserializer)?;
+    let gap = |WireGap { what, why, detail, hint }| Gap { subject: what.0, why, detail, hint };
+    Ok(gaps.into_iter().map(gap).collect())
+}
+
+fn write_gaps<S: Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(gaps.iter().map(|gap| WireGap {
+        what: WireSubject(gap.subject.clone()),
+        why: gap.why,
+        detail: gap.detail.clone(),
+        hint: gap.hint.clone(),
+    }))
+}
+
+/// The subject that a text names, as its `Display` writes it.
+fn parse_subject(text: String) -> Result<Subject, String> {
+    let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER]);
+    let fields = Field::ALL.into_iter().map(Subject::Field);
+    let fixed = [Subject::Nodes, Subject::HybridNodes, Subject::Vantages, Subject::Sockets];
+    let mut known = files.map(Subject::File).chain(fields).chain(fixed);
+    if let Some(subject) = known.find(|subject| subject.to_string() == text) {
+        return Ok(subject);
+    }
+    if let Some(name) = text.strip_prefix("node ") {
+        let name: NodeName = name.parse().map_err(|error| format!("node {name:?}: {error}"))?;
+        return Ok(Subject::Node(name));
+    }
+    if let Some(name) = text.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt")) {
+        return Ok(Subject::Vantage(name.to_owned()));
+    }
+    if let Some(id) = text.strip_prefix("egress of node ") {
+        return Ok(Subject::Egress(id.to_owned()));
+    }
+    for kind in ["A", "AAAA"] {
+        if let Some(vantage) = text.strip_prefix(&format!("{kind} records from ")) {
+            return Ok(Subject::Records { kind, vantage: vantage.to_owned() });
+        }
+    }
+    Ok(Subject::Other(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_read_as_they_are_written() {
+        let node: NodeName = "n1".parse().expect("a name");
+        let mut subjects: Vec<_> = CALLS.iter().map(|call| Subject::File(call.file)).collect();
+        subjects.extend(Field::ALL.into_iter().map(Subject::Field));
+        subjects.extend([
+            Subject::File(File::CLUSTER),
+            Subject::Vantage("here".to_owned()),
+            Subject::Records { kind: "AAAA", vantage: "10.0.0.2".to_owned() },
+            Subject::Vantages,
+            Subject::Node(node),
+            Subject::Nodes,
+            Subject::HybridNodes,
+            Subject::Egress("i-1".to_owned()),
+            Subject::Sockets,
+            Subject::Other("the operator's notes".to_owned()),
+        ]);
+        for subject in subjects {
+            assert_eq!(parse_subject(subject.to_string()), Ok(subject.clone()), "{subject}");
+        }
+        assert!(parse_subject("node -x".to_owned()).is_err());
     }
 }

@@ -3,7 +3,9 @@
 pub mod aws;
 pub mod directory;
 pub mod dns;
+pub mod error;
 pub mod json;
 mod manifest;
+pub mod next_step;
 pub mod nodes;
 pub mod write;

@@ -1,230 +1,274 @@
-//! The evidence directory, written: each file whole or not at all, and whatever
-//! was promised and not written ends up in `manifest.json`. What is judged at once
-//! and then forgotten stays in memory, nodes' captures aside.
+//! The evidence directory, written: each file whole or not at all, and what was
+//! expected and not written is a gap in `manifest.json`. Evidence that is judged at once
+//! and not kept stays in memory, except the nodes' captures.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-use super::directory::{EvidenceDir, Memory, Source};
+use super::directory::{EvidenceDir, MANIFEST, Memory, Source};
+use super::error::EvidenceError;
 use super::manifest::Manifest;
-use crate::model::gap::{Gap, GapReason};
+use super::next_step;
+use crate::model::evidence::NextStep;
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 
-/// What a directory of evidence has in it beside files.
+/// The sub-directories of an evidence directory.
 const DIRS: [&str; 2] = ["dns", "nodes"];
 
-/// A directory that evidence is written into. Shared by all that is asked at
-/// the same time, in one thread.
+/// A writer of an evidence directory, shared by everything that is collected at the
+/// same time, in one thread.
 #[derive(Debug)]
 pub struct EvidenceWriter {
     root: PathBuf,
-    /// Whether the directory was made for this.
-    is_new: bool,
-    /// Whether a file stands in its place.
-    has_files: Cell<bool>,
-    /// What is written, where that is kept in memory.
-    memory: Option<RefCell<Memory>>,
-    /// What was promised and is neither written nor excused.
-    open: RefCell<BTreeSet<String>>,
+    target: Target,
+    /// What is expected and neither written nor reported as a gap.
+    expected: RefCell<BTreeSet<Subject>>,
     gaps: RefCell<Vec<Gap>>,
 }
 
-/// Where files are made that do not stand in their places yet.
-#[derive(Debug, Clone)]
-pub struct Place(PathBuf);
+#[derive(Debug)]
+enum Target {
+    Directory {
+        /// Whether the directory was created for this.
+        is_new: bool,
+        /// Whether any file was written.
+        has_files: Cell<bool>,
+    },
+    Memory {
+        memory: RefCell<Memory>,
+        next_step: NextStep,
+    },
+}
 
-impl Place {
-    /// A file for a node's capture, say, which does not stand in its place before
+/// The directory of temporary files, which are moved to their place when they are whole.
+#[derive(Debug, Clone)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// A temporary file for a node's capture, to be passed to
     /// [`keep_capture`](EvidenceWriter::keep_capture).
-    pub fn temp_file(&self) -> std::io::Result<NamedTempFile> {
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn temp_file(&self) -> io::Result<NamedTempFile> {
         tempfile::Builder::new()
             .prefix(".eks-netcheck-")
-            // Less what the umask takes, as for any file.
+            // The umask applies, as to any file.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(&self.0)
     }
 }
 
 impl EvidenceWriter {
-    /// Begins in a new or an empty directory.
+    /// A writer into a new or an empty directory.
     ///
     /// # Errors
-    /// If it cannot be made, or holds something: evidence of two runs would mix.
-    pub fn create(root: &Path) -> Result<Self> {
-        let what = || format!("cannot write into {}", root.display());
+    /// If it cannot be created or is not empty: evidence of two runs would mix.
+    pub fn create(root: &Path) -> Result<Self, EvidenceError> {
+        let io = || EvidenceError::io("write into", root);
         let is_new = match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
-                    bail!(
+                    return Err(EvidenceError::Unusable(format!(
                         "{} is not empty, and evidence of two runs would mix; name a new directory",
                         root.display()
-                    );
+                    )));
                 }
                 false
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(root).with_context(what)?;
+                fs::create_dir_all(root).map_err(io())?;
                 true
             }
-            Err(error) => return Err(error).with_context(what),
-        };
-        let writer = Self {
-            root: root.to_owned(),
-            is_new,
-            has_files: Cell::default(),
-            memory: None,
-            open: RefCell::default(),
-            gaps: RefCell::default(),
+            Err(error) => return Err(io()(error)),
         };
         for dir in DIRS {
-            fs::create_dir(writer.root.join(dir)).with_context(what)?;
+            fs::create_dir(root.join(dir)).map_err(io())?;
         }
-        Ok(writer)
+        Ok(Self::new(root, Target::Directory { is_new, has_files: Cell::default() }))
     }
 
-    /// Begins in memory; nodes' captures are files in a directory that is there.
+    /// A writer into memory; the nodes' captures are temporary files in a directory that
+    /// exists. `next_step` names the next step for what is missing.
     #[must_use]
-    pub fn in_memory(captures: &Path) -> Self {
-        Self {
-            root: captures.to_owned(),
-            is_new: false,
-            has_files: Cell::default(),
-            memory: Some(RefCell::default()),
-            open: RefCell::default(),
-            gaps: RefCell::default(),
-        }
+    pub fn in_memory(captures: &Path, next_step: NextStep) -> Self {
+        Self::new(captures, Target::Memory { memory: RefCell::default(), next_step })
     }
 
-    /// What was written in memory, to be read.
+    fn new(root: &Path, target: Target) -> Self {
+        Self { root: root.to_owned(), target, expected: RefCell::default(), gaps: RefCell::default() }
+    }
+
+    /// What was written, to be read.
     ///
     /// # Errors
     /// If its manifest cannot be read.
-    pub fn into_evidence(self) -> Result<EvidenceDir> {
-        match self.memory {
-            Some(memory) => EvidenceDir::of(Source::Memory(memory.into_inner())),
-            None => EvidenceDir::open(&self.root),
-        }
-    }
-
-    /// Promises a file, or `node NAME`.
-    pub fn promise(&self, what: impl Into<String>) {
-        self.open.borrow_mut().insert(what.into());
-    }
-
-    /// Keeps what was promised.
-    pub fn write(&self, file: &str, bytes: &[u8]) -> Result<()> {
-        if let Some(memory) = &self.memory {
-            memory.borrow_mut().files.insert(file.to_owned(), bytes.to_vec());
-            self.open.borrow_mut().remove(file);
-            return Ok(());
-        }
-        let mut temp = self.place().temp_file().with_context(|| self.cannot_write(file))?;
-        temp.write_all(bytes).with_context(|| self.cannot_write(file))?;
-        self.persist(temp, file)?;
-        self.open.borrow_mut().remove(file);
-        Ok(())
-    }
-
-    /// Keeps what was promised, as JSON.
-    pub fn write_json(&self, file: &str, value: &impl Serialize) -> Result<()> {
-        let bytes = match &self.memory {
-            // Nobody reads it but we.
-            Some(_) => serde_json::to_vec(value),
-            None => serde_json::to_vec_pretty(value).map(|bytes| [bytes, vec![b'\n']].concat()),
-        };
-        self.write(file, &bytes.with_context(|| self.cannot_write(file))?)
-    }
-
-    /// Where files are made that do not stand in their places yet.
-    pub fn place(&self) -> Place {
-        Place(self.root.clone())
-    }
-
-    /// Puts a node's capture in its place.
-    pub fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<()> {
-        match &self.memory {
-            Some(memory) => {
-                memory.borrow_mut().captures.insert(node.clone(), capture.into_temp_path());
+    pub fn into_evidence(self) -> Result<EvidenceDir, EvidenceError> {
+        match self.target {
+            Target::Memory { memory, next_step } => {
+                EvidenceDir::new(Source::Memory(memory.into_inner()), next_step)
             }
-            None => self.persist(capture, &format!("nodes/{node}.txt"))?,
+            Target::Directory { .. } => EvidenceDir::open(&self.root),
         }
-        self.open.borrow_mut().remove(&format!("node {node}"));
-        Ok(())
     }
 
-    /// Says why something is missing, or not as it should be.
-    pub fn gap(&self, gap: Gap) {
-        self.open.borrow_mut().remove(&gap.what);
-        self.gaps.borrow_mut().push(gap);
+    /// Expects a file or a node's capture. If it is neither written nor reported as a gap
+    /// in the end, that is a gap.
+    pub fn expect(&self, subject: impl Into<Subject>) {
+        self.expected.borrow_mut().insert(subject.into());
     }
 
-    /// Takes a promise back: there is nothing to be written.
-    pub fn excuse(&self, what: &str) {
-        self.open.borrow_mut().remove(what);
+    /// Withdraws an expectation: there is nothing to write.
+    pub fn skip(&self, subject: &Subject) {
+        self.expected.borrow_mut().remove(subject);
     }
 
-    /// Writes the manifest, and gives what is missing. `time` is when the
-    /// recording ended; promises that are still open were cut off.
+    /// Writes the answer of AWS or of a vantage point.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn finish(&self, version: &str, time: String) -> Result<Vec<Gap>> {
-        let open = std::mem::take(&mut *self.open.borrow_mut());
-        for what in open {
+    pub fn write(&self, subject: impl Into<Subject>, bytes: &[u8]) -> Result<(), EvidenceError> {
+        let subject = subject.into();
+        self.write_file(&subject.to_string(), bytes)?;
+        self.skip(&subject);
+        Ok(())
+    }
+
+    /// Writes an answer of AWS as JSON.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_json(&self, file: File, value: &impl Serialize) -> Result<(), EvidenceError> {
+        self.write(file, &self.to_json(file.name(), value)?)
+    }
+
+    /// The directory of temporary files.
+    #[must_use]
+    pub fn temp_dir(&self) -> TempDir {
+        TempDir(self.root.clone())
+    }
+
+    /// Moves a node's capture to its place.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    pub fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<(), EvidenceError> {
+        match &self.target {
+            Target::Memory { memory, .. } => {
+                memory.borrow_mut().captures.insert(node.clone(), capture.into_temp_path());
+            }
+            Target::Directory { has_files, .. } => {
+                self.persist(capture, &format!("nodes/{node}.txt"), has_files)?;
+            }
+        }
+        self.skip(&Subject::Node(node.clone()));
+        Ok(())
+    }
+
+    /// Records why something is missing, or not as it should be.
+    pub fn gap(&self, gap: Gap) {
+        self.skip(&gap.subject);
+        self.gaps.borrow_mut().push(gap);
+    }
+
+    /// The gap for something that is missing, with the next step of the evidence's source.
+    #[must_use]
+    pub fn next_step(&self) -> NextStep {
+        match &self.target {
+            Target::Memory { next_step, .. } => *next_step,
+            Target::Directory { .. } => next_step::record,
+        }
+    }
+
+    /// Writes the manifest, and returns the gaps. `time` is when the recording ended; what
+    /// is still expected was interrupted.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(&self, version: &str, time: String) -> Result<Vec<Gap>, EvidenceError> {
+        for subject in std::mem::take(&mut *self.expected.borrow_mut()) {
             self.gap(Gap {
-                what,
+                subject,
                 why: GapReason::Interrupted,
-                detail: "the recording ended before it was there".to_owned(),
-                hint: "record anew".to_owned(),
+                detail: "the recording ended before it was obtained".to_owned(),
+                hint: "record again".to_owned(),
             });
         }
         let mut gaps = self.gaps.take();
         gaps.sort();
         gaps.dedup();
-        let listed = gaps.iter().cloned().map(Into::into).collect();
-        let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps: listed };
-        self.write_json("manifest.json", &manifest)?;
-        Ok(gaps)
+        let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps };
+        self.write_file(MANIFEST, &self.to_json(MANIFEST, &manifest)?)?;
+        Ok(manifest.gaps)
     }
 
     /// Whether nothing was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.has_files.get()
+        match &self.target {
+            Target::Directory { has_files, .. } => !has_files.get(),
+            Target::Memory { memory, .. } => {
+                let memory = memory.borrow();
+                memory.files.is_empty() && memory.captures.is_empty()
+            }
+        }
     }
 
-    /// Takes the directory away again, in which nothing was recorded.
+    /// Removes the directory, in which nothing was recorded.
     ///
     /// # Errors
     /// If it cannot be removed.
-    pub fn discard(self) -> Result<()> {
-        let what = || format!("cannot remove {}, in which nothing was recorded", self.root.display());
+    pub fn discard(self) -> Result<(), EvidenceError> {
+        let Target::Directory { is_new, .. } = self.target else { return Ok(()) };
+        let io = || EvidenceError::io("remove, although nothing was recorded in it,", &self.root);
         for dir in DIRS {
-            fs::remove_dir(self.root.join(dir)).with_context(what)?;
+            fs::remove_dir(self.root.join(dir)).map_err(io())?;
         }
-        if self.is_new {
-            fs::remove_dir(&self.root).with_context(what)?;
+        if is_new {
+            fs::remove_dir(&self.root).map_err(io())?;
         }
         Ok(())
     }
 
-    fn persist(&self, temp: NamedTempFile, file: &str) -> Result<()> {
-        temp.persist(self.root.join(file))
-            .map_err(|error| error.error)
-            .with_context(|| self.cannot_write(file))?;
-        self.has_files.set(true);
-        Ok(())
+    fn to_json(&self, file: &str, value: &impl Serialize) -> Result<Vec<u8>, EvidenceError> {
+        let json = match self.target {
+            Target::Memory { .. } => serde_json::to_vec(value),
+            // For people; raw JSON in the value is laid out too.
+            Target::Directory { .. } => serde_json::to_value(value)
+                .and_then(|value| serde_json::to_vec_pretty(&value))
+                .map(|bytes| [bytes, vec![b'\n']].concat()),
+        };
+        json.map_err(|error| EvidenceError::io("write", &self.root.join(file))(error.into()))
     }
 
-    fn cannot_write(&self, file: &str) -> String {
-        format!("cannot write {}", self.root.join(file).display())
+    fn write_file(&self, file: &str, bytes: &[u8]) -> Result<(), EvidenceError> {
+        match &self.target {
+            Target::Memory { memory, .. } => {
+                memory.borrow_mut().files.insert(file.to_owned(), bytes.to_vec());
+                Ok(())
+            }
+            Target::Directory { has_files, .. } => {
+                let io = || EvidenceError::io("write", &self.root.join(file));
+                let mut temp = self.temp_dir().temp_file().map_err(io())?;
+                temp.write_all(bytes).map_err(io())?;
+                self.persist(temp, file, has_files)
+            }
+        }
+    }
+
+    fn persist(&self, temp: NamedTempFile, file: &str, has_files: &Cell<bool>) -> Result<(), EvidenceError> {
+        let path = self.root.join(file);
+        temp.persist(&path).map_err(|error| EvidenceError::io("write", &path)(error.error))?;
+        has_files.set(true);
+        Ok(())
     }
 }

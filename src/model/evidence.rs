@@ -1,87 +1,54 @@
-//! What was seen, and what was not.
+//! Everything that is known of a cluster except its nodes' sockets.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
-use super::gap::Gap;
-use super::net::{DhcpOptions, Instance, Interface, NatGateway, RouteTable, SecurityGroup, Subnet, Vpc};
+use super::gap::{Gap, GapReason, Observed, Subject};
+use super::net::{Instance, Network};
 
-/// A thing that was seen, or the reason why it was not. "Could not see" is a
-/// value of its own and never passes for an empty one.
-#[derive(Debug, Clone)]
-pub enum Observed<T> {
-    /// It was seen.
-    Seen(T),
-    /// It was not.
-    Unseen(Gap),
-}
-
-impl<T> Observed<T> {
-    /// The thing, if it was seen.
-    pub fn seen(&self) -> Option<&T> {
-        match self {
-            Self::Seen(value) => Some(value),
-            Self::Unseen(_) => None,
-        }
-    }
-
-    /// The thing, or a copy of the gap.
-    ///
-    /// # Errors
-    /// The gap, if the thing was not seen.
-    pub fn as_result(&self) -> Result<&T, Gap> {
-        match self {
-            Self::Seen(value) => Ok(value),
-            Self::Unseen(gap) => Err(gap.clone()),
-        }
-    }
-}
-
-/// Everything about a cluster but its nodes' sockets.
+/// Everything that is known of a cluster except its nodes' sockets.
 #[derive(Debug)]
 pub struct Evidence {
     /// `DescribeCluster`.
     pub cluster: Cluster,
-    /// `DescribeNetworkInterfaces`, sorted by id.
-    pub interfaces: Observed<Vec<Interface>>,
-    /// `DescribeInstances`, sorted by id.
-    pub instances: Observed<Vec<Instance>>,
-    /// `DescribeVpcs` and `DescribeVpcAttribute`: the cluster's VPC.
-    pub vpc: Observed<Vpc>,
-    /// `DescribeSubnets`.
-    pub subnets: Observed<Vec<Subnet>>,
-    /// `DescribeDhcpOptions`.
-    pub dhcp_options: Observed<Vec<DhcpOptions>>,
-    /// `DescribeNatGateways`.
-    pub nat_gateways: Observed<Vec<NatGateway>>,
-    /// `DescribeRouteTables`.
-    pub route_tables: Observed<Vec<RouteTable>>,
-    /// `DescribeSecurityGroups`.
-    pub security_groups: Observed<Vec<SecurityGroup>>,
+    /// The answers of EC2 about the cluster's VPC and nodes.
+    pub network: Network,
     /// The endpoint's addresses by vantage point, sorted by its name.
     pub dns: Vec<Vantage>,
-    /// What was asked for and not got, beyond the above.
+    /// What was asked for and not obtained, beyond the above.
     pub gaps: Vec<Gap>,
+    /// The next step for what is missing, as the source of this evidence knows it.
+    pub next_step: NextStep,
 }
 
+/// The next step that obtains a piece of missing evidence: another file to record,
+/// another option to pass. Each source of evidence has its own.
+pub type NextStep = fn(&Cluster, &Subject, GapReason) -> String;
+
 impl Evidence {
-    /// Nothing seen, for one reason.
+    /// No evidence at all, for one reason.
     #[must_use]
-    pub fn none(gap: Gap) -> Self {
+    pub fn none(gap: Gap, next_step: NextStep) -> Self {
         Self {
             cluster: Cluster::unknown(),
-            interfaces: Observed::Unseen(gap.clone()),
-            instances: Observed::Unseen(gap.clone()),
-            vpc: Observed::Unseen(gap.clone()),
-            subnets: Observed::Unseen(gap.clone()),
-            dhcp_options: Observed::Unseen(gap.clone()),
-            nat_gateways: Observed::Unseen(gap.clone()),
-            route_tables: Observed::Unseen(gap.clone()),
-            security_groups: Observed::Unseen(gap.clone()),
+            network: Network::unseen(&gap),
             dns: Vec::new(),
             gaps: vec![gap],
+            next_step,
         }
+    }
+
+    /// The gap for a piece of evidence that is needed and missing. A gap that the
+    /// source itself recorded for it takes precedence, since it has the cause.
+    #[must_use]
+    pub fn gap(&self, subject: impl Into<Subject>, why: GapReason, detail: impl Into<String>) -> Gap {
+        let subject = subject.into();
+        if let Some(recorded) = self.gaps.iter().find(|gap| gap.subject == subject) {
+            return recorded.clone();
+        }
+        let hint = (self.next_step)(&self.cluster, &subject, why);
+        Gap { subject, why, detail: detail.into(), hint }
     }
 
     /// What the endpoint's name resolved to, from anywhere, each address once.
@@ -93,35 +60,34 @@ impl Evidence {
 
     /// The instances that are running nodes of the cluster.
     pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
-        let instances = self.instances.seen().into_iter().flatten();
+        let instances = self.network.instances.seen().into_iter().flatten();
         instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster.name))
     }
 
-    /// What was not seen and would tell a path.
+    /// Why the list of instances is incomplete where it holds no node, in words.
     #[must_use]
-    pub fn unseen_of_paths(&self) -> Vec<Gap> {
-        let files = [self.interfaces.as_result().err(), self.vpc.as_result().err()];
+    pub fn no_node_instances(&self) -> String {
+        format!(
+            "no running instance in it is tagged kubernetes.io/cluster/{0} or eks:cluster-name = {0}",
+            self.cluster.name
+        )
+    }
+
+    /// What was not seen and would attribute an address.
+    #[must_use]
+    pub fn attribution_gaps(&self) -> Vec<Gap> {
+        let network = [self.network.interfaces.as_result().err(), self.network.vpc.as_result().err()];
         let vantages = self.dns.iter().map(|vantage| vantage.answer.as_result().err());
-        // Without a cluster, all is unseen for one reason.
-        let rest = files.into_iter().chain(vantages).flatten().filter(|gap| !self.gaps.contains(gap));
+        // Without a cluster, everything is missing for the same reason.
+        let rest = network.into_iter().chain(vantages).flatten().filter(|gap| !self.gaps.contains(gap));
         self.gaps.iter().cloned().chain(rest).collect()
     }
 
-    /// Everything that was not seen, whether or not a rule asks for it.
+    /// Everything that was not seen, whether or not a rule needs it.
     #[must_use]
-    pub fn unseen(&self) -> Vec<Gap> {
-        let files = [
-            self.interfaces.as_result().err(),
-            self.instances.as_result().err(),
-            self.vpc.as_result().err(),
-            self.subnets.as_result().err(),
-            self.dhcp_options.as_result().err(),
-            self.nat_gateways.as_result().err(),
-            self.route_tables.as_result().err(),
-            self.security_groups.as_result().err(),
-        ];
-        let vantages = self.dns.iter().map(|vantage| vantage.answer.as_result().err());
-        files.into_iter().chain(vantages).flatten().chain(self.gaps.iter().cloned()).collect()
+    pub fn all_gaps(&self) -> Vec<Gap> {
+        let vantages = self.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
+        self.network.gaps().into_iter().chain(vantages).chain(self.gaps.iter().cloned()).collect()
     }
 }
 

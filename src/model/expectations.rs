@@ -1,23 +1,24 @@
-//! What a team's policy wants of a cluster's endpoint.
+//! What a policy expects of a cluster's endpoint.
 
 use ipnet::IpNet;
 
 use super::cluster::EndpointAccess;
 
-/// What is wanted; what a policy does not say is anything but the internet.
+/// What is expected. Without a policy: any access mode, and no block as wide as the
+/// internet at large.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// The modes of which it has to be one; `None`: any will do.
+pub struct Expectations {
+    /// The access modes that are allowed; `None` allows any.
     pub access: Option<Vec<AccessMode>>,
     /// An IPv4 block with a shorter prefix reaches the internet at large.
     pub widest_v4: u8,
     /// An IPv6 block with a shorter prefix reaches the internet at large.
     pub widest_v6: u8,
-    /// The blocks that may be in `publicAccessCidrs`; `None`: nobody listed any.
+    /// The blocks that `publicAccessCidrs` may contain; `None` allows any.
     pub allowed: Option<Vec<AllowedCidr>>,
 }
 
-impl Default for Expected {
+impl Default for Expectations {
     fn default() -> Self {
         Self { access: None, widest_v4: 8, widest_v6: 32, allowed: None }
     }
@@ -28,17 +29,17 @@ impl Default for Expected {
 pub struct AllowedCidr {
     /// The block.
     pub cidr: IpNet,
-    /// Who answers for it.
+    /// Its owner.
     pub owner: String,
-    /// What it is for.
+    /// Its purpose.
     pub reason: String,
-    /// Until when, as it was written.
+    /// When it expires, as written in the policy.
     pub expires: Option<String>,
-    /// Whether that is over.
-    pub is_over: bool,
+    /// Whether it has expired.
+    pub is_expired: bool,
 }
 
-/// A way in which an endpoint may be reached.
+/// An access mode of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessMode {
     /// Public only.
@@ -63,7 +64,7 @@ impl AccessMode {
         }
     }
 
-    /// Whether it may be this one, as far as is known.
+    /// Whether the access may be of this mode, as far as it is known.
     #[must_use]
     pub fn may_be(self, access: &EndpointAccess) -> bool {
         let (public, private) = (self != Self::Private, self != Self::Public);

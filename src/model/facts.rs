@@ -1,15 +1,17 @@
-//! What classification made of the evidence: what rules judge and reports show.
+//! Facts: what the evidence amounts to once it is classified. Rules judge them and
+//! reports show them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::connection::{Connection, Path};
+use super::egress::NodeEgress;
 use super::evidence::Evidence;
-use super::expectations::Expected;
 use super::gap::Gap;
 use super::name::NodeName;
 use super::net::Interface;
 use super::node::Node;
+use super::traffic::NodeTraffic;
 
 /// All that is known of a cluster.
 #[derive(Debug)]
@@ -29,8 +31,10 @@ pub struct Facts {
     pub connections: Vec<Connection>,
     /// How many others there are.
     pub other_connections: u64,
-    /// What the cluster is held against.
-    pub expected: Expected,
+    /// The path of each node's traffic to the API server, in the nodes' order.
+    pub traffic: Vec<NodeTraffic>,
+    /// How each node that EC2 lists leaves the VPC, sorted by instance id.
+    pub egress: Vec<NodeEgress>,
 }
 
 impl Facts {
@@ -43,7 +47,7 @@ impl Facts {
     /// EKS-owned ENIs, sorted. `None` where it is off or they were not seen.
     #[must_use]
     pub fn private_access_sources(&self) -> Option<Vec<String>> {
-        let groups = self.evidence.security_groups.seen()?;
+        let groups = self.evidence.network.security_groups.seen()?;
         let port = self.evidence.cluster.api_port();
         let on_enis: BTreeSet<_> = self.eks_owned().flat_map(|known| &known.interface.groups).collect();
         if self.evidence.cluster.access.private() != Some(true) || on_enis.is_empty() {
@@ -64,10 +68,35 @@ impl Facts {
     /// The connections of a node.
     #[must_use]
     pub fn connections_of(&self, node: &NodeName) -> &[Connection] {
-        // They are sorted by node first.
-        let begin = self.connections.partition_point(|connection| connection.node < *node);
-        let behind = &self.connections[begin..];
-        &behind[..behind.partition_point(|connection| connection.node == *node)]
+        connections_of(&self.connections, node)
+    }
+
+    /// The traffic of a node.
+    #[must_use]
+    pub fn traffic_of(&self, node: &NodeName) -> Option<&NodeTraffic> {
+        self.traffic.iter().find(|traffic| traffic.node == *node)
+    }
+}
+
+/// The connections of a node, of connections that are sorted by node first.
+#[must_use]
+pub fn connections_of<'a>(connections: &'a [Connection], node: &NodeName) -> &'a [Connection] {
+    let begin = connections.partition_point(|connection| connection.node < *node);
+    let rest = &connections[begin..];
+    &rest[..rest.partition_point(|connection| connection.node == *node)]
+}
+
+/// Whether the peer of a connection may be the API server and may be something else:
+/// nothing explains it, or the endpoint's name resolves to it although no EKS-owned
+/// ENI in the VPC was seen to have it.
+#[must_use]
+pub fn is_unplaced(connection: &Connection, endpoint_addresses: &BTreeMap<IpAddr, Path>) -> bool {
+    let is_endpoint =
+        || connection.socket.peer.ip().is_some_and(|peer| endpoint_addresses.contains_key(&peer));
+    match connection.attribution.path {
+        Path::Unattributed => true,
+        Path::Vpc => is_endpoint(),
+        _ => false,
     }
 }
 

@@ -1,26 +1,169 @@
-//! Evidence that was not seen, and why.
+//! Gaps: evidence that was not seen, and why.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Something that was not seen.
+use super::file::{Field, File};
+use super::name::NodeName;
+
+/// A thing that was seen, or the reason why it was not. "Could not see" is a
+/// value of its own and is never treated as an empty one.
+#[derive(Debug, Clone)]
+pub enum Observed<T> {
+    /// It was seen.
+    Seen(T),
+    /// It was not seen.
+    Unseen(Gap),
+}
+
+impl<T> Observed<T> {
+    /// The thing, if it was seen.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Self::Seen(value) => Some(value),
+            Self::Unseen(_) => None,
+        }
+    }
+
+    /// The thing, or a copy of the gap.
+    ///
+    /// # Errors
+    /// The gap, if the thing was not seen.
+    pub fn as_result(&self) -> Result<&T, Gap> {
+        match self {
+            Self::Seen(value) => Ok(value),
+            Self::Unseen(gap) => Err(gap.clone()),
+        }
+    }
+}
+
+/// A piece of evidence that was not seen. Its text is `subject: detail; hint`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Gap {
-    /// What: an evidence file, or `node NAME`.
-    pub what: String,
+    /// What was not seen.
+    pub subject: Subject,
     /// Why, as a word.
     pub why: GapReason,
     /// Why, in words.
     pub detail: String,
-    /// The next step.
+    /// The next step, as the source of the evidence knows it.
     pub hint: String,
 }
 
 impl Gap {
-    /// Whether it was left out because the user wants it so: that is nothing the
-    /// verdict lacks. Only nodes can be.
+    /// Whether the user asked for it to be left out, so that the verdict does not
+    /// need it. Only the nodes can be left out.
     #[must_use]
     pub fn is_left_out(&self) -> bool {
-        self.why == GapReason::NotAsked && self.what == "nodes"
+        self.why == GapReason::NotAsked && self.subject == Subject::Nodes
+    }
+
+    /// The text without the next step: `subject: detail`.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        format!("{}: {}", self.subject, self.detail)
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.detail)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(f, "; {}", self.hint) }
+    }
+}
+
+/// What a gap is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A file of the evidence directory.
+    File(File),
+    /// A field in such a file.
+    Field(Field),
+    /// The answer to the endpoint's name at a vantage point.
+    Vantage(String),
+    /// The records of one type in that answer.
+    Records {
+        /// `A` or `AAAA`.
+        kind: &'static str,
+        /// The vantage point.
+        vantage: String,
+    },
+    /// The answer at every vantage point.
+    Vantages,
+    /// A node.
+    Node(NodeName),
+    /// An instance that EC2 lists as a node, by its id.
+    Instance(String),
+    /// All nodes.
+    Nodes,
+    /// Nodes that run outside of EC2, which EC2 does not list.
+    HybridNodes,
+    /// The address with which an instance's traffic leaves the VPC, by the instance's id.
+    Egress(String),
+    /// Sockets of several samples.
+    Sockets,
+    /// An API action, such as `eks:ListClusters`.
+    Action(&'static str),
+    /// A subject of one of the two recordings that `diff` compares.
+    Recording {
+        /// The subject in it.
+        of: Box<Subject>,
+        /// Which recording: `before` or `after`.
+        side: &'static str,
+    },
+    /// Anything else that a manifest names.
+    Other(String),
+}
+
+impl Subject {
+    /// The node that it is about, if it is about one.
+    #[must_use]
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::Node(name) => Some(name),
+            Self::Recording { of, .. } => of.node(),
+            _ => None,
+        }
+    }
+}
+
+impl From<File> for Subject {
+    fn from(file: File) -> Self {
+        Self::File(file)
+    }
+}
+
+impl From<Field> for Subject {
+    fn from(field: Field) -> Self {
+        Self::Field(field)
+    }
+}
+
+impl From<NodeName> for Subject {
+    fn from(name: NodeName) -> Self {
+        Self::Node(name)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(f, "{file}"),
+            Self::Field(field) => write!(f, "{}: {}", field.file(), field.name()),
+            Self::Vantage(name) => write!(f, "dns/{name}.txt"),
+            Self::Records { kind, vantage } => write!(f, "{kind} records from {vantage}"),
+            Self::Vantages => f.write_str("dns"),
+            Self::Node(name) => write!(f, "node {name}"),
+            Self::Instance(id) => write!(f, "node {id}"),
+            Self::Nodes => f.write_str("nodes"),
+            Self::HybridNodes => f.write_str("hybrid nodes"),
+            Self::Egress(id) => write!(f, "egress of node {id}"),
+            Self::Sockets => f.write_str("sockets"),
+            Self::Action(action) => f.write_str(action),
+            Self::Recording { of, side } => write!(f, "{of} ({side})"),
+            Self::Other(text) => f.write_str(text),
+        }
     }
 }
 

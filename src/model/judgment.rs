@@ -56,7 +56,7 @@ impl JudgedFinding {
     /// The waiver that keeps it from counting.
     #[must_use]
     pub fn waived_by(&self) -> Option<&Waiver> {
-        self.waiver.as_ref().filter(|waiver| !waiver.is_over)
+        self.waiver.as_ref().filter(|waiver| !waiver.is_expired)
     }
 }
 
@@ -76,7 +76,7 @@ pub struct Waiver {
     /// Until when, as it was written.
     pub expires: String,
     /// Whether that is over.
-    pub is_over: bool,
+    pub is_expired: bool,
 }
 
 /// Something about the policy itself that its owner should know.

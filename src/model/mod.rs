@@ -3,9 +3,11 @@
 pub mod audit;
 pub mod cluster;
 pub mod connection;
+pub mod egress;
 pub mod evidence;
 pub mod expectations;
 pub mod facts;
+pub mod file;
 pub mod gap;
 pub mod judgment;
 pub mod name;
@@ -15,3 +17,4 @@ pub mod rule;
 pub mod shell;
 pub mod socket;
 pub mod trace;
+pub mod traffic;

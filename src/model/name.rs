@@ -12,6 +12,12 @@ impl NodeName {
     /// The longest name taken: a DNS name's limit.
     pub const MAX_LEN: usize = 253;
 
+    /// The name of a node whose capture does not name it.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self("node".into())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -25,7 +31,7 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// Why a text is no node name.
+/// Why a text is not a node name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotANodeName;
 

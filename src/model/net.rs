@@ -1,8 +1,83 @@
-//! The VPC's objects, each as far as a rule or the report needs it.
+//! What EC2 says of a cluster's VPC and nodes, each object as far as a rule or the
+//! report needs it.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use super::file::File;
+use super::gap::{Gap, Observed};
+
+/// `describe-network-interfaces`.
+pub const INTERFACES: File = File::INTERFACES;
+/// `describe-instances`.
+pub const INSTANCES: File = File::new("instances.json");
+/// `describe-vpcs`, and `describe-vpc-attribute` for the two DNS attributes.
+pub const VPC: File = File::VPC;
+/// `describe-subnets`.
+pub const SUBNETS: File = File::new("subnets.json");
+/// `describe-dhcp-options`.
+pub const DHCP_OPTIONS: File = File::new("dhcp-options.json");
+/// `describe-nat-gateways`.
+pub const NAT_GATEWAYS: File = File::new("nat-gateways.json");
+/// `describe-route-tables`.
+pub const ROUTE_TABLES: File = File::new("route-tables.json");
+/// `describe-security-groups`.
+pub const SECURITY_GROUPS: File = File::new("security-groups.json");
+
+/// The answers of EC2.
+#[derive(Debug)]
+pub struct Network {
+    /// The network interfaces of the VPC, sorted by id.
+    pub interfaces: Observed<Vec<Interface>>,
+    /// The instances, sorted by id.
+    pub instances: Observed<Vec<Instance>>,
+    /// The cluster's VPC.
+    pub vpc: Observed<Vpc>,
+    /// The subnets.
+    pub subnets: Observed<Vec<Subnet>>,
+    /// The DHCP option sets.
+    pub dhcp_options: Observed<Vec<DhcpOptions>>,
+    /// The NAT gateways, sorted by id.
+    pub nat_gateways: Observed<Vec<NatGateway>>,
+    /// The route tables.
+    pub route_tables: Observed<Vec<RouteTable>>,
+    /// The security groups.
+    pub security_groups: Observed<Vec<SecurityGroup>>,
+}
+
+impl Network {
+    /// Nothing of it, for one reason.
+    #[must_use]
+    pub fn unseen(gap: &Gap) -> Self {
+        Self {
+            interfaces: Observed::Unseen(gap.clone()),
+            instances: Observed::Unseen(gap.clone()),
+            vpc: Observed::Unseen(gap.clone()),
+            subnets: Observed::Unseen(gap.clone()),
+            dhcp_options: Observed::Unseen(gap.clone()),
+            nat_gateways: Observed::Unseen(gap.clone()),
+            route_tables: Observed::Unseen(gap.clone()),
+            security_groups: Observed::Unseen(gap.clone()),
+        }
+    }
+
+    /// The answers that were not seen.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let gaps = [
+            self.interfaces.as_result().err(),
+            self.instances.as_result().err(),
+            self.vpc.as_result().err(),
+            self.subnets.as_result().err(),
+            self.dhcp_options.as_result().err(),
+            self.nat_gateways.as_result().err(),
+            self.route_tables.as_result().err(),
+            self.security_groups.as_result().err(),
+        ];
+        gaps.into_iter().flatten().collect()
+    }
+}
 
 /// An elastic network interface (ENI).
 #[derive(Debug, Clone, Default)]
@@ -78,10 +153,24 @@ impl Instance {
     /// Whether its tags make it a node of this cluster.
     #[must_use]
     pub fn is_node_of(&self, cluster: &str) -> bool {
-        self.tags.iter().any(|(key, value)| match key.strip_prefix("kubernetes.io/cluster/") {
-            Some(name) => name == cluster && matches!(value.as_str(), "owned" | "shared"),
-            None => matches!(key.as_str(), "eks:cluster-name" | "aws:eks:cluster-name") && value == cluster,
-        })
+        self.tags.iter().any(|(key, value)| is_node_tag(key, value, cluster))
+    }
+}
+
+/// The key of the tag that names a cluster in its key: `owned` or `shared` by
+/// convention, but the cloud provider reads the key alone.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
+pub const CLUSTER_TAG_PREFIX: &str = "kubernetes.io/cluster/";
+/// The keys of the tags that name a cluster in their value.
+pub const CLUSTER_NAME_TAGS: [&str; 2] = ["eks:cluster-name", "aws:eks:cluster-name"];
+
+/// Whether a tag of an instance makes it a node of the cluster.
+#[must_use]
+pub fn is_node_tag(key: &str, value: &str, cluster: &str) -> bool {
+    match key.strip_prefix(CLUSTER_TAG_PREFIX) {
+        Some(name) => name == cluster,
+        None => CLUSTER_NAME_TAGS.contains(&key) && value == cluster,
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Node {
     /// How the lines of its capture ended.
     pub tally: Tally,
     /// Whether its capture has the column heads, so that nobody filtered it.
-    pub has_head: bool,
+    pub has_header: bool,
     /// The first lines that were no row; [`Tally::rejected`] counts them all.
     pub rejected: Vec<RejectedLine>,
     /// What is not known of it, and why.

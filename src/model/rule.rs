@@ -1,6 +1,8 @@
 //! Rules, and what a rule found or could not see.
 
+use super::expectations::Expectations;
 use super::facts::Facts;
+use super::file::File;
 use super::gap::Gap;
 
 /// How bad a finding is.
@@ -47,8 +49,33 @@ pub struct Rule {
     pub remediation: &'static str,
     /// Where AWS says so.
     pub reference: &'static str,
-    /// The check.
-    pub check: fn(&Facts) -> Outcome,
+    /// The evidence that the check needs besides `cluster.json`.
+    pub needs: &'static [Need],
+    /// The check. Its second argument is what the policy expects of the cluster.
+    pub check: fn(&Facts, &Expectations) -> Outcome,
+}
+
+/// A kind of evidence that a rule needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// An answer of EC2.
+    File(File),
+    /// What the endpoint's name resolves to.
+    Dns,
+    /// The nodes' sockets.
+    Nodes,
+}
+
+impl Need {
+    /// The words for it in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File(file) => file.name(),
+            Self::Dns => "the endpoint's addresses by DNS",
+            Self::Nodes => "the nodes' sockets",
+        }
+    }
 }
 
 /// What a rule says: it passes when it found nothing and missed nothing.

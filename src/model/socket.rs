@@ -67,7 +67,7 @@ impl State {
 
     /// Whether a socket in this state tells which way traffic goes.
     #[must_use]
-    pub fn tells_path(self) -> bool {
+    pub fn shows_path(self) -> bool {
         matches!(self, Self::Established | Self::SynSent)
     }
 }

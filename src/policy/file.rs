@@ -298,7 +298,7 @@ impl Reader<'_> {
             reason: self.said(&table.reason, "reason")?,
             owner: self.said(&table.owner, "owner")?,
             expires,
-            is_over: until <= self.now,
+            is_expired: until <= self.now,
         };
         Ok(WaiverOf {
             resource: self.pattern(&table.resource)?,
@@ -326,13 +326,13 @@ impl Reader<'_> {
             return Err(self.wrong(&table.cidr.span(), message));
         }
         let expires = table.expires.as_ref().map(|expires| self.expires(expires)).transpose()?;
-        let is_over = expires.as_ref().is_some_and(|(_, until)| *until <= self.now);
+        let is_expired = expires.as_ref().is_some_and(|(_, until)| *until <= self.now);
         let entry = AllowedCidr {
             cidr,
             owner: self.said(&table.owner, "owner")?,
             reason: self.said(&table.reason, "reason")?,
             expires: expires.map(|(text, _)| text),
-            is_over,
+            is_expired,
         };
         Ok((line, entry))
     }
@@ -539,8 +539,8 @@ mod tests {
 
     #[test]
     fn a_waiver_holds_to_the_last_second_of_its_day_in_utc() {
-        let is_over = |now: &str, expires: &str| {
-            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].waiver.is_over
+        let is_expired = |now: &str, expires: &str| {
+            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].waiver.is_expired
         };
         for (now, expires, over) in [
             ("2026-12-31T23:59:59.999999999Z", "2026-12-31", false),
@@ -554,7 +554,7 @@ mod tests {
             ("2024-02-29T23:00:00Z", "2024-02-29", false),
             ("2026-01-01T00:00:00Z", "9999-12-31", false),
         ] {
-            assert_eq!(is_over(now, expires), over, "{now} {expires}");
+            assert_eq!(is_expired(now, expires), over, "{now} {expires}");
         }
     }
 }

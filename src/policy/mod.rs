@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use crate::model::audit::Audited;
 use crate::model::cluster::Cluster;
-use crate::model::expectations::{AccessMode, AllowedCidr, Expected};
+use crate::model::evidence::Evidence;
+use crate::model::expectations::{AccessMode, AllowedCidr, Expectations};
+use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::judgment::{
     JudgedFinding, JudgedGap, Judgment, PolicyNote, PolicyNoteKind, Verdict, Waiver,
@@ -112,12 +114,12 @@ impl Policy {
 
     /// What it wants of a cluster's endpoint.
     #[must_use]
-    pub fn expected(&self, cluster: &Cluster) -> Expected {
-        let usual = Expected::default();
+    pub fn expected(&self, cluster: &Cluster) -> Expectations {
+        let usual = Expectations::default();
         let settings = || self.settings_of(cluster);
         let lists: Vec<_> = settings().filter_map(|settings| settings.allowed.as_deref()).collect();
         let allowed = lists.iter().copied().flatten().map(|(_, entry)| entry.clone());
-        Expected {
+        Expectations {
             access: settings().find_map(|settings| settings.access.clone()),
             widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(usual.widest_v4),
             widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(usual.widest_v6),
@@ -131,11 +133,12 @@ impl Policy {
     #[must_use]
     pub fn judge(
         &self,
-        cluster: &Cluster,
+        evidence: &Evidence,
         fail_on: Option<FailOn>,
         outcomes: Vec<(&'static Rule, Outcome)>,
         gaps: Vec<Gap>,
     ) -> Judgment {
+        let cluster = &evidence.cluster;
         let of_policy = || self.settings_of(cluster).find_map(|settings| settings.fail_on);
         let fail_on = fail_on.or_else(of_policy).unwrap_or(Some(FAIL_ON));
         let counts = |severity: Severity| fail_on.is_some_and(|threshold| severity >= threshold);
@@ -174,7 +177,11 @@ impl Policy {
             .collect();
         // Settings that may hold here would say what the verdict is.
         let unsure = self.overrides.iter().filter(|one| !one.is_for(cluster) && one.may_be_for(cluster));
-        gaps.extend(unsure.map(|one| JudgedGap { gap: no_arn(one.line), rules: Vec::new(), needed: true }));
+        gaps.extend(unsure.map(|one| JudgedGap {
+            gap: no_arn(evidence, one.line),
+            rules: Vec::new(),
+            needed: true,
+        }));
         gaps.sort_by_key(|judged| !judged.needed);
         let fails = |judged: &JudgedFinding| judged.waived_by().is_none() && counts(judged.severity);
         let verdict = if findings.iter().any(fails) {
@@ -199,7 +206,7 @@ impl Policy {
     pub fn notes(&self, clusters: &[Audited], is_whole: bool) -> Vec<PolicyNote> {
         let mut notes = BTreeSet::new();
         for one in &self.waivers {
-            let Waiver { line, rule, resource, owner, expires, is_over, .. } = &one.waiver;
+            let Waiver { line, rule, resource, owner, expires, is_expired, .. } = &one.waiver;
             let is_used = clusters.iter().any(|Audited { facts, judgment }| {
                 let cluster = &facts.evidence.cluster;
                 judgment.findings.iter().any(|judged| one.is_for(judged.rule, cluster, &judged.finding))
@@ -207,7 +214,7 @@ impl Policy {
             let of_rule = |gap: &JudgedGap| gap.rules.iter().any(|of| of.id == rule);
             let may_be_used = !is_whole || clusters.iter().any(|one| one.judgment.gaps.iter().any(of_rule));
             let what = format!("the waiver of {rule} for {resource:?}");
-            let (kind, text) = match (is_over, is_used) {
+            let (kind, text) = match (is_expired, is_used) {
                 (true, true) => (
                     PolicyNoteKind::WaiverExpired,
                     format!("{what} expired {expires}, so that its findings count again; it was {owner}'s"),
@@ -226,7 +233,7 @@ impl Policy {
         }
         let settings = self.overrides.iter().map(|one| &one.settings).chain([&self.settings]);
         let allowed = settings.filter_map(|settings| settings.allowed.as_deref()).flatten();
-        for (line, entry) in allowed.filter(|(_, entry)| entry.is_over) {
+        for (line, entry) in allowed.filter(|(_, entry)| entry.is_expired) {
             let AllowedCidr { cidr, owner, expires, .. } = entry;
             let expires = expires.as_deref().unwrap_or_default();
             let text = format!("{cidr} was allowed until {expires}; it was {owner}'s");
@@ -236,13 +243,10 @@ impl Policy {
     }
 }
 
-fn no_arn(line: usize) -> Gap {
-    Gap {
-        what: "cluster.json: arn".to_owned(),
-        why: GapReason::NotRecorded,
-        detail: format!(
-            "the policy's override in line {line} is for some accounts or ARNs, and the recording does not say which the cluster's are"
-        ),
-        hint: "record it anew with: aws eks describe-cluster".to_owned(),
-    }
+/// It is not known whether an override applies.
+fn no_arn(evidence: &Evidence, line: usize) -> Gap {
+    let detail = format!(
+        "the policy's override in line {line} applies to some accounts or ARNs, and the cluster's ARN is not recorded"
+    );
+    evidence.gap(Field::Arn, GapReason::NotRecorded, detail)
 }

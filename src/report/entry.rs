@@ -46,7 +46,7 @@ pub(super) fn about(finding: &Finding, cluster: &Cluster) -> String {
 /// What a waiver does, in words.
 pub(super) fn waived_by(waiver: &Waiver) -> String {
     let Waiver { owner, reason, expires, .. } = waiver;
-    if waiver.is_over {
+    if waiver.is_expired {
         format!("counts again: its waiver expired {expires} ({owner}: {reason})")
     } else {
         format!("waived until {expires} ({owner}: {reason})")
@@ -82,7 +82,7 @@ pub(super) struct Unseen<'a> {
     /// The cluster, or what else.
     pub(super) subject: &'a str,
     /// Which of its evidence; none where there is nothing of it.
-    pub(super) what: Option<&'a str>,
+    pub(super) what: Option<String>,
     pub(super) text: String,
     pub(super) why: &'static str,
     pub(super) needed: bool,
@@ -93,8 +93,8 @@ pub(super) fn unseen(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
         let cluster = &audited.facts.evidence.cluster;
         audited.judgment.gaps.iter().map(|JudgedGap { gap, needed, .. }| Unseen {
             subject: cluster.subject(),
-            what: Some(&gap.what),
-            text: said(&cluster.name, &format!("{}: {}", gap.what, gap.detail), &gap.hint),
+            what: Some(gap.subject.to_string()),
+            text: said(&cluster.name, &gap.problem(), &gap.hint),
             why: gap.why.as_str(),
             needed: *needed,
         })

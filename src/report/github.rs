@@ -57,11 +57,11 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
     });
     let all: Vec<_> = found.chain(unseen).chain(notes).collect();
     let of = |level| all.iter().filter(move |(own, ..)| *own == level);
-    let is_over = Level::ALL.into_iter().any(|level| of(level).count() > SHOWN);
+    let is_expired = Level::ALL.into_iter().any(|level| of(level).count() > SHOWN);
     let mut left_out = 0;
     for level in Level::ALL {
         // The last notice tells what there was no room for.
-        let room = if is_over && level == Level::Notice { SHOWN - 1 } else { SHOWN };
+        let room = if is_expired && level == Level::Notice { SHOWN - 1 } else { SHOWN };
         for (_, file, title, message, line) in of(level).take(room) {
             writeln!(
                 out,

@@ -42,7 +42,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
         .collect();
     let mut seen = HashSet::new();
     for unseen in unseen(audit).filter(|unseen| unseen.needed) {
-        let names = [Some("not-seen"), Some(unseen.subject), unseen.what, Some(unseen.why)];
+        let names = [Some("not-seen"), Some(unseen.subject), unseen.what.as_deref(), Some(unseen.why)];
         let id = id(&names);
         // Two that are told apart by their words alone are one issue.
         if !seen.insert(id) {

@@ -18,6 +18,7 @@ use crate::model::facts::{Facts, InterfaceKind, KnownInterface};
 use crate::model::gap::GapReason;
 use crate::model::judgment::{JudgedFinding, JudgedGap, PolicyNote, Waiver};
 use crate::model::node::{Node, NodeStatus};
+use crate::model::traffic;
 use crate::model::{judgment, rule};
 
 /// The schema's name, which changes with its shape.
@@ -37,6 +38,8 @@ pub struct Report {
     /// The network interfaces of the evidence.
     enis: Vec<Eni>,
     nodes: Vec<NodeReport>,
+    /// The path of each node's own traffic to the API server.
+    node_traffic: Vec<NodeTraffic>,
     /// Every socket of kubelet and kube-proxy, and every one that reaches the API server or nothing known.
     connections: Vec<ConnectionReport>,
     /// How many other sockets were seen.
@@ -184,6 +187,21 @@ struct NodeReport {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+struct NodeTraffic {
+    node: String,
+    path: TrafficPath,
+    /// kubelet, and kube-proxy where it was seen or is required.
+    components: Vec<ComponentTraffic>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ComponentTraffic {
+    component: String,
+    /// From established connections alone: none where there are only attempts.
+    path: TrafficPath,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct ConnectionReport {
     node: String,
     /// The first process that the row names.
@@ -248,6 +266,7 @@ impl Report {
             dns: dns(facts),
             enis: facts.interfaces.iter().map(Eni::from).collect(),
             nodes: facts.nodes.iter().map(NodeReport::from).collect(),
+            node_traffic: facts.traffic.iter().map(NodeTraffic::from).collect(),
             connections: facts
                 .connections
                 .iter()
@@ -281,7 +300,7 @@ impl From<&Waiver> for WaiverReport {
             reason: waiver.reason.clone(),
             owner: waiver.owner.clone(),
             expires: waiver.expires.clone(),
-            expired: waiver.is_over,
+            expired: waiver.is_expired,
         }
     }
 }
@@ -345,6 +364,20 @@ impl From<&Node> for NodeReport {
     }
 }
 
+impl From<&traffic::NodeTraffic> for NodeTraffic {
+    fn from(traffic: &traffic::NodeTraffic) -> Self {
+        let component = |traffic: &traffic::ComponentTraffic| ComponentTraffic {
+            component: traffic.component.as_str().to_owned(),
+            path: traffic.path.into(),
+        };
+        Self {
+            node: traffic.node.to_string(),
+            path: traffic.path.into(),
+            components: traffic.components.iter().map(component).collect(),
+        }
+    }
+}
+
 impl ConnectionReport {
     fn new(connection: &Connection, facts: &Facts) -> Self {
         let process = connection.process.as_ref();
@@ -382,7 +415,7 @@ impl From<&JudgedGap> for GapReport {
     fn from(judged: &JudgedGap) -> Self {
         let gap = &judged.gap;
         Self {
-            what: gap.what.clone(),
+            what: gap.subject.to_string(),
             why: gap.why.into(),
             detail: gap.detail.clone(),
             hint: gap.hint.clone(),
@@ -410,6 +443,7 @@ words! {
     Direction of connection::Direction { Outbound, Inbound, None }
     Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
     By of connection::By { Dns, Eni, ServiceCidr, VpcCidr, None }
+    TrafficPath of traffic::TrafficPath { Public, Private, Mixed, None, Unknown }
     Status of NodeStatus { Read, NoProcessNames, Unreachable, NotSupported, Malformed }
     Kind of InterfaceKind {
         EksOwned, OtherCluster, Node, Instance, VpcCni, Trunk, Branch, NatGateway, LoadBalancer, VpcEndpoint,

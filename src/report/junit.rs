@@ -56,9 +56,7 @@ fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
     };
     let gaps = judgment.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
     let (left_out, gaps): (Vec<_>, Vec<_>) = gaps.partition(|judged| judged.gap.is_left_out());
-    let told = |judged: &JudgedGap| {
-        escape(&format!("{}: {}; {}", judged.gap.what, judged.gap.detail, judged.gap.hint)).into_owned()
-    };
+    let told = |judged: &JudgedGap| escape(&judged.gap.to_string()).into_owned();
     if let Some(first) = counted.first() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         let mut text: Vec<_> = counted.iter().map(said).collect();

@@ -112,9 +112,9 @@ fn section(audited: &Audited) -> String {
     let (needed, others): (Vec<_>, Vec<_>) = judgment.gaps.iter().partition(|judged| judged.needed);
     if !needed.is_empty() {
         text.push_str("\nNot seen, and needed:\n\n");
-        text.push_str(&list(needed.into_iter().map(|JudgedGap { gap, .. }| {
-            format!("- {}\n", harmless(&format!("{}: {}; {}", gap.what, gap.detail, gap.hint)))
-        })));
+        text.push_str(&list(
+            needed.into_iter().map(|JudgedGap { gap, .. }| format!("- {}\n", harmless(&gap.to_string()))),
+        ));
     }
     if !others.is_empty() {
         text.push_str("\nNot seen either; the verdict stands without it:\n\n");
@@ -122,7 +122,7 @@ fn section(audited: &Audited) -> String {
             let rules: Vec<_> = rules.iter().map(|rule| rule.id).collect();
             let cost =
                 if rules.is_empty() { String::new() } else { format!("; not judged: {}", rules.join(", ")) };
-            format!("- {}\n", harmless(&format!("{}: {}{cost}", gap.what, gap.detail)))
+            format!("- {}\n", harmless(&format!("{}{cost}", gap.problem())))
         })));
     }
     if !judgment.off.is_empty() {

@@ -54,11 +54,9 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
             let (status, id, message) = match gap {
                 None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
                 // A pass is what was seen.
-                Some(judged) => (
-                    "Inconclusive",
-                    99,
-                    format!("{}: not seen: {}: {}", cluster.name, judged.gap.what, judged.gap.detail),
-                ),
+                Some(judged) => {
+                    ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, judged.gap.problem()))
+                }
             };
             event["compliance"]["status"] = status.into();
             event["compliance"]["status_id"] = id.into();

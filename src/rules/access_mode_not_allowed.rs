@@ -1,10 +1,10 @@
-use super::{ENDPOINT_ACCESS, unseen};
+use super::{ENDPOINT_ACCESS, gaps};
 use crate::model::cluster::Hosting;
-use crate::model::expectations::AccessMode;
+use crate::model::expectations::{AccessMode, Expectations};
 use crate::model::facts::Facts;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::file::Field;
+use crate::model::gap::GapReason;
 use crate::model::rule::{Outcome, Rule, Severity};
-use crate::model::shell::shell_word;
 
 pub(super) static RULE: Rule = Rule {
     id: "access-mode-not-allowed",
@@ -21,14 +21,15 @@ uses the public endpoint (node-on-public-path):
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
+    needs: &[],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
-    let Some(required) = &facts.expected.access else { return Outcome::pass() };
+fn check(facts: &Facts, expected: &Expectations) -> Outcome {
+    let Some(required) = &expected.access else { return Outcome::pass() };
     let cluster = &facts.evidence.cluster;
     if cluster.hosting == Hosting::Connector {
-        return Outcome::inconclusive(unseen::connector());
+        return Outcome::inconclusive(gaps::connector(&facts.evidence));
     }
     // One way that is known may be enough to tell.
     let possible = AccessMode::ALL.into_iter().filter(|mode| mode.may_be(&cluster.access));
@@ -43,13 +44,6 @@ fn check(facts: &Facts) -> Outcome {
     if !allowed.is_empty() && others.is_empty() {
         return Outcome::pass();
     }
-    Outcome::inconclusive(Gap {
-        what: "cluster.json: endpoint access".to_owned(),
-        why: GapReason::NotRecorded,
-        detail: "the recording does not say which ways are on".to_owned(),
-        hint: format!(
-            "record it anew with: aws eks describe-cluster --name {}",
-            shell_word(&cluster.name, "CLUSTER")
-        ),
-    })
+    let detail = "which access modes are on is not recorded";
+    Outcome::inconclusive(facts.evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail))
 }

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, reach, unseen};
+use super::{ENDPOINT_ACCESS, gaps, reach};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Finding, Outcome, Rule, Severity};
 
@@ -17,21 +18,22 @@ Take the block out, leaving the others in, or list it in eks-netcheck.toml as \
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs = [YOUR_CIDRS] }",
     reference: ENDPOINT_ACCESS,
+    needs: &[],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
-    let Some(allowed) = &facts.expected.allowed else { return Outcome::pass() };
+fn check(facts: &Facts, expected: &Expectations) -> Outcome {
+    let Some(allowed) = &expected.allowed else { return Outcome::pass() };
     let cluster = &facts.evidence.cluster;
-    let cidrs = match unseen::public_cidrs(cluster) {
+    let cidrs = match gaps::public_cidrs(&facts.evidence) {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    let now: Vec<_> = allowed.iter().filter(|entry| !entry.is_over).map(|entry| entry.cidr).collect();
+    let now: Vec<_> = allowed.iter().filter(|entry| !entry.is_expired).map(|entry| entry.cidr).collect();
     let now = reach::union(&now);
     let mut outcome = Outcome::pass();
     for cidr in cidrs.iter().filter(|cidr| !now.iter().any(|block| block.contains(*cidr))) {
-        let over = allowed.iter().find(|entry| entry.is_over && entry.cidr.contains(cidr));
+        let over = allowed.iter().find(|entry| entry.is_expired && entry.cidr.contains(cidr));
         let message = match over {
             Some(entry) => format!(
                 "publicAccessCidrs holds it, and the policy allowed it until {} only ({}: {})",

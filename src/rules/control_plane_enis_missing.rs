@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 
-use super::{NETWORK_REQUIREMENTS, unseen};
+use super::{NETWORK_REQUIREMENTS, gaps};
 use crate::model::cluster::Hosting;
-use crate::model::evidence::Observed;
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::gap::{Gap, GapReason};
-use crate::model::rule::{Outcome, Rule, Severity};
+use crate::model::file::Field;
+use crate::model::gap::{GapReason, Observed};
+use crate::model::net::INTERFACES;
+use crate::model::rule::{Need, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "control-plane-enis-missing",
@@ -26,24 +28,25 @@ Give the cluster subnets in two zones:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config subnetIds=SUBNET_A,SUBNET_B
 Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
     reference: NETWORK_REQUIREMENTS,
+    needs: &[Need::File(INTERFACES)],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let cluster = &facts.evidence.cluster;
     match cluster.hosting {
-        Hosting::Connector => return Outcome::inconclusive(unseen::connector()),
-        Hosting::Outposts => return Outcome::inconclusive(unseen::outposts()),
+        Hosting::Connector => return Outcome::inconclusive(gaps::connector(&facts.evidence)),
+        Hosting::Outposts => return Outcome::inconclusive(gaps::outposts(&facts.evidence)),
         Hosting::Region => {}
     }
     if cluster.endpoint.is_none() {
         // Its interfaces are made with it.
         return Outcome {
             findings: Vec::new(),
-            gaps: unseen::endpoint_addresses(facts).into_iter().collect(),
+            gaps: gaps::endpoint_addresses(&facts.evidence).into_iter().collect(),
         };
     }
-    if let Observed::Unseen(gap) = &facts.evidence.interfaces {
+    if let Observed::Unseen(gap) = &facts.evidence.network.interfaces {
         return Outcome::inconclusive(gap.clone());
     }
     let owned: Vec<_> = facts.eks_owned().map(|known| &known.interface).collect();
@@ -57,12 +60,10 @@ fn check(facts: &Facts) -> Outcome {
         ([only], _) => {
             Outcome::fail(cluster.subject(), format!("only one EKS-owned ENI was seen, {}", only.id))
         }
-        (_, zones) if zones.contains(&"") => Outcome::inconclusive(Gap {
-            what: "network-interfaces.json: AvailabilityZone".to_owned(),
-            why: GapReason::Incomplete,
-            detail: "the recording does not say in which zone an EKS-owned ENI is".to_owned(),
-            hint: "record it anew with: aws ec2 describe-network-interfaces".to_owned(),
-        }),
+        (_, zones) if zones.contains(&"") => {
+            let detail = "the zone of an EKS-owned ENI is not recorded";
+            Outcome::inconclusive(facts.evidence.gap(Field::AvailabilityZone, GapReason::Incomplete, detail))
+        }
         (all, [zone]) => {
             Outcome::fail(cluster.subject(), format!("all {} EKS-owned ENIs are in {zone}", all.len()))
         }

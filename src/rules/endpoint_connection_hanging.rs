@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ENDPOINT_ACCESS, unseen};
+use super::{ENDPOINT_ACCESS, gaps};
 use crate::model::connection::{Component, Direction, Path};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 use crate::model::socket::State;
 
 pub(super) static RULE: Rule = Rule {
@@ -25,11 +27,12 @@ If it is an ENI's, the cluster security group must let the node in on port 443:
     aws ec2 describe-security-groups --region REGION --group-ids SECURITY_GROUP
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids }",
     reference: ENDPOINT_ACCESS,
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
-    let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, false) };
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
+    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, false) };
     let mut hanging: BTreeMap<&str, (BTreeMap<&str, u32>, BTreeSet<String>)> = BTreeMap::new();
     let mut unexplained = false;
     for connection in &facts.connections {
@@ -44,13 +47,13 @@ fn check(facts: &Facts) -> Outcome {
             *who.entry(connection.component.map_or("a process", Component::as_str)).or_default() += 1;
             peers.insert(connection.socket.peer.to_string());
         } else if matches!(connection.attribution.path, Path::Unattributed | Path::Vpc) {
-            outcome.gaps.extend(unseen::cut_address(connection));
+            outcome.gaps.extend(gaps::cut_address(&facts.evidence, connection));
             unexplained = true;
         }
     }
     if unexplained {
         // It may be the endpoint, or something else: what would tell?
-        outcome.gaps.extend(unseen::attribution(facts));
+        outcome.gaps.extend(gaps::attribution(&facts.evidence));
     }
     for (node, (who, peers)) in hanging {
         let who: Vec<_> =

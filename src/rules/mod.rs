@@ -1,5 +1,6 @@
-//! The rules: one file each, named by its id. Each is a pure function of the
-//! facts. Evidence that is missing makes a rule inconclusive, never quiet.
+//! The rules: one file each, named by its id. Each is a pure function of the facts
+//! and of what the policy expects. Missing evidence makes a rule inconclusive; it
+//! never makes it pass.
 
 mod access_mode_not_allowed;
 mod cidr_not_allowed;
@@ -14,8 +15,8 @@ mod public_endpoint_open;
 mod unattributed_connection;
 mod unexpected_kubelet_client;
 
+mod gaps;
 mod reach;
-mod unseen;
 
 use crate::model::rule::Rule;
 

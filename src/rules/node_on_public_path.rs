@@ -1,11 +1,14 @@
-use super::{ENDPOINT_ACCESS, unseen};
+use super::{ENDPOINT_ACCESS, gaps};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
-use crate::model::facts::Facts;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::expectations::Expectations;
+use crate::model::facts::{Facts, is_unplaced};
+use crate::model::gap::GapReason;
+use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 use crate::model::socket::State;
+use crate::model::traffic::{NodeTraffic, TrafficPath};
 
 pub(super) static RULE: Rule = Rule {
     id: "node-on-public-path",
@@ -27,118 +30,138 @@ If it answers with private addresses, the connection is stale; restart the proce
 If it answers with public addresses, mend the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
     reference: ENDPOINT_ACCESS,
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    match unseen::private_access(cluster) {
+    match gaps::private_access(&facts.evidence) {
         Ok(true) => {}
         Ok(false) => return Outcome::pass(),
         Err(gap) => return Outcome::inconclusive(gap),
     }
     if cluster.hosting == Hosting::Outposts {
-        return Outcome::inconclusive(unseen::outposts());
+        return Outcome::inconclusive(gaps::outposts(&facts.evidence));
     }
-    let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, true) };
-    outcome.gaps.extend(unseen::answers(facts));
-    let runs_kube_proxy =
-        facts.connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
-    for node in facts.nodes.iter().filter(|node| node.status == NodeStatus::Read) {
-        let connections = facts.connections_of(&node.name);
-        let api: Vec<_> = connections.iter().filter(|connection| is_of_node(connection)).collect();
-        let public: Vec<_> = api
-            .iter()
-            .copied()
+    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
+    outcome.gaps.extend(gaps::answers(facts));
+    for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
+        if node.status != NodeStatus::Read {
+            continue;
+        }
+        let public: Vec<_> = outbound(facts, node)
+            .filter(|connection| connection.socket.state == State::Established)
             .filter(|connection| connection.attribution.path == Path::PublicEndpoint)
             .collect();
         if !public.is_empty() {
             outcome.findings.push(finding(facts, node, &public));
         }
-        let mut details: Vec<_> = api.iter().filter_map(|connection| unplaced(facts, connection)).collect();
-        details.extend(connections.iter().filter_map(nameless));
-        let has = |component| connections.iter().any(|connection| connection.component == Some(component));
-        if !api.iter().any(|connection| is_kubelets_way(connection)) {
-            details.push("no established connection of its kubelet to the API server was seen".to_owned());
-        }
-        // There are clusters without kube-proxy; but `grep kubelet` leaves it out too.
-        if !has(Component::KubeProxy) && (runs_kube_proxy || !node.has_head) {
-            details.push("no socket of kube-proxy was seen".to_owned());
-        }
-        outcome.gaps.extend(details.into_iter().map(|detail| Gap {
-            what: format!("node {}", node.name),
-            why: GapReason::Incomplete,
-            detail,
-            hint: format!(
-                "capture it whole: ssh {0} sudo ss -tnp; and its DNS: ssh {0} getent ahosts ENDPOINT",
-                node.name
-            ),
-        }));
+        let gap = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
+        outcome.gaps.extend(unknown_paths(facts, node, traffic).into_iter().map(gap));
     }
     outcome
 }
 
-/// Whether a socket shows where kubelet or kube-proxy reach the API server.
-fn is_of_node(connection: &Connection) -> bool {
-    connection.component.is_some_and(Component::is_node_component)
-        && connection.direction == Direction::Outbound
-        && connection.socket.state.tells_path()
+/// The connections that show where kubelet and kube-proxy reach the API server, or try
+/// to.
+fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Connection> {
+    facts.connections_of(&node.name).iter().filter(|connection| {
+        connection.component.is_some_and(Component::is_node_component)
+            && connection.direction == Direction::Outbound
+            && connection.socket.state.shows_path()
+    })
 }
 
-/// A kubelet whose way to the API server was not seen proves nothing.
-fn is_kubelets_way(connection: &Connection) -> bool {
-    connection.component == Some(Component::Kubelet)
-        && connection.socket.state == State::Established
-        && connection.attribution.path.is_api_server()
+/// What keeps the paths of a node's components from being known, in words.
+fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<String> {
+    let connections = facts.connections_of(&node.name);
+    let mut details: Vec<_> = outbound(facts, node)
+        .filter_map(|connection| unplaced(facts, connection).or_else(|| public_attempt(connection)))
+        .collect();
+    details.extend(connections.iter().filter_map(unnamed_on_public_endpoint));
+    let is_kubelets = |connection: &Connection| {
+        connection.component == Some(Component::Kubelet)
+            && connection.socket.state == State::Established
+            && connection.attribution.path.is_api_server()
+    };
+    if !outbound(facts, node).any(is_kubelets) {
+        details.push("no established connection of its kubelet to the API server was seen".to_owned());
+    }
+    // Some clusters run without kube-proxy; but `grep kubelet` leaves it out too.
+    if let Some(proxy) = traffic.components.iter().find(|traffic| traffic.component == Component::KubeProxy) {
+        let is_seen = connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
+        if !is_seen {
+            details.push("no socket of kube-proxy was seen".to_owned());
+        } else if proxy.path == TrafficPath::None {
+            details.push(
+                "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT"
+                    .to_owned(),
+            );
+        }
+    }
+    details
 }
 
-/// A peer that may be the API server, or may not.
+/// A peer that may be the API server, and may be something else.
 fn unplaced(facts: &Facts, connection: &Connection) -> Option<String> {
-    let peer = &connection.socket.peer;
-    let is_named = || peer.ip().is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
+    if !is_unplaced(connection, &facts.endpoint_addresses) {
+        return None;
+    }
     let why = match connection.attribution.path {
-        Path::Unattributed => "it is not known whether that is the API server",
-        Path::Vpc if is_named() => {
+        Path::Vpc => {
             "the endpoint's name resolves to it, it lies in the VPC, and no EKS-owned ENI was seen to have it"
         }
-        _ => return None,
+        _ => "whether that is the API server is not known",
     };
-    Some(format!(
-        "{} is connected to {peer}, and {why}",
-        connection.component.map_or("a process", Component::as_str)
-    ))
+    Some(format!("{} is connected to {}, and {why}", component(connection), connection.socket.peer))
 }
 
-/// A connection to the public endpoint of a process that cannot be told.
-fn nameless(connection: &Connection) -> Option<String> {
-    let is_told = connection.process.as_ref().is_some_and(|process| process.pid.is_some());
-    let is_public =
-        connection.attribution.path == Path::PublicEndpoint && connection.socket.state.tells_path();
-    (connection.component.is_none() && !is_told && is_public).then(|| {
+/// An attempt to connect to the public endpoint: no path that is used, but one that
+/// may be used next.
+fn public_attempt(connection: &Connection) -> Option<String> {
+    let is_attempt =
+        connection.socket.state == State::SynSent && connection.attribution.path == Path::PublicEndpoint;
+    is_attempt.then(|| {
         format!(
-            "a process that its capture does not tell is connected to {}, the public endpoint",
+            "{} is trying to connect to {}, the public endpoint (SYN-SENT); whether it will is not known",
+            component(connection),
             connection.socket.peer
         )
     })
 }
 
+/// A connection to the public endpoint of a process that the capture does not name.
+fn unnamed_on_public_endpoint(connection: &Connection) -> Option<String> {
+    let is_named = connection.process.as_ref().is_some_and(|process| process.pid.is_some());
+    let is_public =
+        connection.attribution.path == Path::PublicEndpoint && connection.socket.state.shows_path();
+    (connection.component.is_none() && !is_named && is_public).then(|| {
+        format!(
+            "a process that the capture does not name is connected to {}, the public endpoint",
+            connection.socket.peer
+        )
+    })
+}
+
+fn component(connection: &Connection) -> &'static str {
+    connection.component.map_or("a process", Component::as_str)
+}
+
 fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
     let sockets: Vec<_> = public
         .iter()
-        .map(|connection| {
-            let component = connection.component.map_or("a process", Component::as_str);
-            format!("{component} on {}", connection.socket.peer)
-        })
+        .map(|connection| format!("{} on {}", component(connection), connection.socket.peer))
         .collect();
     let vantage = facts.evidence.dns.iter().find(|vantage| vantage.name == node.name.as_str());
     let is_public = |address| facts.endpoint_addresses.get(address) == Some(&Path::PublicEndpoint);
     let cause = match vantage.and_then(|vantage| vantage.answer.seen()) {
         Some(answer) if !answer.addresses.iter().any(is_public) => {
-            "stale, since the node's DNS answers with private addresses, and a connection outlives a change of mode; restart the process"
+            "stale: the node's DNS answers with private addresses, and a connection outlives a change of mode; restart the process"
         }
-        Some(_) => "the node's DNS answers with public addresses; mend its DNS, then restart the process",
+        Some(_) => "the node's DNS answers with public addresses; fix its DNS, then restart the process",
         None => {
-            "stale, or its DNS is wrong: what the node's DNS answers was not recorded; run `getent ahosts` for the endpoint on it"
+            "stale, or its DNS is wrong: the node's DNS answer is not known; run `getent ahosts` for the endpoint on it"
         }
     };
     Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", super::list(&sockets)))

@@ -2,13 +2,14 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ENDPOINT_ACCESS, unseen};
-use crate::model::evidence::{Evidence, Observed};
+use super::{ENDPOINT_ACCESS, gaps};
+use crate::model::evidence::Evidence;
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::gap::{Gap, GapReason};
-use crate::model::net::Vpc;
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
-use crate::model::shell::shell_word;
+use crate::model::file::Field;
+use crate::model::gap::{Gap, GapReason, Observed};
+use crate::model::net::{DHCP_OPTIONS, VPC, Vpc};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "private-dns-unavailable",
@@ -31,48 +32,38 @@ aws_vpc_dhcp_options: domain_name_servers = [\"AmazonProvidedDNS\"]
 Own name servers may stay if they forward the endpoint's name to the VPC's \
 resolver, or through a Route 53 Resolver inbound endpoint.",
     reference: ENDPOINT_ACCESS,
+    needs: &[Need::File(VPC), Need::File(DHCP_OPTIONS)],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let evidence = &facts.evidence;
-    match unseen::private_access(&evidence.cluster) {
+    match gaps::private_access(evidence) {
         Ok(true) => {}
         Ok(false) => return Outcome::pass(),
         Err(gap) => return Outcome::inconclusive(gap),
     }
-    match &evidence.vpc {
+    match &evidence.network.vpc {
         Observed::Seen(vpc) => check_vpc(evidence, vpc),
         Observed::Unseen(gap) => Outcome::inconclusive(gap.clone()),
     }
 }
 
-/// Why an attribute is not known, as whoever asked for it says.
-fn unseen_attribute(evidence: &Evidence, vpc: &Vpc, attribute: &str) -> Gap {
-    let what = format!("vpc.json: {attribute}");
-    let told = evidence.gaps.iter().find(|gap| gap.what == what).cloned();
-    told.unwrap_or_else(|| Gap {
-        what,
-        why: GapReason::NotRecorded,
-        detail: format!("whether {attribute} is on is not in the evidence directory"),
-        hint: format!(
-            "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {attribute}",
-            shell_word(&vpc.id, "VPC")
-        ),
-    })
-}
-
 fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
     let mut outcome = Outcome::pass();
     for (attribute, value) in
-        [("enableDnsSupport", vpc.dns_support), ("enableDnsHostnames", vpc.dns_hostnames)]
+        [(Field::EnableDnsSupport, vpc.dns_support), (Field::EnableDnsHostnames, vpc.dns_hostnames)]
     {
         match value {
             Some(true) => {}
             Some(false) => {
-                outcome.findings.push(Finding::new(&vpc.id, format!("{attribute} is off")).of(attribute));
+                let message = format!("{} is off", attribute.name());
+                outcome.findings.push(Finding::new(&vpc.id, message).of(attribute.name()));
             }
-            None => outcome.gaps.push(unseen_attribute(evidence, vpc, attribute)),
+            None => {
+                let detail = format!("whether {} is on is not recorded", attribute.name());
+                outcome.gaps.push(evidence.gap(attribute, GapReason::NotRecorded, detail));
+            }
         }
     }
     match name_servers(evidence, vpc) {
@@ -115,19 +106,15 @@ fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
     if id == Some("default") {
         return Ok(Vec::new());
     }
-    let all = evidence.dhcp_options.as_result()?;
+    let all = evidence.network.dhcp_options.as_result()?;
     let options = match (id, all.as_slice()) {
         (Some(id), all) => all.iter().find(|options| options.id == id),
         (None, [only]) => Some(only),
         (None, _) => None,
     };
-    options.map(|options| options.dns_servers.clone()).ok_or_else(|| Gap {
-        what: "dhcp-options.json".to_owned(),
-        why: GapReason::Incomplete,
-        detail: format!(
-            "the VPC's DHCP option set {} is not in it",
-            id.unwrap_or("(not recorded in vpc.json)")
-        ),
-        hint: "record it with: aws ec2 describe-dhcp-options".to_owned(),
+    options.map(|options| options.dns_servers.clone()).ok_or_else(|| {
+        let set = id.unwrap_or("(not recorded in vpc.json)");
+        let detail = format!("the VPC's DHCP option set {set} is not in it");
+        evidence.gap(DHCP_OPTIONS, GapReason::Incomplete, detail)
     })
 }

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, unseen};
+use super::{ENDPOINT_ACCESS, gaps};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity};
 
@@ -20,12 +21,13 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Running kubelets and kube-proxies keep their old connections until they are \
 restarted, and the name changes its answer some minutes later.",
     reference: ENDPOINT_ACCESS,
+    needs: &[],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    match unseen::private_access(cluster) {
+    match gaps::private_access(&facts.evidence) {
         Ok(true) => Outcome::pass(),
         Ok(false) => Outcome::fail(
             cluster.subject(),

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, reach, unseen};
+use super::{ENDPOINT_ACCESS, gaps, reach};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity};
 
@@ -19,16 +20,17 @@ Session Manager), close it:
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
+    needs: &[],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
+fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    let cidrs = match unseen::public_cidrs(cluster) {
+    let cidrs = match gaps::public_cidrs(&facts.evidence) {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    if cidrs.is_empty() || !reach::open_blocks(&cidrs, &facts.expected).is_empty() {
+    if cidrs.is_empty() || !reach::open_blocks(&cidrs, expected).is_empty() {
         return Outcome::pass();
     }
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();

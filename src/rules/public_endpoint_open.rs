@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, reach, unseen};
+use super::{ENDPOINT_ACCESS, gaps, reach};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity};
 
@@ -27,16 +28,17 @@ Then wait until the endpoint's name answers with private addresses on a node, so
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }, and in a \
 later apply public_access_cidrs = [YOUR_CIDRS].",
     reference: ENDPOINT_ACCESS,
+    needs: &[],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
+fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     let cluster = &facts.evidence.cluster;
-    let cidrs = match unseen::public_cidrs(cluster) {
+    let cidrs = match gaps::public_cidrs(&facts.evidence) {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    let open = reach::open_blocks(&cidrs, &facts.expected);
+    let open = reach::open_blocks(&cidrs, expected);
     if open.is_empty() {
         return Outcome::pass();
     }

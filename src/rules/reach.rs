@@ -3,10 +3,10 @@
 use ipnet::IpNet;
 
 use crate::model::cluster::EndpointAccess;
-use crate::model::expectations::Expected;
+use crate::model::expectations::Expectations;
 
 /// The merged blocks that reach the internet at large.
-pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expected) -> Vec<IpNet> {
+pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expectations) -> Vec<IpNet> {
     let is_open = |block: &IpNet| match block {
         IpNet::V4(block) => block.prefix_len() < expected.widest_v4,
         IpNet::V6(block) => block.prefix_len() < expected.widest_v6,
@@ -33,7 +33,7 @@ mod tests {
 
     fn open(cidrs: &[&str]) -> Vec<String> {
         let cidrs: Vec<_> = cidrs.iter().map(|cidr| cidr.parse().expect("a CIDR")).collect();
-        open_blocks(&cidrs, &Expected::default()).iter().map(ToString::to_string).collect()
+        open_blocks(&cidrs, &Expectations::default()).iter().map(ToString::to_string).collect()
     }
 
     #[test]

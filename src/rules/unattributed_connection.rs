@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ENDPOINT_ACCESS, unseen};
+use super::{ENDPOINT_ACCESS, gaps};
 use crate::model::connection::{Component, Direction, Path};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "unattributed-connection",
@@ -23,25 +25,26 @@ where cluster-ca.pem is the cluster's own CA:
     aws eks describe-cluster --region REGION --name CLUSTER --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem
 If it is, restart the process so that it resolves the name anew.",
     reference: ENDPOINT_ACCESS,
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
-    let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, true) };
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
+    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
     let unexplained: Vec<_> = facts
         .connections
         .iter()
         .filter(|connection| {
             connection.component.is_some_and(Component::is_node_component)
                 && connection.direction == Direction::Outbound
-                && connection.socket.state.tells_path()
+                && connection.socket.state.shows_path()
                 && connection.attribution.path == Path::Unattributed
         })
         .collect();
     if unexplained.is_empty() {
         return outcome;
     }
-    let missing = unseen::attribution(facts);
+    let missing = gaps::attribution(&facts.evidence);
     if !missing.is_empty() {
         outcome.gaps.extend(missing);
         return outcome;
@@ -49,7 +52,7 @@ fn check(facts: &Facts) -> Outcome {
     // A process may hold many sockets to one peer: that is one finding.
     let mut peers: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
     for connection in unexplained {
-        if let Some(gap) = unseen::cut_address(connection) {
+        if let Some(gap) = gaps::cut_address(&facts.evidence, connection) {
             outcome.gaps.push(gap);
             continue;
         }

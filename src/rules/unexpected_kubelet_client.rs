@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NETWORK_REQUIREMENTS, unseen};
+use super::{NETWORK_REQUIREMENTS, gaps};
 use crate::model::connection::{Direction, Path};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
     id: "unexpected-kubelet-client",
@@ -21,29 +23,30 @@ Let port 10250 in from the cluster security group and from the VPC's own \
 monitoring only. If it is a peered or on-premises network that you mean to let \
 in, say so in writing.",
     reference: NETWORK_REQUIREMENTS,
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Nodes],
     check,
 };
 
-fn check(facts: &Facts) -> Outcome {
-    let mut outcome = Outcome { findings: Vec::new(), gaps: unseen::nodes(facts, false) };
+fn check(facts: &Facts, _: &Expectations) -> Outcome {
+    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, false) };
     let mut peers: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for connection in &facts.connections {
         let is_known = matches!(connection.attribution.path, Path::PrivateEni | Path::Vpc | Path::Loopback);
-        if connection.direction != Direction::Inbound || !connection.socket.state.tells_path() || is_known {
+        if connection.direction != Direction::Inbound || !connection.socket.state.shows_path() || is_known {
             continue;
         }
         match connection.socket.peer.ip() {
             Some(peer) => {
                 peers.entry(peer).or_default().insert(connection.node.to_string());
             }
-            None => outcome.gaps.extend(unseen::cut_address(connection)),
+            None => outcome.gaps.extend(gaps::cut_address(&facts.evidence, connection)),
         }
     }
     if peers.is_empty() {
         return outcome;
     }
     // Every ENI lies in the VPC's blocks, so these alone must be known.
-    if let Err(gap) = facts.evidence.vpc.as_result() {
+    if let Err(gap) = facts.evidence.network.vpc.as_result() {
         outcome.gaps.push(gap);
         return outcome;
     }

@@ -14,9 +14,11 @@ use crate::classify::changes::connections;
 use crate::classify::history::History;
 use crate::cli::{DiffArgs, TraceFormat};
 use crate::evidence::directory::EvidenceDir;
+use crate::evidence::next_step;
 use crate::evidence::nodes::{read_file, read_nodes};
 use crate::model::evidence::Evidence;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::trace::{Phase, Trace, TracedNode};
@@ -70,7 +72,7 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
     }
     if history.dropped > 0 {
         gaps.push(Gap {
-            what: "sockets".to_owned(),
+            subject: Subject::Sockets,
             why: GapReason::TooMuchOutput,
             detail: format!("{} sockets were too many to keep", history.dropped),
             hint: "compare fewer nodes at a time".to_owned(),
@@ -110,7 +112,7 @@ impl Side {
                 None => looked_at.entry(node.clone()).or_default(),
             };
             let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
-            known.addresses.extend(own.filter(|_| row.socket.state.tells_path()));
+            known.addresses.extend(own.filter(|_| row.socket.state.shows_path()));
             let processes = row.processes.map(|process| (process.comm, process.pid()));
             history.look_on(node, phase).row(row.socket, processes);
         };
@@ -118,12 +120,12 @@ impl Side {
             let dir = EvidenceDir::open(path)?;
             (dir.read_any()?, read_nodes(&dir, keep)?)
         } else {
-            (Evidence::none(no_cluster()), read_file(path, keep)?)
+            (Evidence::none(no_cluster(), next_step::capture), read_file(path, keep)?)
         };
         if path.is_dir() && nodes.is_empty() && evidence.cluster.name.is_empty() {
             bail!("{} holds no evidence: neither cluster.json nor nodes.txt nor nodes/", path.display());
         }
-        for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_head) {
+        for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_header) {
             // A node that was read and has no socket was looked at too.
             history.look_on(&node.name, phase);
             let known = looked_at.entry(node.name.clone()).or_default();
@@ -138,7 +140,7 @@ impl Side {
 
     /// What was not seen and would tell a path, or a socket.
     fn gaps(&self) -> Vec<Gap> {
-        let mut gaps = self.classifier.evidence().unseen_of_paths();
+        let mut gaps = self.classifier.evidence().attribution_gaps();
         gaps.extend(self.nodes.iter().flat_map(|node| node.gaps.iter().cloned()));
         gaps
     }
@@ -150,14 +152,15 @@ fn gaps(old: &Side, new: &Side) -> Vec<Gap> {
     let (both, of_old): (Vec<_>, Vec<_>) = of_old.into_iter().partition(|gap| of_new.contains(gap));
     let of_new = of_new.into_iter().filter(|gap| !both.contains(gap));
     let of_one = of_old.into_iter().map(|gap| (gap, old.word)).chain(of_new.map(|gap| (gap, new.word)));
-    let of_one: Vec<_> =
-        of_one.map(|(gap, word)| Gap { what: format!("{} ({word})", gap.what), ..gap }).collect();
+    let of_one: Vec<_> = of_one
+        .map(|(gap, side)| Gap { subject: Subject::Recording { of: gap.subject.into(), side }, ..gap })
+        .collect();
     both.into_iter().chain(of_one).collect()
 }
 
 fn no_cluster() -> Gap {
     Gap {
-        what: "cluster.json".to_owned(),
+        subject: File::CLUSTER.into(),
         why: GapReason::NotRecorded,
         detail: "a file of sockets says nothing of the cluster, so no path to the API server is known"
             .to_owned(),
@@ -169,7 +172,7 @@ fn no_cluster() -> Gap {
 fn not_compared(name: &NodeName, old: &Side, new: &Side) -> Option<Gap> {
     let gap = |why, detail: String, hint: &str| {
         Some(Gap {
-            what: format!("node {name}"),
+            subject: name.clone().into(),
             why,
             detail: format!("{detail}; it is not compared"),
             hint: hint.to_owned(),

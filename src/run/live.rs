@@ -26,11 +26,13 @@ use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
 use crate::collect::fleet::{self, FleetRequest, Regions};
 use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request, Session, Together};
+use crate::collect::next_step::next_step;
 use crate::collect::progress::Progress;
 use crate::collect::transport::ssh::{Ssh, sessions_max};
 use crate::evidence::write::EvidenceWriter;
 use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
+use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
 use crate::report::text::escape;
 use crate::run::exit::{EndsWith, Exit};
@@ -212,7 +214,7 @@ async fn ask(
     progress: &Progress,
 ) -> Result<EvidenceWriter> {
     let request = Request { cluster: cluster.to_owned(), ..template.clone() };
-    let writer = EvidenceWriter::in_memory(dir);
+    let writer = EvidenceWriter::in_memory(dir, next_step);
     if let Some(gap) = left_out(&request) {
         writer.gap(gap);
     }
@@ -223,12 +225,13 @@ async fn ask(
 
 /// What was asked about a cluster; one's odd answer is not the others' end.
 fn classify_asked(writer: EvidenceWriter, cluster: &str) -> Result<Facts> {
-    let facts = writer.into_evidence().and_then(|evidence| classify_evidence(&evidence, cluster));
+    let facts =
+        writer.into_evidence().map_err(Into::into).and_then(|evidence| classify_evidence(&evidence, cluster));
     facts.map_err(|error| {
         let odd = NoCluster {
             message: format!("{error:#}"),
             gap: Gap {
-                what: "cluster.json".to_owned(),
+                subject: File::CLUSTER.into(),
                 why: GapReason::Malformed,
                 detail: format!("what was asked cannot be read: {error:#}"),
                 hint: "look at it with: eks-netcheck collect --cluster NAME --out DIR".to_owned(),
@@ -265,8 +268,7 @@ fn say_what_is_missing(dir: &Path, gaps: &[Gap], err: &mut impl Write) -> std::i
     let and = if gaps.is_empty() { "nothing is missing" } else { "missing, as manifest.json says too:" };
     writeln!(err, "recorded in {}; {and}", escape(&dir.to_string_lossy()))?;
     for gap in gaps {
-        let text = format!("{}: {}; {}", gap.what, gap.detail, gap.hint);
-        writeln!(err, "  {}", escape(&text))?;
+        writeln!(err, "  {}", escape(&gap.to_string()))?;
     }
     err.flush()
 }
@@ -323,7 +325,8 @@ pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk:
     match (ended, finished) {
         (ended, Ok(gaps)) => Ok(Recorded { ended, gaps }),
         // What came first says more.
-        (Err(error), Err(_)) | (Ok(()), Err(error)) => Err(error),
+        (Err(error), Err(_)) => Err(error),
+        (Ok(()), Err(error)) => Err(error.into()),
     }
 }
 

@@ -24,7 +24,7 @@ use self::output::{Output, to_stdout};
 use self::pipeline::Pipeline;
 use crate::classify::Classifier;
 use crate::cli::{AuditArgs, Cli, Command, FailOn as CliFailOn, Format};
-use crate::evidence::aws::calls::iam_policy;
+use crate::evidence::aws::iam::iam_policy;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::nodes::read_nodes;
 use crate::model::audit::{Audit, Audited, PolicyUsed, Unjudged};
@@ -157,8 +157,7 @@ fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts> {
 }
 
 /// Facts, and what they come to by a policy.
-fn judged(mut facts: Facts, policy: &Policy, fail_on: Option<FailOn>) -> Audited {
-    facts.expected = policy.expected(&facts.evidence.cluster);
+fn judged(facts: Facts, policy: &Policy, fail_on: Option<FailOn>) -> Audited {
     let judgment = judge_facts(&facts, policy, fail_on);
     Audited { facts, judgment }
 }
@@ -167,8 +166,9 @@ fn judged(mut facts: Facts, policy: &Policy, fail_on: Option<FailOn>) -> Audited
 /// policy's own.
 #[must_use]
 pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<FailOn>) -> Judgment {
-    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts))).collect();
-    policy.judge(&facts.evidence.cluster, fail_on, outcomes, facts.evidence.unseen())
+    let expected = policy.expected(&facts.evidence.cluster);
+    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts, &expected))).collect();
+    policy.judge(&facts.evidence, fail_on, outcomes, facts.evidence.all_gaps())
 }
 
 fn explain(id: Option<&str>) -> Result<Exit> {

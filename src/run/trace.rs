@@ -23,7 +23,7 @@ use crate::collect::progress::Progress;
 use crate::collect::watch::{Event, Look, Sampled, Stage, Watch};
 use crate::evidence::directory::EvidenceDir;
 use crate::model::evidence::Evidence;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
@@ -57,7 +57,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     record(&request, None, dir.path(), args.talk)?.ended?;
     let evidence =
         EvidenceDir::open(dir.path()).and_then(|dir| dir.read(&args.cluster)).map_err(|error| {
-            error.context(EndsWith(Exit::Inconclusive, "what was asked cannot be read".to_owned()))
+            anyhow!(error).context(EndsWith(Exit::Inconclusive, "what was asked cannot be read".to_owned()))
         })?;
     drop(dir);
 
@@ -65,7 +65,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     let started = Timestamp::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (watched, ran) = runtime.block_on(async {
-        let instances = evidence.instances.seen().map(Vec::as_slice);
+        let instances = evidence.network.instances.seen().map(Vec::as_slice);
         let watch = Watch::begin(&nodes, instances, &args.only, args.interval, began);
         let mut watched = Watched::new(watch);
         let ran = watched.during(args).await?;
@@ -259,15 +259,14 @@ impl Watched {
     fn nobody(&self, args: &TraceArgs) -> anyhow::Error {
         let mut gaps = self.gaps();
         gaps.sort();
-        let mut whys = gaps.iter().map(|gap| format!("{}: {}; {}", gap.what, gap.detail, gap.hint));
+        let mut whys = gaps.iter().map(ToString::to_string);
         let why = if let (Some(why), 1) = (whys.next_back(), gaps.len()) {
             format!(": {why}")
         } else {
             let mut err = anstream::stderr();
             for gap in &gaps {
-                let text = format!("{}: {}; {}", gap.what, gap.detail, gap.hint);
                 // Nobody is left to tell if standard error is gone.
-                let _ = writeln!(err, "  {}", escape(&text));
+                let _ = writeln!(err, "  {}", escape(&gap.to_string()));
             }
             String::new()
         };
@@ -300,18 +299,18 @@ impl Watched {
         let unfinished =
             self.nodes.keys().filter(|name| !self.left.iter().any(|sampled| sampled.name == **name));
         gaps.extend(unfinished.map(|name| Gap {
-            what: format!("node {name}"),
+            subject: name.clone().into(),
             why: GapReason::TimedOut,
             detail: format!("its last look did not come within {} s", END_MAX.as_secs()),
             hint: "try again".to_owned(),
         }));
-        let is_told = |name: &NodeName| gaps.iter().any(|gap| gap.what == format!("node {name}"));
+        let is_told = |name: &NodeName| gaps.iter().any(|gap| gap.subject.node() == Some(name));
         let lost: Vec<_> =
             self.history.nodes().filter(|name| !self.history.has_after(name) && !is_told(name)).collect();
         let lost: Vec<_> = lost
             .into_iter()
             .map(|name| Gap {
-                what: format!("node {name}"),
+                subject: name.clone().into(),
                 why: GapReason::Incomplete,
                 detail: "no look at its sockets succeeded afterwards".to_owned(),
                 hint: "try again".to_owned(),
@@ -320,13 +319,13 @@ impl Watched {
         gaps.extend(lost);
         if self.history.dropped > 0 {
             gaps.push(Gap {
-                what: "sockets".to_owned(),
+                subject: Subject::Sockets,
                 why: GapReason::TooMuchOutput,
                 detail: format!("{} sockets were too many to keep", self.history.dropped),
                 hint: "look for a shorter time, or at fewer nodes with --only".to_owned(),
             });
         }
-        gaps.extend(evidence.unseen_of_paths());
+        gaps.extend(evidence.attribution_gaps());
         gaps.sort();
         gaps.dedup();
         let mut classifier = Classifier::new(evidence);

@@ -14,7 +14,8 @@ use tracing::debug;
 use super::failure::{Failure, causes, failure};
 use super::record;
 use super::session::Session;
-use crate::evidence::aws::calls;
+use crate::evidence::aws as calls;
+use crate::model::file::Field;
 use crate::model::gap::GapReason;
 
 /// Over this, a list is not one of a VPC or a region.
@@ -196,7 +197,7 @@ impl Session {
             by_tag(filter("tag:eks:cluster-name", names())),
             by_tag(filter("tag:aws:eks:cluster-name", names())),
         );
-        log(calls::INSTANCES.actions[0], began, &result);
+        log("ec2:DescribeInstances", began, &result);
         let (first, second, third) = result?;
         let reservations = first.into_iter().chain(second).chain(third);
         let mut instances: Vec<Instance> =
@@ -214,7 +215,7 @@ impl Session {
             self.ec2.describe_network_interfaces().filters(in_vpcs(vpcs)).include_managed_resources(true),
             network_interfaces
         );
-        log(calls::INTERFACES.actions[0], began, &result);
+        log("ec2:DescribeNetworkInterfaces", began, &result);
         result.map(|all| record::list("NetworkInterfaces", &all, record::interface))
     }
 
@@ -222,7 +223,7 @@ impl Session {
     pub(super) async fn subnets(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
         let result = pages!(self, self.ec2.describe_subnets().filters(in_vpcs(vpcs)), subnets);
-        log(calls::SUBNETS.actions[0], began, &result);
+        log("ec2:DescribeSubnets", began, &result);
         result.map(|all| record::list("Subnets", &all, record::subnet))
     }
 
@@ -230,7 +231,7 @@ impl Session {
     pub(super) async fn dhcp_options(&self) -> Answer {
         let began = Instant::now();
         let result = pages!(self, self.ec2.describe_dhcp_options(), dhcp_options);
-        log(calls::DHCP_OPTIONS.actions[0], began, &result);
+        log("ec2:DescribeDhcpOptions", began, &result);
         result.map(|all| record::list("DhcpOptions", &all, record::dhcp_options))
     }
 
@@ -238,7 +239,7 @@ impl Session {
     pub(super) async fn nat_gateways(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
         let result = pages!(self, self.ec2.describe_nat_gateways().filter(in_vpcs(vpcs)), nat_gateways);
-        log(calls::NAT_GATEWAYS.actions[0], began, &result);
+        log("ec2:DescribeNatGateways", began, &result);
         result.map(|all| record::list("NatGateways", &all, record::nat_gateway))
     }
 
@@ -246,7 +247,7 @@ impl Session {
     pub(super) async fn route_tables(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
         let result = pages!(self, self.ec2.describe_route_tables().filters(in_vpcs(vpcs)), route_tables);
-        log(calls::ROUTE_TABLES.actions[0], began, &result);
+        log("ec2:DescribeRouteTables", began, &result);
         result.map(|all| record::list("RouteTables", &all, record::route_table))
     }
 
@@ -255,7 +256,7 @@ impl Session {
         let began = Instant::now();
         let result =
             pages!(self, self.ec2.describe_security_groups().filters(in_vpcs(vpcs)), security_groups);
-        log(calls::SECURITY_GROUPS.actions[0], began, &result);
+        log("ec2:DescribeSecurityGroups", began, &result);
         result.map(|all| record::list("SecurityGroups", &all, record::security_group))
     }
 
@@ -263,7 +264,7 @@ impl Session {
     pub(super) async fn vpcs(&self, vpcs: &[String]) -> Answer {
         let began = Instant::now();
         let result = pages!(self, self.ec2.describe_vpcs().filters(in_vpcs(vpcs)), vpcs);
-        log(calls::VPC.actions[0], began, &result);
+        log("ec2:DescribeVpcs", began, &result);
         result.map(|all| record::list("Vpcs", &all, record::vpc))
     }
 
@@ -272,7 +273,7 @@ impl Session {
     pub(super) async fn vpc_attributes(
         &self,
         vpc: &str,
-    ) -> [(&'static str, &'static str, Result<Option<bool>, Failure>); 2] {
+    ) -> [(Field, &'static str, Result<Option<bool>, Failure>); 2] {
         let began = Instant::now();
         let ask = async |name: VpcAttributeName| {
             let trace = Trace::default();
@@ -289,8 +290,8 @@ impl Session {
         let hostnames =
             hostnames.map(|answer| answer.enable_dns_hostnames().and_then(AttributeBooleanValue::value));
         [
-            ("enableDnsSupport", "EnableDnsSupport", support),
-            ("enableDnsHostnames", "EnableDnsHostnames", hostnames),
+            (Field::EnableDnsSupport, "EnableDnsSupport", support),
+            (Field::EnableDnsHostnames, "EnableDnsHostnames", hostnames),
         ]
     }
 }

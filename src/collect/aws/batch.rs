@@ -16,6 +16,8 @@ use super::ask::Answer;
 use super::failure::Failure;
 use super::session::Session;
 use crate::evidence::aws::eks;
+use crate::model::file::Field;
+use crate::model::net::is_node_tag;
 
 /// As many clusters as are asked about together: a filter takes 200 values.
 pub const MAX: usize = 100;
@@ -104,13 +106,11 @@ impl Together {
 
     /// The cluster's running nodes.
     pub(crate) async fn instances(&self, cluster: &str) -> Result<Part<'_>, Failure> {
-        let owned = format!("kubernetes.io/cluster/{cluster}");
         let is_of = |reservation: &Value| {
             let tags = reservation.pointer("/Instances/0/Tags").and_then(Value::as_array);
             tags.into_iter().flatten().any(|tag| {
-                tag["Key"] == *owned
-                    || ["eks:cluster-name", "aws:eks:cluster-name"].iter().any(|key| tag["Key"] == *key)
-                        && tag["Value"] == cluster
+                let word = |key: &str| tag[key].as_str().unwrap_or_default();
+                is_node_tag(word("Key"), word("Value"), cluster)
             })
         };
         let ask = || {
@@ -158,7 +158,7 @@ impl Together {
     /// The VPC with its two DNS attributes, which have a permission of their own,
     /// and of which each takes a call. The second part is which of them is missing
     /// although the VPC is there.
-    pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(&'static str, Failure)>) {
+    pub(crate) async fn vpc(&self, id: &str) -> (Answer, Vec<(Field, Failure)>) {
         let ask = || self.about_vpcs(|session, vpcs| async move { session.vpcs(&vpcs).await });
         let (session, vpc) = (self.session.clone(), id.to_owned());
         let attributes = elsewhere(async move { session.vpc_attributes(&vpc).await });

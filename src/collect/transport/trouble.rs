@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ssh::{Cut, Destination, Ending, Session};
 use super::transcript::Section;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 
 /// How to hand in a node that ssh does not reach.
@@ -116,13 +116,13 @@ const SUDO_REFUSES: [&str; 4] =
 /// What is missing of a node, from how its session ended; nothing if all is there.
 pub(crate) fn gap<W: Write>(node: &NodeName, to: &Destination, session: &Session<W>) -> Option<Gap> {
     let (why, detail, hint) = sockets(to, session)?;
-    Some(Gap { what: format!("node {node}"), why, detail, hint })
+    Some(Gap { subject: node.clone().into(), why, detail, hint })
 }
 
 /// ssh could not be run, or what it prints not be kept.
 pub(crate) fn not_run(node: &NodeName, error: &std::io::Error) -> Gap {
     Gap {
-        what: format!("node {node}"),
+        subject: node.clone().into(),
         why: GapReason::Failed,
         detail: error.to_string(),
         hint: "see that the OpenSSH client is installed, and what limits processes, files and space (ulimit -a, df)"
@@ -155,7 +155,7 @@ pub(crate) fn never_looked_at(
         None if began => lost_midway("", ending),
         None => no_login(to, ending, preamble),
     };
-    Gap { what: format!("node {node}"), why, detail, hint }
+    Gap { subject: node.clone().into(), why, detail, hint }
 }
 
 /// A session that ended before it should, after some looks.
@@ -168,7 +168,7 @@ pub(crate) fn dropped_out(node: &NodeName, ending: &Ending, samples: u64, after:
         None => (GapReason::ConnectionLost, format!("the connection broke off{}", last_words(ending))),
     };
     Gap {
-        what: format!("node {node}"),
+        subject: node.clone().into(),
         why,
         detail: format!(
             "{detail}, {:.1} s after the trace began and {samples} looks; what came later was not seen",
@@ -181,7 +181,7 @@ pub(crate) fn dropped_out(node: &NodeName, ending: &Ending, samples: u64, after:
 /// Sockets were seen, and not whose they are.
 pub(crate) fn nameless(node: &NodeName, ending: &Ending) -> Gap {
     let (why, detail, hint) = without_root(ending);
-    Gap { what: format!("node {node}"), why, detail, hint }
+    Gap { subject: node.clone().into(), why, detail, hint }
 }
 
 /// What the node's resolver gave, or why it gave nothing. `None` where the
@@ -212,7 +212,7 @@ pub(crate) fn answer<W: Write>(node: &NodeName, session: &Session<W>) -> Result<
         },
     };
     let hint = "see on the node: cat /etc/resolv.conf, and what its resolver answers".to_owned();
-    Err(Gap { what: format!("dns/{node}.txt"), why, detail, hint })
+    Err(Gap { subject: Subject::Vantage(node.to_string()), why, detail, hint })
 }
 
 type Trouble = (GapReason, String, String);

@@ -233,7 +233,7 @@ impl From<&JudgedFinding> for FindingReport {
 impl From<&Gap> for GapReport {
     fn from(gap: &Gap) -> Self {
         Self {
-            what: gap.what.clone(),
+            what: gap.subject.to_string(),
             why: gap.why.into(),
             detail: gap.detail.clone(),
             hint: gap.hint.clone(),

@@ -58,7 +58,9 @@ fn worst(audited: &Audited) -> String {
     let judgment = &audited.judgment;
     let needed = judgment.gaps.iter().find(|gap| gap.needed);
     match (judgment.findings.first(), needed) {
-        (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => format!("not seen: {}", gap.gap.what),
+        (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
+            format!("not seen: {}", gap.gap.subject)
+        }
         (Some(judged), _) if judged.waived_by().is_none() => {
             format!("{}: {}", judged.rule.id, about(&judged.finding, &audited.facts.evidence.cluster))
         }

@@ -20,12 +20,12 @@ use super::remediation::fill;
 use super::text::escape;
 use crate::model::audit::{Audit, Audited};
 use crate::model::cluster::Hosting;
-use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::connection::Component;
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
 use crate::model::net::Interface;
 use crate::model::rule::Severity;
-use crate::model::socket::State;
+use crate::model::traffic::TrafficPath;
 
 /// How wide and how colourful.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +109,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
             format!("{} ({}{more})", escape(&about(&worst.finding, cluster)), worst.rule.id)
         }
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
-            format!("could not judge: {}: {}", escape(&gap.gap.what), escape(&gap.gap.detail))
+            format!("could not judge: {}", escape(&gap.gap.problem()))
         }
         (Some(worst), _) if worst.waived_by().is_none() => format!(
             "nothing at or above the threshold; {} below it, the worst: {} ({})",
@@ -136,7 +136,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
         _ => worst,
     };
     for judged in left_out {
-        worst = format!("{worst}; {} left out, as asked", judged.gap.what);
+        worst = format!("{worst}; {} left out, as asked", judged.gap.subject);
     }
     let head = format!("{}  ", judgment.verdict.as_str().to_uppercase());
     let text = prose(&format!("{name}: {worst}"), &head, &" ".repeat(head.len()), look);
@@ -149,63 +149,25 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
     Ok(())
 }
 
-/// Is the node traffic private? By node, over kubelet and kube-proxy.
+/// Whether the nodes' traffic is private, as a sentence.
 fn traffic(facts: &Facts) -> Option<String> {
-    let total = facts.nodes.len();
-    // Where kube-proxy shows on no node, eBPF may have its place.
-    let shows = |component| {
-        let way = |connection: &&Connection| connection.component == Some(component) && tells_way(connection);
-        facts.connections.iter().any(|connection| way(&connection))
-    };
-    let components: Vec<_> = [Component::Kubelet, Component::KubeProxy]
-        .into_iter()
-        .filter(|component| shows(*component))
-        .collect();
-    let (mut public, mut private, mut hanging) = (0, 0, 0);
-    for node in &facts.nodes {
-        let api: Vec<_> =
-            facts.connections_of(&node.name).iter().filter(|connection| tells_way(connection)).collect();
-        let on = |path| api.iter().any(|connection| connection.attribution.path == path);
-        let is_seen = |component: &Component| {
-            api.iter().any(|connection| {
-                connection.component == Some(*component) && connection.attribution.path.is_api_server()
-            })
-        };
-        let all_are_seen = components.contains(&Component::Kubelet) && components.iter().all(is_seen);
-        let hangs = |connection: &Connection| {
-            connection.socket.state == State::SynSent && connection.direction == Direction::Outbound
-        };
-        if on(Path::PublicEndpoint) {
-            public += 1;
-        } else if all_are_seen && !on(Path::Unattributed) {
-            private += 1;
-        } else if facts.connections_of(&node.name).iter().any(hangs) {
-            hanging += 1;
-        }
-    }
-    let unknown = total - public - private - hanging;
+    let total = facts.traffic.len();
     let parts = [
-        (public, "over the public endpoint"),
-        (private, "private"),
-        (hanging, "hanging in SYN-SENT"),
-        (unknown, "not known"),
+        (TrafficPath::Public, "over the public endpoint"),
+        (TrafficPath::Mixed, "partly over the public endpoint"),
+        (TrafficPath::Private, "private"),
+        (TrafficPath::None, "hanging in SYN-SENT"),
+        (TrafficPath::Unknown, "not known"),
     ];
+    let parts = parts
+        .map(|(path, words)| (facts.traffic.iter().filter(|traffic| traffic.path == path).count(), words));
     let parts = parts.iter().filter(|(nodes, _)| *nodes > 0);
     let parts: Vec<_> =
-        parts.map(|(nodes, what)| format!("{what} on {nodes} of {}", count(total, "node"))).collect();
-    let who = match components.as_slice() {
-        [only] => only.as_str(),
-        _ => "kubelet and kube-proxy",
-    };
-    let reach = if components.len() == 1 { "reaches" } else { "reach" };
-    (total > 0).then(|| format!("{who} {reach} the API server: {}.", parts.join(", ")))
-}
-
-/// Whether a socket tells which way a node's own components go.
-fn tells_way(connection: &Connection) -> bool {
-    connection.component.is_some_and(Component::is_node_component)
-        && connection.direction == Direction::Outbound
-        && connection.socket.state == State::Established
+        parts.map(|(nodes, words)| format!("{words} on {nodes} of {}", count(total, "node"))).collect();
+    let components = facts.traffic.iter().flat_map(|traffic| &traffic.components);
+    let has_proxy = { components }.any(|traffic| traffic.component == Component::KubeProxy);
+    let who = if has_proxy { "kubelet and kube-proxy reach" } else { "kubelet reaches" };
+    (total > 0).then(|| format!("{who} the API server: {}.", parts.join(", ")))
 }
 
 fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
@@ -274,7 +236,7 @@ fn access(facts: &Facts) -> String {
 }
 
 fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
-    if facts.evidence.interfaces.seen().is_none() {
+    if facts.evidence.network.interfaces.seen().is_none() {
         return Ok(());
     }
     let owned: Vec<_> = facts.eks_owned().collect();
@@ -393,7 +355,7 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
         gaps.iter().partition(|judged| judged.needed || !judged.rules.is_empty());
     for judged in needed {
         let gap = &judged.gap;
-        write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
+        write!(out, "{}", prose(&escape(&gap.problem()), "  - ", "    ", look))?;
         if !gap.hint.is_empty() {
             write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
         }
@@ -408,7 +370,7 @@ fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()
         writeln!(out, "  No rule needed:")?;
     }
     for JudgedGap { gap, .. } in unneeded {
-        write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
+        write!(out, "{}", prose(&escape(&gap.problem()), "  - ", "    ", look))?;
     }
     Ok(())
 }

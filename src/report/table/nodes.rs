@@ -92,7 +92,7 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, look: Look, out: &mut im
 
 /// The sockets that tell a path, and pods and others on the kubelet's port.
 fn is_shown(connection: &Connection) -> bool {
-    connection.socket.state.tells_path() && connection.direction != Direction::None
+    connection.socket.state.shows_path() && connection.direction != Direction::None
 }
 
 /// The peer; a client's port means nothing.

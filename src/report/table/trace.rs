@@ -73,8 +73,7 @@ fn write_head(
         told(changes, names)
     };
     // A node that was not seen may be the one that matters.
-    let of_nodes = trace.gaps.iter().filter_map(|gap| gap.what.strip_prefix("node "));
-    let unseen: BTreeSet<_> = of_nodes.filter_map(|name| name.split(' ').next()).collect();
+    let unseen: BTreeSet<_> = trace.gaps.iter().filter_map(|gap| gap.subject.node()).collect();
     let told = match unseen.len() {
         0 => told,
         number => format!("{told} Not all was seen of {}, as told below.", count(number, "node")),
@@ -369,7 +368,7 @@ fn write_judgment(judgment: &Judgment, look: Look, out: &mut impl Write) -> Resu
     }
     if judgment.verdict == Verdict::Inconclusive {
         for judged in judgment.gaps.iter().filter(|judged| judged.needed) {
-            let text = format!("not seen: {}: {}", judged.gap.what, judged.gap.detail);
+            let text = format!("not seen: {}", judged.gap.problem());
             write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
         }
     }
@@ -382,7 +381,7 @@ fn write_gaps(trace: &Trace, look: Look, out: &mut impl Write) -> Result<()> {
     }
     writeln!(out, "\n{}", look.bold("Not seen"))?;
     for gap in &trace.gaps {
-        write!(out, "{}", prose(&escape(&format!("{}: {}", gap.what, gap.detail)), "  - ", "    ", look))?;
+        write!(out, "{}", prose(&escape(&gap.problem()), "  - ", "    ", look))?;
         if !gap.hint.is_empty() {
             write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
         }

@@ -1,0 +1,110 @@
+//! The path of each node's traffic to the API server.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::facts::{connections_of, is_unplaced};
+use crate::model::node::Node;
+use crate::model::socket::State;
+use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
+
+/// The traffic of each node, from its established outbound connections. `connections`
+/// are sorted by node; `endpoint_addresses` are what the endpoint's name resolves to.
+pub(super) fn node_traffic(
+    nodes: &[Node],
+    connections: &[Connection],
+    endpoint_addresses: &BTreeMap<IpAddr, Path>,
+) -> Vec<NodeTraffic> {
+    // Some clusters run without kube-proxy: it is required where any node runs it.
+    let runs_kube_proxy =
+        connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
+    let traffic = |node: &Node| {
+        let own = connections_of(connections, &node.name);
+        let component = |component| ComponentTraffic {
+            component,
+            path: component_path(
+                own.iter().filter(|connection| connection.component == Some(component)),
+                endpoint_addresses,
+            ),
+        };
+        let mut components = vec![component(Component::Kubelet)];
+        // A capture without column headings may have been filtered.
+        if runs_kube_proxy || !node.has_header {
+            components.push(component(Component::KubeProxy));
+        }
+        let paths: Vec<_> = components.iter().map(|component| component.path).collect();
+        NodeTraffic { node: node.name.clone(), path: node_path(&paths), components }
+    };
+    nodes.iter().map(traffic).collect()
+}
+
+/// The path of one component, given its connections.
+fn component_path<'a>(
+    connections: impl Iterator<Item = &'a Connection>,
+    endpoint_addresses: &BTreeMap<IpAddr, Path>,
+) -> TrafficPath {
+    let (mut public, mut private, mut unplaced, mut attempts) = (false, false, false, false);
+    for connection in connections.filter(|connection| connection.direction == Direction::Outbound) {
+        match (connection.socket.state, connection.attribution.path) {
+            (State::SynSent, _) => attempts = true,
+            (State::Established, Path::PublicEndpoint) => public = true,
+            (State::Established, Path::PrivateEni | Path::ClusterIp) => private = true,
+            (State::Established, _) => unplaced |= is_unplaced(connection, endpoint_addresses),
+            _ => {}
+        }
+    }
+    match (public, private) {
+        (true, true) => TrafficPath::Mixed,
+        (true, false) => TrafficPath::Public,
+        (false, true) if !unplaced => TrafficPath::Private,
+        (false, false) if attempts && !unplaced => TrafficPath::None,
+        _ => TrafficPath::Unknown,
+    }
+}
+
+/// The path of a node, given those of its components.
+fn node_path(components: &[TrafficPath]) -> TrafficPath {
+    use TrafficPath::{Mixed, None, Private, Public, Unknown};
+    let any = |path| components.contains(&path);
+    let all = |path| components.iter().all(|component| *component == path);
+    if any(Mixed) || (any(Public) && any(Private)) {
+        Mixed
+    } else if any(Public) {
+        Public
+    } else if all(Private) {
+        Private
+    } else if all(None) {
+        None
+    } else {
+        Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_private_only_if_every_component_is() {
+        use TrafficPath::{Mixed, None, Private, Public, Unknown};
+        for (kubelet, kube_proxy, node) in [
+            (Private, Private, Private),
+            (Public, Public, Public),
+            (Public, Private, Mixed),
+            (Mixed, Private, Mixed),
+            (Mixed, Unknown, Mixed),
+            (Public, Unknown, Public),
+            (Public, None, Public),
+            (Private, Unknown, Unknown),
+            (Private, None, Unknown),
+            (None, Unknown, Unknown),
+            (None, None, None),
+            (Unknown, Unknown, Unknown),
+        ] {
+            assert_eq!(node_path(&[kubelet, kube_proxy]), node, "{kubelet:?} {kube_proxy:?}");
+            assert_eq!(node_path(&[kube_proxy, kubelet]), node, "{kube_proxy:?} {kubelet:?}");
+            assert_eq!(node_path(&[kubelet]), kubelet);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The next step for evidence that a live run did not obtain: an option to pass, or
+//! something to change where it was asked for.
+
+use crate::evidence::aws::CALLS;
+use crate::model::cluster::Cluster;
+use crate::model::file::{Field, File};
+use crate::model::gap::{GapReason, Subject};
+
+/// What to do about evidence that was asked for and is missing or incomplete.
+pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> String {
+    match (subject, why) {
+        (Subject::File(File::CLUSTER), GapReason::NotSupported) => {
+            "ask the operator of that control plane".to_owned()
+        }
+        (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
+            "look for the control plane's instances in the Outpost".to_owned()
+        }
+        (Subject::Field(Field::Endpoint), _) => "try again when the cluster is ACTIVE".to_owned(),
+        (Subject::Field(field), _) => permission(field.file()),
+        (Subject::File(file), GapReason::Incomplete) if is_list_of_nodes(*file) => {
+            "name the nodes with --node NAME=TARGET".to_owned()
+        }
+        (Subject::File(file), _) => permission(*file),
+        (Subject::Vantage(_) | Subject::Vantages | Subject::Records { .. }, _) => {
+            "pass another name server with --resolver".to_owned()
+        }
+        (Subject::Node(name), GapReason::NoProcessNames) => {
+            format!("log in to {name} as root with --ssh-user, or allow `sudo -n ss -tnp` there")
+        }
+        (Subject::Node(name), _) => format!("run it by hand on {name}: sudo ss -tnp"),
+        (Subject::Instance(id), _) => format!("name it as well: --node {id}=TARGET"),
+        (Subject::Nodes, _) => "name them with --node NAME=TARGET".to_owned(),
+        (Subject::HybridNodes, _) => "name each with --node NAME=TARGET".to_owned(),
+        (Subject::Egress(_), _) => {
+            "find the address it leaves with, on the node: curl -s https://checkip.amazonaws.com".to_owned()
+        }
+        (Subject::Recording { .. } | Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => {
+            "try again".to_owned()
+        }
+    }
+}
+
+fn is_list_of_nodes(file: File) -> bool {
+    file == crate::model::net::INSTANCES
+}
+
+/// An answer that AWS gave in part: the permission, or a service control policy.
+fn permission(file: File) -> String {
+    let actions = CALLS.iter().find(|call| call.file == file).map(|call| call.actions.join(" and "));
+    let actions = actions.unwrap_or_else(|| "eks:DescribeCluster".to_owned());
+    format!("see what the answer of {actions} contains with the aws CLI")
+}

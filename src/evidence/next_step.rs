@@ -1,0 +1,74 @@
+//! The next step for evidence that is missing from a recording: what to record, and
+//! how.
+
+use super::aws::CALLS;
+use crate::model::cluster::Cluster;
+use crate::model::file::{Field, File};
+use crate::model::gap::{GapReason, Subject};
+use crate::model::shell::shell_word;
+
+/// How to record what an evidence directory lacks.
+#[must_use]
+pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
+    match (subject, why) {
+        (Subject::File(File::CLUSTER), GapReason::NotSupported) => {
+            "ask the operator of that control plane".to_owned()
+        }
+        (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
+            "look for the control plane's instances in the Outpost".to_owned()
+        }
+        (Subject::Field(Field::Endpoint), _) => "record it again when the cluster is ACTIVE".to_owned(),
+        (Subject::Field(field @ (Field::EnableDnsSupport | Field::EnableDnsHostnames)), _) => format!(
+            "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {}",
+            shell_word(cluster.vpc.as_deref().unwrap_or_default(), "VPC"),
+            field.name()
+        ),
+        (Subject::Field(field), _) => record_file(cluster, field.file()),
+        (Subject::File(file), _) => record_file(cluster, *file),
+        (Subject::Vantage(name) | Subject::Records { vantage: name, .. }, _) => record_answer(cluster, name),
+        (Subject::Vantages, _) => record_answer(cluster, "here"),
+        (Subject::Node(name), GapReason::NoProcessNames) => {
+            format!("capture it as root: ssh {name} sudo ss -tnp > nodes/{name}.txt")
+        }
+        (Subject::Node(name), _) => {
+            format!("capture it again, whole: ssh {name} sudo ss -tnp > nodes/{name}.txt")
+        }
+        (Subject::Instance(_) | Subject::Nodes | Subject::HybridNodes, _) => {
+            "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
+        }
+        (Subject::Egress(_), _) => {
+            "find the address it leaves with, on the node: curl -s https://checkip.amazonaws.com".to_owned()
+        }
+        (Subject::Recording { of, .. }, why) => record(cluster, of, why),
+        (Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => String::new(),
+    }
+}
+
+fn record_file(cluster: &Cluster, file: File) -> String {
+    if file == File::CLUSTER {
+        return format!(
+            "record it with: aws eks describe-cluster --name {} > {file}",
+            shell_word(&cluster.name, "NAME")
+        );
+    }
+    let vpc = shell_word(cluster.vpc.as_deref().unwrap_or_default(), "VPC");
+    let command = CALLS.iter().find(|call| call.file == file).map_or("describe-...", |call| call.command);
+    format!("record it in {file} with: aws ec2 {}", command.replace("VPC", vpc))
+}
+
+fn record_answer(cluster: &Cluster, vantage: &str) -> String {
+    let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+    format!("record it with: dig +short {} > dns/{vantage}.txt", shell_word(host, "ENDPOINT"))
+}
+
+/// How to capture what a bare file of `ss -tnp` lacks.
+#[must_use]
+pub fn capture(_: &Cluster, subject: &Subject, why: GapReason) -> String {
+    match (subject, why) {
+        (Subject::File(File::CLUSTER), _) => {
+            "compare two evidence directories: eks-netcheck collect --cluster NAME --out DIR".to_owned()
+        }
+        (_, GapReason::NoProcessNames) => "capture it as root: sudo ss -tnp".to_owned(),
+        _ => "capture it again, whole: sudo ss -tnp".to_owned(),
+    }
+}

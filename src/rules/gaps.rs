@@ -1,0 +1,120 @@
+//! Gaps that several rules report.
+
+use ipnet::IpNet;
+
+use crate::model::cluster::{Cluster, Hosting};
+use crate::model::connection::{Component, Connection};
+use crate::model::evidence::Evidence;
+use crate::model::facts::Facts;
+use crate::model::file::{Field, File};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::net::INTERFACES;
+use crate::model::node::NodeStatus;
+use crate::model::socket::Host;
+
+/// Whether private access is on, or why that is not known.
+pub(super) fn private_access(evidence: &Evidence) -> Result<bool, Gap> {
+    let cluster = &evidence.cluster;
+    if cluster.hosting == Hosting::Connector {
+        return Err(connector(evidence));
+    }
+    cluster.access.private().ok_or_else(|| {
+        evidence.gap(
+            Field::EndpointPrivateAccess,
+            GapReason::NotRecorded,
+            "whether private access is on is not recorded",
+        )
+    })
+}
+
+/// The blocks that the public endpoint admits, or why EKS does not know them.
+pub(super) fn public_cidrs(evidence: &Evidence) -> Result<Vec<IpNet>, Gap> {
+    match evidence.cluster.hosting {
+        Hosting::Connector => Err(connector(evidence)),
+        _ => Ok(evidence.cluster.public_cidrs()),
+    }
+}
+
+/// A cluster whose control plane EKS does not run.
+pub(super) fn connector(evidence: &Evidence) -> Gap {
+    let detail = "the cluster is registered through EKS Connector: EKS does not run its control plane and knows no endpoint of it";
+    evidence.gap(File::CLUSTER, GapReason::NotSupported, detail)
+}
+
+/// A local cluster on Outposts: nothing distinguishes its control plane's interfaces.
+pub(super) fn outposts(evidence: &Evidence) -> Gap {
+    let detail = "a local cluster on Outposts has its control plane's interfaces in your own account, where nothing distinguishes them";
+    evidence.gap(INTERFACES, GapReason::NotSupported, detail)
+}
+
+/// Why it is not known that every node was read. A capture without process names
+/// still shows addresses and ports.
+pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
+    // Where all nodes were left out on request, nothing else is missing.
+    if let Some(gap) = facts.missing_nodes.iter().find(|gap| gap.is_left_out()) {
+        return vec![gap.clone()];
+    }
+    let unread = facts.nodes.iter().flat_map(|node| &node.gaps);
+    let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
+    let instances = facts.evidence.network.instances.as_result().err();
+    // Without root, ss names the caller's own processes and no others.
+    let nameless = facts.nodes.iter().filter(|node| names_needed && node.status == NodeStatus::Read);
+    let nameless = nameless.filter(|node| {
+        let mut connections = facts.connections_of(&node.name).iter();
+        !connections.any(|connection| connection.component.is_some_and(Component::is_node_component))
+    });
+    let nameless = nameless.map(|node| {
+        let detail =
+            "no row of its capture is of kubelet or kube-proxy: not run as root, filtered, or not a node";
+        facts.evidence.gap(node.name.clone(), GapReason::NoProcessNames, detail)
+    });
+    facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
+}
+
+/// Vantage points that gave no answer; or that there is none.
+pub(super) fn answers(facts: &Facts) -> Vec<Gap> {
+    let unanswered = facts.evidence.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
+    unanswered.chain(endpoint_addresses(&facts.evidence)).collect()
+}
+
+/// Why the endpoint's addresses are not known, if they are not.
+pub(super) fn endpoint_addresses(evidence: &Evidence) -> Option<Gap> {
+    let cluster = &evidence.cluster;
+    let Some(endpoint) = &cluster.endpoint else {
+        return Some(no_endpoint(evidence, cluster));
+    };
+    if evidence.dns.iter().any(|vantage| vantage.answer.seen().is_some()) {
+        return None;
+    }
+    let unanswered = evidence.dns.iter().find_map(|vantage| vantage.answer.as_result().err());
+    Some(unanswered.unwrap_or_else(|| {
+        let detail = format!("what {} resolves to is not known", endpoint.host);
+        evidence.gap(Subject::Vantages, GapReason::NotRecorded, detail)
+    }))
+}
+
+fn no_endpoint(evidence: &Evidence, cluster: &Cluster) -> Gap {
+    if cluster.hosting == Hosting::Connector {
+        return connector(evidence);
+    }
+    let status = cluster.status.as_deref().unwrap_or("unknown");
+    let detail = format!("the cluster has no endpoint yet; its status is {status}");
+    evidence.gap(Field::Endpoint, GapReason::NotRecorded, detail)
+}
+
+/// What is missing to conclude that nothing explains an address.
+pub(super) fn attribution(evidence: &Evidence) -> Vec<Gap> {
+    let interfaces = evidence.network.interfaces.as_result().err();
+    let vpc = evidence.network.vpc.as_result().err();
+    endpoint_addresses(evidence).into_iter().chain(interfaces).chain(vpc).collect()
+}
+
+/// A peer of which only a part is known.
+pub(super) fn cut_address(evidence: &Evidence, connection: &Connection) -> Option<Gap> {
+    let Host::Cut(_) = connection.socket.peer.host else { return None };
+    let detail = format!(
+        "netstat cut the address {}; capture with ss, or with netstat --wide",
+        connection.socket.peer
+    );
+    Some(evidence.gap(connection.node.clone(), GapReason::Incomplete, detail))
+}
