@@ -1,8 +1,11 @@
-//! What is written down stays true: schema, README and help are made anew and
-//! compared. `UPDATE_DOCS=1 cargo test` writes them.
+//! Documentation: schemas and the generated blocks of README.md and docs/ are
+//! generated and compared, or rewritten with `UPDATE_DOCS=1 cargo test`; links
+//! resolve.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::common::{Netcheck, root};
 
@@ -51,65 +54,326 @@ fn the_shipped_schemas_are_those_of_the_types() {
     }
 }
 
-/// The same for what is never twice the same: numbers may differ.
+/// Serialises the rewriting of files: tests run in parallel, and two blocks may be in one file.
+static WRITING: Mutex<()> = Mutex::new(());
+
+/// The text between two marks of a Markdown file: `<!-- MARK -->` and `<!-- end of MARK -->`.
+fn block(file: &str, mark: &str) -> String {
+    split_at_marks(&read(file), file, mark).1.to_owned()
+}
+
+/// A block without the fence of its code block.
 #[cfg(feature = "live")]
-pub(crate) fn like_in_readme(mark: &str, text: &str) {
+pub(crate) fn code_block(file: &str, mark: &str) -> String {
+    let block = block(file, mark);
+    block.lines().filter(|line| !line.starts_with("```")).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// A text up to and with the first mark, what is between the marks, and the rest.
+fn split_at_marks<'a>(text: &'a str, file: &str, mark: &str) -> (&'a str, &'a str, &'a str) {
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->"));
+    let from = text.find(&begin).unwrap_or_else(|| panic!("{file} has no {begin}")) + begin.len();
+    let to = from + text[from..].find(&end).unwrap_or_else(|| panic!("{file} has no {end}"));
+    (&text[..from], &text[from..to], &text[to..])
+}
+
+/// Compares a block with what it should be, or rewrites it if `UPDATE_DOCS` is set.
+fn check_block(file: &str, mark: &str, text: &str) {
+    if updating() {
+        write_block(file, mark, text);
+    } else {
+        assert_eq!(block(file, mark), text, "{file}, {mark}: out of date, run with UPDATE_DOCS=1");
+    }
+}
+
+/// The same for output that differs from run to run: digits and white space are not compared.
+#[cfg(feature = "live")]
+pub(crate) fn check_block_but_numbers(file: &str, mark: &str, text: &str) {
     let masked = |text: &str| {
         let words = text.split_whitespace();
         words.map(|word| word.replace(|char: char| char.is_ascii_digit(), "")).collect::<Vec<_>>().join(" ")
     };
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let inside = readme.split(&format!("<!-- {mark} -->\n")).nth(1).unwrap();
-    let inside = inside.split(&format!("<!-- end of {mark} -->")).next().unwrap();
-    if updating() && masked(inside) != masked(text) {
-        in_readme(mark, text);
+    let inside = block(file, mark);
+    if updating() && masked(&inside) != masked(text) {
+        write_block(file, mark, text);
     } else {
-        assert_eq!(masked(inside), masked(text), "README.md, {mark}: run with UPDATE_DOCS=1");
+        assert_eq!(masked(&inside), masked(text), "{file}, {mark}: out of date, run with UPDATE_DOCS=1");
     }
 }
 
-/// Puts `text` between two marks of the README, or checks that it is there.
-fn in_readme(mark: &str, text: &str) {
-    let path = root().join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->"));
-    let (before, rest) = readme.split_once(&begin).unwrap_or_else(|| panic!("README.md has no {begin}"));
-    let (inside, after) = rest.split_once(&end).unwrap_or_else(|| panic!("README.md has no {end}"));
-    if updating() {
-        std::fs::write(&path, format!("{before}{begin}{text}{end}{after}")).unwrap();
-    } else {
-        assert_eq!(inside, text, "README.md is out of date between its marks {mark}: run with UPDATE_DOCS=1");
-    }
+fn write_block(file: &str, mark: &str, text: &str) {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let old = read(file);
+    let (before, _, after) = split_at_marks(&old, file, mark);
+    std::fs::write(root().join(file), format!("{before}{text}{after}")).unwrap();
 }
 
-/// One after the other: all of them may write the same file.
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn fenced(language: &str, text: &str) -> String {
+    format!("```{language}\n{}\n```\n", text.trim_end())
+}
+
 #[test]
-fn the_readme_shows_what_the_tool_prints() {
+fn reports_are_those_that_the_tool_prints() {
     let stale = crate::common::story("public-and-private-stale");
     let ran = Netcheck::audit(&stale).env("COLUMNS", "92").run();
-    // The answer, and the rows that show it; the whole of it further down.
+    // The README has the answer and the rows that show it, the page on reports the whole.
     let parts: Vec<_> = ran.stdout.split("\n\n").collect();
     let paths = parts.iter().find(|part| part.starts_with("Paths, as")).unwrap();
-    in_readme("answer", &format!("```text\n{}\n\n{paths}\n```\n", parts[0]));
-    in_readme("report", &format!("```text\n{}```\n", ran.stdout));
+    check_block("README.md", "answer", &fenced("text", &format!("{}\n\n{paths}", parts[0])));
+    check_block("docs/report.md", "report", &fenced("text", &ran.stdout));
 
     let exec = Netcheck::diff(&crate::common::story("study-public"), &crate::common::story("study-exec"));
-    in_readme("diff", &format!("```text\n{}```\n", exec.env("COLUMNS", "92").run().stdout));
+    check_block("docs/trace.md", "diff", &fenced("text", &exec.env("COLUMNS", "92").run().stdout));
+}
 
+#[test]
+fn the_table_of_rules_has_every_rule() {
     let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");
     for rule in eks_netcheck::rules::ALL {
         writeln!(rules, "| `{}` | {} | {} |", rule.id, rule.severity.as_str(), rule.summary).unwrap();
     }
-    in_readme("rules", &rules);
-
-    let help = Netcheck::new(["audit", "--help"]).run().stdout;
-    in_readme("help", &format!("```text\n{help}```\n"));
+    check_block("README.md", "rules", &rules);
 }
 
 #[test]
-fn the_readme_leaves_nothing_to_fill_in() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    assert!(!readme.contains("FIGURE"));
+fn the_table_of_examples_has_every_story() {
+    let mut table =
+        String::from("| directory | verdict | exit code | findings |\n| --- | --- | --- | --- |\n");
+    for name in crate::common::subdirs(&crate::common::fixtures().join("evidence")) {
+        let (report, code) = Netcheck::audit(&crate::common::story(&name)).json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let rules: BTreeSet<_> = findings.map(|finding| finding["rule"].as_str().unwrap()).collect();
+        let rules: Vec<_> = rules.into_iter().map(|rule| format!("`{rule}`")).collect();
+        let rules = if rules.is_empty() { "none".to_owned() } else { rules.join(", ") };
+        let verdict = report["verdict"].as_str().unwrap();
+        writeln!(table, "| `{name}` | {verdict} | {code} | {rules} |").unwrap();
+    }
+    check_block("docs/evidence.md", "examples", &table);
+}
+
+#[test]
+fn the_command_line_is_that_of_help() {
+    let mut page = fenced("text", &help(&[]));
+    for command in commands(&[]) {
+        let below = commands(&[&command]);
+        write!(page, "\n## {command}\n\n{}", fenced("text", &help(&[&command]))).unwrap();
+        for sub in below {
+            let usage = fenced("text", &help(&[&command, &sub]));
+            write!(page, "\n### {command} {sub}\n\n{usage}").unwrap();
+        }
+    }
+    check_block("docs/command-line.md", "help", &page);
+
+    let audit = help(&["audit"]);
+    let (_, codes) = audit.split_once("Exit codes:\n").unwrap();
+    let mut table = String::from("| exit code | meaning |\n| --- | --- |\n");
+    for line in codes.lines() {
+        // A code, two blanks and its meaning; other lines are no codes.
+        if let Some((code, meaning)) = line.trim_start().split_once("  ")
+            && code.parse::<u8>().is_ok()
+        {
+            writeln!(table, "| {code} | {meaning} |").unwrap();
+        }
+    }
+    check_block("README.md", "exit-codes", &table);
+}
+
+/// `--help` of a command, without the blanks at ends of lines.
+fn help(command: &[&str]) -> String {
+    let ran = Netcheck::new(command.iter().chain(&["--help"])).run();
+    assert_eq!(ran.code, 0, "{command:?}: {}", ran.stderr);
+    ran.stdout.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The sub-commands that a command's `--help` lists.
+fn commands(command: &[&str]) -> Vec<String> {
+    let help = help(command);
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| line.starts_with("  "));
+    // What is indented further goes on with the line above.
+    let names =
+        lines.filter(|line| !line.starts_with("   ")).map(|line| line.split_whitespace().next().unwrap());
+    names.filter(|name| *name != "help").map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn the_iam_policy_is_that_of_the_command() {
+    let policy = Netcheck::new(["iam-policy"]).run().stdout;
+    check_block("docs/live.md", "iam-policy", &fenced("json", &policy));
+}
+
+#[test]
+fn the_readme_has_the_commands_for_a_fresh_machine() {
+    let readme = read("README.md");
+    let commands = [
+        "cargo run --release --no-default-features -- audit --cluster myeks --evidence fixtures/evidence/private-only",
+        "tests/run",
+    ];
+    for command in commands {
+        assert!(readme.lines().any(|line| line == command), "README.md lacks the line: {command}");
+    }
+}
+
+#[test]
+fn nothing_is_left_to_fill_in() {
+    for file in markdown_files() {
+        let text = read(&file);
+        for placeholder in ["FIGURE", "TODO", "FIXME", "TBD"] {
+            assert!(!text.contains(placeholder), "{file}: {placeholder}");
+        }
+    }
+}
+
+/// Every Markdown file that is documentation, by its path from the root.
+fn markdown_files() -> Vec<String> {
+    let mut files: Vec<_> =
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(String::from).into();
+    files.extend(pages().into_iter().map(|page| format!("docs/{page}")));
+    files.push("docs/SUMMARY.md".to_owned());
+    files
+}
+
+/// The pages of the book, by their paths from docs/, sorted.
+fn pages() -> Vec<String> {
+    fn walk(dir: &Path, pages: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, pages);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                let page = path.strip_prefix(root().join("docs")).unwrap();
+                pages.push(page.to_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut pages = Vec::new();
+    walk(&root().join("docs"), &mut pages);
+    pages.retain(|page| page != "SUMMARY.md");
+    pages.sort();
+    pages
+}
+
+#[test]
+fn every_link_resolves() {
+    let mut broken = Vec::new();
+    for file in markdown_files() {
+        for link in links(&read(&file)) {
+            if let Err(why) = resolve(&file, &link) {
+                broken.push(format!("{file}: {link}: {why}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Follows a relative link of a file; links to other sites are not looked up.
+fn resolve(file: &str, link: &str) -> Result<(), &'static str> {
+    if ["https://", "http://", "mailto:"].iter().any(|scheme| link.starts_with(scheme)) {
+        return Ok(());
+    }
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let from = root().join(file);
+    let to = if path.is_empty() { from } else { from.parent().unwrap().join(path) };
+    let to = to.canonicalize().map_err(|_| "there is no such file")?;
+    let inside = to.strip_prefix(root().canonicalize().unwrap()).map_err(|_| "outside the repository")?;
+    let is_markdown = to.extension().is_some_and(|extension| extension == "md");
+    // mdBook makes .html of .md in links, and has no such file for what is no page.
+    if is_markdown && file.starts_with("docs/") && !inside.starts_with("docs") {
+        return Err("a page cannot link to Markdown outside the book");
+    }
+    if anchor.is_empty() {
+        return Ok(());
+    }
+    if !is_markdown {
+        return Err("only Markdown has headings");
+    }
+    let has_heading =
+        headings(&std::fs::read_to_string(&to).unwrap()).iter().any(|heading| heading == anchor);
+    if has_heading { Ok(()) } else { Err("there is no such heading") }
+}
+
+/// The paragraphs of a Markdown file, without code blocks and inline code.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut fenced = false;
+    let mut outside = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+            outside.push('\n');
+        } else if !fenced {
+            outside.push_str(line);
+            outside.push('\n');
+        }
+    }
+    outside.split("\n\n").map(|paragraph| paragraph.split('`').step_by(2).collect()).collect()
+}
+
+/// The targets of links and images, `[text](target)`, and of definitions, `[label]: target`.
+fn links(text: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for line in paragraphs(text).iter().flat_map(|paragraph| paragraph.lines()) {
+        let inline = line.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        let definition =
+            line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
+        for target in inline.chain(definition) {
+            // What follows the target is a title.
+            let target = target.split_whitespace().next().unwrap_or_default();
+            links.push(target.trim_matches(['<', '>']).to_owned());
+        }
+    }
+    links
+}
+
+/// The anchors of the headings, as GitHub and mdBook make them.
+fn headings(text: &str) -> Vec<String> {
+    let mut anchors: Vec<String> = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        let heading = line.trim_start_matches('#');
+        if fenced || heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let kept = heading.trim().chars().filter(|char| char.is_alphanumeric() || " -_".contains(*char));
+        let anchor: String =
+            kept.flat_map(char::to_lowercase).map(|char| if char == ' ' { '-' } else { char }).collect();
+        let times = anchors.iter().filter(|other| **other == anchor).count();
+        anchors.push(if times == 0 { anchor } else { format!("{anchor}-{times}") });
+    }
+    anchors
+}
+
+#[test]
+fn links_and_headings_are_found() {
+    let text = "# `audit`: what, and why?\n[a](b.md#c \"title\") ![d](e.png)\n```\n[no](no)\n# no\n```\n`[no](no)`\n[f]: <g.md>\n## Same\n## Same\n";
+    assert_eq!(links(text), ["b.md#c", "e.png", "g.md"]);
+    assert_eq!(headings(text), ["audit-what-and-why", "same", "same-1"]);
+    assert!(
+        resolve("README.md", "docs/trace.md").is_ok() && resolve("docs/trace.md", "../action.yml").is_ok()
+    );
+    for (file, link) in [
+        ("README.md", "docs/no-such.md"),
+        ("README.md", "README.md#no-such-heading"),
+        ("README.md", "#no-such-heading"),
+        ("README.md", "../README.md"),
+        ("docs/trace.md", "../README.md"),
+        ("docs/trace.md", "../action.yml#inputs"),
+    ] {
+        assert!(resolve(file, link).is_err(), "{file}: {link}");
+    }
+}
+
+#[test]
+fn the_summary_lists_every_page_and_no_other() {
+    let mut listed = links(&read("docs/SUMMARY.md"));
+    listed.sort();
+    assert_eq!(listed, pages());
 }
 
 #[test]

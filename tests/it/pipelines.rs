@@ -1,5 +1,5 @@
-//! The action, and the pipelines that the README shows: their shell steps run
-//! as the CI systems run them.
+//! The action, and the pipelines of docs/ci.md: their shell steps run as the CI
+//! systems run them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,7 @@ use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
 use serde_json::Value;
 
 use crate::common::{root, scratch, story};
-
-/// The text between two marks of the README, without its fence.
-fn shown(mark: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let inside = readme.split(&format!("<!-- {mark} -->\n")).nth(1).unwrap();
-    let inside = inside.split(&format!("<!-- end of {mark} -->")).next().unwrap();
-    inside.lines().filter(|line| !line.starts_with("```")).collect::<Vec<_>>().join("\n") + "\n"
-}
+use crate::docs::code_block;
 
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
@@ -151,7 +144,7 @@ fn the_action_says_that_it_needs_a_binary() {
 
 #[test]
 fn the_workflow_shown_gives_the_action_what_it_takes() {
-    let workflow = yaml(&shown("github"));
+    let workflow = yaml(&code_block("docs/ci.md", "github"));
     let steps = workflow["jobs"]["endpoints"]["steps"].as_array().unwrap();
     let ours = steps.iter().find(|step| step["uses"] == "./eks-netcheck").unwrap();
     let inputs: Vec<_> = ours["with"]
@@ -170,7 +163,7 @@ fn the_workflow_shown_gives_the_action_what_it_takes() {
 
 #[test]
 fn the_gitlab_job_shown_writes_its_reports() {
-    let job = &yaml(&shown("gitlab"))["eks-endpoints"];
+    let job = &yaml(&code_block("docs/ci.md", "gitlab"))["eks-endpoints"];
     for (name, code) in [("private-only", 0), ("study-public", 1)] {
         let dir = checkout();
         let script: Vec<_> =
@@ -191,7 +184,7 @@ fn the_gitlab_job_shown_writes_its_reports() {
 #[test]
 fn the_hook_shown_checks_a_policy() {
     let dir = checkout();
-    fs::write(dir.path().join(".pre-commit-config.yaml"), shown("pre-commit")).unwrap();
+    fs::write(dir.path().join(".pre-commit-config.yaml"), code_block("docs/ci.md", "pre-commit")).unwrap();
     let aws = aws("private-only");
     let pre_commit = root().join("target/validators/bin/pre-commit");
     let run = || {
@@ -209,7 +202,7 @@ fn the_hook_shown_checks_a_policy() {
 #[test]
 fn the_policy_shown_is_one() {
     let dir = scratch();
-    fs::write(dir.path().join("eks-netcheck.toml"), shown("policy")).unwrap();
+    fs::write(dir.path().join("eks-netcheck.toml"), code_block("docs/policy.md", "policy")).unwrap();
     let ran =
         bash(dir.path(), &aws("private-only")).args(["-c", "eks-netcheck policy check"]).output().unwrap();
     assert!(ran.status.success(), "{}", said(&ran));

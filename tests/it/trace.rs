@@ -179,7 +179,7 @@ fn an_exec_that_is_typed_into_has_the_terminal_to_itself() {
     assert!(typed.contains("(exit code 3, "), "{screen}");
     // How many looks there were is as it comes.
     let (shown, _) = typed.trim().rsplit_once("\n\n").unwrap();
-    crate::docs::like_in_readme("trace", &format!("```text\n{shown}\n```\n"));
+    crate::docs::check_block_but_numbers("docs/trace.md", "trace", &format!("```text\n{shown}\n```\n"));
 }
 
 #[test]
