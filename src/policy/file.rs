@@ -1,4 +1,4 @@
-//! `eks-netcheck.toml`: a policy as teams write it. These types are the format.
+//! `eks-netcheck.toml`: the policy file. These types are the format.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,12 +15,12 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::{FailOn, Override, Policy, Settings, WaiverOf};
+use super::{FailOn, Override, Policy, Settings, WaiverRule};
 use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::Waiver;
 use crate::model::rule::Severity;
 
-/// The name of the file that is looked for.
+/// The name of the file that is searched for.
 pub const NAME: &str = "eks-netcheck.toml";
 
 /// What `policy init` writes.
@@ -33,7 +33,7 @@ pub struct PolicyError {
     pub line: usize,
     /// The column, from 1, in characters.
     pub column: usize,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and the correction.
     pub message: String,
 }
 
@@ -50,52 +50,52 @@ impl std::error::Error for PolicyError {}
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[schemars(title = "eks-netcheck.toml")]
 pub struct PolicyFile {
-    /// Findings of this severity or a higher one fail the run; high unless said.
+    /// Findings of this severity or a higher one fail the run; high by default.
     fail_on: Option<Threshold>,
-    /// By rule: another severity, or off.
+    /// Per rule: another severity, or off.
     #[schemars(with = "BTreeMap<String, RuleSetting>")]
     rules: BTreeMap<Spanned<String>, RuleSetting>,
     endpoint: EndpointTable,
-    /// The blocks that publicAccessCidrs may hold; with an empty list none may.
+    /// The blocks that publicAccessCidrs may contain; an empty list allows none.
     #[schemars(with = "Option<Vec<AllowedCidrTable>>")]
     allowed_cidr: Option<Vec<Spanned<AllowedCidrTable>>>,
-    /// Settings of some clusters; where several fit, the last one has the last word.
+    /// Settings of some clusters; where several apply, the last one takes precedence.
     #[schemars(with = "Vec<OverrideTable>")]
     r#override: Vec<Spanned<OverrideTable>>,
-    /// Findings that are put up with for a while.
+    /// Findings that do not count until a date.
     #[schemars(with = "Vec<WaiverTable>")]
     waiver: Vec<Spanned<WaiverTable>>,
 }
 
-/// What the endpoint has to be like.
+/// What is expected of the endpoint.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct EndpointTable {
     /// The access modes that are allowed.
     #[schemars(with = "Option<Vec<AccessModeWord>>", length(min = 1))]
     access: Option<Spanned<Vec<AccessModeWord>>>,
-    /// An IPv4 block in publicAccessCidrs may be so wide and no wider, such as /24; /8 unless said.
+    /// The widest IPv4 block that publicAccessCidrs may contain, such as /24; /8 by default.
     #[schemars(with = "Option<String>")]
     widest_ipv4: Option<Spanned<String>>,
-    /// The same for IPv6; /32 unless said.
+    /// The same for IPv6; /32 by default.
     #[schemars(with = "Option<String>")]
     widest_ipv6: Option<Spanned<String>>,
 }
 
-/// A block that publicAccessCidrs may hold.
+/// A block that publicAccessCidrs may contain.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct AllowedCidrTable {
     /// The block, such as 203.0.113.0/24.
     #[schemars(with = "String")]
     cidr: Spanned<String>,
-    /// Who answers for it.
+    /// Its owner.
     #[schemars(with = "String")]
     owner: Spanned<String>,
-    /// What it is for.
+    /// Its purpose.
     #[schemars(with = "String")]
     reason: Spanned<String>,
-    /// The last day on which it is allowed, in UTC, or a time with its offset.
+    /// The last day on which it is allowed, in UTC, or a time with an offset.
     #[schemars(with = "Option<String>")]
     expires: Option<Spanned<Datetime>>,
 }
@@ -121,32 +121,32 @@ struct OverrideTable {
     /// As above.
     #[serde(default)]
     endpoint: EndpointTable,
-    /// As above; these are allowed beside the others.
+    /// As above; these are allowed in addition to the others.
     #[schemars(with = "Option<Vec<AllowedCidrTable>>")]
     allowed_cidr: Option<Vec<Spanned<AllowedCidrTable>>>,
 }
 
-/// Findings that are put up with for a while.
+/// Findings that do not count until a date.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WaiverTable {
     /// The rule's id.
     #[schemars(with = "String")]
     rule: Spanned<String>,
-    /// A glob over the cluster's name, its ARN, and what the finding is about: its subject, or subject and about.
+    /// A glob over the cluster's name, its ARN, and the finding's subject, or its subject and about.
     #[schemars(with = "String")]
     resource: Spanned<String>,
-    /// Globs over the names and ARNs of the clusters in which; all unless said.
+    /// Globs over the names and ARNs of the clusters that it applies to; all by default.
     #[schemars(with = "Vec<String>")]
     #[serde(default)]
     clusters: Vec<Spanned<String>>,
-    /// Why.
+    /// The reason.
     #[schemars(with = "String")]
     reason: Spanned<String>,
-    /// Who answers for it.
+    /// Its owner.
     #[schemars(with = "String")]
     owner: Spanned<String>,
-    /// The last day on which it holds, in UTC, or a time with its offset.
+    /// The last day on which it applies, in UTC, or a time with an offset.
     #[schemars(with = "String")]
     expires: Spanned<Datetime>,
 }
@@ -213,14 +213,14 @@ impl From<AccessModeWord> for AccessMode {
     }
 }
 
-/// Reads a policy; what is over at `now` is. `rules` are the ids that there are.
+/// Parses a policy. `rules` are the ids of all rules; `now` decides what has expired.
 ///
 /// # Errors
-/// If it is none: where, and what would be right.
+/// If it is not a policy: where, and the correction.
 pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, PolicyError> {
     let reader = Reader { text, rules, now };
-    let file: PolicyFile = toml::from_str(text).map_err(|error| reader.of_toml(&error))?;
-    let overrides = file.r#override.into_iter().map(|table| reader.of_some(table));
+    let file: PolicyFile = toml::from_str(text).map_err(|error| reader.toml_error(&error))?;
+    let overrides = file.r#override.into_iter().map(|table| reader.override_of(table));
     let waivers = file.waiver.into_iter().map(|table| reader.waiver(table));
     Ok(Policy {
         settings: reader.settings(file.fail_on, file.rules, file.endpoint, file.allowed_cidr)?,
@@ -235,7 +235,7 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(PolicyFile)
 }
 
-/// From what is written to what is meant.
+/// Converts the file's types to the policy, with errors that name their position.
 struct Reader<'a> {
     text: &'a str,
     rules: &'a [&'a str],
@@ -257,7 +257,7 @@ impl Reader<'_> {
         let access = endpoint.access.map(|modes| match modes.get_ref().as_slice() {
             [] => Err(self.wrong(
                 &modes.span(),
-                "no mode is allowed, so that no cluster can be; leave it out if any may".to_owned(),
+                "the list allows no access mode; leave it out to allow any".to_owned(),
             )),
             modes => Ok(modes.iter().map(|mode| AccessMode::from(*mode)).collect()),
         });
@@ -271,13 +271,11 @@ impl Reader<'_> {
         })
     }
 
-    fn of_some(&self, table: Spanned<OverrideTable>) -> Result<Override, PolicyError> {
+    fn override_of(&self, table: Spanned<OverrideTable>) -> Result<Override, PolicyError> {
         let span = table.span();
         let table = table.into_inner();
         if table.clusters.is_empty() && table.accounts.is_empty() {
-            return Err(
-                self.wrong(&span, "an override is for some: it needs clusters or accounts".to_owned())
-            );
+            return Err(self.wrong(&span, "an override needs clusters or accounts".to_owned()));
         }
         Ok(Override {
             line: self.position(span.start).0,
@@ -287,7 +285,7 @@ impl Reader<'_> {
         })
     }
 
-    fn waiver(&self, table: Spanned<WaiverTable>) -> Result<WaiverOf, PolicyError> {
+    fn waiver(&self, table: Spanned<WaiverTable>) -> Result<WaiverRule, PolicyError> {
         let line = self.position(table.span().start).0;
         let table = table.into_inner();
         let (expires, until) = self.expires(&table.expires)?;
@@ -295,12 +293,12 @@ impl Reader<'_> {
             line,
             rule: self.rule(&table.rule)?,
             resource: table.resource.get_ref().clone(),
-            reason: self.said(&table.reason, "reason")?,
-            owner: self.said(&table.owner, "owner")?,
+            reason: self.text(&table.reason, "reason")?,
+            owner: self.text(&table.owner, "owner")?,
             expires,
             is_expired: until <= self.now,
         };
-        Ok(WaiverOf {
+        Ok(WaiverRule {
             resource: self.pattern(&table.resource)?,
             clusters: self.patterns(&table.clusters)?,
             until,
@@ -315,22 +313,22 @@ impl Reader<'_> {
         let cidr: IpNet = text.parse().map_err(|_| {
             let message = match text.parse::<IpAddr>() {
                 Ok(address) => {
-                    format!("{text} is an address; do you mean the block {}?", IpNet::from(address))
+                    format!("{text} is an address; did you mean the block {}?", IpNet::from(address))
                 }
-                Err(_) => format!("{text:?} is no CIDR block, such as 203.0.113.0/24 or 2001:db8::/48"),
+                Err(_) => format!("{text:?} is not a CIDR block, such as 203.0.113.0/24 or 2001:db8::/48"),
             };
             self.wrong(&table.cidr.span(), message)
         })?;
         if cidr.trunc() != cidr {
-            let message = format!("{text} has bits behind its prefix; do you mean {}?", cidr.trunc());
+            let message = format!("{text} has host bits set; did you mean {}?", cidr.trunc());
             return Err(self.wrong(&table.cidr.span(), message));
         }
         let expires = table.expires.as_ref().map(|expires| self.expires(expires)).transpose()?;
         let is_expired = expires.as_ref().is_some_and(|(_, until)| *until <= self.now);
         let entry = AllowedCidr {
             cidr,
-            owner: self.said(&table.owner, "owner")?,
-            reason: self.said(&table.reason, "reason")?,
+            owner: self.text(&table.owner, "owner")?,
+            reason: self.text(&table.reason, "reason")?,
             expires: expires.map(|(text, _)| text),
             is_expired,
         };
@@ -343,8 +341,8 @@ impl Reader<'_> {
             return Ok(text.clone());
         }
         let message = match nearest(text, self.rules.iter().copied()) {
-            Some(rule) => format!("no rule is called {text:?}; do you mean {rule:?}?"),
-            None => format!("no rule is called {text:?}; `eks-netcheck explain` lists them"),
+            Some(rule) => format!("no rule named {text:?}; did you mean {rule:?}?"),
+            None => format!("no rule named {text:?}; `eks-netcheck explain` lists the rules"),
         };
         Err(self.wrong(&id.span(), message))
     }
@@ -353,7 +351,7 @@ impl Reader<'_> {
         let text = prefix.get_ref();
         let length = text.strip_prefix('/').and_then(|length| length.parse().ok());
         length.filter(|length| *length <= max).ok_or_else(|| {
-            self.wrong(&prefix.span(), format!("{text:?} is no prefix length, from /0 to /{max}"))
+            self.wrong(&prefix.span(), format!("{text:?} is not a prefix length from /0 to /{max}"))
         })
     }
 
@@ -364,21 +362,21 @@ impl Reader<'_> {
     fn pattern(&self, glob: &Spanned<String>) -> Result<Pattern, PolicyError> {
         let text = glob.get_ref();
         if text.is_empty() {
-            return Err(self.wrong(&glob.span(), "an empty glob is for nothing".to_owned()));
+            return Err(self.wrong(&glob.span(), "an empty glob matches nothing".to_owned()));
         }
         Pattern::new(text)
-            .map_err(|error| self.wrong(&glob.span(), format!("{text:?} is no glob: {}", error.msg)))
+            .map_err(|error| self.wrong(&glob.span(), format!("{text:?} is not a valid glob: {}", error.msg)))
     }
 
-    /// A text that says something.
-    fn said(&self, text: &Spanned<String>, what: &str) -> Result<String, PolicyError> {
+    /// A text that is not blank.
+    fn text(&self, text: &Spanned<String>, what: &str) -> Result<String, PolicyError> {
         if text.get_ref().trim().is_empty() {
             return Err(self.wrong(&text.span(), format!("{what} is empty")));
         }
         Ok(text.get_ref().clone())
     }
 
-    /// As it is written, and until when that is. A day is over when it ends in UTC.
+    /// The expiry as written, and its time. A day ends when it ends in UTC.
     fn expires(&self, expires: &Spanned<Datetime>) -> Result<(String, Timestamp), PolicyError> {
         let written = expires.get_ref();
         let until = match (written.date, written.time, written.offset) {
@@ -392,7 +390,7 @@ impl Reader<'_> {
         };
         let until = until.ok_or_else(|| {
             let message = format!(
-                "{written} is neither a day, such as 2027-01-31, nor a time with its offset, such as 2027-01-31T12:00:00Z"
+                "{written} is neither a day, such as 2027-01-31, nor a time with an offset, such as 2027-01-31T12:00:00Z"
             );
             self.wrong(&expires.span(), message)
         })?;
@@ -412,30 +410,29 @@ impl Reader<'_> {
         (line, before[begin..].chars().count() + 1)
     }
 
-    fn of_toml(&self, error: &toml::de::Error) -> PolicyError {
+    fn toml_error(&self, error: &toml::de::Error) -> PolicyError {
         let span = error.span().unwrap_or_default();
-        // Serde names what it has and what it would take between backticks.
+        // Serde puts the unknown name and the known ones between backticks.
         let mut quoted = error.message().split('`').skip(1).step_by(2);
         let message = match (error.message().split('`').next(), quoted.next()) {
             (Some(what @ ("unknown field " | "unknown variant ")), Some(name)) => {
-                let what = if what == "unknown field " { "unknown key" } else { "unknown word" };
+                let what = if what == "unknown field " { "unknown key" } else { "unknown value" };
                 let known: Vec<_> = quoted.collect();
                 match nearest(name, known.iter().copied()) {
-                    Some(right) => format!("{what} {name:?}; do you mean {right:?}?"),
-                    None => format!("{what} {name:?}; there are {}", known.join(", ")),
+                    Some(right) => format!("{what} {name:?}; did you mean {right:?}?"),
+                    None => format!("{what} {name:?}; known are {}", known.join(", ")),
                 }
             }
-            (Some("missing field "), Some(name)) => format!("{name} is missing, which has to be said here"),
+            (Some("missing field "), Some(name)) => format!("the required key {name} is missing"),
             (Some("duplicate key"), _) => {
-                format!("{} is said twice", self.text.get(span.clone()).unwrap_or("it"))
+                format!("duplicate key {}", self.text.get(span.clone()).unwrap_or_default())
             }
-            (Some("wanted string or table"), _) => "a word in quotes stands here".to_owned(),
+            (Some("wanted string or table"), _) => "expected a value in quotes".to_owned(),
             (Some("invalid type: map, expected a sequence"), _) => {
-                "there may be several of these, so that it is written in two brackets, as [[waiver]] is"
-                    .to_owned()
+                "this is a list: write it in double brackets, as in [[waiver]]".to_owned()
             }
             _ if error.message().contains("expected a TOML datetime") => {
-                "a day or time stands without quotes: expires = 2027-01-31".to_owned()
+                "a date or time is written without quotes: expires = 2027-01-31".to_owned()
             }
             _ => error.message().to_owned(),
         };
@@ -448,7 +445,7 @@ fn date(day: toml::value::Date) -> Option<Date> {
     Date::new(i16::try_from(day.year).ok()?, part(day.month)?, part(day.day)?).ok()
 }
 
-/// The known name that is most like another, if any is.
+/// The known name that is most similar, if any is similar.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.map(|right| (strsim::jaro_winkler(name, right), right));
     near.filter(|(near, _)| *near > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, right)| right)
@@ -465,7 +462,7 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        at("2026-01-01T00:00:00Z", text).map(drop).expect_err("it is wrong").to_string()
+        at("2026-01-01T00:00:00Z", text).map(drop).expect_err("no policy").to_string()
     }
 
     fn waiver(expires: &str) -> String {
@@ -475,8 +472,8 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_a_policy_and_so_is_all_that_it_has_in_comments() {
-        at("2026-01-01T00:00:00Z", EXAMPLE).expect("it is one");
+    fn the_example_parses_with_and_without_its_comments() {
+        at("2026-01-01T00:00:00Z", EXAMPLE).expect("a policy");
         let is_key = |line: &&str| {
             line.starts_with("# [") || line.starts_with("# ") && line.contains(" = ") && !line.contains("--")
         };
@@ -491,61 +488,55 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place_and_what_would_be_right() {
+    fn errors_name_the_position_and_the_correction() {
         let wrong = [
-            ("fail_on = \"high\"\n", "1:1: unknown key \"fail_on\"; do you mean \"fail-on\"?"),
-            ("[endpoint]\naccess = []\n", "2:10: no mode is allowed"),
-            ("fail-on = \"low\"\nfail-on = \"high\"\n", "2:1: fail-on is said twice"),
-            ("fail-on = 3\n", "1:11: a word in quotes stands here"),
-            ("[override]\nclusters = [\"a\"]\n", "1:1: there may be several of these"),
+            ("fail_on = \"high\"\n", "1:1: unknown key \"fail_on\"; did you mean \"fail-on\"?"),
+            ("[endpoint]\naccess = []\n", "2:10: the list allows no access mode"),
+            ("fail-on = \"low\"\nfail-on = \"high\"\n", "2:1: duplicate key fail-on"),
+            ("fail-on = 3\n", "1:11: expected a value in quotes"),
+            ("[override]\nclusters = [\"a\"]\n", "1:1: this is a list"),
             (
                 "[[allowed-cidr]]\ncidr = \"203.0.113.7\"\nowner = \"o\"\nreason = \"r\"\n",
-                "2:8: 203.0.113.7 is an address; do you mean the block 203.0.113.7/32?",
+                "2:8: 203.0.113.7 is an address; did you mean the block 203.0.113.7/32?",
             ),
-            ("\nfail-on = \"hihg\"\n", "2:11: unknown word \"hihg\"; do you mean \"high\"?"),
+            ("\nfail-on = \"hihg\"\n", "2:11: unknown value \"hihg\"; did you mean \"high\"?"),
             (
                 "[rules]\npublic-endpoint-opne = \"low\"\n",
-                "2:1: no rule is called \"public-endpoint-opne\"; do you mean \"public-endpoint-open\"?",
+                "2:1: no rule named \"public-endpoint-opne\"; did you mean \"public-endpoint-open\"?",
             ),
-            ("[rules]\nx = \"low\"\n", "2:1: no rule is called \"x\"; `eks-netcheck explain` lists them"),
-            ("[endpoint]\nwidest-ipv4 = \"24\"\n", "2:15: \"24\" is no prefix length, from /0 to /32"),
+            ("[rules]\nx = \"low\"\n", "2:1: no rule named \"x\"; `eks-netcheck explain` lists the rules"),
+            ("[endpoint]\nwidest-ipv4 = \"24\"\n", "2:15: \"24\" is not a prefix length from /0 to /32"),
             (
                 "[[allowed-cidr]]\ncidr = \"203.0.113.7/24\"\nowner = \"o\"\nreason = \"r\"\n",
-                "2:8: 203.0.113.7/24 has bits behind its prefix; do you mean 203.0.113.0/24?",
+                "2:8: 203.0.113.7/24 has host bits set; did you mean 203.0.113.0/24?",
             ),
             (
                 "[[allowed-cidr]]\ncidr = \"203.0.113.0/24\"\nowner = \" \"\nreason = \"r\"\n",
                 "3:9: owner is empty",
             ),
-            (
-                "[[override]]\nfail-on = \"low\"\n",
-                "1:1: an override is for some: it needs clusters or accounts",
-            ),
-            ("[[override]]\nclusters = [\"[\"]\n", "2:13: \"[\" is no glob: "),
-            (
-                "[[waiver]]\nrule = \"cidr-not-allowed\"\n",
-                "1:1: resource is missing, which has to be said here",
-            ),
+            ("[[override]]\nfail-on = \"low\"\n", "1:1: an override needs clusters or accounts"),
+            ("[[override]]\nclusters = [\"[\"]\n", "2:13: \"[\" is not a valid glob: "),
+            ("[[waiver]]\nrule = \"cidr-not-allowed\"\n", "1:1: the required key resource is missing"),
         ];
-        for (text, says) in wrong {
-            assert!(error(text).starts_with(says), "{text}: {}", error(text));
+        for (text, message) in wrong {
+            assert!(error(text).starts_with(message), "{text}: {}", error(text));
         }
         assert!(error(&waiver("2026-02-30")).starts_with("6:"), "{}", error(&waiver("2026-02-30")));
-        let says = error(&waiver("\"2027-01-31\""));
-        assert!(says.starts_with("6:11: ") && says.contains("without quotes"), "{says}");
-        let says = error(&waiver("2026-02-03T00:00:00"));
-        assert!(says.starts_with("6:11: ") && says.contains("with its offset"), "{says}");
+        let message = error(&waiver("\"2027-01-31\""));
+        assert!(message.starts_with("6:11: ") && message.contains("without quotes"), "{message}");
+        let message = error(&waiver("2026-02-03T00:00:00"));
+        assert!(message.starts_with("6:11: ") && message.contains("with an offset"), "{message}");
     }
 
     #[test]
-    fn a_waiver_holds_to_the_last_second_of_its_day_in_utc() {
+    fn a_waiver_expires_at_the_end_of_its_day_in_utc() {
         let is_expired = |now: &str, expires: &str| {
             at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].waiver.is_expired
         };
-        for (now, expires, over) in [
+        for (now, expires, expected) in [
             ("2026-12-31T23:59:59.999999999Z", "2026-12-31", false),
             ("2027-01-01T00:00:00Z", "2026-12-31", true),
-            // Another zone's new year is not UTC's.
+            // The new year begins earlier in other time zones.
             ("2027-01-01T08:59:59+09:00", "2026-12-31", false),
             ("2027-01-01T09:00:00+09:00", "2026-12-31", true),
             ("2026-12-31T11:59:59Z", "2026-12-31T12:00:00Z", false),
@@ -554,7 +545,7 @@ mod tests {
             ("2024-02-29T23:00:00Z", "2024-02-29", false),
             ("2026-01-01T00:00:00Z", "9999-12-31", false),
         ] {
-            assert_eq!(is_expired(now, expires), over, "{now} {expires}");
+            assert_eq!(is_expired(now, expires), expected, "{now} {expires}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a team makes of findings, and the verdict that comes of it.
+//! The policy: severities, expectations and waivers, and the verdict that they lead to.
 
 pub mod file;
 
@@ -18,73 +18,72 @@ use crate::model::judgment::{
 };
 use crate::model::rule::{Finding, Outcome, Rule, Severity};
 
-/// From which severity on findings fail a run, if no one says otherwise.
+/// The severity from which findings fail a run by default.
 const FAIL_ON: Severity = Severity::High;
 
-/// What a team makes of findings; by default nothing but the usual.
+/// A policy. The default one has the rules' own severities and no waivers.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     settings: Settings,
     overrides: Vec<Override>,
-    waivers: Vec<WaiverOf>,
+    waivers: Vec<WaiverRule>,
 }
 
-/// The severity from which findings fail a run; `None`: none do.
+/// The severity from which findings fail a run; `None` if none do.
 pub type FailOn = Option<Severity>;
 
-/// What holds for some clusters; what is not said is left as it was.
+/// Settings; what is not set keeps the value that it has without them.
 #[derive(Debug, Clone, Default)]
 struct Settings {
     fail_on: Option<FailOn>,
-    /// By rule: its severity, or `None` where it is off.
+    /// Per rule: its severity, or `None` where it is off.
     rules: BTreeMap<String, Option<Severity>>,
     access: Option<Vec<AccessMode>>,
     widest_v4: Option<u8>,
     widest_v6: Option<u8>,
-    /// Blocks with the lines they stand in.
+    /// Allowed blocks with their lines in the file.
     allowed: Option<Vec<(usize, AllowedCidr)>>,
 }
 
 /// Settings of some clusters.
 #[derive(Debug, Clone)]
 struct Override {
-    /// Where it stands: the line, from 1.
+    /// Its line in the file, from 1.
     line: usize,
-    /// Names or ARNs; none: all.
+    /// Names or ARNs; all if empty.
     clusters: Vec<Pattern>,
-    /// Accounts; none: all.
+    /// Accounts; all if empty.
     accounts: Vec<Pattern>,
     settings: Settings,
 }
 
 impl Override {
-    fn is_for(&self, cluster: &Cluster) -> bool {
+    fn applies_to(&self, cluster: &Cluster) -> bool {
         is_one_of(&self.clusters, cluster)
             && (self.accounts.is_empty() || cluster.account().is_some_and(|id| matches(&self.accounts, id)))
     }
 
-    /// Whether it would be for a cluster whose ARN was not recorded if that were
-    /// the right one.
-    fn may_be_for(&self, cluster: &Cluster) -> bool {
+    /// Whether it may apply to a cluster whose ARN is not recorded.
+    fn may_apply_to(&self, cluster: &Cluster) -> bool {
         let may_be_one = is_one_of(&self.clusters, cluster)
             || self.clusters.iter().any(|pattern| pattern.as_str().starts_with("arn:"));
         cluster.arn.is_none() && may_be_one
     }
 }
 
-/// A waiver and what it is for.
+/// A waiver and what it applies to.
 #[derive(Debug, Clone)]
-struct WaiverOf {
-    /// The cluster, or what a finding is about.
+struct WaiverRule {
+    /// The cluster, or the subject of a finding.
     resource: Pattern,
-    /// Names or ARNs of the clusters in which; none: all.
+    /// Names or ARNs of clusters; all if empty.
     clusters: Vec<Pattern>,
     until: Timestamp,
     waiver: Waiver,
 }
 
-impl WaiverOf {
-    fn is_for(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> bool {
+impl WaiverRule {
+    fn applies_to(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> bool {
         let subject = finding.subject.as_str();
         let about = finding.about.as_ref().map(|about| format!("{subject} {about}"));
         let names = [Some(cluster.name.as_str()), cluster.arn.as_deref(), Some(subject), about.as_deref()];
@@ -94,7 +93,7 @@ impl WaiverOf {
     }
 }
 
-/// Whether a cluster's name or ARN fits one of some patterns; none: all do.
+/// Whether a cluster's name or ARN matches one of the patterns; true if there are none.
 fn is_one_of(patterns: &[Pattern], cluster: &Cluster) -> bool {
     patterns.is_empty()
         || matches(patterns, &cluster.name)
@@ -106,30 +105,30 @@ fn matches(patterns: &[Pattern], name: &str) -> bool {
 }
 
 impl Policy {
-    /// What holds for a cluster, the last word first.
+    /// The settings that apply to a cluster, the one with the highest precedence first.
     fn settings_of<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a Settings> {
-        let overrides = self.overrides.iter().rev().filter(|one| one.is_for(cluster));
+        let overrides = self.overrides.iter().rev().filter(|one| one.applies_to(cluster));
         overrides.map(|one| &one.settings).chain([&self.settings])
     }
 
-    /// What it wants of a cluster's endpoint.
+    /// What it expects of a cluster's endpoint.
     #[must_use]
     pub fn expected(&self, cluster: &Cluster) -> Expectations {
-        let usual = Expectations::default();
+        let default = Expectations::default();
         let settings = || self.settings_of(cluster);
         let lists: Vec<_> = settings().filter_map(|settings| settings.allowed.as_deref()).collect();
         let allowed = lists.iter().copied().flatten().map(|(_, entry)| entry.clone());
         Expectations {
             access: settings().find_map(|settings| settings.access.clone()),
-            widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(usual.widest_v4),
-            widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(usual.widest_v6),
-            // A list for some clusters adds to that for all.
+            widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(default.widest_v4),
+            widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(default.widest_v6),
+            // The lists of overrides add to the general one.
             allowed: (!lists.is_empty()).then(|| allowed.collect()),
         }
     }
 
-    /// Judges a cluster. `fail_on` goes before what the policy says; `gaps` are
-    /// those that no rule asked about.
+    /// Judges a cluster. `fail_on` takes precedence over the policy's; `gaps` are all
+    /// gaps of the evidence, whether or not a rule needs them.
     #[must_use]
     pub fn judge(
         &self,
@@ -143,10 +142,10 @@ impl Policy {
         let fail_on = fail_on.or_else(of_policy).unwrap_or(Some(FAIL_ON));
         let counts = |severity: Severity| fail_on.is_some_and(|threshold| severity >= threshold);
         let severity = |rule: &Rule| {
-            let said = self.settings_of(cluster).find_map(|settings| settings.rules.get(rule.id));
-            said.copied().unwrap_or(Some(rule.severity))
+            let set = self.settings_of(cluster).find_map(|settings| settings.rules.get(rule.id));
+            set.copied().unwrap_or(Some(rule.severity))
         };
-        let costs = |gap: &Gap, rules: &[&Rule]| {
+        let is_needed = |gap: &Gap, rules: &[&Rule]| {
             !gap.is_left_out() && rules.iter().any(|rule| severity(rule).is_some_and(counts))
         };
         let mut findings = Vec::new();
@@ -169,14 +168,15 @@ impl Policy {
                 rules_by_gap.entry(gap).or_default().push(rule);
             }
         }
-        // What is waived comes last.
+        // Waived findings come last.
         findings.sort_by_key(|judged| (judged.waived_by().is_some(), std::cmp::Reverse(judged.severity)));
         let mut gaps: Vec<_> = rules_by_gap
             .into_iter()
-            .map(|(gap, rules)| JudgedGap { needed: costs(&gap, &rules), gap, rules })
+            .map(|(gap, rules)| JudgedGap { needed: is_needed(&gap, &rules), gap, rules })
             .collect();
-        // Settings that may hold here would say what the verdict is.
-        let unsure = self.overrides.iter().filter(|one| !one.is_for(cluster) && one.may_be_for(cluster));
+        // Overrides that may apply decide the verdict, so they must be known.
+        let unsure =
+            self.overrides.iter().filter(|one| !one.applies_to(cluster) && one.may_apply_to(cluster));
         gaps.extend(unsure.map(|one| JudgedGap {
             gap: no_arn(evidence, one.line),
             rules: Vec::new(),
@@ -194,9 +194,9 @@ impl Policy {
         Judgment { verdict, findings, gaps, off }
     }
 
-    /// The waiver for a finding: of several, the one that holds longest.
+    /// The waiver for a finding: of several, the one that expires last.
     fn waiver(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> Option<&Waiver> {
-        let all = self.waivers.iter().filter(|one| one.is_for(rule, cluster, finding));
+        let all = self.waivers.iter().filter(|one| one.applies_to(rule, cluster, finding));
         all.max_by_key(|one| one.until).map(|one| &one.waiver)
     }
 
@@ -209,7 +209,7 @@ impl Policy {
             let Waiver { line, rule, resource, owner, expires, is_expired, .. } = &one.waiver;
             let is_used = clusters.iter().any(|Audited { facts, judgment }| {
                 let cluster = &facts.evidence.cluster;
-                judgment.findings.iter().any(|judged| one.is_for(judged.rule, cluster, &judged.finding))
+                judgment.findings.iter().any(|judged| one.applies_to(judged.rule, cluster, &judged.finding))
             });
             let of_rule = |gap: &JudgedGap| gap.rules.iter().any(|of| of.id == rule);
             let may_be_used = !is_whole || clusters.iter().any(|one| one.judgment.gaps.iter().any(of_rule));

@@ -9,14 +9,14 @@ use crate::model::rule::{Outcome, Rule, Severity};
 pub(super) static RULE: Rule = Rule {
     id: "access-mode-not-allowed",
     severity: Severity::High,
-    summary: "The endpoint's access is not of a mode that the policy requires",
+    summary: "The endpoint's access mode is not one that the policy allows",
     why: "\
-Public, public-and-private and private are the three ways to reach an EKS \
-endpoint, and which of them a cluster may have is for its owners to say. Without \
-endpoint.access in the policy nothing is judged.",
+An EKS endpoint is public, public-and-private or private, and the owners of a \
+cluster decide which of these modes it may have. Without endpoint.access in the \
+policy this rule finds nothing.",
     remediation: "\
-Turn private access on before public access goes off, and see first that no node \
-uses the public endpoint (node-on-public-path):
+Turn private access on before you turn public access off, and first make sure that no \
+node uses the public endpoint (node-on-public-path):
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPublicAccess=false,endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
@@ -31,14 +31,17 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     if cluster.hosting == Hosting::Connector {
         return Outcome::inconclusive(gaps::connector(&facts.evidence));
     }
-    // One way that is known may be enough to tell.
+    // One flag that is known may be enough to decide.
     let possible = AccessMode::ALL.into_iter().filter(|mode| mode.may_be(&cluster.access));
     let (allowed, others): (Vec<_>, Vec<_>) = possible.partition(|mode| required.contains(mode));
     if !others.is_empty() && allowed.is_empty() {
         let mode: Vec<_> = others.iter().map(|mode| mode.as_str()).collect();
         let required: Vec<_> = required.iter().map(|mode| mode.as_str()).collect();
-        let message =
-            format!("access is {}, and the policy requires {}", mode.join(" or "), required.join(" or "));
+        let message = format!(
+            "the access mode is {}, and the policy allows {}",
+            mode.join(" or "),
+            required.join(" or ")
+        );
         return Outcome::fail(cluster.subject(), message);
     }
     if !allowed.is_empty() && others.is_empty() {

@@ -6,13 +6,14 @@ use crate::model::rule::{Finding, Outcome, Rule, Severity};
 pub(super) static RULE: Rule = Rule {
     id: "cidr-not-allowed",
     severity: Severity::Medium,
-    summary: "publicAccessCidrs holds a block that the policy does not list, or whose time is over",
+    summary: "publicAccessCidrs contains a block that the policy does not list, or that has expired",
     why: "\
-Each block in publicAccessCidrs is a standing opening. A policy that lists them \
-with an owner, a reason and an end makes what was opened for an afternoon show \
-up the morning after. Without such a list nothing is judged.",
+Each block in publicAccessCidrs stays open until someone removes it. With a list \
+of allowed blocks in the policy, each with an owner, a reason and an expiry date, \
+a block that was opened for an afternoon is reported the next morning. Without \
+such a list this rule finds nothing.",
     remediation: "\
-Take the block out, leaving the others in, or list it in eks-netcheck.toml as \
+Remove the block and keep the others, or list it in eks-netcheck.toml as \
 [[allowed-cidr]] with cidr, owner, reason and expires:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config publicAccessCidrs=YOUR_CIDRS
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
@@ -29,19 +30,19 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    let now: Vec<_> = allowed.iter().filter(|entry| !entry.is_expired).map(|entry| entry.cidr).collect();
-    let now = reach::union(&now);
+    let current: Vec<_> = allowed.iter().filter(|entry| !entry.is_expired).map(|entry| entry.cidr).collect();
+    let current = reach::union(&current);
     let mut outcome = Outcome::pass();
-    for cidr in cidrs.iter().filter(|cidr| !now.iter().any(|block| block.contains(*cidr))) {
-        let over = allowed.iter().find(|entry| entry.is_expired && entry.cidr.contains(cidr));
-        let message = match over {
+    for cidr in cidrs.iter().filter(|cidr| !current.iter().any(|block| block.contains(*cidr))) {
+        let expired = allowed.iter().find(|entry| entry.is_expired && entry.cidr.contains(cidr));
+        let message = match expired {
             Some(entry) => format!(
-                "publicAccessCidrs holds it, and the policy allowed it until {} only ({}: {})",
+                "publicAccessCidrs contains it, and the policy allowed it only until {} ({}: {})",
                 entry.expires.as_deref().unwrap_or_default(),
                 entry.owner,
                 entry.reason
             ),
-            None => "publicAccessCidrs holds it, and the policy does not list it".to_owned(),
+            None => "publicAccessCidrs contains it, and the policy does not list it".to_owned(),
         };
         let message = message + reach::assumed(&cluster.access);
         outcome.findings.push(Finding::new(cidr.to_string(), message));

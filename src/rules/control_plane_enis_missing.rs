@@ -15,16 +15,16 @@ pub(super) static RULE: Rule = Rule {
     summary: "Fewer than two EKS-owned ENIs were seen, or all in one availability zone",
     why: "\
 EKS keeps two to four network interfaces in the cluster's subnets, in at least two \
-availability zones, in every access mode. By these the control plane reaches the \
-nodes, and by these nodes reach a private endpoint. With fewer, the loss of a zone \
-takes exec, logs and webhooks with it, and an upgrade may fail for want of free \
-addresses. None at all means that they are hidden or the recording is not of this \
-VPC, not that there are none.",
+availability zones, in every access mode. The control plane reaches the nodes \
+through them, and nodes reach a private endpoint through them. With fewer, the \
+loss of one zone takes exec, logs and webhooks with it, and an upgrade can fail \
+for lack of free addresses. If none was seen, they are hidden or the recording is \
+of another VPC; it does not mean that there are none.",
     remediation: "\
-See what is there, and whether the subnets have the addresses (6 free, better 16):
+List the interfaces, and the free addresses of the subnets (at least 6, better 16):
     aws ec2 describe-network-interfaces --region REGION --filters \"Name=description,Values=Amazon EKS CLUSTER\" --include-managed-resources
     aws ec2 describe-subnets --region REGION --filters Name=vpc-id,Values=VPC --query 'Subnets[].[SubnetId,AvailabilityZone,AvailableIpAddressCount]'
-Give the cluster subnets in two zones:
+Add subnets in a second zone to the cluster:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config subnetIds=SUBNET_A,SUBNET_B
 Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
     reference: NETWORK_REQUIREMENTS,
@@ -40,7 +40,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         Hosting::Region => {}
     }
     if cluster.endpoint.is_none() {
-        // Its interfaces are made with it.
+        // EKS creates the interfaces together with the endpoint.
         return Outcome {
             findings: Vec::new(),
             gaps: gaps::endpoint_addresses(&facts.evidence).into_iter().collect(),
@@ -55,7 +55,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     match (owned.as_slice(), zones.as_slice()) {
         ([], _) => Outcome::fail(
             cluster.subject(),
-            "no EKS-owned ENI was seen: they are hidden, or the recording is not of this VPC, or made without permission",
+            "no EKS-owned ENI was seen: they are hidden, the recording is of another VPC, or a permission was missing",
         ),
         ([only], _) => {
             Outcome::fail(cluster.subject(), format!("only one EKS-owned ENI was seen, {}", only.id))

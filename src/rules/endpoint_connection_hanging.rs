@@ -13,17 +13,18 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Medium,
     summary: "A node's connections to the API server hang in SYN-SENT: the path is cut",
     why: "\
-The node sends and nothing answers, not even a refusal. A public endpoint that \
-does not list the node's address drops packets just so; so does a security group, \
-a route that leads nowhere, or an ENI that is gone. The node turns NotReady within \
-a minute, and its pods are moved away some minutes later.",
+The node sends SYN packets and gets no answer, not even a reset. A public endpoint \
+drops packets from addresses that publicAccessCidrs does not contain; so do a \
+security group, a route without a target, and an ENI that was deleted. The node \
+becomes NotReady within a minute, and its pods are evicted some minutes later.",
     remediation: "\
-See what the cluster lets in, and by which way:
+Check the access mode and the allowed blocks:
     aws eks describe-cluster --region REGION --name CLUSTER --query cluster.resourcesVpcConfig
-If the peer is a public address, publicAccessCidrs must hold the one that the node \
-leaves with:
+If the peer is a public address, publicAccessCidrs must contain the node's egress \
+address:
     curl -s https://checkip.amazonaws.com
-If it is an ENI's, the cluster security group must let the node in on port 443:
+If the peer is an ENI's address, the cluster security group must admit port 443 from \
+the node:
     aws ec2 describe-security-groups --region REGION --group-ids SECURITY_GROUP
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids }",
     reference: ENDPOINT_ACCESS,
@@ -39,12 +40,12 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         if connection.socket.state != State::SynSent || connection.direction != Direction::Outbound {
             continue;
         }
-        // An ENI that is gone is still the endpoint while its name says so.
+        // A deleted ENI is still the endpoint while the name resolves to it.
         let is_named =
             connection.socket.peer.ip().is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
         if connection.attribution.path.is_api_server() || is_named {
-            let (who, peers) = hanging.entry(connection.node.as_str()).or_default();
-            *who.entry(connection.component.map_or("a process", Component::as_str)).or_default() += 1;
+            let (components, peers) = hanging.entry(connection.node.as_str()).or_default();
+            *components.entry(connection.component.map_or("a process", Component::as_str)).or_default() += 1;
             peers.insert(connection.socket.peer.to_string());
         } else if matches!(connection.attribution.path, Path::Unattributed | Path::Vpc) {
             outcome.gaps.extend(gaps::cut_address(&facts.evidence, connection));
@@ -52,14 +53,15 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         }
     }
     if unexplained {
-        // It may be the endpoint, or something else: what would tell?
+        // It may be the endpoint or something else.
         outcome.gaps.extend(gaps::attribution(&facts.evidence));
     }
-    for (node, (who, peers)) in hanging {
-        let who: Vec<_> =
-            who.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
+    for (node, (components, peers)) in hanging {
+        let components: Vec<_> =
+            components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
         let peers: Vec<_> = peers.into_iter().collect();
-        let message = format!("connections in SYN-SENT to {}: {}", super::list(&peers), who.join(", "));
+        let message =
+            format!("connections in SYN-SENT to {}: {}", super::list(&peers), components.join(", "));
         outcome.findings.push(Finding::new(node, message));
     }
     outcome

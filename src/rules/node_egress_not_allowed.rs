@@ -15,20 +15,20 @@ use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",
     severity: Severity::High,
-    summary: "Private access is off, and a node's own egress address may not reach the public endpoint",
+    summary: "Private access is off, and publicAccessCidrs does not contain a node's egress address",
     why: "\
-With private access off, nodes leave the VPC to reach the API server, with the \
+With private access off, nodes reach the API server from outside the VPC, with the \
 address of their NAT gateway or their own public address. If publicAccessCidrs \
-does not hold that address, the endpoint drops their packets: running nodes turn \
-NotReady, new ones never join. It is the best-known outage of a narrowed list, and \
-it is silent until connections are made anew.",
+does not contain that address, the endpoint drops their packets: running nodes \
+become NotReady and new nodes never join. This is the best-known outage after a \
+list was narrowed, and it shows only when connections are re-established.",
     remediation: "\
-Turn the private endpoint on, and nodes no longer need the list:
+Turn private access on; nodes then no longer depend on the list:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
-Or add the address that the finding names to publicAccessCidrs (Terraform: \
-public_access_cidrs), as ADDRESS/32.",
+Or add the address in the finding to publicAccessCidrs as ADDRESS/32 (Terraform: \
+public_access_cidrs).",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::Dns],
     check,
@@ -40,7 +40,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     if cluster.access.private() == Some(true) || cluster.access.public() == Some(false) {
         return Outcome::pass();
     }
-    // Everyone may: then nodes may, wherever they come from.
+    // Every IPv4 address is allowed, so the nodes are.
     let allowed = reach::union(&cluster.public_cidrs());
     if allowed.iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4()) {
         return Outcome::pass();

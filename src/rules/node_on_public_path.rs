@@ -15,19 +15,19 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::High,
     summary: "Private access is on, yet a node's kubelet or kube-proxy uses the public endpoint",
     why: "\
-Traffic that was meant to stay in the VPC leaves it, and closing the public \
-endpoint would cut the node off. Either the connection is older than private \
-access: TCP connections outlive a change of mode, and stay where they are until \
-the process is restarted. Or the node's DNS answers with public addresses: the \
-VPC lacks DNS support or hostnames, or uses a resolver that does not know the \
-private hosted zone.",
+Traffic that should stay in the VPC leaves it, and closing the public endpoint \
+would cut the node off. There are two causes. The connection is older than private \
+access: TCP connections outlive a change of the access mode, and the process keeps \
+them until it is restarted. Or the node's DNS answers with public addresses: the \
+VPC lacks DNS support or DNS hostnames, or the node uses a name server that does \
+not know the private hosted zone.",
     remediation: "\
-On the node, see what the name resolves to:
+On the node, check what the endpoint's name resolves to:
     getent ahosts ENDPOINT
-If it answers with private addresses, the connection is stale; restart the process:
+If the answer is private addresses, the connection is stale. Restart the process:
     sudo systemctl restart kubelet
     kubectl -n kube-system rollout restart daemonset kube-proxy
-If it answers with public addresses, mend the VPC's DNS first (see \
+If the answer is public addresses, fix the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],

@@ -14,23 +14,24 @@ use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 pub(super) static RULE: Rule = Rule {
     id: "private-dns-unavailable",
     severity: Severity::High,
-    summary: "Private access is on, but the VPC's DNS cannot answer with the private addresses",
+    summary: "Private access is on, but the VPC's DNS does not resolve the endpoint to private addresses",
     why: "\
 EKS publishes the private addresses in a private hosted zone that only the VPC's \
-own resolver knows. Without enableDnsSupport and enableDnsHostnames, or with DHCP \
-options that hand out other name servers, nodes resolve the endpoint to its public \
-addresses and take the public path, or lose the API server once that is closed.",
+own resolver can answer from. Without enableDnsSupport and enableDnsHostnames, or \
+with DHCP options that name other name servers, nodes resolve the endpoint to its \
+public addresses: they use the public path, or lose the API server once the public \
+endpoint is closed.",
     remediation: "\
-Turn on what is off:
+Turn on the attribute that is off:
     aws ec2 modify-vpc-attribute --region REGION --vpc-id VPC --enable-dns-support
     aws ec2 modify-vpc-attribute --region REGION --vpc-id VPC --enable-dns-hostnames
-Give the VPC a DHCP option set with its own resolver:
+Or give the VPC a DHCP option set with the Amazon resolver:
     aws ec2 create-dhcp-options --region REGION --dhcp-configurations Key=domain-name-servers,Values=AmazonProvidedDNS
     aws ec2 associate-dhcp-options --region REGION --vpc-id VPC --dhcp-options-id DHCP_OPTIONS
 Terraform, aws_vpc: enable_dns_support = true, enable_dns_hostnames = true; \
 aws_vpc_dhcp_options: domain_name_servers = [\"AmazonProvidedDNS\"]
-Own name servers may stay if they forward the endpoint's name to the VPC's \
-resolver, or through a Route 53 Resolver inbound endpoint.",
+Your own name servers can stay if they forward the endpoint's name to the VPC's \
+resolver, or to a Route 53 Resolver inbound endpoint.",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(VPC), Need::File(DHCP_OPTIONS)],
     check,
@@ -67,11 +68,11 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
         }
     }
     match name_servers(evidence, vpc) {
-        Ok(servers) if servers.iter().any(|server| is_amazons(server, vpc)) => {}
+        Ok(servers) if servers.iter().any(|server| is_amazon_provided(server, vpc)) => {}
         Ok(servers) => {
             let servers = if servers.is_empty() { "none".to_owned() } else { super::list(&servers) };
             let message = format!(
-                "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes get public addresses"
+                "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses"
             );
             outcome.findings.push(Finding::new(&vpc.id, message).of("DHCP options"));
         }
@@ -84,7 +85,7 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
 /// addresses: two fixed ones, and the VPC's base address plus two.
 ///
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
-fn is_amazons(server: &str, vpc: &Vpc) -> bool {
+fn is_amazon_provided(server: &str, vpc: &Vpc) -> bool {
     let base_plus_two = |block: &IpNet| match block.network() {
         IpAddr::V4(base) => Some(IpAddr::V4((u32::from(base).checked_add(2)?).into())),
         IpAddr::V6(_) => None,
@@ -99,10 +100,10 @@ fn is_amazons(server: &str, vpc: &Vpc) -> bool {
     }
 }
 
-/// The name servers that the VPC's DHCP options hand out.
+/// The name servers in the VPC's DHCP options.
 fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
     let id = vpc.dhcp_options.as_deref();
-    // `default` stands for no option set at all.
+    // `default` means that the VPC has no option set.
     if id == Some("default") {
         return Ok(Vec::new());
     }

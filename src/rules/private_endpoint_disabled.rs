@@ -8,18 +8,18 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Medium,
     summary: "The private endpoint is off: node traffic to the API server leaves the VPC",
     why: "\
-Without the private endpoint the cluster's name resolves to public addresses \
-everywhere, so kubelet and kube-proxy leave the VPC through an internet or NAT \
-gateway to reach their own control plane. That costs NAT traffic, puts a gateway \
-between nodes and API server, and makes publicAccessCidrs a way to lock the \
-nodes out.",
+Without the private endpoint, the cluster's name resolves to public addresses \
+everywhere, so kubelet and kube-proxy leave the VPC through an internet gateway or \
+a NAT gateway to reach their own control plane. That costs NAT traffic, makes node \
+health depend on a gateway, and lets a change of publicAccessCidrs lock the nodes \
+out.",
     remediation: "\
-Turn it on; that takes some minutes and cuts no connection:
+Turn it on. The update takes some minutes and interrupts no connection:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Running kubelets and kube-proxies keep their old connections until they are \
-restarted, and the name changes its answer some minutes later.",
+restarted; the endpoint's name resolves to private addresses some minutes later.",
     reference: ENDPOINT_ACCESS,
     needs: &[],
     check,

@@ -8,14 +8,14 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Medium,
     summary: "The public endpoint is on, limited to some CIDR blocks",
     why: "\
-The API server can be reached from outside the VPC, though not from everywhere. \
-Each allowed block is a standing opening that somebody must own: offices move, \
-and an address opened for one CI run is seldom closed.",
+The API server is reachable from outside the VPC, though not from everywhere. Each \
+allowed block stays open until someone removes it: offices move, and an address \
+that was opened for one CI run is rarely closed again.",
     remediation: "\
-Nodes and CI that still use the public endpoint lose the API server when it is \
-closed: see first that no node is on it (node-on-public-path). Then, if everyone \
-who needs the API server can reach the VPC (VPN, Direct Connect, a bastion, \
-Session Manager), close it:
+Nodes and CI jobs that still use the public endpoint lose the API server when it is \
+closed. First make sure that no node uses it (node-on-public-path). Then, if everyone \
+who needs the API server can reach the VPC (VPN, Direct Connect, a bastion, Session \
+Manager), close it:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPublicAccess=false,endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
@@ -34,6 +34,6 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         return Outcome::pass();
     }
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();
-    let message = format!("{} may reach the endpoint over the internet", super::list(&blocks));
+    let message = format!("{} can reach the endpoint over the internet", super::list(&blocks));
     Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
 }

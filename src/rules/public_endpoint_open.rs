@@ -8,16 +8,15 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::High,
     summary: "The public endpoint is on, and the internet at large may reach it",
     why: "\
-The API server answers to anyone's TCP connection. Authentication still stands \
-between them and the cluster, but so does every flaw in it, every leaked token, \
-and every API that lets anonymous users in. The CIDR blocks are judged together: \
-0.0.0.0/1 and 128.0.0.0/1 are 0.0.0.0/0 in two lines, and no block at all means \
-everyone. A block wider than /8 (IPv6: /32), or than your policy allows, counts as \
-the internet.",
+Anyone on the internet can open a connection to the API server. Authentication is \
+then the only protection: a flaw in it, a leaked token, or an API that admits \
+anonymous requests is enough. The CIDR blocks are judged as a union: 0.0.0.0/1 and \
+128.0.0.0/1 together are 0.0.0.0/0, and an empty list means 0.0.0.0/0. A block \
+wider than /8 (IPv6: /32), or than the policy allows, counts as the internet.",
     remediation: "\
-With private access off, turn that on first, or nodes are locked out: see below. \
-With it on, limit the public endpoint to the addresses that need it, such as an \
-office and a VPN:
+If private access is off, turn it on first, or the nodes are locked out (see below). \
+Then limit the public endpoint to the addresses that need it, such as an office and \
+a VPN:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config publicAccessCidrs=YOUR_CIDRS
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
 To turn private access on before that:
@@ -45,13 +44,13 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     let given = cluster.access.cidrs();
     let blocks = super::list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
     let message = if given.is_empty() {
-        "anyone on the internet may reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
+        "anyone on the internet can reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
             .to_owned()
     } else if open.iter().all(|block| given.contains(block)) {
-        format!("anyone in {blocks} may reach the endpoint")
+        format!("anyone in {blocks} can reach the endpoint")
     } else {
         format!(
-            "anyone in {blocks} may reach the endpoint: that is what the {} blocks of publicAccessCidrs come to together",
+            "anyone in {blocks} can reach the endpoint: that is the union of the {} blocks of publicAccessCidrs",
             given.len()
         )
     };

@@ -1,11 +1,11 @@
-//! How far `publicAccessCidrs` reach, judged as a union.
+//! How much of the internet `publicAccessCidrs` covers, judged as a union.
 
 use ipnet::IpNet;
 
 use crate::model::cluster::EndpointAccess;
 use crate::model::expectations::Expectations;
 
-/// The merged blocks that reach the internet at large.
+/// The merged blocks that count as the internet at large.
 pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expectations) -> Vec<IpNet> {
     let is_open = |block: &IpNet| match block {
         IpNet::V4(block) => block.prefix_len() < expected.widest_v4,
@@ -14,15 +14,15 @@ pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expectations) -> Vec<IpNet
     union(cidrs).into_iter().filter(is_open).collect()
 }
 
-/// What to add where the public endpoint is only taken for on.
+/// What a finding adds where the public endpoint is only assumed to be on.
 pub(super) fn assumed(access: &EndpointAccess) -> &'static str {
     match access.public() {
         Some(_) => "",
-        None => "; endpointPublicAccess was not recorded and is taken for on",
+        None => "; endpointPublicAccess is not recorded and is assumed to be on",
     }
 }
 
-/// The blocks, merged where they touch.
+/// The blocks, with adjacent and overlapping ones merged.
 pub(super) fn union(cidrs: &[IpNet]) -> Vec<IpNet> {
     IpNet::aggregate(&cidrs.to_vec())
 }

@@ -12,18 +12,18 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Medium,
     summary: "kubelet or kube-proxy is connected to port 443 of an address that nothing explains",
     why: "\
-The peer is no address of the endpoint, no EKS-owned ENI, not the kubernetes \
-Service and not in the VPC. Often it is the endpoint's address of yesterday: AWS \
-replaces API servers, and a connection outlives the DNS answer. It may also be a \
-registry or credential helper of the kubelet, a proxy, or a process that only \
-bears the name.",
+The peer is not an address of the endpoint, not an EKS-owned ENI, not the \
+kubernetes Service and not in the VPC. Often it is a former address of the \
+endpoint: AWS replaces API servers, and a connection outlives the DNS answer. It \
+can also be a registry or credential helper of the kubelet, a proxy, or another \
+process with the same name.",
     remediation: "\
-Look at the process, and ask the address whether it is this cluster's API server:
+Inspect the process, and check whether the address is this cluster's API server:
     sudo ss -tnp dst ADDRESS
     openssl s_client -connect ADDRESS:443 -servername ENDPOINT -CAfile cluster-ca.pem -verify_return_error </dev/null
 where cluster-ca.pem is the cluster's own CA:
     aws eks describe-cluster --region REGION --name CLUSTER --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem
-If it is, restart the process so that it resolves the name anew.",
+If it is, restart the process so that it resolves the name again.",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
     check,
@@ -65,7 +65,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
         let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", super::list(&pids)) };
         let message =
-            format!("{component}{pids} is on {peer}: no address of the endpoint, no ENI, not in the VPC");
+            format!("{component}{pids} is connected to {peer}, which is not an address of the endpoint, not an ENI and not in the VPC");
         Finding::new(node.as_str(), message).of(format!("{component} {peer}"))
     }));
     outcome

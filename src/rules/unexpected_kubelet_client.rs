@@ -10,18 +10,18 @@ use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 pub(super) static RULE: Rule = Rule {
     id: "unexpected-kubelet-client",
     severity: Severity::Medium,
-    summary: "Something outside the VPC is connected to a kubelet's port 10250",
+    summary: "A peer outside the VPC is connected to port 10250 of a kubelet",
     why: "\
-The kubelet's port serves exec, attach and logs of every pod on the node. The \
-control plane reaches it through the EKS-owned ENIs; metrics-server, Prometheus \
-and the like reach it from inside the VPC. A peer that is neither is a network \
-opened too far, or somebody who should not be there.",
+Port 10250 of the kubelet serves exec, attach and logs for every pod on the node. \
+The control plane connects to it through the EKS-owned ENIs; metrics-server, \
+Prometheus and similar clients connect from inside the VPC. Any other peer means \
+that a network is open too wide, or that an unauthorized client is connected.",
     remediation: "\
-Find out whose the address is, then see which security group lets it in:
+Find the owner of the address, then the security group that admits it:
     aws ec2 describe-security-groups --region REGION --filters Name=vpc-id,Values=VPC --query 'SecurityGroups[].[GroupId,IpPermissions[?IpProtocol==`-1` || (FromPort<=`10250` && ToPort>=`10250`)]]'
-Let port 10250 in from the cluster security group and from the VPC's own \
-monitoring only. If it is a peered or on-premises network that you mean to let \
-in, say so in writing.",
+Admit port 10250 only from the cluster security group and from the monitoring in the \
+VPC. A peered or on-premises network that should have access can be waived in the \
+policy.",
     reference: NETWORK_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Nodes],
     check,
@@ -45,7 +45,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     if peers.is_empty() {
         return outcome;
     }
-    // Every ENI lies in the VPC's blocks, so these alone must be known.
+    // Every ENI is in the VPC's blocks, so only these must be known.
     if let Err(gap) = facts.evidence.network.vpc.as_result() {
         outcome.gaps.push(gap);
         return outcome;
@@ -53,7 +53,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome.findings.extend(peers.into_iter().map(|(peer, nodes)| {
         let nodes: Vec<_> = nodes.into_iter().collect();
         let message = format!(
-            "connected to the kubelet of {}; neither an EKS-owned ENI nor in the VPC",
+            "connected to port 10250 of {}; the peer is neither an EKS-owned ENI nor in the VPC",
             super::list(&nodes)
         );
         Finding::new(peer.to_string(), message)
