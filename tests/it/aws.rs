@@ -1,4 +1,4 @@
-//! AWS and DNS asked live: the real clients, against servers on loopback.
+//! Live calls to AWS: the real SDK clients against servers on loopback.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Netcheck, Ran, scratch, story};
 
-/// An AWS of its own for a test, holding what a story recorded.
+/// A fake AWS that holds what a story recorded.
 struct Aws(Api);
 
 impl Aws {
@@ -19,11 +19,12 @@ impl Aws {
         Self(Api::serve(Account::from_evidence(&story(name)).unwrap()).unwrap())
     }
 
-    /// `audit --nodes none`, whose name server here is whatever this machine has.
+    /// `audit --nodes none`. It resolves names with this machine's name server.
     fn audit(&self) -> Netcheck {
         self.run("audit").args(&["--nodes", "none", "--timeout", "20"])
     }
 
+    /// A command against this AWS, with credentials and a region from the environment.
     fn run(&self, command: &str) -> Netcheck {
         Netcheck::new([command, "--cluster", "myeks"])
             .env("AWS_ENDPOINT_URL", &self.0.url())
@@ -39,13 +40,13 @@ impl Aws {
         self.0.fault(Fault::always(operation, kind));
     }
 
-    /// The operations asked for, each once.
-    fn asked(&self) -> BTreeSet<String> {
+    /// The operations called so far, without duplicates.
+    fn operations(&self) -> BTreeSet<String> {
         self.0.journal().into_iter().map(|call| call.operation).collect()
     }
 }
 
-/// The gap about a file.
+/// The gap about a file, if there is one.
 fn gap<'a>(report: &'a Value, what: &str) -> Option<&'a Value> {
     report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == what)
 }
@@ -54,7 +55,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The EC2 calls, the file that each makes, and the rules that cannot judge a
+/// The EC2 calls, the file that each fills, and the rules that cannot judge a
 /// private-only cluster without it.
 const FILES: [(&str, &str, &[&str]); 8] = [
     ("DescribeNetworkInterfaces", "network-interfaces.json", &["control-plane-enis-missing"]),
@@ -68,7 +69,7 @@ const FILES: [(&str, &str, &[&str]); 8] = [
 ];
 
 #[test]
-fn the_iam_policy_is_what_is_asked_for() {
+fn the_iam_policy_lists_exactly_the_actions_called() {
     let ran = Netcheck::new(["iam-policy"]).run();
     let policy: Value = serde_json::from_str(&ran.stdout).unwrap();
     let allowed: BTreeSet<_> = policy["Statement"][0]["Action"]
@@ -79,19 +80,19 @@ fn the_iam_policy_is_what_is_asked_for() {
         .collect();
     let aws = Aws::of("study-public");
     aws.audit().run();
-    for which in [&["--cluster", "nope"][..], &["--all-clusters", "--region", "all", "--nodes", "none"]] {
-        let run = Netcheck::new(["audit"]).args(which);
+    for clusters in [&["--cluster", "nope"][..], &["--all-clusters", "--region", "all", "--nodes", "none"]] {
+        let run = Netcheck::new(["audit"]).args(clusters);
         let run = run.env("AWS_ENDPOINT_URL", &aws.0.url()).env("AWS_REGION", "ap-northeast-2");
         run.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B").run();
     }
-    let asked: BTreeSet<_> =
+    let called: BTreeSet<_> =
         aws.0.journal().iter().map(|call| format!("{}:{}", call.service.name(), call.operation)).collect();
-    assert_eq!(asked, allowed);
+    assert_eq!(called, allowed);
     assert!(aws.0.journal().iter().all(|call| call.user_agent.contains("app/eks-netcheck")));
 }
 
 #[test]
-fn what_is_asked_is_narrow_and_whole() {
+fn requests_are_filtered_and_include_managed_resources() {
     let aws = Aws::of("study-public");
     aws.audit().run();
     for call in aws.0.journal() {
@@ -108,7 +109,7 @@ fn what_is_asked_is_narrow_and_whole() {
 }
 
 #[test]
-fn two_hundred_enis_come_in_pages_of_five() {
+fn all_pages_of_enis_are_read() {
     let aws = Aws::of("study-public");
     aws.0.change(|account| {
         account.page_size = Some(5);
@@ -129,8 +130,8 @@ fn two_hundred_enis_come_in_pages_of_five() {
 }
 
 #[test]
-fn a_denied_call_is_a_gap_that_names_the_action_and_what_it_costs() {
-    for (operation, file, costs) in FILES {
+fn a_denied_call_is_a_gap_that_names_the_action_and_the_affected_rules() {
+    for (operation, file, affected) in FILES {
         let aws = Aws::of("private-only");
         aws.fault(operation, FaultKind::Denied);
         let (report, _) = aws.audit().json();
@@ -139,12 +140,12 @@ fn a_denied_call_is_a_gap_that_names_the_action_and_what_it_costs() {
         assert!(text(&gap["detail"]).contains("UnauthorizedOperation: "), "{gap}");
         assert!(text(&gap["hint"]).contains(&format!("ec2:{operation}")), "{gap}");
         let rules: Vec<_> = gap["rules"].as_array().unwrap().iter().map(text).collect();
-        assert_eq!(rules, costs, "{file}");
+        assert_eq!(rules, affected, "{file}");
     }
 }
 
 #[test]
-fn a_vpc_attribute_that_is_denied_is_told_though_the_vpc_is_there() {
+fn a_denied_vpc_attribute_is_a_gap_of_its_own() {
     let aws = Aws::of("private-only");
     aws.fault("DescribeVpcAttribute", FaultKind::Denied);
     let (report, code) = aws.audit().json();
@@ -158,7 +159,7 @@ fn a_vpc_attribute_that_is_denied_is_told_though_the_vpc_is_there() {
 }
 
 #[test]
-fn throttling_is_waited_out() {
+fn throttled_calls_are_retried() {
     let aws = Aws::of("study-public");
     for operation in ["DescribeCluster", "DescribeNetworkInterfaces"] {
         aws.0.fault(Fault::always(operation, FaultKind::Throttled).times(2));
@@ -172,7 +173,7 @@ fn throttling_is_waited_out() {
 }
 
 #[test]
-fn throttled_for_good_is_told_with_its_cause() {
+fn persistent_throttling_is_a_gap_with_its_cause() {
     let aws = Aws::of("study-public");
     aws.fault("DescribeNetworkInterfaces", FaultKind::Throttled);
     let began = Instant::now();
@@ -182,8 +183,8 @@ fn throttled_for_good_is_told_with_its_cause() {
     assert!(text(&gap["detail"]).contains("HTTP status 503"), "{gap}");
 }
 
-/// What the cluster cannot be described for, and how that ends.
-fn no_cluster(kind: FaultKind) -> Ran {
+/// An audit in which `DescribeCluster` fails.
+fn failed_describe(kind: FaultKind) -> Ran {
     let aws = Aws::of("study-public");
     aws.fault("DescribeCluster", kind);
     aws.run("audit").args(&["--nodes", "none", "--timeout", "3"]).run()
@@ -200,12 +201,12 @@ fn a_cluster_that_cannot_be_described_is_not_judged() {
         (FaultKind::CutShort, "", "; "),
         (FaultKind::Close, "", "; "),
     ];
-    for (kind, says, next) in kinds {
+    for (kind, message, next_step) in kinds {
         let name = format!("{kind:?}");
-        let ran = no_cluster(kind);
+        let ran = failed_describe(kind);
         assert_eq!(ran.code, 3, "{name}: {}", ran.stderr);
         assert!(ran.stdout.is_empty(), "{name}");
-        assert!(ran.stderr.contains(says) && ran.stderr.contains(next), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message) && ran.stderr.contains(next_step), "{name}: {}", ran.stderr);
         assert!(
             ran.stderr.starts_with("error: cannot describe the cluster myeks (ap-northeast-2): "),
             "{name}"
@@ -216,9 +217,9 @@ fn a_cluster_that_cannot_be_described_is_not_judged() {
 }
 
 #[test]
-fn a_cluster_that_does_not_exist_ends_with_those_that_do() {
+fn an_unknown_cluster_is_refused_with_the_names_that_exist() {
     let aws = Aws::of("study-public");
-    let nope = |aws: &Aws| {
+    let audit_unknown = |aws: &Aws| {
         aws.0.change(|account| account.clusters.retain(|name, _| name == "myeks"));
         Netcheck::new(["audit", "--cluster", "MyEKS", "--region", "ap-northeast-2"])
             .env("AWS_ENDPOINT_URL", &aws.0.url())
@@ -226,7 +227,7 @@ fn a_cluster_that_does_not_exist_ends_with_those_that_do() {
             .env("AWS_SECRET_ACCESS_KEY", "B")
             .run()
     };
-    let ran = nope(&aws);
+    let ran = audit_unknown(&aws);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert!(
         ran.stderr.contains("the clusters in ap-northeast-2 are myeks; names are case-sensitive"),
@@ -234,13 +235,13 @@ fn a_cluster_that_does_not_exist_ends_with_those_that_do() {
         ran.stderr
     );
     aws.fault("ListClusters", FaultKind::Denied);
-    let ran = nope(&aws);
+    let ran = audit_unknown(&aws);
     assert_eq!(ran.code, 4);
     assert!(ran.stderr.contains("aws eks list-clusters --region ap-northeast-2"), "{}", ran.stderr);
 }
 
 #[test]
-fn a_portals_page_is_no_empty_list() {
+fn an_html_page_is_not_an_empty_list() {
     let aws = Aws::of("private-only");
     aws.fault("DescribeNetworkInterfaces", FaultKind::Html);
     let (report, code) = aws.audit().json();
@@ -250,7 +251,7 @@ fn a_portals_page_is_no_empty_list() {
 }
 
 #[test]
-fn an_answer_without_end_is_ended() {
+fn an_endless_answer_is_cut_off() {
     let aws = Aws::of("study-public");
     aws.fault("DescribeSubnets", FaultKind::Endless);
     let began = Instant::now();
@@ -260,7 +261,7 @@ fn an_answer_without_end_is_ended() {
 }
 
 #[test]
-fn whoever_asks_is_told_apart() {
+fn each_configuration_error_has_its_own_message() {
     let base = || Netcheck::new(["audit", "--cluster", "myeks"]).env("AWS_EC2_METADATA_DISABLED", "true");
     let ran = base().env("AWS_CONFIG_FILE", "/dev/null").run();
     assert_eq!(ran.code, 2);
@@ -276,7 +277,7 @@ fn whoever_asks_is_told_apart() {
     std::fs::write(&config, "[profile work]\nregion = eu-west-1\n").unwrap();
     let base = || base().env("AWS_CONFIG_FILE", config.to_str().unwrap());
     let keys = || base().env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B");
-    for (ran, says) in [
+    for (ran, message) in [
         (
             base().args(&["--region", "eu-west-1", "--profile", "nope"]).run(),
             "profile `nope` was not defined",
@@ -296,13 +297,13 @@ fn whoever_asks_is_told_apart() {
             "the AWS endpoint \"garbage\" is no URL",
         ),
     ] {
-        assert_eq!(ran.code, 2, "{says}: {}", ran.stderr);
-        assert!(ran.stderr.contains(says), "{says}: {}", ran.stderr);
+        assert_eq!(ran.code, 2, "{message}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{message}: {}", ran.stderr);
     }
 }
 
 #[test]
-fn profiles_and_roles_are_the_aws_clis() {
+fn profiles_and_roles_work_as_in_the_aws_cli() {
     let aws = Aws::of("study-public");
     let home = scratch();
     let config = home.path().join("config");
@@ -330,7 +331,7 @@ fn profiles_and_roles_are_the_aws_clis() {
     };
     assert_eq!(with(&[]).run().code, 1);
     assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
-    // Who names a profile means it, whatever is in the environment.
+    // --profile takes precedence over credentials in the environment.
     let ran = with(&[]).env("AWS_ACCESS_KEY_ID", "AKIDENV").env("AWS_SECRET_ACCESS_KEY", "y").run();
     assert_eq!(ran.code, 1);
     assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
@@ -338,16 +339,16 @@ fn profiles_and_roles_are_the_aws_clis() {
     let assumed: Vec<_> = aws.0.journal().into_iter().filter(|call| call.operation == "AssumeRole").collect();
     assert_eq!(assumed[0].parameter("RoleArn"), Some("arn:aws:iam::111122223333:role/audit"));
     assert_ne!(aws.0.journal().last().unwrap().access_key.as_deref(), Some("AKIDPROFILE"));
-    // One that may not be assumed is not the cluster's fault.
+    // A role that may not be assumed has a hint of its own.
     aws.fault("AssumeRole", FaultKind::Denied);
     let ran = with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run();
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("sts:AssumeRole") && ran.stderr.contains("trust policy"), "{}", ran.stderr);
 }
 
-/// The default chain of the aws CLI, of which each has one source alone.
+/// The default credential chain of the aws CLI, one source at a time.
 #[test]
-fn credentials_come_from_wherever_the_aws_cli_has_them() {
+fn each_source_of_the_default_credential_chain_works() {
     let aws = Aws::of("study-public");
     let metadata = Metadata::serve("ap-northeast-2").unwrap();
     let home = scratch();
@@ -369,7 +370,7 @@ fn credentials_come_from_wherever_the_aws_cli_has_them() {
              [profile here]\nrole_arn = arn:aws:iam::444455556666:role/audit\ncredential_source = Ec2InstanceMetadata\n"
         ),
     );
-    // By the SHA-1 of the session's name.
+    // The file name is the SHA-1 of the session's name.
     write(
         ".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json",
         &json!({"accessToken": PORTAL_TOKEN, "expiresAt": "2999-01-01T00:00:00Z"}).to_string(),
@@ -395,7 +396,7 @@ fn credentials_come_from_wherever_the_aws_cli_has_them() {
         ),
         (CONTAINER_KEY, &[region, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &container)]),
         (INSTANCE_KEY, &[region, on_instance[0], on_instance[1]]),
-        // An instance knows its region too.
+        // The instance metadata service gives the region too.
         (INSTANCE_KEY, &on_instance),
     ];
     for (key, variables) in sources {
@@ -411,26 +412,26 @@ fn credentials_come_from_wherever_the_aws_cli_has_them() {
         let ran = run.run();
         assert_eq!(ran.code, 1, "{variables:?}: {}", ran.stderr);
         let journal = aws.0.journal();
-        let asked = journal[before..].iter().find(|call| call.operation == "DescribeCluster").unwrap();
-        let by = asked.access_key.as_deref().unwrap_or_default();
-        assert!(by.ends_with(key), "{variables:?}: {by}");
-        assert_eq!(asked.region.as_deref(), Some("ap-northeast-2"));
+        let call = journal[before..].iter().find(|call| call.operation == "DescribeCluster").unwrap();
+        let access_key = call.access_key.as_deref().unwrap_or_default();
+        assert!(access_key.ends_with(key), "{variables:?}: {access_key}");
+        assert_eq!(call.region.as_deref(), Some("ap-northeast-2"));
     }
 }
 
 #[test]
-fn without_nodes_the_rest_is_judged_and_says_so() {
+fn skipped_nodes_are_a_gap_and_the_rest_is_judged() {
     let aws = Aws::of("study-public");
     let (report, code) = aws.audit().json();
     assert_eq!(code, 1);
     assert_eq!(gap(&report, "nodes").unwrap()["why"], "not-asked");
     assert_eq!(report["findings"][0]["rule"], "public-endpoint-open");
-    assert!(aws.asked().contains("DescribeInstances"));
+    assert!(aws.operations().contains("DescribeInstances"));
 }
 
-/// Auto Mode's nodes take no ssh, so that none is tried.
+/// EKS Auto Mode nodes do not accept ssh, so it is not attempted.
 #[test]
-fn auto_modes_nodes_are_told_to_be_out_of_reach() {
+fn auto_mode_nodes_are_reported_as_not_supported() {
     let aws = Aws::of("private-only");
     aws.0.change(|account| {
         for reservation in &mut account.reservations {
@@ -448,7 +449,7 @@ fn auto_modes_nodes_are_told_to_be_out_of_reach() {
 }
 
 #[test]
-fn each_service_may_have_an_endpoint_of_its_own() {
+fn service_specific_endpoint_urls_are_used() {
     let (eks, ec2) = (Aws::of("study-public"), Aws::of("study-public"));
     let ran = Netcheck::new(["audit", "--cluster", "myeks", "--nodes", "none", "--timeout", "5"])
         .env("AWS_ENDPOINT_URL_EKS", &eks.0.url())
@@ -458,15 +459,15 @@ fn each_service_may_have_an_endpoint_of_its_own() {
         .env("AWS_REGION", "ap-northeast-2")
         .run();
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert_eq!(eks.asked().into_iter().collect::<Vec<_>>(), ["DescribeCluster"]);
-    assert!(ec2.asked().len() >= 9 && !ec2.asked().contains("DescribeCluster"));
+    assert_eq!(eks.operations().into_iter().collect::<Vec<_>>(), ["DescribeCluster"]);
+    assert!(ec2.operations().len() >= 9 && !ec2.operations().contains("DescribeCluster"));
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_used() {
+fn https_proxy_is_used() {
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
-    let asked = std::thread::spawn(move || {
+    let request = std::thread::spawn(move || {
         let (mut stream, _) = proxy.accept().unwrap();
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line).unwrap();
@@ -480,6 +481,6 @@ fn a_proxy_of_the_environment_is_used() {
         .env("AWS_REGION", "ap-northeast-2")
         .run();
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    let line = asked.join().unwrap();
+    let line = request.join().unwrap();
     assert!(line.starts_with("CONNECT ") && line.contains("ap-northeast-2.amazonaws.com:443"), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Flags, exit codes, files and terminals.
+//! Flags, exit codes, report files and standard output.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::common::{Netcheck, scratch, story};
 
 #[test]
-fn the_threshold_decides_the_exit_code_and_no_format_does() {
+fn fail_on_sets_the_exit_code_and_formats_do_not_change_it() {
     let dir = story("endpoint-black-holed");
     for (threshold, code) in [("critical", 0), ("high", 0), ("medium", 1), ("low", 1), ("never", 0)] {
         for format in ["table", "json"] {
@@ -44,7 +44,7 @@ fn usage_errors_exit_with_2() {
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
+fn help_lists_the_exit_codes() {
     for args in [&["--help"][..], &["audit", "--help"]] {
         let ran = Netcheck::new(args).run();
         assert_eq!(ran.code, 0);
@@ -61,20 +61,20 @@ fn help_tells_the_exit_codes() {
 }
 
 #[test]
-fn colour_is_for_terminals_that_want_it() {
+fn colour_follows_clicolor_force_and_no_color() {
     let dir = story("study-public");
     let plain = Netcheck::audit(&dir).run().stdout;
     assert!(!plain.contains('\x1b'));
     let coloured = Netcheck::audit(&dir).env("CLICOLOR_FORCE", "1").run().stdout;
     assert!(coloured.contains("\x1b["));
-    let refused = Netcheck::audit(&dir).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").run().stdout;
-    assert_eq!(refused, plain);
-    // Colour changes nothing but the colour.
+    let without = Netcheck::audit(&dir).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").run().stdout;
+    assert_eq!(without, plain);
+    // Without its escape sequences, coloured output equals plain output.
     assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
 }
 
 #[test]
-fn one_run_can_leave_several_reports() {
+fn one_run_can_write_several_reports() {
     let dir = scratch();
     let (json, table) = (dir.path().join("report.json"), dir.path().join("report.txt"));
     fs::write(&json, "an older and longer report".repeat(1000)).unwrap();
@@ -90,7 +90,7 @@ fn one_run_can_leave_several_reports() {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_an_error_before_the_work() {
+fn an_unwritable_report_path_is_refused_before_the_audit() {
     let ran =
         Netcheck::audit(&story("study-public")).args(&["--write", "json=/nonexistent/report.json"]).run();
     assert_eq!(ran.code, 2);
@@ -102,27 +102,27 @@ fn a_report_that_cannot_be_written_is_an_error_before_the_work() {
 }
 
 #[test]
-fn a_report_is_a_file_like_any_other() {
+fn reports_get_default_permissions_and_keep_existing_ones() {
     use std::os::unix::fs::PermissionsExt;
     let dir = scratch();
     let file = dir.path().join("report.json");
     Netcheck::audit(&story("study-public")).args(&["--write", &format!("json={}", file.display())]).run();
-    let beside = dir.path().join("beside");
-    fs::write(&beside, "").unwrap();
+    let other = dir.path().join("other");
+    fs::write(&other, "").unwrap();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode();
-    assert_eq!(mode(&file), mode(&beside));
-    // What was kept to its owner stays so.
+    assert_eq!(mode(&file), mode(&other));
+    // An existing file keeps its mode.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     Netcheck::audit(&story("study-public")).args(&["--write", &format!("json={}", file.display())]).run();
     assert_eq!(mode(&file) & 0o777, 0o600);
 }
 
 #[test]
-fn a_report_never_lands_among_the_evidence() {
+fn writing_into_the_evidence_directory_is_refused() {
     let copy = crate::common::copy_of("study-public");
     for file in ["cluster.json", "nodes/n3.txt"] {
-        let to = format!("json={}", copy.path().join(file).display());
-        let ran = Netcheck::audit(copy.path()).args(&["--write", &to]).run();
+        let write = format!("json={}", copy.path().join(file).display());
+        let ran = Netcheck::audit(copy.path()).args(&["--write", &write]).run();
         assert_eq!(ran.code, 2, "{file}");
         assert!(ran.stderr.contains("in the evidence directory"), "{}", ran.stderr);
     }
@@ -130,7 +130,7 @@ fn a_report_never_lands_among_the_evidence() {
 }
 
 #[test]
-fn a_failed_run_leaves_an_older_report_alone() {
+fn a_refused_run_keeps_the_existing_report() {
     let dir = scratch();
     let file = dir.path().join("report.json");
     fs::write(&file, "older").unwrap();
@@ -141,14 +141,14 @@ fn a_failed_run_leaves_an_older_report_alone() {
 }
 
 #[test]
-fn devices_are_written_to_not_replaced() {
+fn devices_are_written_to_and_not_replaced() {
     let ran = Netcheck::audit(&story("study-public")).args(&["--write", "json=/dev/null"]).run();
     assert_eq!(ran.code, 1);
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }
 
 #[test]
-fn a_reader_that_goes_away_does_not_change_the_exit_code() {
+fn a_closed_standard_output_does_not_change_the_exit_code() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"))
         .args(["audit", "--cluster", "myeks", "--evidence"])
         .arg(story("study-public"))

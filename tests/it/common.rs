@@ -1,3 +1,5 @@
+//! What all tests share: paths of fixtures, and runs of the built binary.
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +13,7 @@ pub(crate) fn fixtures() -> PathBuf {
     root().join("fixtures")
 }
 
+/// The evidence directory of a story: one scenario, recorded or composed.
 pub(crate) fn story(name: &str) -> PathBuf {
     fixtures().join("evidence").join(name)
 }
@@ -24,9 +27,10 @@ pub(crate) fn subdirs(dir: &Path) -> Vec<String> {
     names
 }
 
-/// A run of the built binary, with nothing of the caller's environment.
+/// A run of the built binary, with an empty environment but for what is set here.
 pub(crate) struct Netcheck(Command);
 
+/// The exit code and output of a run.
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -36,7 +40,7 @@ pub(crate) struct Ran {
 impl Netcheck {
     pub(crate) fn new<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"));
-        // No test should wait for a machine's role.
+        // No test should wait for the instance metadata service.
         command.env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("COLUMNS", "100").stdin(Stdio::null()).args(args);
         Self(command)
@@ -79,9 +83,9 @@ impl Netcheck {
     pub(crate) fn run(mut self) -> Ran {
         let output = self.0.output().unwrap();
         Ran {
-            code: output.status.code().expect("no signal ended it"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+            code: output.status.code().expect("not ended by a signal"),
+            stdout: String::from_utf8(output.stdout).expect("output is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("output is UTF-8"),
         }
     }
 
@@ -94,12 +98,12 @@ impl Netcheck {
     }
 }
 
-/// A directory of its own for a test, gone afterwards.
+/// A temporary directory, removed when it is dropped.
 pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A copy of a story that a test may change.
+/// A copy of a story, for a test to change.
 pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
     let scratch = scratch();
     copy(&story(name), scratch.path());

@@ -1,5 +1,5 @@
-//! Real output of `ss` and `netstat`: the same planted sockets come out of
-//! every version and option, and no row is lost.
+//! Real output of `ss` and `netstat`: every version and option gives the same
+//! sockets, and no row is lost.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,13 +9,15 @@ use eks_netcheck::model::node::Tally;
 
 use crate::common::{fixtures, subdirs};
 
-/// What a capture holds: each row in words, each rejected line, and the tally.
+/// A parsed capture: each row as `STATE LOCAL PEER COMM:PID...`, each rejected line
+/// with its number, and the tally.
 pub(crate) struct Capture {
     pub(crate) rows: Vec<String>,
     pub(crate) rejected: Vec<String>,
     pub(crate) tally: Tally,
 }
 
+/// Parses a capture.
 pub(crate) fn read(mut bytes: &[u8]) -> Capture {
     let (mut rows, mut rejected) = (Vec::new(), Vec::new());
     let mut sink = |event: Event<'_>| match event {
@@ -56,8 +58,8 @@ fn read_file(path: &Path) -> Capture {
     capture
 }
 
-/// Sockets of the node, as planted.
-const PLANTED: [&str; 10] = [
+/// The connections that were open on the node when the captures were taken.
+const CONNECTIONS: [&str; 10] = [
     "CLOSE-WAIT 192.168.2.94:10250 192.168.2.10:56633 kubelet:59",
     "ESTAB 192.168.1.100:50385 192.168.2.94:22 sshd:70 sshd:69",
     "ESTAB 192.168.2.94:10250 192.168.2.10:40225 kubelet:59",
@@ -70,8 +72,8 @@ const PLANTED: [&str; 10] = [
     "FIN-WAIT-2 192.168.2.10:56633 192.168.2.94:10250",
 ];
 
-/// Listeners of the node, as planted; `*` and `0.0.0.0` and `::` are one.
-const LISTENING: [&str; 4] = [
+/// The listeners on the node then; `*`, `0.0.0.0` and `::` all print as `*`.
+const LISTENERS: [&str; 4] = [
     "LISTEN *:10250 *:* kubelet:59",
     "LISTEN *:22 *:* sshd:67",
     "LISTEN 127.0.0.1:10248 *:* kubelet:59",
@@ -84,7 +86,7 @@ fn set<'a>(rows: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
 
 #[test]
 fn every_version_and_option_of_ss_gives_the_same_sockets() {
-    let mut seen = 0;
+    let mut checked = 0;
     for entry in std::fs::read_dir(fixtures().join("ss/iproute2")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -92,29 +94,29 @@ fn every_version_and_option_of_ss_gives_the_same_sockets() {
         assert!(capture.rejected.is_empty(), "{name}: {:?}", capture.rejected);
         let rows = set(capture.rows.iter().map(String::as_str));
         let Some((_, option)) = name.split_once("0-") else { continue };
-        seen += 1;
+        checked += 1;
         let option = option.split_once('-').map_or(option, |(option, _)| option);
-        let estab = || PLANTED.into_iter().filter(|row| row.starts_with("ESTAB"));
+        let estab = || CONNECTIONS.into_iter().filter(|row| row.starts_with("ESTAB"));
         match option.trim_end_matches(".txt") {
             "tnp" if name.contains("stateestab") => assert_eq!(rows, set(estab()), "{name}"),
             "tnp" if name.contains("nonroot") => assert_nameless(&name, &rows),
             "tn" => assert_nameless(&name, &rows),
-            "tnp" | "HOtnp" | "OtnpieH" => assert_eq!(rows, set(PLANTED), "{name}"),
-            "tanpoe" | "tunap" => assert_eq!(rows, set(PLANTED.into_iter().chain(LISTENING)), "{name}"),
-            "tnlp" => assert_eq!(rows, set(LISTENING), "{name}"),
-            // Taken on the whole machine: the far ends are there as well.
-            "tnpi" => assert!(rows.is_superset(&set(PLANTED)), "{name}: {rows:?}"),
-            other => panic!("{name}: what is {other}?"),
+            "tnp" | "HOtnp" | "OtnpieH" => assert_eq!(rows, set(CONNECTIONS), "{name}"),
+            "tanpoe" | "tunap" => assert_eq!(rows, set(CONNECTIONS.into_iter().chain(LISTENERS)), "{name}"),
+            "tnlp" => assert_eq!(rows, set(LISTENERS), "{name}"),
+            // Captured on the whole machine, which also holds the peers' sockets.
+            "tnpi" => assert!(rows.is_superset(&set(CONNECTIONS)), "{name}: {rows:?}"),
+            other => panic!("{name}: unknown option {other}"),
         }
     }
-    assert_eq!(seen, 45, "captures of ss");
+    assert_eq!(checked, 45, "number of captures checked");
 }
 
-/// Without process names, the addresses are still the same.
+/// Checks that a capture without process names has the same addresses.
 fn assert_nameless(name: &str, rows: &BTreeSet<&str>) {
-    for planted in PLANTED {
-        let socket = planted.split(' ').take(3).collect::<Vec<_>>().join(" ");
-        // Both were cut off at the end when they were taken.
+    for connection in CONNECTIONS {
+        let socket = connection.split(' ').take(3).collect::<Vec<_>>().join(" ");
+        // Some of these captures were cut off before the last rows.
         let cut = socket.contains("10250 192.168.2.10:40225") || socket.contains("10250 192.168.2.10:56633");
         assert!(rows.contains(socket.as_str()) || cut, "{name} lacks {socket}: {rows:?}");
     }
@@ -122,47 +124,51 @@ fn assert_nameless(name: &str, rows: &BTreeSet<&str>) {
 }
 
 #[test]
-fn netstat_gives_sockets_too() {
+fn netstat_output_is_parsed() {
     for (name, rows) in [("netstat-tnp.txt", 16), ("netstat-plant.txt", 25)] {
         let capture = read_file(&fixtures().join("ss/iproute2").join(name));
         assert_eq!(capture.rows.len(), rows, "{name}");
         let has = |row: &str| {
-            assert!(capture.rows.iter().any(|seen| seen == row), "{name} lacks {row}: {:#?}", capture.rows);
+            assert!(
+                capture.rows.iter().any(|parsed| parsed == row),
+                "{name} lacks {row}: {:#?}",
+                capture.rows
+            );
         };
         has("ESTAB 192.168.2.94:59501 3.37.234.25:443 python3:59");
         // v4-mapped, printed as bare IPv4
         has("ESTAB 192.168.2.94:10250 192.168.2.10:43119 python3:59");
         has("FIN-WAIT-2 192.168.2.10:35819 192.168.2.94:10250");
-        // cut to its column: known to be cut, not taken for another address
+        // truncated to its column: shown as truncated, not as another address
         has("ESTAB [2600:1f13:abc:de0...]:59075 [2600:1f13:abc:de01:...]:443 python3:59");
     }
 }
 
 #[test]
-fn every_capture_of_a_real_kubernetes_is_read_whole() {
+fn captures_of_a_real_cluster_parse_without_rejected_lines() {
     let dir = fixtures().join("ss/kubernetes");
-    let scenes = subdirs(&dir);
-    assert_eq!(scenes.len(), 9, "{scenes:?}");
-    for scene in scenes {
-        let names_known = |file: &str| !file.contains("nobody");
-        let plain = read_file(&dir.join(&scene).join("ss_-tnp.txt"));
+    let moments = subdirs(&dir);
+    assert_eq!(moments.len(), 9, "{moments:?}");
+    for moment in moments {
+        let has_names = |file: &str| !file.contains("nobody");
+        let plain = read_file(&dir.join(&moment).join("ss_-tnp.txt"));
         let expected = set(plain.rows.iter().map(String::as_str));
-        for entry in std::fs::read_dir(dir.join(&scene)).unwrap() {
+        for entry in std::fs::read_dir(dir.join(&moment)).unwrap() {
             let path = entry.unwrap().path();
             let file = path.file_name().unwrap().to_str().unwrap();
             let capture = read_file(&path);
-            assert!(capture.rejected.is_empty(), "{scene}/{file}: {:?}", capture.rejected);
+            assert!(capture.rejected.is_empty(), "{moment}/{file}: {:?}", capture.rejected);
             let all: BTreeSet<_> = capture.rows.iter().map(String::as_str).collect();
             let rows: BTreeSet<_> = all.iter().copied().filter(|row| !row.starts_with("LISTEN")).collect();
             match file {
-                // Taken at another moment, sockets that come and go differ.
-                "netstat_-tnp.txt" | "ss_-tanpoei.txt" => assert!(!rows.is_empty(), "{scene}/{file}"),
+                // Captured a little later: short-lived sockets differ.
+                "netstat_-tnp.txt" | "ss_-tanpoei.txt" => assert!(!rows.is_empty(), "{moment}/{file}"),
                 "ss_-tnp_state_established.txt" => {
                     let estab = expected.iter().copied().filter(|row| row.starts_with("ESTAB"));
-                    assert_eq!(rows, estab.collect(), "{scene}/{file}");
+                    assert_eq!(rows, estab.collect(), "{moment}/{file}");
                 }
-                _ if names_known(file) => assert_eq!(rows, expected, "{scene}/{file}"),
-                _ => assert!(rows.iter().all(|row| row.split(' ').count() == 3), "{scene}/{file}: {rows:?}"),
+                _ if has_names(file) => assert_eq!(rows, expected, "{moment}/{file}"),
+                _ => assert!(rows.iter().all(|row| row.split(' ').count() == 3), "{moment}/{file}: {rows:?}"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Two recordings compared: what an action adds and takes away.
+//! `diff`: two recordings compared.
 
 use std::path::{Path, PathBuf};
 
@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use crate::common::{Netcheck, copy_of, fixtures, scratch, story};
 
+/// A capture from a real cluster, by the moment at which it was taken.
 fn capture(moment: &str) -> PathBuf {
     fixtures().join("ss/kubernetes").join(moment).join("ss_-tnp.txt")
 }
 
-/// The changes as `node process peer path change`, but those in the background.
+/// The changes that are not in the background, as `node process peer path change`.
 fn changes(report: &Value) -> Vec<String> {
     let foreground =
         report["changes"].as_array().unwrap().iter().filter(|change| change["background"] == false);
@@ -23,7 +24,7 @@ fn changes(report: &Value) -> Vec<String> {
 }
 
 #[test]
-fn an_exec_is_one_row_from_an_eni_and_two_over_loopback() {
+fn an_exec_adds_one_connection_from_an_eni_and_two_over_loopback() {
     let (report, code) = Netcheck::diff(&story("study-public"), &story("study-exec")).json();
     crate::docs::is_valid_trace(&report);
     assert_eq!(code, 0);
@@ -38,14 +39,14 @@ fn an_exec_is_one_row_from_an_eni_and_two_over_loopback() {
     assert_eq!(exec.unwrap()["direction"], "inbound");
     assert_eq!((&report["command"], &report["cluster"]), (&Value::Null, &Value::from("myeks")));
     assert_eq!(report["gaps"], Value::from(Vec::<Value>::new()));
-    // The way back: the exec ended, and left nothing.
+    // The reverse: the same connections are gone.
     let (report, _) = Netcheck::diff(&story("study-exec"), &story("study-public")).json();
     let expected = expected.map(|change| change.replace("appeared", "gone"));
     assert_eq!(changes(&report), expected);
 }
 
 #[test]
-fn what_is_the_same_is_no_change() {
+fn identical_recordings_have_no_changes() {
     let (report, code) = Netcheck::diff(&story("study-public"), &story("study-public")).json();
     assert_eq!((&report["changes"], code), (&Value::from(Vec::<Value>::new()), 0));
     assert_eq!(report["unchanged"], 6);
@@ -53,10 +54,9 @@ fn what_is_the_same_is_no_change() {
     assert!(ran.stdout.starts_with("myeks: nothing changed"), "{}", ran.stdout);
 }
 
-/// A process that was restarted has another id, and the kubelet of another
-/// capture has another socket.
+/// A connection is identified by its node and addresses alone.
 #[test]
-fn process_ids_mean_nothing() {
+fn process_ids_are_not_compared() {
     let restarted = copy_of("study-public");
     for node in ["n1", "n2"] {
         let path = restarted.path().join(format!("nodes/{node}.txt"));
@@ -68,7 +68,7 @@ fn process_ids_mean_nothing() {
 }
 
 #[test]
-fn bare_output_of_ss_tells_sockets_and_no_path() {
+fn bare_ss_output_is_compared_without_attribution() {
     let ran = Netcheck::diff(&capture("public-00-before"), &capture("public-10-exec-it-open"));
     let (report, code) = ran.json();
     crate::docs::is_valid_trace(&report);
@@ -81,22 +81,22 @@ fn bare_output_of_ss_tells_sockets_and_no_path() {
     assert_eq!(changes(&report), expected);
     let gaps: Vec<_> = report["gaps"].as_array().unwrap().iter().map(|gap| gap["what"].clone()).collect();
     assert_eq!(gaps, ["cluster.json"]);
-    // A looped capture names its nodes.
+    // A capture of several nodes has a marker line before each.
     let scratch = scratch();
-    let looped = |name: &str, moment: &str| {
+    let of_two_nodes = |name: &str, moment: &str| {
         let rows = std::fs::read_to_string(capture(moment)).unwrap();
         let path = scratch.path().join(name);
         std::fs::write(&path, format!(">> node a <<\n{rows}>> node b <<\n{rows}")).unwrap();
         path
     };
-    let before = looped("before", "public-00-before");
-    let (report, _) = Netcheck::diff(&before, &looped("after", "public-10-exec-it-open")).json();
+    let before = of_two_nodes("before", "public-00-before");
+    let (report, _) = Netcheck::diff(&before, &of_two_nodes("after", "public-10-exec-it-open")).json();
     assert_eq!(changes(&report).iter().filter(|change| change.starts_with("b kubelet")).count(), 2);
 }
 
-/// A pipe can be read once: `diff before <(ssh n1 sudo ss -tnp)`.
+/// A pipe can be read only once: `diff before <(ssh n1 sudo ss -tnp)`.
 #[test]
-fn a_recording_may_come_through_a_pipe() {
+fn recordings_can_be_read_from_pipes() {
     let (before, after) = (capture("public-00-before"), capture("public-10-exec-it-open"));
     let expected = Netcheck::diff(&before, &after).json().0;
     let piped = std::process::Command::new("bash")
@@ -111,9 +111,9 @@ fn a_recording_may_come_through_a_pipe() {
     assert!(ran.stderr.contains("one of the two"), "{}", ran.stderr);
 }
 
-/// A socket that is missing there may have been there.
+/// A socket that is absent from an incomplete capture may have existed.
 #[test]
-fn a_node_of_which_sockets_are_missing_is_not_compared() {
+fn a_node_with_an_incomplete_capture_is_not_compared() {
     let dir = copy_of("study-exec");
     let nodes = dir.path().join("nodes.txt");
     let rows = std::fs::read_to_string(&nodes).unwrap();
@@ -126,12 +126,12 @@ fn a_node_of_which_sockets_are_missing_is_not_compared() {
         report["nodes"].as_array().unwrap().iter().map(|node| node["name"].clone()).collect();
     assert_eq!(compared, ["n2"]);
     assert!(changes(&report).iter().all(|change| change.starts_with("n2 ")), "{report}");
-    let told = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n1").unwrap();
+    let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n1").unwrap();
     assert_eq!(
-        (&told["why"], told["detail"].as_str().unwrap().contains("after")),
+        (&gap["why"], gap["detail"].as_str().unwrap().contains("after")),
         (&"incomplete".into(), true)
     );
-    // Nor is one that has none.
+    // Nor is a capture that is not text.
     let gzip = dir.path().join("gzip");
     std::fs::write(&gzip, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\n").unwrap();
     let ran = Netcheck::diff(&capture("public-00-before"), &gzip).run();
@@ -140,7 +140,7 @@ fn a_node_of_which_sockets_are_missing_is_not_compared() {
 }
 
 #[test]
-fn two_machines_are_not_compared() {
+fn captures_of_different_machines_are_not_compared() {
     let scratch = scratch();
     let other = scratch.path().join("other");
     let rows = std::fs::read_to_string(capture("public-10-exec-it-open")).unwrap();
@@ -151,16 +151,16 @@ fn two_machines_are_not_compared() {
 }
 
 #[test]
-fn an_exec_that_has_ended_left_nothing() {
+fn a_finished_exec_leaves_no_connection() {
     let (report, _) =
         Netcheck::diff(&capture("public-00-before"), &capture("public-11-exec-it-just-exited")).json();
-    let fresh: Vec<_> =
+    let left: Vec<_> =
         changes(&report).into_iter().filter(|change| change.contains("192.168.1.55")).collect();
-    assert_eq!(fresh, Vec::<String>::new());
+    assert_eq!(left, Vec::<String>::new());
 }
 
 #[test]
-fn a_node_of_one_recording_only_is_told_and_not_compared() {
+fn a_node_in_only_one_recording_is_a_gap() {
     let without = copy_of("study-exec");
     let nodes = without.path().join("nodes.txt");
     let rows = std::fs::read_to_string(&nodes).unwrap();
@@ -174,7 +174,7 @@ fn a_node_of_one_recording_only_is_told_and_not_compared() {
     assert!(changes(&report).iter().all(|change| change.starts_with("n1 ")));
     let table = Netcheck::diff(&story("study-public"), without.path()).run().stdout;
     assert!(table.contains("Not all was seen of 1 node, as told below."), "{table}");
-    // None at all: that nothing changed cannot be said.
+    // Without any node in common, there is no result.
     std::fs::remove_file(&nodes).unwrap();
     let ran = Netcheck::diff(&story("study-public"), without.path()).run();
     assert_eq!(ran.code, 3);
@@ -182,18 +182,18 @@ fn a_node_of_one_recording_only_is_told_and_not_compared() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn incomparable_recordings_and_overwriting_an_input_are_refused() {
     let other = copy_of("study-exec");
     let path = other.path().join("cluster.json");
     let cluster = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, cluster.replace("\"name\": \"myeks\"", "\"name\": \"other\"")).unwrap();
     let missing = Path::new("no-such-file");
-    for (after, words) in [(other.path(), "compare recordings of one cluster"), (missing, "no-such-file")] {
+    for (after, message) in [(other.path(), "compare recordings of one cluster"), (missing, "no-such-file")] {
         let ran = Netcheck::diff(&story("study-public"), after).run();
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
-        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
     }
-    // Nor is what is compared written over.
+    // A report does not overwrite what is compared.
     let dir = scratch();
     let own = dir.path().join("ss.txt");
     std::fs::copy(capture("public-00-before"), &own).unwrap();
@@ -208,23 +208,23 @@ fn what_cannot_be_compared_is_refused() {
 }
 
 #[test]
-fn what_a_node_says_does_nothing_to_the_terminal() {
+fn control_characters_do_not_reach_the_terminal() {
     let ran = Netcheck::diff(&story("study-public"), &story("hostile-names")).run();
     let is_plain = |text: &str| text.chars().all(|char| char == '\n' || !char.is_control());
     assert!(is_plain(&ran.stdout) && is_plain(&ran.stderr), "{:?}", ran.stdout);
 }
 
 #[test]
-fn the_table_fits() {
+fn the_table_fits_the_terminal_width() {
     let stories = ["study-public", "study-exec", "public-and-private-stale", "private-only", "ipv6"];
     for before in stories {
         for after in stories {
             for width in [80, 200] {
                 let ran =
                     Netcheck::diff(&story(before), &story(after)).env("COLUMNS", &width.to_string()).run();
-                let wide = ran.stdout.lines().find(|line| line.chars().count() > width);
-                assert_eq!(wide, None, "{before} {after}");
-                // No address is broken over two lines.
+                let too_wide = ran.stdout.lines().find(|line| line.chars().count() > width);
+                assert_eq!(too_wide, None, "{before} {after}");
+                // No address is broken across two lines.
                 assert!(
                     !ran.stdout.lines().any(|line| line.trim() == "3"),
                     "{before} {after}: {}",

@@ -1,4 +1,4 @@
-//! Many clusters in one run, over regions and accounts, and one verdict.
+//! Audits of many clusters in one run, across regions and accounts, with one verdict.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use crate::common::{Netcheck, root, scratch, story};
 
 const REGIONS: [&str; 2] = ["ap-northeast-2", "eu-west-1"];
 
-/// Clusters of the same kind, by names of an account and region of their own.
+/// An account whose clusters are copies of a story's, with the given names.
 fn account(story_name: &str, id: &str, region: &str, names: &[&str]) -> Account {
     let mut account = Account::from_evidence(&story(story_name)).unwrap();
-    let model = account.clusters.remove("myeks").unwrap();
+    let original = account.clusters.remove("myeks").unwrap();
     for name in names {
-        let mut cluster = model.clone();
+        let mut cluster = original.clone();
         cluster["name"] = json!(name);
         cluster["arn"] = json!(format!("arn:aws:eks:{region}:{id}:cluster/{name}"));
         account.clusters.insert((*name).to_owned(), cluster);
@@ -25,6 +25,7 @@ fn account(story_name: &str, id: &str, region: &str, names: &[&str]) -> Account 
     account
 }
 
+/// The account of the run's own credentials.
 const HERE: &str = "111122223333";
 
 /// An AWS with `private` clusters in two regions.
@@ -43,16 +44,17 @@ fn audit(aws: &Api, args: &[&str]) -> Netcheck {
         .env("AWS_REGION", REGIONS[0])
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        // Names resolve nowhere here; only what AWS says is judged.
+        // The endpoints' names do not resolve: judge only what AWS answers.
         .arg("--policy")
         .arg(policy())
 }
 
-/// Without DNS here, what is judged by it is off.
+/// A policy without the rules that need DNS answers.
 fn policy() -> PathBuf {
     root().join("tests/it/fleet.toml")
 }
 
+/// Checks a combined report against its schema; `region name verdict` of each cluster.
 fn reports(report: &Value) -> Vec<String> {
     let schema = root().join("src/report/reports.v1.schema.json");
     let schema = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
@@ -71,6 +73,7 @@ fn reports(report: &Value) -> Vec<String> {
     .collect()
 }
 
+/// The subject and reason of each cluster or region that could not be judged.
 fn unjudged(report: &Value) -> Vec<(&str, &str)> {
     let all = report["unjudged"].as_array().unwrap().iter();
     all.map(|one| (one["subject"].as_str().unwrap(), one["why"].as_str().unwrap())).collect()
@@ -85,7 +88,7 @@ fn all_clusters_of_all_regions_are_judged_in_one_run() {
         ["ap-northeast-2 a pass", "ap-northeast-2 b pass", "eu-west-1 b pass", "eu-west-1 c pass"]
     );
     assert_eq!((code, &report["verdict"], unjudged(&report)), (0, &"pass".into(), vec![]));
-    // One region, several, names, and a name that several have.
+    // One region, several regions, names, and a name that exists in both regions.
     let regions = ["--region", REGIONS[0], "--region", REGIONS[1]];
     for (args, expected) in [
         (&["--all-clusters"][..], 2),
@@ -102,14 +105,14 @@ fn all_clusters_of_all_regions_are_judged_in_one_run() {
 }
 
 #[test]
-fn a_finding_anywhere_fails_it_and_the_table_says_where() {
+fn one_failing_cluster_fails_the_run_and_is_named_in_the_table() {
     let aws = two_regions();
     aws.set_in(REGIONS[1], account("study-public", HERE, REGIONS[1], &["open"]));
     let args = ["--all-clusters", "--region", "all"];
     let (report, code) = audit(&aws, &args).json();
     assert_eq!(reports(&report)[2], "eu-west-1 open fail");
     assert_eq!((code, &report["verdict"]), (1, &"fail".into()));
-    // Findings are told even where something could not be judged.
+    // A finding takes precedence over what could not be judged.
     aws.fault(Fault::always("DescribeCluster", FaultKind::Denied).only_of("a"));
     let (report, code) = audit(&aws, &args).json();
     assert_eq!((code, unjudged(&report)), (1, vec![("cluster a (ap-northeast-2)", "access-denied")]));
@@ -132,9 +135,8 @@ fn a_finding_anywhere_fails_it_and_the_table_says_where() {
     }
 }
 
-/// A pass is never what was not seen.
 #[test]
-fn what_cannot_be_read_makes_it_inconclusive() {
+fn an_unreadable_region_or_cluster_makes_the_run_inconclusive() {
     let all = ["--all-clusters", "--region", "all"];
     for (fault, subject, why) in [
         (
@@ -153,7 +155,7 @@ fn what_cannot_be_read_makes_it_inconclusive() {
             "cluster c (eu-west-1)",
             "access-denied",
         ),
-        // Listed, and gone when it is described.
+        // Deleted between ListClusters and DescribeCluster.
         (
             Fault::always("DescribeCluster", FaultKind::NotFound).only_of("c"),
             "cluster c (eu-west-1)",
@@ -179,7 +181,7 @@ fn what_cannot_be_read_makes_it_inconclusive() {
         let hint = report["unjudged"][0]["hint"].as_str().unwrap();
         assert!(!hint.is_empty(), "{name}");
         reports(&report);
-        // No threshold makes it one, and every format tells it.
+        // The format does not change the exit code, and names what was not judged.
         for format in ["table", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
             let ran = audit(&aws, &all).args(&["--timeout", "2", "--format", format]).run();
             assert_eq!(ran.code, 3, "{name} {format}");
@@ -193,7 +195,7 @@ fn what_cannot_be_read_makes_it_inconclusive() {
 }
 
 #[test]
-fn no_cluster_is_nothing_to_judge() {
+fn no_matching_cluster_exits_with_4() {
     let aws = Api::serve(account("private-only", HERE, REGIONS[0], &[])).unwrap();
     let ran = audit(&aws, &["--all-clusters", "--region", REGIONS[0]]).run();
     assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
@@ -202,13 +204,13 @@ fn no_cluster_is_nothing_to_judge() {
     let ran = audit(&aws, &["--cluster", "x", "--region", REGIONS[0], "--region", REGIONS[1]]).run();
     assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
     assert!(ran.stderr.contains("none in any of 2"), "{}", ran.stderr);
-    // One of two that is not there is no pass.
+    // One unknown cluster of two makes the run inconclusive.
     let (report, code) = audit(&aws, &["--cluster", "a", "--cluster", "x"]).json();
     assert_eq!((code, unjudged(&report)), (3, vec![("cluster x (ap-northeast-2)", "not-found")]));
 }
 
 #[test]
-fn each_account_is_asked_by_its_role() {
+fn each_account_is_queried_with_its_role() {
     let aws = two_regions();
     aws.set_in(REGIONS[0], account("private-only", "444455556666", REGIONS[0], &["other"]));
     let (one, other) = ("arn:aws:iam::111122223333:role/audit", "arn:aws:iam::444455556666:role/audit");
@@ -224,13 +226,13 @@ fn each_account_is_asked_by_its_role() {
             "arn:aws:eks:ap-northeast-2:444455556666:cluster/other",
         ]
     );
-    // A role is assumed where the clusters are, if nobody says another region.
+    // Without a default region, a role is assumed in the clusters' region.
     let (report, code) =
         audit(&aws, &["--all-clusters", "--region", REGIONS[0], "--role-arn", one, "--role-arn", other])
             .env("AWS_REGION", "")
             .json();
     assert_eq!((code, reports(&report).len()), (0, 3), "{report:#}");
-    // The same from a file, with an account that may not be assumed.
+    // The same from a file, with a role that may not be assumed.
     let dir = scratch();
     let file = dir.path().join("accounts");
     std::fs::write(&file, format!("# ours\n{one}  # the first\n\n{other}\n")).unwrap();
@@ -241,18 +243,18 @@ fn each_account_is_asked_by_its_role() {
     let [(subject, _)] = unjudged(&report)[..] else { panic!("{report:#}") };
     assert_eq!(subject, "all clusters (account 444455556666, ap-northeast-2)");
     assert!(report["unjudged"][0]["hint"].as_str().unwrap().contains("sts:AssumeRole"), "{report:#}");
-    for (text, says) in [("arn:nonsense", "accounts:1: "), ("# none\n", "names no role")] {
+    for (text, message) in [("arn:nonsense", "accounts:1: "), ("# none\n", "names no role")] {
         std::fs::write(&file, text).unwrap();
         let ran = audit(&aws, &["--all-clusters", "--accounts", accounts]).run();
         assert_eq!(ran.code, 2);
-        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
     }
 }
 
-/// Each call in turn, of all clusters at once: what a rule at the threshold needs
-/// makes each inconclusive, the rest is listed.
+/// Each batched call fails in turn: what a rule at the threshold needs makes every
+/// cluster inconclusive, the rest is only listed.
 #[test]
-fn a_call_that_fails_for_all_is_told_of_each() {
+fn a_failed_batched_call_is_a_gap_of_every_cluster() {
     for (operation, file, code) in [
         ("DescribeNetworkInterfaces", "network-interfaces.json", 3),
         ("DescribeVpcs", "vpc.json", 3),
@@ -265,7 +267,7 @@ fn a_call_that_fails_for_all_is_told_of_each() {
         ("DescribeSecurityGroups", "security-groups.json", 0),
     ] {
         for kind in [FaultKind::Denied, FaultKind::Throttled] {
-            // Called as its ENIs say.
+            // The name in the descriptions of the story's ENIs.
             let aws = Api::serve(account("private-only", HERE, REGIONS[0], &["myeks"])).unwrap();
             aws.set_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["myeks"]));
             let name = format!("{operation} {kind:?}");
@@ -279,7 +281,7 @@ fn a_call_that_fails_for_all_is_told_of_each() {
             }
         }
     }
-    // A list with nothing in it is an answer, and no pass either.
+    // An empty list is an answer, and does not pass either.
     let aws = two_regions();
     let mut empty = account("private-only", HERE, REGIONS[0], &["a", "b"]);
     empty.network_interfaces.clear();
@@ -291,11 +293,11 @@ fn a_call_that_fails_for_all_is_told_of_each() {
     );
 }
 
-/// EC2 is asked about clusters together, and gives each its own.
+/// One EC2 call covers several clusters; each gets only what belongs to it.
 #[test]
-fn clusters_that_are_asked_about_together_are_told_apart() {
+fn answers_to_batched_requests_are_split_by_cluster() {
     let (mut here, names) = (account("private-only", HERE, REGIONS[0], &["a"]), ["a", "b"]);
-    // Another cluster in another VPC, without an ENI of its own.
+    // A second cluster in another VPC, without ENIs.
     let mut other = here.clusters["a"].clone();
     other["name"] = json!("b");
     other["arn"] = json!(format!("arn:aws:eks:{}:{HERE}:cluster/b", REGIONS[0]));
@@ -313,16 +315,16 @@ fn clusters_that_are_asked_about_together_are_told_apart() {
         assert_eq!(report["reports"][index]["cluster"]["name"], *name);
     }
     let calls = aws.journal();
-    let asked = |operation: &str| calls.iter().filter(|call| call.operation == operation).count();
+    let count = |operation: &str| calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!(
-        (asked("DescribeCluster"), asked("DescribeVpcs"), asked("DescribeNetworkInterfaces")),
+        (count("DescribeCluster"), count("DescribeVpcs"), count("DescribeNetworkInterfaces")),
         (2, 1, 1)
     );
 }
 
-/// One cluster that cannot be described is told to all who read reports, too.
+/// A single cluster that cannot be described still gets a report in every format.
 #[test]
-fn one_cluster_that_is_not_described_is_no_old_report() {
+fn a_failed_describe_replaces_old_reports() {
     let aws = two_regions();
     aws.fault(Fault::always("DescribeCluster", FaultKind::Denied));
     let dir = scratch();
@@ -343,7 +345,7 @@ fn one_cluster_that_is_not_described_is_no_old_report() {
 }
 
 #[test]
-fn what_is_for_one_cluster_is_refused_for_many() {
+fn single_cluster_options_are_refused_for_many_clusters() {
     let aws = two_regions();
     for args in [
         &["--all-clusters", "--nodes", "ssh", "--node", "n1"][..],
@@ -357,9 +359,10 @@ fn what_is_for_one_cluster_is_refused_for_many() {
     }
 }
 
-/// Each format with five hundred clusters that all fail, in one run.
+/// Formats without a size limit hold all findings of 500 clusters; the others give
+/// a count of what they leave out.
 #[test]
-fn five_hundred_clusters_are_told_whole_or_counted() {
+fn five_hundred_clusters_are_reported_in_full_or_counted() {
     let names: Vec<_> = (0..500).map(|number| format!("c{number:03}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let aws = Api::serve(account("study-public", HERE, REGIONS[0], &names)).unwrap();
@@ -378,14 +381,14 @@ fn five_hundred_clusters_are_told_whole_or_counted() {
     let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();
     let results = json("sarif")["runs"][0]["results"].as_array().unwrap().clone();
-    let prints: std::collections::BTreeSet<_> =
+    let fingerprints: std::collections::BTreeSet<_> =
         results.iter().map(|one| one["partialFingerprints"]["primaryLocationLineHash"].to_string()).collect();
-    assert_eq!((prints.len(), results.len()), (1500, 1500), "no two are one");
+    assert_eq!((fingerprints.len(), results.len()), (1500, 1500), "no two results share a fingerprint");
     assert_eq!(json("gitlab").as_array().unwrap().len(), 1500);
     assert!(read("markdown").len() < 1 << 20);
     let lines = read("github");
-    let of = |level: &str| lines.lines().filter(|line| line.starts_with(level)).count();
-    assert_eq!((of("::error "), of("::warning "), of("::notice ")), (10, 10, 1));
+    let count = |level: &str| lines.lines().filter(|line| line.starts_with(level)).count();
+    assert_eq!((count("::error "), count("::warning "), count("::notice ")), (10, 10, 1));
     assert!(lines.trim_end().lines().last().unwrap().contains("1480 more"), "{lines}");
     assert!(read("junit").contains(r#"tests="6000""#));
 }

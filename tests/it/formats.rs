@@ -1,4 +1,5 @@
-//! The formats of CI systems, each as those who read it take it.
+//! The report formats of CI systems: their content, and whether their consumers
+//! accept them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +14,8 @@ use crate::common::{Netcheck, copy_of, root, scratch, story, subdirs};
 
 const FORMATS: [&str; 6] = ["sarif", "junit", "markdown", "github", "gitlab", "ocsf"];
 
-/// A rule of each outcome: found, waived, not seen.
+/// A policy with which rules have different outcomes: finding, waived, off,
+/// inconclusive.
 const MIXED: &str = r#"
 [[waiver]]
 rule = "public-endpoint-open"
@@ -26,10 +28,12 @@ control-plane-enis-missing = "off"
 unattributed-connection = "high"
 "#;
 
+/// An audit's standard output in a format.
 fn written(evidence: &Path, format: &str, args: &[&str]) -> String {
     Netcheck::audit(evidence).args(args).args(&["--format", format]).run().stdout
 }
 
+/// The same, parsed as JSON.
 fn parsed(evidence: &Path, format: &str, args: &[&str]) -> Value {
     serde_json::from_str(&written(evidence, format, args)).unwrap()
 }
@@ -42,7 +46,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// A copy of a story by the mixed policy, with one of its nodes not seen.
+/// A copy of a story without one node's capture, and the arguments that select the
+/// policy `MIXED`.
 fn mixed() -> (tempfile::TempDir, [String; 2]) {
     let copy = copy_of("study-public");
     fs::remove_file(copy.path().join("nodes/n1.txt")).unwrap();
@@ -51,7 +56,7 @@ fn mixed() -> (tempfile::TempDir, [String; 2]) {
     (copy, ["--policy".to_owned(), policy.into_os_string().into_string().unwrap()])
 }
 
-/// Every finding's id, by rule, as a format has it.
+/// The rule and fingerprint of each finding in a format.
 fn fingerprints(evidence: &Path, format: &str, args: &[&str]) -> BTreeSet<(String, String)> {
     let report = parsed(evidence, format, args);
     let (findings, rule, id) = match format {
@@ -59,17 +64,18 @@ fn fingerprints(evidence: &Path, format: &str, args: &[&str]) -> BTreeSet<(Strin
         "gitlab" => (&report, "/check_name", "/fingerprint"),
         _ => (&report, "/metadata/event_code", "/finding_info/uid"),
     };
-    let of = |finding: &Value, pointer| text(finding.pointer(pointer).unwrap()).to_owned();
-    let all: Vec<_> = list(findings).iter().map(|finding| (of(finding, rule), of(finding, id))).collect();
+    let field = |finding: &Value, pointer| text(finding.pointer(pointer).unwrap()).to_owned();
+    let all: Vec<_> =
+        list(findings).iter().map(|finding| (field(finding, rule), field(finding, id))).collect();
     let ids: BTreeSet<_> = all.iter().map(|(_, id)| id).collect();
-    assert_eq!(ids.len(), all.len(), "{format}: two findings have one id");
+    assert_eq!(ids.len(), all.len(), "{format}: two findings share a fingerprint");
     all.into_iter().collect()
 }
 
 #[test]
-fn sarif_is_what_the_standard_and_github_want() {
+fn sarif_matches_the_schema_and_githubs_requirements() {
     let schema = fs::read_to_string(root().join("fixtures/schemas/sarif-2.1.0.schema.json")).unwrap();
-    // One of its patterns is none outside of JavaScript.
+    // One of its patterns is valid in JavaScript only.
     let schema = schema.replace("[a-zA-Z]{2}]?$", "[a-zA-Z]{2}$");
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
     for name in subdirs(&root().join("fixtures/evidence")) {
@@ -83,9 +89,9 @@ fn sarif_is_what_the_standard_and_github_want() {
         let results = list(&run["results"]);
         assert_eq!(results.len(), list(&report["findings"]).len(), "{name}");
         for result in results {
-            let place = &result["locations"][0]["physicalLocation"];
-            assert_eq!(place["artifactLocation"]["uri"], "eks-netcheck.toml", "{name}");
-            assert_eq!(place["region"]["startLine"], 1, "{name}");
+            let location = &result["locations"][0]["physicalLocation"];
+            assert_eq!(location["artifactLocation"]["uri"], "eks-netcheck.toml", "{name}");
+            assert_eq!(location["region"]["startLine"], 1, "{name}");
             let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
             assert_eq!(rule["id"], result["ruleId"]);
         }
@@ -93,10 +99,10 @@ fn sarif_is_what_the_standard_and_github_want() {
     }
     let log = parsed(&story("study-public"), "sarif", &[]);
     for rule in list(&log["runs"][0]["tool"]["driver"]["rules"]) {
-        for length in ["/shortDescription/text", "/fullDescription/text"] {
-            assert!((1..=1024).contains(&text(rule.pointer(length).unwrap()).len()), "{rule}");
+        for field in ["/shortDescription/text", "/fullDescription/text"] {
+            assert!((1..=1024).contains(&text(rule.pointer(field).unwrap()).len()), "{rule}");
         }
-        // GitHub reads a number in a string.
+        // GitHub expects a number in a string.
         let score: f64 = text(&rule["properties"]["security-severity"]).parse().unwrap();
         assert!((0.1..=10.0).contains(&score));
         assert!(list(&rule["properties"]["tags"]).contains(&"security".into()));
@@ -104,7 +110,7 @@ fn sarif_is_what_the_standard_and_github_want() {
 }
 
 #[test]
-fn what_is_waived_or_not_seen_is_marked_in_each_format() {
+fn waived_and_inconclusive_rules_are_marked_in_each_format() {
     let (copy, policy) = mixed();
     let policy = policy.each_ref().map(String::as_str);
     let ran = Netcheck::audit(copy.path()).args(&policy).run();
@@ -123,8 +129,8 @@ fn what_is_waived_or_not_seen_is_marked_in_each_format() {
     assert_eq!(run["invocations"][0]["executionSuccessful"], false);
     let notifications = list(&run["invocations"][0]["toolExecutionNotifications"]);
     assert!(
-        notifications.iter().any(|one| one["level"] == "error"
-            && text(&one["message"]["text"]).contains("node i-04811e67855a5512d")),
+        notifications.iter().any(|notification| notification["level"] == "error"
+            && text(&notification["message"]["text"]).contains("node i-04811e67855a5512d")),
         "{notifications:#?}"
     );
 
@@ -133,22 +139,24 @@ fn what_is_waived_or_not_seen_is_marked_in_each_format() {
     assert_eq!(suite.tests, eks_netcheck::rules::ALL.len());
     let status =
         |rule: &str| &suite.test_cases.iter().find(|case| case.name.as_str() == rule).unwrap().status;
-    let is = |rule: &str, wanted: NonSuccessKind| matches!(status(rule), TestCaseStatus::NonSuccess { kind, .. } if *kind == wanted);
+    let is = |rule: &str, expected: NonSuccessKind| matches!(status(rule), TestCaseStatus::NonSuccess { kind, .. } if *kind == expected);
     assert!(is("private-endpoint-disabled", NonSuccessKind::Failure));
     assert!(is("unattributed-connection", NonSuccessKind::Error), "{:?}", status("unattributed-connection"));
-    for (rule, says) in [
+    for (rule, expected) in [
         ("public-endpoint-open", "moves <behind> the VPN"),
         ("control-plane-enis-missing", "off by the policy"),
     ] {
         let TestCaseStatus::Skipped { message, .. } = status(rule) else { panic!("{:?}", status(rule)) };
         let message = message.as_ref().unwrap().as_str();
-        assert!(message.contains(says), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
     assert!(matches!(status("cidr-not-allowed"), TestCaseStatus::Success { .. }));
-    let count = |wanted| {
+    let count = |expected| {
         let cases = suite.test_cases.iter();
         cases
-            .filter(|case| matches!(&case.status, TestCaseStatus::NonSuccess { kind, .. } if *kind == wanted))
+            .filter(
+                |case| matches!(&case.status, TestCaseStatus::NonSuccess { kind, .. } if *kind == expected),
+            )
             .count()
     };
     assert_eq!(
@@ -167,7 +175,7 @@ fn what_is_waived_or_not_seen_is_marked_in_each_format() {
     let of = |rule: &str| list(&events).iter().find(|event| event["metadata"]["event_code"] == rule);
     assert_eq!(of("public-endpoint-open").unwrap()["status"], "Suppressed");
     assert_eq!(of("private-endpoint-disabled").unwrap()["compliance"]["status_id"], 3);
-    // What was not seen is no pass.
+    // An inconclusive rule does not pass.
     assert_eq!(of("unattributed-connection").unwrap()["compliance"]["status_id"], 99);
     assert_eq!(of("cidr-not-allowed").unwrap()["compliance"]["status_id"], 1);
     assert!(of("control-plane-enis-missing").is_none());
@@ -188,7 +196,7 @@ fn what_is_waived_or_not_seen_is_marked_in_each_format() {
 }
 
 #[test]
-fn nothing_wrong_is_said_as_such() {
+fn a_passing_audit_has_no_findings_in_any_format() {
     let dir = story("private-only");
     assert_eq!(parsed(&dir, "gitlab", &[]), json!([]));
     assert_eq!(written(&dir, "github", &[]), "");
@@ -200,29 +208,29 @@ fn nothing_wrong_is_said_as_such() {
     assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
 }
 
-/// A system that tells new findings from old ones needs their ids to stay.
+/// Code scanning tells new findings from old ones by their fingerprints.
 #[test]
-fn fingerprints_stay_whatever_order_and_lines_are() {
+fn fingerprints_do_not_depend_on_order_or_line_numbers() {
     let copy = copy_of("public-and-private-stale");
     let node = copy.path().join("nodes/n1.txt");
     let capture = fs::read_to_string(&node).unwrap();
     let (head, rows) = capture.split_once('\n').unwrap();
     let reversed: Vec<_> = rows.lines().rev().collect();
-    let one_more = "# one more line\n# and another\n";
+    let comments = "# one more line\n# and another\n";
     let policy = copy.path().join("eks-netcheck.toml");
     fs::write(&policy, MIXED).unwrap();
     let args = ["--policy", policy.to_str().unwrap()];
     let before = ["sarif", "gitlab", "ocsf"].map(|format| fingerprints(copy.path(), format, &args));
     assert!(before.iter().all(|ids| ids.len() > 1), "{before:?}");
     fs::write(&node, format!("{head}\n{}\n", reversed.join("\n"))).unwrap();
-    fs::write(&policy, format!("{one_more}{MIXED}")).unwrap();
+    fs::write(&policy, format!("{comments}{MIXED}")).unwrap();
     let enis = copy.path().join("network-interfaces.json");
     let mut all: Value = serde_json::from_slice(&fs::read(&enis).unwrap()).unwrap();
     all["NetworkInterfaces"].as_array_mut().unwrap().reverse();
     fs::write(&enis, all.to_string()).unwrap();
     let after = ["sarif", "gitlab", "ocsf"].map(|format| fingerprints(copy.path(), format, &args));
     assert_eq!(before, after);
-    // Another cluster's are others, even where it is called the same.
+    // A cluster of the same name in another account has other fingerprints.
     let cluster = copy.path().join("cluster.json");
     let other =
         fs::read_to_string(&cluster).unwrap().replace(":111122223333:cluster/", ":444455556666:cluster/");
@@ -232,9 +240,9 @@ fn fingerprints_stay_whatever_order_and_lines_are() {
     }
 }
 
-/// What a code view shows has to be a file of the repository.
+/// Code scanning shows findings only at files of the repository.
 #[test]
-fn the_place_of_a_finding_is_a_relative_path() {
+fn finding_locations_are_relative_paths() {
     let dir = story("study-public");
     let uri = |args: &[&str]| {
         let log = parsed(&dir, "sarif", args);
@@ -253,7 +261,7 @@ fn the_place_of_a_finding_is_a_relative_path() {
     assert_eq!(issues[0]["location"], json!({ "path": "infra/eks.tf", "lines": { "begin": 1 } }));
 }
 
-/// A cluster whose every word was chosen to do harm.
+/// A story with hostile process names, whose cluster name is hostile to every format.
 fn hostile() -> tempfile::TempDir {
     let name = "www.evil.example \u{ffff}##[error]x\u{1b}[2J\r\n::error::<script>|[a](http://b)**c**]]>&amp;%0A@me #1`d`\u{202e}\u{0}";
     let copy = copy_of("hostile-names");
@@ -265,10 +273,10 @@ fn hostile() -> tempfile::TempDir {
     copy
 }
 
-/// An audit of a directory whatever its cluster is called.
+/// An audit of the cluster in a directory, whatever its name.
 fn audit_of(dir: &Path) -> Netcheck {
     let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();
-    // No argument holds a NUL.
+    // A NUL cannot be passed in an argument: remove it from both.
     let name = text(&cluster["cluster"]["name"]).replace('\0', "");
     let path = dir.join("cluster.json");
     fs::write(&path, cluster.to_string().replace("\\u0000", "")).unwrap();
@@ -276,7 +284,7 @@ fn audit_of(dir: &Path) -> Netcheck {
 }
 
 #[test]
-fn hostile_names_are_text_in_every_format() {
+fn hostile_names_are_escaped_in_every_format() {
     let dir = hostile();
     for format in FORMATS {
         let ran = audit_of(dir.path()).args(&["--format", format]).run();
@@ -290,7 +298,7 @@ fn hostile_names_are_text_in_every_format() {
             "{format}"
         );
         match format {
-            // One command to a line, and no other than ours.
+            // One workflow command a line, and only those that the tool writes.
             "github" => {
                 for line in ran.stdout.lines() {
                     let (command, message) = line[2..].split_once("::").unwrap();
@@ -320,13 +328,13 @@ fn hostile_names_are_text_in_every_format() {
     }
 }
 
-/// Tools that others wrote to check their own formats. `tests/run` fetches them.
+/// The validators that others wrote for their formats. `tests/run` installs them.
 #[test]
-fn those_who_read_the_formats_take_them() {
+fn formats_are_accepted_by_their_consumers() {
     let dir = scratch();
     let write = |run: Netcheck, name: &str| {
-        let file = |format: &str, end: &str| {
-            format!("{format}={}", dir.path().join(format!("{name}.{end}")).display())
+        let file = |format: &str, extension: &str| {
+            format!("{format}={}", dir.path().join(format!("{name}.{extension}")).display())
         };
         let ran = run
             .args(&["--write", &file("sarif", "sarif"), "--write", &file("junit", "xml")])
@@ -341,36 +349,37 @@ fn those_who_read_the_formats_take_them() {
     write(Netcheck::audit(copy.path()).args(&policy.each_ref().map(String::as_str)), "mixed");
     let hostile = hostile();
     write(audit_of(hostile.path()), "hostile");
-    let (took, said) = validate(dir.path());
-    assert!(took, "{said}");
-    // They can refuse: each with what it is there for gone.
+    let (accepted, output) = validate(dir.path());
+    assert!(accepted, "{output}");
+    // They do reject: each a report that lacks something required.
     let change = |name: &str, from: &str, to: &str| {
         let path = dir.path().join(name);
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{name} has no {from}");
+        assert!(text.contains(from), "{name} does not contain {from}");
         fs::write(path, text.replace(from, to)).unwrap();
     };
     change("mixed.sarif", "\"locations\"", "\"relatedLocations\"");
     change("mixed.xml", "<testcase name=", "<testcase nome=");
     change("mixed.ocsf.json", "\"finding_info\"", "\"finding\"");
-    let (took, said) = validate(dir.path());
-    assert!(!took);
-    for part in ["mixed.sarif", "mixed.xml", "mixed.ocsf.json"] {
-        assert!(said.contains(part), "{said}");
+    let (accepted, output) = validate(dir.path());
+    assert!(!accepted);
+    for file in ["mixed.sarif", "mixed.xml", "mixed.ocsf.json"] {
+        assert!(output.contains(file), "{output}");
     }
-    assert!(!said.contains("hostile"), "{said}");
+    assert!(!output.contains("hostile"), "{output}");
 }
 
-/// Whether the tools take what is in a directory, and what they say.
+/// Whether the validators accept all reports in a directory, and their output.
 fn validate(dir: &Path) -> (bool, String) {
     let output = Command::new(root().join("tests/validate")).arg(dir).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A step of GitHub Actions shows what it is told, whatever else is asked for.
+/// In GitHub Actions, annotations go to standard error and a summary to the step's
+/// file, whatever the format on standard output.
 #[test]
-fn github_actions_is_told_without_being_asked() {
+fn github_annotations_and_summary_are_written_automatically() {
     let dir = scratch();
     let summary = dir.path().join("summary.md");
     fs::write(&summary, "from a step before\n").unwrap();
@@ -385,16 +394,16 @@ fn github_actions_is_told_without_being_asked() {
     assert_eq!(ran.stderr, written(&story("study-public"), "github", &[]));
     let markdown = written(&story("study-public"), "markdown", &[]);
     assert_eq!(fs::read_to_string(&summary).unwrap(), format!("from a step before\n{markdown}"));
-    // Those who ask for annotations get them once.
+    // With --format github, annotations are not written twice.
     let ran = step(path).args(&["--format", "github"]).run();
     assert_eq!(ran.stderr, "");
-    // Not wanted, and not in a pipeline.
+    // Not with --no-ci, and not outside of GitHub Actions.
     fs::write(&summary, "").unwrap();
     for ran in [step(path).arg("--no-ci").run(), step(path).env("GITHUB_ACTIONS", "false").run()] {
         assert_eq!((ran.stderr.as_str(), &ran.stdout), ("", &plain.stdout));
     }
     assert_eq!(fs::read_to_string(&summary).unwrap(), "");
-    // Nobody asked for it, so that it costs no verdict.
+    // A summary that cannot be written does not change the exit code.
     let ran = step("/no/such/directory/summary").run();
     assert_eq!((ran.code, &ran.stdout), (plain.code, &plain.stdout));
     assert!(
@@ -402,8 +411,8 @@ fn github_actions_is_told_without_being_asked() {
         "{}",
         ran.stderr
     );
-    // What cannot be written to one place is told in the others, and costs no
-    // verdict but a pass.
+    // A --write file that cannot be written leaves the other outputs whole, and turns
+    // only a pass into an error.
     let ran = step(path).args(&["--write", "json=/dev/full"]).run();
     assert_eq!((ran.code, &ran.stdout), (1, &plain.stdout), "{}", ran.stderr);
     assert!(ran.stderr.contains("cannot write to /dev/full"), "{}", ran.stderr);

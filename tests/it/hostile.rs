@@ -1,5 +1,5 @@
-//! Names that processes, AWS and DNS chose to do harm with: nothing of them
-//! reaches a terminal raw, in any format, and nothing is lost.
+//! Hostile names of processes, clusters, AWS resources and DNS answers: no control
+//! sequence reaches the terminal in any format, and nothing is lost.
 
 use std::fs;
 
@@ -7,6 +7,7 @@ use eks_netcheck::report::text::is_hostile;
 
 use crate::common::{Netcheck, copy_of, story};
 
+/// Checks that no line holds a control or bidirectional formatting character.
 fn assert_harmless(text: &str) {
     for line in text.lines() {
         assert!(!line.contains(is_hostile), "{line:?}");
@@ -14,7 +15,7 @@ fn assert_harmless(text: &str) {
 }
 
 #[test]
-fn every_format_shows_hostile_names_and_obeys_none() {
+fn hostile_names_are_escaped_in_table_and_json() {
     let dir = story("hostile-names");
     for args in [&["--format", "table", "-v"][..], &["--format", "json", "-v"]] {
         let ran = Netcheck::audit(&dir).args(args).run();
@@ -25,19 +26,19 @@ fn every_format_shows_hostile_names_and_obeys_none() {
     let (report, _) = Netcheck::audit(&dir).json();
     let names: Vec<_> =
         report["connections"].as_array().unwrap().iter().filter_map(|row| row["process"].as_str()).collect();
-    // JSON gives the name back as it was.
+    // A JSON reader gets the original name back.
     assert!(names.iter().any(|name| name.contains('\u{1b}')), "{names:?}");
     assert!(names.iter().any(|name| name.contains('\u{202e}')), "{names:?}");
     assert!(names.contains(&"x\",pid=1,fd=2)"), "{names:?}");
 }
 
 #[test]
-fn skipped_lines_are_counted_in_every_format_and_listed_when_asked() {
+fn skipped_lines_are_counted_in_table_and_json_and_listed_with_verbose() {
     let dir = story("hostile-names");
     let (report, _) = Netcheck::audit(&dir).json();
     let table = Netcheck::audit(&dir).run();
     let listed = Netcheck::audit(&dir).arg("-v").run().stderr;
-    assert_eq!(table.stderr, "", "nothing on standard error unless asked");
+    assert_eq!(table.stderr, "", "standard error is empty without -v");
     for node in report["nodes"].as_array().unwrap() {
         let (name, skipped) = (node["name"].as_str().unwrap(), node["skipped_lines"].as_u64().unwrap());
         assert!(skipped > 0);
@@ -49,7 +50,7 @@ fn skipped_lines_are_counted_in_every_format_and_listed_when_asked() {
 }
 
 #[test]
-fn a_hostile_cluster_name_stays_a_name() {
+fn a_hostile_cluster_name_is_escaped_and_kept_out_of_commands() {
     let copy = copy_of("study-public");
     let path = copy.path().join("cluster.json");
     let text = fs::read_to_string(&path)
@@ -63,19 +64,19 @@ fn a_hostile_cluster_name_stays_a_name() {
             .run();
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         assert_harmless(&ran.stdout);
-        // A name that a shell would not take as one word is in no command.
+        // A name that a shell would split or expand is not put into commands.
         for line in ran.stdout.lines().filter(|line| line.contains("aws eks ")) {
             assert!(!line.contains("rm -rf"), "{line}");
         }
     }
-    // Nor does it forge a line of an error.
+    // It cannot forge a line of an error message either.
     let ran = Netcheck::audit(copy.path()).run();
     assert_eq!((ran.code, ran.stderr.lines().count()), (2, 1), "{}", ran.stderr);
     assert_harmless(&ran.stderr);
 }
 
 #[test]
-fn a_line_feed_in_an_answer_of_aws_forges_no_line() {
+fn a_line_feed_in_an_aws_answer_forges_no_line() {
     let copy = copy_of("study-public");
     let path = copy.path().join("network-interfaces.json");
     let text = fs::read_to_string(&path).unwrap();
@@ -89,9 +90,9 @@ fn a_line_feed_in_an_answer_of_aws_forges_no_line() {
     assert!(!ran.stdout.lines().any(|line| line.starts_with("PASS")), "{}", ran.stdout);
 }
 
-/// Names in commands to paste are those that a shell takes as one plain word.
+/// Commands in hints contain only names that a shell reads as one plain word.
 #[test]
-fn hints_hold_no_shell_syntax() {
+fn hints_contain_no_shell_syntax() {
     let copy = copy_of("private-only");
     let path = copy.path().join("cluster.json");
     let mut cluster: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -108,7 +109,7 @@ fn hints_hold_no_shell_syntax() {
 }
 
 #[test]
-fn hostile_answers_of_dns_are_shown_escaped() {
+fn hostile_dns_answers_are_escaped() {
     let copy = copy_of("study-public");
     fs::write(copy.path().join("dns/here.txt"), ";; \x1b]0;title\x07 timed out\n").unwrap();
     let ran = Netcheck::audit(copy.path()).run();

@@ -1,15 +1,17 @@
-//! Tests that meet the tool as its users do: they run the built binary, on
-//! evidence as the ordinary tools print it.
+//! Integration tests. Most run the built binary, on evidence in the form in
+//! which `ss`, `dig` and the aws CLI print it.
 //!
-//! One binary, since each more would link everything once more.
+//! They are one test binary, since each further one would link all dependencies
+//! again.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![expect(clippy::unwrap_used, reason = "a panic in a test names the line that failed")]
 
 #[cfg(feature = "live")]
 mod aws;
 mod bad_input;
 mod command_line;
 mod common;
+mod dependencies;
 mod dialects;
 mod diff;
 mod docs;
@@ -20,15 +22,14 @@ mod hostile;
 #[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
-mod looks;
-#[cfg(feature = "live")]
 mod pipelines;
 mod policy;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;
 mod rules;
+#[cfg(feature = "live")]
+mod sampling;
 mod stories;
 #[cfg(feature = "live")]
 mod trace;
-mod walls;

@@ -1,5 +1,5 @@
-//! The action, and the pipelines of docs/ci.md: their shell steps run as the CI
-//! systems run them.
+//! The GitHub action and the CI examples of docs/ci.md: their shell steps, run as
+//! the CI systems run them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
 }
 
-/// `bash` with the built binary on PATH and an AWS to ask.
+/// `bash` with the built binary on PATH and the endpoint of a fake AWS.
 fn bash(dir: &Path, aws: &Api) -> Command {
     let binary = Path::new(env!("CARGO_BIN_EXE_eks-netcheck"));
     let mut command = Command::new("bash");
@@ -34,17 +34,19 @@ fn bash(dir: &Path, aws: &Api) -> Command {
     command
 }
 
+/// A fake AWS that holds what a story recorded.
 fn aws(name: &str) -> Api {
     Api::serve(Account::from_evidence(&story(name)).unwrap()).unwrap()
 }
 
-/// A directory with a policy by which only what AWS says is judged.
+/// A directory with a policy that needs no DNS answers.
 fn checkout() -> tempfile::TempDir {
     let dir = scratch();
     fs::copy(root().join("tests/it/fleet.toml"), dir.path().join("eks-netcheck.toml")).unwrap();
     dir
 }
 
+/// The result of a step.
 struct Step {
     code: i32,
     log: String,
@@ -53,14 +55,14 @@ struct Step {
 }
 
 /// Runs the action's step as a runner does.
-fn act(dir: &Path, aws: &Api, inputs: &[(&str, &str)]) -> Step {
+fn run_action(dir: &Path, aws: &Api, inputs: &[(&str, &str)]) -> Step {
     let action = yaml(&fs::read_to_string(root().join("action.yml")).unwrap());
     for (name, _) in inputs {
-        assert!(action["inputs"][name].is_object(), "no input is called {name}");
+        assert!(action["inputs"][name].is_object(), "the action has no input {name}");
     }
-    let [step] = action["runs"]["steps"].as_array().unwrap().as_slice() else { panic!("one step") };
+    let [step] = action["runs"]["steps"].as_array().unwrap().as_slice() else { panic!("more than one step") };
     assert_eq!((&action["runs"]["using"], &step["shell"]), (&"composite".into(), &"bash".into()));
-    // An input in the script itself would be code.
+    // Inputs reach the script by environment variables: in its text they would be code.
     let script = step["run"].as_str().unwrap();
     assert!(!script.contains("${{"), "{script}");
     let file = |name: &str| {
@@ -70,44 +72,50 @@ fn act(dir: &Path, aws: &Api, inputs: &[(&str, &str)]) -> Step {
     };
     let (script_file, outputs, summary) = (file("step.sh"), file("outputs"), file("summary"));
     fs::write(&script_file, script).unwrap();
-    let given: BTreeMap<_, _> = inputs.iter().copied().collect();
+    let inputs: BTreeMap<_, _> = inputs.iter().copied().collect();
     let mut command = bash(dir, aws);
     for (key, value) in step["env"].as_object().unwrap() {
         let value = value.as_str().unwrap();
         let input = value.strip_prefix("${{ inputs.").unwrap().strip_suffix(" }}").unwrap();
         let default = action["inputs"][input]["default"].as_str().unwrap();
-        command.env(key, given.get(input).copied().unwrap_or(default));
+        command.env(key, inputs.get(input).copied().unwrap_or(default));
     }
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", &outputs).env("GITHUB_STEP_SUMMARY", &summary);
     let ran = command.args(["--noprofile", "--norc", "-eo", "pipefail"]).arg(&script_file).output().unwrap();
     let read = |path: PathBuf| fs::read_to_string(path).unwrap();
-    Step { code: ran.status.code().unwrap(), log: said(&ran), outputs: read(outputs), summary: read(summary) }
+    Step {
+        code: ran.status.code().unwrap(),
+        log: text_of(&ran),
+        outputs: read(outputs),
+        summary: read(summary),
+    }
 }
 
-fn said(output: &Output) -> String {
+/// Standard output, then standard error.
+fn text_of(output: &Output) -> String {
     String::from_utf8([output.stdout.as_slice(), &output.stderr].concat()).unwrap()
 }
 
 #[test]
-fn the_action_passes_and_fails_and_says_why() {
+fn the_action_reports_its_verdict_in_exit_code_and_summary() {
     let dir = checkout();
-    let step = act(dir.path(), &aws("private-only"), &[]);
+    let step = run_action(dir.path(), &aws("private-only"), &[]);
     assert_eq!((step.code, step.outputs.as_str()), (0, "exit-code=0\n"), "{}", step.log);
     assert!(step.summary.starts_with("## eks-netcheck: ✅ pass"), "{}", step.summary);
 
-    let step = act(dir.path(), &aws("study-public"), &[]);
+    let step = run_action(dir.path(), &aws("study-public"), &[]);
     assert_eq!((step.code, step.outputs.as_str()), (1, "exit-code=1\n"), "{}", step.log);
     assert!(step.log.contains("\n::error file=eks-netcheck.toml,line=1,"), "{}", step.log);
     assert!(step.summary.contains("public-endpoint-open"), "{}", step.summary);
 
     let denied = aws("private-only");
     denied.fault(Fault::always("ListClusters", FaultKind::Denied));
-    let step = act(dir.path(), &denied, &[]);
+    let step = run_action(dir.path(), &denied, &[]);
     assert_eq!((step.code, step.outputs.as_str()), (3, "exit-code=3\n"), "{}", step.log);
 }
 
 #[test]
-fn the_action_hands_its_inputs_on_as_words() {
+fn action_inputs_are_passed_as_single_arguments() {
     let dir = checkout();
     let aws = aws("study-public");
     let lines = "sarif=out.sarif\n\n  junit=out put.xml  \n";
@@ -119,31 +127,31 @@ fn the_action_hands_its_inputs_on_as_words() {
         ("write", lines),
         ("args", "--no-ci\n--anchor=infra/eks.tf"),
     ];
-    let step = act(dir.path(), &aws, &inputs);
+    let step = run_action(dir.path(), &aws, &inputs);
     assert_eq!((step.code, step.outputs.as_str()), (0, "exit-code=0\n"), "{}", step.log);
     assert_eq!(step.summary, "");
     let sarif = fs::read_to_string(dir.path().join("out.sarif")).unwrap();
     assert!(sarif.contains("infra/eks.tf"), "{sarif}");
     assert!(dir.path().join("out put.xml").is_file());
     assert!(aws.journal().iter().all(|call| call.operation != "ListClusters"));
-    // No shell, no glob, no option of its own.
+    // Inputs are not expanded by the shell, and cannot add options.
     for name in ["$(touch oops)", "`touch oops`; touch oops", "*", "--evidence=."] {
-        let step = act(dir.path(), &aws, &[("clusters", name), ("args", "--no-ci")]);
+        let step = run_action(dir.path(), &aws, &[("clusters", name), ("args", "--no-ci")]);
         assert!([3, 4].contains(&step.code), "{name}: {}", step.log);
         assert!(!dir.path().join("oops").exists(), "{name}");
     }
 }
 
 #[test]
-fn the_action_says_that_it_needs_a_binary() {
+fn the_action_reports_a_missing_binary() {
     let dir = checkout();
-    let step = act(dir.path(), &aws("private-only"), &[("binary", "./no-such")]);
+    let step = run_action(dir.path(), &aws("private-only"), &[("binary", "./no-such")]);
     assert_eq!(step.code, 2);
     assert!(step.log.starts_with("::error title=eks-netcheck::there is no ./no-such here"), "{}", step.log);
 }
 
 #[test]
-fn the_workflow_shown_gives_the_action_what_it_takes() {
+fn the_documented_workflow_runs_the_action() {
     let workflow = yaml(&code_block("docs/ci.md", "github"));
     let steps = workflow["jobs"]["endpoints"]["steps"].as_array().unwrap();
     let ours = steps.iter().find(|step| step["uses"] == "./eks-netcheck").unwrap();
@@ -154,7 +162,7 @@ fn the_workflow_shown_gives_the_action_what_it_takes() {
         .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
         .collect();
     let dir = checkout();
-    let step = act(dir.path(), &aws("study-public"), &inputs);
+    let step = run_action(dir.path(), &aws("study-public"), &inputs);
     assert_eq!(step.code, 1, "{}", step.log);
     let upload = steps.last().unwrap();
     assert_eq!(upload["if"], "always()");
@@ -162,7 +170,7 @@ fn the_workflow_shown_gives_the_action_what_it_takes() {
 }
 
 #[test]
-fn the_gitlab_job_shown_writes_its_reports() {
+fn the_documented_gitlab_job_writes_its_reports() {
     let job = &yaml(&code_block("docs/ci.md", "gitlab"))["eks-endpoints"];
     for (name, code) in [("private-only", 0), ("study-public", 1)] {
         let dir = checkout();
@@ -172,7 +180,7 @@ fn the_gitlab_job_shown_writes_its_reports() {
         let mut command = bash(dir.path(), &aws);
         command.env("CI_PROJECT_DIR", dir.path());
         let ran = command.args(["-eo", "pipefail", "-c", &script.join("\n")]).output().unwrap();
-        assert_eq!(ran.status.code(), Some(code), "{}", said(&ran));
+        assert_eq!(ran.status.code(), Some(code), "{}", text_of(&ran));
         for report in job["artifacts"]["reports"].as_object().unwrap().values() {
             assert!(dir.path().join(report.as_str().unwrap()).is_file(), "{report}");
         }
@@ -180,9 +188,9 @@ fn the_gitlab_job_shown_writes_its_reports() {
     assert_eq!(job["artifacts"]["when"], "always");
 }
 
-/// With the real pre-commit, which `tests/run` fetches.
+/// Runs the real pre-commit, which `tests/run` installs.
 #[test]
-fn the_hook_shown_checks_a_policy() {
+fn the_documented_pre_commit_hook_checks_policies() {
     let dir = checkout();
     fs::write(dir.path().join(".pre-commit-config.yaml"), code_block("docs/ci.md", "pre-commit")).unwrap();
     let aws = aws("private-only");
@@ -192,18 +200,22 @@ fn the_hook_shown_checks_a_policy() {
         bash(dir.path(), &aws).args(["-ec", &script]).output().unwrap()
     };
     let ran = run();
-    assert!(ran.status.success() && said(&ran).contains("Passed"), "{}", said(&ran));
+    assert!(ran.status.success() && text_of(&ran).contains("Passed"), "{}", text_of(&ran));
     fs::create_dir(dir.path().join("infra")).unwrap();
     fs::write(dir.path().join("infra/eks-netcheck.toml"), "fail-on = \"hihg\"\n").unwrap();
     let ran = run();
-    assert!(!ran.status.success() && said(&ran).contains("infra/eks-netcheck.toml:1:"), "{}", said(&ran));
+    assert!(
+        !ran.status.success() && text_of(&ran).contains("infra/eks-netcheck.toml:1:"),
+        "{}",
+        text_of(&ran)
+    );
 }
 
 #[test]
-fn the_policy_shown_is_one() {
+fn the_documented_policy_is_valid() {
     let dir = scratch();
     fs::write(dir.path().join("eks-netcheck.toml"), code_block("docs/policy.md", "policy")).unwrap();
     let ran =
         bash(dir.path(), &aws("private-only")).args(["-c", "eks-netcheck policy check"]).output().unwrap();
-    assert!(ran.status.success(), "{}", said(&ran));
+    assert!(ran.status.success(), "{}", text_of(&ran));
 }

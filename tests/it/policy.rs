@@ -1,4 +1,4 @@
-//! `eks-netcheck.toml`: what a team makes of findings.
+//! The policy file `eks-netcheck.toml`: severities, waivers, overrides, allowed CIDRs.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ reason = "left open"
 expires = 2024-05-01
 "#;
 
-/// An audit of a story in a directory with this policy.
+/// A directory that holds a policy, to run audits of stories in.
 struct Policy(tempfile::TempDir);
 
 impl Policy {
@@ -59,7 +59,7 @@ fn notes(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn severities_and_the_threshold_are_the_teams() {
+fn the_policy_sets_severities_and_fail_on() {
     let policy = Policy::new("fail-on = \"critical\"\n[rules]\nprivate-endpoint-disabled = \"critical\"\n");
     let (report, code) = policy.json("study-public");
     assert_eq!((code, &report["findings"][0]["severity"]), (1, &"critical".into()));
@@ -68,15 +68,14 @@ fn severities_and_the_threshold_are_the_teams() {
     let (report, code) = policy.json("study-public");
     assert_eq!((findings(&report), code), (vec![("private-endpoint-disabled", "low", false)], 0));
     assert_eq!(report["rules_off"], Value::from(vec!["public-endpoint-open"]));
-    // What is typed goes before what is written.
+    // The command line takes precedence over the policy.
     assert_eq!(policy.audit("study-public").args(&["--fail-on", "low"]).run().code, 1);
     let policy = Policy::new("fail-on = \"never\"\n");
     assert_eq!(policy.json("study-public").1, 0);
 }
 
-/// A gap that only a rule that is off asks about costs nothing.
 #[test]
-fn what_only_a_rule_that_is_off_needs_may_be_missing() {
+fn evidence_needed_only_by_disabled_rules_may_be_missing() {
     let copy = copy_of("private-only");
     std::fs::remove_file(copy.path().join("vpc.json")).unwrap();
     let code = |policy: &Policy| Netcheck::audit(copy.path()).dir(policy.0.path()).run().code;
@@ -85,7 +84,7 @@ fn what_only_a_rule_that_is_off_needs_may_be_missing() {
 }
 
 #[test]
-fn blocks_that_are_not_listed_or_are_over_are_findings() {
+fn unlisted_and_expired_cidrs_are_findings() {
     let policy = Policy::new(CIDRS);
     let (report, _) = policy.json("study-public");
     let finding = report["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "cidr-not-allowed");
@@ -99,20 +98,20 @@ fn blocks_that_are_not_listed_or_are_over_are_findings() {
     let policy = Policy::new("allowed-cidr = []\n");
     let (report, _) = policy.json("study-public");
     assert!(findings(&report).contains(&("cidr-not-allowed", "medium", false)), "{report:#}");
-    // One that is listed is none, in two halves or beside what some clusters may have.
+    // A CIDR may be covered by two listed halves, one of them in an override.
     let halves = "[[allowed-cidr]]\ncidr = \"0.0.0.0/1\"\nowner = \"o\"\nreason = \"r\"\n\
         [[override]]\nclusters = [\"my*\"]\n[[override.allowed-cidr]]\ncidr = \"128.0.0.0/1\"\nowner = \"o\"\nreason = \"r\"\n";
     let (report, _) = Policy::new(halves).json("study-public");
     assert!(!findings(&report).iter().any(|(rule, ..)| *rule == "cidr-not-allowed"), "{report:#}");
     let (report, _) = Policy::new(&halves.replace("my*", "your*")).json("study-public");
     assert!(findings(&report).iter().any(|(rule, ..)| *rule == "cidr-not-allowed"), "{report:#}");
-    // A private endpoint admits nobody by them.
+    // CIDRs do not matter while public access is off.
     let (report, code) = policy.json("private-only");
     assert_eq!((findings(&report), code), (Vec::new(), 0));
 }
 
 #[test]
-fn the_endpoint_is_held_against_the_mode_and_width_required() {
+fn endpoint_access_mode_and_cidr_width_are_checked() {
     let policy = Policy::new("[endpoint]\naccess = [\"private\"]\n");
     let (report, code) = policy.json("public-and-private-stale");
     assert!(findings(&report).contains(&("access-mode-not-allowed", "high", false)), "{report:#}");
@@ -126,7 +125,7 @@ fn the_endpoint_is_held_against_the_mode_and_width_required() {
         "{}: {report:#}",
         cidrs(&report)
     );
-    // The limit of one is not the other's.
+    // The limits for IPv4 and IPv6 are independent.
     let copy = copy_of("private-only");
     let path = copy.path().join("cluster.json");
     let mut cluster: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -147,8 +146,8 @@ fn the_endpoint_is_held_against_the_mode_and_width_required() {
             "{text}"
         );
     }
-    // One way that is known may tell enough.
-    config_of(&path, |config| {
+    // With private access unknown, some policies can still be judged.
+    change_config(&path, |config| {
         config.remove("endpointPrivateAccess");
     });
     for (modes, is_found, is_unseen) in [
@@ -165,15 +164,15 @@ fn the_endpoint_is_held_against_the_mode_and_width_required() {
     }
 }
 
-/// Changes what a cluster says of its endpoint.
-fn config_of(path: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) {
+/// Changes the VPC configuration of a cluster.json.
+fn change_config(path: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) {
     let mut cluster: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     change(cluster["cluster"]["resourcesVpcConfig"].as_object_mut().unwrap());
     std::fs::write(path, cluster.to_string()).unwrap();
 }
 
 #[test]
-fn a_waived_finding_stays_and_does_not_count() {
+fn a_waived_finding_is_reported_and_does_not_fail() {
     let arn = "arn:aws:eks:*:*:cluster/myek?";
     for resource in ["myeks", "my*", arn] {
         let policy = Policy::new(&waiver("public-endpoint-open", resource, "9999-12-31"));
@@ -188,7 +187,7 @@ fn a_waived_finding_stays_and_does_not_count() {
     let table = policy.audit("study-public").run().stdout;
     assert!(table.contains("finding waived"), "{table}");
     assert!(table.contains("waived until 9999-12-31 (platform: NET-42)"), "{table}");
-    // Another rule's, or another cluster's, is none; and says so.
+    // A waiver of another rule or cluster does not apply, and is reported as unused.
     for text in [
         waiver("public-endpoint-enabled", "myeks", "9999-12-31"),
         waiver("public-endpoint-open", "MYEKS", "9999-12-31"),
@@ -198,9 +197,8 @@ fn a_waived_finding_stays_and_does_not_count() {
     }
 }
 
-/// A waiver of one peer is none of the next.
 #[test]
-fn a_waiver_can_be_as_narrow_as_a_finding() {
+fn a_waiver_can_match_a_single_finding() {
     let copy = copy_of("private-only");
     let path = copy.path().join("nodes/n1.txt");
     let mut capture = std::fs::read_to_string(&path).unwrap();
@@ -232,7 +230,7 @@ fn a_waiver_can_be_as_narrow_as_a_finding() {
 }
 
 #[test]
-fn of_two_waivers_the_longer_holds_and_neither_is_unused() {
+fn of_two_matching_waivers_the_later_expiry_applies_and_neither_is_unused() {
     let two = waiver("public-endpoint-open", "myeks", "2024-01-01")
         + &waiver("public-endpoint-open", "my*", "9999-12-31");
     let (report, code) = Policy::new(&two).json("study-public");
@@ -242,7 +240,7 @@ fn of_two_waivers_the_longer_holds_and_neither_is_unused() {
     let (report, _) = Policy::new(&two).json("study-public");
     let waived = report["findings"].as_array().unwrap().last().unwrap();
     assert_eq!((notes(&report), &waived["waiver"]["expires"]), (vec![], &"9999-12-31".into()));
-    // Nobody knows whether one is of use whose rule could not be judged.
+    // A waiver is not reported as unused where its rule was inconclusive.
     let copy = copy_of("public-and-private-stale");
     std::fs::remove_dir_all(copy.path().join("nodes")).unwrap();
     let policy = Policy::new(&waiver("node-on-public-path", "n1", "9999-12-31"));
@@ -251,7 +249,7 @@ fn of_two_waivers_the_longer_holds_and_neither_is_unused() {
 }
 
 #[test]
-fn an_expired_waiver_brings_the_finding_back_and_is_named() {
+fn an_expired_waiver_does_not_apply_and_is_reported() {
     let policy = Policy::new(&waiver("public-endpoint-open", "myeks", "2024-02-29"));
     let (report, code) = policy.json("study-public");
     assert_eq!((code, notes(&report)), (1, vec!["waiver-expired"]));
@@ -263,7 +261,7 @@ fn an_expired_waiver_brings_the_finding_back_and_is_named() {
 }
 
 #[test]
-fn settings_of_some_clusters_have_the_last_word() {
+fn overrides_apply_to_matching_clusters_and_accounts() {
     let text = |clusters: &str, accounts: &str| {
         format!(
             "fail-on = \"low\"\n[[override]]\nclusters = [{clusters}]\naccounts = [{accounts}]\nfail-on = \"never\"\n"
@@ -287,7 +285,7 @@ fn settings_of_some_clusters_have_the_last_word() {
 }
 
 #[test]
-fn the_last_of_two_that_fit_has_the_last_word() {
+fn the_last_matching_override_applies() {
     let both = |first: &str, last: &str| {
         let one = |fail_on: &str| format!("[[override]]\nclusters = [\"my*\"]\nfail-on = \"{fail_on}\"\n");
         Policy::new(&(one(first) + &one(last))).json("study-public").1
@@ -295,34 +293,33 @@ fn the_last_of_two_that_fit_has_the_last_word() {
     assert_eq!((both("low", "never"), both("never", "low")), (0, 1));
 }
 
-/// Whether they are for it is not known; that they are not is no pass.
+/// Whether the override applies is unknown, so its threshold cannot be ignored.
 #[test]
-fn settings_of_an_account_that_is_not_known_are_not_forgotten() {
+fn an_override_for_an_unknown_account_is_inconclusive() {
     let copy = copy_of("decoy-enis");
     let path = copy.path().join("cluster.json");
     let mut cluster: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     cluster["cluster"].as_object_mut().unwrap().remove("arn");
     std::fs::write(&path, cluster.to_string()).unwrap();
-    for (which, code) in [
+    for (scope, code) in [
         ("accounts = [\"*\"]", 3),
         ("clusters = [\"arn:aws:eks:*:111122223333:*\"]", 3),
         ("clusters = [\"other\"]\naccounts = [\"*\"]", 0),
         ("clusters = [\"other\"]", 0),
     ] {
-        let policy = Policy::new(&format!("[[override]]\n{which}\nfail-on = \"low\"\n"));
+        let policy = Policy::new(&format!("[[override]]\n{scope}\nfail-on = \"low\"\n"));
         let ran = Netcheck::audit(copy.path()).dir(policy.0.path()).run();
-        assert_eq!(ran.code, code, "{which}: {}", ran.stdout);
+        assert_eq!(ran.code, code, "{scope}: {}", ran.stdout);
         assert_eq!(
             ran.stdout.contains("cluster.json: arn: the policy's override in line 1"),
             code == 3,
-            "{which}"
+            "{scope}"
         );
     }
 }
 
-/// From where one works upwards; another file only by name.
 #[test]
-fn it_is_found_upwards_from_where_one_works() {
+fn the_policy_is_found_in_parent_directories() {
     let policy = Policy::new("fail-on = \"never\"\n");
     let below = policy.0.path().join("a/b");
     std::fs::create_dir_all(&below).unwrap();
@@ -336,7 +333,7 @@ fn it_is_found_upwards_from_where_one_works() {
 }
 
 #[test]
-fn a_policy_that_is_none_is_refused_before_anything_is_asked() {
+fn an_invalid_policy_is_refused() {
     let policy = Policy::new("[rules]\npublic-endpoint-opne = \"low\"\n");
     let ran = policy.audit("study-public").run();
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
@@ -345,40 +342,40 @@ fn a_policy_that_is_none_is_refused_before_anything_is_asked() {
         "{}",
         ran.stderr
     );
-    // One that is there and cannot be read is not none.
+    // An unreadable policy is an error, not an absent policy.
     let dir = scratch();
     std::os::unix::fs::symlink("nowhere.toml", dir.path().join("eks-netcheck.toml")).unwrap();
     let ran = Netcheck::audit(&story("private-only")).dir(dir.path()).run();
     assert!(ran.code == 2 && ran.stderr.contains("cannot read the policy"), "{}", ran.stderr);
-    let named = |file: &Path| Netcheck::audit(&story("study-public")).arg("--policy").arg(file).run();
+    let with_policy = |file: &Path| Netcheck::audit(&story("study-public")).arg("--policy").arg(file).run();
     for file in [Path::new("no-such.toml"), root()] {
-        assert_eq!(named(file).code, 2);
+        assert_eq!(with_policy(file).code, 2);
     }
 }
 
-fn policy(dir: &Path, words: &[&str]) -> Ran {
-    Netcheck::new(["policy"]).args(words).dir(dir).run()
+fn policy(dir: &Path, args: &[&str]) -> Ran {
+    Netcheck::new(["policy"]).args(args).dir(dir).run()
 }
 
 #[test]
-fn one_can_be_written_and_checked() {
+fn policies_can_be_created_and_checked() {
     let dir = scratch();
     assert_eq!(policy(dir.path(), &["check"]).code, 2);
     assert_eq!(policy(dir.path(), &["init"]).code, 0);
     let ran = policy(dir.path(), &["check"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stdout.contains("nothing wrong"), "{}", ran.stdout);
-    // It is nobody's to be written over.
+    // An existing policy is not overwritten.
     let again = policy(dir.path(), &["init"]);
     assert_eq!(again.code, 2);
     assert!(again.stderr.contains("eks-netcheck.toml"), "{}", again.stderr);
     let written = std::fs::read_to_string(dir.path().join("eks-netcheck.toml")).unwrap();
     assert_eq!(policy(dir.path(), &["init", "-"]).stdout, written);
-    // What is over is told before a pipeline fails by it.
+    // Expired waivers are listed, and are no error.
     std::fs::write(dir.path().join("old.toml"), waiver("public-endpoint-open", "*", "2024-01-01")).unwrap();
     let ran = policy(dir.path(), &["check", "old.toml"]);
     assert!(ran.code == 0 && ran.stdout.contains("old.toml:1: the waiver"), "{}", ran.stdout);
-    // As pre-commit does: all that changed in one run.
+    // Several files in one run, as pre-commit passes them.
     std::fs::write(dir.path().join("bad.toml"), "fail-on = \"hihg\"\n").unwrap();
     let ran = policy(dir.path(), &["check", "old.toml", "bad.toml"]);
     assert!(ran.code == 2 && ran.stderr.contains("bad.toml:1:"), "{}", ran.stderr);

@@ -1,5 +1,5 @@
-//! Properties of the parser: what `ss` prints of any socket table comes back,
-//! and any bytes at all are accounted for.
+//! Property tests of the parser (any socket table round-trips through the output of
+//! `ss`, every line of any input is accounted for), the classifier and the history.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,8 +16,9 @@ use proptest::prelude::*;
 
 use crate::dialects::read;
 
+/// A row of a socket table before it is printed.
 #[derive(Debug, Clone)]
-struct Planted {
+struct TableRow {
     state: &'static str,
     local: (IpAddr, u16),
     peer: (IpAddr, u16),
@@ -25,9 +26,9 @@ struct Planted {
     users: Vec<(String, u32, u32)>,
 }
 
-impl Planted {
-    /// As `dialects::read` tells it.
-    fn told(&self, with_names: bool) -> String {
+impl TableRow {
+    /// The row in the form that `dialects::read` gives.
+    fn expected(&self, with_names: bool) -> String {
         let end = |(ip, port): (IpAddr, u16)| match ip {
             ip if ip.is_unspecified() => format!("*:{port}"),
             IpAddr::V4(ip) => format!("{ip}:{port}"),
@@ -38,7 +39,7 @@ impl Planted {
     }
 }
 
-/// How a version of `ss` prints a row: a bit for each of its options.
+/// How a version of `ss` prints a table: one bit for each option in `Prints`.
 #[derive(Debug, Clone, Copy)]
 struct Dialect(u16);
 
@@ -73,8 +74,8 @@ fn address() -> impl Strategy<Value = IpAddr> {
     ]
 }
 
-/// Any 15 bytes' worth of name, but a line feed: what that does is another
-/// test's. The old form has no keys, so a quote there leaves doubt.
+/// Any process name of up to 15 bytes without a line feed (which another test
+/// covers). In the old form without keys, a quote would be ambiguous.
 fn comm(keyed: bool) -> BoxedStrategy<String> {
     let any_name = "[^\n\r\0]{1,15}".prop_filter("at most 15 bytes", |name| name.len() <= 15);
     if keyed {
@@ -91,15 +92,15 @@ fn comm(keyed: bool) -> BoxedStrategy<String> {
     }
 }
 
-fn planted(keyed: bool) -> impl Strategy<Value = Planted> {
+fn table_row(keyed: bool) -> impl Strategy<Value = TableRow> {
     let state =
         prop::sample::select(vec!["ESTAB", "SYN-SENT", "CLOSE-WAIT", "LAST-ACK", "FIN-WAIT-1", "SYN-RECV"]);
     let users = prop::collection::vec((comm(keyed), any::<u32>(), any::<u32>()), 0..4);
     (state, (address(), any::<u16>()), (address(), any::<u16>()), any::<bool>(), users)
-        .prop_map(|(state, local, peer, mapped, users)| Planted { state, local, peer, mapped, users })
+        .prop_map(|(state, local, peer, mapped, users)| TableRow { state, local, peer, mapped, users })
 }
 
-fn render(table: &[Planted], dialect: Dialect) -> String {
+fn render(table: &[TableRow], dialect: Dialect) -> String {
     let mut text = String::new();
     let feed = if dialect.has(Prints::Crlf) { "\r\n" } else { "\n" };
     let gap = |width: usize, cell: &str| {
@@ -166,27 +167,27 @@ fn render(table: &[Planted], dialect: Dialect) -> String {
     text
 }
 
-fn table_and_dialect() -> impl Strategy<Value = (Vec<Planted>, Dialect)> {
+fn table_and_dialect() -> impl Strategy<Value = (Vec<TableRow>, Dialect)> {
     any::<u16>().prop_map(Dialect).prop_flat_map(|dialect| {
-        (prop::collection::vec(planted(dialect.has(Prints::KeyedUsers)), 0..12), Just(dialect))
+        (prop::collection::vec(table_row(dialect.has(Prints::KeyedUsers)), 0..12), Just(dialect))
     })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Rendering any table in any dialect and parsing it gives the table back.
+    /// Printing any table in any dialect and parsing the text gives the table back.
     #[test]
-    fn every_dialect_gives_the_sockets_back((mut table, dialect) in table_and_dialect()) {
+    fn every_dialect_round_trips((mut table, dialect) in table_and_dialect()) {
         if !dialect.has(Prints::State) {
-            // What the column does not say is taken for established.
+            // Without the column, rows are taken for established.
             for row in &mut table {
                 row.state = "ESTAB";
             }
         }
         let text = render(&table, dialect);
         let capture = read(text.as_bytes());
-        let expected: Vec<_> = table.iter().map(|row| row.told(true)).collect();
+        let expected: Vec<_> = table.iter().map(|row| row.expected(true)).collect();
         prop_assert_eq!(&capture.rows, &expected, "{}", text);
         prop_assert!(capture.rejected.is_empty(), "{:?}", capture.rejected);
         prop_assert_eq!(capture.tally.lines(), text.lines().count() as u64);
@@ -200,14 +201,14 @@ proptest! {
         prop_assert_eq!(capture.tally.rejected, capture.rejected.len() as u64);
     }
 
-    /// So are lines made of what `ss` prints, put together wrongly.
+    /// Lines of tokens from `ss` output in random order are accounted for as well.
     #[test]
     fn shuffled_tokens_are_accounted_for(tokens in prop::collection::vec(token(), 0..60), size in 1usize..64) {
         let text = tokens.concat();
         let capture = read(text.as_bytes());
         prop_assert_eq!(capture.tally.lines(), lines(text.as_bytes()));
         prop_assert_eq!(capture.tally.rows, capture.rows.len() as u64);
-        // In whatever pieces it comes.
+        // Also when read in pieces of any size.
         prop_assert_eq!(in_pieces(text.as_bytes(), size), capture.rows.len());
     }
 }
@@ -215,9 +216,9 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Every socket is attributed, once, and in the same way wherever it stands.
+    /// Every socket is classified exactly once, whatever the order of rows.
     #[test]
-    fn classification_is_total_and_knows_no_order(rows in prop::collection::vec(near_the_cluster(), 0..40)) {
+    fn classification_is_total_and_order_independent(rows in prop::collection::vec(near_the_cluster(), 0..40)) {
         let facts = classify(rows.iter());
         let backwards = classify(rows.iter().rev());
         prop_assert_eq!(facts.connections.len() as u64 + facts.other_connections, rows.len() as u64);
@@ -233,8 +234,8 @@ proptest! {
 
 type Row = (Socket, Option<&'static str>);
 
-/// Sockets between addresses and ports that mean something to the story, and
-/// some that do not.
+/// Sockets between addresses and ports that occur in the story, and some that do
+/// not.
 fn near_the_cluster() -> impl Strategy<Value = Row> {
     let host = prop::sample::select(vec![
         "192.168.1.20",
@@ -322,7 +323,7 @@ fn lines(bytes: &[u8]) -> u64 {
     bytes.split_inclusive(|&byte| byte == b'\n').count() as u64
 }
 
-/// How many rows come out of a capture read in pieces.
+/// The number of rows of a capture that is read in pieces.
 fn in_pieces(bytes: &[u8], size: usize) -> usize {
     let mut rows = 0;
     let mut sink = |event: Event<'_>| rows += usize::from(matches!(event, Event::Row(_)));
@@ -337,10 +338,10 @@ fn in_pieces(bytes: &[u8], size: usize) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Looks before, during and after, each of them a set of sockets: what
-    /// becomes of a socket is what the sets say.
+    /// Each sample before, during and after is a set of sockets, as bits: the presence
+    /// of a socket follows from these sets.
     #[test]
-    fn a_history_is_what_the_looks_say(
+    fn presence_follows_from_the_samples(
         before in prop::collection::vec(any::<u8>(), 0..4),
         during in prop::collection::vec(any::<u8>(), 0..4),
         after in prop::collection::vec(any::<u8>(), 0..4),
@@ -348,16 +349,16 @@ proptest! {
         let node: NodeName = "n1".parse().unwrap();
         let mut history = History::default();
         let phases = [(Phase::Before, &before), (Phase::During, &during), (Phase::After, &after)];
-        for (phase, looks) in phases {
-            for set in looks {
-                let mut look = history.look(&node, phase, None);
+        for (phase, samples) in phases {
+            for set in samples {
+                let mut sample = history.look(&node, phase, None);
                 for number in (0..8u16).filter(|number| set >> number & 1 == 1) {
                     let end = |port| SocketAddress {
                         host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: Port::Number(port),
                     };
                     let socket = Socket { state: State::Established, local: end(10250), peer: end(number + 1) };
-                    // Another process id each time, which means nothing.
-                    look.row(socket, [(&b"kubelet"[..], Some(u32::from(*set)))].into_iter());
+                    // The process id differs from sample to sample, and is not compared.
+                    sample.row(socket, [(&b"kubelet"[..], Some(u32::from(*set)))].into_iter());
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A terminal that a test sits at.
+//! A pseudo-terminal that a test types into and reads from.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,18 +11,18 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
-/// A terminal with a program in it.
+/// A pseudo-terminal that runs a program.
 pub(crate) struct Pty {
     keyboard: File,
     screen: Arc<Mutex<Vec<u8>>>,
-    /// Kept open, so that the screen is not closed with the program.
+    /// Kept open: the settings are read after the program has ended.
     inside: OwnedFd,
     child: Child,
     modes: String,
 }
 
 impl Pty {
-    /// Runs a command at a terminal of its own, 100 columns wide.
+    /// Runs a command in a new session on a new terminal, 100 columns wide.
     pub(crate) fn run(command: &Command) -> Self {
         let outside = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&outside).unwrap();
@@ -52,40 +52,41 @@ impl Pty {
         Self { keyboard, screen, inside, child, modes }
     }
 
+    /// Types keys.
     pub(crate) fn type_in(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What the screen shows, with lines as a program writes them.
+    /// All output so far, with CR LF as LF.
     pub(crate) fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).replace("\r\n", "\n")
     }
 
-    /// Waits until the screen shows something.
+    /// Waits until the output contains `text`.
     pub(crate) fn wait_for(&self, text: &str) {
         let began = Instant::now();
         while !self.screen().contains(text) {
             assert!(
                 began.elapsed() < Duration::from_secs(20),
-                "{text:?} is not on the screen: {}",
+                "no {text:?} in the output: {}",
                 self.screen()
             );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// Waits for the program's end; its exit code, and what the screen shows.
-    /// The terminal has to be as it was.
+    /// Waits until the program has ended; its exit code and all output. Fails if the
+    /// program did not restore the terminal's settings.
     pub(crate) fn end(mut self) -> (i32, String) {
         let code = self.child.wait().unwrap().code().unwrap();
-        // The reader may be a moment behind.
+        // The reading thread may lag.
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(modes(&self.inside), self.modes, "{}", self.screen());
         (code, self.screen())
     }
 }
 
-/// The terminal's settings, to be compared.
+/// The terminal's settings, for comparison.
 fn modes(terminal: &OwnedFd) -> String {
     let modes = tcgetattr(terminal).unwrap();
     format!(

@@ -1,17 +1,18 @@
 //! Each rule on the evidence under `fixtures/rules/<id>`: where it fires, where
-//! it is quiet, and where what it needs was not seen.
+//! it is quiet, and where the evidence that it needs is missing.
 
 use serde_json::Value;
 
 use crate::common::{Netcheck, fixtures, subdirs};
 
+/// The findings and gaps of a rule.
 fn of_rule<'a>(report: &'a Value, id: &str) -> (Vec<&'a Value>, Vec<&'a Value>) {
     let findings = report["findings"].as_array().unwrap().iter().filter(|finding| finding["rule"] == id);
     let names = |gap: &&Value| gap["rules"].as_array().unwrap().iter().any(|rule| rule == id);
     (findings.collect(), report["gaps"].as_array().unwrap().iter().filter(names).collect())
 }
 
-/// An audit of a rule's evidence, by the policy that stands beside it, if any does.
+/// An audit of a rule's fixture, with the policy in the rule's directory, if any.
 fn audit(id: &str, case: &str) -> Netcheck {
     let dir = fixtures().join("rules").join(id);
     Netcheck::audit(&dir.join(case)).dir(&dir)
@@ -28,7 +29,7 @@ fn every_rule_has_its_three_fixtures() {
 }
 
 #[test]
-fn rules_fire_where_they_should() {
+fn rules_fire_on_their_fires_fixture() {
     for rule in eks_netcheck::rules::ALL {
         let (report, _) = audit(rule.id, "fires").json();
         let (findings, _) = of_rule(&report, rule.id);
@@ -43,7 +44,7 @@ fn rules_fire_where_they_should() {
 }
 
 #[test]
-fn rules_are_quiet_where_they_should() {
+fn rules_are_quiet_on_their_quiet_fixture() {
     for rule in eks_netcheck::rules::ALL {
         let (report, _) = audit(rule.id, "quiet").json();
         let (findings, gaps) = of_rule(&report, rule.id);
@@ -52,22 +53,22 @@ fn rules_are_quiet_where_they_should() {
 }
 
 #[test]
-fn rules_that_could_not_see_say_so() {
+fn rules_have_a_gap_on_their_unseen_fixture() {
     for rule in eks_netcheck::rules::ALL {
         let (report, _) = audit(rule.id, "unseen").json();
         let (findings, gaps) = of_rule(&report, rule.id);
         assert!(findings.is_empty(), "{}: {findings:?}", rule.id);
-        assert!(!gaps.is_empty(), "{} passed and could not see", rule.id);
-        // With its own severity as the threshold, that is never a pass.
+        assert!(!gaps.is_empty(), "{} passed without its evidence", rule.id);
+        // With the rule's own severity as the threshold, the run does not pass.
         let ran = audit(rule.id, "unseen").args(&["--fail-on", rule.severity.as_str()]).run();
         assert!(ran.code == 3 || ran.code == 1, "{} exits with {}", rule.id, ran.code);
     }
 }
 
-/// A story that passes, less one file each time: what a rule at the threshold
-/// needed makes it inconclusive, the rest is listed.
+/// A story that passes, without one file at a time: a file that a rule at the
+/// threshold needs makes the run inconclusive, others are listed as gaps.
 #[test]
-fn what_is_missing_is_never_a_pass() {
+fn missing_evidence_never_passes() {
     for (file, code) in [
         ("network-interfaces.json", 3),
         ("instances.json", 3),
@@ -90,59 +91,59 @@ fn what_is_missing_is_never_a_pass() {
         } else {
             std::fs::remove_file(path).unwrap();
         }
-        let (report, ran) = Netcheck::audit(copy.path()).json();
-        assert_eq!(ran, code, "without {file}: {}", report["gaps"]);
+        let (report, exit_code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(exit_code, code, "without {file}: {}", report["gaps"]);
         let is_listed = !report["gaps"].as_array().unwrap().is_empty();
-        assert!(is_listed || file == "dns/here.txt", "{file} is missing in silence");
+        assert!(is_listed || file == "dns/here.txt", "no gap for {file}");
     }
 }
 
-/// Captures of tired people: each hides a public connection, and none passes.
+/// Captures that were filtered, cut or edited by hand may lack a public connection.
 #[test]
-fn captures_that_hide_something_are_never_a_pass() {
+fn incomplete_captures_never_pass() {
     let head = "State Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n";
     let kubelet = "ESTAB 0 0 192.168.1.20:46712 192.168.1.55:443 users:((\"kubelet\",pid=2984,fd=22))\n";
     let proxy = "ESTAB 0 0 192.168.1.20:46714 192.168.2.66:443 users:((\"kube-proxy\",pid=3001,fd=7))\n";
     let whole = format!("{head}{kubelet}{proxy}");
-    for (why, capture, code) in [
-        ("whole", whole.clone(), 0),
-        ("grep kubelet", kubelet.to_owned(), 3),
+    for (name, capture, code) in [
+        ("complete", whole.clone(), 0),
+        ("filtered by grep kubelet", kubelet.to_owned(), 3),
         ("without kube-proxy", format!("{head}{kubelet}"), 3),
         ("without kubelet", format!("{head}{proxy}"), 3),
         ("of another node", whole.replace("192.168.1.20", "192.168.2.94"), 3),
         ("of no node", whole.replace("192.168.1.20", "172.31.0.5"), 3),
         ("kubelet in SYN-SENT", whole.replacen("ESTAB", "SYN-SENT", 1), 3),
         ("a row without a process", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55.189:443\n"), 3),
-        ("users cut short", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55.189:443 users:((\"kube"), 3),
-        ("a row cut short", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55."), 3),
-        ("cut in a row of no live socket", format!("{whole}TIME-WAIT 0 0 192.168.1."), 3),
-        ("cut in a row of no process", format!("{whole}TIME-WAIT 0 0 192.168.1.20:5 192.168.1.55:44"), 3),
-        ("cut in the first word of a row", format!("{whole}ES"), 3),
-        ("cut in the processes", whole[..whole.len() - 5].to_owned(), 3),
+        ("cut in users", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55.189:443 users:((\"kube"), 3),
+        ("cut in an address", format!("{whole}ESTAB 0 0 192.168.1.20:5 3.39.55."), 3),
+        ("cut in a TIME-WAIT row's local address", format!("{whole}TIME-WAIT 0 0 192.168.1."), 3),
+        ("cut in a TIME-WAIT row's peer", format!("{whole}TIME-WAIT 0 0 192.168.1.20:5 192.168.1.55:44"), 3),
+        ("cut in the state", format!("{whole}ES"), 3),
+        ("cut in the last row's processes", whole[..whole.len() - 5].to_owned(), 3),
         ("without the last line feed", whole.trim_end().to_owned(), 0),
-        ("with a prompt behind", format!("{whole}[ec2-user@n1 ~]$ "), 0),
+        ("with a shell prompt at the end", format!("{whole}[ec2-user@n1 ~]$ "), 0),
         (
-            "quoted in a mail",
+            "with a row quoted as in e-mail",
             format!("{whole}> ESTAB 0 0 192.168.1.20:5 3.39.55.189:443 users:((\"kubelet\",pid=1,fd=2))\n"),
             3,
         ),
         (
-            "names for addresses",
+            "host and port names",
             format!("{whole}ESTAB 0 0 192.168.1.20:5 ec2-3-39-55-189.example:https\n"),
             3,
         ),
-        ("of a user", whole.replace("kubelet", "bash").replace("kube-proxy", "curl"), 3),
+        ("other processes only", whole.replace("kubelet", "bash").replace("kube-proxy", "curl"), 3),
     ] {
         let copy = crate::common::copy_of("public-and-private-stale");
         std::fs::write(copy.path().join("nodes/n1.txt"), capture).unwrap();
-        let (report, ran) = Netcheck::audit(copy.path()).json();
-        assert_eq!(ran, code, "{why}: {} {}", report["findings"], report["gaps"]);
+        let (report, exit_code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(exit_code, code, "{name}: {} {}", report["findings"], report["gaps"]);
     }
 }
 
-/// Two nodes with one Name tag: one capture of that name is of one of them.
+/// Two nodes share a Name tag: one capture of that name covers only one of them.
 #[test]
-fn a_name_that_all_nodes_share_is_no_proof() {
+fn a_shared_name_tag_does_not_identify_a_node() {
     let copy = crate::common::copy_of("private-only");
     let path = copy.path().join("instances.json");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -164,9 +165,9 @@ fn changed(story: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile
     copy
 }
 
-/// The VPC's own resolver has a name and three addresses.
+/// The VPC resolver: `AmazonProvidedDNS`, or one of its three addresses.
 #[test]
-fn amazons_resolver_is_known_by_its_addresses_too() {
+fn the_vpc_resolver_is_recognised_by_name_and_address() {
     for (server, fires) in [
         ("AmazonProvidedDNS", false),
         ("169.254.169.253", false),
@@ -189,16 +190,17 @@ fn amazons_resolver_is_known_by_its_addresses_too() {
     }
 }
 
-/// As whom a node leaves is told by its routes, and not guessed without them.
+/// A node's egress address follows from its routes; where they do not give it, the
+/// rule has a gap.
 #[test]
-fn egress_is_not_guessed() {
+fn unknown_egress_is_a_gap() {
     let copy = crate::common::copy_of("node-egress-missing");
     std::fs::remove_file(copy.path().join("route-tables.json")).unwrap();
     let (report, code) = Netcheck::audit(copy.path()).json();
     let (findings, gaps) = of_rule(&report, "node-egress-not-allowed");
     assert_eq!((findings.len(), gaps.len(), code), (0, 1, 3), "{findings:?}");
 
-    // Through a transit gateway nobody knows.
+    // Egress by a transit gateway is unknown.
     let copy = changed("node-egress-missing", "route-tables.json", |json| {
         for table in json["RouteTables"].as_array_mut().unwrap() {
             for route in table["Routes"].as_array_mut().unwrap() {
@@ -213,8 +215,8 @@ fn egress_is_not_guessed() {
     assert_eq!((findings.len(), gaps.len(), code), (0, 3, 3), "{gaps:?}");
     assert!(gaps[0]["detail"].as_str().unwrap().contains("tgw-1"));
 
-    // A more specific route to one of the endpoint's addresses is followed, and
-    // so is the way to the other.
+    // A more specific route to one of the endpoint's addresses is followed, and so
+    // is the default route to the other.
     let copy = changed("node-egress-missing", "route-tables.json", |json| {
         for table in json["RouteTables"].as_array_mut().unwrap() {
             let routes = table["Routes"].as_array_mut().unwrap();
@@ -225,12 +227,15 @@ fn egress_is_not_guessed() {
     let (report, _) = Netcheck::audit(copy.path()).json();
     let (findings, gaps) = of_rule(&report, "node-egress-not-allowed");
     assert_eq!((findings.len(), gaps.len()), (2, 3), "{findings:?} {gaps:?}");
-    assert!(gaps[0]["detail"].as_str().unwrap().contains("nat-0"), "nat-0 is not in nat-gateways.json");
+    assert!(
+        gaps[0]["detail"].as_str().unwrap().contains("nat-0"),
+        "the gap names nat-0, which nat-gateways.json lacks"
+    );
 }
 
-/// An ENI that is hidden turns nobody's traffic public.
+/// Traffic to an EKS-owned ENI that the recording lacks is not taken for public.
 #[test]
-fn a_hidden_eni_is_no_public_address() {
+fn a_missing_eni_does_not_make_its_address_public() {
     let copy = changed("private-only", "network-interfaces.json", |json| {
         let all = json["NetworkInterfaces"].as_array_mut().unwrap();
         let first = all.iter().position(|eni| eni["Description"] == "Amazon EKS myeks").unwrap();
@@ -248,9 +253,10 @@ fn a_hidden_eni_is_no_public_address() {
     }
 }
 
-/// Pods on delegated prefixes are on their ENI; other VPCs' ENIs are nobody's.
+/// An address in a delegated prefix is attributed to the prefix's ENI, unless that is
+/// in another VPC.
 #[test]
-fn pods_on_prefixes_belong_to_their_interface() {
+fn delegated_prefixes_are_attributed_to_their_eni() {
     let peer = "192.168.1.83";
     let with_prefix = |vpc: Option<&str>| {
         let copy = changed("private-only", "network-interfaces.json", |json| {
@@ -273,16 +279,15 @@ fn pods_on_prefixes_belong_to_their_interface() {
     let own = with_prefix(None);
     assert_eq!((&own["path"], &own["by"]), (&"vpc".into(), &"eni".into()));
     assert!(own["eni"].is_string());
-    let others = with_prefix(Some("vpc-00000000000000000"));
+    let foreign = with_prefix(Some("vpc-00000000000000000"));
     assert_eq!(
-        (&others["path"], &others["by"], &others["eni"]),
+        (&foreign["path"], &foreign["by"], &foreign["eni"]),
         (&"vpc".into(), &"vpc-cidr".into(), &Value::Null)
     );
 }
 
-/// A DNS time-out is never a pass.
 #[test]
-fn an_unanswered_vantage_point_is_never_a_pass() {
+fn a_dns_timeout_at_a_vantage_point_never_passes() {
     for vantage in ["here", "n1"] {
         let copy = crate::common::copy_of("private-only");
         std::fs::write(

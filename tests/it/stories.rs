@@ -1,5 +1,5 @@
-//! The stories under `fixtures/evidence`, each with its verdict, findings and
-//! what a person sees.
+//! Audits of the stories under `fixtures/evidence`: exit code, findings, table
+//! and classified connections of each.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Netcheck, fixtures, story, subdirs};
 
-/// A rule, and what its finding is about.
+/// The rule and the subject of a finding.
 type Found = (&'static str, &'static str);
 
 /// Story, exit code, and the findings.
@@ -53,7 +53,7 @@ const STORIES: [(&str, i32, &[Found]); 11] = [
 const ARN: &str = "arn:aws:eks:ap-northeast-2:111122223333:cluster/myeks";
 
 #[test]
-fn every_story_ends_as_it_should() {
+fn every_story_has_its_expected_findings() {
     let names: Vec<_> = STORIES.iter().map(|(name, ..)| *name).collect();
     assert_eq!(subdirs(&fixtures().join("evidence")), names);
     for (name, code, expected) in STORIES {
@@ -64,25 +64,24 @@ fn every_story_ends_as_it_should() {
             .collect();
         assert_eq!(findings, expected, "{name}");
         assert_eq!(ran, code, "{name}");
-        // A story lacks nothing, but hostile-names, where rows are broken on purpose.
+        // Only hostile-names has gaps: some of its rows are malformed on purpose.
         let gaps = report["gaps"].as_array().unwrap();
         assert_eq!(gaps.is_empty(), name != "hostile-names", "{name}: {gaps:?}");
     }
 }
 
-/// What a person sees, and that it fits.
 #[test]
-fn tables_read_well_at_80_and_200_columns() {
+fn tables_fit_80_and_200_columns() {
     for (name, ..) in STORIES {
         for width in ["80", "200"] {
             let ran = Netcheck::audit(&story(name)).env("COLUMNS", width).run();
             let width: usize = width.parse().unwrap();
             let findings = ran.stdout.lines().position(|line| line == "Findings").unwrap_or(usize::MAX);
             for (number, line) in ran.stdout.lines().enumerate() {
-                // What is to be pasted stays in one piece: commands and the endpoint.
+                // Text to copy is not wrapped: commands and the endpoint.
                 let is_command = number > findings && line.starts_with("      ");
-                let is_pasted = is_command || line.starts_with("Endpoint");
-                assert!(is_pasted || line.chars().count() <= width, "{name} at {width}: {line:?}");
+                let is_unwrapped = is_command || line.starts_with("Endpoint");
+                assert!(is_unwrapped || line.chars().count() <= width, "{name} at {width}: {line:?}");
             }
             insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
                 insta::assert_snapshot!(format!("{name}-{width}"), ran.stdout);
@@ -92,7 +91,7 @@ fn tables_read_well_at_80_and_200_columns() {
 }
 
 #[test]
-fn reports_are_valid_by_the_shipped_schema() {
+fn reports_match_the_shipped_schema() {
     let schema = std::fs::read_to_string(crate::docs::schema_path()).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();
@@ -111,7 +110,8 @@ fn connections<'a>(report: &'a Value, path: &str) -> Vec<&'a Value> {
     report["connections"].as_array().unwrap().iter().filter(|connection| connection["path"] == path).collect()
 }
 
-/// The study's own observation: the exec adds a private peer on one node only.
+/// What the stories named `study-` record: an exec adds one private peer, on one
+/// node only.
 #[test]
 fn an_exec_adds_one_private_peer_on_its_node() {
     let (before, _) = Netcheck::audit(&story("study-public")).json();
@@ -142,29 +142,30 @@ fn an_exec_adds_one_private_peer_on_its_node() {
     assert_eq!(added["eni"], owned["id"]);
     assert_ne!(owned["owner"], owned["instance_owner"]);
     assert_ne!(owned["owner"], owned["requester"]);
-    // Both ways stay where they were.
+    // The outbound connections stay on the public endpoint.
     assert_eq!(connections(&before, "public-endpoint").len(), 4);
     assert_eq!(connections(&during, "public-endpoint").len(), 4);
 }
 
-/// In private mode both ways have the same peer; only the ports differ.
+/// In private mode both directions have the same peers; only the ports differ.
 #[test]
-fn ports_alone_tell_the_two_ways_of_private_mode() {
+fn ports_distinguish_the_directions_in_private_mode() {
     let (report, _) = Netcheck::audit(&story("private-only")).json();
     let private = connections(&report, "private-eni");
     for direction in ["outbound", "inbound"] {
         assert!(private.iter().any(|connection| connection["direction"] == direction), "{direction}");
     }
     let peers = |direction: &str| -> Vec<_> {
-        let of = private.iter().filter(|connection| connection["direction"] == direction);
-        of.map(|connection| connection["peer"].as_str().unwrap().rsplit_once(':').unwrap().0).collect()
+        let rows = private.iter().filter(|connection| connection["direction"] == direction);
+        rows.map(|connection| connection["peer"].as_str().unwrap().rsplit_once(':').unwrap().0).collect()
     };
     assert!(peers("inbound").iter().any(|peer| peers("outbound").contains(peer)));
 }
 
-/// Siblings, spoofs and every other kind of interface are told apart.
+/// ENIs of clusters with similar names, spoofed descriptions and all other kinds
+/// of interface are not taken for the cluster's own.
 #[test]
-fn only_the_true_signature_is_the_control_planes() {
+fn only_the_clusters_enis_are_eks_owned() {
     let (report, _) = Netcheck::audit(&story("decoy-enis")).json();
     let enis = report["enis"].as_array().unwrap();
     let owned: Vec<_> = enis.iter().filter(|eni| eni["eks_owned"] == true).collect();
@@ -191,17 +192,16 @@ fn only_the_true_signature_is_the_control_planes() {
     ] {
         assert!(kinds.contains(kind), "no {kind} among {kinds:?}");
     }
-    // What claims the name and is not taken for it says why.
-    let claims =
+    // An ENI with the right description that is not EKS-owned has a reason.
+    let spoofed =
         enis.iter().filter(|eni| eni["description"] == "Amazon EKS myeks" && eni["eks_owned"] == false);
-    let claims: Vec<_> = claims.collect();
-    assert!(claims.len() >= 3, "{claims:?}");
-    assert!(claims.iter().all(|eni| !eni["why"].as_str().unwrap().is_empty()), "{claims:?}");
+    let spoofed: Vec<_> = spoofed.collect();
+    assert!(spoofed.len() >= 3, "{spoofed:?}");
+    assert!(spoofed.iter().all(|eni| !eni["why"].as_str().unwrap().is_empty()), "{spoofed:?}");
 }
 
-/// The report does not depend on the order in which evidence came.
 #[test]
-fn order_does_not_matter() {
+fn the_report_does_not_depend_on_input_order() {
     let copy = crate::common::copy_of("study-public");
     let (expected, _) = Netcheck::audit(copy.path()).json();
     for node in ["n1", "n2"] {
@@ -218,9 +218,10 @@ fn order_does_not_matter() {
     assert_eq!(Netcheck::audit(copy.path()).json().0, expected);
 }
 
-/// Addresses are judged by what was seen: a VPC may use public address space.
+/// Addresses are attributed by evidence, not by RFC 1918: a VPC may use public
+/// address space.
 #[test]
-fn a_vpc_of_public_addresses_is_judged_alike() {
+fn a_vpc_with_public_address_space_is_judged_the_same() {
     fn renumber(dir: &std::path::Path) {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -247,9 +248,9 @@ fn a_vpc_of_public_addresses_is_judged_alike() {
     }
 }
 
-/// The headline is about both: a kube-proxy on the public path makes the node one.
+/// The headline covers kubelet and kube-proxy, where kube-proxy runs.
 #[test]
-fn the_headline_counts_kube_proxy() {
+fn the_headline_includes_kube_proxy() {
     let headline = |evidence: &Path| {
         let ran = Netcheck::audit(evidence).run();
         ran.stdout
@@ -261,9 +262,10 @@ fn the_headline_counts_kube_proxy() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    let told = headline(&story("private-only"));
-    assert!(told.contains("kubelet and kube-proxy reach the API server: private on 2 of 2 nodes."), "{told}");
-    // Without one on n1, it is not known; on none, it is the kubelet's alone.
+    let text = headline(&story("private-only"));
+    assert!(text.contains("kubelet and kube-proxy reach the API server: private on 2 of 2 nodes."), "{text}");
+    // With kube-proxy missing on n1 only, n1 is unknown; missing everywhere, the
+    // headline is about kubelet alone.
     let dir = crate::common::copy_of("private-only");
     let without = |node: &str| {
         let file = dir.path().join(format!("nodes/{node}.txt"));
@@ -272,9 +274,9 @@ fn the_headline_counts_kube_proxy() {
         std::fs::write(&file, rows.join("\n")).unwrap();
     };
     without("n1");
-    let told = headline(dir.path());
-    assert!(told.contains("private on 1 of 2 nodes, not known on 1 of 2 nodes."), "{told}");
+    let text = headline(dir.path());
+    assert!(text.contains("private on 1 of 2 nodes, not known on 1 of 2 nodes."), "{text}");
     without("n2");
-    let told = headline(dir.path());
-    assert!(told.contains("kubelet reaches the API server: private on 2 of 2 nodes."), "{told}");
+    let text = headline(dir.path());
+    assert!(text.contains("kubelet reaches the API server: private on 2 of 2 nodes."), "{text}");
 }

@@ -1,5 +1,5 @@
-//! `trace` in the lab: a real kubectl, an API server that opens the sockets that
-//! a real one does, and every party killed midway.
+//! `trace` in the lab: a real kubectl, an API server that opens the same sockets as
+//! a real one, and failures of the tool, the command and the nodes during a trace.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -13,36 +13,36 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::common::{Ran, scratch};
-use crate::lab::{Access, Scene, ran, scene};
+use crate::lab::{Access, Testbed, run_command, testbed};
 use crate::pty::Pty;
 
-/// The lab with its API server, and a place for reports and kubectl's files.
-struct Stage {
-    scene: MutexGuard<'static, Scene>,
+/// The testbed with an API server, and a directory for reports and kubectl's files.
+struct KubeTestbed {
+    testbed: MutexGuard<'static, Testbed>,
     api: ApiServer,
     dir: tempfile::TempDir,
 }
 
-fn stage(access: Access) -> Stage {
-    let scene = scene(access);
-    scene.dial(match access {
+fn kube_testbed(access: Access) -> KubeTestbed {
+    let testbed = testbed(access);
+    testbed.dial(match access {
         Access::Private => ENIS,
         Access::Public | Access::PublicAndPrivate => PUBLIC,
     });
-    let kubelets: Vec<_> = scene.lab.nodes().iter().map(Node::kubelet).collect();
-    let api =
-        ApiServer::serve_in(&scene.lab.operator_netns(), (OPERATOR, 6443).into(), ENIS[0], kubelets).unwrap();
-    Stage { scene, api, dir: scratch() }
+    let kubelets: Vec<_> = testbed.lab.nodes().iter().map(Node::kubelet).collect();
+    let api = ApiServer::serve_in(&testbed.lab.operator_netns(), (OPERATOR, 6443).into(), ENIS[0], kubelets)
+        .unwrap();
+    KubeTestbed { testbed, api, dir: scratch() }
 }
 
-/// One that speaks `WebSocket`.
+/// The kubectl on the PATH, which has to support `WebSocket`s (1.30 or later).
 fn kubectl() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let found = std::env::split_paths(&path).map(|dir| dir.join("kubectl")).find(|file| file.is_file());
     found.expect("no kubectl on the PATH; tests/run installs one")
 }
 
-impl Stage {
+impl KubeTestbed {
     fn report_file(&self) -> PathBuf {
         self.dir.path().join("trace.json")
     }
@@ -50,7 +50,7 @@ impl Stage {
     /// `trace`, its JSON report going to a file.
     fn trace(&self, args: &[&str], command: &[&str]) -> Command {
         let write = format!("json={}", self.report_file().display());
-        let mut trace = self.scene.netcheck(&["trace", "--ssh-user", "ec2-user", "--write", &write]);
+        let mut trace = self.testbed.netcheck(&["trace", "--ssh-user", "ec2-user", "--write", &write]);
         trace.args(args).env("KUBECACHEDIR", self.dir.path()).env("COLUMNS", "200");
         if !command.is_empty() {
             trace.arg("--").args(command);
@@ -58,45 +58,47 @@ impl Stage {
         trace
     }
 
-    /// `kubectl exec` and the like, in the namespace and container of the story.
-    fn kubectl(&self, words: &[&str]) -> Vec<String> {
+    /// The command line of `kubectl exec` and the like, in the namespace of the nodes' pods.
+    fn kubectl(&self, args: &[&str]) -> Vec<String> {
         let (kubectl, url) = (kubectl(), self.api.url());
-        let (first, rest) = words.split_at(words.len().min(2));
+        let (first, rest) = args.split_at(args.len().min(2));
         let own = [kubectl.to_str().unwrap(), "--server", &url];
         let namespace = ["-n", "kube-system"];
         own.iter().chain(first).chain(&namespace).chain(rest).map(ToString::to_string).collect()
     }
 
+    /// Runs a trace; its output and report.
     fn run(&self, args: &[&str], command: &[&str]) -> (Ran, Value) {
-        let ran = ran(self.trace(args, command));
+        let ran = run_command(self.trace(args, command));
         let report =
             std::fs::read(self.report_file()).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
         let report: Value = serde_json::from_slice(&report).unwrap();
         (ran, report)
     }
 
-    /// A command that lasts some seconds, and says that it began.
-    fn lasting(&self, seconds: u32) -> String {
-        format!("touch {}; sleep {seconds}", self.begun().display())
+    /// A shell script that creates a file when it begins, and then sleeps.
+    fn sleep_script(&self, seconds: u32) -> String {
+        format!("touch {}; sleep {seconds}", self.begun_file().display())
     }
 
-    fn begun(&self) -> PathBuf {
+    fn begun_file(&self) -> PathBuf {
         self.dir.path().join("begun")
     }
 
-    /// Waits until [`Self::lasting`] has begun.
-    fn when_begun(&self) {
-        let from = Instant::now();
-        while !self.begun().exists() {
-            assert!(from.elapsed() < Duration::from_secs(20), "the command did not begin");
+    /// Waits until [`Self::sleep_script`] has begun.
+    fn wait_until_begun(&self) {
+        let started = Instant::now();
+        while !self.begun_file().exists() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the command did not begin");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn run_kubectl(&self, args: &[&str], words: &[&str]) -> (Ran, Value) {
-        let words = self.kubectl(words);
-        let words: Vec<_> = words.iter().map(String::as_str).collect();
-        self.run(args, &words)
+    /// Runs a trace of a kubectl command.
+    fn run_kubectl(&self, args: &[&str], kubectl: &[&str]) -> (Ran, Value) {
+        let command = self.kubectl(kubectl);
+        let command: Vec<_> = command.iter().map(String::as_str).collect();
+        self.run(args, &command)
     }
 }
 
@@ -111,15 +113,15 @@ fn changes(report: &Value) -> Vec<String> {
     all.filter(|change| change["background"] == false).map(line).collect()
 }
 
-/// What EC2 calls the first node, whose pod comes first.
+/// The first node, on which the first pod of the DaemonSet runs.
 const NODE: &str = "n1";
 
-/// A short exec is over before most looks: the kernel tells of its end.
+/// A short exec ends between two samples: it is seen by the kernel's close event.
 #[test]
-fn a_short_exec_is_caught_in_every_access_mode() {
+fn a_short_exec_is_detected_in_every_access_mode() {
     for access in [Access::Public, Access::PublicAndPrivate, Access::Private] {
-        let stage = stage(access);
-        let (ran, report) = stage.run_kubectl(&[], &[&EXEC[..], &["--", "true"]].concat());
+        let kube = kube_testbed(access);
+        let (ran, report) = kube.run_kubectl(&[], &[&EXEC[..], &["--", "true"]].concat());
         crate::docs::is_valid_trace(&report);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let node = NODE;
@@ -142,21 +144,21 @@ fn a_short_exec_is_caught_in_every_access_mode() {
 }
 
 #[test]
-fn an_exec_that_is_typed_into_has_the_terminal_to_itself() {
-    let stage = stage(Access::Public);
-    let words = stage.kubectl(&[&EXEC[..], &["-it", "--", "bash"]].concat());
-    let words: Vec<_> = words.iter().map(String::as_str).collect();
-    let mut pty = Pty::run(&stage.trace(&["-q"], &words));
+fn an_interactive_exec_has_the_terminal_to_itself() {
+    let kube = kube_testbed(Access::Public);
+    let command = kube.kubectl(&[&EXEC[..], &["-it", "--", "bash"]].concat());
+    let command: Vec<_> = command.iter().map(String::as_str).collect();
+    let mut pty = Pty::run(&kube.trace(&["-q"], &command));
     pty.wait_for("bash-5.2# ");
     pty.type_in("ls\r");
     pty.wait_for("bash: ls");
-    // Long enough for looks that something could be said of.
+    // Long enough for samples about which progress could be printed.
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(pty.screen(), "bash-5.2# ls\r\nbash: ls\nbash-5.2# ");
     pty.type_in("exit 3\r");
     let (code, screen) = pty.end();
     assert_eq!(code, 3, "{screen}");
-    let report: Value = serde_json::from_slice(&std::fs::read(stage.report_file()).unwrap()).unwrap();
+    let report: Value = serde_json::from_slice(&std::fs::read(kube.report_file()).unwrap()).unwrap();
     let node = NODE;
     let expected = [
         format!("{node} containerd none loopback transient"),
@@ -165,7 +167,7 @@ fn an_exec_that_is_typed_into_has_the_terminal_to_itself() {
     ];
     assert_eq!(changes(&report), expected, "{report:#}");
     assert_eq!((&report["exit_code"], &report["cluster"]), (&Value::from(3), &Value::from("myeks")));
-    // Seen many times, by both clocks, and in order.
+    // In several samples, with times by both clocks, in order.
     let inbound = &report["changes"][2];
     assert!(inbound["samples"].as_u64().unwrap() > 3, "{inbound}");
     let (first, last) = (&inbound["first_seen"], &inbound["last_seen"]);
@@ -173,42 +175,42 @@ fn an_exec_that_is_typed_into_has_the_terminal_to_itself() {
     assert!(first["node_clock"].as_f64().unwrap() > 1.7e9, "{inbound}");
     let (_, table) = screen.split_once("exit 3\r\n").or_else(|| screen.split_once("exit 3\r")).unwrap();
     let table = anstream::adapter::strip_str(table).to_string();
-    // As it is typed where kubectl is on the PATH and knows its server.
+    // The command as a user types it, without kubectl's path and --server.
     let typed = table.replace(kubectl().to_str().unwrap(), "kubectl");
-    let typed = typed.replace(&format!("--server {} ", stage.api.url()), "");
+    let typed = typed.replace(&format!("--server {} ", kube.api.url()), "");
     assert!(typed.contains("(exit code 3, "), "{screen}");
-    // How many looks there were is as it comes.
+    // The last paragraph has the number of samples, which varies.
     let (shown, _) = typed.trim().rsplit_once("\n\n").unwrap();
     crate::docs::check_block_but_numbers("docs/trace.md", "trace", &format!("```text\n{shown}\n```\n"));
 }
 
 #[test]
-fn the_commands_exit_code_is_ours_unless_findings_are_to_fail() {
-    let stage = stage(Access::Public);
-    let missing = ran(stage.trace(&[], &["no-such-program"]));
+fn the_commands_exit_code_is_returned_unless_fail_on_applies() {
+    let kube = kube_testbed(Access::Public);
+    let missing = run_command(kube.trace(&[], &["no-such-program"]));
     assert_eq!((missing.code, missing.stdout.as_str()), (127, ""), "{}", missing.stderr);
     let fails = [&EXEC[..], &["--", "sh", "-c", "exit 7"]].concat();
-    assert_eq!(stage.run_kubectl(&[], &fails).0.code, 7);
-    drop(stage);
-    let stage = self::stage(Access::PublicAndPrivate);
-    let (ran, report) = stage.run_kubectl(&["--fail-on", "high"], &fails);
+    assert_eq!(kube.run_kubectl(&[], &fails).0.code, 7);
+    drop(kube);
+    let kube = kube_testbed(Access::PublicAndPrivate);
+    let (ran, report) = kube.run_kubectl(&["--fail-on", "high"], &fails);
     assert_eq!((ran.code, report["verdict"].as_str()), (1, Some("fail")), "{}", ran.stdout);
     assert!(report["findings"].to_string().contains("node-on-public-path"), "{report:#}");
-    let (ran, report) = stage.run(&["--fail-on", "critical"], &["sh", "-c", "exit 4"]);
+    let (ran, report) = kube.run(&["--fail-on", "critical"], &["sh", "-c", "exit 4"]);
     assert_eq!((ran.code, report["verdict"].as_str()), (4, Some("pass")), "{}", ran.stdout);
-    // Without the other node it is not known.
-    let (ran, _) = stage.run(&["--fail-on", "critical", "--node", "n9=nobody"], &["true"]);
+    // Without the other node's sockets the run is inconclusive.
+    let (ran, _) = kube.run(&["--fail-on", "critical", "--node", "n9=nobody"], &["true"]);
     assert_eq!(ran.code, 3, "{}", ran.stdout);
-    assert_eq!(stage.run(&[], &["sh", "-c", "kill -TERM $$"]).0.code, 143);
+    assert_eq!(kube.run(&[], &["sh", "-c", "kill -TERM $$"]).0.code, 143);
 }
 
 #[test]
-fn several_at_once_are_as_many_connections() {
-    let stage = stage(Access::Public);
-    stage.api.set_takes(Duration::from_millis(300));
-    let exec = stage.kubectl(&[&EXEC[..], &["--", "true"]].concat()).join(" ");
-    let attach = stage.kubectl(&["attach", "aws-node-2", "-c", "aws-eks-nodeagent"]).join(" ");
-    let (ran, report) = stage.run(&[], &["sh", "-c", &format!("{exec} & {exec} & {attach} & wait")]);
+fn concurrent_execs_are_separate_connections() {
+    let kube = kube_testbed(Access::Public);
+    kube.api.set_takes(Duration::from_millis(300));
+    let exec = kube.kubectl(&[&EXEC[..], &["--", "true"]].concat()).join(" ");
+    let attach = kube.kubectl(&["attach", "aws-node-2", "-c", "aws-eks-nodeagent"]).join(" ");
+    let (ran, report) = kube.run(&[], &["sh", "-c", &format!("{exec} & {exec} & {attach} & wait")]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let inbound = |node: &str| {
         let line = format!("{node} kubelet inbound private-eni transient");
@@ -219,80 +221,85 @@ fn several_at_once_are_as_many_connections() {
 }
 
 #[test]
-fn the_api_server_may_come_by_its_other_eni() {
-    let stage = stage(Access::Private);
-    stage.api.set_eni(ENIS[1]);
-    let (_, report) = stage.run_kubectl(&[], &[&EXEC[..], &["--", "true"]].concat());
+fn an_exec_by_the_second_eni_is_attributed_to_it() {
+    let kube = kube_testbed(Access::Private);
+    kube.api.set_eni(ENIS[1]);
+    let (_, report) = kube.run_kubectl(&[], &[&EXEC[..], &["--", "true"]].concat());
     let inbound =
         report["changes"].as_array().unwrap().iter().find(|change| change["direction"] == "inbound");
     assert_eq!(inbound.unwrap()["eni"], "eni-0e5f7db893a212944", "{report:#}");
 }
 
-/// The API server keeps a connection after `logs`: it stays, and is there before
-/// the next command.
+/// The API server keeps its connection after `logs`: it appears then, and is unchanged
+/// in the next trace.
 #[test]
-fn a_pooled_connection_is_no_open_exec() {
-    let stage = stage(Access::Public);
+fn a_pooled_connection_appears_once() {
+    let kube = kube_testbed(Access::Public);
     let logs = ["logs", "aws-node-1", "-c", "aws-eks-nodeagent"];
-    let (_, report) = stage.run_kubectl(&[], &logs);
+    let (_, report) = kube.run_kubectl(&[], &logs);
     let inbound = format!("{NODE} kubelet inbound private-eni appeared");
     assert_eq!(changes(&report), [inbound], "{report:#}");
-    let (_, report) = stage.run(&[], &["true"]);
+    let (_, report) = kube.run(&[], &["true"]);
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
-    stage.api.forget_pooled();
+    kube.api.forget_pooled();
 }
 
 #[test]
-fn what_others_do_meanwhile_is_not_the_commands() {
-    let stage = stage(Access::Public);
-    let (n1, n2) = (stage.scene.lab.node(0), stage.scene.lab.node(1));
+fn connections_of_other_clients_are_background() {
+    let kube = kube_testbed(Access::Public);
+    let (n1, n2) = (kube.testbed.lab.node(0), kube.testbed.lab.node(1));
     let report = std::thread::scope(|scope| {
         scope.spawn(|| {
-            stage.when_begun();
-            // As metrics-server does.
+            kube.wait_until_begun();
+            // Like metrics-server, which scrapes every kubelet.
             n2.dial("metrics-server", (n1.address(), 10250)).unwrap();
         });
-        stage.run(&[], &["sh", "-c", &stage.lasting(2)]).1
+        kube.run(&[], &["sh", "-c", &kube.sleep_script(2)]).1
     });
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
-    let others: Vec<_> = report["changes"]
+    let inbound: Vec<_> = report["changes"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|change| change["process"] == "kubelet")
         .collect();
-    assert_eq!(others.len(), 1, "{report:#}");
+    assert_eq!(inbound.len(), 1, "{report:#}");
     assert_eq!(
-        (&others[0]["change"], &others[0]["background"]),
+        (&inbound[0]["change"], &inbound[0]["background"]),
         (&Value::from("appeared"), &Value::from(true))
     );
 }
 
-/// Processes of ours on a node, less what has ended and is not reaped yet.
-fn left_on(stage: &Stage, index: usize) -> String {
+/// The tool's processes on a node, without zombies.
+fn processes_on(kube: &KubeTestbed, index: usize) -> String {
     let list = "ps -eo stat=,user=,args= | grep -v '^Z' | grep -E ' [e]c2-user |[l]oop root|[s]s -E'; true";
-    let left = stage.scene.lab.node(index).run(list);
-    String::from_utf8(left.unwrap().stdout).unwrap()
+    let output = kube.testbed.lab.node(index).run(list);
+    String::from_utf8(output.unwrap().stdout).unwrap()
 }
 
 #[test]
-fn nothing_is_left_on_nodes_when_the_tool_is_killed() {
-    let stage = stage(Access::Public);
+fn no_process_is_left_on_nodes_when_the_tool_is_killed() {
+    let kube = kube_testbed(Access::Public);
     let mut child =
-        stage.trace(&[], &["sleep", "30"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        kube.trace(&[], &["sleep", "30"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let began = Instant::now();
-    let looks_on = |index| left_on(&stage, index).contains("ss -E");
-    while !(looks_on(0) && looks_on(1)) || began.elapsed() < Duration::from_secs(2) {
-        assert!(began.elapsed() < Duration::from_secs(20), "{}{}", left_on(&stage, 0), left_on(&stage, 1));
+    let is_sampled = |index| processes_on(&kube, index).contains("ss -E");
+    while !(is_sampled(0) && is_sampled(1)) || began.elapsed() < Duration::from_secs(2) {
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{}{}",
+            processes_on(&kube, 0),
+            processes_on(&kube, 1)
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     let killed = Instant::now();
-    while !(left_on(&stage, 0) + &left_on(&stage, 1)).is_empty() {
+    while !(processes_on(&kube, 0) + &processes_on(&kube, 1)).is_empty() {
         let all = || {
             let nodes =
-                [0, 1].map(|index| stage.scene.lab.node(index).run("ps -eo pid,ppid,stat,wchan:20,args"));
+                [0, 1].map(|index| kube.testbed.lab.node(index).run("ps -eo pid,ppid,stat,wchan:20,args"));
             nodes.map(|listed| String::from_utf8_lossy(&listed.unwrap().stdout).into_owned()).join("\n")
         };
         assert!(killed.elapsed() < Duration::from_secs(10), "{}", all());
@@ -300,20 +307,21 @@ fn nothing_is_left_on_nodes_when_the_tool_is_killed() {
     }
 }
 
-/// Looks that a node does not come to are counted, and it is caught up with.
+/// Samples that a stopped node does not take are counted; then it continues.
 #[test]
-fn looks_that_were_missed_are_counted() {
-    let stage = stage(Access::Public);
-    let n1 = stage.scene.lab.node(0);
+fn missed_samples_are_counted() {
+    let kube = kube_testbed(Access::Public);
+    let n1 = kube.testbed.lab.node(0);
     let (ran, report) = std::thread::scope(|scope| {
         scope.spawn(|| {
-            stage.when_begun();
+            kube.wait_until_begun();
             n1.run("pkill -STOP -f '^sh .*loop root'").unwrap();
             std::thread::sleep(Duration::from_millis(1500));
-            // sudo stops with its shell; woken before it, it stops again for good.
+            // sudo stops when its shell does. The shell has to be continued first, or
+            // sudo stops again.
             n1.run("pkill -CONT -f '^sh .*loop root'; sleep 0.1; pkill -CONT -f 'loop root'").unwrap();
         });
-        stage.run(&[], &["sh", "-c", &stage.lasting(3)])
+        kube.run(&[], &["sh", "-c", &kube.sleep_script(3)])
     });
     let missed = |index: usize| report["nodes"][index]["missed"].as_u64().unwrap();
     assert!(missed(0) >= 3 && missed(1) < missed(0), "{report:#}");
@@ -323,14 +331,14 @@ fn looks_that_were_missed_are_counted() {
 }
 
 #[test]
-fn a_node_that_drops_out_costs_that_node_from_then_on() {
-    let stage = stage(Access::Public);
+fn a_lost_node_is_a_gap_from_then_on() {
+    let kube = kube_testbed(Access::Public);
     let report = std::thread::scope(|scope| {
         scope.spawn(|| {
-            stage.when_begun();
-            stage.scene.lab.node(1).run("pkill -KILL -u ec2-user").unwrap();
+            kube.wait_until_begun();
+            kube.testbed.lab.node(1).run("pkill -KILL -u ec2-user").unwrap();
         });
-        stage.run(&[], &["sh", "-c", &stage.lasting(2)]).1
+        kube.run(&[], &["sh", "-c", &kube.sleep_script(2)]).1
     });
     let gap = &report["gaps"][0];
     assert_eq!((&gap["what"], &gap["why"]), (&Value::from("node n2"), &Value::from("connection-lost")));
@@ -340,17 +348,17 @@ fn a_node_that_drops_out_costs_that_node_from_then_on() {
 }
 
 #[test]
-fn a_ctrl_c_is_the_commands_and_the_report_still_comes() {
-    let stage = stage(Access::Public);
-    let mut pty = Pty::run(&stage.trace(&["-q"], &["sh", "-c", "echo begun; sleep 60"]));
+fn ctrl_c_goes_to_the_command_and_the_report_is_printed() {
+    let kube = kube_testbed(Access::Public);
+    let mut pty = Pty::run(&kube.trace(&["-q"], &["sh", "-c", "echo begun; sleep 60"]));
     pty.wait_for("begun");
     pty.type_in("\x03");
     let (code, screen) = pty.end();
     assert_eq!(code, 130, "{screen}");
     assert!(screen.contains("nothing changed between the API server and the nodes"), "{screen}");
-    // A command that makes nothing of it goes on.
+    // A command that ignores it continues, and so does the trace.
     let mut pty =
-        Pty::run(&stage.trace(&["-q"], &["sh", "-c", "trap : INT; echo begun; sleep 1; sleep 1; exit 5"]));
+        Pty::run(&kube.trace(&["-q"], &["sh", "-c", "trap : INT; echo begun; sleep 1; sleep 1; exit 5"]));
     pty.wait_for("begun");
     pty.type_in("\x03");
     let (code, screen) = pty.end();
@@ -358,19 +366,19 @@ fn a_ctrl_c_is_the_commands_and_the_report_still_comes() {
 }
 
 #[test]
-fn the_terminal_is_put_right_after_a_command_that_could_not() {
-    let stage = stage(Access::Public);
-    let pty = Pty::run(&stage.trace(&["-q"], &["sh", "-c", "stty raw -echo; kill -KILL $$"]));
+fn the_terminal_is_restored_after_a_killed_command() {
+    let kube = kube_testbed(Access::Public);
+    let pty = Pty::run(&kube.trace(&["-q"], &["sh", "-c", "stty raw -echo; kill -KILL $$"]));
     let (code, screen) = pty.end();
     assert_eq!(code, 137, "{screen}");
 }
 
 #[test]
-fn without_a_command_nodes_are_looked_at_until_ctrl_c() {
-    let stage = stage(Access::Public);
-    let mut pty = Pty::run(&stage.trace(&[], &[]));
+fn without_a_command_nodes_are_sampled_until_ctrl_c() {
+    let kube = kube_testbed(Access::Public);
+    let mut pty = Pty::run(&kube.trace(&[], &[]));
     pty.wait_for("Ctrl-C ends it");
-    let exec = stage.scene.lab.node(0).exec_from(ENIS[0]).unwrap();
+    let exec = kube.testbed.lab.node(0).exec_from(ENIS[0]).unwrap();
     std::thread::sleep(Duration::from_millis(500));
     drop(exec);
     pty.type_in("\x03");
@@ -380,12 +388,12 @@ fn without_a_command_nodes_are_looked_at_until_ctrl_c() {
 }
 
 #[test]
-fn a_signal_that_is_not_of_the_keyboard_is_told_after_the_report() {
-    let stage = stage(Access::Public);
-    let mut child = stage.trace(&[], &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap());
+fn sigterm_prints_the_report_and_exits_with_143() {
+    let kube = kube_testbed(Access::Public);
+    let mut child = kube.trace(&[], &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    said.read_line(&mut line).unwrap();
+    stderr.read_line(&mut line).unwrap();
     assert!(line.contains("Ctrl-C ends it"), "{line}");
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::TERM).unwrap();
@@ -395,41 +403,41 @@ fn a_signal_that_is_not_of_the_keyboard_is_told_after_the_report() {
     assert!(table.contains("nothing changed between the API server and the nodes"), "{table}");
 }
 
-/// Whoever ran the command waits for how it ended.
 #[test]
-fn a_report_that_cannot_be_written_does_not_hide_that_the_command_failed() {
-    let stage = stage(Access::Public);
+fn an_unwritable_report_does_not_hide_that_the_command_failed() {
+    let kube = kube_testbed(Access::Public);
     for (command, code) in [("exit 7", 7), ("exit 0", 2)] {
-        let ran = ran(stage.trace(&["--write", "table=/dev/full"], &["sh", "-c", command]));
+        let ran = run_command(kube.trace(&["--write", "table=/dev/full"], &["sh", "-c", command]));
         assert_eq!(ran.code, code, "{}", ran.stderr);
         assert!(ran.stderr.contains("/dev/full"), "{}", ran.stderr);
-        // The others are whole.
+        // The other reports are complete.
         assert!(ran.stdout.contains("nothing changed"), "{}", ran.stdout);
-        let report = std::fs::read(stage.report_file()).unwrap();
+        let report = std::fs::read(kube.report_file()).unwrap();
         assert!(serde_json::from_slice::<Value>(&report).is_ok());
     }
 }
 
 #[test]
-fn a_node_that_floods_is_told_as_one() {
-    let stage = stage(Access::Public);
+fn a_node_with_endless_output_is_a_gap() {
+    let kube = kube_testbed(Access::Public);
     let began = Instant::now();
-    let (_, report) = stage.run(&["--node", NODE, "--node", "f=flood@192.168.10.11"], &["true"]);
+    let (_, report) = kube.run(&["--node", NODE, "--node", "f=flood@192.168.10.11"], &["true"]);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let gap = &report["gaps"][0];
     assert_eq!((&gap["what"], &gap["why"]), (&"node f".into(), &"too-much-output".into()), "{report:#}");
-    while !stage.scene.lab.node(1).run("pgrep -a -u flood; true").unwrap().stdout.is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(25), "it still runs there");
+    while !kube.testbed.lab.node(1).run("pgrep -a -u flood; true").unwrap().stdout.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(25), "its process still runs on the node");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
 #[test]
-fn without_any_node_the_command_is_not_run() {
-    let stage = stage(Access::Public);
-    let witness = stage.dir.path().join("ran");
-    let ran = ran(stage.trace(&["--node", "n9=nobody-has-this-name"], &["touch", witness.to_str().unwrap()]));
-    assert_eq!((ran.code, witness.exists()), (3, false), "{}", ran.stderr);
+fn the_command_is_not_run_without_a_reachable_node() {
+    let kube = kube_testbed(Access::Public);
+    let marker = kube.dir.path().join("ran");
+    let ran =
+        run_command(kube.trace(&["--node", "n9=nobody-has-this-name"], &["touch", marker.to_str().unwrap()]));
+    assert_eq!((ran.code, marker.exists()), (3, false), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("the command was not run") && ran.stderr.contains("does not resolve"),
         "{}",
@@ -438,24 +446,25 @@ fn without_any_node_the_command_is_not_run() {
 }
 
 #[test]
-fn one_node_alone_can_be_looked_at() {
-    let stage = stage(Access::Public);
+fn only_restricts_the_trace_to_one_node() {
+    let kube = kube_testbed(Access::Public);
     for only in [NODE, "192.168.10.10", "i-00000000000000000"] {
-        let (_, report) = stage.run(&["--only", only], &["true"]);
+        let (_, report) = kube.run(&["--only", only], &["true"]);
         let nodes: Vec<_> =
             report["nodes"].as_array().unwrap().iter().map(|node| node["name"].clone()).collect();
         assert_eq!(nodes, [NODE], "{only}");
     }
-    let ran = ran(stage.trace(&["--only", "nobody"], &["true"]));
+    let ran = run_command(kube.trace(&["--only", "nobody"], &["true"]));
     assert_eq!(ran.code, 3);
     assert!(ran.stderr.contains("node nobody: no node is called so; there are "), "{}", ran.stderr);
     assert!(ran.stderr.contains(NODE), "{}", ran.stderr);
 }
 
-/// Rights differ by account: one sudo for all, one for each look, none.
+/// Accounts with different rights: root, sudo for `ss` alone (one call a sample), no
+/// sudo.
 #[test]
-fn least_rights_still_tell_what_they_can() {
-    let stage = stage(Access::Public);
+fn limited_sudo_rights_still_give_samples() {
+    let kube = kube_testbed(Access::Public);
     let nodes = [
         "--node",
         "r=root@192.168.10.10",
@@ -464,19 +473,19 @@ fn least_rights_still_tell_what_they_can() {
         "--node",
         "p=nosudo@192.168.10.10",
     ];
-    let exec = stage.kubectl(&[&EXEC[..], &["--", "true"]].concat());
+    let exec = kube.kubectl(&[&EXEC[..], &["--", "true"]].concat());
     let exec: Vec<_> = exec.iter().map(String::as_str).collect();
-    stage.api.set_takes(Duration::from_millis(400));
-    let (ran, report) = stage.run(&nodes, &exec);
+    kube.api.set_takes(Duration::from_millis(400));
+    let (ran, report) = kube.run(&nodes, &exec);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for node in ["r", "s", "p"] {
         let inbound = |change: &&Value| change["node"] == node && change["direction"] == "inbound";
         let seen = report["changes"].as_array().unwrap().iter().find(inbound);
         assert_eq!(seen.unwrap()["change"], "transient", "{node}: {report:#}");
     }
-    let ends: Vec<_> =
+    let close_events: Vec<_> =
         report["nodes"].as_array().unwrap().iter().map(|node| node["tells_ends"] == true).collect();
-    assert_eq!(ends, [false, true, false], "p, r, s: {report:#}");
+    assert_eq!(close_events, [false, true, false], "p, r, s: {report:#}");
     let gaps: Vec<_> = report["gaps"].as_array().unwrap().iter().map(|gap| gap["what"].clone()).collect();
     assert_eq!(gaps, ["node p"], "{report:#}");
 }

@@ -1,10 +1,10 @@
-//! The built binary in the lab: real sshd, sudo, `ss` and name server, sockets
-//! of processes named kubelet, kube-proxy and aws-k8s-agent.
+//! The built binary in the lab: real sshd, sudo, `ss` and name server, and sockets of
+//! processes named kubelet, kube-proxy and aws-k8s-agent.
 
-mod ending;
-mod names;
+mod dns;
+mod interruption;
 mod paths;
-mod trouble;
+mod ssh;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 
 use crate::common::{Ran, story};
 
-/// A lab and its AWS.
-pub(crate) struct Scene {
+/// The lab and its fake AWS.
+pub(crate) struct Testbed {
     pub(crate) lab: Lab,
     aws: Api,
 }
 
-/// What a cluster's endpoint access is.
+/// The endpoint access mode of a cluster.
 #[derive(Clone, Copy)]
 pub(crate) enum Access {
     Public,
@@ -31,24 +31,25 @@ pub(crate) enum Access {
     Private,
 }
 
-/// The one lab, for one test at a time, with nothing dialed.
-pub(crate) fn scene(access: Access) -> MutexGuard<'static, Scene> {
-    static SCENE: OnceLock<Mutex<Scene>> = OnceLock::new();
-    let scene = SCENE.get_or_init(|| {
-        // Threads that tests run in end; what starts the lab should not.
+/// The only testbed, locked for one test, in this access mode and without connections.
+pub(crate) fn testbed(access: Access) -> MutexGuard<'static, Testbed> {
+    static TESTBED: OnceLock<Mutex<Testbed>> = OnceLock::new();
+    let testbed = TESTBED.get_or_init(|| {
+        // A thread of its own: the lab should not end with the thread of one test.
         let up = std::thread::spawn(|| Lab::up(Plan::default())).join().unwrap();
         let lab =
             up.unwrap_or_else(|error| panic!("no lab here: {error:#}; leave it out with: -- --skip lab::"));
         let address = SocketAddr::from((OPERATOR, 4566));
         let aws = Api::serve_in(&lab.operator_netns(), address, Account::default()).unwrap();
-        Mutex::new(Scene { lab, aws })
+        Mutex::new(Testbed { lab, aws })
     });
-    let scene = scene.lock().unwrap_or_else(PoisonError::into_inner);
-    scene.set(access);
-    scene
+    let testbed = testbed.lock().unwrap_or_else(PoisonError::into_inner);
+    testbed.set(access);
+    testbed
 }
 
-impl Scene {
+impl Testbed {
+    /// Resets the lab, AWS and DNS to an access mode.
     fn set(&self, access: Access) {
         self.lab.reset().unwrap();
         self.aws.set(account(&self.lab, access));
@@ -65,7 +66,8 @@ impl Scene {
         self.lab.set_dns(View::Operator, &operator.map(IpAddr::V4)).unwrap();
     }
 
-    /// Kubelet, kube-proxy and aws-k8s-agent of every node connect.
+    /// Connects kubelet and kube-proxy of every node to `to`, aws-k8s-agent to the
+    /// ClusterIP.
     pub(crate) fn dial(&self, to: [Ipv4Addr; 2]) {
         for node in self.lab.nodes() {
             node.dial("kubelet", (to[0], 443)).unwrap();
@@ -74,6 +76,7 @@ impl Scene {
         }
     }
 
+    /// A run on the operator's host, with credentials for the fake AWS.
     pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
         let mut command = self.lab.operator(env!("CARGO_BIN_EXE_eks-netcheck"));
         command
@@ -89,10 +92,10 @@ impl Scene {
     }
 
     fn run(&self, args: &[&str]) -> Ran {
-        ran(self.netcheck(args))
+        run_command(self.netcheck(args))
     }
 
-    /// A live audit's report and exit code.
+    /// The report and exit code of a live audit.
     fn audit(&self, args: &[&str]) -> (Value, i32) {
         let ran = self.run(&[&["audit", "--ssh-user", "ec2-user", "--format", "json"], args].concat());
         let report =
@@ -100,28 +103,29 @@ impl Scene {
         (report, ran.code)
     }
 
-    /// The gaps about n1, read in one way or another.
-    fn n1_by(&self, target: &str, args: &[&str]) -> (Value, Vec<Value>) {
+    /// An audit that reads n1 alone, by an ssh target; the report and the gaps about n1.
+    fn audit_n1(&self, target: &str, args: &[&str]) -> (Value, Vec<Value>) {
         let node = format!("n1={target}");
         let (report, code) = self.audit(&[&["--node", &node], args].concat());
         let of_n1 = |gap: &&Value| gap["what"] == "node n1" || gap["what"] == "dns/n1.txt";
         let gaps = report["gaps"].as_array().unwrap().iter().filter(of_n1).cloned().collect();
-        // The other node is not read, so that it can never be a pass.
+        // The other node is not read, so the audit cannot pass.
         assert_ne!(code, 0, "{report:#}");
         (report, gaps)
     }
 }
 
-pub(crate) fn ran(mut command: Command) -> Ran {
+/// Runs a command to its end.
+pub(crate) fn run_command(mut command: Command) -> Ran {
     let output = command.output().unwrap();
     Ran {
-        code: output.status.code().expect("no signal ended it"),
+        code: output.status.code().expect("not ended by a signal"),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
-/// The account of a story, its endpoint and its nodes the lab's.
+/// The AWS account of a story, with the lab's endpoint name and nodes.
 fn account(lab: &Lab, access: Access) -> Account {
     let (name, public, private) = match access {
         Access::Public => ("study-public", true, false),
@@ -135,16 +139,17 @@ fn account(lab: &Lab, access: Access) -> Account {
     cluster["resourcesVpcConfig"]["endpointPrivateAccess"] = json!(private);
     cluster["resourcesVpcConfig"]["publicAccessCidrs"] =
         if public { json!(["203.0.113.0/24"]) } else { json!([]) };
-    let model =
+    let original =
         account.reservations.iter().find(|reservation| reservation.to_string().contains("cluster/myeks"));
-    let model = model.unwrap().clone();
-    account.reservations = (0..lab.nodes().len()).map(|index| instance(&model, lab, index)).collect();
+    let original = original.unwrap().clone();
+    account.reservations = (0..lab.nodes().len()).map(|index| instance(&original, lab, index)).collect();
     account
 }
 
-fn instance(model: &Value, lab: &Lab, index: usize) -> Value {
+/// A copy of a reservation for a node of the lab.
+fn instance(original: &Value, lab: &Lab, index: usize) -> Value {
     let node = lab.node(index);
-    let mut reservation = model.clone();
+    let mut reservation = original.clone();
     let instance = &mut reservation["Instances"][0];
     instance["InstanceId"] = json!(format!("i-{index:017x}"));
     instance["PrivateDnsName"] = json!(node.name());
@@ -154,7 +159,7 @@ fn instance(model: &Value, lab: &Lab, index: usize) -> Value {
     reservation
 }
 
-/// How many connections of each component, direction and path a node has.
+/// The number of a node's connections by process, direction and path.
 fn paths(report: &Value, node: &str) -> BTreeMap<String, usize> {
     let mut paths = BTreeMap::new();
     for connection in report["connections"].as_array().unwrap() {

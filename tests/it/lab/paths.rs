@@ -1,4 +1,4 @@
-//! Which way nodes reach the API server, in each access mode.
+//! The paths of nodes to the API server in each access mode.
 
 use std::net::IpAddr;
 
@@ -6,14 +6,14 @@ use eks_netcheck_lab::aws::{Fault, FaultKind};
 use eks_netcheck_lab::sandbox::{ENIS, PUBLIC, View};
 use serde_json::{Value, json};
 
-use super::{Access, counts, paths, rules, scene};
+use super::{Access, counts, paths, rules, testbed};
 use crate::common::scratch;
 
 #[test]
 fn public_nodes_are_on_the_public_path() {
-    let scene = scene(Access::Public);
-    scene.dial(PUBLIC);
-    let (report, code) = scene.audit(&[]);
+    let testbed = testbed(Access::Public);
+    testbed.dial(PUBLIC);
+    let (report, code) = testbed.audit(&[]);
     assert_eq!(code, 1, "{report:#}");
     assert!(rules(&report).contains(&"node-egress-not-allowed"), "{report:#}");
     for node in ["n1", "n2"] {
@@ -36,24 +36,24 @@ fn public_nodes_are_on_the_public_path() {
 
 #[test]
 fn an_open_exec_is_one_private_peer_on_its_node() {
-    let scene = scene(Access::Public);
-    scene.dial(PUBLIC);
-    let exec = scene.lab.node(0).exec_from(ENIS[1]).unwrap();
-    let (report, _) = scene.audit(&[]);
+    let testbed = testbed(Access::Public);
+    testbed.dial(PUBLIC);
+    let exec = testbed.lab.node(0).exec_from(ENIS[1]).unwrap();
+    let (report, _) = testbed.audit(&[]);
     assert_eq!(paths(&report, "n1").get("kubelet inbound private-eni"), Some(&1), "{report:#}");
     assert_eq!(paths(&report, "n2").get("kubelet inbound private-eni"), None);
     drop(exec);
 }
 
 #[test]
-fn a_node_that_did_not_reconnect_after_the_flip_is_stale() {
-    let scene = scene(Access::PublicAndPrivate);
-    scene.dial(PUBLIC);
-    let n2 = scene.lab.node(1);
+fn a_node_that_did_not_reconnect_after_the_mode_change_is_stale() {
+    let testbed = testbed(Access::PublicAndPrivate);
+    testbed.dial(PUBLIC);
+    let n2 = testbed.lab.node(1);
     n2.reset().unwrap();
     n2.dial("kubelet", (ENIS[0], 443)).unwrap();
     n2.dial("kube-proxy", (ENIS[1], 443)).unwrap();
-    let (report, code) = scene.audit(&[]);
+    let (report, code) = testbed.audit(&[]);
     assert_eq!(code, 1);
     let stale: Vec<_> = report["findings"]
         .as_array()
@@ -64,41 +64,41 @@ fn a_node_that_did_not_reconnect_after_the_flip_is_stale() {
     assert_eq!(stale.len(), 1, "{report:#}");
     assert_eq!(stale[0]["subject"], "n1");
     assert!(stale[0]["message"].as_str().unwrap().contains("stale"), "{report:#}");
-    // Then DNS is wrong on the nodes, and no connection is merely stale.
-    scene.lab.set_dns(View::Vpc, &PUBLIC.map(IpAddr::V4)).unwrap();
-    let (report, _) = scene.audit(&[]);
+    // With public addresses in the nodes' DNS, the cause is DNS, not a stale connection.
+    testbed.lab.set_dns(View::Vpc, &PUBLIC.map(IpAddr::V4)).unwrap();
+    let (report, _) = testbed.audit(&[]);
     assert!(report["findings"][0]["message"].as_str().unwrap().contains("public addresses"), "{report:#}");
 }
 
 #[test]
 fn a_private_cluster_passes() {
-    let scene = scene(Access::Private);
-    scene.dial(ENIS);
-    let (report, code) = scene.audit(&[]);
+    let testbed = testbed(Access::Private);
+    testbed.dial(ENIS);
+    let (report, code) = testbed.audit(&[]);
     assert_eq!((code, report["verdict"].as_str()), (0, Some("pass")), "{report:#}");
     assert_eq!(paths(&report, "n2").get("kubelet outbound private-eni"), Some(&1));
-    // One node less is no pass any more.
-    let (report, code) = scene.audit(&["--node", "n1"]);
+    // With one node unread, it no longer passes.
+    let (report, code) = testbed.audit(&["--node", "n1"]);
     assert_eq!((code, report["verdict"].as_str()), (3, Some("inconclusive")), "{report:#}");
 }
 
 #[test]
-fn what_is_collected_is_judged_as_what_is_live() {
-    let scene = scene(Access::PublicAndPrivate);
-    scene.dial(PUBLIC);
-    // One of the nodes is not to be read, and one call is denied.
+fn recorded_evidence_gives_the_same_report_as_a_live_audit() {
+    let testbed = testbed(Access::PublicAndPrivate);
+    testbed.dial(PUBLIC);
+    // One node is read without process names, and one call is denied.
     let out = scratch();
     let dir = out.path().join("evidence");
     let dir = dir.to_str().unwrap();
     let args = ["--ssh-user", "ec2-user", "--node", "n1", "--node", "n2=nosudo@192.168.10.11"];
-    scene.aws.fault(Fault::always("DescribeRouteTables", FaultKind::Denied));
-    let live = scene.run(&[&["audit", "--format", "json"], &args[..]].concat());
-    let ran = scene.run(&[&["collect", "--out", dir], &args[..]].concat());
+    testbed.aws.fault(Fault::always("DescribeRouteTables", FaultKind::Denied));
+    let live = testbed.run(&[&["audit", "--format", "json"], &args[..]].concat());
+    let ran = testbed.run(&[&["collect", "--out", dir], &args[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let recorded = scene.run(&["audit", "--format", "json", "--evidence", dir]);
+    let recorded = testbed.run(&["audit", "--format", "json", "--evidence", dir]);
     assert_eq!(recorded.code, live.code);
-    // Each ssh session is a socket of its own, and so is what it leaves behind;
-    // a name server may turn its answers around.
+    // Each ssh session adds sockets, also in TIME-WAIT, and name servers rotate their
+    // answers.
     let comparable = |text: &str| {
         let mut report: Value = serde_json::from_str(text).unwrap();
         report["other_connections"] = json!(0);
@@ -110,23 +110,23 @@ fn what_is_collected_is_judged_as_what_is_live() {
     };
     assert_eq!(comparable(&recorded.stdout), comparable(&live.stdout));
     for missing in ["n2", "route-tables.json"] {
-        assert!(ran.stderr.contains(missing), "what is missing is said: {}", ran.stderr);
+        assert!(ran.stderr.contains(missing), "missing in the messages: {}", ran.stderr);
     }
-    // It does not mix with another run's.
-    let again = scene.run(&["collect", "--out", dir]);
+    // It is not mixed with the evidence of another run.
+    let again = testbed.run(&["collect", "--out", dir]);
     assert_eq!(again.code, 2);
     assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
 }
 
 #[test]
-fn an_endpoint_that_is_cut_off_hangs() {
-    let scene = scene(Access::Public);
-    scene.dial(PUBLIC);
-    let n1 = scene.lab.node(0);
+fn a_blocked_endpoint_is_reported_as_hanging() {
+    let testbed = testbed(Access::Public);
+    testbed.dial(PUBLIC);
+    let n1 = testbed.lab.node(0);
     let (from, to) = (IpAddr::V4(n1.address()), IpAddr::V4(PUBLIC[0]));
-    scene.lab.block(from, to).unwrap();
+    testbed.lab.block(from, to).unwrap();
     n1.attempt("kubelet", (PUBLIC[0], 443)).unwrap();
-    let (report, _) = scene.audit(&[]);
-    scene.lab.unblock(from, to).unwrap();
+    let (report, _) = testbed.audit(&[]);
+    testbed.lab.unblock(from, to).unwrap();
     assert!(rules(&report).contains(&"endpoint-connection-hanging"), "{report:#}");
 }

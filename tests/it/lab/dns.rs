@@ -1,4 +1,4 @@
-//! What a name server does, told apart.
+//! Answers and failures of name servers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,14 +6,14 @@ use eks_netcheck_lab::dns::{Behaviour, Entry, NameServer};
 use eks_netcheck_lab::sandbox::{ENDPOINT_HOST, ENIS, OPERATOR};
 use serde_json::json;
 
-use super::{Access, scene};
+use super::{Access, testbed};
 
 #[test]
-fn what_a_name_server_does_is_told_apart() {
-    let scene = scene(Access::Private);
-    scene.dial(ENIS);
+fn name_server_failures_are_distinguished() {
+    let testbed = testbed(Access::Private);
+    testbed.dial(ENIS);
     let server =
-        NameServer::serve_in(&scene.lab.operator_netns(), SocketAddr::from((OPERATOR, 5353))).unwrap();
+        NameServer::serve_in(&testbed.lab.operator_netns(), SocketAddr::from((OPERATOR, 5353))).unwrap();
     let resolver = server.address().to_string();
     let file = format!("dns/{resolver}.txt");
     let enis = ENIS.map(IpAddr::V4).to_vec();
@@ -28,15 +28,15 @@ fn what_a_name_server_does_is_told_apart() {
         (Behaviour::TruncatedNoTcp, "failed", ""),
         (Behaviour::CnameLoop, "no-answer", ""),
     ];
-    for (behaviour, why, says) in unanswered {
+    for (behaviour, why, detail) in unanswered {
         let name = format!("{behaviour:?}");
         server.set(ENDPOINT_HOST, Entry::failing(behaviour));
-        let (report, code) = scene.audit(&["--resolver", &resolver, "--timeout", "3"]);
+        let (report, code) = testbed.audit(&["--resolver", &resolver, "--timeout", "3"]);
         let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == file.as_str());
         let gap = gap.unwrap_or_else(|| panic!("{name}: {report:#}"));
         assert_eq!(gap["why"], why, "{name}: {gap}");
-        assert!(gap["detail"].as_str().unwrap().contains(says), "{name}: {gap}");
-        assert_eq!(code, 3, "{name}: what one vantage point did not answer is no pass");
+        assert!(gap["detail"].as_str().unwrap().contains(detail), "{name}: {gap}");
+        assert_eq!(code, 3, "{name}: an unanswered vantage point never passes");
     }
     let many: Vec<IpAddr> = (1..=200).map(|last| IpAddr::from([10, 9, 0, last])).collect();
     let with = |behaviour: Behaviour| Entry::addresses(enis.clone()).behaving(behaviour);
@@ -49,7 +49,7 @@ fn what_a_name_server_does_is_told_apart() {
     ];
     for (name, entry, addresses) in answered {
         server.set(ENDPOINT_HOST, entry);
-        let (report, _) = scene.audit(&["--resolver", &resolver]);
+        let (report, _) = testbed.audit(&["--resolver", &resolver]);
         let answer = report["dns"].as_array().unwrap().iter().find(|dns| dns["vantage"] == resolver.as_str());
         let answer = answer.unwrap_or_else(|| panic!("{name}: {report:#}"));
         assert_eq!(answer["addresses"], json!(addresses), "{name}");

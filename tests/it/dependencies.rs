@@ -1,13 +1,13 @@
-//! Which room may look into which: the plan in `src/lib.rs`, held by reading
-//! the source.
+//! Which modules may depend on which modules and crates: the layout described in
+//! `src/lib.rs`, checked by reading the source.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::common::root;
 
-/// What each room may name behind `crate::`.
-const MAY_SEE: [(&str, &[&str]); 11] = [
+/// The modules that each top-level module may name after `crate::`.
+const ALLOWED_MODULES: [(&str, &[&str]); 11] = [
     ("main", &[]),
     ("lib", &[]),
     ("cli", &["model"]),
@@ -21,8 +21,8 @@ const MAY_SEE: [(&str, &[&str]); 11] = [
     ("report", &["model"]),
 ];
 
-/// Words that belong to some rooms only.
-const BELONGS: [(&str, &[&str]); 24] = [
+/// Crates and functions that only some modules may use.
+const RESTRICTED: [(&str, &[&str]); 24] = [
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
     ("hickory_", &["collect"]),
@@ -60,58 +60,60 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The source by room, comments left out.
-fn rooms() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+/// The source files by top-level module, without comments.
+fn modules() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     let src = root().join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);
-    let mut rooms: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    let mut modules: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
     for file in files {
-        let inside = file.strip_prefix(&src).unwrap();
-        let room = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let path = file.strip_prefix(&src).unwrap();
+        let module = path.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
         let code = std::fs::read_to_string(&file).unwrap();
         let code: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        rooms.entry(room.to_owned()).or_default().push((inside.to_owned(), code.join("\n")));
+        modules.entry(module.to_owned()).or_default().push((path.to_owned(), code.join("\n")));
     }
-    rooms
+    modules
 }
 
-/// The room that each `crate::` in a file names.
-fn named(code: &str) -> Vec<&str> {
-    let behind = code.split("crate::").skip(1);
-    behind
+/// The modules that a file names after `crate::`.
+fn dependencies(code: &str) -> Vec<&str> {
+    let paths = code.split("crate::").skip(1);
+    paths
         .map(|rest| rest.split(|char: char| !char.is_ascii_alphanumeric() && char != '_').next().unwrap())
         .collect()
 }
 
 #[test]
-fn rooms_look_where_they_may() {
-    let rooms = rooms();
-    for (room, files) in &rooms {
-        let may: &[&str] = match MAY_SEE.iter().find(|(name, _)| name == room) {
-            Some((_, may)) => may,
-            None if room == "model" => &["model"],
-            None => panic!("src/{room} is not in the plan: write into MAY_SEE what it may look at"),
+fn dependency_rules_hold() {
+    let modules = modules();
+    for (module, files) in &modules {
+        let allowed: &[&str] = match ALLOWED_MODULES.iter().find(|(name, _)| name == module) {
+            Some((_, allowed)) => allowed,
+            None if module == "model" => &["model"],
+            None => {
+                panic!("src/{module} has no entry in ALLOWED_MODULES: add the modules that it may depend on")
+            }
         };
         for (file, code) in files {
-            for name in named(code) {
-                assert!(may.contains(&name), "src/{} looks at crate::{name}", file.display());
+            for name in dependencies(code) {
+                assert!(allowed.contains(&name), "src/{} depends on crate::{name}", file.display());
             }
         }
     }
-    for (room, _) in MAY_SEE {
-        assert!(rooms.contains_key(room), "the plan names src/{room}, which is not there");
+    for (module, _) in ALLOWED_MODULES {
+        assert!(modules.contains_key(module), "ALLOWED_MODULES names src/{module}, which does not exist");
     }
 }
 
 #[test]
-fn words_stay_in_their_rooms() {
-    for (room, files) in rooms() {
+fn crates_are_used_only_in_their_modules() {
+    for (module, files) in modules() {
         for (file, code) in files {
-            for (word, may) in BELONGS {
+            for (item, allowed) in RESTRICTED {
                 assert!(
-                    may.contains(&room.as_str()) || !code.contains(word),
-                    "src/{} says {word}",
+                    allowed.contains(&module.as_str()) || !code.contains(item),
+                    "src/{} uses {item}",
                     file.display()
                 );
             }
@@ -120,17 +122,13 @@ fn words_stay_in_their_rooms() {
 }
 
 #[test]
-fn rules_know_no_other_rule() {
-    for (file, code) in &rooms()["rules"] {
-        let inside = file.file_stem().unwrap().to_str().unwrap();
+fn rules_do_not_depend_on_each_other() {
+    for (file, code) in &modules()["rules"] {
+        let own = file.file_stem().unwrap().to_str().unwrap();
         for rule in eks_netcheck::rules::ALL {
             let module = rule.id.replace('-', "_");
-            let names_it = code.contains(&format!("{module}::"));
-            assert!(
-                inside == "mod" || inside == module || !names_it,
-                "src/{} looks at {module}",
-                file.display()
-            );
+            let is_used = code.contains(&format!("{module}::"));
+            assert!(own == "mod" || own == module || !is_used, "src/{} uses {module}", file.display());
         }
     }
 }

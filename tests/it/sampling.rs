@@ -1,5 +1,5 @@
-//! What `trace` makes of a node that tells one thing and then another: `ssh` is
-//! a script here, since a real node does not do so when a test wants it to.
+//! `trace` with a scripted node: `ssh` is a script that answers with the samples a
+//! test needs at the time it needs them, which a real node cannot do reliably.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -13,32 +13,33 @@ use serde_json::Value;
 use crate::common::{scratch, story};
 use crate::pty::Pty;
 
-/// Answers as the loop on a node does, with the rows that `look` has for it.
-/// Files beside it say what the command has come to.
+/// The first part of the script: what the tool's sampling loop would read, and helpers.
+/// `sample` gives the rows of a sample and the exit status of `ss`; `after` runs when it
+/// is sent. Both can be redefined. Files in its directory mark the command's progress.
 const SSH: &str = r#"#!/usr/bin/env python3
 import os, sys, time
 
 dir = os.path.dirname(os.path.abspath(__file__))
 mark = sys.stdin.readline().strip()
-# The loop, which this is in the place of, and its mark.
+# The sampling loop, in place of which this script runs, and the loop's mark.
 sys.stdin.readline(), sys.stdin.readline()
 ALWAYS = [
     'LISTEN 0 0 *:10250 *:* users:(("kubelet",pid=7,fd=3))',
     'ESTAB 0 0 192.168.1.20:10250 192.168.1.55:43210 users:(("kubelet",pid=7,fd=2))',
 ]
 EXEC = 'ESTAB 0 0 192.168.1.20:10250 192.168.1.55:49956 users:(("kubelet",pid=7,fd=9))'
-ENDS = ""
+CLOSE_EVENTS = ""
 
-def say(text):
+def send(text):
     print(text, end="", flush=True)
 
 def has(file):
     return os.path.exists(f"{dir}/{file}")
 
-def note(file):
+def touch(file):
     open(f"{dir}/{file}", "w").close()
 
-def since(file):
+def seconds_since(file):
     return time.time() - os.stat(f"{dir}/{file}").st_mtime if has(file) else -1
 
 def wait_for(file):
@@ -47,7 +48,7 @@ def wait_for(file):
             return
         time.sleep(0.01)
 
-def look(number):
+def sample(number):
     return ALWAYS, 0
 
 def after(number):
@@ -55,34 +56,35 @@ def after(number):
 
 "#;
 
+/// The last part of the script: answers each request for a sample.
 const ANSWER: &str = r#"
 def frame(number, rows, status):
-    say(f"{mark} ss {100 + number}\n" + "".join(f"{row}\n" for row in rows) + f"{mark} end {status}\n")
+    send(f"{mark} ss {100 + number}\n" + "".join(f"{row}\n" for row in rows) + f"{mark} end {status}\n")
 
-say(f"{mark} here\n{mark} how sudo {ENDS}\n{mark} clock {time.time()} 100\n")
+send(f"{mark} here\n{mark} how sudo {CLOSE_EVENTS}\n{mark} clock {time.time()} 100\n")
 for number, _ in enumerate(sys.stdin, 1):
-    rows, status = look(number)
+    rows, status = sample(number)
     frame(number, rows, status)
-    note("looked")
+    touch("sampled")
     after(number)
 "#;
 
-/// A cluster with one node, which tells what a script says.
-struct Scripted {
+/// A fake AWS with a cluster, and a directory with the script that answers as its node.
+struct ScriptedNode {
     aws: Api,
     dir: tempfile::TempDir,
 }
 
-fn scripted(script: &str) -> Scripted {
+fn scripted_node(script: &str) -> ScriptedNode {
     let aws = Api::serve(Account::from_evidence(&story("study-public")).unwrap()).unwrap();
     let dir = scratch();
     let ssh = dir.path().join("ssh");
     std::fs::write(&ssh, [SSH, script, ANSWER].concat()).unwrap();
     std::fs::set_permissions(&ssh, Permissions::from_mode(0o755)).unwrap();
-    Scripted { aws, dir }
+    ScriptedNode { aws, dir }
 }
 
-impl Scripted {
+impl ScriptedNode {
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -91,7 +93,7 @@ impl Scripted {
         self.file(name).exists()
     }
 
-    /// A trace of a shell's script, which runs in the directory of the files.
+    /// A trace of a shell script, which runs in the directory of the marker files.
     fn trace(&self, args: &[&str], script: &str) -> Command {
         let mut path = std::ffi::OsString::from(self.dir.path());
         path.push(":");
@@ -113,6 +115,7 @@ impl Scripted {
         trace
     }
 
+    /// Runs such a trace; its report.
     fn run(&self, args: &[&str], script: &str) -> Value {
         let output: Output = self.trace(args, script).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -124,47 +127,47 @@ impl Scripted {
     }
 }
 
-/// All changes, as `direction change`, those in the background in brackets.
+/// All changes, as `direction change`; those in the background in parentheses.
 fn changes(report: &Value) -> Vec<String> {
     let line = |change: &Value| {
-        let said =
+        let text =
             format!("{} {}", change["direction"].as_str().unwrap(), change["change"].as_str().unwrap());
-        if change["background"] == true { format!("({said})") } else { said }
+        if change["background"] == true { format!("({text})") } else { text }
     };
     report["changes"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// What it does not print is not gone.
+/// A socket that such a sample lacks is not reported as gone.
 #[test]
-fn a_look_whose_ss_failed_or_broke_off_is_none() {
-    let told = |wrong: &str| {
+fn a_failed_or_truncated_sample_is_discarded() {
+    let trace_with = |result: &str| {
         let script = format!(
             "
-def look(number):
+def sample(number):
     if has('begun'):
-        return {wrong}
+        return {result}
     return ALWAYS, 0
 "
         );
-        scripted(&script).run(&["--settle", "300ms"], "touch begun; sleep 0.5")
+        scripted_node(&script).run(&["--settle", "300ms"], "touch begun; sleep 0.5")
     };
-    assert_eq!(changes(&told("ALWAYS[:1], 0")), ["inbound gone"]);
+    assert_eq!(changes(&trace_with("ALWAYS[:1], 0")), ["inbound gone"]);
     for failed in ["[], 1", "ALWAYS[:1], 1", "['Killed'], 137"] {
-        let report = told(failed);
+        let report = trace_with(failed);
         assert_eq!(changes(&report), Vec::<String>::new(), "{failed}: {report:#}");
         assert!(report["missed"].as_u64().unwrap() >= 2, "{failed}: {report:#}");
     }
-    let report = told("[ALWAYS[0], ALWAYS[1][:30]], 0");
+    let report = trace_with("[ALWAYS[0], ALWAYS[1][:30]], 0");
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
     let gaps = report["gaps"].as_array().unwrap();
     assert!(gaps.iter().any(|gap| gap["what"] == "node n1" && gap["why"] == "incomplete"), "{report:#}");
 }
 
 #[test]
-fn a_look_that_comes_when_the_command_has_begun_is_of_its_time() {
-    let node = scripted(
+fn a_sample_that_arrives_after_the_command_began_counts_as_during() {
+    let node = scripted_node(
         "
-def look(number):
+def sample(number):
     if number == 2:
         wait_for('begun')
         return [*ALWAYS, EXEC], 0
@@ -176,30 +179,30 @@ def look(number):
 }
 
 #[test]
-fn what_only_the_first_look_after_has_is_the_commands() {
-    let node = scripted(
+fn a_socket_only_in_the_first_sample_after_the_command_is_transient() {
+    let node = scripted_node(
         "
-told = 0
-def look(number):
-    global told
-    if has('begun') and told == 0:
+sent = False
+def sample(number):
+    global sent
+    if has('begun') and not sent:
         time.sleep(0.3)
-        told = 1
+        sent = True
         return [*ALWAYS, EXEC], 0
     return ALWAYS, 0
 ",
     );
-    // It is over while the node still looks.
+    // The command ends while this sample is being taken.
     let report = node.run(&[], "touch begun");
     assert_eq!(changes(&report), ["inbound transient"], "{report:#}");
 }
 
 #[test]
-fn what_comes_long_after_a_command_is_not_its_own() {
-    let node = scripted(
+fn sockets_opened_long_after_the_command_are_background() {
+    let node = scripted_node(
         "
-def look(number):
-    return ([*ALWAYS, EXEC] if since('begun') > 1 else ALWAYS), 0
+def sample(number):
+    return ([*ALWAYS, EXEC] if seconds_since('begun') > 1 else ALWAYS), 0
 ",
     );
     let report = node.run(&["--settle", "2s"], "touch begun");
@@ -207,8 +210,8 @@ def look(number):
 }
 
 #[test]
-fn a_look_that_nobody_asked_for_is_none() {
-    let node = scripted(
+fn an_unrequested_sample_is_ignored() {
+    let node = scripted_node(
         "
 def after(number):
     if number == 1:
@@ -220,26 +223,30 @@ def after(number):
 }
 
 #[test]
-fn a_node_that_no_longer_tells_of_ends_says_so() {
-    let script = |after| format!("\nENDS = 'ends'\ndef after(number):\n    {after}\n");
-    for (after, tells) in [("pass", true), (r#"say(f"{mark} deaf\n") if number == 2 else None"#, false)] {
-        let node = scripted(&script(after));
+fn losing_socket_close_events_is_reported() {
+    let script = |after| format!("\nCLOSE_EVENTS = 'ends'\ndef after(number):\n    {after}\n");
+    for (after, has_close_events) in
+        [("pass", true), (r#"send(f"{mark} deaf\n") if number == 2 else None"#, false)]
+    {
+        let node = scripted_node(&script(after));
         let output = node.trace(&["--settle", "500ms"], "sleep 0.5").output().unwrap();
         let report = node.report();
-        assert_eq!(report["nodes"][0]["tells_ends"], tells, "{report:#}");
+        assert_eq!(report["nodes"][0]["tells_ends"], has_close_events, "{report:#}");
         let stdout = String::from_utf8(output.stdout).unwrap();
         let unseen = "what came and went between two of them was not seen";
-        assert_eq!(stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(unseen), !tells);
+        assert_eq!(
+            stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(unseen),
+            !has_close_events
+        );
     }
 }
 
-/// Nobody is left waiting for a command that is not wanted any more.
 #[test]
-fn a_ctrl_c_before_the_command_ends_the_run() {
-    let node = scripted("");
+fn ctrl_c_before_the_command_begins_ends_the_run() {
+    let node = scripted_node("");
     let began = Instant::now();
     let mut pty = Pty::run(&node.trace(&["--settle", "60s"], "touch begun"));
-    while !node.has("looked") {
+    while !node.has("sampled") {
         assert!(began.elapsed() < Duration::from_secs(20), "{}", pty.screen());
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -250,13 +257,14 @@ fn a_ctrl_c_before_the_command_ends_the_run() {
     assert!(began.elapsed() < Duration::from_secs(30), "{screen}");
 }
 
-/// A shell with job control stops what in the background changes the terminal.
+/// A shell with job control stops a background job that changes the terminal's
+/// settings.
 #[test]
-fn in_the_background_the_terminal_is_left_alone() {
-    let node = scripted("");
+fn a_background_job_does_not_touch_the_terminal() {
+    let node = scripted_node("");
     let trace = node.trace(&["--settle", "0s"], "touch begun");
     let mut shell = Command::new("bash");
-    // The trace's own words are the shell's.
+    // The trace's program and arguments become the shell's positional parameters.
     shell.args(["-c", "set -m; \"$@\" >table.txt & wait $!; echo \"ended with $?\"", "bash"]);
     shell.arg(trace.get_program()).args(trace.get_args()).current_dir(node.dir.path());
     shell.envs(trace.get_envs().filter_map(|(key, value)| Some((key, value?))));
@@ -266,16 +274,15 @@ fn in_the_background_the_terminal_is_left_alone() {
     assert!(node.has("begun"), "{screen}");
 }
 
-/// What a command does to the terminal is put right also where standard input is none.
 #[test]
-fn the_terminal_is_put_right_where_standard_input_is_none() {
-    let node = scripted("");
+fn the_terminal_is_restored_where_standard_input_is_no_terminal() {
+    let node = scripted_node("");
     let trace = node.trace(&["--settle", "0s"], "stty -echo raw </dev/tty; kill -KILL $$");
     let mut shell = Command::new("bash");
     shell.args(["-c", "\"$@\" </dev/null", "bash"]);
     shell.arg(trace.get_program()).args(trace.get_args()).current_dir(node.dir.path());
     shell.envs(trace.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    // It looks at the terminal's settings.
+    // `Pty::end` compares the terminal's settings.
     let (code, screen) = Pty::run(&shell).end();
     assert_eq!(code, 128 + 9, "{screen}");
 }
