@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::common::{Netcheck, Ran, copy_of, scratch, story};
 
-/// Checks that a run was assert_refused with a message that contains all of `expected`.
+/// Checks that a run was refused with a message that contains all of `expected`.
 fn assert_refused(ran: &Ran, expected: &[&str]) {
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
@@ -135,7 +135,7 @@ fn node_names_that_escape_the_directory_are_refused() {
 }
 
 #[test]
-fn rows_without_a_single_node_are_refused() {
+fn rows_of_an_ambiguous_node_are_refused() {
     assert_refused(
         &with_file("nodes.txt", b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n>> node n9 <<\n"),
         &["nodes.txt", "above the first `>> node NAME <<`"],
@@ -154,7 +154,7 @@ fn files_with_an_unexpected_extension_are_refused() {
 }
 
 #[test]
-fn links_to_no_regular_file_are_refused() {
+fn broken_links_and_links_to_special_files_are_refused() {
     let copy = copy_of("study-public");
     symlink("nodes", copy.path().join("loop")).unwrap();
     fs::remove_dir_all(copy.path().join("nodes")).unwrap();

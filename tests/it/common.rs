@@ -46,6 +46,7 @@ impl Netcheck {
         Self(command)
     }
 
+    /// An audit of recorded evidence about the cluster `myeks`.
     pub(crate) fn audit(evidence: &Path) -> Self {
         Self::new([
             OsStr::new("audit"),
@@ -56,6 +57,7 @@ impl Netcheck {
         .arg(evidence)
     }
 
+    /// A comparison of two recordings.
     pub(crate) fn diff(before: &Path, after: &Path) -> Self {
         Self::new([OsStr::new("diff"), before.as_os_str(), after.as_os_str()])
     }
@@ -75,6 +77,7 @@ impl Netcheck {
         self
     }
 
+    /// Sets the working directory.
     pub(crate) fn dir(mut self, dir: &Path) -> Self {
         self.0.current_dir(dir);
         self

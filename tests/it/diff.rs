@@ -174,7 +174,7 @@ fn a_node_in_only_one_recording_is_a_gap() {
     assert!(changes(&report).iter().all(|change| change.starts_with("n1 ")));
     let table = Netcheck::diff(&story("study-public"), without.path()).run().stdout;
     assert!(table.contains("Not all was seen of 1 node, as told below."), "{table}");
-    // Without any node in common, there is no result.
+    // Without a node in both recordings, the result is unknown.
     std::fs::remove_file(&nodes).unwrap();
     let ran = Netcheck::diff(&story("study-public"), without.path()).run();
     assert_eq!(ran.code, 3);

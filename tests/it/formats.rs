@@ -411,7 +411,7 @@ fn github_annotations_and_summary_are_written_automatically() {
         "{}",
         ran.stderr
     );
-    // A --write file that cannot be written leaves the other outputs whole, and turns
+    // A --write file that cannot be written leaves the other outputs complete, and turns
     // only a pass into an error.
     let ran = step(path).args(&["--write", "json=/dev/full"]).run();
     assert_eq!((ran.code, &ran.stdout), (1, &plain.stdout), "{}", ran.stderr);

@@ -15,7 +15,7 @@ use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 pub(crate) struct Pty {
     keyboard: File,
     screen: Arc<Mutex<Vec<u8>>>,
-    /// Kept open: the settings are read after the program has ended.
+    /// Kept open, so that output and settings can be read after the program has ended.
     inside: OwnedFd,
     child: Child,
     modes: String,

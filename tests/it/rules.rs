@@ -98,7 +98,8 @@ fn missing_evidence_never_passes() {
     }
 }
 
-/// Captures that were filtered, cut or edited by hand may lack a public connection.
+/// Captures that were filtered, cut or edited by hand may lack a public connection;
+/// those with code 0 lack nothing.
 #[test]
 fn incomplete_captures_never_pass() {
     let head = "State Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n";

@@ -13,15 +13,16 @@ use serde_json::Value;
 use crate::common::{scratch, story};
 use crate::pty::Pty;
 
-/// The first part of the script: what the tool's sampling loop would read, and helpers.
-/// `sample` gives the rows of a sample and the exit status of `ss`; `after` runs when it
-/// is sent. Both can be redefined. Files in its directory mark the command's progress.
+/// The first part of the script: reads what the tool sends before it asks for samples,
+/// and defines helpers. `sample` returns the rows of a sample and the exit status of
+/// `ss`, `after` runs when the sample is sent; a test can redefine both. Files in the
+/// script's directory mark how far the command is.
 const SSH: &str = r#"#!/usr/bin/env python3
 import os, sys, time
 
 dir = os.path.dirname(os.path.abspath(__file__))
 mark = sys.stdin.readline().strip()
-# The sampling loop, in place of which this script runs, and the loop's mark.
+# The sampling loop, which this script replaces, and the mark that the loop reads.
 sys.stdin.readline(), sys.stdin.readline()
 ALWAYS = [
     'LISTEN 0 0 *:10250 *:* users:(("kubelet",pid=7,fd=3))',

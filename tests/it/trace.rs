@@ -152,7 +152,7 @@ fn an_interactive_exec_has_the_terminal_to_itself() {
     pty.wait_for("bash-5.2# ");
     pty.type_in("ls\r");
     pty.wait_for("bash: ls");
-    // Long enough for samples about which progress could be printed.
+    // Long enough for several samples, none of which may print anything.
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(pty.screen(), "bash-5.2# ls\r\nbash: ls\nbash-5.2# ");
     pty.type_in("exit 3\r");
@@ -331,7 +331,7 @@ fn missed_samples_are_counted() {
 }
 
 #[test]
-fn a_lost_node_is_a_gap_from_then_on() {
+fn a_node_lost_during_the_trace_is_a_gap() {
     let kube = kube_testbed(Access::Public);
     let report = std::thread::scope(|scope| {
         scope.spawn(|| {
