@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, gaps};
+use super::gaps;
+use super::text::ENDPOINT_ACCESS;
 use crate::model::cluster::Hosting;
 use crate::model::expectations::{AccessMode, Expectations};
 use crate::model::facts::Facts;

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, gaps, reach};
+use super::text::ENDPOINT_ACCESS;
+use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Finding, Outcome, Rule, Severity};

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use super::{NETWORK_REQUIREMENTS, gaps};
+use super::gaps;
+use super::text::NETWORK_REQUIREMENTS;
 use crate::model::cluster::Hosting;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;

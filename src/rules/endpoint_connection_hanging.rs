@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ENDPOINT_ACCESS, gaps};
+use super::gaps;
+use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::connection::{Component, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -60,8 +61,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         let components: Vec<_> =
             components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
         let peers: Vec<_> = peers.into_iter().collect();
-        let message =
-            format!("connections in SYN-SENT to {}: {}", super::list(&peers), components.join(", "));
+        let message = format!("connections in SYN-SENT to {}: {}", list(&peers), components.join(", "));
         outcome.findings.push(Finding::new(node, message));
     }
     outcome

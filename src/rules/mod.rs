@@ -17,6 +17,7 @@ mod unexpected_kubelet_client;
 
 mod gaps;
 mod reach;
+mod text;
 
 use crate::model::rule::Rule;
 
@@ -35,17 +36,3 @@ pub static ALL: [&Rule; 12] = [
     &cidr_not_allowed::RULE,
     &access_mode_not_allowed::RULE,
 ];
-
-/// AWS's page on the modes of endpoint access.
-const ENDPOINT_ACCESS: &str = "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html";
-/// AWS's page on what the cluster's VPC and subnets need.
-const NETWORK_REQUIREMENTS: &str = "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html";
-
-/// The first few of many, and how many there are more.
-fn list(items: &[String]) -> String {
-    const SHOWN: usize = 5;
-    match items.len().checked_sub(SHOWN) {
-        Some(more) if more > 0 => format!("{} and {more} more", items[..SHOWN].join(", ")),
-        _ => items.join(", "),
-    }
-}

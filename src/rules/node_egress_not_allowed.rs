@@ -3,7 +3,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ENDPOINT_ACCESS, gaps, reach};
+use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, reach};
 use crate::model::egress::NodeEgress;
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
@@ -105,7 +106,7 @@ fn finding(by: &str, address: IpAddr, nodes: &[String]) -> Finding {
     let (who, will) = match nodes {
         [only] if only.starts_with(by) => ("it leaves".to_owned(), "it"),
         [only] => (format!("{only} leaves"), "it"),
-        all => (format!("{} leave", super::list(all)), "they"),
+        all => (format!("{} leave", list(all)), "they"),
     };
     let message = format!(
         "{who} with the address {address}, which publicAccessCidrs does not contain: {will} will lose the API server"

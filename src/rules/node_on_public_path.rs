@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, gaps};
+use super::gaps;
+use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
@@ -164,5 +165,5 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
             "stale, or its DNS is wrong: the node's DNS answer is not known; run `getent ahosts` for the endpoint on it"
         }
     };
-    Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", super::list(&sockets)))
+    Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", list(&sockets)))
 }

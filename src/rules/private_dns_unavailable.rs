@@ -2,7 +2,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ENDPOINT_ACCESS, gaps};
+use super::gaps;
+use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -70,7 +71,7 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
     match name_servers(evidence, vpc) {
         Ok(servers) if servers.iter().any(|server| is_amazon_provided(server, vpc)) => {}
         Ok(servers) => {
-            let servers = if servers.is_empty() { "none".to_owned() } else { super::list(&servers) };
+            let servers = if servers.is_empty() { "none".to_owned() } else { list(&servers) };
             let message = format!(
                 "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses"
             );

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, gaps};
+use super::gaps;
+use super::text::ENDPOINT_ACCESS;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity};

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, gaps, reach};
+use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity};
@@ -34,6 +35,6 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         return Outcome::pass();
     }
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();
-    let message = format!("{} can reach the endpoint over the internet", super::list(&blocks));
+    let message = format!("{} can reach the endpoint over the internet", list(&blocks));
     Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
 }

@@ -1,4 +1,5 @@
-use super::{ENDPOINT_ACCESS, gaps, reach};
+use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity};
@@ -42,7 +43,7 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         return Outcome::pass();
     }
     let given = cluster.access.cidrs();
-    let blocks = super::list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let blocks = list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
     let message = if given.is_empty() {
         "anyone on the internet can reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
             .to_owned()

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ENDPOINT_ACCESS, gaps};
+use super::gaps;
+use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::connection::{Component, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -63,7 +64,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome.findings.extend(peers.into_iter().map(|((node, component, peer), pids)| {
         let component = component.map_or("a process", Component::as_str);
         let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-        let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", super::list(&pids)) };
+        let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", list(&pids)) };
         let message =
             format!("{component}{pids} is connected to {peer}, which is not an address of the endpoint, not an ENI and not in the VPC");
         Finding::new(node.as_str(), message).of(format!("{component} {peer}"))

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NETWORK_REQUIREMENTS, gaps};
+use super::gaps;
+use super::text::{NETWORK_REQUIREMENTS, list};
 use crate::model::connection::{Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -54,7 +55,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         let nodes: Vec<_> = nodes.into_iter().collect();
         let message = format!(
             "connected to port 10250 of {}; the peer is neither an EKS-owned ENI nor in the VPC",
-            super::list(&nodes)
+            list(&nodes)
         );
         Finding::new(peer.to_string(), message)
     }));

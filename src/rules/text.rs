@@ -1,0 +1,17 @@
+//! Text that several rules use: references and lists.
+
+/// AWS's page on the modes of endpoint access.
+pub(super) const ENDPOINT_ACCESS: &str =
+    "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html";
+/// AWS's page on what the cluster's VPC and subnets need.
+pub(super) const NETWORK_REQUIREMENTS: &str =
+    "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html";
+
+/// The first few items, and the number of the others.
+pub(super) fn list(items: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match items.len().checked_sub(SHOWN) {
+        Some(more) if more > 0 => format!("{} and {more} more", items[..SHOWN].join(", ")),
+        _ => items.join(", "),
+    }
+}
