@@ -21,6 +21,7 @@ mod formats;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;
+mod needs;
 #[cfg(feature = "live")]
 mod pipelines;
 mod policy;
@@ -33,3 +34,4 @@ mod sampling;
 mod stories;
 #[cfg(feature = "live")]
 mod trace;
+mod traffic;

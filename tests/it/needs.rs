@@ -1,0 +1,110 @@
+//! The evidence that each rule declares to need is all that it reads: taking away any
+//! other evidence does not change its outcome.
+
+use std::path::Path;
+
+use eks_netcheck::classify::Classifier;
+use eks_netcheck::evidence::directory::EvidenceDir;
+use eks_netcheck::evidence::nodes::read_nodes;
+use eks_netcheck::model::evidence::Evidence;
+use eks_netcheck::model::expectations::Expectations;
+use eks_netcheck::model::facts::Facts;
+use eks_netcheck::model::gap::{Gap, GapReason, Observed, Subject};
+use eks_netcheck::model::net::{
+    DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC,
+};
+use eks_netcheck::model::rule::Need;
+use eks_netcheck::rules;
+
+use crate::common::{fixtures, story, subdirs};
+
+const NEEDS: [Need; 10] = [
+    Need::File(INTERFACES),
+    Need::File(INSTANCES),
+    Need::File(VPC),
+    Need::File(SUBNETS),
+    Need::File(DHCP_OPTIONS),
+    Need::File(NAT_GATEWAYS),
+    Need::File(ROUTE_TABLES),
+    Need::File(SECURITY_GROUPS),
+    Need::Dns,
+    Need::Nodes,
+];
+
+fn gap() -> Gap {
+    Gap {
+        subject: Subject::Other("taken away by the test".to_owned()),
+        why: GapReason::NotRecorded,
+        detail: "taken away by the test".to_owned(),
+        hint: String::new(),
+    }
+}
+
+fn take_away(evidence: &mut Evidence, need: Need) {
+    let network = &mut evidence.network;
+    match need {
+        Need::File(INTERFACES) => network.interfaces = Observed::Unseen(gap()),
+        Need::File(INSTANCES) => network.instances = Observed::Unseen(gap()),
+        Need::File(VPC) => network.vpc = Observed::Unseen(gap()),
+        Need::File(SUBNETS) => network.subnets = Observed::Unseen(gap()),
+        Need::File(DHCP_OPTIONS) => network.dhcp_options = Observed::Unseen(gap()),
+        Need::File(NAT_GATEWAYS) => network.nat_gateways = Observed::Unseen(gap()),
+        Need::File(ROUTE_TABLES) => network.route_tables = Observed::Unseen(gap()),
+        Need::File(SECURITY_GROUPS) => network.security_groups = Observed::Unseen(gap()),
+        Need::File(file) => panic!("{file} is not an answer of EC2"),
+        Need::Dns => evidence.dns.clear(),
+        Need::Nodes => {}
+    }
+}
+
+/// The facts of a recorded cluster, less some evidence.
+fn facts(dir: &Path, without: Option<Need>) -> Facts {
+    let dir = EvidenceDir::open(dir).unwrap();
+    let mut evidence = dir.read("myeks").unwrap();
+    if let Some(need) = without {
+        take_away(&mut evidence, need);
+    }
+    let mut classifier = Classifier::new(evidence);
+    let nodes = if without == Some(Need::Nodes) {
+        Vec::new()
+    } else {
+        read_nodes(&dir, |node, row| {
+            classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
+        })
+        .unwrap()
+    };
+    classifier.finish(nodes)
+}
+
+#[test]
+fn rules_read_only_the_evidence_that_they_declare() {
+    let stories = subdirs(&fixtures().join("evidence")).into_iter().map(|name| story(&name));
+    let fixtures = rules::ALL.iter().flat_map(|rule| {
+        ["fires", "quiet", "unseen"].map(|case| fixtures().join("rules").join(rule.id).join(case))
+    });
+    let expected = Expectations::default();
+    let mut depends = vec![vec![false; NEEDS.len()]; rules::ALL.len()];
+    for dir in stories.chain(fixtures) {
+        let whole = facts(&dir, None);
+        for (at, need) in NEEDS.into_iter().enumerate() {
+            let less = facts(&dir, Some(need));
+            for (rule, depends) in rules::ALL.iter().zip(&mut depends) {
+                let is_same = (rule.check)(&whole, &expected) == (rule.check)(&less, &expected);
+                assert!(
+                    is_same || rule.needs.contains(&need),
+                    "{} does not declare that it needs {}: {}",
+                    rule.id,
+                    need.as_str(),
+                    dir.display()
+                );
+                depends[at] |= !is_same;
+            }
+        }
+    }
+    for (rule, depends) in rules::ALL.iter().zip(depends) {
+        for (need, depends) in NEEDS.into_iter().zip(depends) {
+            let is_declared = rule.needs.contains(&need);
+            assert!(depends || !is_declared, "{} declares {} and does not read it", rule.id, need.as_str());
+        }
+    }
+}
