@@ -1,45 +1,73 @@
-//! The door: parse, run, print the error, exit.
+//! The entry point: parses the command line, runs the command, prints its error and
+//! exits.
 
 use std::io::{ErrorKind, Write};
+use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use eks_netcheck::cli::Cli;
 use eks_netcheck::report::text::escape;
 use eks_netcheck::run::exit::Exit;
 
+/// Whether any thread panicked. A panic is a bug, whatever became of the run.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
 fn main() -> ExitCode {
+    panic::set_hook(Box::new(report_bug));
+    let exit = panic::catch_unwind(run).unwrap_or(Exit::Bug);
+    if PANICKED.load(Ordering::SeqCst) { Exit::Bug.into() } else { exit.into() }
+}
+
+fn run() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let exit = eks_netcheck::run::run(cli).unwrap_or_else(|error| {
+    eks_netcheck::run::run(cli).unwrap_or_else(|error| {
         let message = format!("{error:#}");
         let exit = Exit::of(&error);
-        // Nobody is left to tell if standard error is gone.
-        let _ = writeln!(anstream::stderr(), "error: {}", escape(&message));
+        print_error(&format!("error: {}", escape(&message)));
         exit
-    });
-    exit.into()
+    })
 }
 
-/// Help that was asked for, or what is wrong with the command line.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// Prints help that was asked for, or the error in the command line.
+fn refuse(error: &clap::Error) -> Exit {
     let text = error.render();
     if !error.use_stderr() {
         let mut out = anstream::stdout();
         let written = write!(out, "{}", text.ansi()).and_then(|()| out.flush());
         return match written {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                let _ = writeln!(anstream::stderr(), "error: cannot write to standard output: {error}");
-                Exit::Usage.into()
+                print_error(&format!("error: cannot write to standard output: {error}"));
+                Exit::Usage
             }
-            _ => Exit::Pass.into(),
+            _ => Exit::Pass,
         };
     }
-    // What was typed may have come from elsewhere.
-    for line in text.to_string().lines() {
-        let _ = writeln!(anstream::stderr(), "{}", escape(line));
-    }
-    Exit::Usage.into()
+    // The arguments may come from an untrusted source.
+    text.to_string().lines().for_each(|line| print_error(&escape(line)));
+    Exit::Usage
+}
+
+/// Prints a panic as one line that asks for a report.
+fn report_bug(info: &PanicHookInfo<'_>) {
+    PANICKED.store(true, Ordering::SeqCst);
+    let payload = info.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = info.location().map(|location| format!(" at {location}")).unwrap_or_default();
+    let text = format!(
+        "bug in eks-netcheck {}: panic{place}: {}; please report this line and the command",
+        env!("CARGO_PKG_VERSION"),
+        message.unwrap_or("unknown")
+    );
+    print_error(&escape(&text));
+}
+
+fn print_error(line: &str) {
+    // Standard error may be closed; the exit code remains.
+    let _ = writeln!(anstream::stderr(), "{line}");
 }

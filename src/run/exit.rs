@@ -18,6 +18,8 @@ pub enum Exit {
     Inconclusive,
     /// Nothing to judge: there is no such cluster.
     Nothing,
+    /// A bug: a panic (`EX_SOFTWARE` of sysexits.h).
+    Bug,
     /// Ended by a signal, of this number.
     Signal(u8),
     /// As the command that was traced ended.
@@ -62,6 +64,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Inconclusive => 3,
             Exit::Nothing => 4,
+            Exit::Bug => 70,
             // What a shell makes of it.
             Exit::Signal(number) => 128 + number,
             Exit::Command(code) => code,
