@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use eks_netcheck::report::text::is_hostile;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
@@ -48,7 +47,7 @@ fn text(value: &Value) -> &str {
 
 /// A copy of a story without one node's capture, and the arguments that select the
 /// policy `MIXED`.
-fn mixed() -> (tempfile::TempDir, [String; 2]) {
+pub(crate) fn mixed() -> (tempfile::TempDir, [String; 2]) {
     let copy = copy_of("study-public");
     fs::remove_file(copy.path().join("nodes/n1.txt")).unwrap();
     let policy = copy.path().join("eks-netcheck.toml");
@@ -262,7 +261,7 @@ fn finding_locations_are_relative_paths() {
 }
 
 /// A story with hostile process names, whose cluster name is hostile to every format.
-fn hostile() -> tempfile::TempDir {
+pub(crate) fn hostile() -> tempfile::TempDir {
     let name = "www.evil.example \u{ffff}##[error]x\u{1b}[2J\r\n::error::<script>|[a](http://b)**c**]]>&amp;%0A@me #1`d`\u{202e}\u{0}";
     let copy = copy_of("hostile-names");
     let path = copy.path().join("cluster.json");
@@ -274,7 +273,7 @@ fn hostile() -> tempfile::TempDir {
 }
 
 /// An audit of the cluster in a directory, whatever its name.
-fn audit_of(dir: &Path) -> Netcheck {
+pub(crate) fn audit_of(dir: &Path) -> Netcheck {
     let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();
     // A NUL cannot be passed in an argument: remove it from both.
     let name = text(&cluster["cluster"]["name"]).replace('\0', "");
@@ -326,54 +325,6 @@ fn hostile_names_are_escaped_in_every_format() {
             }
         }
     }
-}
-
-/// The validators that others wrote for their formats. `tests/run` installs them.
-#[test]
-fn formats_are_accepted_by_their_consumers() {
-    let dir = scratch();
-    let write = |run: Netcheck, name: &str| {
-        let file = |format: &str, extension: &str| {
-            format!("{format}={}", dir.path().join(format!("{name}.{extension}")).display())
-        };
-        let ran = run
-            .args(&["--write", &file("sarif", "sarif"), "--write", &file("junit", "xml")])
-            .args(&["--write", &file("ocsf", "ocsf.json")])
-            .run();
-        assert!(ran.code == 0 || ran.code == 1 || ran.code == 3, "{name}: {}", ran.stderr);
-    };
-    for name in subdirs(&root().join("fixtures/evidence")) {
-        write(Netcheck::audit(&story(&name)), &name);
-    }
-    let (copy, policy) = mixed();
-    write(Netcheck::audit(copy.path()).args(&policy.each_ref().map(String::as_str)), "mixed");
-    let hostile = hostile();
-    write(audit_of(hostile.path()), "hostile");
-    let (accepted, output) = validate(dir.path());
-    assert!(accepted, "{output}");
-    // They do reject: each a report that lacks something required.
-    let change = |name: &str, from: &str, to: &str| {
-        let path = dir.path().join(name);
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(from), "{name} does not contain {from}");
-        fs::write(path, text.replace(from, to)).unwrap();
-    };
-    change("mixed.sarif", "\"locations\"", "\"relatedLocations\"");
-    change("mixed.xml", "<testcase name=", "<testcase nome=");
-    change("mixed.ocsf.json", "\"finding_info\"", "\"finding\"");
-    let (accepted, output) = validate(dir.path());
-    assert!(!accepted);
-    for file in ["mixed.sarif", "mixed.xml", "mixed.ocsf.json"] {
-        assert!(output.contains(file), "{output}");
-    }
-    assert!(!output.contains("hostile"), "{output}");
-}
-
-/// Whether the validators accept all reports in a directory, and their output.
-fn validate(dir: &Path) -> (bool, String) {
-    let output = Command::new(root().join("tests/validate")).arg(dir).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// In GitHub Actions, annotations go to standard error and a summary to the step's

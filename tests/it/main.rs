@@ -11,6 +11,8 @@ mod aws;
 mod bad_input;
 mod command_line;
 mod common;
+#[cfg(feature = "live")]
+mod consumers;
 mod dependencies;
 mod dialects;
 mod diff;

@@ -110,7 +110,8 @@ fn the_rule_agrees_with_node_traffic() {
     let mut compared = 0;
     for dir in stories.chain(rules) {
         let (report, _) = Netcheck::audit(&dir).json();
-        let is_private = matches!(report["cluster"]["access"].as_str(), Some("private" | "public-and-private"));
+        let is_private =
+            matches!(report["cluster"]["access"].as_str(), Some("private" | "public-and-private"));
         for traffic in report["node_traffic"].as_array().unwrap() {
             let is_public = traffic["path"] == "public" || traffic["path"] == "mixed";
             let findings = report["findings"].as_array().unwrap().iter();
