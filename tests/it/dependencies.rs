@@ -246,9 +246,9 @@ fn no_files_import_each_other_in_a_circle() {
         }
         for module in free {
             imports.remove(module);
-            imports.values_mut().for_each(|to| {
+            for to in imports.values_mut() {
                 to.remove(module);
-            });
+            }
         }
     }
     // What only leads into a circle is not part of one.
