@@ -195,7 +195,8 @@ impl EvidenceWriter {
     /// # Errors
     /// If it cannot be written.
     pub fn finish(&self, version: &str, time: String) -> Result<Vec<Gap>, EvidenceError> {
-        for subject in std::mem::take(&mut *self.expected.borrow_mut()) {
+        let expected = self.expected.take();
+        for subject in expected {
             self.gap(Gap {
                 subject,
                 why: GapReason::Interrupted,
