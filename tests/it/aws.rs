@@ -6,7 +6,9 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
-use eks_netcheck_lab::metadata::{CONTAINER_KEY, INSTANCE_KEY, Metadata, PORTAL_KEY, PORTAL_TOKEN};
+use eks_netcheck_lab::credentials::{
+    CONTAINER_KEY, CredentialServer, INSTANCE_KEY, PORTAL_KEY, PORTAL_TOKEN,
+};
 use serde_json::{Value, json};
 
 use crate::common::{Netcheck, Ran, scratch, story};
@@ -37,12 +39,12 @@ impl Aws {
     }
 
     fn fault(&self, operation: &str, kind: FaultKind) {
-        self.0.fault(Fault::always(operation, kind));
+        self.0.inject_fault(Fault::always(operation, kind));
     }
 
     /// The operations called so far, without duplicates.
     fn operations(&self) -> BTreeSet<String> {
-        self.0.journal().into_iter().map(|call| call.operation).collect()
+        self.0.calls().into_iter().map(|call| call.operation).collect()
     }
 }
 
@@ -86,16 +88,16 @@ fn the_iam_policy_lists_exactly_the_actions_called() {
         run.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B").run();
     }
     let called: BTreeSet<_> =
-        aws.0.journal().iter().map(|call| format!("{}:{}", call.service.name(), call.operation)).collect();
+        aws.0.calls().iter().map(|call| format!("{}:{}", call.service.name(), call.operation)).collect();
     assert_eq!(called, allowed);
-    assert!(aws.0.journal().iter().all(|call| call.user_agent.contains("app/eks-netcheck")));
+    assert!(aws.0.calls().iter().all(|call| call.user_agent.contains("app/eks-netcheck")));
 }
 
 #[test]
 fn requests_are_filtered_and_include_managed_resources() {
     let aws = Aws::of("study-public");
     aws.audit().run();
-    for call in aws.0.journal() {
+    for call in aws.0.calls() {
         let parameters: Vec<_> = call.parameters.values().map(String::as_str).collect();
         match call.operation.as_str() {
             "DescribeNetworkInterfaces" => {
@@ -111,7 +113,7 @@ fn requests_are_filtered_and_include_managed_resources() {
 #[test]
 fn all_pages_of_enis_are_read() {
     let aws = Aws::of("study-public");
-    aws.0.change(|account| {
+    aws.0.update_account(|account| {
         account.page_size = Some(5);
         let model = account.network_interfaces[0].clone();
         for number in 0..200 {
@@ -122,7 +124,7 @@ fn all_pages_of_enis_are_read() {
         }
     });
     let (report, _) = aws.audit().json();
-    let pages = aws.0.journal().iter().filter(|call| call.operation == "DescribeNetworkInterfaces").count();
+    let pages = aws.0.calls().iter().filter(|call| call.operation == "DescribeNetworkInterfaces").count();
     assert!(pages > 40, "{pages}");
     let enis = report["enis"].as_array().unwrap();
     assert!(enis.len() >= 200);
@@ -162,9 +164,9 @@ fn a_denied_vpc_attribute_is_a_gap_of_its_own() {
 fn throttled_calls_are_retried() {
     let aws = Aws::of("study-public");
     for operation in ["DescribeCluster", "DescribeNetworkInterfaces"] {
-        aws.0.fault(Fault::always(operation, FaultKind::Throttled).times(2));
+        aws.0.inject_fault(Fault::always(operation, FaultKind::Throttled).times(2));
     }
-    aws.0.fault(Fault::always("DescribeSubnets", FaultKind::Internal).times(1));
+    aws.0.inject_fault(Fault::always("DescribeSubnets", FaultKind::Internal).times(1));
     let (report, _) = aws.audit().json();
     for file in ["network-interfaces.json", "subnets.json"] {
         assert!(gap(&report, file).is_none(), "{report:#}");
@@ -197,8 +199,8 @@ fn a_cluster_that_cannot_be_described_is_not_judged() {
         (FaultKind::Expired, "ExpiredTokenException", "; log in again (aws sso login), "),
         (FaultKind::Throttled, "HTTP status 429", "; try again, or give it longer"),
         (FaultKind::Html, "none of AWS's", "; see what answers at that address"),
-        (FaultKind::Silence, "no answer within 3 s", "; try again, or give it longer"),
-        (FaultKind::CutShort, "", "; "),
+        (FaultKind::NoResponse, "no answer within 3 s", "; try again, or give it longer"),
+        (FaultKind::TruncatedBody, "", "; "),
         (FaultKind::Close, "", "; "),
     ];
     for (kind, message, next_step) in kinds {
@@ -220,7 +222,7 @@ fn a_cluster_that_cannot_be_described_is_not_judged() {
 fn an_unknown_cluster_is_refused_with_the_names_that_exist() {
     let aws = Aws::of("study-public");
     let audit_unknown = |aws: &Aws| {
-        aws.0.change(|account| account.clusters.retain(|name, _| name == "myeks"));
+        aws.0.update_account(|account| account.clusters.retain(|name, _| name == "myeks"));
         Netcheck::new(["audit", "--cluster", "MyEKS", "--region", "ap-northeast-2"])
             .env("AWS_ENDPOINT_URL", &aws.0.url())
             .env("AWS_ACCESS_KEY_ID", "A")
@@ -253,7 +255,7 @@ fn an_html_page_is_not_an_empty_list() {
 #[test]
 fn an_endless_answer_is_cut_off() {
     let aws = Aws::of("study-public");
-    aws.fault("DescribeSubnets", FaultKind::Endless);
+    aws.fault("DescribeSubnets", FaultKind::EndlessBody);
     let began = Instant::now();
     let (report, _) = aws.run("audit").args(&["--nodes", "none", "--timeout", "2"]).json();
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -330,15 +332,15 @@ fn profiles_and_roles_work_as_in_the_aws_cli() {
         .env("AWS_EC2_METADATA_DISABLED", "true")
     };
     assert_eq!(with(&[]).run().code, 1);
-    assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
+    assert!(aws.0.calls().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
     // --profile takes precedence over credentials in the environment.
     let ran = with(&[]).env("AWS_ACCESS_KEY_ID", "AKIDENV").env("AWS_SECRET_ACCESS_KEY", "y").run();
     assert_eq!(ran.code, 1);
-    assert!(aws.0.journal().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
+    assert!(aws.0.calls().iter().all(|call| call.access_key.as_deref() == Some("AKIDPROFILE")));
     assert_eq!(with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run().code, 1);
-    let assumed: Vec<_> = aws.0.journal().into_iter().filter(|call| call.operation == "AssumeRole").collect();
+    let assumed: Vec<_> = aws.0.calls().into_iter().filter(|call| call.operation == "AssumeRole").collect();
     assert_eq!(assumed[0].parameter("RoleArn"), Some("arn:aws:iam::111122223333:role/audit"));
-    assert_ne!(aws.0.journal().last().unwrap().access_key.as_deref(), Some("AKIDPROFILE"));
+    assert_ne!(aws.0.calls().last().unwrap().access_key.as_deref(), Some("AKIDPROFILE"));
     // A role that may not be assumed has a hint of its own.
     aws.fault("AssumeRole", FaultKind::Denied);
     let ran = with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run();
@@ -350,7 +352,7 @@ fn profiles_and_roles_work_as_in_the_aws_cli() {
 #[test]
 fn each_source_of_the_default_credential_chain_works() {
     let aws = Aws::of("study-public");
-    let metadata = Metadata::serve("ap-northeast-2").unwrap();
+    let metadata = CredentialServer::serve("ap-northeast-2").unwrap();
     let home = scratch();
     let write = |name: &str, text: &str| {
         let path = home.path().join(name);
@@ -400,7 +402,7 @@ fn each_source_of_the_default_credential_chain_works() {
         (INSTANCE_KEY, &on_instance),
     ];
     for (key, variables) in sources {
-        let before = aws.0.journal().len();
+        let before = aws.0.calls().len();
         let mut run = Netcheck::new(["audit", "--cluster", "myeks", "--nodes", "none", "--timeout", "10"])
             .env("AWS_ENDPOINT_URL", &url)
             .env("AWS_CONFIG_FILE", &config)
@@ -411,7 +413,7 @@ fn each_source_of_the_default_credential_chain_works() {
         }
         let ran = run.run();
         assert_eq!(ran.code, 1, "{variables:?}: {}", ran.stderr);
-        let journal = aws.0.journal();
+        let journal = aws.0.calls();
         let call = journal[before..].iter().find(|call| call.operation == "DescribeCluster").unwrap();
         let access_key = call.access_key.as_deref().unwrap_or_default();
         assert!(access_key.ends_with(key), "{variables:?}: {access_key}");
@@ -433,7 +435,7 @@ fn skipped_nodes_are_a_gap_and_the_rest_is_judged() {
 #[test]
 fn auto_mode_nodes_are_reported_as_not_supported() {
     let aws = Aws::of("private-only");
-    aws.0.change(|account| {
+    aws.0.update_account(|account| {
         for reservation in &mut account.reservations {
             reservation["Instances"][0]["Operator"] =
                 json!({"Managed": true, "Principal": "eks.amazonaws.com"});

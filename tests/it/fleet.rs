@@ -31,7 +31,7 @@ const HERE: &str = "111122223333";
 /// An AWS with `private` clusters in two regions.
 fn two_regions() -> Api {
     let aws = Api::serve(account("private-only", HERE, REGIONS[0], &["a", "b"])).unwrap();
-    aws.set_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["b", "c"]));
+    aws.set_account_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["b", "c"]));
     aws
 }
 
@@ -107,13 +107,13 @@ fn all_clusters_of_all_regions_are_judged_in_one_run() {
 #[test]
 fn one_failing_cluster_fails_the_run_and_is_named_in_the_table() {
     let aws = two_regions();
-    aws.set_in(REGIONS[1], account("study-public", HERE, REGIONS[1], &["open"]));
+    aws.set_account_in(REGIONS[1], account("study-public", HERE, REGIONS[1], &["open"]));
     let args = ["--all-clusters", "--region", "all"];
     let (report, code) = audit(&aws, &args).json();
     assert_eq!(reports(&report)[2], "eu-west-1 open fail");
     assert_eq!((code, &report["verdict"]), (1, &"fail".into()));
     // A finding takes precedence over what could not be judged.
-    aws.fault(Fault::always("DescribeCluster", FaultKind::Denied).only_of("a"));
+    aws.inject_fault(Fault::always("DescribeCluster", FaultKind::Denied).matching("a"));
     let (report, code) = audit(&aws, &args).json();
     assert_eq!((code, unjudged(&report)), (1, vec![("cluster a (ap-northeast-2)", "access-denied")]));
     for width in ["80", "200"] {
@@ -140,41 +140,41 @@ fn an_unreadable_region_or_cluster_makes_the_run_inconclusive() {
     let all = ["--all-clusters", "--region", "all"];
     for (fault, subject, why) in [
         (
-            Fault::always("ListClusters", FaultKind::Denied).only_of("eu-west-1"),
+            Fault::always("ListClusters", FaultKind::Denied).matching("eu-west-1"),
             "all clusters (eu-west-1)",
             "access-denied",
         ),
         (Fault::always("DescribeRegions", FaultKind::Denied), "all regions", "access-denied"),
         (
-            Fault::always("ListClusters", FaultKind::Html).only_of("eu-west-1"),
+            Fault::always("ListClusters", FaultKind::Html).matching("eu-west-1"),
             "all clusters (eu-west-1)",
             "malformed",
         ),
         (
-            Fault::always("DescribeCluster", FaultKind::Denied).only_of("c"),
+            Fault::always("DescribeCluster", FaultKind::Denied).matching("c"),
             "cluster c (eu-west-1)",
             "access-denied",
         ),
         // Deleted between ListClusters and DescribeCluster.
         (
-            Fault::always("DescribeCluster", FaultKind::NotFound).only_of("c"),
+            Fault::always("DescribeCluster", FaultKind::NotFound).matching("c"),
             "cluster c (eu-west-1)",
             "not-found",
         ),
         (
-            Fault::always("DescribeCluster", FaultKind::Throttled).only_of("c"),
+            Fault::always("DescribeCluster", FaultKind::Throttled).matching("c"),
             "cluster c (eu-west-1)",
             "timed-out",
         ),
         (
-            Fault::always("DescribeCluster", FaultKind::Silence).only_of("c"),
+            Fault::always("DescribeCluster", FaultKind::NoResponse).matching("c"),
             "cluster c (eu-west-1)",
             "timed-out",
         ),
     ] {
         let aws = two_regions();
         let name = format!("{fault:?}");
-        aws.fault(fault);
+        aws.inject_fault(fault);
         let (report, code) = audit(&aws, &all).args(&["--timeout", "2"]).json();
         assert_eq!((code, &report["verdict"]), (3, &"inconclusive".into()), "{name}");
         assert_eq!(unjudged(&report), [(subject, why)], "{name}");
@@ -212,7 +212,7 @@ fn no_matching_cluster_exits_with_4() {
 #[test]
 fn each_account_is_queried_with_its_role() {
     let aws = two_regions();
-    aws.set_in(REGIONS[0], account("private-only", "444455556666", REGIONS[0], &["other"]));
+    aws.set_account_in(REGIONS[0], account("private-only", "444455556666", REGIONS[0], &["other"]));
     let (one, other) = ("arn:aws:iam::111122223333:role/audit", "arn:aws:iam::444455556666:role/audit");
     let (report, code) = audit(&aws, &["--all-clusters", "--role-arn", one, "--role-arn", other]).json();
     let arns: Vec<_> =
@@ -236,7 +236,7 @@ fn each_account_is_queried_with_its_role() {
     let dir = scratch();
     let file = dir.path().join("accounts");
     std::fs::write(&file, format!("# ours\n{one}  # the first\n\n{other}\n")).unwrap();
-    aws.fault(Fault::always("AssumeRole", FaultKind::Denied).only_of(other));
+    aws.inject_fault(Fault::always("AssumeRole", FaultKind::Denied).matching(other));
     let accounts = file.to_str().unwrap();
     let (report, code) = audit(&aws, &["--all-clusters", "--accounts", accounts]).json();
     assert_eq!((code, reports(&report).len()), (3, 2));
@@ -269,9 +269,9 @@ fn a_failed_batched_call_is_a_gap_of_every_cluster() {
         for kind in [FaultKind::Denied, FaultKind::Throttled] {
             // The name in the descriptions of the story's ENIs.
             let aws = Api::serve(account("private-only", HERE, REGIONS[0], &["myeks"])).unwrap();
-            aws.set_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["myeks"]));
+            aws.set_account_in(REGIONS[1], account("private-only", HERE, REGIONS[1], &["myeks"]));
             let name = format!("{operation} {kind:?}");
-            aws.fault(Fault::always(operation, kind));
+            aws.inject_fault(Fault::always(operation, kind));
             let args = ["--all-clusters", "--region", "all", "--timeout", "2", "--fail-on", "low"];
             let (report, ran) = audit(&aws, &args).json();
             assert_eq!((ran, reports(&report).len()), (code, 2), "{name}: {report:#}");
@@ -285,7 +285,7 @@ fn a_failed_batched_call_is_a_gap_of_every_cluster() {
     let aws = two_regions();
     let mut empty = account("private-only", HERE, REGIONS[0], &["a", "b"]);
     empty.network_interfaces.clear();
-    aws.set(empty);
+    aws.set_account(empty);
     let (report, code) = audit(&aws, &["--all-clusters", "--fail-on", "medium"]).json();
     assert_eq!(
         (code, report["reports"][0]["findings"][0]["rule"].as_str()),
@@ -314,7 +314,7 @@ fn answers_to_batched_requests_are_split_by_cluster() {
     for (index, name) in names.iter().enumerate() {
         assert_eq!(report["reports"][index]["cluster"]["name"], *name);
     }
-    let calls = aws.journal();
+    let calls = aws.calls();
     let count = |operation: &str| calls.iter().filter(|call| call.operation == operation).count();
     assert_eq!(
         (count("DescribeCluster"), count("DescribeVpcs"), count("DescribeNetworkInterfaces")),
@@ -326,7 +326,7 @@ fn answers_to_batched_requests_are_split_by_cluster() {
 #[test]
 fn a_failed_describe_replaces_old_reports() {
     let aws = two_regions();
-    aws.fault(Fault::always("DescribeCluster", FaultKind::Denied));
+    aws.inject_fault(Fault::always("DescribeCluster", FaultKind::Denied));
     let dir = scratch();
     let (sarif, summary) = (dir.path().join("r.sarif"), dir.path().join("summary"));
     std::fs::write(&sarif, "of the last run").unwrap();

@@ -109,7 +109,7 @@ fn the_action_reports_its_verdict_in_exit_code_and_summary() {
     assert!(step.summary.contains("public-endpoint-open"), "{}", step.summary);
 
     let denied = aws("private-only");
-    denied.fault(Fault::always("ListClusters", FaultKind::Denied));
+    denied.inject_fault(Fault::always("ListClusters", FaultKind::Denied));
     let step = run_action(dir.path(), &denied, &[]);
     assert_eq!((step.code, step.outputs.as_str()), (3, "exit-code=3\n"), "{}", step.log);
 }
@@ -133,7 +133,7 @@ fn action_inputs_are_passed_as_single_arguments() {
     let sarif = fs::read_to_string(dir.path().join("out.sarif")).unwrap();
     assert!(sarif.contains("infra/eks.tf"), "{sarif}");
     assert!(dir.path().join("out put.xml").is_file());
-    assert!(aws.journal().iter().all(|call| call.operation != "ListClusters"));
+    assert!(aws.calls().iter().all(|call| call.operation != "ListClusters"));
     // Inputs are not expanded by the shell, and cannot add options.
     for name in ["$(touch oops)", "`touch oops`; touch oops", "*", "--evidence=."] {
         let step = run_action(dir.path(), &aws, &[("clusters", name), ("args", "--no-ci")]);

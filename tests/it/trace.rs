@@ -207,7 +207,7 @@ fn the_commands_exit_code_is_returned_unless_fail_on_applies() {
 #[test]
 fn concurrent_execs_are_separate_connections() {
     let kube = kube_testbed(Access::Public);
-    kube.api.set_takes(Duration::from_millis(300));
+    kube.api.set_exec_duration(Duration::from_millis(300));
     let exec = kube.kubectl(&[&EXEC[..], &["--", "true"]].concat()).join(" ");
     let attach = kube.kubectl(&["attach", "aws-node-2", "-c", "aws-eks-nodeagent"]).join(" ");
     let (ran, report) = kube.run(&[], &["sh", "-c", &format!("{exec} & {exec} & {attach} & wait")]);
@@ -223,7 +223,7 @@ fn concurrent_execs_are_separate_connections() {
 #[test]
 fn an_exec_by_the_second_eni_is_attributed_to_it() {
     let kube = kube_testbed(Access::Private);
-    kube.api.set_eni(ENIS[1]);
+    kube.api.set_source_eni(ENIS[1]);
     let (_, report) = kube.run_kubectl(&[], &[&EXEC[..], &["--", "true"]].concat());
     let inbound =
         report["changes"].as_array().unwrap().iter().find(|change| change["direction"] == "inbound");
@@ -241,7 +241,7 @@ fn a_pooled_connection_appears_once() {
     assert_eq!(changes(&report), [inbound], "{report:#}");
     let (_, report) = kube.run(&[], &["true"]);
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
-    kube.api.forget_pooled();
+    kube.api.close_pooled_connections();
 }
 
 #[test]
@@ -475,7 +475,7 @@ fn limited_sudo_rights_still_give_samples() {
     ];
     let exec = kube.kubectl(&[&EXEC[..], &["--", "true"]].concat());
     let exec: Vec<_> = exec.iter().map(String::as_str).collect();
-    kube.api.set_takes(Duration::from_millis(400));
+    kube.api.set_exec_duration(Duration::from_millis(400));
     let (ran, report) = kube.run(&nodes, &exec);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for node in ["r", "s", "p"] {

@@ -19,7 +19,7 @@ fn name_server_failures_are_distinguished() {
     let enis = ENIS.map(IpAddr::V4).to_vec();
     let v6: IpAddr = "2001:db8::1".parse().unwrap();
     let unanswered = [
-        (Behaviour::Nx, "no-answer", "NXDOMAIN"),
+        (Behaviour::NxDomain, "no-answer", "NXDOMAIN"),
         (Behaviour::NoData, "no-answer", "NOERROR"),
         (Behaviour::ServFail, "failed", "SERVFAIL"),
         (Behaviour::Refused, "failed", "REFUSED"),
@@ -39,7 +39,7 @@ fn name_server_failures_are_distinguished() {
         assert_eq!(code, 3, "{name}: an unanswered vantage point never passes");
     }
     let many: Vec<IpAddr> = (1..=200).map(|last| IpAddr::from([10, 9, 0, last])).collect();
-    let with = |behaviour: Behaviour| Entry::addresses(enis.clone()).behaving(behaviour);
+    let with = |behaviour: Behaviour| Entry::addresses(enis.clone()).with_behaviour(behaviour);
     let answered = [
         ("plain", Entry::addresses(enis.clone()), enis.clone()),
         ("truncated", with(Behaviour::Truncated), enis.clone()),

@@ -55,8 +55,8 @@ fn a_failed_collect_can_be_repeated_with_the_same_directory() {
     let testbed = testbed(Access::Public);
     let out = scratch();
     let dir = out.path().join("evidence");
-    testbed.aws.fault(Fault::always("DescribeCluster", FaultKind::Expired));
-    testbed.aws.fault(Fault::always("DescribeInstances", FaultKind::Expired));
+    testbed.aws.inject_fault(Fault::always("DescribeCluster", FaultKind::Expired));
+    testbed.aws.inject_fault(Fault::always("DescribeInstances", FaultKind::Expired));
     let collect = || testbed.run(&["collect", "--out", dir.to_str().unwrap(), "--ssh-user", "ec2-user"]);
     let ran = collect();
     assert_eq!((ran.code, dir.exists()), (3, false), "{}", ran.stderr);
@@ -108,7 +108,7 @@ fn temporary_evidence_is_private_and_removed() {
 /// `default` or `ignore`.
 fn hanging_collect(testbed: &Testbed, out: &Path, hup: &str) -> Child {
     let dir = out.join("evidence");
-    let mut collect = testbed.lab.operator("env");
+    let mut collect = testbed.lab.operator_command("env");
     collect.args([&format!("--{hup}-signal=HUP"), env!("CARGO_BIN_EXE_eks-netcheck"), "collect"]);
     collect.args(["--cluster", "myeks", "--timeout", "4", "--ssh-user", "ec2-user", "--node", "n1"]);
     collect.args(["--node", "n2=hang@192.168.10.11", "--out"]).arg(&dir);

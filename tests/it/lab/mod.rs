@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use eks_netcheck_lab::aws::{Account, Api};
-use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENDPOINT_HOST, ENIS, Lab, OPERATOR, PUBLIC, Plan, View};
+use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENDPOINT_HOST, ENIS, Lab, LabConfig, OPERATOR, PUBLIC, View};
 use serde_json::{Value, json};
 
 use crate::common::{Ran, story};
@@ -36,7 +36,7 @@ pub(crate) fn testbed(access: Access) -> MutexGuard<'static, Testbed> {
     static TESTBED: OnceLock<Mutex<Testbed>> = OnceLock::new();
     let testbed = TESTBED.get_or_init(|| {
         // A thread of its own: the lab should not end with the thread of one test.
-        let up = std::thread::spawn(|| Lab::up(Plan::default())).join().unwrap();
+        let up = std::thread::spawn(|| Lab::start(LabConfig::default())).join().unwrap();
         let lab =
             up.unwrap_or_else(|error| panic!("no lab here: {error:#}; leave it out with: -- --skip lab::"));
         let address = SocketAddr::from((OPERATOR, 4566));
@@ -51,8 +51,8 @@ pub(crate) fn testbed(access: Access) -> MutexGuard<'static, Testbed> {
 impl Testbed {
     /// Resets the lab, AWS and DNS to an access mode.
     fn set(&self, access: Access) {
-        self.lab.reset().unwrap();
-        self.aws.set(account(&self.lab, access));
+        self.lab.reset_connections().unwrap();
+        self.aws.set_account(account(&self.lab, access));
         self.aws.clear_faults();
         let vpc = match access {
             Access::Public => PUBLIC,
@@ -78,7 +78,7 @@ impl Testbed {
 
     /// A run on the operator's host, with credentials for the fake AWS.
     pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
-        let mut command = self.lab.operator(env!("CARGO_BIN_EXE_eks-netcheck"));
+        let mut command = self.lab.operator_command(env!("CARGO_BIN_EXE_eks-netcheck"));
         command
             .args(args)
             .args(["--cluster", "myeks"])

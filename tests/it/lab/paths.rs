@@ -50,7 +50,7 @@ fn a_node_that_did_not_reconnect_after_the_mode_change_is_stale() {
     let testbed = testbed(Access::PublicAndPrivate);
     testbed.dial(PUBLIC);
     let n2 = testbed.lab.node(1);
-    n2.reset().unwrap();
+    n2.reset_connections().unwrap();
     n2.dial("kubelet", (ENIS[0], 443)).unwrap();
     n2.dial("kube-proxy", (ENIS[1], 443)).unwrap();
     let (report, code) = testbed.audit(&[]);
@@ -91,7 +91,7 @@ fn recorded_evidence_gives_the_same_report_as_a_live_audit() {
     let dir = out.path().join("evidence");
     let dir = dir.to_str().unwrap();
     let args = ["--ssh-user", "ec2-user", "--node", "n1", "--node", "n2=nosudo@192.168.10.11"];
-    testbed.aws.fault(Fault::always("DescribeRouteTables", FaultKind::Denied));
+    testbed.aws.inject_fault(Fault::always("DescribeRouteTables", FaultKind::Denied));
     let live = testbed.run(&[&["audit", "--format", "json"], &args[..]].concat());
     let ran = testbed.run(&[&["collect", "--out", dir], &args[..]].concat());
     assert_eq!(ran.code, 0, "{}", ran.stderr);
@@ -125,7 +125,7 @@ fn a_blocked_endpoint_is_reported_as_hanging() {
     let n1 = testbed.lab.node(0);
     let (from, to) = (IpAddr::V4(n1.address()), IpAddr::V4(PUBLIC[0]));
     testbed.lab.block(from, to).unwrap();
-    n1.attempt("kubelet", (PUBLIC[0], 443)).unwrap();
+    n1.dial_nonblocking("kubelet", (PUBLIC[0], 443)).unwrap();
     let (report, _) = testbed.audit(&[]);
     testbed.lab.unblock(from, to).unwrap();
     assert!(rules(&report).contains(&"endpoint-connection-hanging"), "{report:#}");

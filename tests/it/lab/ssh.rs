@@ -4,7 +4,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use eks_netcheck_lab::sandbox::{CLOSES, CUTS, MUTE, PUBLIC, REFUSES, SILENT, STALLS, UNREACHABLE};
+use eks_netcheck_lab::sandbox::{
+    CLOSING_HOST, DROPPING_HOST, NO_BANNER_HOST, PUBLIC, REFUSING_HOST, STALLING_HOST, TRUNCATING_HOST,
+    UNREACHABLE_HOST,
+};
 use serde_json::{Value, json};
 
 use super::{Access, paths, run_command, testbed};
@@ -14,13 +17,13 @@ use crate::pty::Pty;
 /// The ssh target, and the reason, detail and hint of the gap about it.
 const FAILURES: [(&str, &str, &str, &str); 20] = [
     ("nobody-has-this-name", "name-not-resolved", "does not resolve here", "--node NAME=TARGET"),
-    ("REFUSES", "connection-refused", "as on Bottlerocket", "--evidence"),
-    ("SILENT", "timed-out", "no answer", "ProxyJump"),
-    ("UNREACHABLE", "unreachable", "no route", "ProxyJump"),
-    ("MUTE", "timed-out", "", ""),
-    ("flood@CUTS", "connection-lost", "broke off midway", "try again"),
-    ("flood@STALLS", "connection-lost", "broke off midway", "try again"),
-    ("CLOSES", "connection-lost", "before the login", "MaxStartups"),
+    ("REFUSING_HOST", "connection-refused", "as on Bottlerocket", "--evidence"),
+    ("DROPPING_HOST", "timed-out", "no answer", "ProxyJump"),
+    ("UNREACHABLE_HOST", "unreachable", "no route", "ProxyJump"),
+    ("NO_BANNER_HOST", "timed-out", "", ""),
+    ("flood@TRUNCATING_HOST", "connection-lost", "broke off midway", "try again"),
+    ("flood@STALLING_HOST", "connection-lost", "broke off midway", "try again"),
+    ("CLOSING_HOST", "connection-lost", "before the login", "MaxStartups"),
     ("otherkey@N1", "login-refused", "none of your keys", "--ssh-user"),
     ("nosuchuser@N1", "login-refused", "none of your keys", "--ssh-user"),
     ("askpass@N1", "no-process-names", "sudo wants a password", "NOPASSWD"),
@@ -40,13 +43,13 @@ fn each_ssh_failure_has_its_own_gap_and_hint() {
     let testbed = testbed(Access::Public);
     testbed.dial(PUBLIC);
     let hosts = [
-        ("REFUSES", REFUSES),
-        ("SILENT", SILENT),
-        ("UNREACHABLE", UNREACHABLE),
-        ("MUTE", MUTE),
-        ("CUTS", CUTS),
-        ("STALLS", STALLS),
-        ("CLOSES", CLOSES),
+        ("REFUSING_HOST", REFUSING_HOST),
+        ("DROPPING_HOST", DROPPING_HOST),
+        ("UNREACHABLE_HOST", UNREACHABLE_HOST),
+        ("NO_BANNER_HOST", NO_BANNER_HOST),
+        ("TRUNCATING_HOST", TRUNCATING_HOST),
+        ("STALLING_HOST", STALLING_HOST),
+        ("CLOSING_HOST", CLOSING_HOST),
         ("N1", testbed.lab.node(0).address()),
     ];
     // All in one run: a failure of one node does not affect another.
@@ -147,12 +150,12 @@ fn logins_refused_by_max_startups_are_retried() {
     let testbed = testbed(Access::Public);
     testbed.dial(PUBLIC);
     let n1 = testbed.lab.node(0);
-    n1.set_sshd("MaxStartups 1:100:1").unwrap();
+    n1.set_sshd_option("MaxStartups 1:100:1").unwrap();
     let nodes: Vec<_> =
         (0..6).flat_map(|number| ["--node".to_owned(), format!("m{number}=192.168.10.10")]).collect();
     let nodes: Vec<_> = nodes.iter().map(String::as_str).collect();
     let (report, _) = testbed.audit(&nodes);
-    n1.set_sshd("MaxStartups 1000").unwrap();
+    n1.set_sshd_option("MaxStartups 1000").unwrap();
     let read = report["nodes"].as_array().unwrap().iter().filter(|node| node["status"] == "read").count();
     assert_eq!(read, 6, "{report:#}");
 }
@@ -186,7 +189,7 @@ fn a_sudo_rule_for_ss_alone_is_enough() {
 #[test]
 fn an_unreachable_jump_host_is_not_retried() {
     let testbed = testbed(Access::Public);
-    let jump = format!("ProxyJump=ec2-user@{REFUSES}");
+    let jump = format!("ProxyJump=ec2-user@{REFUSING_HOST}");
     let mut audit = testbed.netcheck(&["audit", "-vv", "--node", "n1=192.168.10.10", "--ssh-option", &jump]);
     audit.args(["--format", "json"]);
     let ran = run_command(audit);
@@ -194,14 +197,14 @@ fn an_unreachable_jump_host_is_not_retried() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n1").unwrap();
     assert_eq!(gap["why"], "connection-refused");
-    assert!(gap["detail"].as_str().unwrap().contains(&REFUSES.to_string()), "{gap}");
+    assert!(gap["detail"].as_str().unwrap().contains(&REFUSING_HOST.to_string()), "{gap}");
 }
 
 #[test]
 fn a_low_open_file_limit_loses_no_node() {
     let testbed = testbed(Access::Public);
     testbed.dial(PUBLIC);
-    let mut audit = testbed.lab.operator("sh");
+    let mut audit = testbed.lab.operator_command("sh");
     audit.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_eks-netcheck")]);
     let nodes = (0..30).flat_map(|number| ["--node".to_owned(), format!("m{number}=192.168.10.10")]);
     audit.args(["audit", "--cluster", "myeks", "--concurrency", "30", "--format", "json"]).args(nodes);
@@ -230,7 +233,7 @@ fn a_target_cannot_be_an_ssh_option() {
         assert!(ran.stderr.contains("no ssh destination"), "{}", ran.stderr);
     }
     // Nor can a host name from AWS.
-    testbed.aws.change(|account| {
+    testbed.aws.update_account(|account| {
         account.reservations[0]["Instances"][0]["PrivateDnsName"] = json!("-oProxyCommand=touch");
     });
     let (report, _) = testbed.audit(&["--node-address", "name"]);

@@ -1,9 +1,14 @@
-//! A live audit beside what it replaces, in one run: `cargo build --release`,
-//! then `cargo bench -p eks-netcheck-lab`. Needs root, as the lab does.
+//! Compares a live audit with the manual procedure and with parallel ssh.
 //!
-//! Rounds alternate between what is compared, and medians and their ratios are
-//! printed: the machine's noise meets both. `EKS_NETCHECK` names another binary;
-//! with the aws CLI and dig on `PATH`, the by-hand procedure is timed too.
+//! ```sh
+//! cargo build --release
+//! cargo bench -p eks-netcheck-lab --bench live
+//! ```
+//!
+//! Requires root, as the lab does. Each round measures every alternative in turn,
+//! so that noise affects all of them; the medians and their ratios are printed.
+//! `EKS_NETCHECK` is the path of another binary to measure. The manual procedure is
+//! measured if the aws CLI and dig are on `PATH`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,27 +17,27 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use eks_netcheck_lab::aws::Api;
-use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, ENDPOINT_HOST, Lab, PUBLIC, Plan, REGION};
+use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, ENDPOINT_HOST, Lab, LabConfig, PUBLIC, REGION};
 
 const ROUNDS: usize = 15;
 const SSH: &str = "ssh -o BatchMode=yes -o LogLevel=ERROR -l ec2-user";
 
 fn main() -> Result<()> {
-    // `cargo test --all-targets` runs benchmarks too, to see that they build.
+    // `cargo test --all-targets` runs benchmarks too: do nothing then.
     if !std::env::args().any(|arg| arg == "--bench") {
         return Ok(());
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let built = root.join("target/release/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
-    ensure!(tool.is_file(), "{} is not there; build it with: cargo build --release", tool.display());
+    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --release", tool.display());
     two_nodes(&tool)?;
     fifty_nodes(&tool)
 }
 
-/// A lab whose nodes are on the public endpoint.
-fn scene(nodes: usize) -> Result<(Lab, Api)> {
-    let lab = Lab::up(Plan { nodes })?;
+/// A lab whose nodes are connected to the public endpoint.
+fn start_lab(nodes: usize) -> Result<(Lab, Api)> {
+    let lab = Lab::start(LabConfig { nodes })?;
     for node in lab.nodes() {
         node.dial("kubelet", (PUBLIC[0], 443))?;
         node.dial("kube-proxy", (PUBLIC[1], 443))?;
@@ -43,94 +48,94 @@ fn scene(nodes: usize) -> Result<(Lab, Api)> {
 }
 
 fn two_nodes(tool: &Path) -> Result<()> {
-    let (lab, api) = scene(2)?;
+    let (lab, api) = start_lab(2)?;
     let hosts: Vec<_> = lab.nodes().iter().map(|node| node.address().to_string()).collect();
-    let by_hand = format!(
+    let manual_script = format!(
         "aws eks describe-cluster --name {CLUSTER} && aws ec2 describe-network-interfaces && dig +short {ENDPOINT_HOST} && for n in {}; do {SSH} $n sudo -n ss -tnp; done",
         hosts.join(" ")
     );
-    let has_tools = has(&lab, "aws") && has(&lab, "dig");
-    let (mut audit, mut ssh, mut describe, mut hand) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let has_tools = is_on_path(&lab, "aws") && is_on_path(&lab, "dig");
+    let (mut audit, mut ssh, mut describe, mut manual) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let (wall, output) = time(audit_command(&lab, &api, tool).arg("-vv"))?;
         audit.push(wall);
-        describe.push(round_trip(&output)?);
-        let slowest = hosts
+        describe.push(describe_cluster_time(&output)?);
+        let logins = hosts
             .iter()
             .map(|host| Ok(time(&mut bash(&lab, &api, &format!("{SSH} {host} sudo -n ss -tnp")))?.0));
-        ssh.push(slowest.collect::<Result<Vec<_>>>()?.into_iter().fold(0.0, f64::max));
+        ssh.push(logins.collect::<Result<Vec<_>>>()?.into_iter().fold(0.0, f64::max));
         if has_tools {
-            hand.push(time(&mut bash(&lab, &api, &by_hand))?.0);
+            manual.push(time(&mut bash(&lab, &api, &manual_script))?.0);
         }
     }
     let (audit, ssh, describe) = (median(audit), median(ssh), median(describe));
-    say(&format!("2 nodes, medians of {ROUNDS} rounds"));
-    say(&format!("  audit                                 {audit:7.1} ms"));
-    say(&format!("  slowest ssh NODE sudo ss -tnp         {ssh:7.1} ms"));
-    say(&format!("  one DescribeCluster                   {describe:7.1} ms"));
-    say(&format!("  audit / (ssh + DescribeCluster)       {:7.2}", audit / (ssh + describe)));
+    print_line(&format!("2 nodes, medians of {ROUNDS} rounds"));
+    print_line(&format!("  audit                                 {audit:7.1} ms"));
+    print_line(&format!("  slowest ssh NODE sudo ss -tnp         {ssh:7.1} ms"));
+    print_line(&format!("  one DescribeCluster                   {describe:7.1} ms"));
+    print_line(&format!("  audit / (ssh + DescribeCluster)       {:7.2}", audit / (ssh + describe)));
     if has_tools {
-        let hand = median(hand);
-        say(&format!("  by hand: aws, aws, dig, ssh loop      {hand:7.1} ms"));
-        say(&format!("  by hand / audit                       {:7.2}", hand / audit));
+        let manual = median(manual);
+        print_line(&format!("  manually: aws, aws, dig, ssh loop     {manual:7.1} ms"));
+        print_line(&format!("  manually / audit                      {:7.2}", manual / audit));
     } else {
-        say("  by hand: not timed, no aws CLI or no dig on PATH");
+        print_line("  manually: not measured, aws CLI or dig not on PATH");
     }
     Ok(())
 }
 
 fn fifty_nodes(tool: &Path) -> Result<()> {
-    let (lab, api) = scene(50)?;
+    let (lab, api) = start_lab(50)?;
     let hosts: Vec<_> = lab.nodes().iter().map(|node| node.address().to_string()).collect();
-    let listed = format!("printf '%s\\n' {}", hosts.join(" "));
-    // What tells an audit where the nodes are.
-    let asked = format!(
+    let print_hosts = format!("printf '%s\\n' {}", hosts.join(" "));
+    // The calls from which an audit gets the nodes' addresses.
+    let describe_hosts = format!(
         "aws eks describe-cluster --name {CLUSTER} && aws ec2 describe-instances \
          --filters Name=tag:eks:cluster-name,Values={CLUSTER} --output text \
          --query 'Reservations[].Instances[].[PrivateIpAddress]'"
     );
-    let over = |list: &str, remote: &str| {
+    let run_on_all = |list: &str, remote: &str| {
         format!("{{ {list}; }} | grep '^[0-9]' | xargs -P32 -I{{}} {SSH} {{}} '{remote}'")
     };
-    let both = format!("sudo -n ss -tnp; getent ahosts {ENDPOINT_HOST}");
+    let ss_and_getent = format!("sudo -n ss -tnp; getent ahosts {ENDPOINT_HOST}");
     let audit = format!(
         "{} audit --cluster {CLUSTER} --ssh-user ec2-user --concurrency 32 --fail-on never",
         tool.display()
     );
     let mut scripts = vec![
         ("audit", audit),
-        ("xargs -P32 ssh: ss", over(&listed, "sudo -n ss -tnp")),
-        ("xargs -P32 ssh: ss and getent", over(&listed, &both)),
+        ("xargs -P32 ssh: ss", run_on_all(&print_hosts, "sudo -n ss -tnp")),
+        ("xargs -P32 ssh: ss and getent", run_on_all(&print_hosts, &ss_and_getent)),
     ];
-    if has(&lab, "aws") {
-        scripts.push(("aws, xargs -P32 ssh: the same", over(&asked, &both)));
+    if is_on_path(&lab, "aws") {
+        scripts.push(("aws, xargs -P32 ssh: ss and getent", run_on_all(&describe_hosts, &ss_and_getent)));
     }
     let mut times = vec![(Vec::new(), Vec::new()); scripts.len()];
     for _ in 0..ROUNDS {
-        for ((_, script), (walls, cpus)) in scripts.iter().zip(&mut times) {
+        for ((_, script), (wall_times, cpu_times)) in scripts.iter().zip(&mut times) {
             let script = format!("TIMEFORMAT='%R %U %S'; time {{ {script} >/dev/null 2>&1; }}");
             let (_, output) = time(&mut bash(&lab, &api, &script))?;
-            let said = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             let numbers: Vec<f64> =
-                said.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-            ensure!(numbers.len() == 3, "bash's time said {said:?}");
-            walls.push(numbers[0] * 1000.0);
-            cpus.push((numbers[1] + numbers[2]) * 1000.0);
+                stderr.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+            ensure!(numbers.len() == 3, "unexpected output of bash's time: {stderr:?}");
+            wall_times.push(numbers[0] * 1000.0);
+            cpu_times.push((numbers[1] + numbers[2]) * 1000.0);
         }
     }
-    let times: Vec<_> = times.into_iter().map(|(walls, cpus)| (median(walls), median(cpus))).collect();
-    say(&format!("50 nodes, 32 at a time, medians of {ROUNDS} rounds"));
+    let times: Vec<_> = times.into_iter().map(|(wall, cpu)| (median(wall), median(cpu))).collect();
+    print_line(&format!("50 nodes, 32 at a time, medians of {ROUNDS} rounds"));
     for ((name, _), (wall, cpu)) in scripts.iter().zip(&times) {
         let (wall_ratio, cpu_ratio) = (times[0].0 / wall, times[0].1 / cpu);
-        say(&format!(
-            "  {name:30} wall {wall:7.1} ms (audit takes {wall_ratio:.2} of it), CPU {cpu:7.1} ms ({cpu_ratio:.2})"
+        print_line(&format!(
+            "  {name:34} wall {wall:7.1} ms (audit / this: {wall_ratio:.2}), CPU {cpu:7.1} ms ({cpu_ratio:.2})"
         ));
     }
     Ok(())
 }
 
-fn has(lab: &Lab, program: &str) -> bool {
-    let mut command = lab.operator("bash");
+fn is_on_path(lab: &Lab, program: &str) -> bool {
+    let mut command = lab.operator_command("bash");
     command.env("PATH", path()).args(["-c", &format!("command -v {program}")]);
     command.output().is_ok_and(|output| output.status.success())
 }
@@ -148,7 +153,7 @@ fn bash(lab: &Lab, api: &Api, script: &str) -> Command {
 }
 
 fn command(lab: &Lab, api: &Api, program: impl AsRef<OsStr>) -> Command {
-    let mut command = lab.operator(program);
+    let mut command = lab.operator_command(program);
     command
         .env("PATH", path())
         .env("AWS_ENDPOINT_URL", api.url())
@@ -160,22 +165,22 @@ fn command(lab: &Lab, api: &Api, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Where the caller's aws CLI and dig are.
+/// The caller's `PATH`, to find the aws CLI and dig.
 fn path() -> String {
     std::env::var("PATH").unwrap_or_default()
 }
 
-/// Milliseconds, and what was said.
+/// Runs a command, and returns its wall time in milliseconds and its output.
 fn time(command: &mut Command) -> Result<(f64, Output)> {
-    let began = Instant::now();
+    let start = Instant::now();
     let output = command.output()?;
-    let wall = began.elapsed().as_secs_f64() * 1000.0;
+    let wall = start.elapsed().as_secs_f64() * 1000.0;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok((wall, output))
 }
 
-/// What `DescribeCluster` took, as the tool's own log says.
-fn round_trip(output: &Output) -> Result<f64> {
+/// The duration of `DescribeCluster` in milliseconds, from the tool's log.
+fn describe_cluster_time(output: &Output) -> Result<f64> {
     let log = String::from_utf8_lossy(&output.stderr);
     let line = log
         .lines()
@@ -190,7 +195,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     use std::io::Write;
 
     _ = writeln!(std::io::stdout(), "{line}");

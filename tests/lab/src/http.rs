@@ -1,42 +1,42 @@
-//! HTTP/1.1, as much as the SDKs' clients speak.
+//! The subset of HTTP/1.1 that the AWS SDKs and kubectl use.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
-/// No client's header should need more.
+/// The maximum number of header fields in a request.
 const MAX_HEADERS: usize = 64;
 
-/// A request.
+/// An HTTP request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// The path as it came, still percent-encoded.
+    /// The path, still percent-encoded.
     pub(crate) path: String,
-    /// What followed the path's `?`.
+    /// The query string, without the `?`.
     pub(crate) query: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    /// A header's value, its name written in any case.
+    /// The value of the header `name`, compared case-insensitively.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
-/// A response.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
-    /// Headers besides the content's type and length.
+    /// Headers in addition to `content-type` and `content-length`.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: String,
 }
 
 impl Response {
-    /// The response's head, with the body's length.
+    /// The status line and the headers.
     pub(crate) fn head(&self) -> String {
         let mut head = format!(
             "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\n",
@@ -52,16 +52,16 @@ impl Response {
         head
     }
 
-    /// Sends head and body in one write: in two, the client's delayed acknowledgement of the first costs 40
-    /// ms.
+    /// Sends head and body in one write. With two writes, the client's delayed ACK of the first would add
+    /// 40 ms.
     pub(crate) fn send(&self, stream: &mut TcpStream) -> io::Result<()> {
         stream.write_all((self.head() + &self.body).as_bytes())
     }
 }
 
-/// The next request of a connection; `None` when the client closed it. `unread` holds what has been received
-/// and belongs to no request yet.
-pub(crate) fn receive(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
+/// Reads the next request from a connection; `None` when the client has closed it. `unread` holds the bytes
+/// received beyond the previous request.
+pub(crate) fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     loop {
         if let Some((mut request, head)) = parse_head(unread)? {
             let length = content_length(&request)?;
@@ -87,7 +87,7 @@ fn read_more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<usize> 
     Ok(length)
 }
 
-/// A request's head and its length in bytes, when all of it has come.
+/// Parses a request's head and returns it with its length in bytes; `None` while it is incomplete.
 fn parse_head(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
@@ -109,12 +109,13 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(Request, usize)>> {
     Ok(Some((request, length)))
 }
 
-/// The body's length. The SDKs know it beforehand: a chunked body is not understood.
+/// The length of the body. The SDKs always send `content-length`; chunked bodies are not supported.
 fn content_length(request: &Request) -> io::Result<usize> {
-    let unclear = || io::Error::new(io::ErrorKind::InvalidData, "the body's length is not known");
+    let unknown_length =
+        || io::Error::new(io::ErrorKind::InvalidData, "the request has no valid content-length");
     match request.header("content-length") {
-        Some(length) => length.trim().parse().map_err(|_| unclear()),
-        None if request.header("transfer-encoding").is_some() => Err(unclear()),
+        Some(length) => length.trim().parse().map_err(|_| unknown_length()),
+        None if request.header("transfer-encoding").is_some() => Err(unknown_length()),
         None => Ok(0),
     }
 }
@@ -138,10 +139,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_parsed_once_it_is_complete() {
+    fn parse_head_waits_for_the_complete_head() {
         let bytes = b"POST /a%20b?c=d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
-        assert!(parse_head(&bytes[..20]).expect("half a head is no error").is_none());
-        let (request, length) = parse_head(bytes).expect("a good head").expect("a whole head");
+        assert!(parse_head(&bytes[..20]).expect("an incomplete head is not an error").is_none());
+        let (request, length) = parse_head(bytes).expect("a valid head").expect("a complete head");
         assert_eq!(
             (request.method.as_str(), request.path.as_str(), request.query.as_str()),
             ("POST", "/a%20b", "c=d")
@@ -152,10 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_unknown_length_is_refused() {
+    fn chunked_body_is_rejected() {
         let (request, _) = parse_head(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-            .expect("a good head")
-            .expect("a whole head");
+            .expect("a valid head")
+            .expect("a complete head");
         assert!(content_length(&request).is_err());
     }
 }

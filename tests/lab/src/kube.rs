@@ -1,7 +1,7 @@
-//! A Kubernetes API server, as far as `kubectl exec`, `attach` and `logs` ask it: the daemon set aws-node, a
-//! pod of it on each node, and their streams, for which it connects to the node's kubelet.
+//! A Kubernetes API server with the endpoints that `kubectl exec`, `attach` and `logs` use: the `DaemonSet`
+//! aws-node, one of its pods on each node, and their streams, for which it connects to the node's kubelet.
 //!
-//! Without TLS and without asking who is there: what it is for is the sockets that it opens.
+//! It has neither TLS nor authentication: the tests need only the connections that it opens.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -17,22 +17,23 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Bytes, Message, WebSocket};
 
-use crate::http::{Request, Response, receive};
+use crate::http::{Request, Response, read_request};
 use crate::listen::{TcpServer, bind_in, lock};
-use crate::sandbox::{Exec, Kubelet};
+use crate::sandbox::{ExecConnection, Kubelet};
 
-/// The subprotocol of `kubectl` since 1.30.
+/// The WebSocket subprotocol of kubectl since 1.30.
 /// <https://kubernetes.io/blog/2024/08/20/websockets-transition/>
 const PROTOCOL: &str = "v5.channel.k8s.io";
-/// A message's first byte: which stream it belongs to.
+/// The channel numbers, each the first byte of a message.
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const ERROR: u8 = 3;
 const CLOSE: u8 = 255;
 
+/// The container that all requests refer to.
 const CONTAINER: &str = "aws-eks-nodeagent";
 
-/// The server. It stops when it is dropped.
+/// The API server. It stops when it is dropped.
 #[derive(Debug)]
 pub struct ApiServer {
     address: SocketAddr,
@@ -40,76 +41,76 @@ pub struct ApiServer {
     _server: TcpServer,
 }
 
-/// What there is, and what is open.
+/// The state that the connections' threads share.
 #[derive(Debug)]
 struct Cluster {
-    /// The kubelets by the names of their pods.
+    /// Each pod's name and the kubelet of its node.
     pods: BTreeMap<String, Kubelet>,
-    /// The network interface that the API server's connections come from.
-    eni: Mutex<Ipv4Addr>,
-    /// How long a command that does nothing takes.
-    takes: Mutex<Duration>,
-    /// Connections that the API server keeps for the next request.
-    pooled: Mutex<Vec<Exec>>,
+    /// The address of the EKS-owned ENI that connections to kubelets come from.
+    source_eni: Mutex<Ipv4Addr>,
+    /// How long a command without standard input runs.
+    exec_duration: Mutex<Duration>,
+    /// Idle connections to kubelets, kept for reuse.
+    pooled: Mutex<Vec<ExecConnection>>,
 }
 
 impl ApiServer {
-    /// Serves on `address` in the network namespace that the file `netns` stands for.
+    /// Serves on `address` in the network namespace that the file `netns` refers to.
     ///
     /// # Errors
     ///
-    /// The namespace cannot be entered, or the address not be bound there.
+    /// The namespace cannot be entered, or the address cannot be bound in it.
     pub fn serve_in(
         netns: &Path,
         address: SocketAddr,
-        eni: Ipv4Addr,
+        source_eni: Ipv4Addr,
         kubelets: impl IntoIterator<Item = Kubelet>,
     ) -> io::Result<Self> {
         let names = (1..).map(|number| format!("aws-node-{number}"));
         let cluster = Arc::new(Cluster {
             pods: names.zip(kubelets).collect(),
-            eni: Mutex::new(eni),
-            takes: Mutex::new(Duration::from_millis(30)),
+            source_eni: Mutex::new(source_eni),
+            exec_duration: Mutex::new(Duration::from_millis(30)),
             pooled: Mutex::default(),
         });
         let listener = bind_in(netns, || TcpListener::bind(address))?;
         let shared = Arc::clone(&cluster);
-        let server = TcpServer::start(listener, move |stream| converse(stream, &shared))?;
+        let server = TcpServer::start(listener, move |stream| serve_connection(stream, &shared))?;
         Ok(Self { address, cluster, _server: server })
     }
 
-    /// The value for kubectl's `--server`.
+    /// The server's URL, for kubectl's `--server` option.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Has connections come from another network interface.
-    pub fn set_eni(&self, eni: Ipv4Addr) {
-        *lock(&self.cluster.eni) = eni;
+    /// Sets the ENI that further connections to kubelets come from.
+    pub fn set_source_eni(&self, eni: Ipv4Addr) {
+        *lock(&self.cluster.source_eni) = eni;
     }
 
-    /// Has a command that does nothing take so long.
-    pub fn set_takes(&self, takes: Duration) {
-        *lock(&self.cluster.takes) = takes;
+    /// Sets how long a command without standard input runs.
+    pub fn set_exec_duration(&self, duration: Duration) {
+        *lock(&self.cluster.exec_duration) = duration;
     }
 
-    /// Ends the connections that are kept for the next request.
-    pub fn forget_pooled(&self) {
+    /// Closes the idle connections to kubelets.
+    pub fn close_pooled_connections(&self) {
         lock(&self.cluster.pooled).clear();
     }
 }
 
-fn converse(stream: &TcpStream, cluster: &Cluster) -> io::Result<()> {
+fn serve_connection(stream: &TcpStream, cluster: &Cluster) -> io::Result<()> {
     let mut stream = stream.try_clone()?;
     stream.set_nodelay(true)?;
     let mut unread = Vec::new();
-    while let Some(request) = receive(&mut stream, &mut unread)? {
-        let words: Vec<_> = request.path.trim_matches('/').split('/').collect();
-        match words.as_slice() {
+    while let Some(request) = read_request(&mut stream, &mut unread)? {
+        let segments: Vec<_> = request.path.trim_matches('/').split('/').collect();
+        match segments.as_slice() {
             ["api", "v1", "namespaces", "kube-system", "pods", pod, "exec" | "attach"] => {
                 return match cluster.pods.get(*pod) {
-                    Some(kubelet) => run(stream, &request, kubelet, cluster),
+                    Some(kubelet) => exec(stream, &request, kubelet, cluster),
                     None => not_found().send(&mut stream),
                 };
             }
@@ -117,22 +118,23 @@ fn converse(stream: &TcpStream, cluster: &Cluster) -> io::Result<()> {
                 Some(kubelet) => {
                     let pooled = connect(kubelet, cluster)?;
                     lock(&cluster.pooled).push(pooled);
-                    text("a line of its log\n").send(&mut stream)?;
+                    text("a log line\n").send(&mut stream)?;
                 }
                 None => not_found().send(&mut stream)?,
             },
-            words => answer(words, cluster).send(&mut stream)?,
+            segments => respond(segments, cluster).send(&mut stream)?,
         }
     }
     Ok(())
 }
 
-fn connect(kubelet: &Kubelet, cluster: &Cluster) -> io::Result<Exec> {
-    let eni = *lock(&cluster.eni);
+fn connect(kubelet: &Kubelet, cluster: &Cluster) -> io::Result<ExecConnection> {
+    let eni = *lock(&cluster.source_eni);
     kubelet.exec_from(eni).map_err(io::Error::other)
 }
 
-fn answer(path: &[&str], cluster: &Cluster) -> Response {
+/// The response to a request for discovery or for an object.
+fn respond(path: &[&str], cluster: &Cluster) -> Response {
     let labels = json!({"k8s-app": "aws-node"});
     let pod = |name: &str| {
         json!({
@@ -147,42 +149,47 @@ fn answer(path: &[&str], cluster: &Cluster) -> Response {
         })
     };
     match path {
-        ["version"] => text_json(&json!({"major": "1", "minor": "34", "gitVersion": "v1.34.1-eks-0000000"})),
-        ["api"] => text_json(&json!({"kind": "APIVersions", "versions": ["v1"]})),
+        ["version"] => {
+            json_response(&json!({"major": "1", "minor": "34", "gitVersion": "v1.34.1-eks-0000000"}))
+        }
+        ["api"] => json_response(&json!({"kind": "APIVersions", "versions": ["v1"]})),
         ["apis"] => {
             let version = json!({"groupVersion": "apps/v1", "version": "v1"});
             let group = json!({"name": "apps", "versions": [version], "preferredVersion": version});
-            text_json(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}))
+            json_response(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]}))
         }
         ["api", "v1"] => resources("v1", "pods", "po", "Pod"),
         ["apis", "apps", "v1"] => resources("apps/v1", "daemonsets", "ds", "DaemonSet"),
-        ["apis", "apps", "v1", "namespaces", "kube-system", "daemonsets", "aws-node"] => text_json(&json!({
-            "apiVersion": "apps/v1", "kind": "DaemonSet",
-            "metadata": {"name": "aws-node", "namespace": "kube-system"},
-            "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}},
-        })),
+        ["apis", "apps", "v1", "namespaces", "kube-system", "daemonsets", "aws-node"] => {
+            json_response(&json!({
+                "apiVersion": "apps/v1", "kind": "DaemonSet",
+                "metadata": {"name": "aws-node", "namespace": "kube-system"},
+                "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}}},
+            }))
+        }
         ["api", "v1", "namespaces", "kube-system", "pods"] => {
             let pods: Vec<_> = cluster.pods.keys().map(|name| pod(name)).collect();
-            text_json(&json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": pods}))
+            json_response(&json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": pods}))
         }
         ["api", "v1", "namespaces", "kube-system", "pods", name] if cluster.pods.contains_key(*name) => {
-            text_json(&pod(name))
+            json_response(&pod(name))
         }
         _ => not_found(),
     }
 }
 
+/// An `APIResourceList` with one resource.
 fn resources(version: &str, name: &str, short: &str, kind: &str) -> Response {
     let resource = json!({
         "name": name, "singularName": kind.to_lowercase(), "shortNames": [short], "namespaced": true,
         "kind": kind, "verbs": ["get", "list"],
     });
-    text_json(&json!({
+    json_response(&json!({
         "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": [resource],
     }))
 }
 
-fn text_json(value: &Value) -> Response {
+fn json_response(value: &Value) -> Response {
     Response { status: 200, content_type: "application/json", headers: Vec::new(), body: value.to_string() }
 }
 
@@ -195,18 +202,18 @@ fn not_found() -> Response {
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
         "message": "the server could not find the requested resource",
     });
-    Response { status: 404, ..text_json(&status) }
+    Response { status: 404, ..json_response(&status) }
 }
 
-/// Runs a command in a pod: connects to its kubelet, and plays the command's part.
-fn run(mut stream: TcpStream, request: &Request, kubelet: &Kubelet, cluster: &Cluster) -> io::Result<()> {
+/// Serves `exec` or `attach`: connects to the pod's kubelet and emulates the command.
+fn exec(mut stream: TcpStream, request: &Request, kubelet: &Kubelet, cluster: &Cluster) -> io::Result<()> {
     let key = request.header("sec-websocket-key").unwrap_or_default();
     if key.is_empty() {
-        let refused = Response { status: 400, ..text("WebSockets only") };
-        return refused.send(&mut stream);
+        let rejected = Response { status: 400, ..text("only WebSocket streams are supported") };
+        return rejected.send(&mut stream);
     }
-    let eni = *lock(&cluster.eni);
-    let open = kubelet.stream_from(eni).map_err(io::Error::other)?;
+    let eni = *lock(&cluster.source_eni);
+    let connection = kubelet.exec_with_stream_from(eni).map_err(io::Error::other)?;
     write!(
         stream,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -217,17 +224,17 @@ fn run(mut stream: TcpStream, request: &Request, kubelet: &Kubelet, cluster: &Cl
     let parameters: Vec<(String, String)> =
         form_urlencoded::parse(request.query.as_bytes()).into_owned().collect();
     let mut words = parameters.iter().filter(|(key, _)| key == "command").map(|(_, word)| word.as_str());
-    let last = words.next_back().unwrap_or_default().to_owned();
-    let asks =
+    let script = words.next_back().unwrap_or_default().to_owned();
+    let is_true =
         |key: &str| parameters.iter().any(|parameter| *parameter == (key.to_owned(), "true".to_owned()));
-    let code = if asks("stdin") {
-        shell(&mut socket, asks("tty"))
+    let code = if is_true("stdin") {
+        shell(&mut socket, is_true("tty"))
     } else {
-        thread::sleep(*lock(&cluster.takes));
-        Ok(exit_code(&last).unwrap_or(0))
+        thread::sleep(*lock(&cluster.exec_duration));
+        Ok(exit_code(&script).unwrap_or(0))
     };
-    // Kubelet's connection ends with the command.
-    drop(open);
+    // Kubelet closes its connection when the command has exited.
+    drop(connection);
     let status = match code? {
         0 => json!({"metadata": {}, "status": "Success"}),
         code => json!({
@@ -237,18 +244,18 @@ fn run(mut stream: TcpStream, request: &Request, kubelet: &Kubelet, cluster: &Cl
         }),
     };
     send(&mut socket, ERROR, status.to_string().as_bytes())?;
-    let _gone = socket.close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
-    // Until the other side has closed too.
+    let _disconnected = socket.close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
+    // Read until the client has completed the closing handshake.
     while socket.read().is_ok() {}
     Ok(())
 }
 
-/// `exit N`.
+/// The N of `exit N`.
 fn exit_code(line: &str) -> Option<u8> {
     line.trim().strip_prefix("exit")?.trim().parse().ok()
 }
 
-/// A shell that knows `exit N` only, and otherwise says what it was told.
+/// Emulates a shell whose only built-in is `exit N`; it echoes any other line.
 fn shell(socket: &mut WebSocket<TcpStream>, tty: bool) -> io::Result<u8> {
     send(socket, STDOUT, b"bash-5.2# ")?;
     let mut line = String::new();
@@ -266,7 +273,7 @@ fn shell(socket: &mut WebSocket<TcpStream>, tty: bool) -> io::Result<u8> {
                 }
                 line.push_str(&String::from_utf8_lossy(typed));
             }
-            // The end of standard input.
+            // End of standard input.
             Some((&CLOSE, _)) => return Ok(0),
             _ => continue,
         }

@@ -1,16 +1,15 @@
-//! A small EKS on one machine, to test `eks-netcheck` in.
+//! A test lab for `eks-netcheck`: an emulated EKS cluster on one machine.
 //!
-//! - [`aws`]: the AWS API, as far as the tool asks it.
-//! - [`dns`]: a name server that answers, or fails, as told.
-//! - [`kube`]: a Kubernetes API server, as far as `kubectl exec` asks it.
-//! - [`metadata`]: where an instance, a container or somebody signed in has credentials from.
-//! - [`sandbox`]: nodes, control plane, operator and resolver in network
-//!   namespaces of their own.
+//! - [`aws`]: an AWS API server with the EKS, EC2 and STS operations that the tool calls.
+//! - [`credentials`]: the HTTP credential sources: IMDS, container credentials, IAM Identity Center.
+//! - [`dns`]: a name server with configurable answers and failures.
+//! - [`kube`]: a Kubernetes API server that supports `kubectl exec`, `attach` and `logs`.
+//! - [`sandbox`]: nodes, control plane, operator and resolvers, each in its own network namespace.
 
 pub mod aws;
+pub mod credentials;
 pub mod dns;
 mod http;
 pub mod kube;
 mod listen;
-pub mod metadata;
 pub mod sandbox;

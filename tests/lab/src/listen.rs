@@ -1,4 +1,4 @@
-//! Sockets a test's server listens on: in another network namespace, and until it is dropped.
+//! Listening sockets of the test servers: bound in another network namespace, closed on drop.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,94 +12,95 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// What `bind` returns, run in the network namespace that the file `netns` stands for.
+/// Runs `bind` in the network namespace that the file `netns` refers to, and returns its result.
 ///
-/// A socket stays in the namespace it was made in, so only the making needs a thread in there; whoever uses
-/// the socket later may be anywhere.
+/// A socket belongs to the namespace that it was created in, so only its creation needs a thread in that
+/// namespace; any thread can use it afterwards.
 pub(crate) fn bind_in<T: Send>(netns: &Path, bind: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let netns = File::open(netns)?;
-    let inside = || {
+    let bind_inside = || {
         move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
         bind()
     };
-    thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread::scope(|scope| scope.spawn(bind_inside).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Wakes the thread that waits for a connection or a datagram on `socket`; nothing more will come from it.
+/// Shuts `socket` down, so that a thread blocked in `accept` or `recv` on it returns.
 ///
-/// On Linux a `shutdown` ends a blocked `accept` and a blocked `recv`. The standard library has one for
-/// streams only, and that is the same system call whatever the socket's kind. Of an unconnected socket it
-/// says `ENOTCONN`, and does its work all the same.
-pub(crate) fn wake(socket: impl Into<OwnedFd>) {
+/// On Linux `shutdown` unblocks both calls. The standard library offers it for streams only, but the system
+/// call is the same for every kind of socket. On an unconnected socket it takes effect although it fails with
+/// `ENOTCONN`.
+pub(crate) fn shut_down(socket: impl Into<OwnedFd>) {
     let _not_connected = TcpStream::from(socket.into()).shutdown(Shutdown::Both);
 }
 
-/// A listener that gives each connection a thread. Dropping it ends the listening and every connection.
+/// A TCP server with one thread per connection. Dropping it closes the listener and every connection.
 #[derive(Debug)]
 pub(crate) struct TcpServer {
     listener: Option<TcpListener>,
-    accepting: Option<JoinHandle<()>>,
+    accept_thread: Option<JoinHandle<()>>,
     connections: Arc<Mutex<Connections>>,
 }
 
-/// The connections that are open, by a number of their own; `None` once the server has stopped.
+/// The open connections by sequence number; `None` once the server has stopped.
 type Connections = Option<HashMap<u64, TcpStream>>;
 
 impl TcpServer {
-    /// Runs `converse` on every connection; the connection is closed when it returns.
+    /// Runs `serve_connection` on every connection, and closes the connection when it returns.
     ///
-    /// What `converse` fails with is dropped: the client went away or sent nonsense, and nobody is left to
-    /// tell.
+    /// Its errors are ignored: they mean that the client disconnected or sent an invalid request.
     pub(crate) fn start(
         listener: TcpListener,
-        converse: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static,
+        serve_connection: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let connections = Arc::new(Mutex::new(Some(HashMap::new())));
-        let (accepted, open) = (listener.try_clone()?, Arc::clone(&connections));
-        let accepting = thread::spawn(move || accept(&accepted, &open, &Arc::new(converse)));
-        Ok(Self { listener: Some(listener), accepting: Some(accepting), connections })
+        let (accept_on, shared) = (listener.try_clone()?, Arc::clone(&connections));
+        let accept_thread = thread::spawn(move || accept(&accept_on, &shared, &Arc::new(serve_connection)));
+        Ok(Self { listener: Some(listener), accept_thread: Some(accept_thread), connections })
     }
 }
 
 impl Drop for TcpServer {
     fn drop(&mut self) {
-        // First of all, so that no connection is accepted and left open: who takes the lock later finds
-        // `None`.
+        // First, so that a connection accepted from here on is closed rather than leaked: the accept loop
+        // finds `None`.
         let open = lock(&self.connections).take();
         if let Some(listener) = self.listener.take() {
-            wake(listener);
+            shut_down(listener);
         }
         for stream in open.into_iter().flat_map(HashMap::into_values) {
-            let _gone = stream.shutdown(Shutdown::Both);
+            let _disconnected = stream.shutdown(Shutdown::Both);
         }
-        if let Some(accepting) = self.accepting.take() {
-            let _panicked = accepting.join();
+        if let Some(thread) = self.accept_thread.take() {
+            let _panicked = thread.join();
         }
     }
 }
 
-/// Gives each connection a thread, until the listener is woken.
-fn accept<F>(listener: &TcpListener, connections: &Arc<Mutex<Connections>>, converse: &Arc<F>)
+/// Accepts connections, each with its own thread, until the listener is shut down.
+fn accept<F>(listener: &TcpListener, connections: &Arc<Mutex<Connections>>, serve_connection: &Arc<F>)
 where
     F: Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static,
 {
     for number in 0.. {
-        let Ok((stream, kept)) = listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream)))
+        let Ok((stream, registered)) =
+            listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream)))
         else {
             if lock(connections).is_none() {
                 return;
             }
-            // Too many open files, say: others close theirs in a moment.
+            // Possibly EMFILE: retry once other connections have been closed.
             thread::sleep(Duration::from_millis(10));
             continue;
         };
         match lock(connections).as_mut() {
-            Some(connections) => connections.insert(number, kept),
+            Some(connections) => connections.insert(number, registered),
             None => return,
         };
-        let (connections, converse) = (Arc::clone(connections), Arc::clone(converse));
+        let (connections, serve_connection) = (Arc::clone(connections), Arc::clone(serve_connection));
         thread::spawn(move || {
-            let _gone = converse(&stream);
+            let _disconnected = serve_connection(&stream);
             let _closed = stream.shutdown(Shutdown::Both);
             if let Some(connections) = lock(&connections).as_mut() {
                 connections.remove(&number);
@@ -108,7 +109,7 @@ where
     }
 }
 
-/// Locks, also after a test's thread panicked while it held the lock: the data is plain and stays usable.
+/// Locks `mutex`, ignoring poisoning: the data stays valid if a test's thread panics while it holds the lock.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

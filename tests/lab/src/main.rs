@@ -1,5 +1,5 @@
-//! `lab [--nodes N] [COMMAND...]`: brings a lab up, runs a command in it as the
-//! operator (a shell, if none is given), and ends with its exit code.
+//! `lab [--nodes N] [COMMAND...]`: starts a lab, runs a command (by default a
+//! shell) in it as the operator, and exits with the command's exit code.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, Lab, PUBLIC, Plan, REGION};
+use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, Lab, LabConfig, PUBLIC, REGION};
 
 const USAGE: &str = "usage: lab [--nodes N] [COMMAND...]";
 
@@ -19,9 +19,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let (plan, command) = parse(std::env::args_os().skip(1))?;
-    let began = Instant::now();
-    let lab = Lab::up(plan)?;
+    let (config, command) = parse_args(std::env::args_os().skip(1))?;
+    let started = Instant::now();
+    let lab = Lab::start(config)?;
     for node in lab.nodes() {
         node.dial("kubelet", (PUBLIC[0], 443))?;
         node.dial("kube-proxy", (PUBLIC[1], 443))?;
@@ -29,9 +29,15 @@ fn run() -> Result<ExitCode> {
     }
     let aws = lab.serve_aws()?;
     let mut stderr = std::io::stderr();
-    _ = writeln!(stderr, "lab: cluster {CLUSTER}, up in {:.1} s", began.elapsed().as_secs_f64());
+    _ = writeln!(stderr, "lab: cluster {CLUSTER} started in {:.1} s", started.elapsed().as_secs_f64());
     for node in lab.nodes() {
-        _ = writeln!(stderr, "lab: {} is {}: ssh ec2-user@{}", node.name(), node.address(), node.address());
+        _ = writeln!(
+            stderr,
+            "lab: node {} ({}): ssh ec2-user@{}",
+            node.name(),
+            node.address(),
+            node.address()
+        );
     }
 
     let (program, arguments) = match command.split_first() {
@@ -39,7 +45,7 @@ fn run() -> Result<ExitCode> {
         None => (OsStr::new("bash"), &["--norc".into()] as &[_]),
     };
     let status = lab
-        .operator(program)
+        .operator_command(program)
         .args(arguments)
         .env("PS1", r"operator:\w\$ ")
         .env("AWS_ENDPOINT_URL", aws.url())
@@ -52,19 +58,19 @@ fn run() -> Result<ExitCode> {
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-fn parse(arguments: impl Iterator<Item = OsString>) -> Result<(Plan, Vec<OsString>)> {
+fn parse_args(arguments: impl Iterator<Item = OsString>) -> Result<(LabConfig, Vec<OsString>)> {
     let mut arguments = arguments.peekable();
-    let mut plan = Plan::default();
+    let mut config = LabConfig::default();
     while let Some(flag) = arguments.next_if(|argument| argument.to_string_lossy().starts_with('-')) {
         match flag.to_str() {
             Some("--nodes") => {
                 let count = arguments.next().and_then(|count| count.to_str()?.parse().ok());
-                plan.nodes = count.context("--nodes wants a number")?;
+                config.nodes = count.context("--nodes requires a number")?;
             }
             Some("--") => break,
             Some("--help" | "-h") => bail!("{USAGE}"),
-            _ => bail!("no such option: {}\n{USAGE}", flag.to_string_lossy()),
+            _ => bail!("unknown option: {}\n{USAGE}", flag.to_string_lossy()),
         }
     }
-    Ok((plan, arguments.collect()))
+    Ok((config, arguments.collect()))
 }

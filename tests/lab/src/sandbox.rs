@@ -1,47 +1,49 @@
-//! A small EKS in network namespaces of one machine.
+//! An emulated EKS cluster in network namespaces of one machine.
 //!
-//! One sandbox holds all of it: `unshare` gives it namespaces of its own, with
-//! no way out, and whatever it needs of files lies on a tmpfs in it. Its first
-//! process reads a pipe that this process holds: however this process ends, the
-//! pipe does too, and with it the sandbox, and nothing stays on the machine.
+//! `unshare` starts the sandbox in its own network, mount, PID, UTS and IPC
+//! namespaces, without a route to the outside; all its files are on a tmpfs in
+//! it. The sandbox's init process (PID 1) reads a pipe from this process and
+//! exits at end of file, so that however this process ends, the sandbox ends
+//! with it and leaves nothing on the machine.
 //!
-//! In it, the sandbox's own network namespace routes between
+//! The sandbox's network namespace is the router between these hosts:
 //!
-//! - the nodes, each with a real sshd, real sudo and real `ss`, and stand-ins
-//!   for kubelet and its like: processes so named, with real connections;
-//! - the control plane: a stand-in for the API servers, at the public
-//!   endpoint's addresses ([`PUBLIC`]), at those of the EKS-owned ENIs
-//!   ([`ENIS`]) and at the `ClusterIP` ([`CLUSTER_IP`]);
-//! - the operator ([`OPERATOR`]), in whose place a program is run;
-//! - two resolvers, one of the VPC and one of the operator, which may answer
-//!   differently;
-//! - hosts that break ssh in one way each ([`REFUSES`] and its neighbours).
+//! - the nodes, each with a real sshd, real sudo and real `ss`, and with stub
+//!   processes for kubelet and others, which have the real names and real TCP
+//!   connections;
+//! - the control plane: a stub process for the API servers, which listens at
+//!   the addresses of the public endpoint ([`PUBLIC`]), at those of the
+//!   EKS-owned ENIs ([`ENIS`]) and at the `ClusterIP` ([`CLUSTER_IP`]);
+//! - the operator ([`OPERATOR`]), where tests run programs;
+//! - two resolvers, the VPC's and the operator's, whose answers can differ;
+//! - faulty hosts, each of which breaks ssh in one way ([`REFUSING_HOST`] and the
+//!   constants after it).
 //!
-//! Every node has an account for each way in which a login or a look at the
-//! sockets goes wrong, all taking the operator's key unless said:
+//! Every node has a user for each way in which a login or reading the socket
+//! table can fail. All accept the operator's key unless noted:
 //!
-//! | account | what is wrong |
+//! | user | failure |
 //! | --- | --- |
-//! | `ec2-user` | nothing; sudo asks for no password |
-//! | `root` | nothing; needs no sudo |
-//! | `onlyss` | sudo lets it run `ss -tnp` and nothing else |
+//! | `ec2-user` | none; sudo asks for no password |
+//! | `root` | none; needs no sudo |
+//! | `onlyss` | sudo allows `ss -tnp` and nothing else |
 //! | `nosudo` | not in sudoers |
-//! | `askpass` | sudo asks for a password |
-//! | `requiretty` | sudo wants a terminal |
-//! | `nosudobin` | no `sudo` on the path |
-//! | `noss` | no `ss` on the path, nor on sudo's |
+//! | `askpass` | sudo requires a password |
+//! | `requiretty` | sudo requires a terminal |
+//! | `nosudobin` | no `sudo` on `PATH` |
+//! | `noss` | no `ss` on `PATH`, nor on sudo's `secure_path` |
 //! | `nologin` | the shell is `/usr/sbin/nologin` |
-//! | `otherkey` | takes another key only |
-//! | `noisy` | banner, greeting, warnings and prompts around the output |
+//! | `otherkey` | accepts another key only |
+//! | `noisy` | banner, greeting, warnings and prompts in the output |
 //! | `flood` | `ss` prints without end |
 //! | `blank` | `ss` prints nothing |
 //! | `hang` | `ss` prints two rows, then hangs |
 //! | `cut` | `ss` prints two rows, then the connection is lost |
 
 mod account;
-mod entry;
+mod namespaces;
 mod node;
-mod stand_in;
+mod stub;
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
@@ -55,143 +57,147 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::entry::Entry;
-pub use self::node::{Exec, Kubelet, Node};
+use self::namespaces::Namespaces;
+pub use self::node::{ExecConnection, Kubelet, Node};
 use crate::aws::{Account, Api};
 
-/// The region that names and records speak of.
+/// The region in host names and AWS data.
 pub const REGION: &str = "ap-northeast-2";
 /// The cluster's name.
 pub const CLUSTER: &str = "myeks";
-/// The cluster endpoint's host name, as `DescribeCluster` would give it.
+/// The host name of the cluster endpoint, as in `DescribeCluster`.
 pub const ENDPOINT_HOST: &str = "0123456789ABCDEF0123456789ABCDEF.gr7.ap-northeast-2.eks.amazonaws.com";
-/// The public endpoint's addresses, where port 443 answers.
+/// The addresses of the public endpoint; the control plane listens on port 443.
 pub const PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 11)];
-/// The addresses of the EKS-owned ENIs, where port 443 answers.
+/// The addresses of the EKS-owned ENIs; the control plane listens on port 443.
 pub const ENIS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 168, 1, 55), Ipv4Addr::new(192, 168, 2, 66)];
-/// The `ClusterIP` of the `kubernetes` Service, where port 443 answers. A route
-/// rather than a translation leads there, which no node can tell.
+/// The `ClusterIP` of the `kubernetes` Service; the control plane listens on port
+/// 443. Packets are routed there rather than translated (DNAT), which makes no
+/// difference in a node's socket table.
 pub const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 100, 0, 1);
 /// The operator's address.
 pub const OPERATOR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-/// The VPC's resolver, which the nodes ask.
+/// The VPC's resolver, which the nodes use.
 pub const VPC_RESOLVER: Ipv4Addr = Ipv4Addr::new(192, 168, 0, 2);
-/// The resolver that the operator asks.
+/// The operator's resolver.
 pub const OPERATOR_RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 53);
 
-/// A host with nothing on port 22: "Connection refused".
-pub const REFUSES: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 1);
-/// A host whose packets are lost: "Connection timed out".
-pub const SILENT: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 2);
-/// A host to which no route leads: "No route to host".
-pub const UNREACHABLE: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 3);
-/// A host that accepts on port 22 and never sends a banner.
-pub const MUTE: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 4);
-/// Leads to the sshd of `n1`, and closes after 16 KB from there.
-pub const CUTS: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 5);
-/// Leads to the sshd of `n1`, and passes nothing on after 16 KB from there.
-pub const STALLS: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 6);
-/// A host that accepts on port 22 and closes at once.
-pub const CLOSES: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 7);
+/// A host that does not listen on port 22: "Connection refused".
+pub const REFUSING_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 1);
+/// A host to which all packets are dropped: "Connection timed out".
+pub const DROPPING_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 2);
+/// A host that the router reports as unreachable: "No route to host".
+pub const UNREACHABLE_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 3);
+/// A host that accepts connections on port 22 and never sends an SSH banner.
+pub const NO_BANNER_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 4);
+/// A proxy to the sshd of `n1` that closes the connection after 16 KiB from it.
+pub const TRUNCATING_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 5);
+/// A proxy to the sshd of `n1` that stops forwarding after 16 KiB from it.
+pub const STALLING_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 6);
+/// A host that accepts connections on port 22 and closes them at once.
+pub const CLOSING_HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 66, 7);
 
 /// The operator's `PATH`.
 pub const OPERATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The operator's home, seen from the operator's programs. It holds
-/// `.ssh/id_ed25519` and a `.ssh/known_hosts` with every node's key.
+/// The operator's home directory, in the operator's mount namespace. It has
+/// `.ssh/id_ed25519`, and `.ssh/known_hosts` with every node's host key.
 pub const OPERATOR_HOME: &str = "/run/operator";
 
-/// What a lab is to be like.
+/// The configuration of a lab.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// How many nodes, named `n1`, `n2` and so on, from 192.168.10.10 on.
+pub struct LabConfig {
+    /// The number of nodes, named `n1`, `n2` and so on, with addresses from
+    /// 192.168.10.10 on.
     pub nodes: usize,
 }
 
-impl Default for Plan {
+impl Default for LabConfig {
     fn default() -> Self {
         Self { nodes: 2 }
     }
 }
 
-/// Why no lab can be had on this machine, in a sentence.
+/// The reason why this machine or user cannot run a lab.
 #[derive(Debug)]
-pub struct NotPossible(String);
+pub struct Unsupported(String);
 
-impl fmt::Display for NotPossible {
+impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotPossible {}
+impl std::error::Error for Unsupported {}
 
-/// From where a name is looked up.
+/// A view of the DNS, as in split-horizon DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
-    /// From a node.
+    /// The answers that the nodes get.
     Vpc,
-    /// From the operator's machine.
+    /// The answers that the operator gets.
     Operator,
 }
 
-/// A sandbox that is up. It ends when this is dropped, and when the process
-/// ends, in whatever way.
+/// A running sandbox. It ends when this value is dropped, or when this process
+/// ends for any reason.
 #[derive(Debug)]
 pub struct Lab {
-    init: Child,
-    /// The sandbox's file system, seen from here.
+    /// The `unshare` process, whose child is the sandbox's init.
+    unshare: Child,
+    /// The path of the sandbox's file system from the outside.
     root: PathBuf,
-    sandbox: Entry,
-    operator: Entry,
+    sandbox: Namespaces,
+    operator: Namespaces,
     nodes: Vec<Node>,
 }
 
-/// What the sandbox is made from, by its name in there.
+/// The files that the sandbox is built from, by their names in it.
 const FILES: [(&str, &str); 8] = [
-    ("accounts.sh", include_str!("sandbox/accounts.sh")),
     ("faulty.pl", include_str!("sandbox/faulty.pl")),
     ("node.sh", include_str!("sandbox/node.sh")),
     ("sshd_config", include_str!("sandbox/sshd_config")),
-    ("stand-in.pl", include_str!("sandbox/stand-in.pl")),
+    ("stub.pl", include_str!("sandbox/stub.pl")),
     ("sudoers", include_str!("sandbox/sudoers")),
     ("unbound.conf", include_str!("sandbox/unbound.conf")),
     ("up.sh", include_str!("sandbox/up.sh")),
+    ("users.sh", include_str!("sandbox/users.sh")),
 ];
 
 impl Lab {
-    /// Brings a lab up, with nothing dialed yet and the endpoint's name
-    /// resolving to [`PUBLIC`] everywhere.
+    /// Starts a lab without connections, in which the endpoint's name resolves to
+    /// [`PUBLIC`] in both views.
     ///
     /// # Errors
     ///
-    /// [`NotPossible`] where this machine, or this user, cannot have one.
-    pub fn up(plan: Plan) -> Result<Self> {
-        possible()?;
-        ensure!(plan.nodes <= 200, "a lab has 200 nodes at most, not {}", plan.nodes);
-        let mut init = Command::new("unshare")
+    /// [`Unsupported`] if this machine or user cannot run a lab.
+    pub fn start(config: LabConfig) -> Result<Self> {
+        check_support()?;
+        ensure!(config.nodes <= 200, "a lab can have at most 200 nodes, not {}", config.nodes);
+        let mut unshare = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=SIGKILL"])
-            .args(["bash", "-s", "--", &plan.nodes.to_string()])
+            .args(["bash", "-s", "--", &config.nodes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A Ctrl-C at this process is not the sandbox's to act on.
+            // Keeps a Ctrl-C in the terminal from ending the sandbox.
             .process_group(0)
             .spawn()
             .context("starting unshare")?;
-        let pid = start(&mut init).inspect_err(|_| {
-            _ = init.kill();
-            _ = init.wait();
+        let pid = build(&mut unshare).inspect_err(|_| {
+            _ = unshare.kill();
+            _ = unshare.wait();
         })?;
 
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let operator = read_pid(&root.join("run/lab/operator/pid"))?;
         let known_hosts = root.join("run/operator/.ssh/known_hosts");
-        let nodes =
-            (0..plan.nodes).map(|index| Node::new(&root, index, &known_hosts)).collect::<Result<Vec<_>>>()?;
+        let nodes = (0..config.nodes)
+            .map(|index| Node::new(&root, index, &known_hosts))
+            .collect::<Result<Vec<_>>>()?;
         let lab = Self {
-            sandbox: Entry::new(format!("/proc/{pid}").into(), true),
-            operator: Entry::new(root.join(format!("proc/{operator}")), false),
-            init,
+            sandbox: Namespaces::new(format!("/proc/{pid}").into(), true),
+            operator: Namespaces::new(root.join(format!("proc/{operator}")), false),
+            unshare,
             root,
             nodes,
         };
@@ -206,28 +212,28 @@ impl Lab {
         &self.nodes
     }
 
-    /// A node, counted from 0: `n1` is `node(0)`.
+    /// The node with an index from 0: `n1` is `node(0)`.
     ///
     /// # Panics
     ///
-    /// If the plan has no such node.
+    /// If the lab has fewer nodes.
     #[must_use]
     pub fn node(&self, index: usize) -> &Node {
         &self.nodes[index]
     }
 
-    /// A command that runs `program` as the operator would: on that network, with
-    /// that home and resolver, and with an environment of `PATH`, `HOME`, `USER`,
-    /// `LANG` and `TERM`. The process is this one's child, with its own number and
-    /// with the working directory of the command.
+    /// A command that runs `program` as the operator: with the operator's network,
+    /// home directory and resolver, and with only `PATH`, `HOME`, `USER`, `LANG` and
+    /// `TERM` in its environment. The program itself becomes the child process, so
+    /// that the child's PID is the program's.
     ///
-    /// The machine's files are as they are, but for `/etc` and `/run`: the working
-    /// directory cannot be in there. The process is killed when the thread that
-    /// started it ends.
+    /// The program sees the machine's files except for `/etc` and `/run`, so its
+    /// working directory cannot be in these two. It is killed when the thread that
+    /// spawned it ends.
     #[must_use]
-    pub fn operator(&self, program: impl AsRef<OsStr>) -> Command {
+    pub fn operator_command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.operator.command(
-            // The shell knows the working directory, which nsenter would lose.
+            // The shell passes on its working directory, which nsenter would lose otherwise.
             r#"exec nsenter --net="$0/net" --mount="$0/mnt" --uts="$0/uts" --wdns="$PWD" -- setpriv --pdeathsig KILL -- "$@""#,
         );
         command
@@ -241,122 +247,124 @@ impl Lab {
         command
     }
 
-    /// The operator's network namespace, for a thread of this process that is to
-    /// serve there: at [`OPERATOR`], or at 127.0.0.1.
+    /// The operator's network namespace, for a server in this process to listen in,
+    /// at [`OPERATOR`] or at 127.0.0.1.
     #[must_use]
     pub fn operator_netns(&self) -> PathBuf {
         self.operator.namespace("net")
     }
 
-    /// The operator's file system, seen from here: `operator_root()` joined with
-    /// `run/operator/.ssh/known_hosts` is that file.
+    /// The path of the operator's file system from the outside:
+    /// `operator_root().join("run/operator/.ssh/known_hosts")` is that file.
     #[must_use]
     pub fn operator_root(&self) -> PathBuf {
         self.operator.root()
     }
 
-    /// What the cluster endpoint's name resolves to from now on, seen from one
-    /// place. No address at all: there is no such name.
+    /// Sets the addresses that the cluster endpoint's name resolves to in one view.
+    /// Without addresses, the name does not exist there.
     ///
     /// # Errors
     ///
-    /// If the resolver does not take it.
+    /// If the resolver rejects the change.
     pub fn set_dns(&self, view: View, addresses: &[IpAddr]) -> Result<()> {
         let view = match view {
             View::Vpc => "vpc",
             View::Operator => "operator",
         };
-        self.resolver(&format!("view_local_zone {view} {ENDPOINT_HOST}. static"))?;
-        self.resolver(&format!("view_local_data_remove {view} {ENDPOINT_HOST}."))?;
+        self.unbound_control(&format!("view_local_zone {view} {ENDPOINT_HOST}. static"))?;
+        self.unbound_control(&format!("view_local_data_remove {view} {ENDPOINT_HOST}."))?;
         for address in addresses {
             let kind = if address.is_ipv4() { "A" } else { "AAAA" };
-            self.resolver(&format!("view_local_data {view} {ENDPOINT_HOST}. 60 IN {kind} {address}"))?;
+            self.unbound_control(&format!("view_local_data {view} {ENDPOINT_HOST}. 60 IN {kind} {address}"))?;
         }
         Ok(())
     }
 
-    /// Says what `unbound-control` would say.
-    fn resolver(&self, order: &str) -> Result<()> {
+    /// Sends a command to the resolvers, in the protocol of `unbound-control`.
+    fn unbound_control(&self, command: &str) -> Result<()> {
         let mut stream =
             UnixStream::connect(self.root.join("run/lab/unbound.sock")).context("the resolver's socket")?;
-        writeln!(stream, "UBCT1 {order}")?;
+        writeln!(stream, "UBCT1 {command}")?;
         let mut reply = String::new();
         stream.read_to_string(&mut reply)?;
-        ensure!(reply == "ok\n", "the resolver, told to {order}: {reply}");
+        ensure!(reply == "ok\n", "unbound-control {command}: {reply}");
         Ok(())
     }
 
-    /// Gives the control plane one more address, where port 443 answers and from
-    /// where [`Node::exec_from`] can come: an ENI or an endpoint that was replaced.
+    /// Adds an address to the control plane, such as that of a replaced ENI or
+    /// endpoint. It listens on port 443, and [`Node::exec_from`] can use it as source.
     ///
     /// # Errors
     ///
-    /// If it has it already.
+    /// If the control plane already has the address.
     pub fn add_address(&self, address: Ipv4Addr) -> Result<()> {
         let hardware = "lladdr 02:00:00:02:ff:01 nud permanent";
-        self.sandbox_ok(&format!(
+        self.run_checked(&format!(
             "ip -netns control addr add {address}/32 dev eth0 && ip route add {address} dev control && \
              ip neigh add {address} dev control {hardware}"
         ))
     }
 
-    /// What AWS would say of this lab: the public cluster [`CLUSTER`], its EKS-owned
-    /// ENIs at [`ENIS`], and an instance for each node.
+    /// The AWS account of this lab: the cluster [`CLUSTER`] with public access, its
+    /// EKS-owned ENIs at [`ENIS`], and an instance for each node.
     #[must_use]
     pub fn account(&self) -> Account {
         account::account(&self.nodes)
     }
 
-    /// Serves the AWS API to the operator, as [`Lab::account`] at first. Its
-    /// [`url`](Api::url) is for `AWS_ENDPOINT_URL`.
+    /// Serves the AWS API in the operator's network namespace, initially with the
+    /// data of [`Lab::account`]. Its [`url`](Api::url) is the value for
+    /// `AWS_ENDPOINT_URL`.
     ///
     /// # Errors
     ///
-    /// If there is no socket to be had.
+    /// If no socket can be bound.
     pub fn serve_aws(&self) -> Result<Api> {
         let address = (Ipv4Addr::LOCALHOST, 0).into();
         Api::serve_in(&self.operator_netns(), address, self.account()).context("serving the AWS API")
     }
 
-    /// Drops what goes from one address to another, in silence: a firewall, or an
-    /// endpoint whose CIDRs leave the sender out. The other way stays open.
+    /// Drops packets from one address to another, as a firewall does, or a public
+    /// endpoint for an address that is not in its allowed CIDRs. The opposite
+    /// direction is not affected.
     ///
     /// # Errors
     ///
-    /// If the lab is no longer there.
+    /// If the sandbox has ended.
     pub fn block(&self, from: IpAddr, to: IpAddr) -> Result<()> {
-        self.sandbox_ok(&format!("ip rule add from {from} to {to} blackhole"))
+        self.run_checked(&format!("ip rule add from {from} to {to} blackhole"))
     }
 
-    /// Ends a [`Lab::block`].
+    /// Undoes a [`Lab::block`].
     ///
     /// # Errors
     ///
-    /// If there was none.
+    /// If these addresses are not blocked.
     pub fn unblock(&self, from: IpAddr, to: IpAddr) -> Result<()> {
-        self.sandbox_ok(&format!("ip rule del from {from} to {to} blackhole"))
+        self.run_checked(&format!("ip rule del from {from} to {to} blackhole"))
     }
 
-    /// Resets the scene: every stand-in's connections, on every node.
+    /// Resets all connections of the stub processes on every node.
     ///
     /// # Errors
     ///
-    /// If a stand-in does not answer.
-    pub fn reset(&self) -> Result<()> {
-        self.nodes.iter().try_for_each(Node::reset)
+    /// If a stub process does not respond.
+    pub fn reset_connections(&self) -> Result<()> {
+        self.nodes.iter().try_for_each(Node::reset_connections)
     }
 
-    /// Runs a shell command in the sandbox itself: as root, on the router between
-    /// all, whose interfaces are `n1` and so on, `control`, `operator`, `faulty`.
+    /// Runs a shell command as root in the sandbox itself, which is the router. Its
+    /// interfaces are `n1` and so on, `control`, `operator` and `faulty`.
     ///
     /// # Errors
     ///
-    /// If it cannot be started.
+    /// If the command cannot be started.
     pub fn run(&self, shell_command: &str) -> Result<Output> {
         self.sandbox.run(shell_command)
     }
 
-    fn sandbox_ok(&self, shell_command: &str) -> Result<()> {
+    fn run_checked(&self, shell_command: &str) -> Result<()> {
         let output = self.run(shell_command)?;
         ensure!(
             output.status.success(),
@@ -369,35 +377,35 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        drop(self.init.stdin.take());
-        _ = self.init.wait();
+        drop(self.unshare.stdin.take());
+        _ = self.unshare.wait();
     }
 }
 
-/// Has the sandbox built, and tells the number of its first process.
-fn start(init: &mut Child) -> Result<u32> {
+/// Builds the sandbox and returns the PID of its init process.
+fn build(unshare: &mut Child) -> Result<u32> {
     let mut script =
         String::from("mount -t tmpfs -o mode=755 lab /run && mkdir /run/lab && cd /run/lab || exit\n");
     for (name, text) in FILES {
         _ = write!(script, "cat >{name} <<'END OF FILE'\n{text}END OF FILE\n");
     }
     script.push_str(". ./up.sh\n");
-    // Kept in the child, and so open, until the lab is dropped.
-    let stdin = init.stdin.as_mut().context("no pipe to the sandbox")?;
-    let written = stdin.write_all(script.as_bytes());
+    // The pipe stays open in `Child` until the lab is dropped.
+    let stdin = unshare.stdin.as_mut().context("no pipe to the sandbox")?;
+    let write_result = stdin.write_all(script.as_bytes());
 
     let mut line = String::new();
-    BufReader::new(init.stdout.take().context("no pipe from the sandbox")?).read_line(&mut line)?;
+    BufReader::new(unshare.stdout.take().context("no pipe from the sandbox")?).read_line(&mut line)?;
     if let Some(pid) = line.strip_prefix("ready ") {
-        return pid.trim().parse().context("the sandbox's process number");
+        return pid.trim().parse().context("the PID of the sandbox's init process");
     }
-    _ = init.kill();
-    let mut said = String::new();
-    if let Some(mut stderr) = init.stderr.take() {
-        _ = stderr.read_to_string(&mut said);
+    _ = unshare.kill();
+    let mut stderr_text = String::new();
+    if let Some(mut stderr) = unshare.stderr.take() {
+        _ = stderr.read_to_string(&mut stderr_text);
     }
-    written.with_context(|| said.clone())?;
-    bail!("the lab did not come up: {line}{}", said.trim())
+    write_result.with_context(|| stderr_text.clone())?;
+    bail!("the lab did not start: {line}{}", stderr_text.trim())
 }
 
 fn read_pid(path: &Path) -> Result<u32> {
@@ -405,7 +413,7 @@ fn read_pid(path: &Path) -> Result<u32> {
     text.trim().parse().with_context(|| path.display().to_string())
 }
 
-/// What the lab runs, and the Debian package that has it.
+/// The programs that the lab runs, each with the Debian package that provides it.
 const PROGRAMS: [(&str, &str); 11] = [
     ("bash", "bash"),
     ("ip", "iproute2"),
@@ -420,24 +428,25 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("unshare", "util-linux"),
 ];
 
-fn possible() -> Result<(), NotPossible> {
+/// Checks that this machine and user can run a lab.
+fn check_support() -> Result<(), Unsupported> {
     if !rustix::process::geteuid().is_root() {
-        return Err(NotPossible("the lab needs root, to make namespaces".to_owned()));
+        return Err(Unsupported("the lab requires root, to create namespaces".to_owned()));
     }
-    let found =
+    let is_installed =
         |program: &str| OPERATOR_PATH.split(':').any(|directory| Path::new(directory).join(program).exists());
     for (program, package) in PROGRAMS {
-        if !found(program) {
-            return Err(NotPossible(format!("the lab needs {program}: apt-get install {package}")));
+        if !is_installed(program) {
+            return Err(Unsupported(format!("the lab requires {program}: apt-get install {package}")));
         }
     }
-    let tried = Command::new("unshare").args(["--net", "--mount", "--pid", "--fork", "true"]).output();
-    match tried {
+    let result = Command::new("unshare").args(["--net", "--mount", "--pid", "--fork", "true"]).output();
+    match result {
         Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(NotPossible(format!(
-            "the lab may not make namespaces here (in a container, it wants --privileged): {}",
+        Ok(output) => Err(Unsupported(format!(
+            "creating namespaces is not permitted (in a container, run it with --privileged): {}",
             String::from_utf8_lossy(&output.stderr).trim()
         ))),
-        Err(error) => Err(NotPossible(format!("the lab cannot run unshare: {error}"))),
+        Err(error) => Err(Unsupported(format!("cannot run unshare: {error}"))),
     }
 }

@@ -1,4 +1,4 @@
-//! What the API knows, in the shape the aws CLI prints.
+//! The data that the API serves, in the JSON that the aws CLI prints.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// An AWS account in one region. Every value is one element of the list that the aws CLI prints.
+/// An AWS account in one region. Each `Value` is one element of a list that the aws CLI prints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    /// The account's number, for `GetCallerIdentity`.
+    /// The account ID, returned by `GetCallerIdentity`.
     pub id: String,
-    /// Clusters by name: what `aws eks describe-cluster` prints under `cluster`.
+    /// Clusters by name, each as `aws eks describe-cluster` prints it under `cluster`.
     pub clusters: BTreeMap<String, Value>,
     /// `NetworkInterfaces` of `aws ec2 describe-network-interfaces`.
     pub network_interfaces: Vec<Value>,
@@ -34,14 +34,14 @@ pub struct Account {
     pub route_tables: Vec<Value>,
     /// `SecurityGroups` of `aws ec2 describe-security-groups`.
     pub security_groups: Vec<Value>,
-    /// The regions that are switched on, for `DescribeRegions`.
+    /// The enabled regions, returned by `DescribeRegions`.
     pub regions: Vec<String>,
-    /// No page holds more than this, whatever `MaxResults` asks for.
+    /// An upper limit on the page size, applied in addition to `MaxResults`.
     pub page_size: Option<usize>,
 }
 
 impl Default for Account {
-    /// An account with nothing in it.
+    /// An account without clusters and without EC2 resources.
     fn default() -> Self {
         Self {
             id: "111122223333".to_owned(),
@@ -63,12 +63,11 @@ impl Default for Account {
 }
 
 impl Account {
-    /// The account that an evidence directory was recorded from. A file that is missing is a list with
-    /// nothing in it.
+    /// Reads an account from an evidence directory. A missing file counts as an empty list.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, is not JSON, or its cluster has no name.
+    /// A file cannot be read or is not valid JSON, or the cluster has no name.
     pub fn from_evidence(dir: &Path) -> Result<Self> {
         let mut account = Self {
             network_interfaces: list(dir, "network-interfaces.json", "NetworkInterfaces")?,
@@ -97,21 +96,21 @@ impl Account {
     }
 }
 
-/// The list `key` of a file of `dir`.
+/// Reads the list under `key` in a file of `dir`.
 fn list(dir: &Path, file: &str, key: &str) -> Result<Vec<Value>> {
     match read(dir, file)?[key].take() {
         Value::Null => Ok(Vec::new()),
         Value::Array(values) => Ok(values),
-        other => anyhow::bail!("{file}: {key} is not a list but {other}"),
+        other => anyhow::bail!("{file}: {key} is not a list: {other}"),
     }
 }
 
-/// A file's JSON; an empty object where there is no such file.
+/// Reads a file's JSON; an empty object if the file does not exist.
 fn read(dir: &Path, file: &str) -> Result<Value> {
     let path = dir.join(file);
     match fs::read(&path) {
         Ok(bytes) => {
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))
+            serde_json::from_slice(&bytes).with_context(|| format!("{} is not valid JSON", path.display()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Value::Object(serde_json::Map::new())),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),

@@ -1,4 +1,4 @@
-//! What a request asks for, and of which service.
+//! Parses a request into a call: the service, the operation and its parameters.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,22 +6,22 @@ use std::time::Instant;
 use super::error::ApiError;
 use crate::http::Request;
 
-/// How the access key of an assumed role begins; its account is the rest.
+/// The prefix of the access key of an assumed role; the role's account ID follows it.
 pub(super) const ROLE_KEY_PREFIX: &str = "ASIALABROLE";
 
-/// A service of AWS.
+/// An AWS service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Elastic Kubernetes Service: REST and JSON.
+    /// Elastic Kubernetes Service: REST, JSON.
     Eks,
-    /// Elastic Compute Cloud: a form in, XML out.
+    /// Elastic Compute Cloud: query protocol, XML responses.
     Ec2,
-    /// Security Token Service: a form in, XML out.
+    /// Security Token Service: query protocol, XML responses.
     Sts,
 }
 
 impl Service {
-    /// The name that a signature's scope gives the service, and an IAM action begins with.
+    /// The service's name in a signature's credential scope and in IAM actions.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,69 +32,69 @@ impl Service {
     }
 }
 
-/// A call, as the journal keeps it.
+/// A call that the API has received.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Whom it asked.
+    /// The service called.
     pub service: Service,
     /// The operation, such as `DescribeNetworkInterfaces`.
     pub operation: String,
-    /// The parameters, as they came: `Filter.1.Name` of EC2, `name` of EKS.
+    /// The parameters under the names they have in the request: `Filter.1.Name` in EC2, `name` in EKS.
     pub parameters: BTreeMap<String, String>,
-    /// Which page it asked for, from 1. Of a token that is not ours, 0.
+    /// The number of the page requested, from 1; 0 if the pagination token is invalid.
     pub page: usize,
-    /// The access key that signed it.
+    /// The access key ID in its signature.
     pub access_key: Option<String>,
-    /// The region that it was signed for.
+    /// The region in its signature.
     pub region: Option<String>,
-    /// What the client says it is: `x-amz-user-agent` where it is sent, else `user-agent`.
+    /// The client's `x-amz-user-agent` header, or `user-agent` if there is none.
     pub user_agent: String,
-    /// When the request had arrived.
-    pub at: Instant,
+    /// When the request was received.
+    pub received_at: Instant,
 }
 
 impl Call {
-    /// What `request` asks for.
+    /// Parses a request.
     pub(super) fn from_request(request: &Request) -> Self {
         let (service, operation, parameters) = match request.method.as_str() {
-            "POST" => form(request),
-            _ => rest(request),
+            "POST" => parse_query_call(request),
+            _ => parse_rest_call(request),
         };
         let token = parameters.get("NextToken").or_else(|| parameters.get("nextToken"));
-        let page = token.map_or(1, |token| Token::parse(token).map_or(0, |token| token.page));
+        let page = token.map_or(1, |token| PageToken::parse(token).map_or(0, |token| token.page));
         let agent = request.header("x-amz-user-agent").or_else(|| request.header("user-agent"));
         Self {
             service,
             operation,
             parameters,
             page,
-            access_key: scope(request).map(|(key, ..)| key.to_owned()),
-            region: scope(request).map(|(_, region, _)| region.to_owned()),
+            access_key: credential_scope(request).map(|(key, ..)| key.to_owned()),
+            region: credential_scope(request).map(|(_, region, _)| region.to_owned()),
             user_agent: agent.unwrap_or_default().to_owned(),
-            at: Instant::now(),
+            received_at: Instant::now(),
         }
     }
 
-    /// The account that asks, where that is a role's: its access key tells.
+    /// The account of the assumed role that signed the call; `None` if no role did.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
         self.access_key.as_deref()?.strip_prefix(ROLE_KEY_PREFIX)
     }
 
-    /// A parameter's value.
+    /// The value of a parameter.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
 
-    /// The values of the numbered parameters `name.1`, `name.2` and on.
-    pub(super) fn numbered(&self, name: &str) -> Vec<&str> {
+    /// The values of a list parameter: `name.1`, `name.2` and so on.
+    pub(super) fn list_parameter(&self, name: &str) -> Vec<&str> {
         (1..).map_while(|number| self.parameter(&format!("{name}.{number}"))).collect()
     }
 }
 
-/// A query-protocol call: `Action` and its parameters as a form.
-fn form(request: &Request) -> (Service, String, BTreeMap<String, String>) {
+/// Parses a call of the query protocol: a form with `Action` and the parameters.
+fn parse_query_call(request: &Request) -> (Service, String, BTreeMap<String, String>) {
     let mut parameters: BTreeMap<_, _> = form_urlencoded::parse(&request.body).into_owned().collect();
     let operation = parameters.remove("Action").unwrap_or_default();
     parameters.remove("Version");
@@ -105,8 +105,8 @@ fn form(request: &Request) -> (Service, String, BTreeMap<String, String>) {
     (service, operation, parameters)
 }
 
-/// A REST call of EKS. One that is not known is named by its method and path.
-fn rest(request: &Request) -> (Service, String, BTreeMap<String, String>) {
+/// Parses a REST call of EKS. An unknown operation is named by its method and path.
+fn parse_rest_call(request: &Request) -> (Service, String, BTreeMap<String, String>) {
     let mut parameters: BTreeMap<_, _> =
         form_urlencoded::parse(request.query.as_bytes()).into_owned().collect();
     let unknown = || format!("{} {}", request.method, request.path);
@@ -123,9 +123,9 @@ fn rest(request: &Request) -> (Service, String, BTreeMap<String, String>) {
     (Service::Eks, operation, parameters)
 }
 
-/// The access key, the region and the service that a request is signed with, by its `Authorization` header. The signature
-/// itself is not verified: any secret will do.
-fn scope(request: &Request) -> Option<(&str, &str, &str)> {
+/// The access key ID, the region and the service in a request's `Authorization` header. The signature itself
+/// is not verified.
+fn credential_scope(request: &Request) -> Option<(&str, &str, &str)> {
     let authorization = request.header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
     let credential = authorization.split(',').find_map(|part| part.trim().strip_prefix("Credential="))?;
     match credential.split('/').collect::<Vec<_>>().as_slice() {
@@ -134,9 +134,9 @@ fn scope(request: &Request) -> Option<(&str, &str, &str)> {
     }
 }
 
-/// Refuses a request that is not signed, or signed for another service.
+/// Rejects a request that is not signed, or is signed for another service.
 pub(super) fn authenticate(request: &Request, service: Service) -> Result<(), ApiError> {
-    match scope(request) {
+    match credential_scope(request) {
         None => Err(ApiError::new(403, "MissingAuthenticationToken", "Missing Authentication Token")),
         Some((.., scoped)) if scoped != service.name() => {
             let message = format!("Credential should be scoped to correct service: '{}'.", service.name());
@@ -146,22 +146,22 @@ pub(super) fn authenticate(request: &Request, service: Service) -> Result<(), Ap
     }
 }
 
-/// Where a page begins, as the client carries it from one call to the next.
+/// A pagination token: the position of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    /// The page, from 1.
+pub(super) struct PageToken {
+    /// The page number, from 1.
     pub(super) page: usize,
-    /// The first element on it, from 0.
+    /// The index of its first element.
     pub(super) offset: usize,
 }
 
-impl Token {
-    /// The token as a parameter. It has the characters of AWS's own ones, that a client must encode.
+impl PageToken {
+    /// Formats the token. Like AWS's own tokens it has characters that a client must percent-encode.
     pub(super) fn write(self) -> String {
         format!("lab+{}/{}==", self.page, self.offset)
     }
 
-    /// The token that [`write`](Self::write) wrote.
+    /// Parses the output of [`write`](Self::write).
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (page, offset) = text.strip_prefix("lab+")?.strip_suffix("==")?.split_once('/')?;
         Some(Self { page: page.parse().ok()?, offset: offset.parse().ok()? })
@@ -189,18 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_a_query_call() {
+    fn query_call_is_parsed_from_a_form() {
         let body = b"Action=DescribeVpcs&Version=2016-11-15&VpcId.1=vpc-1&VpcId.2=vpc-2\
                      &NextToken=lab%2B3%2F10%3D%3D";
         let request = Request { method: "POST".to_owned(), body: body.to_vec(), ..Request::default() };
         let call = Call::from_request(&signed("ec2", request));
         assert_eq!((call.service, call.operation.as_str(), call.page), (Service::Ec2, "DescribeVpcs", 3));
-        assert_eq!(call.numbered("VpcId"), ["vpc-1", "vpc-2"]);
+        assert_eq!(call.list_parameter("VpcId"), ["vpc-1", "vpc-2"]);
         assert_eq!(call.access_key.as_deref(), Some("AKID"));
     }
 
     #[test]
-    fn a_cluster_is_named_by_its_path() {
+    fn cluster_name_is_decoded_from_the_path() {
         let call = Call::from_request(&get("/clusters/my%2Feks%20x", ""));
         assert_eq!((call.operation.as_str(), call.parameter("name")), ("DescribeCluster", Some("my/eks x")));
         let call = Call::from_request(&get("/clusters", "maxResults=5"));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_names_its_service() {
+    fn signature_for_another_service_is_rejected() {
         let code = |request: &Request| authenticate(request, Service::Eks).map_err(|error| error.code);
         assert_eq!(code(&signed("eks", Request::default())), Ok(()));
         assert_eq!(code(&signed("ec2", Request::default())), Err("SignatureDoesNotMatch".to_owned()));

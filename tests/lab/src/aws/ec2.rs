@@ -1,44 +1,44 @@
-//! EC2: a form in, XML out.
+//! EC2: query protocol, XML responses.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
 use super::account::Account;
-use super::call::{Call, Token};
+use super::call::{Call, PageToken};
 use super::error::ApiError;
-use super::select::{Filter, page};
+use super::select::{Filter, paginate};
 use super::xml;
 use crate::http::Response;
 
-/// As many elements as a page has when the client asks for no number.
-const PAGE: usize = 1000;
+/// The maximum page size, and the default.
+const MAX_PAGE_SIZE: usize = 1000;
 
-/// A `Describe` operation on one kind of element.
-struct Kind {
+/// A `Describe` operation and the kind of resource it returns.
+struct Describe {
     operation: &'static str,
-    /// The element that holds the list in the answer.
+    /// The XML element with the list of resources in the response.
     list: &'static str,
-    /// The elements' shape.
+    /// The shape of a list element, by its name in `shapes.txt`.
     shape: &'static str,
-    /// The list in the account.
+    /// The list elements in the account.
     elements: fn(&Account) -> &[Value],
-    /// The key of an element's id, and the parameter that asks for some by it.
+    /// The key of a resource's ID, which is also the parameter that selects resources by ID.
     id: &'static str,
-    /// The error code for an id that is not there.
+    /// The error code for an unknown ID.
     not_found: &'static str,
-    /// The list of an element that filters and ids are about, where it is not the element itself.
+    /// The key of the list within an element that filters and IDs apply to, if not to the element itself.
     inner: Option<&'static str>,
     /// The key of the tags.
     tags: &'static str,
-    /// The filters besides those of tags, and the paths to their values.
+    /// The names of the supported filters, other than tag filters, each with the path of its values.
     filters: &'static [(&'static str, &'static str)],
-    /// Whether elements that a service manages are left out unless the call includes them.
-    managed: bool,
+    /// Whether service-managed resources are omitted unless the call sets `IncludeManagedResources`.
+    omits_managed: bool,
 }
 
-/// What most kinds have in common.
-const KIND: Kind = Kind {
+/// The defaults of most operations.
+const DEFAULTS: Describe = Describe {
     operation: "",
     list: "",
     shape: "",
@@ -48,11 +48,11 @@ const KIND: Kind = Kind {
     inner: None,
     tags: "Tags",
     filters: &[],
-    managed: false,
+    omits_managed: false,
 };
 
-static KINDS: &[Kind] = &[
-    Kind {
+static OPERATIONS: &[Describe] = &[
+    Describe {
         operation: "DescribeNetworkInterfaces",
         list: "networkInterfaceSet",
         shape: "NetworkInterface",
@@ -84,10 +84,10 @@ static KINDS: &[Kind] = &[
             ("subnet-id", "SubnetId"),
             ("vpc-id", "VpcId"),
         ],
-        managed: true,
-        ..KIND
+        omits_managed: true,
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeInstances",
         list: "reservationSet",
         shape: "Reservation",
@@ -108,10 +108,10 @@ static KINDS: &[Kind] = &[
             ("subnet-id", "SubnetId"),
             ("vpc-id", "VpcId"),
         ],
-        managed: true,
-        ..KIND
+        omits_managed: true,
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeVpcs",
         list: "vpcSet",
         shape: "Vpc",
@@ -126,9 +126,9 @@ static KINDS: &[Kind] = &[
             ("state", "State"),
             ("vpc-id", "VpcId"),
         ],
-        ..KIND
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeSubnets",
         list: "subnetSet",
         shape: "Subnet",
@@ -143,9 +143,9 @@ static KINDS: &[Kind] = &[
             ("subnet-id", "SubnetId"),
             ("vpc-id", "VpcId"),
         ],
-        ..KIND
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeDhcpOptions",
         list: "dhcpOptionsSet",
         shape: "DhcpOptions",
@@ -158,9 +158,9 @@ static KINDS: &[Kind] = &[
             ("owner-id", "OwnerId"),
             ("value", "DhcpConfigurations.Values.Value"),
         ],
-        ..KIND
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeNatGateways",
         list: "natGatewaySet",
         shape: "NatGateway",
@@ -173,9 +173,9 @@ static KINDS: &[Kind] = &[
             ("subnet-id", "SubnetId"),
             ("vpc-id", "VpcId"),
         ],
-        ..KIND
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeRouteTables",
         list: "routeTableSet",
         shape: "RouteTable",
@@ -190,9 +190,9 @@ static KINDS: &[Kind] = &[
             ("route-table-id", "RouteTableId"),
             ("vpc-id", "VpcId"),
         ],
-        ..KIND
+        ..DEFAULTS
     },
-    Kind {
+    Describe {
         operation: "DescribeSecurityGroups",
         list: "securityGroupInfo",
         shape: "SecurityGroup",
@@ -206,14 +206,14 @@ static KINDS: &[Kind] = &[
             ("owner-id", "OwnerId"),
             ("vpc-id", "VpcId"),
         ],
-        ..KIND
+        ..DEFAULTS
     },
 ];
 
-/// Answers a call.
-pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
-    let content = match KINDS.iter().find(|kind| kind.operation == call.operation) {
-        Some(kind) => describe(account, call, kind)?,
+/// Responds to a call.
+pub(super) fn respond(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
+    let content = match OPERATIONS.iter().find(|describe| describe.operation == call.operation) {
+        Some(operation) => describe(account, call, operation)?,
         None if call.operation == "DescribeRegions" => describe_regions(account),
         None if call.operation == "DescribeVpcAttribute" => describe_vpc_attribute(account, call)?,
         None => {
@@ -240,60 +240,65 @@ fn describe_regions(account: &Account) -> String {
     content + "</regionInfo>"
 }
 
-/// One page of the elements that a call asks for.
-fn describe(account: &Account, call: &Call, kind: &Kind) -> Result<String, ApiError> {
-    refuse_unknown_parameters(call, kind)?;
-    let elements = selected(account, call, kind)?;
-    let token = match call.parameter("NextToken").map(Token::parse) {
+/// The page of resources that a call requests.
+fn describe(account: &Account, call: &Call, operation: &Describe) -> Result<String, ApiError> {
+    reject_unknown_parameters(call, operation)?;
+    let elements = select(account, call, operation)?;
+    let token = match call.parameter("NextToken").map(PageToken::parse) {
         None => None,
         Some(Some(token)) => Some(token),
         Some(None) => return Err(ApiError::new(400, "InvalidNextToken", "The token is not valid.")),
     };
-    let size = page_size(call, kind)?.min(account.page_size.unwrap_or(PAGE));
-    let (elements, next) = page(&elements, size, token);
-    let mut content = format!("<{}>", kind.list);
+    let size = page_size(call, operation)?.min(account.page_size.unwrap_or(MAX_PAGE_SIZE));
+    let (elements, next) = paginate(&elements, size, token);
+    let mut content = format!("<{}>", operation.list);
     for element in elements {
         content.push_str("<item>");
-        xml::write_structure(&mut content, kind.shape, element).map_err(|problem| {
-            ApiError::new(500, "InternalError", format!("the test's account: {problem}"))
+        xml::write_structure(&mut content, operation.shape, element).map_err(|problem| {
+            ApiError::new(500, "InternalError", format!("invalid data in the test account: {problem}"))
         })?;
         content.push_str("</item>");
     }
-    content.extend(["</", kind.list, ">"]);
+    content.extend(["</", operation.list, ">"]);
     if let Some(next) = next {
         content.extend(["<nextToken>", &xml::escape(&next.write()), "</nextToken>"]);
     }
     Ok(content)
 }
 
-/// All elements that a call's ids and filters ask for. Of an element with an inner list, the part asked for.
-fn selected<'a>(account: &'a Account, call: &Call, kind: &Kind) -> Result<Vec<Cow<'a, Value>>, ApiError> {
-    let ids = call.numbered(kind.id);
-    let filters = Filter::of_call(call, kind.filters, kind.tags)?;
-    let all_managed = !kind.managed || call.parameter("IncludeManagedResources") == Some("true");
-    let wanted = |element: &Value| {
-        (ids.is_empty() || ids.iter().any(|id| element[kind.id] == *id))
-            && (all_managed || element["Operator"]["Managed"] != true)
+/// The list elements that match a call's IDs and filters. An inner list is reduced to its matching elements.
+fn select<'a>(
+    account: &'a Account,
+    call: &Call,
+    operation: &Describe,
+) -> Result<Vec<Cow<'a, Value>>, ApiError> {
+    let ids = call.list_parameter(operation.id);
+    let filters = Filter::from_call(call, operation.filters, operation.tags)?;
+    let includes_managed =
+        !operation.omits_managed || call.parameter("IncludeManagedResources") == Some("true");
+    let is_selected = |element: &Value| {
+        (ids.is_empty() || ids.iter().any(|id| element[operation.id] == *id))
+            && (includes_managed || element["Operator"]["Managed"] != true)
             && filters.iter().all(|filter| filter.matches(element))
     };
-    let elements = (kind.elements)(account);
+    let elements = (operation.elements)(account);
     for id in &ids {
-        let named = |element: &Value| element[kind.id] == *id;
-        let known = elements.iter().any(|element| match kind.inner {
-            Some(inner) => element[inner].as_array().is_some_and(|inner| inner.iter().any(named)),
-            None => named(element),
+        let has_id = |element: &Value| element[operation.id] == *id;
+        let known = elements.iter().any(|element| match operation.inner {
+            Some(inner) => element[inner].as_array().is_some_and(|inner| inner.iter().any(has_id)),
+            None => has_id(element),
         });
         if !known {
-            return Err(ApiError::new(400, kind.not_found, format!("The ID '{id}' does not exist")));
+            return Err(ApiError::new(400, operation.not_found, format!("The ID '{id}' does not exist")));
         }
     }
-    let Some(inner) = kind.inner else {
-        return Ok(elements.iter().filter(|element| wanted(element)).map(Cow::Borrowed).collect());
+    let Some(inner) = operation.inner else {
+        return Ok(elements.iter().filter(|element| is_selected(element)).map(Cow::Borrowed).collect());
     };
     let mut selected = elements.to_vec();
     selected.retain_mut(|element| match &mut element[inner] {
         Value::Array(inner) => {
-            inner.retain(&wanted);
+            inner.retain(&is_selected);
             !inner.is_empty()
         }
         _ => false,
@@ -301,29 +306,29 @@ fn selected<'a>(account: &'a Account, call: &Call, kind: &Kind) -> Result<Vec<Co
     Ok(selected.into_iter().map(Cow::Owned).collect())
 }
 
-/// How many elements the call wants on a page. EC2 takes 5 to 1000, and no number at all beside ids.
-fn page_size(call: &Call, kind: &Kind) -> Result<usize, ApiError> {
-    let Some(text) = call.parameter("MaxResults") else { return Ok(PAGE) };
-    if !call.numbered(kind.id).is_empty() {
-        let message = format!("The parameter {} cannot be used with the parameter maxResults", kind.id);
+/// The page size that a call requests. EC2 accepts 5 to 1000, and rejects `MaxResults` together with IDs.
+fn page_size(call: &Call, operation: &Describe) -> Result<usize, ApiError> {
+    let Some(text) = call.parameter("MaxResults") else { return Ok(MAX_PAGE_SIZE) };
+    if !call.list_parameter(operation.id).is_empty() {
+        let message = format!("The parameter {} cannot be used with the parameter maxResults", operation.id);
         return Err(ApiError::new(400, "InvalidParameterCombination", message));
     }
-    if let Ok(size @ 5..=PAGE) = text.parse() {
+    if let Ok(size @ 5..=MAX_PAGE_SIZE) = text.parse() {
         return Ok(size);
     }
     let message = format!("Value ( {text} ) for parameter maxResults is invalid. Expecting 5 to 1000.");
     Err(ApiError::new(400, "InvalidParameterValue", message))
 }
 
-/// A parameter that is not honoured must not look as if it were.
-fn refuse_unknown_parameters(call: &Call, kind: &Kind) -> Result<(), ApiError> {
-    let numbered = |name: &str, list: &str| {
+/// Rejects a call with a parameter that this server does not implement, rather than ignore the parameter.
+fn reject_unknown_parameters(call: &Call, operation: &Describe) -> Result<(), ApiError> {
+    let is_list_item = |name: &str, list: &str| {
         name.strip_prefix(list).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
     };
     let known = |name: &str| match name {
         "MaxResults" | "NextToken" => true,
-        "IncludeManagedResources" => kind.managed,
-        _ => numbered(name, "Filter") || numbered(name, kind.id),
+        "IncludeManagedResources" => operation.omits_managed,
+        _ => is_list_item(name, "Filter") || is_list_item(name, operation.id),
     };
     match call.parameters.keys().find(|name| !known(name)) {
         Some(name) => {

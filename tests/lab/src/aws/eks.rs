@@ -1,24 +1,24 @@
-//! EKS: REST and JSON.
+//! EKS: REST, JSON.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::call::{Call, Token};
+use super::call::{Call, PageToken};
 use super::error::ApiError;
-use super::select::page;
+use super::select::paginate;
 use crate::http::Response;
 
-/// As many clusters as a page has when the client asks for no number.
-const PAGE: usize = 100;
+/// The maximum page size, and the default.
+const MAX_PAGE_SIZE: usize = 100;
 
-/// Answers a call.
-pub(super) fn answer(account: &Account, call: &Call) -> Result<Response, ApiError> {
+/// Responds to a call.
+pub(super) fn respond(account: &Account, call: &Call) -> Result<Response, ApiError> {
     match call.operation.as_str() {
         "DescribeCluster" => describe_cluster(account, call.parameter("name").unwrap_or_default()),
         "ListClusters" => list_clusters(account, call),
         other => {
-            let message = format!("{other} is no operation of this API");
+            let message = format!("{other} is not an operation of this API");
             Err(ApiError::new(404, "UnknownOperationException", message))
         }
     }
@@ -30,33 +30,33 @@ fn describe_cluster(account: &Account, name: &str) -> Result<Response, ApiError>
         return Err(ApiError::new(404, "ResourceNotFoundException", message));
     };
     let mut cluster = cluster.clone();
-    write_times(&mut cluster);
+    convert_timestamps(&mut cluster);
     Ok(response(&json!({ "cluster": cluster })))
 }
 
 fn list_clusters(account: &Account, call: &Call) -> Result<Response, ApiError> {
     let invalid = |message: &str| ApiError::new(400, "InvalidParameterException", message);
     let size = match call.parameter("maxResults").map(str::parse) {
-        None => PAGE,
-        Some(Ok(size @ 1..=PAGE)) => size,
+        None => MAX_PAGE_SIZE,
+        Some(Ok(size @ 1..=MAX_PAGE_SIZE)) => size,
         Some(_) => return Err(invalid("maxResults needs to be between 1 and 100.")),
     };
-    let token = match call.parameter("nextToken").map(Token::parse) {
+    let token = match call.parameter("nextToken").map(PageToken::parse) {
         None => None,
         Some(Some(token)) => Some(token),
         Some(None) => return Err(invalid("nextToken is not valid.")),
     };
     let names: Vec<&String> = account.clusters.keys().collect();
-    let (names, next) = page(&names, size.min(account.page_size.unwrap_or(PAGE)), token);
-    Ok(response(&json!({ "clusters": names, "nextToken": next.map(Token::write) })))
+    let (names, next) = paginate(&names, size.min(account.page_size.unwrap_or(MAX_PAGE_SIZE)), token);
+    Ok(response(&json!({ "clusters": names, "nextToken": next.map(PageToken::write) })))
 }
 
 fn response(body: &Value) -> Response {
     Response { status: 200, content_type: "application/json", headers: Vec::new(), body: body.to_string() }
 }
 
-/// Times go over the wire as seconds since 1970; the aws CLI prints them as dates.
-fn write_times(cluster: &mut Value) {
+/// Converts timestamps from the ISO 8601 that the aws CLI prints to the epoch seconds of the API.
+fn convert_timestamps(cluster: &mut Value) {
     for pointer in ["/createdAt", "/connectorConfig/activationExpiry"] {
         let Some(time) = cluster.pointer_mut(pointer) else { continue };
         let seconds = time.as_str().and_then(|text| text.parse::<Timestamp>().ok());

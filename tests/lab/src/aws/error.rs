@@ -1,4 +1,4 @@
-//! An error of the API, and how each service writes it.
+//! API errors, in the wire format of each service.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::call::Service;
 use super::xml;
 use crate::http::Response;
 
-/// An error that the API answers with.
+/// An error response of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ApiError {
     pub(super) status: u16,
@@ -19,12 +19,12 @@ impl ApiError {
         Self { status, code: code.into(), message: message.into() }
     }
 
-    /// The error in the wire form of `service`.
+    /// The response in the wire format of `service`.
     pub(super) fn response(&self, service: Service, request_id: &str) -> Response {
         let code = xml::escape(&self.code);
         let message = xml::escape(&self.message);
         let body = match service {
-            Service::Eks => return self.json(request_id),
+            Service::Eks => return self.json_response(request_id),
             Service::Ec2 => format!(
                 "{}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
                  <RequestID>{request_id}</RequestID></Response>",
@@ -40,7 +40,7 @@ impl ApiError {
         Response { status: self.status, content_type: xml::CONTENT_TYPE, headers: Vec::new(), body }
     }
 
-    fn json(&self, request_id: &str) -> Response {
+    fn json_response(&self, request_id: &str) -> Response {
         Response {
             status: self.status,
             content_type: "application/json",

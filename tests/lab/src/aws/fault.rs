@@ -1,4 +1,4 @@
-//! Calls that go wrong, as a test orders them.
+//! Fault injection.
 
 use std::time::Duration;
 
@@ -6,88 +6,88 @@ use super::account::Account;
 use super::call::{Call, Service};
 use super::error::ApiError;
 
-/// An order to let calls go wrong.
+/// A fault to inject into calls.
 ///
-/// Faults are asked in the order they were set. The first that is due decides the answer;
-/// [`FaultKind::Delay`] only adds its time and lets the next ones have their say.
+/// Faults are tried in the order of injection, and the first active one that matches the call determines the
+/// response. [`FaultKind::Delay`] only adds its time; the faults after it are tried as well.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// The operation, such as `DescribeNetworkInterfaces`; `*` is every one.
+    /// The operation, such as `DescribeNetworkInterfaces`, or `*` for every operation.
     pub operation: String,
-    /// What happens to the call.
+    /// The effect on the call.
     pub kind: FaultKind,
-    /// How many calls it happens to; all that come, if `None`.
+    /// How many matching calls it affects; `None` is no limit.
     pub times: Option<usize>,
-    /// How many calls go well before.
+    /// How many matching calls succeed first.
     pub after: usize,
-    /// A region, an account or a parameter's value: other calls go well.
-    pub only: Option<String>,
+    /// Restricts it to calls with this region, role account or parameter value.
+    pub matching: Option<String>,
 }
 
 impl Fault {
-    /// A fault of every call of `operation`.
+    /// A fault that affects every call of `operation`.
     #[must_use]
     pub fn always(operation: &str, kind: FaultKind) -> Self {
-        Self { operation: operation.to_owned(), kind, times: None, after: 0, only: None }
+        Self { operation: operation.to_owned(), kind, times: None, after: 0, matching: None }
     }
 
-    /// The same fault, of that many calls only.
+    /// Limits the fault to `times` calls.
     #[must_use]
     pub fn times(self, times: usize) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// The same fault, of calls to a region, by a role's account, or with a parameter of that value.
+    /// Restricts the fault to calls with the region, role account or parameter value `value`.
     #[must_use]
-    pub fn only_of(self, word: &str) -> Self {
-        Self { only: Some(word.to_owned()), ..self }
+    pub fn matching(self, value: &str) -> Self {
+        Self { matching: Some(value.to_owned()), ..self }
     }
 
-    /// The same fault, once that many calls have gone well.
+    /// Activates the fault after `after` successful calls.
     #[must_use]
     pub fn after(self, after: usize) -> Self {
         Self { after, ..self }
     }
 }
 
-/// What happens to a call. The errors have the code, status and words that the service asked has for them.
+/// The effect of a fault. Errors have the code, status and message that the called service uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The caller lacks the permission: `AccessDeniedException`, or `UnauthorizedOperation` of EC2.
+    /// The caller lacks the permission: `AccessDeniedException`, in EC2 `UnauthorizedOperation`.
     Denied,
-    /// Too many calls: `ThrottlingException`, or `RequestLimitExceeded` of EC2.
+    /// The call is throttled: `ThrottlingException`, in EC2 `RequestLimitExceeded`.
     Throttled,
-    /// The credentials have run out: `ExpiredTokenException`, or `RequestExpired` of EC2.
+    /// The credentials have expired: `ExpiredTokenException`, in EC2 `RequestExpired`.
     Expired,
-    /// The service has failed, status 500.
+    /// An internal error of the service: status 500.
     Internal,
-    /// What was asked for is not there: `ResourceNotFoundException`, status 404.
+    /// The resource does not exist: `ResourceNotFoundException`, status 404.
     NotFound,
-    /// Any other error.
+    /// Another error.
     Error {
         /// The HTTP status.
         status: u16,
-        /// The error's code.
+        /// The error code.
         code: String,
-        /// The error's message.
+        /// The error message.
         message: String,
     },
-    /// The answer is right, and late.
+    /// The regular response, delayed.
     Delay(Duration),
-    /// A captive portal's answer: a page of HTML, with status 200.
+    /// An HTML page with status 200, as from a captive portal.
     Html,
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     Close,
-    /// The connection is closed when half of the body has been sent.
-    CutShort,
-    /// Nothing is ever answered.
-    Silence,
-    /// The body has no end.
-    Endless,
+    /// The connection is closed after half of the body.
+    TruncatedBody,
+    /// The connection stays open without a response.
+    NoResponse,
+    /// The body never ends.
+    EndlessBody,
 }
 
 impl FaultKind {
-    /// The error that the API answers with; `None` for what is no answer of the API.
+    /// The error response; `None` for a fault that is not an error response.
     pub(super) fn error(&self, call: &Call, account: &Account) -> Option<ApiError> {
         use Service::{Ec2, Eks, Sts};
         let (status, code, message) = match (self, call.service) {
@@ -115,7 +115,12 @@ impl FaultKind {
             }
             (Self::Error { status, code, message }, _) => (*status, code.as_str(), message.clone()),
             (
-                Self::Delay(_) | Self::Html | Self::Close | Self::CutShort | Self::Silence | Self::Endless,
+                Self::Delay(_)
+                | Self::Html
+                | Self::Close
+                | Self::TruncatedBody
+                | Self::NoResponse
+                | Self::EndlessBody,
                 _,
             ) => return None,
         };
@@ -123,7 +128,7 @@ impl FaultKind {
     }
 }
 
-/// What IAM says of a call that no policy allows.
+/// IAM's message for a call that no policy allows.
 fn denial(call: &Call, account: &Account) -> String {
     let action = format!("{}:{}", call.service.name(), call.operation);
     format!(
@@ -133,7 +138,7 @@ fn denial(call: &Call, account: &Account) -> String {
     )
 }
 
-/// The faults that were ordered, and how many calls each has met.
+/// The injected faults, each with the number of calls it has matched.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<(Fault, usize)>);
 
@@ -146,23 +151,23 @@ impl Faults {
         self.0.clear();
     }
 
-    /// How long a call is to wait, and what else happens to it.
-    pub(super) fn next(&mut self, asked: &Call) -> (Duration, Option<FaultKind>) {
+    /// Matches a call against the faults, and returns its delay and the fault that determines the response.
+    pub(super) fn next(&mut self, call: &Call) -> (Duration, Option<FaultKind>) {
         let mut delay = Duration::ZERO;
-        for (fault, met) in &mut self.0 {
-            let is_meant = |word: &String| {
-                asked.region.as_ref() == Some(word)
-                    || asked.account() == Some(word)
-                    || asked.parameters.values().any(|value| value == word)
+        for (fault, matched) in &mut self.0 {
+            let has_value = |wanted: &String| {
+                call.region.as_ref() == Some(wanted)
+                    || call.account() == Some(wanted)
+                    || call.parameters.values().any(|value| value == wanted)
             };
-            if (fault.operation != "*" && fault.operation != asked.operation)
-                || !fault.only.as_ref().is_none_or(is_meant)
+            if (fault.operation != "*" && fault.operation != call.operation)
+                || !fault.matching.as_ref().is_none_or(has_value)
             {
                 continue;
             }
-            let call = *met;
-            *met += 1;
-            if call < fault.after || fault.times.is_some_and(|times| call >= fault.after + times) {
+            let index = *matched;
+            *matched += 1;
+            if index < fault.after || fault.times.is_some_and(|times| index >= fault.after + times) {
                 continue;
             }
             match fault.kind {
@@ -187,30 +192,30 @@ mod tests {
             access_key: None,
             region: Some("eu-west-1".to_owned()),
             user_agent: String::new(),
-            at: std::time::Instant::now(),
+            received_at: std::time::Instant::now(),
         }
     }
 
     #[test]
-    fn a_fault_may_be_of_some_calls_only() {
-        for (word, is_met) in [("eu-west-1", true), ("vpc-1", true), ("us-east-1", false)] {
+    fn fault_is_restricted_to_matching_calls() {
+        for (value, is_hit) in [("eu-west-1", true), ("vpc-1", true), ("us-east-1", false)] {
             let mut faults = Faults::default();
-            faults.add(Fault::always("*", FaultKind::Close).only_of(word));
-            assert_eq!(faults.next(&call("DescribeVpcs")).1.is_some(), is_met, "{word}");
+            faults.add(Fault::always("*", FaultKind::Close).matching(value));
+            assert_eq!(faults.next(&call("DescribeVpcs")).1.is_some(), is_hit, "{value}");
         }
     }
 
     #[test]
-    fn a_fault_is_due_after_some_calls_and_for_some_calls() {
+    fn fault_is_active_after_some_calls_and_for_some_calls() {
         let mut faults = Faults::default();
         faults.add(Fault::always("DescribeVpcs", FaultKind::Throttled).after(1).times(2));
-        let seen: Vec<_> = (0..4).map(|_| faults.next(&call("DescribeVpcs")).1.is_some()).collect();
-        assert_eq!(seen, [false, true, true, false]);
+        let hits: Vec<_> = (0..4).map(|_| faults.next(&call("DescribeVpcs")).1.is_some()).collect();
+        assert_eq!(hits, [false, true, true, false]);
         assert_eq!(faults.next(&call("DescribeSubnets")).1, None);
     }
 
     #[test]
-    fn a_delay_lets_the_next_fault_have_its_say() {
+    fn delay_combines_with_the_next_fault() {
         let mut faults = Faults::default();
         let second = Duration::from_secs(1);
         faults.add(Fault::always("*", FaultKind::Delay(second)));

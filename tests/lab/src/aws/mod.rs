@@ -1,12 +1,12 @@
-//! The AWS API over HTTP, as far as a look at a cluster's endpoint access goes.
+//! An AWS API server with the operations that an audit of a cluster's endpoint access calls.
 //!
-//! EKS (REST and JSON), EC2 and STS (form in, XML out) answer on one address, for `AWS_ENDPOINT_URL`. What
-//! they answer is an [`Account`]: the JSON that the aws CLI prints. A test may change it at any time, make
-//! calls go wrong ([`Fault`]) and read what was asked ([`Call`]).
+//! EKS (REST with JSON), EC2 and STS (query protocol with XML responses) share one address, the value for
+//! `AWS_ENDPOINT_URL`. The data served is an [`Account`], in the JSON that the aws CLI prints. A test can
+//! change it at any time, inject faults ([`Fault`]) and read the calls received ([`Call`]).
 //!
-//! - `server`: one request's way from the socket to its answer; `http` has the messages.
-//! - `call`: which operation a request asks for, and what it was signed for.
-//! - `eks`, `ec2`, `sts`: the answers; `select` has EC2's filters and pages, `xml` its wire form.
+//! - `server`: accepts connections and dispatches requests; the HTTP messages are in `crate::http`.
+//! - `call`: parses a request into an operation, its parameters and the scope of its signature.
+//! - `eks`, `ec2`, `sts`: the responses; `select` has EC2's filters and pagination, `xml` its XML.
 
 mod account;
 mod call;

@@ -1,34 +1,34 @@
-//! EC2's filters, and pages.
+//! EC2's filters and pagination.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::call::{Call, Token};
+use super::call::{Call, PageToken};
 use super::error::ApiError;
 
-/// A filter: the names that are asked for in it are alternatives, and all filters of a call must agree.
+/// A filter. An element matches if it has any of the filter's values; a call's filters must all match.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Filter<'a> {
     attribute: Attribute<'a>,
     patterns: Vec<&'a str>,
 }
 
-/// What of an element a filter looks at.
+/// The attribute of an element that a filter applies to.
 #[derive(Clone, Debug, PartialEq)]
 enum Attribute<'a> {
     /// The values at a path of keys.
     Path(&'a str),
-    /// The keys of the tags under the member named.
+    /// The keys of the tags, which are under this key.
     TagKeys(&'a str),
-    /// The value of one tag.
+    /// The value of the tag `key`; the tags are under the key `tags`.
     Tag { tags: &'a str, key: &'a str },
 }
 
 impl<'a> Filter<'a> {
-    /// The filters of a call on elements with the `attributes` (a filter's name and the path to its values),
-    /// the tags of which are under `tags`. A name that is not among them is an error, never ignored.
-    pub(super) fn of_call(
+    /// Parses the filters of a call. `attributes` are the supported filters, each a name and the path of its
+    /// values; `tags` is the key of an element's tags. Another name is an error.
+    pub(super) fn from_call(
         call: &'a Call,
         attributes: &[(&str, &'a str)],
         tags: &'a str,
@@ -49,7 +49,7 @@ impl<'a> Filter<'a> {
                     format!("The filter '{name}' is invalid"),
                 ));
             };
-            let patterns = call.numbered(&format!("Filter.{number}.Value"));
+            let patterns = call.list_parameter(&format!("Filter.{number}.Value"));
             if patterns.is_empty() {
                 let message = format!("The filter '{name}' has no values");
                 return Err(ApiError::new(400, "InvalidParameterValue", message));
@@ -59,36 +59,36 @@ impl<'a> Filter<'a> {
         Ok(filters)
     }
 
-    /// Whether `element` has one of the values asked for.
+    /// Whether `element` has any of the filter's values.
     pub(super) fn matches(&self, element: &Value) -> bool {
         let values = match self.attribute {
             Attribute::Path(path) => texts(element, path),
             Attribute::TagKeys(tags) => tag_texts(element, tags, |_| true, "Key"),
             Attribute::Tag { tags, key } => tag_texts(element, tags, |tag| tag["Key"] == key, "Value"),
         };
-        let fits = |value: &str| {
+        let is_match = |value: &str| {
             self.patterns.iter().any(|pattern| {
-                // Most are plain, and there are many of them.
-                let is_plain = !pattern.contains(['*', '?', '\\']);
-                if is_plain { *pattern == value } else { glob(pattern.as_bytes(), value.as_bytes()) }
+                // Most patterns have no wildcard, and some calls have many patterns.
+                let is_literal = !pattern.contains(['*', '?', '\\']);
+                if is_literal { *pattern == value } else { glob(pattern.as_bytes(), value.as_bytes()) }
             })
         };
-        values.iter().any(|value| fits(value))
+        values.iter().any(|value| is_match(value))
     }
 }
 
-/// The member `member` of the tags that are `wanted`.
+/// The values of `member` in the tags that satisfy `predicate`.
 fn tag_texts<'v>(
     element: &'v Value,
     tags: &str,
-    wanted: impl Fn(&Value) -> bool,
+    predicate: impl Fn(&Value) -> bool,
     member: &str,
 ) -> Vec<Cow<'v, str>> {
     let tags = element[tags].as_array().map(Vec::as_slice).unwrap_or_default();
-    tags.iter().filter(|tag| wanted(tag)).flat_map(|tag| texts(tag, member)).collect()
+    tags.iter().filter(|tag| predicate(tag)).flat_map(|tag| texts(tag, member)).collect()
 }
 
-/// The values at a dotted path of keys, as texts; every element of a list on the way counts.
+/// The scalar values at a dotted path of keys, as strings. A list on the path contributes all its elements.
 fn texts<'v>(value: &'v Value, path: &str) -> Vec<Cow<'v, str>> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| texts(item, path)).collect(),
@@ -102,7 +102,7 @@ fn texts<'v>(value: &'v Value, path: &str) -> Vec<Cow<'v, str>> {
     }
 }
 
-/// Whether `text` fits `pattern`, where `*` is any text, `?` one character and `\` takes their meaning away.
+/// Whether `text` matches `pattern`: `*` matches any text, `?` one byte, and `\` escapes the next byte.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], _) => text.is_empty(),
@@ -114,12 +114,12 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// The page of `items` that `token` points to, or the first, and where the next begins.
-pub(super) fn page<T>(items: &[T], size: usize, token: Option<Token>) -> (&[T], Option<Token>) {
-    let Token { page, offset } = token.unwrap_or(Token { page: 1, offset: 0 });
+/// The page of `items` at `token`, by default the first, and the token of the next page.
+pub(super) fn paginate<T>(items: &[T], size: usize, token: Option<PageToken>) -> (&[T], Option<PageToken>) {
+    let PageToken { page, offset } = token.unwrap_or(PageToken { page: 1, offset: 0 });
     let start = offset.min(items.len());
     let end = start.saturating_add(size.max(1)).min(items.len());
-    let next = (end < items.len()).then_some(Token { page: page + 1, offset: end });
+    let next = (end < items.len()).then_some(PageToken { page: page + 1, offset: end });
     (&items[start..end], next)
 }
 
@@ -152,7 +152,7 @@ mod tests {
             access_key: None,
             region: None,
             user_agent: String::new(),
-            at: Instant::now(),
+            received_at: Instant::now(),
         };
         let element = json!({
             "VpcId": "vpc-1",
@@ -160,12 +160,12 @@ mod tests {
             "RequesterManaged": false,
             "Tags": [{ "Key": "Name", "Value": "a*b" }, { "Key": "stage", "Value": "" }],
         });
-        let filters = Filter::of_call(&call, ATTRIBUTES, "Tags").map_err(|error| error.message)?;
+        let filters = Filter::from_call(&call, ATTRIBUTES, "Tags").map_err(|error| error.message)?;
         Ok(filters.iter().all(|filter| filter.matches(&element)))
     }
 
     #[test]
-    fn values_are_alternatives_and_filters_are_not() {
+    fn any_value_and_every_filter_must_match() {
         assert_eq!(matching(&[]), Ok(true));
         assert_eq!(matching(&[("vpc-id", &["vpc-2", "vpc-1"])]), Ok(true));
         assert_eq!(matching(&[("vpc-id", &["vpc-1"]), ("group-id", &["sg-3"])]), Ok(false));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_found_by_key_and_by_value() {
+    fn tags_are_matched_by_key_and_by_value() {
         assert_eq!(matching(&[("tag-key", &["Name"])]), Ok(true));
         assert_eq!(matching(&[("tag-key", &["a*b"])]), Ok(false));
         assert_eq!(matching(&[("tag:Name", &["a\\*b"])]), Ok(true));
@@ -184,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_not_known_is_refused() {
+    fn unknown_filter_is_rejected() {
         assert_eq!(matching(&[("colour", &["red"])]), Err("The filter 'colour' is invalid".to_owned()));
         assert!(matching(&[("vpc-id", &[])]).is_err());
     }
 
     #[test]
-    fn wildcards() {
-        for (pattern, text, fits) in [
+    fn glob_supports_wildcards_and_escapes() {
+        for (pattern, text, is_match) in [
             ("*", "", true),
             ("vpc-*", "vpc-1", true),
             ("*eks*", "Amazon EKS myeks", true),
@@ -201,18 +201,18 @@ mod tests {
             ("\\*", "a", false),
             ("a", "ab", false),
         ] {
-            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), is_match, "{pattern} {text}");
         }
     }
 
     #[test]
-    fn pages_meet_and_end() {
+    fn pages_are_contiguous_and_the_last_has_no_token() {
         let items: Vec<u32> = (0..11).collect();
-        let (first, token) = page(&items, 5, None);
-        let (second, token) = page(&items, 5, token);
-        assert_eq!(token, Some(Token { page: 3, offset: 10 }));
-        let (third, token) = page(&items, 5, token);
+        let (first, token) = paginate(&items, 5, None);
+        let (second, token) = paginate(&items, 5, token);
+        assert_eq!(token, Some(PageToken { page: 3, offset: 10 }));
+        let (third, token) = paginate(&items, 5, token);
         assert_eq!((first.len(), second.len(), third, token), (5, 5, &[10][..], None));
-        assert_eq!(page(&items, 5, Some(Token { page: 9, offset: 99 })), (&[][..], None));
+        assert_eq!(paginate(&items, 5, Some(PageToken { page: 9, offset: 99 })), (&[][..], None));
     }
 }

@@ -1,4 +1,4 @@
-//! Threads and sockets, and one request's way to its answer.
+//! Accepts connections and dispatches requests to the services.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -12,18 +12,18 @@ use super::account::Account;
 use super::call::{Call, Service, authenticate};
 use super::fault::{Fault, FaultKind, Faults};
 use super::{ec2, eks, sts};
-use crate::http::{Request, Response, receive};
+use crate::http::{Request, Response, read_request};
 use crate::listen::{TcpServer, bind_in, lock};
 
-/// What a captive portal answers.
-const PORTAL: &str = "<!DOCTYPE html>\n<html><head><title>Guest network</title></head>\
+/// The page of a captive portal.
+const CAPTIVE_PORTAL: &str = "<!DOCTYPE html>\n<html><head><title>Guest network</title></head>\
                       <body><p>Please sign in to use this network.</p></body></html>\n";
 
-/// How an endless body begins: only the connection's end would be its end.
-const ENDLESS: &[u8] =
+/// The start of a response whose body has no length and ends only with the connection.
+const ENDLESS_RESPONSE: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\nconnection: close\r\n\r\n<?xml version=\"1.0\"?>";
 
-/// The API's server. It stops when it is dropped, and so do the calls that are under way.
+/// The API server. Dropping it stops it and closes all connections.
 #[derive(Debug)]
 pub struct Api {
     address: SocketAddr,
@@ -31,23 +31,23 @@ pub struct Api {
     _server: TcpServer,
 }
 
-/// What the threads share.
+/// The state that the connections' threads share.
 #[derive(Debug)]
 struct State {
     account: Mutex<Arc<Account>>,
-    /// Other accounts and regions, by `ACCOUNT/REGION`.
-    places: Mutex<BTreeMap<String, Arc<Account>>>,
+    /// The data of further accounts and regions, by `ACCOUNT/REGION`.
+    others: Mutex<BTreeMap<String, Arc<Account>>>,
     faults: Mutex<Faults>,
-    journal: Mutex<Vec<Call>>,
+    calls: Mutex<Vec<Call>>,
 }
 
 impl State {
-    /// The account and region that a call asks.
-    fn asked(&self, call: &Call) -> Arc<Account> {
-        let usual = Arc::clone(&lock(&self.account));
+    /// The data for a call's account and region, by default that of the main account.
+    fn account_for(&self, call: &Call) -> Arc<Account> {
+        let main = Arc::clone(&lock(&self.account));
         let region = call.region.as_deref().unwrap_or_default();
-        let place = format!("{}/{region}", call.account().unwrap_or(&usual.id));
-        lock(&self.places).get(&place).map_or(usual, Arc::clone)
+        let key = format!("{}/{region}", call.account().unwrap_or(&main.id));
+        lock(&self.others).get(&key).map_or(main, Arc::clone)
     }
 }
 
@@ -56,16 +56,16 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// No socket can be had.
+    /// No socket can be bound.
     pub fn serve(account: Account) -> io::Result<Self> {
         Self::start(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, account)
     }
 
-    /// Serves on `address` in the network namespace that the file `netns` stands for.
+    /// Serves on `address` in the network namespace that the file `netns` refers to.
     ///
     /// # Errors
     ///
-    /// The namespace cannot be entered, or the address not be bound there.
+    /// The namespace cannot be entered, or the address cannot be bound in it.
     pub fn serve_in(netns: &Path, address: SocketAddr, account: Account) -> io::Result<Self> {
         Self::start(bind_in(netns, || TcpListener::bind(address))?, account)
     }
@@ -74,16 +74,16 @@ impl Api {
         let address = listener.local_addr()?;
         let state = Arc::new(State {
             account: Mutex::new(Arc::new(account)),
-            places: Mutex::default(),
+            others: Mutex::default(),
             faults: Mutex::default(),
-            journal: Mutex::default(),
+            calls: Mutex::default(),
         });
         let shared = Arc::clone(&state);
-        let server = TcpServer::start(listener, move |stream| converse(stream, &shared))?;
+        let server = TcpServer::start(listener, move |stream| serve_connection(stream, &shared))?;
         Ok(Self { address, state, _server: server })
     }
 
-    /// The address it listens on.
+    /// The address that the server listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -95,70 +95,70 @@ impl Api {
         format!("http://{}", self.address)
     }
 
-    /// The calls so far, in the order they arrived.
+    /// The calls received so far, in order of arrival.
     #[must_use]
-    pub fn journal(&self) -> Vec<Call> {
-        lock(&self.state.journal).clone()
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.state.calls).clone()
     }
 
-    /// Answers from another account from now on.
-    pub fn set(&self, account: Account) {
+    /// Replaces the main account, which serves all calls that no other account is set for.
+    pub fn set_account(&self, account: Account) {
         *lock(&self.state.account) = Arc::new(account);
     }
 
-    /// Answers for another region, or the region of a role's account, from now on.
-    pub fn set_in(&self, region: &str, account: Account) {
-        lock(&self.state.places).insert(format!("{}/{region}", account.id), Arc::new(account));
+    /// Sets the data that serves the calls to one region of an account: the main account or that of a role.
+    pub fn set_account_in(&self, region: &str, account: Account) {
+        lock(&self.state.others).insert(format!("{}/{region}", account.id), Arc::new(account));
     }
 
-    /// Changes the account; no call sees it half changed.
-    pub fn change(&self, change: impl FnOnce(&mut Account)) {
-        change(Arc::make_mut(&mut lock(&self.state.account)));
+    /// Updates the main account atomically.
+    pub fn update_account(&self, update: impl FnOnce(&mut Account)) {
+        update(Arc::make_mut(&mut lock(&self.state.account)));
     }
 
-    /// Lets calls go wrong from now on, after the faults that were ordered before.
-    pub fn fault(&self, fault: Fault) {
+    /// Adds a fault after those already injected.
+    pub fn inject_fault(&self, fault: Fault) {
         lock(&self.state.faults).add(fault);
     }
 
-    /// Lets all calls go well again.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         lock(&self.state.faults).clear();
     }
 }
 
-/// Answers one request after the other.
-fn converse(stream: &TcpStream, state: &State) -> io::Result<()> {
+/// Serves the requests of a connection in sequence.
+fn serve_connection(stream: &TcpStream, state: &State) -> io::Result<()> {
     let mut stream = stream.try_clone()?;
     stream.set_nodelay(true)?;
     let mut unread = Vec::new();
-    while let Some(request) = receive(&mut stream, &mut unread)? {
+    while let Some(request) = read_request(&mut stream, &mut unread)? {
         let call = Call::from_request(&request);
         let number = {
-            let mut journal = lock(&state.journal);
-            journal.push(call.clone());
-            journal.len()
+            let mut calls = lock(&state.calls);
+            calls.push(call.clone());
+            calls.len()
         };
         let (delay, fault) = lock(&state.faults).next(&call);
-        let account = state.asked(&call);
+        let account = state.account_for(&call);
         match fault {
             Some(fault) if fault.error(&call, &account).is_none() => {
                 thread::sleep(delay);
-                return misbehave(&mut stream, &fault, || answer(&request, &call, None, &account, number));
+                return serve_fault(&mut stream, &fault, || respond(&request, &call, None, &account, number));
             }
             fault => {
-                let answer = answer(&request, &call, fault.as_ref(), &account, number);
-                // The time that it took to write is part of the delay.
-                thread::sleep(delay.saturating_sub(call.at.elapsed()));
-                answer.send(&mut stream)?;
+                let response = respond(&request, &call, fault.as_ref(), &account, number);
+                // The time spent on the response counts towards the delay.
+                thread::sleep(delay.saturating_sub(call.received_at.elapsed()));
+                response.send(&mut stream)?;
             }
         }
     }
     Ok(())
 }
 
-/// The response to a call: the error that a fault stands for, or what the account says.
-fn answer(
+/// The response to a call: a fault's error, or the account's data.
+fn respond(
     request: &Request,
     call: &Call,
     fault: Option<&FaultKind>,
@@ -169,42 +169,47 @@ fn answer(
     if let Some(error) = fault.and_then(|fault| fault.error(call, account)) {
         return error.response(call.service, &request_id);
     }
-    // Who has a token of somebody else's has no key to sign with yet.
+    // A call with a web identity token is not signed.
     let authenticated = match call.operation.as_str() {
         "AssumeRoleWithWebIdentity" => Ok(()),
         _ => authenticate(request, call.service),
     };
     authenticated
         .and_then(|()| match call.service {
-            Service::Eks => eks::answer(account, call),
-            Service::Ec2 => ec2::answer(account, call, &request_id),
-            Service::Sts => sts::answer(account, call, &request_id),
+            Service::Eks => eks::respond(account, call),
+            Service::Ec2 => ec2::respond(account, call, &request_id),
+            Service::Sts => sts::respond(account, call, &request_id),
         })
         .unwrap_or_else(|error| error.response(call.service, &request_id))
 }
 
-/// Does what a fault says in the place of an answer; the connection is closed when it returns.
-fn misbehave(stream: &mut TcpStream, fault: &FaultKind, right: impl FnOnce() -> Response) -> io::Result<()> {
+/// Serves a fault that is not an error response; the caller then closes the connection.
+fn serve_fault(
+    stream: &mut TcpStream,
+    fault: &FaultKind,
+    regular_response: impl FnOnce() -> Response,
+) -> io::Result<()> {
     match fault {
         FaultKind::Html => {
             let headers = vec![("connection", "close".to_owned())];
-            Response { status: 200, content_type: "text/html", headers, body: PORTAL.to_owned() }.send(stream)
+            Response { status: 200, content_type: "text/html", headers, body: CAPTIVE_PORTAL.to_owned() }
+                .send(stream)
         }
-        FaultKind::CutShort => {
-            let right = right();
-            let half = &right.body.as_bytes()[..right.body.len() / 2];
-            stream.write_all(&[right.head().as_bytes(), half].concat())
+        FaultKind::TruncatedBody => {
+            let response = regular_response();
+            let half = &response.body.as_bytes()[..response.body.len() / 2];
+            stream.write_all(&[response.head().as_bytes(), half].concat())
         }
-        FaultKind::Silence => io::copy(&mut stream.take(u64::MAX), &mut io::sink()).map(|_| ()),
-        FaultKind::Endless => {
-            stream.write_all(ENDLESS)?;
+        FaultKind::NoResponse => io::copy(&mut stream.take(u64::MAX), &mut io::sink()).map(|_| ()),
+        FaultKind::EndlessBody => {
+            stream.write_all(ENDLESS_RESPONSE)?;
             loop {
                 stream.write_all(&[b' '; 16 * 1024])?;
-                // Some 1.6 MB a second: enough to never end, too little to fill a machine.
+                // Limits the rate to 1.6 MB/s, so that the client's memory is not exhausted.
                 thread::sleep(Duration::from_millis(10));
             }
         }
-        // Errors are answered, and a delay has passed: what is left is to close.
+        // `Close`. Errors and delays never get here.
         _ => Ok(()),
     }
 }

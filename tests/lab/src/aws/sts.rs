@@ -1,4 +1,4 @@
-//! STS: who asks, and the credentials of a role.
+//! STS: the caller's identity, and credentials of assumed roles.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,16 +8,16 @@ use super::error::ApiError;
 use super::xml::{CONTENT_TYPE, PROLOGUE, STS_NAMESPACE, escape};
 use crate::http::Response;
 
-/// The access key of an assumed role: the journal shows it on the calls made with the role.
+/// The access key ID of an assumed role, which contains the role's account ID.
 pub(super) fn access_key(role: &str) -> String {
     format!("{ROLE_KEY_PREFIX}{}", role.split(':').nth(4).unwrap_or_default())
 }
 
-/// Answers a call.
-pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
+/// Responds to a call.
+pub(super) fn respond(account: &Account, call: &Call, request_id: &str) -> Result<Response, ApiError> {
     let result = match call.operation.as_str() {
         "AssumeRole" | "AssumeRoleWithWebIdentity" => assume_role(call)?,
-        _ => caller(account, call),
+        _ => get_caller_identity(account, call),
     };
     let operation = &call.operation;
     let body = format!(
@@ -28,7 +28,7 @@ pub(super) fn answer(account: &Account, call: &Call, request_id: &str) -> Result
     Ok(Response { status: 200, content_type: CONTENT_TYPE, headers: Vec::new(), body })
 }
 
-fn caller(account: &Account, call: &Call) -> String {
+fn get_caller_identity(account: &Account, call: &Call) -> String {
     let id = &account.id;
     let (arn, user) = if call.account().is_some() {
         (format!("arn:aws:sts::{id}:assumed-role/lab/session"), "AROALABROLE0000000000:session")
@@ -39,7 +39,7 @@ fn caller(account: &Account, call: &Call) -> String {
 }
 
 fn assume_role(call: &Call) -> Result<String, ApiError> {
-    let required = |name: &str| {
+    let require = |name: &str| {
         call.parameter(name).ok_or_else(|| {
             ApiError::new(
                 400,
@@ -48,7 +48,7 @@ fn assume_role(call: &Call) -> Result<String, ApiError> {
             )
         })
     };
-    let (role, session) = (required("RoleArn")?, required("RoleSessionName")?);
+    let (role, session) = (require("RoleArn")?, require("RoleSessionName")?);
     let assumed =
         format!("{}/{session}", role.replacen(":iam:", ":sts:", 1).replacen(":role/", ":assumed-role/", 1));
     let expiration = Timestamp::now().saturating_add(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MAX);

@@ -1,4 +1,4 @@
-//! The API as a client on a socket sees it.
+//! Tests of the API server over TCP.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,23 +11,23 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn evidence() -> PathBuf {
+fn evidence_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/evidence")
 }
 
-fn study() -> Account {
-    Account::from_evidence(&evidence().join("study-public")).expect("recorded evidence")
+fn study_account() -> Account {
+    Account::from_evidence(&evidence_dir().join("study-public")).expect("recorded evidence")
 }
 
-/// Sends one request on a connection of its own, and returns the response's head and body.
+/// Sends one request on a new connection, and returns the response's head and body.
 fn exchange(api: &Api, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(api.address()).expect("the server listens");
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    stream.write_all(request.as_bytes()).expect("the server reads");
-    // The server answers what it has, and then ends the connection too.
-    stream.shutdown(Shutdown::Write).expect("half a close");
+    stream.write_all(request.as_bytes()).expect("the request is sent");
+    // The server responds, and then closes the connection too.
+    stream.shutdown(Shutdown::Write).expect("the write side is shut down");
     let mut text = Vec::new();
-    stream.read_to_end(&mut text).expect("the server ends the connection");
+    stream.read_to_end(&mut text).expect("the server closes the connection");
     let text = String::from_utf8(text).expect("text");
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
     (head.to_owned(), body.to_owned())
@@ -50,14 +50,14 @@ fn get(api: &Api, path: &str) -> (String, String) {
     exchange(api, &signed("eks", "GET", path, ""))
 }
 
-/// The texts of all elements of the name.
+/// The contents of all elements named `name`.
 fn elements<'a>(xml: &'a str, name: &str) -> Vec<&'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&open).skip(1).filter_map(|rest| Some(rest.split_once(&close)?.0)).collect()
 }
 
 #[test]
-fn all_recorded_evidence_can_be_served() {
+fn every_evidence_fixture_can_be_served() {
     let calls = [
         "DescribeNetworkInterfaces&IncludeManagedResources=true",
         "DescribeInstances&IncludeManagedResources=true",
@@ -68,26 +68,26 @@ fn all_recorded_evidence_can_be_served() {
         "DescribeRouteTables",
         "DescribeSecurityGroups",
     ];
-    for story in fs::read_dir(evidence()).expect("the fixtures") {
-        let story = story.expect("a directory").path();
-        let account = Account::from_evidence(&story).expect("recorded evidence");
+    for fixture in fs::read_dir(evidence_dir()).expect("the fixtures") {
+        let fixture = fixture.expect("a directory").path();
+        let account = Account::from_evidence(&fixture).expect("recorded evidence");
         assert!(
             !account.clusters.is_empty() && !account.network_interfaces.is_empty(),
             "{}",
-            story.display()
+            fixture.display()
         );
         let api = Api::serve(account).expect("a port");
         for call in calls {
             let (head, body) = post(&api, &format!("Action={call}&Version=2016-11-15"));
-            assert!(head.starts_with("HTTP/1.1 200 "), "{}: {call}: {body}", story.display());
-            assert!(body.contains("<item>"), "{}: {call}: {body}", story.display());
+            assert!(head.starts_with("HTTP/1.1 200 "), "{}: {call}: {body}", fixture.display());
+            assert!(body.contains("<item>"), "{}: {call}: {body}", fixture.display());
         }
     }
 }
 
 #[test]
-fn a_cluster_is_described_or_not_found() {
-    let api = Api::serve(study()).expect("a port");
+fn describe_cluster_finds_known_clusters_only() {
+    let api = Api::serve(study_account()).expect("a port");
     let (head, body) = get(&api, "/clusters/myeks");
     let body: Value = serde_json::from_str(&body).expect("JSON");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -101,7 +101,7 @@ fn a_cluster_is_described_or_not_found() {
 }
 
 #[test]
-fn clusters_are_listed_by_pages() {
+fn list_clusters_is_paginated() {
     let mut account = Account::default();
     for name in ["a", "b", "c"] {
         account.clusters.insert(name.to_owned(), json!({ "name": name }));
@@ -114,8 +114,8 @@ fn clusters_are_listed_by_pages() {
 }
 
 #[test]
-fn pages_are_as_small_as_the_account_says() {
-    let mut account = study();
+fn account_page_size_limits_the_page_size() {
+    let mut account = study_account();
     let interface = account.network_interfaces[0].clone();
     account.network_interfaces = (0..200)
         .map(|number| {
@@ -126,21 +126,21 @@ fn pages_are_as_small_as_the_account_says() {
         .collect();
     account.page_size = Some(5);
     let api = Api::serve(account).expect("a port");
-    let (mut seen, mut form) = (0, "Action=DescribeNetworkInterfaces&MaxResults=1000".to_owned());
+    let (mut count, mut form) = (0, "Action=DescribeNetworkInterfaces&MaxResults=1000".to_owned());
     loop {
         let body = post(&api, &form).1;
-        seen += body.matches("<networkInterfaceId>").count();
+        count += body.matches("<networkInterfaceId>").count();
         let [token] = elements(&body, "nextToken")[..] else { break };
         let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
         form = format!("Action=DescribeNetworkInterfaces&NextToken={token}");
     }
-    let pages: Vec<_> = api.journal().iter().map(|call| call.page).collect();
-    assert_eq!((seen, pages), (200, (1..=40).collect()));
+    let pages: Vec<_> = api.calls().iter().map(|call| call.page).collect();
+    assert_eq!((count, pages), (200, (1..=40).collect()));
 }
 
 #[test]
-fn managed_interfaces_are_there_when_they_are_asked_for() {
-    let mut account = study();
+fn managed_interfaces_are_returned_on_request_only() {
+    let mut account = study_account();
     account.network_interfaces.truncate(2);
     account.network_interfaces[0]["Operator"] = json!({ "Managed": true, "Principal": "eks.amazonaws.com" });
     let api = Api::serve(account).expect("a port");
@@ -167,8 +167,8 @@ fn instances_are_filtered_within_their_reservations() {
 }
 
 #[test]
-fn what_is_not_honoured_is_refused() {
-    let api = Api::serve(study()).expect("a port");
+fn unsupported_requests_are_rejected() {
+    let api = Api::serve(study_account()).expect("a port");
     for (form, code) in [
         ("Action=DescribeVpcs&Filter.1.Name=colour&Filter.1.Value.1=red", "InvalidParameterValue"),
         ("Action=DescribeVpcs&MaxResults=3", "InvalidParameterValue"),
@@ -188,42 +188,39 @@ fn what_is_not_honoured_is_refused() {
 }
 
 #[test]
-fn an_attribute_of_the_vpc_changes_while_the_server_runs() {
-    let api = Api::serve(study()).expect("a port");
+fn account_can_be_updated_while_the_server_runs() {
+    let api = Api::serve(study_account()).expect("a port");
     let form = "Action=DescribeVpcAttribute&VpcId=vpc-0acc8989bae6e7464&Attribute=enableDnsHostnames";
     assert_eq!(elements(&post(&api, form).1, "value"), ["true"]);
-    api.change(|account| account.dns_hostnames = false);
+    api.update_account(|account| account.dns_hostnames = false);
     assert_eq!(elements(&post(&api, form).1, "value"), ["false"]);
 }
 
 #[test]
-fn a_role_signs_with_its_own_key() {
+fn assume_role_returns_the_access_key_of_the_role() {
     let api = Api::serve(Account::default()).expect("a port");
     let role = "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Freader&RoleSessionName=me";
     let body = exchange(&api, &signed("sts", "POST", "/", role)).1;
     assert_eq!(elements(&body, "Arn"), ["arn:aws:sts::1:assumed-role/reader/me"]);
     assert_eq!(elements(&body, "AccessKeyId"), [sts::access_key("arn:aws:iam::1:role/reader")]);
-    assert_eq!(api.journal()[0].parameter("RoleArn"), Some("arn:aws:iam::1:role/reader"));
+    assert_eq!(api.calls()[0].parameter("RoleArn"), Some("arn:aws:iam::1:role/reader"));
 }
 
 #[test]
-fn a_connection_takes_one_request_after_the_other() {
+fn connection_serves_several_requests() {
     let api = Api::serve(Account::default()).expect("a port");
     let request = signed("sts", "POST", "/", "Action=GetCallerIdentity");
     let (_, body) = exchange(&api, &(request.clone() + &request));
     assert_eq!(elements(&body, "Account").len(), 2);
-    let journal = api.journal();
-    assert_eq!(journal.len(), 2);
-    assert_eq!(
-        (journal[1].operation.as_str(), journal[1].user_agent.as_str()),
-        ("GetCallerIdentity", "test/1")
-    );
+    let calls = api.calls();
+    assert_eq!(calls.len(), 2);
+    assert_eq!((calls[1].operation.as_str(), calls[1].user_agent.as_str()), ("GetCallerIdentity", "test/1"));
 }
 
 #[test]
-fn errors_have_the_words_of_their_service() {
-    let api = Api::serve(study()).expect("a port");
-    api.fault(Fault::always("*", FaultKind::Denied).times(2));
+fn errors_have_the_format_of_their_service() {
+    let api = Api::serve(study_account()).expect("a port");
+    api.inject_fault(Fault::always("*", FaultKind::Denied).times(2));
     let (head, body) = post(&api, "Action=DescribeVpcs");
     assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
     assert_eq!(elements(&body, "Code"), ["UnauthorizedOperation"]);
@@ -231,60 +228,60 @@ fn errors_have_the_words_of_their_service() {
     let (head, body) = get(&api, "/clusters/myeks");
     assert!(head.contains("x-amzn-ErrorType: AccessDeniedException"), "{head}");
     assert!(body.contains("eks:DescribeCluster"), "{body}");
-    assert!(get(&api, "/clusters/myeks").0.starts_with("HTTP/1.1 200 "), "twice was ordered");
+    assert!(get(&api, "/clusters/myeks").0.starts_with("HTTP/1.1 200 "), "the fault is limited to two calls");
 }
 
 #[test]
-fn answers_go_wrong_on_the_wire() {
-    let api = Api::serve(study()).expect("a port");
-    let whole = get(&api, "/clusters/myeks");
-    for kind in [FaultKind::Html, FaultKind::Close, FaultKind::CutShort] {
-        api.fault(Fault::always("DescribeCluster", kind).times(1));
+fn transport_faults_are_injected() {
+    let api = Api::serve(study_account()).expect("a port");
+    let regular = get(&api, "/clusters/myeks");
+    for kind in [FaultKind::Html, FaultKind::Close, FaultKind::TruncatedBody] {
+        api.inject_fault(Fault::always("DescribeCluster", kind).times(1));
     }
     let (head, body) = get(&api, "/clusters/myeks");
     assert!(head.starts_with("HTTP/1.1 200 ") && body.starts_with("<!DOCTYPE html>"), "{head}{body}");
     assert_eq!(get(&api, "/clusters/myeks"), (String::new(), String::new()));
     let (_, body) = get(&api, "/clusters/myeks");
-    assert!(!body.is_empty() && body.len() < whole.1.len() && whole.1.starts_with(&body), "{body}");
-    assert_eq!(get(&api, "/clusters/myeks").1, whole.1);
+    assert!(!body.is_empty() && body.len() < regular.1.len() && regular.1.starts_with(&body), "{body}");
+    assert_eq!(get(&api, "/clusters/myeks").1, regular.1);
 }
 
 #[test]
-fn a_call_that_is_never_answered_ends_with_the_server() {
-    let api = Api::serve(study()).expect("a port");
-    api.fault(Fault::always("*", FaultKind::Silence));
+fn dropping_the_server_closes_unanswered_connections() {
+    let api = Api::serve(study_account()).expect("a port");
+    api.inject_fault(Fault::always("*", FaultKind::NoResponse));
     let mut stream = TcpStream::connect(api.address()).expect("the server listens");
-    stream.write_all(signed("eks", "GET", "/clusters", "").as_bytes()).expect("the server reads");
+    stream.write_all(signed("eks", "GET", "/clusters", "").as_bytes()).expect("the request is sent");
     stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a time-out");
-    assert!(stream.read(&mut [0]).is_err(), "something was answered");
+    assert!(stream.read(&mut [0]).is_err(), "the server responded");
     drop(api);
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+    assert_eq!(stream.read(&mut [0]).expect("end of file"), 0);
 }
 
 #[test]
-fn a_body_without_end_goes_on() {
-    let api = Api::serve(study()).expect("a port");
-    api.fault(Fault::always("*", FaultKind::Endless));
+fn endless_body_does_not_end() {
+    let api = Api::serve(study_account()).expect("a port");
+    api.inject_fault(Fault::always("*", FaultKind::EndlessBody));
     let mut stream = TcpStream::connect(api.address()).expect("the server listens");
-    stream.write_all(signed("eks", "GET", "/clusters", "").as_bytes()).expect("the server reads");
+    stream.write_all(signed("eks", "GET", "/clusters", "").as_bytes()).expect("the request is sent");
     stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time-out");
-    let mut much = vec![0; 256 * 1024];
-    stream.read_exact(&mut much).expect("more than any answer");
+    let mut body = vec![0; 256 * 1024];
+    stream.read_exact(&mut body).expect("more bytes than any regular response");
 }
 
 #[test]
-fn a_late_answer_is_right() {
-    let api = Api::serve(study()).expect("a port");
-    api.fault(Fault::always("*", FaultKind::Delay(Duration::from_millis(80))));
+fn delayed_response_is_complete() {
+    let api = Api::serve(study_account()).expect("a port");
+    api.inject_fault(Fault::always("*", FaultKind::Delay(Duration::from_millis(80))));
     let start = Instant::now();
     assert!(get(&api, "/clusters").1.contains("myeks"));
     assert!(start.elapsed() >= Duration::from_millis(80));
 }
 
 #[test]
-fn a_dropped_server_is_gone() {
-    let api = Api::serve(study()).expect("a port");
+fn dropped_server_refuses_connections() {
+    let api = Api::serve(study_account()).expect("a port");
     let address = api.address();
     let dropping = thread::spawn(move || drop(api));
     dropping.join().expect("no panic");

@@ -1,9 +1,9 @@
-//! EC2's XML, written from the JSON that the aws CLI prints.
+//! Conversion of the JSON that the aws CLI prints to EC2's XML.
 //!
-//! The CLI's keys and the wire's element names differ, and not by a rule: `shapes.txt` has every member of
-//! every shape that the calls return, from the service's model. A line begins a shape, `Key` is a member
-//! whose element is `key`, `Key=name` one whose element is `name`; `:Shape` behind it is a structure,
-//! `[Shape]` a list of them, `[]` a list of texts.
+//! The XML element names do not follow from the JSON keys by a rule, so `shapes.txt` lists every member of
+//! every shape in the responses, taken from the service model. Each shape is `Name { members }`. The member
+//! `Key` has the XML element `key`, and `Key=name` has the element `name`. A suffix gives the member's type:
+//! `:Shape` a structure, `[Shape]` a list of structures, `[]` a list of scalars; without one it is a scalar.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,55 +17,55 @@ pub(super) const PROLOGUE: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 pub(super) const EC2_NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
 pub(super) const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// The shapes by name, each a list of members by the CLI's key.
+/// The shapes by name, each with its members by JSON key.
 static SHAPES: LazyLock<HashMap<&'static str, HashMap<&'static str, Member>>> =
     LazyLock::new(|| parse_shapes(include_str!("shapes.txt")));
 
 /// A member of a shape.
 #[derive(Debug, PartialEq, Eq)]
 struct Member {
-    /// The name of the XML element.
+    /// The XML element name.
     element: Cow<'static, str>,
     kind: Kind,
 }
 
-/// What a member holds.
+/// The type of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A text, a number or a truth value.
-    Text,
-    /// A structure of the shape named.
+    /// A string, a number or a boolean.
+    Scalar,
+    /// A structure of the named shape.
     Structure(&'static str),
-    /// A list of structures of the shape named.
+    /// A list of structures of the named shape.
     Structures(&'static str),
-    /// A list of texts.
-    Texts,
+    /// A list of scalars.
+    Scalars,
 }
 
-/// Writes the members of `value`, a structure of the shape named.
+/// Writes the members of `value`, a structure of the named shape.
 ///
-/// A key that the shape does not have is an error: the data then is not what the aws CLI prints.
+/// An unknown key is an error: the data is not output of the aws CLI.
 pub(super) fn write_structure(out: &mut String, shape: &str, value: &Value) -> Result<(), String> {
-    let members = SHAPES.get(shape).ok_or_else(|| format!("no shape {shape}"))?;
+    let members = SHAPES.get(shape).ok_or_else(|| format!("unknown shape {shape}"))?;
     let object = value.as_object().ok_or_else(|| format!("{shape}: not an object: {value}"))?;
     for (key, value) in object {
         let member = members.get(key.as_str()).ok_or_else(|| format!("{shape} has no member {key}"))?;
-        // An absent member and one that is null are the same to a client.
+        // To a client, a null member is the same as an absent one.
         if value.is_null() {
             continue;
         }
         let element = &member.element;
         out.extend(["<", element, ">"]);
         match member.kind {
-            Kind::Text => write_text(out, key, value)?,
+            Kind::Scalar => write_scalar(out, key, value)?,
             Kind::Structure(shape) => write_structure(out, shape, value)?,
-            Kind::Structures(_) | Kind::Texts => {
+            Kind::Structures(_) | Kind::Scalars => {
                 let items = value.as_array().ok_or_else(|| format!("{shape}: {key} is not a list"))?;
                 for item in items {
                     out.push_str("<item>");
                     match member.kind {
                         Kind::Structures(shape) => write_structure(out, shape, item)?,
-                        _ => write_text(out, key, item)?,
+                        _ => write_scalar(out, key, item)?,
                     }
                     out.push_str("</item>");
                 }
@@ -76,19 +76,19 @@ pub(super) fn write_structure(out: &mut String, shape: &str, value: &Value) -> R
     Ok(())
 }
 
-fn write_text(out: &mut String, key: &str, value: &Value) -> Result<(), String> {
+fn write_scalar(out: &mut String, key: &str, value: &Value) -> Result<(), String> {
     match value {
         Value::String(text) => out.push_str(&escape(text)),
         Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
-        _ => return Err(format!("{key} is not a text: {value}")),
+        _ => return Err(format!("{key} is not a scalar: {value}")),
     }
     Ok(())
 }
 
-/// `text` as the content of an element.
+/// Escapes `text` for the content of an element.
 ///
-/// Control characters become references. XML 1.0 forbids most of them even so, and EC2 never sends them; but
-/// the SDK for Rust takes them, and what reaches a terminal then is worth a test.
+/// Control characters become character references. XML 1.0 forbids most of these too, and EC2 never sends
+/// them, but the SDK for Rust accepts them, so tests can check that none reaches the terminal.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(|character: char| matches!(character, '&' | '<' | '>' | '"') || character.is_control())
     {
@@ -102,7 +102,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             control if control.is_control() => {
-                write!(out, "&#x{:x};", u32::from(control)).expect("a String takes all that is written");
+                write!(out, "&#x{:x};", u32::from(control)).expect("writing to a String does not fail");
             }
             other => out.push(other),
         }
@@ -118,11 +118,11 @@ fn parse_shapes(table: &'static str) -> HashMap<&'static str, HashMap<&'static s
         .collect()
 }
 
-/// A member: `Key`, `Key=element`, and behind either what it holds.
+/// Parses a member: `Key` or `Key=element`, then its type.
 fn parse_member(text: &'static str) -> (&'static str, Member) {
     let (name, kind) = match text.find([':', '[']).map(|at| text.split_at(at)) {
-        None => (text, Kind::Text),
-        Some((name, "[]")) => (name, Kind::Texts),
+        None => (text, Kind::Scalar),
+        Some((name, "[]")) => (name, Kind::Scalars),
         Some((name, kind)) => match kind.strip_prefix(':') {
             Some(shape) => (name, Kind::Structure(shape)),
             None => (name, Kind::Structures(kind.trim_matches(['[', ']']))),
@@ -141,13 +141,13 @@ mod tests {
 
     use super::*;
 
-    fn written(shape: &str, value: &Value) -> Result<String, String> {
+    fn to_xml(shape: &str, value: &Value) -> Result<String, String> {
         let mut out = String::new();
         write_structure(&mut out, shape, value).map(|()| out)
     }
 
     #[test]
-    fn lists_and_structures_have_the_names_of_the_wire() {
+    fn lists_and_structures_have_their_xml_names() {
         let interface = json!({
             "Groups": [{ "GroupId": "sg-1" }],
             "Ipv6Addresses": [{ "Ipv6Address": "2001:db8::1" }],
@@ -157,7 +157,7 @@ mod tests {
             "RequesterId": null,
             "AssociatedSubnets": ["subnet-1"],
         });
-        let xml = written("NetworkInterface", &interface).expect("members of the shape");
+        let xml = to_xml("NetworkInterface", &interface).expect("valid members");
         for part in [
             "<groupSet><item><groupId>sg-1</groupId></item></groupSet>",
             "<ipv6AddressesSet><item><ipv6Address>2001:db8::1</ipv6Address></item></ipv6AddressesSet>",
@@ -172,28 +172,28 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_rule_gives_are_in_the_table() {
+    fn irregular_element_names_come_from_the_table() {
         let instance =
             json!({ "PublicIpAddress": "1.2.3.4", "PublicDnsName": "n", "State": { "Name": "running" } });
-        let xml = written("Instance", &instance).expect("members of the shape");
+        let xml = to_xml("Instance", &instance).expect("valid members");
         assert!(xml.contains("<ipAddress>1.2.3.4</ipAddress>"), "{xml}");
         assert!(xml.contains("<dnsName>n</dnsName>"), "{xml}");
         assert!(xml.contains("<instanceState><name>running</name></instanceState>"), "{xml}");
     }
 
     #[test]
-    fn a_key_that_is_not_of_the_shape_is_refused() {
-        assert_eq!(written("Tag", &json!({ "Colour": "red" })), Err("Tag has no member Colour".to_owned()));
-        assert!(written("Tag", &json!({ "Key": ["a"] })).is_err());
+    fn unknown_key_is_rejected() {
+        assert_eq!(to_xml("Tag", &json!({ "Colour": "red" })), Err("Tag has no member Colour".to_owned()));
+        assert!(to_xml("Tag", &json!({ "Key": ["a"] })).is_err());
     }
 
     #[test]
-    fn texts_are_escaped() {
+    fn special_characters_are_escaped() {
         assert_eq!(escape("a<b>&\"c\"\u{1b}[2K é"), "a&lt;b&gt;&amp;&quot;c&quot;&#x1b;[2K é");
     }
 
     #[test]
-    fn every_shape_that_is_named_is_there() {
+    fn every_referenced_shape_is_defined() {
         for (shape, members) in SHAPES.iter() {
             for (key, member) in members {
                 if let Kind::Structure(inner) | Kind::Structures(inner) = member.kind {

@@ -1,80 +1,79 @@
-//! What a name server says of a name.
+//! The configuration of a name: its addresses, and how the server responds.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-/// A name's addresses and how they are delivered.
+/// The addresses of a name, and how the server responds to queries for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The addresses. Of a family without any, the answer has no data, as of a name with A records only that
-    /// is asked for AAAA.
+    /// The addresses. A query for the other address family gets an empty answer (NODATA).
     pub addresses: Vec<IpAddr>,
-    /// The seconds that a record may be kept for.
+    /// The TTL of the records, in seconds.
     pub ttl: u32,
-    /// How the server answers.
+    /// How the server responds.
     pub behaviour: Behaviour,
 }
 
-/// How the server answers. Where addresses are not mentioned, they are not looked at.
+/// How the server responds to a query. The entry's addresses are used only where mentioned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// With the addresses: over UDP when they fit, else truncated and then over TCP.
+    /// Sends the addresses; over UDP, truncated (TC bit set) if they do not fit.
     Answer,
-    /// There is no such name.
-    Nx,
-    /// The name has no addresses.
+    /// Sends NXDOMAIN: the name does not exist.
+    NxDomain,
+    /// Sends NODATA: the name has no addresses.
     NoData,
-    /// The server has failed.
+    /// Sends SERVFAIL.
     ServFail,
-    /// The server does not answer this client.
+    /// Sends REFUSED.
     Refused,
-    /// Never.
+    /// Sends no reply.
     Timeout,
-    /// With the addresses, and late.
+    /// Sends the addresses after a delay.
     Slow(Duration),
-    /// Truncated over UDP, with the addresses over TCP.
+    /// Sends a truncated reply over UDP, and the addresses over TCP.
     Truncated,
-    /// Truncated over UDP, and over TCP the connection is closed.
+    /// Sends a truncated reply over UDP, and closes TCP connections.
     TruncatedNoTcp,
-    /// With the first half of the right answer's bytes.
-    CutPacket,
-    /// With another query's number.
+    /// Sends the first half of the reply's bytes.
+    HalfMessage,
+    /// Sends the addresses under another message ID.
     WrongId,
-    /// With that many aliases in a row, and the addresses of the last.
+    /// Sends a chain of this many CNAME records, and the addresses of the last target.
     CnameChain(usize),
-    /// With an alias the alias of which is the name itself.
+    /// Sends a CNAME record whose target is an alias of the queried name.
     CnameLoop,
 }
 
 impl Entry {
-    /// A name with addresses, to be kept for a minute as those of EKS are.
+    /// A name with addresses and a TTL of 60 seconds, that of EKS endpoints.
     #[must_use]
     pub fn addresses(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
         Self { addresses: addresses.into_iter().collect(), ttl: 60, behaviour: Behaviour::Answer }
     }
 
-    /// A name with more addresses than a datagram takes.
+    /// A name with `count` addresses, to exceed the size of a datagram.
     #[must_use]
-    pub fn big(count: u16) -> Self {
+    pub fn with_many_addresses(count: u16) -> Self {
         let first = u32::from(Ipv4Addr::new(198, 18, 0, 0));
         Self::addresses((first..first + u32::from(count)).map(|address| Ipv4Addr::from(address).into()))
     }
 
-    /// A name without addresses.
+    /// A name without addresses, for behaviours that send none.
     #[must_use]
     pub fn failing(behaviour: Behaviour) -> Self {
-        Self::addresses([]).behaving(behaviour)
+        Self::addresses([]).with_behaviour(behaviour)
     }
 
-    /// The same addresses, delivered otherwise.
+    /// Sets the behaviour.
     #[must_use]
-    pub fn behaving(self, behaviour: Behaviour) -> Self {
+    pub fn with_behaviour(self, behaviour: Behaviour) -> Self {
         Self { behaviour, ..self }
     }
 
-    /// The same addresses, to be kept for another time.
+    /// Sets the TTL.
     #[must_use]
-    pub fn ttl(self, ttl: u32) -> Self {
+    pub fn with_ttl(self, ttl: u32) -> Self {
         Self { ttl, ..self }
     }
 }

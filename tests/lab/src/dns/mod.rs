@@ -1,11 +1,11 @@
-//! A name server that answers, or fails, as told.
+//! A name server with configurable answers and failures.
 //!
-//! What it says of a name is an [`Entry`]: the addresses, and how they are delivered. It listens on UDP and
-//! TCP on one port, knows A and AAAA records, and keeps a journal of what it was asked.
+//! It serves A and AAAA records over UDP and TCP on one port, and records the queries it receives. A test sets
+//! an [`Entry`] for a name: its addresses, and how the server responds to queries for it.
 //!
-//! - `entry`: what a test says of a name.
-//! - `reply`: a query and an entry make the bytes that go back.
-//! - `server`: threads and sockets.
+//! - `entry`: the configuration of a name.
+//! - `reply`: builds the reply to a query, without IO.
+//! - `server`: sockets and threads.
 
 mod entry;
 mod reply;
@@ -14,4 +14,4 @@ mod server;
 mod tests;
 
 pub use entry::{Behaviour, Entry};
-pub use server::{Asked, NameServer, Transport};
+pub use server::{NameServer, ReceivedQuery, Transport};

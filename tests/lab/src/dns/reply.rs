@@ -1,4 +1,4 @@
-//! A query and an entry make the bytes that go back. No socket, no clock.
+//! Builds the reply to a query from an entry. Pure: no sockets, no clock.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,89 +11,92 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use super::entry::{Behaviour, Entry};
 use super::server::Transport;
 
-/// The most a datagram holds for a client that doesn't say what it takes.
-const DATAGRAM: usize = 512;
+/// The maximum UDP message size for a client without EDNS.
+const DEFAULT_MAX_DATAGRAM: usize = 512;
 
-/// What aliases' names begin with, before a number.
-const ALIAS: &str = "alias-";
+/// The prefix of an alias' label; a number follows.
+const ALIAS_PREFIX: &str = "alias-";
 
-/// What goes back to the client, and when.
+/// A reply to the client, and its delay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    pub(super) after: Duration,
+    pub(super) delay: Duration,
     pub(super) delivery: Delivery,
 }
 
-/// What goes back to the client.
+/// The bytes to send to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// Nothing; a connection stays open.
+    /// Nothing; a TCP connection stays open.
     Nothing,
-    /// Nothing; a connection is closed.
+    /// Nothing; a TCP connection is closed.
     Close,
-    /// A message.
+    /// A whole message.
     Whole(Vec<u8>),
     /// The first half of a message.
     Half(Vec<u8>),
 }
 
-/// What `entry` says to `request`, which asks one `question`. `alias` tells which of the name's own aliases
-/// is asked for, 0 is the name itself.
-pub(super) fn reply(
+/// Builds the reply to `request`, which has one `question`, from `entry`. `alias` is the number of the alias
+/// queried, or 0 for the name itself.
+pub(super) fn build_reply(
     entry: &Entry,
     alias: usize,
     request: &Message,
     question: &Query,
     transport: Transport,
 ) -> Result<Reply, ProtoError> {
-    let mut message = response(request);
-    let mut after = Duration::ZERO;
+    let mut message = empty_response(request);
+    let mut delay = Duration::ZERO;
     match entry.behaviour {
-        Behaviour::Timeout => return Ok(Reply { after, delivery: Delivery::Nothing }),
+        Behaviour::Timeout => return Ok(Reply { delay, delivery: Delivery::Nothing }),
         Behaviour::TruncatedNoTcp if transport == Transport::Tcp => {
-            return Ok(Reply { after, delivery: Delivery::Close });
+            return Ok(Reply { delay, delivery: Delivery::Close });
         }
-        Behaviour::Nx => message.metadata.response_code = ResponseCode::NXDomain,
+        Behaviour::NxDomain => message.metadata.response_code = ResponseCode::NXDomain,
         Behaviour::ServFail => message.metadata.response_code = ResponseCode::ServFail,
         Behaviour::Refused => message.metadata.response_code = ResponseCode::Refused,
         Behaviour::NoData => {}
         Behaviour::CnameLoop => add_loop(&mut message, entry, alias, question)?,
         Behaviour::CnameChain(links) => add_chain(&mut message, entry, alias..links, question)?,
         Behaviour::Slow(time) => {
-            after = time;
+            delay = time;
             add_addresses(&mut message, entry, &question.name, question.query_type);
         }
         Behaviour::Answer
         | Behaviour::Truncated
         | Behaviour::TruncatedNoTcp
-        | Behaviour::CutPacket
+        | Behaviour::HalfMessage
         | Behaviour::WrongId => add_addresses(&mut message, entry, &question.name, question.query_type),
     }
     let empty = message.answers.is_empty();
     if empty && matches!(message.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain) {
-        message.add_authority(authority(question, entry.ttl)?);
+        message.add_authority(soa(question, entry.ttl)?);
     }
     if entry.behaviour == Behaviour::WrongId {
         message.metadata.id ^= 1;
     }
     let mut bytes = message.to_vec()?;
     let truncated = matches!(entry.behaviour, Behaviour::Truncated | Behaviour::TruncatedNoTcp);
-    if transport == Transport::Udp && (truncated || bytes.len() > room(request)) {
+    if transport == Transport::Udp && (truncated || bytes.len() > max_datagram(request)) {
         bytes = message.truncate().to_vec()?;
     }
-    let delivery =
-        if entry.behaviour == Behaviour::CutPacket { Delivery::Half(bytes) } else { Delivery::Whole(bytes) };
-    Ok(Reply { after, delivery })
+    let delivery = if entry.behaviour == Behaviour::HalfMessage {
+        Delivery::Half(bytes)
+    } else {
+        Delivery::Whole(bytes)
+    };
+    Ok(Reply { delay, delivery })
 }
 
-/// The name whose entry speaks for `name`, and which of its aliases `name` is, if it is written as one.
-pub(super) fn alias_of(name: &str) -> Option<(&str, usize)> {
+/// Parses `name` as an alias: the name it is an alias of, and its number.
+pub(super) fn parse_alias(name: &str) -> Option<(&str, usize)> {
     let (label, target) = name.split_once('.')?;
-    Some((target, label.strip_prefix(ALIAS)?.parse().ok()?))
+    Some((target, label.strip_prefix(ALIAS_PREFIX)?.parse().ok()?))
 }
 
-/// An answer to `request` with nothing in it yet.
-fn response(request: &Message) -> Message {
+/// An empty response to `request`.
+fn empty_response(request: &Message) -> Message {
     let mut message = Message::response(request.metadata.id, request.metadata.op_code);
     message.metadata = Metadata::response_from_request(&request.metadata);
     message.metadata.recursion_available = true;
@@ -106,9 +109,12 @@ fn response(request: &Message) -> Message {
     message
 }
 
-/// How long a datagram the client takes.
-fn room(request: &Message) -> usize {
-    request.edns.as_ref().map_or(DATAGRAM, |edns| usize::from(edns.max_payload()).max(DATAGRAM))
+/// The maximum UDP message size that the client accepts.
+fn max_datagram(request: &Message) -> usize {
+    request
+        .edns
+        .as_ref()
+        .map_or(DEFAULT_MAX_DATAGRAM, |edns| usize::from(edns.max_payload()).max(DEFAULT_MAX_DATAGRAM))
 }
 
 fn add_addresses(message: &mut Message, entry: &Entry, owner: &Name, kind: RecordType) {
@@ -122,7 +128,7 @@ fn add_addresses(message: &mut Message, entry: &Entry, owner: &Name, kind: Recor
     }
 }
 
-/// Adds the aliases with the numbers, each that of the one before, and the addresses of the last.
+/// Adds a CNAME record for each alias number in `aliases`, and the addresses of the last target.
 fn add_chain(
     message: &mut Message,
     entry: &Entry,
@@ -132,7 +138,7 @@ fn add_chain(
     let name = if aliases.start == 0 { question.name.clone() } else { question.name.base_name() };
     let mut owner = question.name.clone();
     for alias in aliases {
-        let target = name.prepend_label(format!("{ALIAS}{}", alias + 1))?;
+        let target = name.prepend_label(format!("{ALIAS_PREFIX}{}", alias + 1))?;
         message.add_answer(Record::from_rdata(owner, entry.ttl, RData::CNAME(CNAME(target.clone()))));
         owner = target;
     }
@@ -140,16 +146,17 @@ fn add_chain(
     Ok(())
 }
 
-/// Adds one of the two aliases that stand for each other. A client asks for the other, and so on.
+/// Adds one of two CNAME records that point to each other, so that a client that follows them never ends.
 fn add_loop(message: &mut Message, entry: &Entry, alias: usize, question: &Query) -> Result<(), ProtoError> {
     let owner = question.name.clone();
-    let target = if alias == 0 { owner.prepend_label(format!("{ALIAS}1"))? } else { owner.base_name() };
+    let target =
+        if alias == 0 { owner.prepend_label(format!("{ALIAS_PREFIX}1"))? } else { owner.base_name() };
     message.add_answer(Record::from_rdata(owner, entry.ttl, RData::CNAME(CNAME(target))));
     Ok(())
 }
 
-/// The record that says how long to remember that there is nothing.
-fn authority(question: &Query, ttl: u32) -> Result<Record, ProtoError> {
+/// The SOA record of a negative answer, which sets how long the answer may be cached.
+fn soa(question: &Query, ttl: u32) -> Result<Record, ProtoError> {
     let (server, mail) = (Name::from_ascii("ns.lab.")?, Name::from_ascii("hostmaster.lab.")?);
     let data = RData::SOA(SOA::new(server, mail, 1, 7200, 900, 1_209_600, ttl));
     Ok(Record::from_rdata(question.name.base_name(), ttl, data))

@@ -1,4 +1,4 @@
-//! Threads and sockets of the name server.
+//! The name server's sockets and threads.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -11,33 +11,33 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::Message;
 
 use super::entry::{Behaviour, Entry};
-use super::reply::{Delivery, Reply, alias_of, reply};
-use crate::listen::{TcpServer, bind_in, lock, wake};
+use super::reply::{Delivery, Reply, build_reply, parse_alias};
+use crate::listen::{TcpServer, bind_in, lock, shut_down};
 
-/// How often a free port is looked for that is free on both transports.
-const PORT_TRIES: usize = 16;
+/// The number of attempts to find a port that is free for both UDP and TCP.
+const BIND_ATTEMPTS: usize = 16;
 
-/// A query, as the journal keeps it.
+/// A query that the server has received.
 #[derive(Clone, Debug)]
-pub struct Asked {
-    /// The name, in lower case and without the dot at its end.
+pub struct ReceivedQuery {
+    /// The name, in lower case and without the trailing dot.
     pub name: String,
-    /// The type of record: `A`, `AAAA`.
+    /// The record type: `A` or `AAAA`.
     pub record_type: String,
-    /// What it came over.
+    /// The transport that it arrived over.
     pub transport: Transport,
-    /// Who asked.
+    /// The client's address.
     pub peer: SocketAddr,
     /// When it arrived.
-    pub at: Instant,
+    pub received_at: Instant,
 }
 
-/// What a query comes over.
+/// A transport for queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A datagram.
+    /// UDP.
     Udp,
-    /// A connection.
+    /// TCP.
     Tcp,
 }
 
@@ -46,24 +46,24 @@ pub enum Transport {
 pub struct NameServer {
     address: SocketAddr,
     state: Arc<State>,
-    datagrams: Option<UdpSocket>,
-    receiving: Option<JoinHandle<()>>,
-    _connections: TcpServer,
+    udp_socket: Option<UdpSocket>,
+    udp_thread: Option<JoinHandle<()>>,
+    _tcp_server: TcpServer,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 #[derive(Debug)]
 struct State {
     entries: Mutex<Entries>,
-    journal: Mutex<Vec<Asked>>,
+    queries: Mutex<Vec<ReceivedQuery>>,
 }
 
-/// What the server says.
+/// The entries by name.
 #[derive(Debug)]
 struct Entries {
     named: HashMap<String, Entry>,
-    /// What it says of all other names.
-    other: Entry,
+    /// The entry for every other name.
+    default: Entry,
 }
 
 impl NameServer {
@@ -71,11 +71,11 @@ impl NameServer {
     ///
     /// # Errors
     ///
-    /// No sockets can be had.
+    /// No sockets can be bound.
     pub fn serve() -> io::Result<Self> {
         let mut bound = bind((Ipv4Addr::LOCALHOST, 0).into());
-        for _ in 1..PORT_TRIES {
-            // A port that is free for connections may be taken for datagrams.
+        for _ in 1..BIND_ATTEMPTS {
+            // A port that is free for TCP may be in use for UDP.
             match &bound {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     bound = bind((Ipv4Addr::LOCALHOST, 0).into());
@@ -86,78 +86,78 @@ impl NameServer {
         Self::start(bound?)
     }
 
-    /// Serves on `address` in the network namespace that the file `netns` stands for.
+    /// Serves on `address` in the network namespace that the file `netns` refers to.
     ///
     /// # Errors
     ///
-    /// The namespace cannot be entered, or the address not be bound there.
+    /// The namespace cannot be entered, or the address cannot be bound in it.
     pub fn serve_in(netns: &Path, address: SocketAddr) -> io::Result<Self> {
         Self::start(bind_in(netns, || bind(address))?)
     }
 
-    fn start((listener, datagrams): (TcpListener, UdpSocket)) -> io::Result<Self> {
+    fn start((listener, udp_socket): (TcpListener, UdpSocket)) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let entries = Entries { named: HashMap::new(), other: Entry::failing(Behaviour::Nx) };
-        let state = Arc::new(State { entries: Mutex::new(entries), journal: Mutex::default() });
+        let entries = Entries { named: HashMap::new(), default: Entry::failing(Behaviour::NxDomain) };
+        let state = Arc::new(State { entries: Mutex::new(entries), queries: Mutex::default() });
         let shared = Arc::clone(&state);
-        let connections = TcpServer::start(listener, move |stream| converse(stream, &shared))?;
-        let (received, shared) = (datagrams.try_clone()?, Arc::clone(&state));
-        let receiving = thread::spawn(move || receive(&received, &shared));
-        let (datagrams, receiving) = (Some(datagrams), Some(receiving));
-        Ok(Self { address, state, datagrams, receiving, _connections: connections })
+        let tcp_server = TcpServer::start(listener, move |stream| serve_connection(stream, &shared))?;
+        let (receive_on, shared) = (udp_socket.try_clone()?, Arc::clone(&state));
+        let udp_thread = thread::spawn(move || serve_datagrams(&receive_on, &shared));
+        let (udp_socket, udp_thread) = (Some(udp_socket), Some(udp_thread));
+        Ok(Self { address, state, udp_socket, udp_thread, _tcp_server: tcp_server })
     }
 
-    /// The address it listens on, with UDP and TCP.
+    /// The address that the server listens on, over UDP and TCP.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Says `entry` of `name` from now on.
+    /// Sets the entry for `name`.
     pub fn set(&self, name: &str, entry: Entry) {
-        lock(&self.state.entries).named.insert(plain(name), entry);
+        lock(&self.state.entries).named.insert(normalize(name), entry);
     }
 
-    /// Says `entry` of all names that nothing else was said of; at first there are no such names.
+    /// Sets the entry for all names without their own. Initially they do not exist.
     pub fn set_default(&self, entry: Entry) {
-        lock(&self.state.entries).other = entry;
+        lock(&self.state.entries).default = entry;
     }
 
-    /// The queries so far, in the order they arrived.
+    /// The queries received so far, in order of arrival.
     #[must_use]
-    pub fn journal(&self) -> Vec<Asked> {
-        lock(&self.state.journal).clone()
+    pub fn queries(&self) -> Vec<ReceivedQuery> {
+        lock(&self.state.queries).clone()
     }
 }
 
 impl Drop for NameServer {
     fn drop(&mut self) {
-        if let Some(datagrams) = self.datagrams.take() {
-            wake(datagrams);
+        if let Some(socket) = self.udp_socket.take() {
+            shut_down(socket);
         }
-        if let Some(receiving) = self.receiving.take() {
-            let _panicked = receiving.join();
+        if let Some(thread) = self.udp_thread.take() {
+            let _panicked = thread.join();
         }
     }
 }
 
-/// Both sockets, on one port.
+/// Binds a TCP and a UDP socket to one port.
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
     let listener = TcpListener::bind(address)?;
-    let datagrams = UdpSocket::bind(listener.local_addr()?)?;
-    Ok((listener, datagrams))
+    let udp_socket = UdpSocket::bind(listener.local_addr()?)?;
+    Ok((listener, udp_socket))
 }
 
-/// A name as entries are kept by: upper and lower case are the same, and the dot at the end is optional.
-fn plain(name: &str) -> String {
+/// The normal form of a name: lower case, without the trailing dot.
+fn normalize(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// Answers datagrams, until the socket is woken.
-fn receive(socket: &UdpSocket, state: &State) {
+/// Serves queries over UDP until the socket is shut down.
+fn serve_datagrams(socket: &UdpSocket, state: &State) {
     let mut buffer = [0; 4096];
     while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
-        let Some(Reply { after, delivery }) = consider(&buffer[..length], peer, Transport::Udp, state) else {
+        let Some(Reply { delay, delivery }) = respond(&buffer[..length], peer, Transport::Udp, state) else {
             continue;
         };
         let bytes = match delivery {
@@ -165,71 +165,77 @@ fn receive(socket: &UdpSocket, state: &State) {
             Delivery::Whole(bytes) => bytes,
             Delivery::Half(bytes) => bytes[..bytes.len() / 2].to_vec(),
         };
-        // The client may have gone: then the datagram is lost like any other.
-        if after == Duration::ZERO {
+        // Send errors are ignored: a client has to expect lost datagrams.
+        if delay == Duration::ZERO {
             let _lost = socket.send_to(&bytes, peer);
         } else if let Ok(socket) = socket.try_clone() {
             thread::spawn(move || {
-                thread::sleep(after);
+                thread::sleep(delay);
                 let _lost = socket.send_to(&bytes, peer);
             });
         }
     }
 }
 
-/// Answers the queries of a connection, one after the other.
-fn converse(mut stream: &TcpStream, state: &State) -> io::Result<()> {
+/// Serves the queries of a TCP connection in sequence.
+fn serve_connection(mut stream: &TcpStream, state: &State) -> io::Result<()> {
     let peer = stream.peer_addr()?;
     loop {
         let mut length = [0; 2];
         stream.read_exact(&mut length)?;
         let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
         stream.read_exact(&mut query)?;
-        let Some(Reply { after, delivery }) = consider(&query, peer, Transport::Tcp, state) else {
+        let Some(Reply { delay, delivery }) = respond(&query, peer, Transport::Tcp, state) else {
             return Ok(());
         };
-        thread::sleep(after);
+        thread::sleep(delay);
         match delivery {
             Delivery::Nothing => {}
             Delivery::Close => return Ok(()),
-            Delivery::Whole(bytes) => stream.write_all(&framed(&bytes)?)?,
-            Delivery::Half(bytes) => return stream.write_all(&framed(&bytes)?[..2 + bytes.len() / 2]),
+            Delivery::Whole(bytes) => stream.write_all(&frame(&bytes)?)?,
+            Delivery::Half(bytes) => return stream.write_all(&frame(&bytes)?[..2 + bytes.len() / 2]),
         }
     }
 }
 
-/// A message with its length before it, as a connection carries it.
-fn framed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+/// Prefixes a message with its length, as DNS over TCP requires.
+fn frame(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
     Ok([&length.to_be_bytes(), bytes].concat())
 }
 
-/// Notes a query, and decides what to say. Of what is no query, nothing.
-fn consider(bytes: &[u8], peer: SocketAddr, transport: Transport, state: &State) -> Option<Reply> {
-    let at = Instant::now();
+/// Records a query and builds its reply; `None` if the bytes are not a valid query.
+fn respond(bytes: &[u8], peer: SocketAddr, transport: Transport, state: &State) -> Option<Reply> {
+    let received_at = Instant::now();
     let request = Message::from_vec(bytes).ok()?;
     let question = request.queries.first()?;
-    let name = plain(&question.name.to_ascii());
+    let name = normalize(&question.name.to_ascii());
     let record_type = question.query_type.to_string();
-    lock(&state.journal).push(Asked { name: name.clone(), record_type, transport, peer, at });
-    let (entry, alias) = lock(&state.entries).of(&name);
-    reply(&entry, alias, &request, question, transport).ok()
+    lock(&state.queries).push(ReceivedQuery {
+        name: name.clone(),
+        record_type,
+        transport,
+        peer,
+        received_at,
+    });
+    let (entry, alias) = lock(&state.entries).find(&name);
+    build_reply(&entry, alias, &request, question, transport).ok()
 }
 
 impl Entries {
-    /// The entry that speaks for a name, and which of the entry's own aliases the name is.
-    fn of(&self, name: &str) -> (Entry, usize) {
+    /// The entry for a name, and the name's number among the entry's aliases; 0 for the name itself.
+    fn find(&self, name: &str) -> (Entry, usize) {
         if let Some(entry) = self.named.get(name) {
             return (entry.clone(), 0);
         }
-        let aliased = alias_of(name).and_then(|(target, alias)| Some((self.named.get(target)?, alias)));
+        let aliased = parse_alias(name).and_then(|(target, alias)| Some((self.named.get(target)?, alias)));
         match aliased {
             Some((entry, alias))
                 if matches!(entry.behaviour, Behaviour::CnameChain(_) | Behaviour::CnameLoop) =>
             {
                 (entry.clone(), alias)
             }
-            _ => (self.other.clone(), 0),
+            _ => (self.default.clone(), 0),
         }
     }
 }

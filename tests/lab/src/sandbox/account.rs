@@ -1,4 +1,4 @@
-//! What AWS would say of the lab, in the shape the aws CLI prints.
+//! The AWS account of the lab, in the JSON that the aws CLI prints.
 
 use std::net::Ipv4Addr;
 
@@ -8,13 +8,13 @@ use super::{CLUSTER, ENDPOINT_HOST, ENIS, Node, REGION};
 use crate::aws::Account;
 
 const OWNER: &str = "111122223333";
-/// The account that the control plane runs in.
-const EKS: &str = "444455556666";
+/// The AWS-owned account that the control plane runs in.
+const EKS_ACCOUNT: &str = "444455556666";
 const VPC: &str = "vpc-0acc8989bae6e7464";
-const CLUSTER_GROUP: &str = "sg-09e2b2c3072d2a81f";
+const CLUSTER_SECURITY_GROUP: &str = "sg-09e2b2c3072d2a81f";
 const DHCP_OPTIONS: &str = "dopt-06d5953a13aea6f61";
 const CREATED: &str = "2025-06-02T01:14:27+00:00";
-/// Subnets, by the zone's letter and the third octet: one for each ENI, then the nodes'.
+/// The subnets: ID, availability zone letter and third octet. One for each EKS-owned ENI, then the nodes'.
 const SUBNETS: [(&str, char, u8); 3] = [
     ("subnet-09097038cc371c5b3", 'a', 1),
     ("subnet-0b97095a6369e66ea", 'b', 2),
@@ -22,11 +22,11 @@ const SUBNETS: [(&str, char, u8); 3] = [
 ];
 
 pub(super) fn account(nodes: &[Node]) -> Account {
-    let owned = ENIS.into_iter().zip(SUBNETS).map(|(address, subnet)| eks_owned(address, subnet));
+    let eks_enis = ENIS.into_iter().zip(SUBNETS).map(|(address, subnet)| eks_owned(address, subnet));
     Account {
         id: OWNER.to_owned(),
         clusters: [(CLUSTER.to_owned(), cluster())].into(),
-        network_interfaces: owned.chain(nodes.iter().map(primary_with_instance)).collect(),
+        network_interfaces: eks_enis.chain(nodes.iter().map(listed_primary)).collect(),
         reservations: nodes.iter().map(reservation).collect(),
         vpcs: vec![json!({
             "VpcId": VPC, "OwnerId": OWNER, "State": "available", "CidrBlock": "192.168.0.0/16",
@@ -61,7 +61,7 @@ fn cluster() -> Value {
         "resourcesVpcConfig": {
             "subnetIds": [SUBNETS[0].0, SUBNETS[1].0],
             "securityGroupIds": [],
-            "clusterSecurityGroupId": CLUSTER_GROUP,
+            "clusterSecurityGroupId": CLUSTER_SECURITY_GROUP,
             "vpcId": VPC,
             "endpointPublicAccess": true,
             "endpointPrivateAccess": false,
@@ -75,34 +75,35 @@ fn cluster() -> Value {
     })
 }
 
+/// The `Groups` of an interface or an instance.
 fn groups() -> Value {
-    json!([{ "GroupId": CLUSTER_GROUP, "GroupName": format!("eks-cluster-sg-{CLUSTER}-1608160459") }])
+    json!([{ "GroupId": CLUSTER_SECURITY_GROUP, "GroupName": format!("eks-cluster-sg-{CLUSTER}-1608160459") }])
 }
 
-/// What EC2 calls an address.
-pub(super) fn private_name(address: Ipv4Addr) -> String {
+/// The private DNS name that EC2 gives an address.
+pub(super) fn private_dns_name(address: Ipv4Addr) -> String {
     format!("ip-{}.{REGION}.compute.internal", address.to_string().replace('.', "-"))
 }
 
-/// What AWS numbers by, made of an address: the same in every run.
-fn id(kind: &str, address: Ipv4Addr) -> String {
-    format!("{kind}-0b0dec27d{:08x}", address.to_bits())
+/// A resource ID derived from an address, and so the same in every run.
+fn resource_id(prefix: &str, address: Ipv4Addr) -> String {
+    format!("{prefix}-0b0dec27d{:08x}", address.to_bits())
 }
 
-/// An interface as an instance shows it.
+/// A network interface, as in `DescribeInstances`.
 fn interface(address: Ipv4Addr, subnet: &str) -> Value {
     let [_, _, third, fourth] = address.octets();
     json!({
-        "NetworkInterfaceId": id("eni", address),
+        "NetworkInterfaceId": resource_id("eni", address),
         "Groups": groups(),
         "InterfaceType": "interface",
         "Ipv6Addresses": [],
         "MacAddress": format!("0a:86:76:e1:{third:02x}:{fourth:02x}"),
         "OwnerId": OWNER,
-        "PrivateDnsName": private_name(address),
+        "PrivateDnsName": private_dns_name(address),
         "PrivateIpAddress": address.to_string(),
         "PrivateIpAddresses": [
-            { "Primary": true, "PrivateDnsName": private_name(address), "PrivateIpAddress": address.to_string() },
+            { "Primary": true, "PrivateDnsName": private_dns_name(address), "PrivateIpAddress": address.to_string() },
         ],
         "SourceDestCheck": true,
         "Status": "in-use",
@@ -112,7 +113,7 @@ fn interface(address: Ipv4Addr, subnet: &str) -> Value {
     })
 }
 
-/// What `DescribeNetworkInterfaces` says beyond that.
+/// Adds the members that only `DescribeNetworkInterfaces` has.
 fn listed(mut interface: Value, zone: char) -> Value {
     interface["AvailabilityZone"] = format!("{REGION}{zone}").into();
     interface["RequesterManaged"] = false.into();
@@ -120,14 +121,15 @@ fn listed(mut interface: Value, zone: char) -> Value {
     interface
 }
 
-/// An EKS-owned ENI: the customer's, attached to an instance of another account, asked for by EKS.
+/// An EKS-owned ENI: owned by the customer's account, requested by EKS, attached to an instance of
+/// another account.
 fn eks_owned(address: Ipv4Addr, (subnet, zone, _): (&str, char, u8)) -> Value {
     let mut eni = listed(interface(address, subnet), zone);
     eni["Description"] = format!("Amazon EKS {CLUSTER}").into();
     eni["RequesterId"] = "AROAEXAMPLEEKS7EKS001:AmazonEKS".into();
     eni["Attachment"] = json!({
-        "AttachTime": CREATED, "AttachmentId": id("eni-attach", address), "DeleteOnTermination": true,
-        "DeviceIndex": 1, "NetworkCardIndex": 0, "InstanceOwnerId": EKS, "Status": "attached",
+        "AttachTime": CREATED, "AttachmentId": resource_id("eni-attach", address), "DeleteOnTermination": true,
+        "DeviceIndex": 1, "NetworkCardIndex": 0, "InstanceOwnerId": EKS_ACCOUNT, "Status": "attached",
     });
     eni
 }
@@ -136,22 +138,23 @@ fn association(node: &Node) -> Value {
     json!({ "IpOwnerId": "amazon", "PublicDnsName": "", "PublicIp": node.public_address().to_string() })
 }
 
-/// The interface a node came with, as the instance shows it.
+/// The primary interface of a node, as in `DescribeInstances`.
 fn primary(node: &Node) -> Value {
     let mut eni = interface(node.address(), SUBNETS[2].0);
     eni["Description"] = "".into();
     eni["Association"] = association(node);
     eni["PrivateIpAddresses"][0]["Association"] = association(node);
     eni["Attachment"] = json!({
-        "AttachTime": CREATED, "AttachmentId": id("eni-attach", node.address()), "DeleteOnTermination": true,
+        "AttachTime": CREATED, "AttachmentId": resource_id("eni-attach", node.address()), "DeleteOnTermination": true,
         "DeviceIndex": 0, "NetworkCardIndex": 0, "Status": "attached",
     });
     eni
 }
 
-fn primary_with_instance(node: &Node) -> Value {
+/// The primary interface of a node, as `DescribeNetworkInterfaces` lists it.
+fn listed_primary(node: &Node) -> Value {
     let mut eni = listed(primary(node), SUBNETS[2].1);
-    eni["Attachment"]["InstanceId"] = id("i", node.address()).into();
+    eni["Attachment"]["InstanceId"] = resource_id("i", node.address()).into();
     eni["Attachment"]["InstanceOwnerId"] = OWNER.into();
     eni
 }
@@ -160,17 +163,17 @@ fn reservation(node: &Node) -> Value {
     let (subnet, zone, _) = SUBNETS[2];
     let tag = |key: &str, value: &str| json!({ "Key": key, "Value": value });
     json!({
-        "ReservationId": id("r", node.address()),
+        "ReservationId": resource_id("r", node.address()),
         "OwnerId": OWNER,
         "Groups": [],
         "Instances": [{
-            "InstanceId": id("i", node.address()),
+            "InstanceId": resource_id("i", node.address()),
             "ImageId": "ami-081bed78d3594e794",
             "InstanceType": "t3.medium",
             "LaunchTime": CREATED,
             "NetworkInterfaces": [primary(node)],
             "Placement": { "AvailabilityZone": format!("{REGION}{zone}"), "GroupName": "", "Tenancy": "default" },
-            "PrivateDnsName": private_name(node.address()),
+            "PrivateDnsName": private_dns_name(node.address()),
             "PrivateIpAddress": node.address().to_string(),
             "PublicDnsName": "",
             "PublicIpAddress": node.public_address().to_string(),
@@ -199,7 +202,7 @@ fn subnet((id, zone, third): (&str, char, u8)) -> Value {
     })
 }
 
-/// The main one, with a way to the internet.
+/// The VPC's main route table, with a route to an internet gateway.
 fn route_table() -> Value {
     let table = "rtb-0415349fab32d4225";
     let route = |to: &str, gateway: &str, origin: &str| json!({ "DestinationCidrBlock": to, "GatewayId": gateway, "Origin": origin, "State": "active" });
@@ -216,11 +219,11 @@ fn route_table() -> Value {
     })
 }
 
-/// The cluster security group: all among its own, and all outward.
+/// The cluster security group: inbound from itself, outbound to anywhere.
 fn security_group() -> Value {
-    let own = json!([{ "UserId": OWNER, "GroupId": CLUSTER_GROUP }]);
+    let own = json!([{ "UserId": OWNER, "GroupId": CLUSTER_SECURITY_GROUP }]);
     json!({
-        "GroupId": CLUSTER_GROUP, "GroupName": format!("eks-cluster-sg-{CLUSTER}-1608160459"),
+        "GroupId": CLUSTER_SECURITY_GROUP, "GroupName": format!("eks-cluster-sg-{CLUSTER}-1608160459"),
         "VpcId": VPC, "OwnerId": OWNER, "Tags": [],
         "Description": "EKS created security group applied to ENI that is attached to EKS Control Plane master nodes",
         "IpPermissions": [

@@ -1,4 +1,5 @@
-# Hosts that break ssh on the way. 192.168.66.1 has nothing on port 22.
+# Hosts that break ssh connections, each in one way. Nothing listens on port 22 of
+# 192.168.66.1.
 use strict;
 use warnings;
 use Socket qw(:DEFAULT inet_pton IPPROTO_TCP);
@@ -6,21 +7,22 @@ use Socket qw(:DEFAULT inet_pton IPPROTO_TCP);
 $SIG{CHLD} = 'IGNORE';
 $SIG{PIPE} = 'IGNORE';
 
-# What a login takes from the server is some 4 KB: these fall into the output.
-my $passed = 16 * 1024;
+# The number of bytes forwarded from the server. A login takes some 4 KB of them, so
+# the limit is reached within the command's output.
+my $forwarded = 16 * 1024;
 
-sub connected {
+sub connect_to_node {
     socket(my $socket, AF_INET, SOCK_STREAM, IPPROTO_TCP) or die "socket: $!";
     connect($socket, pack_sockaddr_in(22, inet_pton(AF_INET, '192.168.10.10'))) or exit;
     return $socket;
 }
 
-# Joins the client to n1, until so much came from there.
+# Forwards between the client and the sshd of n1 until the limit is reached.
 sub relay {
     my ($client) = @_;
-    my $node = connected();
+    my $node = connect_to_node();
     my $count = 0;
-    while ($count < $passed) {
+    while ($count < $forwarded) {
         my $ready = '';
         vec($ready, fileno($_), 1) = 1 for $client, $node;
         select($ready, undef, undef, undef);
@@ -29,7 +31,7 @@ sub relay {
             syswrite($node, $bytes);
         }
         if (vec($ready, fileno($node), 1)) {
-            sysread($node, my $bytes, $passed - $count) or exit;
+            sysread($node, my $bytes, $forwarded - $count) or exit;
             $count += length $bytes;
             syswrite($client, $bytes);
         }
@@ -37,21 +39,22 @@ sub relay {
     return $node;
 }
 
-# Until the client gives up.
-sub swallow {
+# Discards input until the client closes the connection.
+sub discard {
     my ($client) = @_;
     while (sysread($client, my $ignored, 65536)) { }
 }
 
 my %hosts = (
-    # Accepts, and never says a word.
+    # Accepts, and sends nothing.
     '192.168.66.4' => sub { sleep },
-    # Ends the connection midway.
+    # Closes the connection at the limit.
     '192.168.66.5' => sub { relay($_[0]); exit },
-    # Stops passing anything on midway, as a path that died.
-    '192.168.66.6' => sub { my $node = relay($_[0]); swallow($_[0]) },
-    # Accepts, and closes at once: not with a reset, as bytes left unread would.
-    '192.168.66.7' => sub { shutdown($_[0], 1); swallow($_[0]) },
+    # Stops forwarding at the limit, as a broken network path does.
+    '192.168.66.6' => sub { my $node = relay($_[0]); discard($_[0]) },
+    # Accepts, and closes at once. Reads the client's data, because closing with
+    # unread data would send a RST.
+    '192.168.66.7' => sub { shutdown($_[0], 1); discard($_[0]) },
 );
 
 my %listening;
@@ -62,9 +65,9 @@ for my $host (keys %hosts) {
     listen($socket, 64);
     $listening{$host} = $socket;
 }
-open(my $said, '>', '/run/lab/ready') or die "ready: $!";
-syswrite($said, "faulty\n");
-close($said);
+open(my $ready, '>', '/run/lab/ready') or die "ready: $!";
+syswrite($ready, "faulty\n");
+close($ready);
 
 while (1) {
     my $ready = '';

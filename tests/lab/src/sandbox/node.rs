@@ -1,4 +1,4 @@
-//! A node: what its processes are connected to, and how its sshd behaves.
+//! A node of the lab: its stub processes, its sshd and its entry in `known_hosts`.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,22 +7,22 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 
-use super::account::private_name;
-use super::entry::Entry;
+use super::account::private_dns_name;
+use super::namespaces::Namespaces;
 use super::read_pid;
-use super::stand_in::StandIns;
+use super::stub::Stubs;
 
-/// A node of the lab. What is done to one stays on that one.
+/// A node of the lab. Changes to a node do not affect the others.
 #[derive(Debug)]
 pub struct Node {
     name: String,
     address: Ipv4Addr,
-    entry: Entry,
-    stand_ins: StandIns,
-    control_plane: StandIns,
+    namespaces: Namespaces,
+    stubs: Stubs,
+    control_plane: Stubs,
     known_hosts: PathBuf,
-    /// The line of `known_hosts` that is true of it.
-    host_key: PathBuf,
+    /// The file with the `known_hosts` line for its current key.
+    host_key_line: PathBuf,
 }
 
 impl Node {
@@ -32,147 +32,144 @@ impl Node {
         let pid = read_pid(&directory.join("pid"))?;
         Ok(Self {
             address: Ipv4Addr::new(192, 168, 10, u8::try_from(10 + index)?),
-            entry: Entry::new(sandbox.join(format!("proc/{pid}")), true),
-            control_plane: StandIns::new(sandbox.join("run/lab/control")),
+            namespaces: Namespaces::new(sandbox.join(format!("proc/{pid}")), true),
+            control_plane: Stubs::new(sandbox.join("run/lab/control")),
             known_hosts: known_hosts.to_owned(),
-            host_key: directory.join("known_hosts"),
-            stand_ins: StandIns::new(directory),
+            host_key_line: directory.join("known_hosts"),
+            stubs: Stubs::new(directory),
             name,
         })
     }
 
-    /// Its host name, which the lab's resolvers know too.
+    /// The host name, which the lab's resolvers also resolve.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its private address, from which it dials.
+    /// The private address, the source of its connections.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
         self.address
     }
 
-    /// Its public address, where its sshd answers as well.
+    /// The public address, on which its sshd listens too.
     #[must_use]
     pub fn public_address(&self) -> Ipv4Addr {
-        // As many from 203.0.113.20 on as private ones from 192.168.10.10 on.
+        // 203.0.113.20 belongs to 192.168.10.10, and so on.
         Ipv4Addr::new(203, 0, 113, self.address.octets()[3] + 10)
     }
 
-    /// Its private DNS name, as EC2 gives it.
+    /// The private DNS name, in EC2's form.
     #[must_use]
     pub fn dns_name(&self) -> String {
-        private_name(self.address)
+        private_dns_name(self.address)
     }
 
-    /// Its file system, seen from here. `/etc`, `/home` and `/tmp` are its own, `/run`
-    /// is the lab's, and the rest is the machine's, which it cannot write to.
+    /// The path of its file system from the outside. `/etc`, `/home` and `/tmp` belong
+    /// to the node, `/run` to the lab; the rest is the machine's, mounted read-only.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        self.entry.root()
+        self.namespaces.root()
     }
 
-    /// Has a process of that name connect to `peer` and hold the connection. Each
-    /// name is one process: `kubelet` is there from the start, others begin with
-    /// their first connection.
+    /// Connects the process named `process` to `peer` and keeps the connection open.
+    /// There is one process per name: `kubelet` runs from the start, others are
+    /// started on first use.
     ///
     /// # Errors
     ///
-    /// If the peer does not answer within five seconds.
+    /// If the connection fails or is not established within five seconds.
     pub fn dial(&self, process: &str, peer: impl Into<SocketAddr>) -> Result<()> {
-        self.stand_ins.dial(process, peer.into(), None).map(drop)
+        self.stubs.dial(process, peer.into(), None).map(drop)
     }
 
-    /// Has a process try to connect, without waiting for the outcome: SYN-SENT, if
-    /// nothing answers.
+    /// Starts a connection without waiting for it to be established: the socket stays
+    /// in SYN-SENT if the peer does not respond.
     ///
     /// # Errors
     ///
-    /// If the process does not take the order.
-    pub fn attempt(&self, process: &str, peer: impl Into<SocketAddr>) -> Result<()> {
-        self.stand_ins.attempt(process, peer.into())
+    /// If the process cannot start the connection.
+    pub fn dial_nonblocking(&self, process: &str, peer: impl Into<SocketAddr>) -> Result<()> {
+        self.stubs.dial_nonblocking(process, peer.into())
     }
 
-    /// Ends all connections of the node's stand-ins, inbound ones too, at once and
-    /// with no TIME-WAIT left to see.
+    /// Resets all connections of the node's stub processes, inbound ones included,
+    /// so that none remains in TIME-WAIT.
     ///
     /// # Errors
     ///
-    /// If a stand-in does not answer.
-    pub fn reset(&self) -> Result<()> {
-        self.stand_ins.close_all()
+    /// If a stub process does not respond.
+    pub fn reset_connections(&self) -> Result<()> {
+        self.stubs.reset_all()
     }
 
-    /// Has an API server connect from an ENI's address to kubelet, as for
-    /// `kubectl exec`, and hold the connection as long as the returned value lives.
+    /// Connects the API server from an ENI's address to the kubelet, as for
+    /// `kubectl exec`, until the returned value is dropped.
     ///
     /// # Errors
     ///
-    /// If kubelet does not answer.
-    pub fn exec_from(&self, eni: Ipv4Addr) -> Result<Exec> {
+    /// If the kubelet does not respond.
+    pub fn exec_from(&self, eni: Ipv4Addr) -> Result<ExecConnection> {
         self.kubelet().exec_from(eni)
     }
 
-    /// What a server needs to have its API server connect to the kubelet.
+    /// A handle with which a server can connect the control plane to the kubelet.
     #[must_use]
     pub fn kubelet(&self) -> Kubelet {
-        Kubelet {
-            address: self.address,
-            node: self.stand_ins.clone(),
-            control_plane: self.control_plane.clone(),
-        }
+        Kubelet { address: self.address, node: self.stubs.clone(), control_plane: self.control_plane.clone() }
     }
 
     /// Runs a shell command as root on the node.
     ///
     /// # Errors
     ///
-    /// If it cannot be started.
+    /// If the command cannot be started.
     pub fn run(&self, shell_command: &str) -> Result<Output> {
-        self.entry.run(shell_command)
+        self.namespaces.run(shell_command)
     }
 
-    /// Sets a directive of sshd's configuration, outside of its `Match` blocks, and
-    /// has sshd read it: `MaxStartups 10:30:100` gives back the default that the lab
-    /// lifts.
+    /// Sets an option in the global section of `sshd_config` and restarts sshd. For
+    /// example, `MaxStartups 10:30:100` restores the default that the lab raises.
     ///
     /// # Errors
     ///
-    /// If sshd does not take it, or does not come back.
-    pub fn set_sshd(&self, directive: &str) -> Result<()> {
+    /// If sshd rejects the option or does not restart.
+    pub fn set_sshd_option(&self, option: &str) -> Result<()> {
         let path = self.root().join("etc/ssh/sshd_config");
         let config = fs::read_to_string(&path)?;
         let keyword = |line: &str| line.split_whitespace().next().map(str::to_ascii_lowercase);
-        // Of most directives the first counts, of MaxStartups the last.
-        let set = keyword(directive);
+        // sshd uses the first value of most keywords, but the last of MaxStartups:
+        // remove the old one.
+        let set = keyword(option);
         let others = config.lines().filter(|line| line.starts_with(' ') || keyword(line) != set);
-        let lines: Vec<_> = std::iter::once(directive).chain(others).collect();
+        let lines: Vec<_> = std::iter::once(option).chain(others).collect();
         fs::write(&path, lines.join("\n") + "\n")?;
         self.restart_sshd()
     }
 
-    /// Gives the node another host key, while the operator still knows the old one.
+    /// Replaces the node's host key, and keeps the old one in the operator's
+    /// `known_hosts`.
     ///
     /// # Errors
     ///
-    /// If sshd does not come back.
+    /// If sshd does not restart.
     pub fn change_host_key(&self) -> Result<()> {
-        self.run_ok(
+        self.run_checked(
             "cd /etc/ssh && rm host_key host_key.pub && ssh-keygen -q -t ed25519 -N '' -C '' -f host_key",
         )?;
-        let known = fs::read_to_string(&self.host_key)?;
-        let names = known.split_whitespace().next().context("a node without names")?;
+        let known = fs::read_to_string(&self.host_key_line)?;
+        let names = known.split_whitespace().next().context("the known_hosts line is empty")?;
         let key = fs::read_to_string(self.root().join("etc/ssh/host_key.pub"))?;
-        fs::write(&self.host_key, format!("{names} {}\n", key.trim()))?;
+        fs::write(&self.host_key_line, format!("{names} {}\n", key.trim()))?;
         self.restart_sshd()
     }
 
-    /// Removes the node's key from what the operator knows.
+    /// Removes the node from the operator's `known_hosts`.
     ///
     /// # Errors
     ///
-    /// If the lab is no longer there.
+    /// If the sandbox has ended.
     pub fn forget_host_key(&self) -> Result<()> {
         let known = fs::read_to_string(&self.known_hosts)?;
         let others = known.lines().filter(|line| !line.starts_with(&format!("{},", self.name)));
@@ -180,63 +177,64 @@ impl Node {
         fs::write(&self.known_hosts, others).with_context(|| self.known_hosts.display().to_string())
     }
 
-    /// Has the operator know the node's present key.
+    /// Adds the node's current host key to the operator's `known_hosts`.
     ///
     /// # Errors
     ///
-    /// If the lab is no longer there.
+    /// If the sandbox has ended.
     pub fn trust_host_key(&self) -> Result<()> {
         self.forget_host_key()?;
-        let known = fs::read_to_string(&self.known_hosts)? + &fs::read_to_string(&self.host_key)?;
+        let known = fs::read_to_string(&self.known_hosts)? + &fs::read_to_string(&self.host_key_line)?;
         fs::write(&self.known_hosts, known).with_context(|| self.known_hosts.display().to_string())
     }
 
-    /// Returns once sshd listens again: it writes its process number then.
+    /// Restarts sshd and waits until it listens, which is when it writes its PID file.
     fn restart_sshd(&self) -> Result<()> {
-        self.run_ok(&format!(
+        self.run_checked(&format!(
             "sshd -t -f /etc/ssh/sshd_config && cd /run/lab/nodes/{} && read -r pid <sshd.pid && rm sshd.pid && \
              kill -HUP $pid && for i in {{1..500}}; do [ -s sshd.pid ] && exit; sleep 0.01; done; exit 1",
             self.name
         ))
     }
 
-    fn run_ok(&self, shell_command: &str) -> Result<()> {
+    fn run_checked(&self, shell_command: &str) -> Result<()> {
         let output = self.run(shell_command)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "on {}: {shell_command}: {}", self.name, said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "on {}: {shell_command}: {}", self.name, stderr.trim());
         Ok(())
     }
 }
 
 const API_SERVER: &str = "kube-apiserver";
 
-/// A node's kubelet, as the control plane reaches it.
+/// A node's kubelet, for connections from the control plane.
 #[derive(Clone, Debug)]
 pub struct Kubelet {
     address: Ipv4Addr,
-    node: StandIns,
-    control_plane: StandIns,
+    node: Stubs,
+    control_plane: Stubs,
 }
 
 impl Kubelet {
-    /// As [`Node::exec_from`].
+    /// Like [`Node::exec_from`].
     ///
     /// # Errors
     ///
-    /// If kubelet does not answer.
-    pub fn exec_from(&self, eni: Ipv4Addr) -> Result<Exec> {
+    /// If the kubelet does not respond.
+    pub fn exec_from(&self, eni: Ipv4Addr) -> Result<ExecConnection> {
         let kubelet = (self.address, 10250).into();
         let port = self.control_plane.dial(API_SERVER, kubelet, Some(IpAddr::V4(eni)))?;
         let peer = SocketAddr::from((eni, port));
-        Ok(Exec { control_plane: self.control_plane.clone(), peer, stream: None })
+        Ok(ExecConnection { control_plane: self.control_plane.clone(), peer, stream: None })
     }
 
-    /// The same, with the stream that kubelet hands on to containerd over loopback.
+    /// Like [`Self::exec_from`], and opens the kubelet's loopback connection to
+    /// containerd for the stream.
     ///
     /// # Errors
     ///
-    /// If kubelet or containerd does not answer.
-    pub fn stream_from(&self, eni: Ipv4Addr) -> Result<Exec> {
+    /// If the kubelet or containerd does not respond.
+    pub fn exec_with_stream_from(&self, eni: Ipv4Addr) -> Result<ExecConnection> {
         let mut exec = self.exec_from(eni)?;
         let port = self.node.dial(KUBELET, CONTAINERD.into(), None)?;
         exec.stream = Some((self.node.clone(), port));
@@ -245,31 +243,31 @@ impl Kubelet {
 }
 
 const KUBELET: &str = "kubelet";
-/// Where containerd serves streams.
+/// The address of containerd's streaming server.
 const CONTAINERD: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 38671);
 
-/// A connection from the control plane to a kubelet, ended when this is dropped.
+/// A connection from the control plane to a kubelet, reset on drop.
 #[derive(Debug)]
-pub struct Exec {
-    control_plane: StandIns,
+pub struct ExecConnection {
+    control_plane: Stubs,
     peer: SocketAddr,
-    /// The kubelet's port to containerd.
-    stream: Option<(StandIns, u16)>,
+    /// The local port of the kubelet's connection to containerd.
+    stream: Option<(Stubs, u16)>,
 }
 
-impl Exec {
-    /// The control plane's end: what the node sees as the peer.
+impl ExecConnection {
+    /// The address of the control plane's end, which is the peer in the node's socket table.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
 }
 
-impl Drop for Exec {
+impl Drop for ExecConnection {
     fn drop(&mut self) {
         if let Some((node, port)) = &self.stream {
-            _ = node.close(KUBELET, *port);
+            _ = node.reset(KUBELET, *port);
         }
-        _ = self.control_plane.close(API_SERVER, self.peer.port());
+        _ = self.control_plane.reset(API_SERVER, self.peer.port());
     }
 }

@@ -1,8 +1,9 @@
-# The first process of the sandbox: builds it, says "ready", and then reads its
-# standard input, whose end is the end of the sandbox and of all in it.
+# The sandbox's init process: builds the sandbox, prints "ready PID", and then reads
+# its standard input. At end of file it exits, and the kernel kills all processes
+# of the sandbox.
 #
-# Sourced in /run/lab, a tmpfs of the sandbox's own, where the other files of
-# this directory lie too. $1 is the number of nodes.
+# Sourced in /run/lab, which is on the sandbox's tmpfs and has the other files of
+# this directory. $1 is the number of nodes.
 set -euE
 trap 'echo "up.sh, line $LINENO: $BASH_COMMAND: failed" >&2' ERR
 umask 022
@@ -10,9 +11,9 @@ count=$1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 unset LC_ALL LANG
 
-# The proc of the outside still tells this process's number there, by which the
-# outside enters. The operator's programs keep that proc: they stay children of
-# whoever starts them, with numbers that can be waited for and signalled.
+# The outer /proc has this process' PID outside the sandbox, for nsenter from there.
+# The operator's programs keep the outer /proc: they run in the outer PID namespace
+# as children of the test that starts them.
 read -r outside_pid _ </proc/self/stat
 mkdir proc && mount --bind /proc proc
 mount -t proc proc /proc
@@ -23,26 +24,28 @@ ssh-keygen -q -t ed25519 -N '' -C operator -f operator-key
 cp operator-key /run/operator/.ssh/id_ed25519
 cp operator-key.pub /run/operator/.ssh/id_ed25519.pub
 
-. ./accounts.sh
+. ./users.sh
 
-# --- Network: this namespace is the router of all the others. ---
+# --- Network: this namespace is the router between all hosts. ---
 
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
-# add_host NAME HEX: a namespace, linked to the router. Permanent neighbours,
-# because the table of the resolved ones is shared by the whole machine.
+# add_host NAME HEX: adds a namespace and its link to the router. The neighbour
+# entries are permanent, because the size limit of the neighbour table applies to
+# the whole machine and does not count permanent entries.
 add_host() {
     echo "netns add $1"
     echo "link add $1 address 02:00:00:01:$2 type veth peer name eth0 address 02:00:00:02:$2 netns $1"
     echo "link set $1 up"
 }
-# add_route HOST HEX ADDRESS
+# add_route HOST HEX ADDRESS: adds the router's route to an address of a host.
 add_route() {
     echo "route add $3 dev $1"
     echo "neigh add $3 dev $1 lladdr 02:00:00:02:$2 nud permanent"
 }
-# enter_host HEX ADDRESS...: from inside. The first address is the one it sends from.
-enter_host() {
+# configure_host HEX ADDRESS...: configures a host's end of the link. The first
+# address is its default source address.
+configure_host() {
     local hex=$1 address
     shift
     echo "link set lo up"
@@ -64,8 +67,9 @@ faulty='192.168.66.1 192.168.66.4 192.168.66.5 192.168.66.6 192.168.66.7'
     add_route operator ff:02 198.51.100.7
     add_host faulty ff:03
     for address in $faulty; do add_route faulty ff:03 "$address"; done
-    # Drops in silence; answers "no route to host".
+    # Drops packets.
     echo 'route add blackhole 192.168.66.2'
+    # Rejects packets: "no route to host".
     echo 'route add unreachable 192.168.66.3'
     for ((i = 0; i < count; i++)); do
         printf -v hex '%02x:%02x' $((i / 256)) $((i % 256))
@@ -75,9 +79,9 @@ faulty='192.168.66.1 192.168.66.4 192.168.66.5 192.168.66.6 192.168.66.7'
     done
 } >network
 ip -batch network
-enter_host ff:01 $control_plane | ip -netns control -batch -
-enter_host ff:02 198.51.100.7 | ip -netns operator -batch -
-enter_host ff:03 $faulty | ip -netns faulty -batch -
+configure_host ff:01 $control_plane | ip -netns control -batch -
+configure_host ff:02 198.51.100.7 | ip -netns operator -batch -
+configure_host ff:03 $faulty | ip -netns faulty -batch -
 
 # --- Name servers ---
 
@@ -91,11 +95,11 @@ for ((i = 0; i < count; i++)); do
         echo "local-data: \"$name. 60 IN A 192.168.10.$((10 + i))\""
     done
 done >unbound.d/nodes.conf
-# A copy, so that no AppArmor profile of the machine's own unbound applies.
+# A copy, because AppArmor profiles for unbound apply to its path.
 cp "$(command -v unbound)" resolver
 ./resolver -c /run/lab/unbound.conf </dev/null >/dev/null
 
-# --- Nodes, control plane, broken hosts ---
+# --- Nodes, control plane, faulty hosts ---
 
 mkfifo ready
 exec 3<>ready
@@ -104,13 +108,13 @@ for ((i = 0; i < count; i++)); do
     printf -v hex '%02x:%02x' $((i / 256)) $((i % 256))
     mkdir -p "nodes/$name/"{etc,etc-work,home,home-work,tmp}
     chmod 1777 "nodes/$name/tmp"
-    enter_host "$hex" "192.168.10.$((10 + i))" "203.0.113.$((20 + i))" >"nodes/$name/network"
+    configure_host "$hex" "192.168.10.$((10 + i))" "203.0.113.$((20 + i))" >"nodes/$name/network"
     names=$name,192.168.10.$((10 + i)),203.0.113.$((20 + i)),ip-192-168-10-$((10 + i)).$domain
     nsenter --net="/run/netns/$name" unshare --mount --pid --uts --fork \
         bash node.sh "$name" "$names" </dev/null >/dev/null &
 done
 mkdir control
-nsenter --net=/run/netns/control perl stand-in.pl control kube-apiserver=0.0.0.0:443 </dev/null >/dev/null &
+nsenter --net=/run/netns/control perl stub.pl control kube-apiserver=0.0.0.0:443 </dev/null >/dev/null &
 nsenter --net=/run/netns/faulty perl faulty.pl </dev/null >/dev/null &
 
 # --- Operator ---
@@ -124,7 +128,7 @@ printf '%s\n' 'passwd: files' 'group: files' 'shadow: files' 'hosts: files dns' 
 echo 'nameserver 198.51.100.53' >operator/etc/resolv.conf
 echo '127.0.0.1 localhost operator' >operator/etc/hosts
 mkdir -p operator/etc/ssh
-echo '# None: what OpenSSH does by itself.' >operator/etc/ssh/ssh_config
+echo '# Empty: the defaults of OpenSSH.' >operator/etc/ssh/ssh_config
 nsenter --net=/run/netns/operator unshare --mount --uts bash -euc '
     echo operator >/proc/sys/kernel/hostname
     mount -t overlay -o lowerdir=operator/etc:/etc,upperdir=operator/upper,workdir=operator/work overlay /etc
@@ -135,16 +139,16 @@ nsenter --net=/run/netns/operator unshare --mount --uts bash -euc '
 ' </dev/null >/dev/null &
 
 for ((i = 0; i < count + 3; i++)); do
-    read -r -t 60 _ <&3 || { echo "up.sh: only $i of the $((count + 3)) hosts came up" >&2; exit 1; }
+    read -r -t 60 _ <&3 || { echo "up.sh: only $i of $((count + 3)) hosts started" >&2; exit 1; }
 done
 if ((count > 0)); then
     cat nodes/*/known_hosts >/run/operator/.ssh/known_hosts
-    # What stands behind these is n1.
+    # These two forward to n1.
     read -r _ key <nodes/n1/known_hosts
     echo "192.168.66.5,192.168.66.6 $key" >>/run/operator/.ssh/known_hosts
 fi
 
-# From here on nobody reads what is said.
+# The outside reads no output after this line.
 echo "ready $outside_pid"
 exec >/dev/null 2>&1 3>&-
 set +eE

@@ -1,4 +1,4 @@
-//! The lab, tried as its users do: their tests are skipped by the name of the
-//! module where none can be had.
+//! Tests of the lab through its public API. Where the lab is not supported,
+//! tests/run skips them by the module's name.
 
 mod lab;

@@ -1,16 +1,16 @@
-# The accounts of every node: one that works, and one for each way in which a
-# login or a look at the sockets fails. Sourced by up.sh.
+# The users of every node: one that works, and one for each way in which a login or
+# reading the socket table can fail. Sourced by up.sh.
 #
-# Writes node-etc/ and node-home/, on which every node lays its own changes.
+# Writes node-etc/ and node-home/, the lower layers of the nodes' overlay mounts.
 
 node_path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-# add_account NAME [SHELL]
-add_account() {
+# add_user NAME [SHELL]
+add_user() {
     local name=$1 shell=${2:-/bin/bash} home=node-home/$1 id=$next_id
     next_id=$((next_id + 1))
     echo "$name:x:$id:$id::/home/$name:$shell" >>node-etc/passwd
-    # Not "!", which sshd takes for a locked account.
+    # Not "!": sshd treats that as a locked account.
     echo "$name:*:19000:0:99999:7:::" >>node-etc/shadow
     echo "$name:x:$id:" >>node-etc/group
     mkdir -p "$home/bin"
@@ -18,18 +18,18 @@ add_account() {
     chown -R "$id:$id" "$home"
 }
 
-# add_program ACCOUNT NAME <TEXT
+# add_program USER NAME <TEXT
 add_program() {
     cat >"node-home/$1/bin/$2"
     chmod 755 "node-home/$1/bin/$2"
 }
 
-# link_programs ACCOUNT NAME...
+# link_programs USER NAME...
 link_programs() {
-    local account=$1 program
+    local user=$1 program
     shift
     for program; do
-        ln -s "$(PATH=$node_path command -v "$program")" "node-home/$account/bin/$program"
+        ln -s "$(PATH=$node_path command -v "$program")" "node-home/$user/bin/$program"
     done
 }
 
@@ -38,7 +38,7 @@ echo 'root:x:0:0:root:/home/root:/bin/bash' >node-etc/passwd
 echo 'root:*:19000:0:99999:7:::' >node-etc/shadow
 echo 'root:x:0:' >node-etc/group
 cp operator-key.pub node-etc/ssh/authorized_keys/root
-# sshd's privilege separation.
+# For sshd's privilege separation.
 echo 'sshd:x:900:900::/run/sshd:/usr/sbin/nologin' >>node-etc/passwd
 echo 'sshd:!:19000:0:99999:7:::' >>node-etc/shadow
 echo 'nogroup:x:65534:' >>node-etc/group
@@ -47,23 +47,23 @@ echo 'tty:x:5:' >>node-etc/group
 echo 'shadow:x:42:' >>node-etc/group
 next_id=1000
 
-add_account ec2-user
-add_account onlyss
-add_account nosudo
-add_account askpass
-add_account requiretty
-add_account nologin /usr/sbin/nologin
+add_user ec2-user
+add_user onlyss
+add_user nosudo
+add_user askpass
+add_user requiretty
+add_user nologin /usr/sbin/nologin
 
-add_account otherkey
+add_user otherkey
 ssh-keygen -q -t ed25519 -N '' -C other -f other-key
 cp other-key.pub node-etc/ssh/authorized_keys/otherkey
 
-add_account noss
+add_user noss
 link_programs noss sh bash id cat sudo sleep
-add_account nosudobin
+add_user nosudobin
 link_programs nosudobin sh bash id cat ss sleep
 
-add_account noisy
+add_user noisy
 cat >node-etc/ssh/banner <<'END'
 ###############################################################
 #  ALERT: authorized users only. All activity is monitored.   #
@@ -77,44 +77,45 @@ echo "bash: warning: setlocale: LC_ALL: cannot change locale (ko_KR.UTF-8)" >&2
 trap 'echo "[noisy@$HOSTNAME ~]\$ $BASH_COMMAND"' DEBUG
 END
 
-sockets='State Recv-Q Send-Q    Local Address:Port     Peer Address:Port Process
+rows='State Recv-Q Send-Q    Local Address:Port     Peer Address:Port Process
 ESTAB 0      0        192.168.10.10:40000    203.0.113.10:443  users:(("kubelet",pid=2970,fd=11))
 ESTAB 0      0        192.168.10.10:40002    203.0.113.11:443  users:(("kube-proxy",pid=3243,fd=10))'
-add_account flood
+add_user flood
 add_program flood ss <<END
 #!/bin/sh
-printf '%s\n' '$sockets'
+printf '%s\n' '$rows'
 exec yes 'ESTAB 0 0 192.168.10.10:40000 203.0.113.10:443 users:(("kubelet",pid=2970,fd=11))'
 END
-add_account blank
+add_user blank
 add_program blank ss <<END
 #!/bin/sh
 END
-add_account hang
+add_user hang
 add_program hang ss <<END
 #!/bin/sh
-printf '%s\n' '$sockets'
+printf '%s\n' '$rows'
 exec sleep infinity
 END
-add_account cut
-# The listening sshd's parent is the node's init: that one is spared.
+add_user cut
+# Kills the sshd processes of this connection. The listening sshd, whose parent is
+# the node's init process, keeps running.
 add_program cut ss <<END
 #!/bin/bash
-printf '%s\n' '$sockets'
+printf '%s\n' '$rows'
 sleep 0.2
 pid=\$\$
 while [ "\$pid" -gt 1 ]; do
     read -r comm <"/proc/\$pid/comm"
     parent=\$(sed -n 's/^PPid:\t//p' "/proc/\$pid/status")
-    case \$comm in sshd*) [ "\$parent" = 1 ] || doomed="\$doomed \$pid" ;; esac
+    case \$comm in sshd*) [ "\$parent" = 1 ] || victims="\$victims \$pid" ;; esac
     pid=\$parent
 done
-kill -KILL \$doomed
+kill -KILL \$victims
 sleep 1
 END
 cp sshd_config node-etc/ssh/sshd_config
-# OpenSSH from 9.8 shuts out an address that fails to log in a few times, which
-# is what tests do.
+# OpenSSH since 9.8 blocks an address after a few failed logins, which tests cause
+# on purpose.
 if grep -qi persourcepenalties "$(command -v sshd)"; then
     sed -i '1i PerSourcePenalties no' node-etc/ssh/sshd_config
 fi

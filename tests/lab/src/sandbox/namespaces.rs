@@ -1,41 +1,44 @@
-//! The way into a host of the lab: its first process's namespaces.
+//! Running commands in the namespaces of a host of the lab.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
 
-/// A host's namespaces, by the directory of one of its processes under `/proc`.
+/// A host's namespaces, given by the `/proc` directory of one of its processes.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Namespaces {
     process: PathBuf,
-    own_pids: bool,
+    /// Whether the host has its own PID namespace.
+    has_pid_namespace: bool,
 }
 
-impl Entry {
-    pub(super) fn new(process: PathBuf, own_pids: bool) -> Self {
-        Self { process, own_pids }
+impl Namespaces {
+    pub(super) fn new(process: PathBuf, has_pid_namespace: bool) -> Self {
+        Self { process, has_pid_namespace }
     }
 
+    /// The path of a namespace, such as `net`.
     pub(super) fn namespace(&self, kind: &str) -> PathBuf {
         self.process.join("ns").join(kind)
     }
 
+    /// The path of the host's file system from the outside.
     pub(super) fn root(&self) -> PathBuf {
         self.process.join("root")
     }
 
-    /// A shell's command, with the directory of the namespaces as `$0` and
-    /// arguments to follow.
+    /// A command that runs a shell script with the directory of the namespaces as
+    /// `$0`. The caller can append arguments.
     pub(super) fn command(&self, script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]).arg(self.process.join("ns"));
         command
     }
 
-    /// Runs a shell command as root in there.
+    /// Runs a shell command in the namespaces, as root.
     pub(super) fn run(&self, shell_command: &str) -> Result<Output> {
-        let pids = if self.own_pids { r#"--pid="$0/pid""# } else { "" };
+        let pids = if self.has_pid_namespace { r#"--pid="$0/pid""# } else { "" };
         self.command(&format!(
             r#"exec nsenter --net="$0/net" --mount="$0/mnt" --uts="$0/uts" {pids} --wdns=/ -- bash -c "$1""#
         ))

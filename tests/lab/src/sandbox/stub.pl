@@ -1,14 +1,15 @@
-# Stand-ins for the processes of a node or of the control plane: named so, with
-# real TCP connections, and with nothing to say on them.
+# Stub processes of a node or of the control plane. They have the names of the
+# real processes and real TCP connections, on which they send no data.
 #
-# stand-in.pl DIRECTORY NAME=ADDRESS:PORT...
+# usage: stub.pl DIRECTORY NAME=ADDRESS:PORT...
 #
-# Starts each NAME listening, and others when asked through DIRECTORY/init:
-# "start HEX" (the name, in hexadecimal) makes the process, and its own control
-# socket DIRECTORY/HEX, which takes one line and answers "ok ..." or a reason:
-#   dial ADDRESS PORT [FROM]      connects and holds; answers the local port
-#   attempt ADDRESS PORT          connects, and does not wait for the outcome
-#   close [PORT]                  ends all connections, or the one of that local port
+# Starts a process for each NAME, which listens on ADDRESS:PORT. The command
+# "start HEX" on the control socket DIRECTORY/init starts another process; HEX is
+# its name in hexadecimal. Each process has a control socket DIRECTORY/HEX. It
+# reads a one-line command and replies "ok ..." or with an error message:
+#   dial ADDRESS PORT [FROM]         connects, and replies with the local port
+#   dial-nonblocking ADDRESS PORT    does not wait until it is connected
+#   reset [PORT]                     resets all connections, or the one with this local port
 use strict;
 use warnings;
 use Errno qw(EINPROGRESS);
@@ -37,7 +38,7 @@ sub listen_on {
     my ($family, $to) = address(@_);
     socket(my $socket, $family, SOCK_STREAM, IPPROTO_TCP) or die "socket: $!";
     setsockopt($socket, SOL_SOCKET, SO_REUSEADDR, 1);
-    # Dual stack, as a Go program's: IPv4 peers show as [::ffff:...].
+    # Dual stack, as in Go programs: ss shows IPv4 peers as [::ffff:...].
     setsockopt($socket, IPPROTO_IPV6, IPV6_V6ONLY, 0) if $family == AF_INET6;
     bind($socket, $to) or die "bind: $!";
     listen($socket, 1024);
@@ -68,26 +69,28 @@ sub local_port {
     return (sockaddr_family($name) == AF_INET6 ? unpack_sockaddr_in6($name) : unpack_sockaddr_in($name))[0];
 }
 
-# With a reset, so that no TIME-WAIT stays behind to be seen by the next test.
-sub cut {
+# Closes with a RST, so that no TIME-WAIT socket remains for the next test.
+sub reset_connection {
     my ($socket) = @_;
     setsockopt($socket, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0));
     close($socket);
 }
 
+# Accepts a connection to a control socket and runs its command.
 sub reply_to {
-    my ($control, $act) = @_;
+    my ($control, $run) = @_;
     accept(my $client, $control) or return;
     my $line = <$client>;
-    my $reply = eval { $act->(split ' ', $line // '') } // ($@ || "failed\n");
+    my $reply = eval { $run->(split ' ', $line // '') } // ($@ || "failed\n");
     $reply .= "\n" unless $reply =~ /\n\z/;
     syswrite($client, $reply);
-    # A process just started has a copy, which close alone would leave open.
+    # A process that the command started has inherited the socket: close alone
+    # would leave the connection open.
     shutdown($client, 2);
     close($client);
 }
 
-# One process, until the sandbox ends.
+# Runs one stub process until the sandbox ends.
 sub serve {
     my ($control, @listening) = @_;
     my (%accepted, %dialed);
@@ -109,22 +112,24 @@ sub serve {
         }
         next unless vec($ready, fileno($control), 1);
         reply_to($control, sub {
-            my ($verb, @words) = @_;
-            if ($verb eq 'dial' || $verb eq 'attempt') {
-                my ($socket, $port) = dial($verb eq 'dial', @words);
+            my ($command, @arguments) = @_;
+            if ($command eq 'dial' || $command eq 'dial-nonblocking') {
+                my ($socket, $port) = dial($command eq 'dial', @arguments);
                 $dialed{fileno($socket)} = $socket;
                 return "ok $port";
             }
-            if ($verb eq 'close') {
+            if ($command eq 'reset') {
                 for my $held (\%accepted, \%dialed) {
                     for my $number (keys %$held) {
-                        next if @words && (!getsockname($held->{$number}) || local_port($held->{$number}) != $words[0]);
-                        cut(delete $held->{$number});
+                        next
+                            if @arguments
+                            && (!getsockname($held->{$number}) || local_port($held->{$number}) != $arguments[0]);
+                        reset_connection(delete $held->{$number});
                     }
                 }
                 return 'ok';
             }
-            die "unknown: $verb\n";
+            die "unknown command: $command\n";
         });
     }
 }
@@ -138,22 +143,22 @@ sub start {
     my $pid = fork // die "fork: $!\n";
     return 'ok' if $pid;
     close($init);
-    # Sets what the kernel calls comm, too: what ss shows.
+    # Sets comm too, the name that ss shows.
     $0 = pack('H*', $hex);
     serve($control, @listening);
 }
 
 $init = control_socket('init');
 for (@services) {
-    my ($name, $host, $port) = /^(.+?)=\[?(.*?)\]?:(\d+)$/ or die "what is $_?\n";
+    my ($name, $host, $port) = /^(.+?)=\[?(.*?)\]?:(\d+)$/ or die "invalid argument: $_\n";
     start(unpack('H*', $name), listen_on($host, $port));
 }
 $0 = 'init';
 open(my $ready, '>', '/run/lab/ready') or die "ready: $!";
 syswrite($ready, "$directory\n");
 close($ready);
-# sshd leaves its orphans to this process.
+# As the node's init process it reaps the orphans of sshd.
 $SIG{CHLD} = sub { 1 while waitpid(-1, WNOHANG) > 0 };
 while (1) {
-    reply_to($init, sub { my ($verb, $hex) = @_; return start($hex) });
+    reply_to($init, sub { my ($command, $hex) = @_; return start($hex) });
 }
