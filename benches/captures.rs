@@ -1,12 +1,11 @@
-//! How fast captures are read and judged.
+//! Throughput of parsing and classifying captures.
 //!
 //! ```sh
 //! cargo bench --no-default-features
 //! ```
 //!
-//! `count_lines` does the least that any reader must, on the same bytes in the
-//! same run: on a noisy machine, look at the ratio to it. Figures from a whole
-//! process, with memory, are in the README.
+//! `count_lines`, which only counts line feeds in the same bytes, is the baseline: on
+//! a noisy machine, compare the ratios to it.
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -20,7 +19,7 @@ use std::path::Path;
 #[expect(dead_code, reason = "the example's main is not called here")]
 mod capture;
 
-/// What a capture is read in.
+/// The size of the pieces that a capture is read in.
 const CHUNK: usize = 256 << 10;
 
 fn main() {
@@ -29,14 +28,14 @@ fn main() {
 
 fn capture() -> Vec<u8> {
     let mut text = Vec::new();
-    capture::write_capture(100_000, &mut text).expect("memory takes it");
+    capture::write_capture(100_000, &mut text).expect("writing to memory does not fail");
     text
 }
 
 fn classifier() -> Classifier {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/evidence/study-public");
-    let dir = EvidenceDir::open(&dir).expect("a directory");
-    Classifier::new(dir.read("myeks").expect("evidence"))
+    let dir = EvidenceDir::open(&dir).expect("the fixture exists");
+    Classifier::new(dir.read("myeks").expect("valid evidence"))
 }
 
 #[divan::bench]
@@ -56,7 +55,7 @@ fn parse(bencher: Bencher<'_, '_>) {
             black_box(event);
         };
         let mut text = text.as_slice();
-        while parser.read_from(&mut text, &mut sink).expect("memory can be read") > 0 {}
+        while parser.read_from(&mut text, &mut sink).expect("reading from memory does not fail") > 0 {}
         parser.finish(&mut sink)
     });
 }
@@ -64,7 +63,7 @@ fn parse(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn parse_and_classify(bencher: Bencher<'_, '_>) {
     let text = capture();
-    let node: NodeName = "n1".parse().expect("a name");
+    let node: NodeName = "n1".parse().expect("a valid name");
     bencher.counter(BytesCount::of_slice(&text)).with_inputs(classifier).bench_values(|mut classifier| {
         let mut parser = Parser::new();
         let mut sink = |event: Event<'_>| {
@@ -73,7 +72,7 @@ fn parse_and_classify(bencher: Bencher<'_, '_>) {
             }
         };
         let mut text = text.as_slice();
-        while parser.read_from(&mut text, &mut sink).expect("memory can be read") > 0 {}
+        while parser.read_from(&mut text, &mut sink).expect("reading from memory does not fail") > 0 {}
         parser.finish(&mut sink);
         classifier.finish(Vec::new())
     });

@@ -1,11 +1,11 @@
-//! Prints a capture of any size, laid out as `ss -tnp` lays it out:
+//! Prints a synthetic capture in the format of `ss -tnp`, with any number of rows:
 //!
 //! ```sh
 //! cargo run --release --no-default-features --example capture 1000000 > nodes/n1.txt
 //! ```
 //!
-//! The same number of rows gives the same bytes. Of the rows, 60 % are IPv4,
-//! 24 % v4-mapped and 16 % IPv6; one in a thousand is of kubelet or kube-proxy.
+//! The output is deterministic. Of the rows, 60 % are IPv4, 24 % IPv4-mapped IPv6
+//! and 16 % IPv6; one in a thousand belongs to kubelet and one to kube-proxy.
 
 use std::io::{self, BufWriter, Write};
 
@@ -16,7 +16,7 @@ fn main() -> io::Result<()> {
     out.flush()
 }
 
-/// Writes a head and `rows` rows.
+/// Writes the header line and `rows` rows.
 pub(crate) fn write_capture(rows: u64, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
@@ -62,7 +62,7 @@ fn addresses(row: u64, a: u64, b: u64, port: u64) -> (String, String) {
     }
 }
 
-/// xorshift64: enough to be irregular, and the same everywhere.
+/// A xorshift64 generator: deterministic on every platform.
 struct Random(u64);
 
 impl Random {

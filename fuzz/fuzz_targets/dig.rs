@@ -1,4 +1,4 @@
-//! Any bytes as the answer of a vantage point.
+//! Parses arbitrary bytes as a `dig +short` answer: either addresses or a gap with detail and hint.
 #![no_main]
 
 use eks_netcheck::evidence::dns::parse_answer;

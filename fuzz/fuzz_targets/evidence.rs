@@ -1,7 +1,7 @@
-//! Any bytes as AWS's JSON, a capture and an answer: what parses is judged and
-//! reported, and nothing that a terminal would obey comes out.
+//! Audits evidence of arbitrary bytes: the AWS JSON files, DNS answers and a capture.
+//! The reports must be valid and free of terminal control characters.
 //!
-//! The parts of the input stand behind each other, with a NUL between.
+//! The input is the parts in sequence, separated by NUL bytes.
 #![no_main]
 
 use eks_netcheck::classify::Classifier;

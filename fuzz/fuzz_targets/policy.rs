@@ -1,5 +1,6 @@
+//! Parses arbitrary text as a policy: an error has a message and a position in the
+//! text.
 #![no_main]
-//! A policy that says anything at all: it is one, or it is told where it is not.
 
 use eks_netcheck::policy::file::parse;
 use eks_netcheck::rules::ALL;

@@ -1,5 +1,5 @@
-//! Any bytes as a capture: no panic, every line accounted for, and the same
-//! rows in whatever pieces the bytes come.
+//! Parses arbitrary bytes as a capture: no panic, every line counted, and the same
+//! rows for every chunk size.
 #![no_main]
 
 use eks_netcheck::capture::parser::{Event, Parser};
@@ -13,7 +13,7 @@ fuzz_target!(|input: (&[u8], u8)| {
     assert_eq!(whole, read(bytes, usize::from(size).max(1)));
 });
 
-/// Each row in words, and how many lines were counted.
+/// Parses `bytes` in chunks of `size`; returns the rows as text and the number of lines.
 fn read(bytes: &[u8], size: usize) -> (Vec<String>, u64) {
     let mut rows = Vec::new();
     let mut sink = |event: Event<'_>| {
