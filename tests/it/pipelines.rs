@@ -147,7 +147,7 @@ fn the_action_reports_a_missing_binary() {
     let dir = checkout();
     let step = run_action(dir.path(), &aws("private-only"), &[("binary", "./no-such")]);
     assert_eq!(step.code, 2);
-    assert!(step.log.starts_with("::error title=eks-netcheck::there is no ./no-such here"), "{}", step.log);
+    assert!(step.log.starts_with("::error title=eks-netcheck::./no-such not found"), "{}", step.log);
 }
 
 #[test]
