@@ -71,7 +71,7 @@ pub(super) fn parse_netstat(token: &[u8]) -> Result<SocketAddress, NotAnAddress>
     let port = parse_port(port)?;
     let fills_column = token.len() == NETSTAT_COLUMN && host.contains(&b':');
     let host = if fills_column && host.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)) {
-        Host::Cut(String::from_utf8_lossy(host).into())
+        Host::Truncated(String::from_utf8_lossy(host).into())
     } else {
         parse_host(host).ok_or_else(|| why_not(host))?
     };

@@ -14,7 +14,7 @@ const TEXT_KEPT: usize = 200;
 
 /// Everything about a node's capture except its sockets.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct CaptureSummary {
     /// How many lines there were, by kind.
     pub tally: Tally,
     /// The first lines that were not a row.
@@ -29,12 +29,12 @@ pub struct Reading {
     is_named: bool,
 }
 
-impl Reading {
+impl CaptureSummary {
     /// Reads the capture of one node, and passes each row to `sink`.
     ///
     /// # Errors
     /// If `reader` fails.
-    pub fn of_node(name: &NodeName, reader: impl Read, mut sink: impl FnMut(Row<'_>)) -> io::Result<Self> {
+    pub fn read(name: &NodeName, reader: impl Read, mut sink: impl FnMut(Row<'_>)) -> io::Result<Self> {
         let mut reading = Self::default();
         let tally = parse(reader, |event| match event {
             Event::Row(row) => {
@@ -101,7 +101,7 @@ impl Reading {
     }
 
     fn reject(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
-        self.broken += u64::from(reason.hides_a_socket());
+        self.broken += u64::from(reason.may_be_socket());
         if self.rejected.len() < Node::REJECTED_KEPT {
             self.rejected.push(RejectedLine { number, reason, text: kept(text) });
         }
@@ -134,7 +134,7 @@ fn is_binary(char: char) -> bool {
 
 /// Why a capture of several nodes cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LoopError {
+pub enum CombinedCaptureError {
     /// The reader failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -149,14 +149,14 @@ pub enum LoopError {
 ///
 /// # Errors
 /// If `reader` fails, or it is not clear which node a row belongs to.
-pub fn read_loop(
+pub fn read_combined(
     reader: impl Read,
     unmarked: Option<&NodeName>,
     mut sink: impl FnMut(&NodeName, Row<'_>),
-) -> Result<BTreeMap<NodeName, Reading>, LoopError> {
-    let mut readings: BTreeMap<NodeName, Reading> = BTreeMap::new();
+) -> Result<BTreeMap<NodeName, CaptureSummary>, CombinedCaptureError> {
+    let mut readings: BTreeMap<NodeName, CaptureSummary> = BTreeMap::new();
     let mut name: Option<NodeName> = None;
-    let mut reading = Reading::default();
+    let mut reading = CaptureSummary::default();
     let mut counted = Tally::default();
     let mut has_unmarked = false;
     let mut problem = None;
@@ -196,7 +196,7 @@ pub fn read_loop(
     let name = name.or_else(|| unmarked.cloned());
     let problem = problem.or_else(|| name.is_none().then(|| "it has no `>> node NAME <<` line".to_owned()));
     if let Some(problem) = problem {
-        return Err(LoopError::Unassigned(problem));
+        return Err(CombinedCaptureError::Unassigned(problem));
     }
     if let Some(name) = name {
         reading.tally = tally - counted;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::model::egress::{Exit, NodeEgress};
+use crate::model::egress::{EgressAddress, NodeEgress};
 use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::net::{Instance, NatGateway, RouteTable, RouteTarget};
@@ -20,7 +20,7 @@ pub(super) fn node_egress(evidence: &Evidence) -> Vec<NodeEgress> {
     let egress = |node: &Instance| NodeEgress {
         instance: node.id.clone(),
         name: node.dns_name.clone().or_else(|| node.name_tag().map(ToOwned::to_owned)),
-        exits: endpoints
+        ipv4: endpoints
             .iter()
             .map(|endpoint| match exits(evidence, &tables, node, *endpoint) {
                 Ok(exits) => Observed::Seen(exits),
@@ -73,7 +73,7 @@ fn exits(
     tables: &Tables<'_>,
     node: &Instance,
     endpoint: Option<IpAddr>,
-) -> Result<Vec<Exit>, Gap> {
+) -> Result<Vec<EgressAddress>, Gap> {
     let gap = |why, detail: &str| evidence.gap(Subject::Egress(node.id.clone()), why, detail);
     evidence.network.route_tables.as_result()?;
     let Some(target) = tables.route(node, endpoint) else {
@@ -81,7 +81,7 @@ fn exits(
     };
     match target {
         RouteTarget::InternetGateway => match node.public_ip {
-            Some(address) => Ok(vec![Exit { by: node.id.clone(), address }]),
+            Some(address) => Ok(vec![EgressAddress { via: node.id.clone(), address }]),
             None => Err(gap(
                 GapReason::Incomplete,
                 "its subnet routes to an internet gateway, and it has no public address",
@@ -106,8 +106,8 @@ fn exits(
 }
 
 /// A NAT gateway uses any of its addresses.
-fn nat_exits(gateways: &[NatGateway], id: &str) -> Vec<Exit> {
+fn nat_exits(gateways: &[NatGateway], id: &str) -> Vec<EgressAddress> {
     let gateway = gateways.iter().find(|gateway| gateway.id == id && gateway.available);
     let addresses = gateway.into_iter().flat_map(|gateway| gateway.public_ips.iter().copied());
-    addresses.map(|address| Exit { by: id.to_owned(), address }).collect()
+    addresses.map(|address| EgressAddress { via: id.to_owned(), address }).collect()
 }

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use crate::model::cluster::{Cluster, Hosting};
-use crate::model::facts::{InterfaceKind, KnownInterface};
+use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::net::{Attachment, Interface};
 
 /// What EKS writes before a cluster's name.
@@ -22,11 +22,11 @@ pub(super) fn classify_interface(
     interface: Interface,
     cluster: &Cluster,
     nodes: &HashSet<&str>,
-) -> KnownInterface {
+) -> ClassifiedInterface {
     let (kind, why) = eks_owned(&interface, cluster).unwrap_or_else(|| {
         (other_kind(&interface, nodes), near_miss(&interface, cluster).unwrap_or_default())
     });
-    KnownInterface { interface, kind, why }
+    ClassifiedInterface { interface, kind, why }
 }
 
 /// Whether the interface has the structure of a control plane's: attached to
@@ -183,7 +183,7 @@ mod tests {
             cluster_ips: Vec::new(),
             egress_mode: None,
             auto_mode: false,
-            takes_hybrid_nodes: false,
+            hybrid_nodes_enabled: false,
         }
     }
 

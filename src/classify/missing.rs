@@ -27,7 +27,7 @@ pub(super) fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[
         );
         evidence.gap(Subject::Instance(instance.id.clone()), GapReason::NotRecorded, detail)
     });
-    let hybrid = evidence.cluster.takes_hybrid_nodes && !has_unlisted_node(evidence, nodes, connections);
+    let hybrid = evidence.cluster.hybrid_nodes_enabled && !has_unlisted_node(evidence, nodes, connections);
     let hybrid = hybrid.then(|| {
         let detail = "the cluster takes hybrid nodes, which EC2 does not list, and every capture is of a node that EC2 lists";
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)

@@ -18,7 +18,7 @@ use self::path::Index;
 use self::traffic::node_traffic;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
-use crate::model::facts::{Facts, KnownInterface};
+use crate::model::facts::{ClassifiedInterface, Facts};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::socket::{Process, Socket};
@@ -30,7 +30,7 @@ const NAME_KEPT: usize = 200;
 #[derive(Debug)]
 pub struct Classifier {
     evidence: Evidence,
-    interfaces: Vec<KnownInterface>,
+    interfaces: Vec<ClassifiedInterface>,
     index: Index,
     connections: Vec<Connection>,
     other_connections: u64,
@@ -98,7 +98,7 @@ impl Classifier {
 
     /// The network interface that an [`Attribution`](crate::model::connection::Attribution) names.
     #[must_use]
-    pub fn interface(&self, index: usize) -> Option<&KnownInterface> {
+    pub fn interface(&self, index: usize) -> Option<&ClassifiedInterface> {
         self.interfaces.get(index)
     }
 

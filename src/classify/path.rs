@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PORT, Path};
 use crate::model::evidence::Evidence;
-use crate::model::facts::{InterfaceKind, KnownInterface};
+use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::socket::{Port, Socket};
 
 /// Everything that can attribute an address, looked up at once.
@@ -27,9 +27,9 @@ pub struct Index {
 impl Index {
     /// The index of the evidence.
     #[must_use]
-    pub fn new(evidence: &Evidence, interfaces: &[KnownInterface]) -> Self {
+    pub fn new(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Self {
         let cluster = &evidence.cluster;
-        let in_vpc = |known: &KnownInterface| cluster.vpc.as_deref() == Some(&known.interface.vpc);
+        let in_vpc = |known: &ClassifiedInterface| cluster.vpc.as_deref() == Some(&known.interface.vpc);
         let in_vpc = || interfaces.iter().enumerate().filter(|(_, known)| in_vpc(known));
         let blocks = vpc_blocks(evidence);
         // What weighs less comes first and is overwritten.
@@ -158,7 +158,7 @@ fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
 /// replaced on upgrades, and may be hidden. The VPC's blocks tell; without them,
 /// both of the ENIs that EKS keeps at least must have been seen, and public
 /// access must be on.
-fn outside_is_public(evidence: &Evidence, interfaces: &[KnownInterface]) -> bool {
+fn outside_is_public(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> bool {
     let owned = interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned).count();
     evidence.network.vpc.seen().is_some() || (owned >= 2 && evidence.cluster.access.public() == Some(true))
 }

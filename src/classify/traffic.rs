@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::connection::{Component, Connection, Direction, Path};
-use crate::model::facts::{connections_of, is_unplaced};
+use crate::model::facts::{connections_of, has_ambiguous_peer};
 use crate::model::node::Node;
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
@@ -50,7 +50,7 @@ fn component_path<'a>(
             (State::SynSent, _) => attempts = true,
             (State::Established, Path::PublicEndpoint) => public = true,
             (State::Established, Path::PrivateEni | Path::ClusterIp) => private = true,
-            (State::Established, _) => unplaced |= is_unplaced(connection, endpoint_addresses),
+            (State::Established, _) => unplaced |= has_ambiguous_peer(connection, endpoint_addresses),
             _ => {}
         }
     }

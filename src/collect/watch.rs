@@ -15,7 +15,7 @@ use super::transport::sampling::{Pace, Told, sample};
 pub use super::transport::sampling::{Sampled, Stage};
 use super::transport::ssh;
 use crate::capture::line::Row;
-use crate::capture::reading::Reading;
+use crate::capture::reading::CaptureSummary;
 use crate::evidence::nodes::node;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
@@ -73,7 +73,7 @@ impl Look {
     /// Hands each row to `sink`.
     pub fn rows(&self, sink: impl FnMut(Row<'_>)) -> Node {
         // Reading from memory does not fail.
-        let reading = Reading::of_node(&self.name, self.bytes.as_slice(), sink).unwrap_or_default();
+        let reading = CaptureSummary::read(&self.name, self.bytes.as_slice(), sink).unwrap_or_default();
         node(self.name.clone(), reading, next_step)
     }
 }

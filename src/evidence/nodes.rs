@@ -11,7 +11,7 @@ use super::directory::{EvidenceDir, open_file};
 use super::error::EvidenceError;
 use super::next_step;
 use crate::capture::line::Row;
-use crate::capture::reading::{LoopError, Reading, read_loop};
+use crate::capture::reading::{CaptureSummary, CombinedCaptureError, read_combined};
 use crate::model::cluster::Cluster;
 use crate::model::evidence::NextStep;
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -29,7 +29,7 @@ pub fn read_nodes(
     let mut readings = BTreeMap::new();
     for (name, path) in dir.node_files()? {
         let file = open_file(&path)?;
-        let reading = Reading::of_node(&name, file, |row| sink(&name, row))
+        let reading = CaptureSummary::read(&name, file, |row| sink(&name, row))
             .map_err(EvidenceError::io("read", &path))?;
         readings.insert(name, reading);
     }
@@ -44,7 +44,8 @@ pub fn read_nodes(
             readings.insert(name, reading);
         }
     }
-    let node = |(name, reading): (NodeName, Reading)| (name.clone(), node(name, reading, dir.next_step()));
+    let node =
+        |(name, reading): (NodeName, CaptureSummary)| (name.clone(), node(name, reading, dir.next_step()));
     let mut nodes: BTreeMap<_, _> = readings.into_iter().map(node).collect();
     for (name, gap) in dir.unread_nodes() {
         match nodes.entry(name) {
@@ -86,10 +87,12 @@ fn read_looped(
     path: &Path,
     unmarked: Option<&NodeName>,
     sink: &mut impl FnMut(&NodeName, Row<'_>),
-) -> Result<BTreeMap<NodeName, Reading>, EvidenceError> {
-    read_loop(reader, unmarked, sink).map_err(|error| match error {
-        LoopError::Io(error) => EvidenceError::io("read", path)(error),
-        error @ LoopError::Unassigned(_) => EvidenceError::Unusable(format!("{}: {error}", path.display())),
+) -> Result<BTreeMap<NodeName, CaptureSummary>, EvidenceError> {
+    read_combined(reader, unmarked, sink).map_err(|error| match error {
+        CombinedCaptureError::Io(error) => EvidenceError::io("read", path)(error),
+        error @ CombinedCaptureError::Unassigned(_) => {
+            EvidenceError::Unusable(format!("{}: {error}", path.display()))
+        }
     })
 }
 
@@ -105,7 +108,7 @@ fn unread(name: NodeName, gap: Gap) -> Node {
 
 /// A node that was read, with the gaps of its capture.
 #[must_use]
-pub fn node(name: NodeName, reading: Reading, next_step: NextStep) -> Node {
+pub fn node(name: NodeName, reading: CaptureSummary, next_step: NextStep) -> Node {
     let cluster = Cluster::unknown();
     let gap = |why, detail: String| {
         let subject = Subject::Node(name.clone());

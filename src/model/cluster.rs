@@ -34,7 +34,7 @@ pub struct Cluster {
     /// EKS Auto Mode: its nodes take no ssh.
     pub auto_mode: bool,
     /// Whether it takes hybrid nodes, which EC2 knows nothing of.
-    pub takes_hybrid_nodes: bool,
+    pub hybrid_nodes_enabled: bool,
 }
 
 impl Cluster {
@@ -54,7 +54,7 @@ impl Cluster {
             cluster_ips: Vec::new(),
             egress_mode: None,
             auto_mode: false,
-            takes_hybrid_nodes: false,
+            hybrid_nodes_enabled: false,
         }
     }
 

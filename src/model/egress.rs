@@ -13,16 +13,16 @@ pub struct NodeEgress {
     pub name: Option<String>,
     /// The possible exits to each IPv4 address of the endpoint; by the default route
     /// where no such address is known.
-    pub exits: Vec<Observed<Vec<Exit>>>,
+    pub ipv4: Vec<Observed<Vec<EgressAddress>>>,
     /// Its own IPv6 addresses, with which it reaches an IPv6 address of the endpoint.
     pub ipv6: Vec<IpAddr>,
 }
 
 /// An address with which traffic leaves the VPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exit {
+pub struct EgressAddress {
     /// What has the address: a NAT gateway's id, or the instance's own.
-    pub by: String,
+    pub via: String,
     /// The address.
     pub address: IpAddr,
 }

@@ -20,7 +20,7 @@ pub struct Facts {
     pub evidence: Evidence,
     /// The network interfaces with their kinds, in the evidence's order;
     /// empty where they were not seen.
-    pub interfaces: Vec<KnownInterface>,
+    pub interfaces: Vec<ClassifiedInterface>,
     /// What each address is that the endpoint's name resolved to.
     pub endpoint_addresses: BTreeMap<IpAddr, Path>,
     /// The nodes, sorted by name.
@@ -39,7 +39,7 @@ pub struct Facts {
 
 impl Facts {
     /// This cluster's EKS-owned ENIs.
-    pub fn eks_owned(&self) -> impl Iterator<Item = &KnownInterface> {
+    pub fn eks_owned(&self) -> impl Iterator<Item = &ClassifiedInterface> {
         self.interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned)
     }
 
@@ -90,7 +90,7 @@ pub fn connections_of<'a>(connections: &'a [Connection], node: &NodeName) -> &'a
 /// nothing explains it, or the endpoint's name resolves to it although no EKS-owned
 /// ENI in the VPC was seen to have it.
 #[must_use]
-pub fn is_unplaced(connection: &Connection, endpoint_addresses: &BTreeMap<IpAddr, Path>) -> bool {
+pub fn has_ambiguous_peer(connection: &Connection, endpoint_addresses: &BTreeMap<IpAddr, Path>) -> bool {
     let is_endpoint =
         || connection.socket.peer.ip().is_some_and(|peer| endpoint_addresses.contains_key(&peer));
     match connection.attribution.path {
@@ -102,7 +102,7 @@ pub fn is_unplaced(connection: &Connection, endpoint_addresses: &BTreeMap<IpAddr
 
 /// A network interface whose kind is known.
 #[derive(Debug, Clone)]
-pub struct KnownInterface {
+pub struct ClassifiedInterface {
     /// The interface.
     pub interface: Interface,
     /// What it belongs to.

@@ -132,7 +132,7 @@ pub enum RejectReason {
 impl RejectReason {
     /// Whether a line so rejected was, or may have been, a TCP socket.
     #[must_use]
-    pub fn hides_a_socket(self) -> bool {
+    pub fn may_be_socket(self) -> bool {
         matches!(self, Self::BrokenRow | Self::NameForAddress | Self::TooLong)
     }
 

@@ -87,7 +87,7 @@ impl SocketAddress {
     pub fn ip(&self) -> Option<IpAddr> {
         match self.host {
             Host::Ip(ip) => Some(ip),
-            Host::Any | Host::Cut(_) => None,
+            Host::Any | Host::Truncated(_) => None,
         }
     }
 
@@ -113,7 +113,7 @@ pub enum Host {
     /// An address.
     Ip(IpAddr),
     /// An IPv6 address that `netstat` cut to its column: what is left of it.
-    Cut(Box<str>),
+    Truncated(Box<str>),
 }
 
 /// The port half of a [`SocketAddress`].
@@ -133,7 +133,7 @@ impl fmt::Display for SocketAddress {
             Host::Any => f.write_str("*"),
             Host::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
             Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
-            Host::Cut(text) => write!(f, "[{text}...]"),
+            Host::Truncated(text) => write!(f, "[{text}...]"),
         }?;
         match &self.port {
             Port::Any => f.write_str(":*"),

@@ -14,7 +14,7 @@ use super::text::is_hostile;
 use crate::model::audit::{Audit, Audited, PolicyUsed};
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{self, Connection};
-use crate::model::facts::{Facts, InterfaceKind, KnownInterface};
+use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
 use crate::model::gap::GapReason;
 use crate::model::judgment::{JudgedFinding, JudgedGap, PolicyNote, Waiver};
 use crate::model::node::{Node, NodeStatus};
@@ -334,8 +334,8 @@ fn dns(facts: &Facts) -> Vec<Dns> {
     .collect()
 }
 
-impl From<&KnownInterface> for Eni {
-    fn from(known: &KnownInterface) -> Self {
+impl From<&ClassifiedInterface> for Eni {
+    fn from(known: &ClassifiedInterface) -> Self {
         let interface = &known.interface;
         let attachment = interface.attachment.as_ref();
         Self {

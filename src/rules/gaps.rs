@@ -111,7 +111,7 @@ pub(super) fn attribution(evidence: &Evidence) -> Vec<Gap> {
 
 /// A peer of which only a part is known.
 pub(super) fn cut_address(evidence: &Evidence, connection: &Connection) -> Option<Gap> {
-    let Host::Cut(_) = connection.socket.peer.host else { return None };
+    let Host::Truncated(_) = connection.socket.peer.host else { return None };
     let detail = format!(
         "netstat cut the address {}; capture with ss, or with netstat --wide",
         connection.socket.peer

@@ -70,8 +70,7 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: there is one finding for each exit.
     let mut refused: BTreeMap<(&str, IpAddr), BTreeSet<String>> = BTreeMap::new();
-    for (node, exits) in
-        facts.egress.iter().flat_map(|node| node.exits.iter().map(move |exits| (node, exits)))
+    for (node, exits) in facts.egress.iter().flat_map(|node| node.ipv4.iter().map(move |exits| (node, exits)))
     {
         let exits = match exits {
             Observed::Seen(exits) => exits,
@@ -86,7 +85,7 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
             continue;
         }
         for exit in refused_exits {
-            refused.entry((&exit.by, exit.address)).or_default().insert(label(node));
+            refused.entry((&exit.via, exit.address)).or_default().insert(label(node));
         }
     }
     outcome.findings = refused

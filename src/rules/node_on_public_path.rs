@@ -3,7 +3,7 @@ use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
-use crate::model::facts::{Facts, is_unplaced};
+use crate::model::facts::{Facts, has_ambiguous_peer};
 use crate::model::gap::GapReason;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
@@ -106,7 +106,7 @@ fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<Strin
 
 /// A peer that may be the API server, and may be something else.
 fn unplaced(facts: &Facts, connection: &Connection) -> Option<String> {
-    if !is_unplaced(connection, &facts.endpoint_addresses) {
+    if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
         return None;
     }
     let why = match connection.attribution.path {

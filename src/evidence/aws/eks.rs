@@ -97,7 +97,7 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
         security_group: vpc.cluster_security_group_id,
         cluster_ips,
         egress_mode: vpc.control_plane_egress_mode,
-        takes_hybrid_nodes: wire
+        hybrid_nodes_enabled: wire
             .remote_network_config
             .and_then(|config| config.remote_node_networks)
             .is_some_and(|networks| !networks.is_empty()),
