@@ -1,70 +1,70 @@
-//! Addresses as `ss` and `netstat` print them.
+//! Socket addresses as `ss` and `netstat` print them.
 //!
-//! The port stands behind the *last* colon. The address before it may be
-//! IPv4, v4-mapped, IPv6 with or without brackets, `*`, and may name an
-//! interface behind `%`, inside or outside the brackets.
+//! The port follows the *last* colon. The address before it is IPv4, IPv4-mapped IPv6,
+//! IPv6 with or without brackets, or `*`. It may have a zone (`%iface`), inside or
+//! outside the brackets.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::bytes::{self, is_blank_or_end};
 use crate::model::socket::{Host, Port, SocketAddress};
 
-/// Why a token is no address.
+/// Why a token is not a socket address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAnAddress {
-    /// It looks like `host:port` with a host name.
+    /// It is `host:port` with a host name.
     Name,
-    /// It is something else.
+    /// It is anything else.
     Other,
 }
 
-/// `netstat` cuts address and port to 22 characters, and a colon between them,
-/// unless it is told `--wide`.
+/// Width of an address column of `netstat`. Without `--wide`, it truncates the address
+/// so that address, colon and port fit into 23 characters.
 const NETSTAT_COLUMN: usize = 23;
 
-/// What nearly every address is: IPv4, mapped into IPv6 or not, with a port's
-/// number. Small enough to stay in registers, which a [`SocketAddress`] is not.
+/// An IPv4 or IPv4-mapped address with a numeric port: the form of most addresses. It
+/// is small enough to stay in registers, which a [`SocketAddress`] is not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plain {
+pub(super) struct CommonAddress {
     ip: Ipv4Addr,
     port: u16,
 }
 
-impl Plain {
-    /// The plain address that `text` begins with up to a blank, and what
-    /// follows it. `None` says nothing about what else it may be.
+impl CommonAddress {
+    /// Parses such an address at the start of `text`, up to a blank or the end, and
+    /// returns it with the rest. `None` if the token has another form, valid or not.
     #[inline]
-    pub(super) fn leading(text: &[u8]) -> Option<(Self, &[u8])> {
+    pub(super) fn parse_prefix(text: &[u8]) -> Option<(Self, &[u8])> {
         let (ip, rest) = match text.strip_prefix(b"[::ffff:") {
             Some(mapped) => {
-                let (ip, rest) = leading_v4(mapped, b']')?;
+                let (ip, rest) = parse_v4_prefix(mapped, b']')?;
                 (ip, rest.strip_prefix(b":")?)
             }
-            None => leading_v4(text, b':')?,
+            None => parse_v4_prefix(text, b':')?,
         };
-        let (port, rest) = leading_number(rest)?;
+        let (port, rest) = parse_number_prefix(rest)?;
         let port = u16::try_from(port).ok()?;
         is_blank_or_end(rest).then_some((Self { ip, port }, rest))
     }
 }
 
-impl From<Plain> for SocketAddress {
-    fn from(Plain { ip, port }: Plain) -> Self {
+impl From<CommonAddress> for SocketAddress {
+    fn from(CommonAddress { ip, port }: CommonAddress) -> Self {
         Self { host: ip.into(), port: Port::Number(port) }
     }
 }
 
-/// An address of `ss`.
+/// Parses a socket address that `ss` printed.
 pub(super) fn parse_ss(token: &[u8]) -> Result<SocketAddress, NotAnAddress> {
     let (host, port) = split(token)?;
     let port = parse_port(port)?;
-    let host = parse_host(host).ok_or_else(|| why_not(host))?;
+    let host = parse_host(host).ok_or_else(|| invalid_host(host))?;
     Ok(SocketAddress { host, port })
 }
 
-/// An address of `netstat`, which may have cut it.
+/// Parses a socket address that `netstat` printed, possibly truncated.
 pub(super) fn parse_netstat(token: &[u8]) -> Result<SocketAddress, NotAnAddress> {
-    if let Some((address, [])) = Plain::leading(token) {
+    if let Some((address, [])) = CommonAddress::parse_prefix(token) {
         return Ok(address.into());
     }
     let (host, port) = split(token)?;
@@ -73,14 +73,14 @@ pub(super) fn parse_netstat(token: &[u8]) -> Result<SocketAddress, NotAnAddress>
     let host = if fills_column && host.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)) {
         Host::Truncated(String::from_utf8_lossy(host).into())
     } else {
-        parse_host(host).ok_or_else(|| why_not(host))?
+        parse_host(host).ok_or_else(|| invalid_host(host))?
     };
     Ok(SocketAddress { host, port })
 }
 
 #[inline]
 fn split(token: &[u8]) -> Result<(&[u8], &[u8]), NotAnAddress> {
-    // A port or service name is short: look for the colon from the end.
+    // Port and service names are short, so search from the end.
     let colon = token.iter().rposition(|&byte| byte == b':').ok_or(NotAnAddress::Other)?;
     Ok((&token[..colon], &token[colon + 1..]))
 }
@@ -95,8 +95,8 @@ fn parse_port(text: &[u8]) -> Result<Port, NotAnAddress> {
             .map(Port::Number)
             .ok_or(NotAnAddress::Other);
     }
-    // Names of /etc/services, for output without -n. Those that decide
-    // anything here are known by number; the rest are kept as they are.
+    // Service names from /etc/services, in output without -n. The ports that
+    // classification depends on are converted to numbers; other names are kept.
     let known = match text {
         b"https" => 443,
         b"http" => 80,
@@ -128,7 +128,8 @@ fn parse_host(text: &[u8]) -> Option<Host> {
     Some(parse_v6(text)?.to_canonical().into())
 }
 
-/// The address in `addr%iface`, `[addr]%iface`, `[addr%iface]` and `[addr]`.
+/// Strips brackets and zone: `addr%iface`, `[addr]%iface`, `[addr%iface]` and `[addr]`
+/// become `addr`.
 fn strip_zone(text: &[u8]) -> Option<&[u8]> {
     let brackets = text.first() == Some(&b'[');
     if brackets && text.last() == Some(&b']') && !text.contains(&b'%') {
@@ -164,63 +165,63 @@ fn strip_mapped(text: &[u8]) -> &[u8] {
     }
 }
 
-/// Dotted decimal.
+/// Parses an IPv4 address in dotted decimal.
 fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// The dotted decimal that `text` begins with up to `end`, and what follows
-/// that. The standard library's parser costs three times as much, on the hottest
-/// path there is.
+/// Parses a dotted-decimal address at the start of `text`, terminated by the byte
+/// `end`, and returns it with what follows `end`. The standard library's parser takes
+/// three times as long, and this runs twice for each row.
 #[inline]
-fn leading_v4(text: &[u8], end: u8) -> Option<(Ipv4Addr, &[u8])> {
+fn parse_v4_prefix(text: &[u8], end: u8) -> Option<(Ipv4Addr, &[u8])> {
     let mut bits = 0;
     let mut rest = text;
     for end in [b'.', b'.', b'.', end] {
-        let (octet, after) = leading_octet(rest, end)?;
+        let (octet, after) = parse_octet_prefix(rest, end)?;
         bits = bits << 8 | u32::from(octet);
         rest = after;
     }
     Some((Ipv4Addr::from_bits(bits), rest))
 }
 
-/// The number up to 255, without a leading zero, that `text` begins with up to
-/// `end`, and what follows that.
+/// Parses a number up to 255 without leading zeros at the start of `text`, terminated
+/// by the byte `end`, and returns it with what follows `end`.
 #[inline]
-fn leading_octet(text: &[u8], end: u8) -> Option<(u8, &[u8])> {
-    /// What a number of so many digits is at least.
-    const LEAST: [u32; 4] = [256, 0, 10, 100];
+fn parse_octet_prefix(text: &[u8], end: u8) -> Option<(u8, &[u8])> {
+    /// The smallest valid value by number of digits. Without digits no value is valid.
+    const MIN_VALUE: [u32; 4] = [256, 0, 10, 100];
     let word = bytes::word(text);
     let count = bytes::first(bytes::not_digits(word));
-    let least = *LEAST.get(count)?;
-    let digits = bytes::behind_zeros(word ^ bytes::each(b'0'), count).to_le_bytes();
+    let min = *MIN_VALUE.get(count)?;
+    let digits = bytes::pad_start(word ^ bytes::splat(b'0'), count).to_le_bytes();
     let [.., hundreds, tens, ones] = digits.map(u32::from);
     let value = 100 * hundreds + 10 * tens + ones;
-    if value < least || text.get(count) != Some(&end) {
+    if value < min || text.get(count) != Some(&end) {
         return None;
     }
     Some((u8::try_from(value).ok()?, &text[count + 1..]))
 }
 
-/// The number that `text` begins with, and what follows it. Of more than eight
-/// digits, the rest of them follow.
+/// Parses a number at the start of `text` and returns it with the rest. Only the first
+/// eight digits are parsed; further digits remain in the rest.
 #[inline]
-fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
+fn parse_number_prefix(text: &[u8]) -> Option<(u32, &[u8])> {
     let word = bytes::word(text);
     let count = bytes::first(bytes::not_digits(word));
     if count == 0 {
         return None;
     }
-    // Every two digits together, then every four, then all eight.
-    let ones = bytes::behind_zeros(word ^ bytes::each(b'0'), count);
+    // Combine the digits to two-digit, four-digit and eight-digit numbers.
+    let ones = bytes::pad_start(word ^ bytes::splat(b'0'), count);
     let twos = (ones * 10 + (ones >> 8)) & 0x00FF_00FF_00FF_00FF;
     let fours = (twos * 100 + (twos >> 16)) & 0x0000_FFFF_0000_FFFF;
     let all = (fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF;
     Some((u32::try_from(all).ok()?, &text[count..]))
 }
 
-/// Hexadecimal groups with at most one `::`. Forms that `ss` never prints,
-/// such as a dotted tail, are left to the standard library.
+/// Parses an IPv6 address: hexadecimal groups with at most one `::`. An embedded
+/// dotted-decimal address, which `ss` never prints, is left to the standard library.
 fn parse_v6(text: &[u8]) -> Option<IpAddr> {
     let mut bits = 0u128;
     let mut count = 0;
@@ -254,7 +255,7 @@ fn parse_v6(text: &[u8]) -> Option<IpAddr> {
                 gap = Some(count);
                 after
             }
-            // not at the end, and not a second gap
+            // A single colon: not at the end, and not part of a second `::`.
             [b':', after @ ..] if after.first().is_some_and(|&byte| byte != b':') => after,
             _ => return None,
         };
@@ -262,16 +263,16 @@ fn parse_v6(text: &[u8]) -> Option<IpAddr> {
     let bits = match gap {
         None if count == 8 => bits,
         Some(at) if count < 8 => {
-            let behind_gap = 16 * (count - at);
-            let before_gap = (bits >> behind_gap).checked_shl(128 - 16 * at).unwrap_or(0);
-            before_gap | bits & ((1 << behind_gap) - 1)
+            let after_gap = 16 * (count - at);
+            let before_gap = (bits >> after_gap).checked_shl(128 - 16 * at).unwrap_or(0);
+            before_gap | bits & ((1 << after_gap) - 1)
         }
         _ => return None,
     };
     Some(Ipv6Addr::from_bits(bits).into())
 }
 
-/// A decimal number without sign.
+/// Parses an unsigned decimal number.
 pub(super) fn decimal(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
         return None;
@@ -282,8 +283,8 @@ pub(super) fn decimal(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// Tells a host name, which asks for `-n`, from noise.
-fn why_not(host: &[u8]) -> NotAnAddress {
+/// Distinguishes a host name (the capture was made without `-n`) from other text.
+fn invalid_host(host: &[u8]) -> NotAnAddress {
     let name = host.first().is_some_and(u8::is_ascii_alphanumeric)
         && host.iter().any(u8::is_ascii_alphabetic)
         && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._%".contains(byte));
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_address_is_normalised() {
+    fn address_forms_are_normalised() {
         for (token, expected) in [
             ("192.168.1.20:443", "192.168.1.20:443"),
             ("[::ffff:192.168.1.20]:10250", "192.168.1.20:10250"),
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         for token in [
             "",
             ":",
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_read_as_the_standard_library_reads_it() {
+    fn ipv6_parser_agrees_with_std() {
         for text in [
             "::",
             "::1",
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_addresses_are_read_as_all_others() {
+    fn fast_path_agrees_with_general_parser() {
         let hosts = [
             "1.2.3.4",
             "0.0.0.0",
@@ -433,22 +434,24 @@ mod tests {
             "4x",
             "https",
         ];
-        let mut plain = 0;
+        let mut parsed = 0;
         for (host, port) in hosts.iter().flat_map(|host| ports.map(|port| (host, port))) {
-            let forms = ["", "[::ffff:", "::ffff:", "[", "[::FFFF:"].map(|front| format!("{front}{host}"));
+            let forms = ["", "[::ffff:", "::ffff:", "[", "[::FFFF:"].map(|prefix| format!("{prefix}{host}"));
             for token in forms.iter().flat_map(|form| [format!("{form}:{port}"), format!("{form}]:{port}")]) {
-                for behind in ["", " ", "\tusers:((", "              1.2.3.4:5"] {
-                    let text = format!("{token}{behind}");
-                    let Some((address, rest)) = Plain::leading(text.as_bytes()) else { continue };
-                    assert_eq!(rest, behind.as_bytes(), "{text}");
+                for after in ["", " ", "\tusers:((", "              1.2.3.4:5"] {
+                    let text = format!("{token}{after}");
+                    let Some((address, rest)) = CommonAddress::parse_prefix(text.as_bytes()) else {
+                        continue;
+                    };
+                    assert_eq!(rest, after.as_bytes(), "{text}");
                     assert_eq!(parse_ss(token.as_bytes()), Ok(address.into()), "{text}");
-                    plain += 1;
+                    parsed += 1;
                 }
             }
         }
-        // Four of the hosts and four of the ports, mapped or not, before four ends.
-        assert_eq!(plain, 4 * 4 * 2 * 4);
-        assert!(Plain::leading(b"1.2.3.4:443:").is_none());
+        // Four valid hosts, four valid ports, two forms, four texts after the address.
+        assert_eq!(parsed, 4 * 4 * 2 * 4);
+        assert!(CommonAddress::parse_prefix(b"1.2.3.4:443:").is_none());
     }
 
     #[test]
@@ -458,12 +461,13 @@ mod tests {
                 let (digits, rest) = text.split_once('.').expect("a dot");
                 let expected = digits.parse().ok().filter(|octet: &u8| octet.to_string() == digits);
                 let expected = expected.map(|octet| (octet, rest.as_bytes()));
-                assert_eq!(leading_octet(text.as_bytes(), b'.'), expected, "{text}");
+                assert_eq!(parse_octet_prefix(text.as_bytes(), b'.'), expected, "{text}");
             }
         }
     }
+
     #[test]
-    fn netstat_cuts_ipv6_to_its_column() {
+    fn truncated_ipv6_of_netstat_is_kept_as_text() {
         let shown = |token: &str| parse_netstat(token.as_bytes()).map(|address| address.to_string());
         assert_eq!(shown("2600:1f13:abc:de0:59075").as_deref(), Ok("[2600:1f13:abc:de0...]:59075"));
         assert_eq!(shown("2600:1f13:abc:de01::443").as_deref(), Ok("[2600:1f13:abc:de01:...]:443"));

@@ -1,41 +1,42 @@
 //! The grammar of one line.
 //!
-//! Nothing is told by its offset: columns shift with the widest address, the
-//! terminal and the version. `ss` rows are
-//! `[netid] [state] recv-q send-q local peer [rest]`, `netstat` rows
-//! `proto recv-q send-q local peer state [rest]`, split on blanks and TABs.
+//! Columns are separated by blanks and TABs, never by offset: their widths depend on the
+//! widest address, the terminal and the version. A row of `ss` is
+//! `[netid] [state] recv-q send-q local peer [rest]`, a row of `netstat`
+//! `proto recv-q send-q local peer state [rest]`.
 
-use super::address::{NotAnAddress, Plain, parse_netstat, parse_ss};
+use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
 use super::bytes::{self, digits, is_blank_or_end};
 use super::processes::Processes;
 use crate::model::node::RejectReason;
 use crate::model::socket::{Port, Socket, State};
 
-/// A line, understood.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// Column heads, or `netstat`'s title.
+    /// Column headings, or the title line of `netstat`.
     Header,
-    /// `>> node NAME <<`, as the usual ssh loop prints it.
+    /// A marker line `>> node NAME <<`, which precedes the rows of a node in a combined
+    /// capture.
     Node(&'a [u8]),
-    /// A socket.
+    /// A socket row.
     Row(Row<'a>),
-    /// Something that belongs to the row above, if there is one.
+    /// A continuation line of the row above it.
     Continuation,
-    /// Nothing of `ss`.
+    /// Anything else.
     Rejected(RejectReason),
 }
 
-/// A socket and who holds it.
+/// A socket row: the socket and its processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row<'a> {
     /// The socket.
     pub socket: Socket,
-    /// The processes that hold it.
+    /// The processes that have the socket open.
     pub processes: Processes<'a>,
 }
 
-/// Understands one line, without its line feed.
+/// Parses one line, passed without its line feed.
 #[must_use]
 pub fn parse_line(line: &[u8]) -> Line<'_> {
     let text = line.trim_ascii_end();
@@ -45,14 +46,14 @@ pub fn parse_line(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// Whether a line is what is left of a wrapped row: its processes.
+/// Whether a line is the `users:` column of the row above it, wrapped to the next line.
 pub(super) fn is_wrapped_users(line: &[u8]) -> bool {
     line.trim_ascii_start().starts_with(b"users:((")
 }
 
 fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line<'a> {
     if text.is_empty() {
-        // `-i` prints a lone TAB under a socket that is already gone.
+        // `-i` prints a single TAB below a socket that has already been closed.
         return if line.starts_with(b"\t") {
             Line::Continuation
         } else {
@@ -75,8 +76,8 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
     })
 }
 
-/// Whether a line that is no row begins as one or speaks of a live TCP socket: cut
-/// short, quoted in a mail, or damaged.
+/// Whether a line that does not parse as a row begins with a TCP state or contains the
+/// name of a live one: a row that was truncated, quoted in a mail, or damaged.
 fn names_state(text: &[u8]) -> bool {
     parse_ss_state(token(text).0).is_some()
         || [&b"ESTAB"[..], b"SYN-SENT", b"SYN_SENT"]
@@ -84,8 +85,8 @@ fn names_state(text: &[u8]) -> bool {
             .any(|state| memchr::memmem::find(text, state).is_some())
 }
 
-/// How a row begins, and how a wrapped one goes on.
-const BEGINNINGS: [&[u8]; 15] = [
+/// The first tokens of rows and of wrapped `users:` columns.
+const ROW_STARTS: [&[u8]; 15] = [
     b"ESTAB",
     b"SYN-SENT",
     b"SYN-RECV",
@@ -103,34 +104,34 @@ const BEGINNINGS: [&[u8]; 15] = [
     b"users:((",
 ];
 
-/// Whether a line is the beginning of a row, if no line feed ends it. `ss` ends each;
-/// of a capture that stops anywhere, nobody knows what would have followed.
-pub(super) fn is_cut(line: &[u8], parsed: &Line<'_>) -> bool {
+/// Whether the last line of a capture is a truncated row, given that no line feed
+/// terminates it. `ss` and `netstat` terminate every row with one.
+pub(super) fn is_truncated(line: &[u8], parsed: &Line<'_>) -> bool {
     let is_closed = || memchr::memmem::find(line, b"))").is_some();
     match parsed {
-        // `netstat` pads what comes last, so that its end is seen.
-        Line::Row(row) if row.processes.are_netstats() => row.processes.is_empty() || !line.ends_with(b" "),
-        // A terminal's text may be saved without its last line feed: who holds the
-        // socket comes last.
+        // `netstat` pads its last column, so a trailing blank proves that it is complete.
+        Line::Row(row) if row.processes.is_netstat() => row.processes.is_empty() || !line.ends_with(b" "),
+        // Text copied from a terminal may lack the last line feed; the row is complete
+        // if its last column, `users:((...))`, is.
         Line::Row(_) => !is_closed(),
         Line::Continuation => is_wrapped_users(line) && !is_closed(),
         Line::Rejected(_) => {
             let text = line.trim_ascii();
-            let is_begun = BEGINNINGS.iter().any(|beginning| beginning.starts_with(text));
-            !text.is_empty() && is_begun || matches!(token(text).0, b"tcp" | b"tcp6" | b"mptcp")
+            let is_row_start = ROW_STARTS.iter().any(|start| start.starts_with(text));
+            !text.is_empty() && is_row_start || matches!(token(text).0, b"tcp" | b"tcp6" | b"mptcp")
         }
         Line::Header | Line::Node(_) => false,
     }
 }
 
 fn is_header(text: &[u8]) -> bool {
-    let heads: [&[u8]; 4] = [b"State", b"Netid", b"Recv-Q", b"Proto"];
+    let first_headings: [&[u8]; 4] = [b"State", b"Netid", b"Recv-Q", b"Proto"];
     let (first, _) = token(text);
-    (heads.contains(&first) && memchr::memmem::find(text, b"Local Address").is_some())
+    (first_headings.contains(&first) && memchr::memmem::find(text, b"Local Address").is_some())
         || text.starts_with(b"Active Internet connections")
 }
 
-/// The name in `>> node NAME <<`.
+/// Returns the name in a marker line `>> node NAME <<`.
 fn node_marker(text: &[u8]) -> Option<&[u8]> {
     let inside = text.trim_ascii_start().strip_prefix(b">>")?.strip_suffix(b"<<")?.trim_ascii();
     let (word, name) = inside.split_at_checked(4)?;
@@ -152,7 +153,7 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
                 },
             }
         }
-        (None, _) if behind_number(text).is_some() => (None, text),
+        (None, _) if after_number(text).is_some() => (None, text),
         (None, _) if is_other_netid(first) => return Err(RejectReason::NotTcp),
         (None, _) => return Err(RejectReason::NotARow),
     };
@@ -160,43 +161,43 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
 }
 
 fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, RejectReason> {
-    let behind_queues = behind_queues(text).ok_or(RejectReason::NotARow)?;
-    if let Some((local, rest)) = Plain::leading(skip_blanks(behind_queues))
-        && let Some((peer, rest)) = Plain::leading(skip_blanks(rest))
+    let after_queues = after_queues(text).ok_or(RejectReason::NotARow)?;
+    if let Some((local, rest)) = CommonAddress::parse_prefix(skip_blanks(after_queues))
+        && let Some((peer, rest)) = CommonAddress::parse_prefix(skip_blanks(rest))
     {
-        // Nearly every row. No address is moved once it is built.
+        // The form of most rows. The addresses are built in place and not moved again.
         let state = state.unwrap_or(State::Established);
-        let processes = Processes::of_ss(skip_blanks(rest));
+        let processes = Processes::from_ss(skip_blanks(rest));
         return Ok(Row { socket: Socket { state, local: local.into(), peer: peer.into() }, processes });
     }
-    let (local, rest) = token(behind_queues);
+    let (local, rest) = token(after_queues);
     let (peer, rest) = token(rest);
     let local = parse_ss(local).map_err(reject)?;
     let peer = parse_ss(peer).map_err(reject)?;
-    // `ss state X` leaves the column out without saying what X was. Almost
-    // always it was `established`; a peer without port is a listener's.
+    // `ss state X` omits the state column, so X is unknown. It is almost always
+    // `established`; a peer with port `*` belongs to a listening socket.
     let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::Established });
-    Ok(Row { socket: Socket { state, local, peer }, processes: Processes::of_ss(skip_blanks(rest)) })
+    Ok(Row { socket: Socket { state, local, peer }, processes: Processes::from_ss(skip_blanks(rest)) })
 }
 
 fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
-    let (local, rest) = token(behind_queues(text)?);
+    let (local, rest) = token(after_queues(text)?);
     let (peer, rest) = token(rest);
     let (state, rest) = token(rest);
     let state = parse_netstat_state(state)?;
     let socket = Socket { state, local: parse_netstat(local).ok()?, peer: parse_netstat(peer).ok()? };
-    Some(Row { socket, processes: Processes::of_netstat(rest) })
+    Some(Row { socket, processes: Processes::from_netstat(rest) })
 }
 
-/// What follows the two queues.
+/// Skips the columns Recv-Q and Send-Q and returns the rest.
 #[inline]
-fn behind_queues(text: &[u8]) -> Option<&[u8]> {
-    behind_number(behind_number(text)?)
+fn after_queues(text: &[u8]) -> Option<&[u8]> {
+    after_number(after_number(text)?)
 }
 
-/// What follows the next token, if that is a number.
+/// Skips the next token if it is a number, and returns the rest.
 #[inline]
-fn behind_number(text: &[u8]) -> Option<&[u8]> {
+fn after_number(text: &[u8]) -> Option<&[u8]> {
     let (digits, rest) = digits(skip_blanks(text));
     (!digits.is_empty() && is_blank_or_end(rest)).then_some(rest)
 }
@@ -208,21 +209,21 @@ fn reject(why: NotAnAddress) -> RejectReason {
     }
 }
 
-/// The next token, and what follows it.
+/// Returns the next token and the rest.
 #[inline]
 fn token(text: &[u8]) -> (&[u8], &[u8]) {
     let text = skip_blanks(text);
     bytes::split(text, |word| bytes::equal(word, b' ') | bytes::equal(word, b'\t'))
 }
 
-/// What begins behind the blanks. `ss` pads with dozens of spaces; TABs are rare.
+/// Skips leading blanks and TABs. `ss` pads with dozens of blanks; TABs are rare.
 #[inline]
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     while let Some(rest) = text.strip_prefix(b"        ") {
         text = rest;
     }
     if let Some(bytes) = text.first_chunk() {
-        text = &text[bytes::first(u64::from_le_bytes(*bytes) ^ bytes::each(b' '))..];
+        text = &text[bytes::first(u64::from_le_bytes(*bytes) ^ bytes::splat(b' '))..];
     }
     let start = text.iter().position(|&byte| byte != b' ' && byte != b'\t').unwrap_or(text.len());
     &text[start..]
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_every_dialect() {
+    fn rows_of_ss_and_netstat() {
         for (line, expected) in [
             (
                 "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1,fd=2))",
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_of_any_number_part_tokens() {
+    fn any_number_of_blanks_separates_tokens() {
         for (front, back) in (0..20).flat_map(|front| (0..20).map(move |back| (front, back))) {
             let blanks = format!("{}\t{}", " ".repeat(front), " ".repeat(back));
             for blanks in [&blanks, &blanks[..front], &blanks[front..]] {
@@ -361,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_no_rows() {
+    fn lines_that_are_not_rows() {
         for (line, expected) in [
             ("", "Rejected(Blank)"),
             ("   \r", "Rejected(Blank)"),

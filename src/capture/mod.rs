@@ -1,5 +1,5 @@
 //! Socket tables as text: the output of `ss -tnp` and `netstat -tnp`, from bytes to
-//! sockets and rejected lines. Pure: no I/O beyond the reader it is given.
+//! sockets and rejected lines. Pure: no I/O except from the reader that the caller passes.
 
 pub mod address;
 mod bytes;

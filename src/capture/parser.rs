@@ -1,54 +1,56 @@
-//! A capture: bytes in chunks of any size, every line accounted for.
+//! An incremental parser of captures: it takes bytes in chunks of any size, and every
+//! line becomes an event or is counted in the tally.
 
 use std::io::{self, Read};
 
-use super::line::{Line, Row, is_cut, is_wrapped_users, parse_line};
+use super::line::{Line, Row, is_truncated, is_wrapped_users, parse_line};
 use super::processes::Processes;
 use crate::model::node::{RejectReason, Tally};
 
-/// No line of `ss` is longer; what is longer is not kept in memory.
+/// The longest line that is parsed, far above any row of `ss`. The text of longer lines
+/// is dropped, so that memory use is bounded.
 pub const LINE_MAX: usize = 1 << 20;
 
-/// What a capture holds, in order.
+/// An event of the parser, in the order of the capture.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// `>> node NAME <<`: the rows that follow are of this node.
+    /// A marker line `>> node NAME <<`: the rows below it belong to this node.
     Node {
-        /// The line's number, from 1.
+        /// The line number, from 1.
         number: u64,
-        /// The name, as it stands there.
+        /// The name, as written in the line.
         name: &'a [u8],
-        /// How the lines above ended.
+        /// The counts of the lines above it.
         above: Tally,
     },
-    /// A socket.
+    /// A socket row.
     Row(Row<'a>),
-    /// A line that is none.
+    /// A line that is neither a row nor part of the layout.
     Rejected {
-        /// Its number, from 1.
+        /// The line number, from 1.
         number: u64,
-        /// Why it is none.
+        /// Why it was rejected.
         reason: RejectReason,
-        /// The line.
+        /// The text of the line.
         text: &'a [u8],
     },
 }
 
-/// How much of a capture is read at a time.
+/// How many bytes are requested from the reader at a time.
 const CHUNK: usize = 256 << 10;
 
-/// Splits a capture into lines and understands each.
+/// A parser of one capture, which it splits into lines.
 #[derive(Debug, Default)]
 pub struct Parser {
-    /// Bytes read and not done with are those before `filled`: between two
-    /// reads at most a row and the line below it.
+    /// Bytes that were read and not parsed yet, up to `filled`. Between two reads these
+    /// are at most one row and the line below it.
     buffer: Vec<u8>,
     filled: usize,
-    /// Where the line under way begins.
+    /// The offset in `buffer` at which the incomplete last line begins.
     line: usize,
-    /// Whether the rest of the line under way is dropped.
+    /// Whether the rest of the incomplete line is dropped, since it is too long.
     skipping: bool,
-    /// Whether the last line was a row or belonged to one.
+    /// Whether the previous line was a row or a continuation of one.
     in_row: bool,
     tally: Tally,
 }
@@ -60,8 +62,8 @@ impl Parser {
         Self::default()
     }
 
-    /// Reads once from `reader` and takes what that gives. Says how many bytes
-    /// those were: 0 at the end.
+    /// Reads once from `reader` and passes the events of the complete lines to `sink`.
+    /// Returns how many bytes were read: 0 at the end of the capture.
     ///
     /// # Errors
     /// If `reader` fails.
@@ -78,32 +80,33 @@ impl Parser {
         if let Ok(read) = &result {
             let fresh = self.filled;
             self.filled += read;
-            self.take(&mut buffer, fresh, sink);
+            self.parse_buffer(&mut buffer, fresh, sink);
         }
         self.buffer = buffer;
         result
     }
 
-    /// Takes the end of the capture.
+    /// Parses what remains at the end of the capture, and returns the counts of all lines.
     pub fn finish(mut self, sink: &mut impl FnMut(Event<'_>)) -> Tally {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.truncate(self.filled);
         let end = match bytes.last() {
-            Some(b'\n') | None => End::Whole,
-            Some(_) => End::WithoutLineFeed,
+            Some(b'\n') | None => End::LineFeed,
+            Some(_) => End::NoLineFeed,
         };
-        if end == End::WithoutLineFeed {
+        if end == End::NoLineFeed {
             bytes.push(b'\n');
         }
-        self.lines(&bytes, end, sink);
+        self.parse_lines(&bytes, end, sink);
         self.tally
     }
 
-    /// Takes the bytes from `fresh` on, which have just been read.
-    fn take(&mut self, buffer: &mut [u8], fresh: usize, sink: &mut impl FnMut(Event<'_>)) {
+    /// Parses the complete lines in `buffer` and keeps the rest. The bytes from `fresh` on
+    /// have just been read.
+    fn parse_buffer(&mut self, buffer: &mut [u8], fresh: usize, sink: &mut impl FnMut(Event<'_>)) {
         let mut begin = 0;
-        // Nothing comes whole without a line feed; what was looked at before is
-        // not looked at again.
+        // Without a line feed in the new bytes, no line has become complete. The old bytes
+        // are not searched again.
         if let Some(end) = memchr::memrchr(b'\n', &buffer[fresh..self.filled]) {
             if self.skipping {
                 self.skipping = false;
@@ -111,13 +114,13 @@ impl Parser {
                 begin = first.map_or(self.filled, |end| end + 1);
             }
             self.line = fresh + end + 1;
-            begin += self.lines(&buffer[begin..self.filled], End::NotYet, sink);
+            begin += self.parse_lines(&buffer[begin..self.filled], End::Open, sink);
         }
         if self.skipping {
             begin = self.filled;
         } else if self.filled - self.line > LINE_MAX {
-            // The row above, if one waits, has now seen enough of this line.
-            begin += self.lines(&buffer[begin..self.filled], End::NotYet, sink);
+            // A row that waited for this line needs no more of it.
+            begin += self.parse_lines(&buffer[begin..self.filled], End::Open, sink);
             self.reject(RejectReason::TooLong, &buffer[begin..self.filled], sink);
             self.skipping = true;
             begin = self.filled;
@@ -127,8 +130,8 @@ impl Parser {
         self.line = self.line.saturating_sub(begin);
     }
 
-    /// Understands every line that has come whole; says how many bytes those are.
-    fn lines(&mut self, bytes: &[u8], end_of_all: End, sink: &mut impl FnMut(Event<'_>)) -> usize {
+    /// Parses all complete lines in `bytes` and returns how many bytes they occupy.
+    fn parse_lines(&mut self, bytes: &[u8], input_end: End, sink: &mut impl FnMut(Event<'_>)) -> usize {
         let mut used = 0;
         while let Some(end) = memchr::memchr(b'\n', &bytes[used..]) {
             let line = &bytes[used..used + end];
@@ -138,23 +141,24 @@ impl Parser {
             if let Line::Row(row) = &mut parsed
                 && row.processes.is_empty()
             {
-                match users_below(below) {
-                    Below::Users(users) => row.processes = users,
-                    Below::Else => {}
-                    Below::NotYet if end_of_all != End::NotYet || below.len() > LINE_MAX => {}
-                    Below::NotYet => break,
+                match users_in_next_line(below) {
+                    NextLine::Users(users) => row.processes = users,
+                    NextLine::Other => {}
+                    NextLine::Incomplete if input_end != End::Open || below.len() > LINE_MAX => {}
+                    NextLine::Incomplete => break,
                 }
             }
-            if end_of_all == End::WithoutLineFeed && below.is_empty() && is_cut(line, &parsed) {
+            if input_end == End::NoLineFeed && below.is_empty() && is_truncated(line, &parsed) {
                 parsed = Line::Rejected(RejectReason::BrokenRow);
             }
             used += end + 1;
-            self.account(parsed, line, sink);
+            self.emit(parsed, line, sink);
         }
         used
     }
 
-    fn account(&mut self, parsed: Line<'_>, line: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+    /// Counts a parsed line and passes its event, if it has one, to `sink`.
+    fn emit(&mut self, parsed: Line<'_>, line: &[u8], sink: &mut impl FnMut(Event<'_>)) {
         let was_in_row = std::mem::replace(&mut self.in_row, false);
         match parsed {
             Line::Row(row) => {
@@ -183,38 +187,38 @@ impl Parser {
     }
 }
 
-/// How what is to be understood ends.
+/// What follows the bytes that are parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// More may follow.
-    NotYet,
-    /// With the capture, and a line feed.
-    Whole,
-    /// With the capture, in the midst of a line.
-    WithoutLineFeed,
+    /// Possibly more bytes.
+    Open,
+    /// The end of the capture, after a line feed.
+    LineFeed,
+    /// The end of the capture, in the middle of a line.
+    NoLineFeed,
 }
 
-/// What stands in the line below a row that names no process.
-enum Below<'a> {
+/// The line below a row that lists no process.
+enum NextLine<'a> {
     /// The row's processes, wrapped by a narrow terminal.
     Users(Processes<'a>),
     /// Anything else.
-    Else,
-    /// The line has not come whole.
-    NotYet,
+    Other,
+    /// Unknown: the line is not complete yet.
+    Incomplete,
 }
 
-fn users_below(below: &[u8]) -> Below<'_> {
+fn users_in_next_line(below: &[u8]) -> NextLine<'_> {
     match below.first() {
-        None => Below::NotYet,
+        None => NextLine::Incomplete,
         Some(b' ' | b'\t' | b'u') => match memchr::memchr(b'\n', below) {
-            None => Below::NotYet,
+            None => NextLine::Incomplete,
             Some(end) if is_wrapped_users(&below[..end]) => {
-                Below::Users(Processes::of_ss(below[..end].trim_ascii()))
+                NextLine::Users(Processes::from_ss(below[..end].trim_ascii()))
             }
-            Some(_) => Below::Else,
+            Some(_) => NextLine::Other,
         },
-        Some(_) => Below::Else,
+        Some(_) => NextLine::Other,
     }
 }
 
@@ -222,7 +226,8 @@ fn users_below(below: &[u8]) -> Below<'_> {
 mod tests {
     use super::*;
 
-    /// Every event in words, and the tally, of a capture fed in chunks of `size`.
+    /// The events of a capture, as text, and its tally; the capture is read in chunks of
+    /// `size` bytes.
     fn events(text: &[u8], size: usize) -> (Vec<String>, Tally) {
         let mut events = Vec::new();
         let mut sink = |event: Event<'_>| {
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_any_size_give_the_same() {
+    fn chunk_size_does_not_change_the_result() {
         let text = b"banner\n>> node n1 <<\nState Recv-Q Send-Q Local Address:Port Peer Address:Port\n\
             ESTAB 0 0 1.1.1.1:1 2.2.2.2:443 users:((\"kubelet\",pid=1,fd=2))\n\t bbr\n\
             ESTAB 0 0 1.1.1.1:2 3.3.3.3:443\n      users:((\"kube-proxy\",pid=1,fd=2))\n\
@@ -274,40 +279,41 @@ mod tests {
         }
     }
 
-    /// But for a cut between lines, or behind a row's last byte.
+    /// Every prefix of a capture is tested. One that ends between lines, or after the last
+    /// byte of a row, is not truncated.
     #[test]
-    fn a_capture_that_stops_anywhere_is_cut() {
+    fn truncated_captures_are_detected() {
         let capture = "State      Recv-Q Send-Q Local Address:Port  Peer Address:Port Process\n\
             ESTAB      0      0      10.0.0.1:1          10.0.0.2:443      users:((\"kubelet\",pid=1,fd=2))\n\
             TIME-WAIT  0      0      10.0.0.1:2          10.0.0.2:443\n\
             tcp  LISTEN 0  128  [::]:22  [::]:*  users:((\"sshd\",pid=7,fd=3),(\"sshd\",pid=8,fd=3))\n\
             ESTAB      0      0      10.0.0.1:3          10.0.0.2:443\n\
             \u{20}          users:((\"kube-proxy\",pid=1,fd=2))\n";
-        let heads = capture.find('\n').expect("heads");
+        let header_end = capture.find('\n').expect("column headings");
         let broken = |length: usize| {
             let (events, _) = events(&capture.as_bytes()[..length], usize::MAX);
             events.iter().any(|event| event.contains("BrokenRow"))
         };
-        for length in heads + 1..=capture.len() {
-            let (_, line) = capture[..length].rsplit_once('\n').expect("heads");
+        for length in header_end + 1..=capture.len() {
+            let (_, line) = capture[..length].rsplit_once('\n').expect("column headings");
             let is_blank = line.trim().is_empty();
-            let is_whole = is_blank || line.ends_with("))");
-            assert_eq!(broken(length), !is_whole, "{line:?}");
+            let is_complete = is_blank || line.ends_with("))");
+            assert_eq!(broken(length), !is_complete, "{line:?}");
         }
         let netstat = "tcp        0      0 10.0.0.1:1     10.0.0.2:443     ESTABLISHED 1/kubelet  \n";
         for length in 1..netstat.len() {
             let (events, _) = events(&netstat.as_bytes()[..length], usize::MAX);
-            let is_whole = netstat[..length].contains("kubelet ");
-            assert_eq!(!events[0].contains("BrokenRow"), is_whole, "{events:?}");
+            let is_complete = netstat[..length].contains("kubelet ");
+            assert_eq!(!events[0].contains("BrokenRow"), is_complete, "{events:?}");
         }
     }
 
     #[test]
-    fn a_line_without_end_is_counted_and_not_kept() {
+    fn overlong_lines_are_counted_and_dropped() {
         let mut text = b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n".to_vec();
         text.extend(std::iter::repeat_n(b' ', 3 * LINE_MAX));
         text.extend(b"\nESTAB 0 0 1.1.1.1:1 3.3.3.3:443\n");
-        // In pieces of any size, whole lines among them.
+        // In chunks that are smaller and larger than a line.
         for size in [16, 4096, LINE_MAX, usize::MAX] {
             let (events, tally) = events(&text, size);
             assert_eq!(events[0], "2.2.2.2:443 ", "{size}");

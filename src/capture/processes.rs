@@ -1,36 +1,36 @@
-//! The processes that a row names.
+//! The processes that have a socket open, as a row lists them.
 //!
-//! `ss` prints `users:(("comm",pid=1,fd=2),...)`, before iproute2 4.x
-//! `users:(("comm",1,2),...)`, and may put `tid=` or `proc_ctx=` between.
-//! `comm` is printed raw and its 15 bytes are chosen by whoever runs the
-//! process, so it may hold quotes, parentheses, or something that looks like
-//! the end of its own entry.
+//! `ss` prints `users:(("comm",pid=1,fd=2),...)`, with `tid=` or `proc_ctx=` between
+//! `pid=` and `fd=` if requested; before iproute2 4.x `users:(("comm",1,2),...)`.
+//! `comm` is printed without escaping, and a process can set its 15 bytes freely, so
+//! the name may contain quotes, parentheses, or text that imitates the end of its own
+//! entry.
 //!
-//! `netstat` prints `1/name`, or `-` where it may not say.
+//! `netstat` prints `1/name`, or `-` if it lacks the permission to read the process.
 
 use super::address::decimal;
 use super::bytes::{self, digits};
 
-/// `TASK_COMM_LEN` less its final NUL.
+/// The longest `comm`: the kernel's `TASK_COMM_LEN` without the final NUL.
 const COMM_MAX: usize = 15;
 
-/// A process as a row names it.
+/// A process as a row lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process<'a> {
-    /// `comm`, in whatever bytes the process chose.
+    /// Its `comm`: arbitrary bytes, set by the process itself.
     pub comm: &'a [u8],
     pid: &'a [u8],
 }
 
 impl Process<'_> {
-    /// Its id; `None` where no kernel gives such a number.
+    /// Its process id; `None` if it is missing or out of range.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         decimal(self.pid)
     }
 }
 
-/// The processes of a row, parsed when they are asked for.
+/// The processes of a row, parsed lazily.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Processes<'a> {
     form: Form,
@@ -43,13 +43,13 @@ enum Form {
     Netstat,
 }
 
-/// What begins the processes of an `ss` row.
+/// The start of the column that lists the processes in a row of `ss`.
 const USERS: &[u8] = b"users:((";
 
 impl<'a> Processes<'a> {
-    /// The processes in what follows the peer's address in a row of `ss`.
-    pub(super) fn of_ss(rest: &'a [u8]) -> Self {
-        // Nearly always at once; old versions print the timer first.
+    /// The processes in `rest`, the text after the peer address in a row of `ss`.
+    pub(super) fn from_ss(rest: &'a [u8]) -> Self {
+        // Usually the first column in `rest`; old versions print the timer before it.
         let text = if rest.starts_with(USERS) {
             &rest[USERS.len() - 1..]
         } else {
@@ -61,14 +61,14 @@ impl<'a> Processes<'a> {
         Self { form: Form::Ss, text }
     }
 
-    /// The processes in what follows the state in a row of `netstat`.
-    pub(super) fn of_netstat(rest: &'a [u8]) -> Self {
-        // User and inode may stand before, a timer behind.
+    /// The processes in `rest`, the text after the state in a row of `netstat`.
+    pub(super) fn from_netstat(rest: &'a [u8]) -> Self {
+        // With -e, user and inode precede the process; with -o, a timer follows it.
         let start = rest.iter().enumerate().position(|(index, byte)| {
-            let begins = index == 0 || rest[index - 1] == b' ';
-            begins && byte.is_ascii_digit() && {
-                let (_, behind) = digits(&rest[index..]);
-                behind.first() == Some(&b'/')
+            let is_token_start = index == 0 || rest[index - 1] == b' ';
+            is_token_start && byte.is_ascii_digit() && {
+                let (_, after) = digits(&rest[index..]);
+                after.first() == Some(&b'/')
             }
         });
         let text = start.map_or(&[][..], |start| &rest[start..]);
@@ -82,12 +82,12 @@ impl<'a> Processes<'a> {
         Self { form: Form::Netstat, text: text.trim_ascii_end() }
     }
 
-    /// Whether `netstat` wrote them.
-    pub(super) fn are_netstats(&self) -> bool {
+    /// Whether the row is one of `netstat`.
+    pub(super) fn is_netstat(&self) -> bool {
         self.form == Form::Netstat
     }
 
-    /// Whether the row names none.
+    /// Whether the row lists no process.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
@@ -111,15 +111,16 @@ impl<'a> Iterator for Processes<'a> {
 }
 
 impl<'a> Processes<'a> {
-    /// `self.text` begins at the `(` of an entry, or is done.
+    /// Parses the next entry of `ss`. `self.text` begins with its `(`, or is empty after
+    /// the last one.
     fn next_ss(&mut self) -> Option<Process<'a>> {
         let entry = self.text.strip_prefix(b"(\"")?;
-        if let Some((process, next)) = plain(entry) {
+        if let Some((process, next)) = parse_simple_entry(entry) {
             self.text = next;
             return Some(process);
         }
-        let Some((name, tail)) = close(entry) else {
-            // A line cut short: the name is what is left of it.
+        let Some((name, tail)) = find_name_end(entry) else {
+            // A truncated line: take the remaining text as the name.
             self.text = &[];
             return Some(Process { comm: entry, pid: &[] });
         };
@@ -131,11 +132,12 @@ impl<'a> Processes<'a> {
     }
 }
 
-/// What nearly every entry is, a name without a quote, a pid and a descriptor,
-/// and the next entry. Such an entry is too long for another quote to stand within
-/// the 15 bytes of a name, unless its name is empty: [`close`] finds the same end.
+/// Parses the form of most entries, `comm",pid=1,fd=2)` with a name without quotes, and
+/// returns the process with the following entries. [`find_name_end`] gives the same
+/// result: after a name that is not empty, the entry is too long for another quote
+/// within the 15 bytes that a name can have.
 #[inline]
-fn plain(entry: &[u8]) -> Option<(Process<'_>, &[u8])> {
+fn parse_simple_entry(entry: &[u8]) -> Option<(Process<'_>, &[u8])> {
     let (comm, rest) = bytes::split(entry, |word| bytes::equal(word, b'"'));
     let (pid, rest) = digits(rest.strip_prefix(b"\",pid=")?);
     let (_, rest) = digits(rest.strip_prefix(b",fd=")?);
@@ -147,26 +149,28 @@ fn plain(entry: &[u8]) -> Option<(Process<'_>, &[u8])> {
     (!comm.is_empty() && !pid.is_empty()).then_some((Process { comm, pid }, next))
 }
 
-/// What stands between a name and the end of its entry.
-struct Tail<'a> {
+/// The part of an entry after its name, from the closing quote to the `)`.
+struct EntryTail<'a> {
     pid: &'a [u8],
     len: usize,
+    /// Whether it has the form `pid=1,fd=2` rather than the old `1,2`.
     keyed: bool,
 }
 
-/// The end of a name, and what follows it up to the end of the entry.
+/// Finds the end of the name that `entry` begins with, and parses the rest of the entry.
 ///
-/// A keyed entry costs at least 16 bytes more than its name, so no name that a
-/// kernel allows can hold another entry's end *and* its beginning: the last end
-/// within 15 bytes is the true one. The old form is shorter and leaves doubt;
-/// there the first end counts. Longer names are no kernel's; the first counts.
-fn close(entry: &[u8]) -> Option<(usize, Tail<'_>)> {
+/// A keyed entry is at least 16 bytes longer than its name. So a name of at most 15
+/// bytes cannot contain the end of one entry *and* the start of the next, and the last
+/// possible end within 15 bytes is the right one. The old form is shorter and ambiguous:
+/// the first possible end is used. The same applies to names longer than 15 bytes, which
+/// no kernel reports.
+fn find_name_end(entry: &[u8]) -> Option<(usize, EntryTail<'_>)> {
     let mut within = None;
     for quote in memchr::memchr_iter(b'"', entry) {
         if quote > COMM_MAX && within.is_some() {
             break;
         }
-        let Some(tail) = tail(&entry[quote..]) else { continue };
+        let Some(tail) = parse_entry_tail(&entry[quote..]) else { continue };
         if quote > COMM_MAX || !tail.keyed {
             return within.or(Some((quote, tail)));
         }
@@ -175,8 +179,8 @@ fn close(entry: &[u8]) -> Option<(usize, Tail<'_>)> {
     within
 }
 
-/// `",pid=1,fd=2)` or `",1,2)`, with another entry or the end behind it.
-fn tail(text: &[u8]) -> Option<Tail<'_>> {
+/// Parses `",pid=1,fd=2)` or `",1,2)`, followed by another entry or the end of the list.
+fn parse_entry_tail(text: &[u8]) -> Option<EntryTail<'_>> {
     let values = text.strip_prefix(b"\",")?;
     let keyed = values.starts_with(b"pid=");
     let number = if keyed { &values[4..] } else { values };
@@ -185,12 +189,12 @@ fn tail(text: &[u8]) -> Option<Tail<'_>> {
         return None;
     }
     let end = number.iter().position(|byte| matches!(byte, b'(' | b')' | b'"'))?;
-    let follows = &number[end..];
-    if !(follows.starts_with(b"))") || follows.starts_with(b"),(\"")) {
+    let after = &number[end..];
+    if !(after.starts_with(b"))") || after.starts_with(b"),(\"")) {
         return None;
     }
     let len = text.len() - number.len() + end + 1;
-    Some(Tail { pid, len, keyed })
+    Some(EntryTail { pid, len, keyed })
 }
 
 #[cfg(test)]
@@ -198,13 +202,13 @@ mod tests {
     use super::*;
 
     fn ss(rest: &[u8]) -> Vec<(String, Option<u32>)> {
-        Processes::of_ss(rest)
+        Processes::from_ss(rest)
             .map(|process| (String::from_utf8_lossy(process.comm).into_owned(), process.pid()))
             .collect()
     }
 
     fn netstat(rest: &str) -> Vec<(String, Option<u32>)> {
-        Processes::of_netstat(rest.as_bytes())
+        Processes::from_netstat(rest.as_bytes())
             .map(|process| (String::from_utf8_lossy(process.comm).into_owned(), process.pid()))
             .collect()
     }
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn new_old_and_extended_forms() {
+    fn entries_of_all_ss_versions() {
         assert_eq!(ss(br#"users:(("kubelet",pid=59,fd=7))"#), [named("kubelet", 59)]);
         assert_eq!(ss(br#"users:(("kubelet",59,7))"#), [named("kubelet", 59)]);
         assert_eq!(
@@ -261,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_entries_end_where_all_others_do() {
+    fn simple_entries_agree_with_general_parser() {
         let names = [
             "kubelet",
             "a",
@@ -277,20 +281,20 @@ mod tests {
         let pids = ["", "1", "1234567", "12345678", "123456789012", "1x"];
         let ends = ["", ")", "))", ")) ino:1", "),(\"b\",pid=2,fd=3))", "),(", "),b", ",tid=1))", "x))"];
         let entries = names.iter().flat_map(|name| pids.map(|pid| format!("{name}\",pid={pid},fd=")));
-        let mut plainly = 0;
+        let mut parsed = 0;
         for entry in
             entries.flat_map(|entry| ends.map(|end| [format!("{entry}{end}"), format!("{entry}3{end}")]))
         {
             for entry in entry {
-                let Some((process, next)) = plain(entry.as_bytes()) else { continue };
-                let (name, tail) = close(entry.as_bytes()).expect("an end");
+                let Some((process, next)) = parse_simple_entry(entry.as_bytes()) else { continue };
+                let (name, tail) = find_name_end(entry.as_bytes()).expect("an end");
                 assert_eq!((process.comm.len(), process.pid), (name, tail.pid), "{entry}");
-                let behind = &entry.as_bytes()[name + tail.len..];
-                assert_eq!(next, behind.strip_prefix(b",").unwrap_or_default(), "{entry}");
-                plainly += 1;
+                let after = &entry.as_bytes()[name + tail.len..];
+                assert_eq!(next, after.strip_prefix(b",").unwrap_or_default(), "{entry}");
+                parsed += 1;
             }
         }
-        assert!(plainly > 100, "{plainly}");
+        assert!(parsed > 100, "{parsed}");
     }
 
     #[test]
@@ -306,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_of_netstat() {
+    fn processes_of_netstat() {
         assert_eq!(netstat("21355/kubelet       "), [named("kubelet", 21355)]);
         assert_eq!(netstat("67/sshd: root@pts/0 "), [named("sshd: root@pts/0", 67)]);
         assert_eq!(

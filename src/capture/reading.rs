@@ -1,5 +1,5 @@
-//! A capture read to its end: its sockets are passed on one by one, and the rest is
-//! summed up.
+//! Reading of whole captures: each socket row is passed to a callback, and everything
+//! else about the capture is summarised.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -9,24 +9,24 @@ use super::parser::{Event, Parser};
 use crate::model::name::{NodeName, NotANodeName};
 use crate::model::node::{Node, NodeStatus, RejectReason, RejectedLine, Tally};
 
-/// How much of a rejected line is kept.
+/// How many bytes of a rejected line are kept.
 const TEXT_KEPT: usize = 200;
 
-/// Everything about a node's capture except its sockets.
+/// A summary of a node's capture: everything except its sockets.
 #[derive(Debug, Default)]
 pub struct CaptureSummary {
-    /// How many lines there were, by kind.
+    /// The numbers of lines by kind.
     pub tally: Tally,
-    /// The first lines that were not a row.
+    /// The first rejected lines.
     pub rejected: Vec<RejectedLine>,
-    /// How many lines were sockets that could not be parsed.
+    /// How many rejected lines were, or may have been, TCP sockets.
     pub broken: u64,
-    /// How many `>> node NAME <<` lines name another node.
+    /// How many marker lines `>> node NAME <<` name another node.
     pub other_nodes: u64,
-    /// How many such lines name this node.
+    /// How many marker lines name this node.
     own_markers: u64,
-    /// Whether any row names a process.
-    is_named: bool,
+    /// Whether any row lists a process.
+    has_process_names: bool,
 }
 
 impl CaptureSummary {
@@ -35,50 +35,50 @@ impl CaptureSummary {
     /// # Errors
     /// If `reader` fails.
     pub fn read(name: &NodeName, reader: impl Read, mut sink: impl FnMut(Row<'_>)) -> io::Result<Self> {
-        let mut reading = Self::default();
+        let mut summary = Self::default();
         let tally = parse(reader, |event| match event {
             Event::Row(row) => {
-                reading.row(&row);
+                summary.add_row(&row);
                 sink(row);
             }
-            Event::Rejected { number, reason, text } => reading.reject(number, reason, text),
-            // A process's name can contain a line feed, so a marker must not assign the
-            // rows below it to another node.
+            Event::Rejected { number, reason, text } => summary.add_rejected(number, reason, text),
+            // A process name can contain a line feed and so forge a marker line, which
+            // must not assign the rows below it to another node.
             Event::Node { number, name: marked, .. } if marked != name.as_str().as_bytes() => {
-                reading.other_nodes += 1;
-                reading.reject(number, RejectReason::OtherNode, marked);
+                summary.other_nodes += 1;
+                summary.add_rejected(number, RejectReason::OtherNode, marked);
             }
-            Event::Node { .. } => reading.own_markers += 1,
+            Event::Node { .. } => summary.own_markers += 1,
         })?;
-        reading.tally = tally;
-        reading.tally.headers -= reading.other_nodes;
-        reading.tally.rejected += reading.other_nodes;
-        Ok(reading)
+        summary.tally = tally;
+        summary.tally.headers -= summary.other_nodes;
+        summary.tally.rejected += summary.other_nodes;
+        Ok(summary)
     }
 
-    /// Whether it has the column headings, so that it was not filtered.
+    /// Whether the capture has column headings, which shows that it was not filtered.
     #[must_use]
     pub fn has_header(&self) -> bool {
         self.tally.headers > self.own_markers
     }
 
-    /// Whether sockets are missing from it.
+    /// Whether sockets may be missing from the capture.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken > 0 || self.other_nodes > 0 || self.status() == NodeStatus::Malformed
     }
 
-    /// What it amounts to.
+    /// The status of the node that the capture implies.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        match (self.tally.rows, self.is_named) {
+        match (self.tally.rows, self.has_process_names) {
             (0, _) if !self.has_header() => NodeStatus::Malformed,
             (0, _) | (_, true) => NodeStatus::Read,
             (_, false) => NodeStatus::NoProcessNames,
         }
     }
 
-    /// Why no line of it is a socket, in words.
+    /// Explains why no line of the capture is a socket.
     #[must_use]
     pub fn malformed(&self) -> String {
         let first = self.rejected.iter().find(|line| line.reason != RejectReason::Blank);
@@ -96,43 +96,43 @@ impl CaptureSummary {
         }
     }
 
-    fn row(&mut self, row: &Row<'_>) {
-        self.is_named |= !row.processes.is_empty();
+    fn add_row(&mut self, row: &Row<'_>) {
+        self.has_process_names |= !row.processes.is_empty();
     }
 
-    fn reject(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
+    fn add_rejected(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
         self.broken += u64::from(reason.may_be_socket());
         if self.rejected.len() < Node::REJECTED_KEPT {
-            self.rejected.push(RejectedLine { number, reason, text: kept(text) });
+            self.rejected.push(RejectedLine { number, reason, text: truncated(text) });
         }
     }
 
-    fn merge(&mut self, more: Self) {
-        self.tally += more.tally;
-        self.own_markers += more.own_markers;
-        self.broken += more.broken;
-        self.is_named |= more.is_named;
-        self.rejected.extend(more.rejected);
+    fn merge(&mut self, other: Self) {
+        self.tally += other.tally;
+        self.own_markers += other.own_markers;
+        self.broken += other.broken;
+        self.has_process_names |= other.has_process_names;
+        self.rejected.extend(other.rejected);
         self.rejected.truncate(Node::REJECTED_KEPT);
     }
 }
 
-fn kept(text: &[u8]) -> String {
+fn truncated(text: &[u8]) -> String {
     String::from_utf8_lossy(&text[..text.len().min(TEXT_KEPT)]).into_owned()
 }
 
-/// ASCII text in UTF-16 has a NUL after each character.
+/// Whether a text is UTF-16: ASCII characters then have a NUL after each of them.
 fn is_utf16(text: &str) -> bool {
     let is_text = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     text.as_bytes().windows(4).any(|four| matches!(four, [a, 0, b, 0] if is_text(*a) && is_text(*b)))
 }
 
-/// TABs and the escape codes of a terminal's colours occur in text.
+/// Whether a character does not occur in text. TABs and terminal colour codes do.
 fn is_binary(char: char) -> bool {
     char.is_control() && !matches!(char, '\t' | '\r' | '\x1b')
 }
 
-/// Why a capture of several nodes cannot be used.
+/// Why a combined capture cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CombinedCaptureError {
     /// The reader failed.
@@ -143,9 +143,10 @@ pub enum CombinedCaptureError {
     Unassigned(String),
 }
 
-/// Reads a capture of several nodes, each below a line `>> node NAME <<`, and passes
-/// each row to `sink`. Lines above the first such line count for the first node; rows
-/// there belong to the node `unmarked` if there is no such line at all.
+/// Reads a combined capture, in which the rows of each node follow a marker line
+/// `>> node NAME <<`, and passes each row to `sink`. Rejected lines above the first
+/// marker line count for the first node. Without any marker line, all rows belong to the
+/// node `unmarked`, if one is passed.
 ///
 /// # Errors
 /// If `reader` fails, or it is not clear which node a row belongs to.
@@ -154,43 +155,43 @@ pub fn read_combined(
     unmarked: Option<&NodeName>,
     mut sink: impl FnMut(&NodeName, Row<'_>),
 ) -> Result<BTreeMap<NodeName, CaptureSummary>, CombinedCaptureError> {
-    let mut readings: BTreeMap<NodeName, CaptureSummary> = BTreeMap::new();
+    let mut summaries: BTreeMap<NodeName, CaptureSummary> = BTreeMap::new();
     let mut name: Option<NodeName> = None;
-    let mut reading = CaptureSummary::default();
+    let mut summary = CaptureSummary::default();
     let mut counted = Tally::default();
     let mut has_unmarked = false;
     let mut problem = None;
-    let above_all = || "a socket row stands above the first `>> node NAME <<` line".to_owned();
+    let row_above_markers = || "a socket row precedes the first `>> node NAME <<` line".to_owned();
     let tally = parse(reader, |event| match event {
         Event::Row(row) => {
             has_unmarked |= name.is_none();
             match name.as_ref().or(unmarked) {
                 Some(name) => {
-                    reading.row(&row);
+                    summary.add_row(&row);
                     sink(name, row);
                 }
                 None => {
-                    problem.get_or_insert_with(above_all);
+                    problem.get_or_insert_with(row_above_markers);
                 }
             }
         }
-        Event::Rejected { number, reason, text } => reading.reject(number, reason, text),
+        Event::Rejected { number, reason, text } => summary.add_rejected(number, reason, text),
         Event::Node { number, name: marked, above } => {
             if has_unmarked {
-                problem.get_or_insert_with(above_all);
+                problem.get_or_insert_with(row_above_markers);
             }
             let Some(next) = std::str::from_utf8(marked).ok().and_then(|text| text.parse().ok()) else {
                 problem.get_or_insert_with(|| {
-                    format!("line {number}: {:?} is not a node name: {NotANodeName}", kept(marked))
+                    format!("line {number}: {:?} is not a node name: {NotANodeName}", truncated(marked))
                 });
                 return;
             };
             if let Some(name) = name.replace(next) {
-                reading.tally = above - counted;
+                summary.tally = above - counted;
                 counted = above;
-                readings.entry(name).or_default().merge(std::mem::take(&mut reading));
+                summaries.entry(name).or_default().merge(std::mem::take(&mut summary));
             }
-            reading.own_markers += 1;
+            summary.own_markers += 1;
         }
     })?;
     let name = name.or_else(|| unmarked.cloned());
@@ -199,10 +200,10 @@ pub fn read_combined(
         return Err(CombinedCaptureError::Unassigned(problem));
     }
     if let Some(name) = name {
-        reading.tally = tally - counted;
-        readings.entry(name).or_default().merge(reading);
+        summary.tally = tally - counted;
+        summaries.entry(name).or_default().merge(summary);
     }
-    Ok(readings)
+    Ok(summaries)
 }
 
 fn parse(mut reader: impl Read, mut sink: impl FnMut(Event<'_>)) -> io::Result<Tally> {
