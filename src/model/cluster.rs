@@ -1,4 +1,4 @@
-//! The cluster as `DescribeCluster` gives it.
+//! The cluster, as described by `DescribeCluster`.
 
 use std::net::IpAddr;
 
@@ -9,36 +9,37 @@ use ipnet::{IpNet, Ipv4Net};
 pub struct Cluster {
     /// Its name, case-sensitive.
     pub name: String,
-    /// Its ARN; some recordings lack it.
+    /// Its ARN; missing in some recordings.
     pub arn: Option<String>,
-    /// `ACTIVE`, `CREATING`, ... as EKS says it.
+    /// Its status as EKS reports it: `ACTIVE`, `CREATING`, ...
     pub status: Option<String>,
     /// Where the control plane runs.
     pub hosting: Hosting,
-    /// The API server endpoint; absent while the cluster is being created, and
-    /// for clusters that EKS Connector registered.
+    /// The API server endpoint; absent while the cluster is being created, and for
+    /// clusters that are registered through EKS Connector.
     pub endpoint: Option<ApiEndpoint>,
-    /// Who may reach the endpoint, and by which way.
+    /// Endpoint access: whether the public and the private endpoint are on, and the CIDR
+    /// blocks that may reach the public one.
     pub access: EndpointAccess,
     /// The VPC of the cluster's subnets.
     pub vpc: Option<String>,
     /// The subnets in which EKS places its network interfaces.
     pub subnets: Vec<String>,
-    /// The security group that EKS made for control plane and nodes.
+    /// The cluster security group, which EKS creates for control plane and nodes.
     pub security_group: Option<String>,
-    /// The `ClusterIP` of the `kubernetes` Service: the first address of each
-    /// service range.
+    /// The `ClusterIP`s of the `kubernetes` Service: the first address of each service
+    /// CIDR block.
     pub cluster_ips: Vec<IpAddr>,
-    /// `controlPlaneEgressMode`, shown and not judged.
+    /// `controlPlaneEgressMode`, which is reported but not judged by any rule.
     pub egress_mode: Option<String>,
-    /// EKS Auto Mode: its nodes take no ssh.
+    /// Whether EKS Auto Mode is on. Its nodes do not accept ssh.
     pub auto_mode: bool,
-    /// Whether it takes hybrid nodes, which EC2 knows nothing of.
+    /// Whether hybrid nodes are enabled (`remoteNetworkConfig`). EC2 does not list them.
     pub hybrid_nodes_enabled: bool,
 }
 
 impl Cluster {
-    /// A cluster of which nothing is known.
+    /// A cluster about which nothing is known.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -70,14 +71,15 @@ impl Cluster {
         self.arn.as_deref()?.split(':').nth(4).filter(|part| !part.is_empty())
     }
 
-    /// What findings name as their subject: the ARN, or the name without one.
+    /// The subject of findings about the cluster: its ARN, or its name if the ARN is not
+    /// known.
     #[must_use]
     pub fn subject(&self) -> &str {
         self.arn.as_deref().unwrap_or(&self.name)
     }
 
-    /// The blocks that may reach the public endpoint: 0.0.0.0/0 where none is
-    /// given, nobody where it is off or not EKS's.
+    /// The CIDR blocks that may reach the public endpoint: 0.0.0.0/0 if no list is
+    /// recorded, and none if the endpoint is off or not run by EKS.
     #[must_use]
     pub fn public_cidrs(&self) -> Vec<IpNet> {
         match (&self.hosting, self.access.public(), self.access.cidrs()) {
@@ -87,7 +89,7 @@ impl Cluster {
         }
     }
 
-    /// The port on which the API server answers.
+    /// The port of the API server.
     #[must_use]
     pub fn api_port(&self) -> u16 {
         self.endpoint.as_ref().map_or(443, |endpoint| endpoint.port)
@@ -97,40 +99,41 @@ impl Cluster {
 /// Where a cluster's control plane runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosting {
-    /// In the region, in AWS's account: the usual case.
+    /// In the region, in an AWS account: the default.
     Region,
-    /// A local cluster on Outposts: the control plane's instances and network
+    /// On Outposts (a local cluster): the control plane's instances and network
     /// interfaces are in the customer's own account.
     Outposts,
-    /// Registered through EKS Connector: the control plane is not EKS's.
+    /// Outside EKS: the cluster is registered through EKS Connector.
     Connector,
 }
 
-/// `cluster.endpoint`, taken as it is given: its form follows no pattern that
-/// could be relied on.
+/// `cluster.endpoint`, taken as `DescribeCluster` returns it: the host name has no
+/// documented pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiEndpoint {
     /// The whole URL.
     pub url: String,
     /// Its host name.
     pub host: String,
-    /// Its port, 443 unless the URL says another.
+    /// Its port; 443 unless the URL has another.
     pub port: u16,
 }
 
-/// Endpoint access. EKS refuses a cluster with neither way, so it is not here.
+/// Endpoint access mode with its settings. EKS rejects a cluster with both endpoints
+/// off, so there is no variant for it.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html>
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointAccess {
     /// Public only.
     Public {
-        /// `publicAccessCidrs` as recorded; none means everyone.
+        /// `publicAccessCidrs` as recorded; an empty list means 0.0.0.0/0.
         cidrs: Vec<IpNet>,
     },
     /// Public and private.
     PublicAndPrivate {
-        /// `publicAccessCidrs` as recorded; none means everyone.
+        /// `publicAccessCidrs` as recorded; an empty list means 0.0.0.0/0.
         cidrs: Vec<IpNet>,
     },
     /// Private only.
@@ -147,7 +150,7 @@ pub enum EndpointAccess {
 }
 
 impl EndpointAccess {
-    /// Whether the public endpoint is on, where that was recorded.
+    /// Whether the public endpoint is on; `None` if not recorded.
     #[must_use]
     pub fn public(&self) -> Option<bool> {
         match self {
@@ -157,7 +160,7 @@ impl EndpointAccess {
         }
     }
 
-    /// Whether the private endpoint is on, where that was recorded.
+    /// Whether the private endpoint is on; `None` if not recorded.
     #[must_use]
     pub fn private(&self) -> Option<bool> {
         match self {
@@ -167,8 +170,7 @@ impl EndpointAccess {
         }
     }
 
-    /// The CIDR blocks that may reach the public endpoint, as recorded. They
-    /// limit the public endpoint only.
+    /// `publicAccessCidrs` as recorded. They restrict the public endpoint only.
     #[must_use]
     pub fn cidrs(&self) -> &[IpNet] {
         match self {
@@ -177,7 +179,7 @@ impl EndpointAccess {
         }
     }
 
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -1,29 +1,29 @@
-//! A socket with its direction and path.
+//! Connections: sockets with direction and path.
 
 use super::name::NodeName;
 use super::socket::{Process, Socket};
 
-/// The kubelet's own port, on which the control plane reaches it.
+/// The port of the kubelet's API, to which the control plane connects.
 pub const KUBELET_PORT: u16 = 10250;
 
-/// A socket of a node, attributed.
+/// A socket of a node, with its direction and the attribution of its peer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connection {
-    /// The node it was seen on.
+    /// The node.
     pub node: NodeName,
-    /// The first process that the row names.
+    /// The first process of the row.
     pub process: Option<Process>,
     /// The Kubernetes component among the row's processes.
     pub component: Option<Component>,
     /// The socket.
     pub socket: Socket,
-    /// Who dialled whom.
+    /// Which side opened the connection.
     pub direction: Direction,
-    /// What the peer is.
+    /// The path, and the evidence for it.
     pub attribution: Attribution,
 }
 
-/// Programs on a node that talk to the API server, by their `comm`.
+/// A program on a node that connects to the API server, identified by its `comm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
     /// `kubelet`.
@@ -37,7 +37,7 @@ pub enum Component {
 }
 
 impl Component {
-    /// The component of this `comm`.
+    /// The component with this `comm`.
     #[must_use]
     pub fn from_comm(comm: &[u8]) -> Option<Self> {
         match comm {
@@ -60,27 +60,27 @@ impl Component {
         }
     }
 
-    /// Whether every row of it is reported, whatever its path.
+    /// Whether all its connections are reported, whatever their path.
     #[must_use]
     pub fn is_node_component(self) -> bool {
         matches!(self, Self::Kubelet | Self::KubeProxy)
     }
 }
 
-/// Who dialled whom, told by ports alone: in private mode both ways have the
-/// same peer address.
+/// Which side opened a connection. It is derived from the ports alone: in private mode,
+/// connections in both directions have the addresses of the same ENIs as their peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
-    /// Node to API server: the peer's port is 443 or the endpoint's.
+    /// From the node to the API server: the peer port is 443 or the endpoint's port.
     Outbound,
-    /// To the kubelet: the local port is 10250.
+    /// From the API server to the kubelet: the local port is 10250.
     Inbound,
     /// Neither.
     None,
 }
 
 impl Direction {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -91,7 +91,7 @@ impl Direction {
     }
 }
 
-/// What the peer of a connection is.
+/// The path of a connection: what its peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Path {
     /// An address of the cluster endpoint that is not one of the cluster's
@@ -99,21 +99,21 @@ pub enum Path {
     PublicEndpoint,
     /// An address of one of this cluster's EKS-owned ENIs.
     PrivateEni,
-    /// The `kubernetes` Service's `ClusterIP`; it ends on an ENI.
+    /// The `ClusterIP` of the `kubernetes` Service, which is forwarded to an EKS-owned ENI.
     ClusterIp,
     /// Another ENI of the VPC, or an address in the VPC's CIDRs.
     Vpc,
-    /// This host.
+    /// The node itself.
     Loopback,
-    /// None of these, on port 443 from, or on :10250 to, a component that
-    /// talks to the API server.
+    /// None of these, on a connection to port 443 from a known [`Component`] or to the
+    /// kubelet's port 10250.
     Unattributed,
-    /// Traffic that has nothing to do with the API server.
+    /// None of these, on any other connection: traffic unrelated to the API server.
     Other,
 }
 
 impl Path {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -134,23 +134,23 @@ impl Path {
     }
 }
 
-/// The evidence that attributed a peer.
+/// The kind of evidence by which a peer was attributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum By {
-    /// An answer for the endpoint's host name.
+    /// DNS: the endpoint's host name resolved to the address.
     Dns,
     /// A network interface that has the address.
     Eni,
-    /// The cluster's service range.
+    /// The cluster's service CIDR block.
     ServiceCidr,
     /// A CIDR block of the VPC or of one of its subnets.
     VpcCidr,
-    /// Nothing.
+    /// No evidence.
     None,
 }
 
 impl By {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -163,12 +163,12 @@ impl By {
     }
 }
 
-/// What a peer is, and how that is known.
+/// The path of a connection and the evidence for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attribution {
-    /// What the peer is.
+    /// The path.
     pub path: Path,
-    /// What told it.
+    /// The kind of evidence.
     pub by: By,
     /// The network interface that has the address, as an index into
     /// [`Facts::interfaces`](super::facts::Facts::interfaces).

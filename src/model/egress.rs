@@ -1,27 +1,27 @@
-//! The addresses with which nodes leave the VPC.
+//! Egress addresses: the source addresses of node traffic outside the VPC.
 
 use std::net::IpAddr;
 
 use super::gap::Observed;
 
-/// How an instance's traffic to the endpoint leaves the VPC.
+/// The egress addresses of a node's traffic to the endpoint.
 #[derive(Debug, Clone)]
 pub struct NodeEgress {
-    /// The instance's id.
+    /// The instance id.
     pub instance: String,
-    /// Its private DNS name, or else its `Name` tag.
+    /// Its private DNS name, or its `Name` tag if it has none.
     pub name: Option<String>,
-    /// The possible exits to each IPv4 address of the endpoint; by the default route
-    /// where no such address is known.
+    /// The possible egress addresses for each IPv4 address of the endpoint. If no such
+    /// address is known, one element: those of the default route.
     pub ipv4: Vec<Observed<Vec<EgressAddress>>>,
-    /// Its own IPv6 addresses, with which it reaches an IPv6 address of the endpoint.
+    /// Its own IPv6 addresses, which are also its egress addresses.
     pub ipv6: Vec<IpAddr>,
 }
 
-/// An address with which traffic leaves the VPC.
+/// A source address of traffic outside the VPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EgressAddress {
-    /// What has the address: a NAT gateway's id, or the instance's own.
+    /// The id of the NAT gateway or instance that has the address.
     pub via: String,
     /// The address.
     pub address: IpAddr,

@@ -1,4 +1,4 @@
-//! Everything that is known of a cluster except its nodes' sockets.
+//! The evidence about a cluster, except the sockets of its nodes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -7,27 +7,27 @@ use super::cluster::Cluster;
 use super::gap::{Gap, GapReason, Observed, Subject};
 use super::net::{Instance, Network};
 
-/// Everything that is known of a cluster except its nodes' sockets.
+/// The evidence about a cluster, except the sockets of its nodes.
 #[derive(Debug)]
 pub struct Evidence {
-    /// `DescribeCluster`.
+    /// The answer of `DescribeCluster`.
     pub cluster: Cluster,
     /// The answers of EC2 about the cluster's VPC and nodes.
     pub network: Network,
-    /// The endpoint's addresses by vantage point, sorted by its name.
+    /// The DNS answers for the endpoint's host name, sorted by vantage point.
     pub dns: Vec<Vantage>,
-    /// What was asked for and not obtained, beyond the above.
+    /// Other evidence that was requested and not obtained.
     pub gaps: Vec<Gap>,
-    /// The next step for what is missing, as the source of this evidence knows it.
+    /// The function that returns the next step for missing evidence.
     pub next_step: NextStep,
 }
 
-/// The next step that obtains a piece of missing evidence: another file to record,
-/// another option to pass. Each source of evidence has its own.
+/// A function that returns the next step for obtaining missing evidence, such as a file
+/// to record or an option to pass. Each source of evidence has its own.
 pub type NextStep = fn(&Cluster, &Subject, GapReason) -> String;
 
 impl Evidence {
-    /// No evidence at all, for one reason.
+    /// Empty evidence, with one gap as the reason for everything that is missing.
     #[must_use]
     pub fn none(gap: Gap, next_step: NextStep) -> Self {
         Self {
@@ -39,8 +39,8 @@ impl Evidence {
         }
     }
 
-    /// The gap for a piece of evidence that is needed and missing. A gap that the
-    /// source itself recorded for it takes precedence, since it has the cause.
+    /// Returns the gap for evidence that is needed and missing. A gap that the source of
+    /// the evidence recorded for the same subject takes precedence: it names the cause.
     #[must_use]
     pub fn gap(&self, subject: impl Into<Subject>, why: GapReason, detail: impl Into<String>) -> Gap {
         let subject = subject.into();
@@ -51,20 +51,20 @@ impl Evidence {
         Gap { subject, why, detail: detail.into(), hint }
     }
 
-    /// What the endpoint's name resolved to, from anywhere, each address once.
+    /// The addresses that the endpoint's name resolved to at any vantage point.
     #[must_use]
     pub fn endpoint_addresses(&self) -> BTreeSet<IpAddr> {
         let answers = self.dns.iter().filter_map(|vantage| vantage.answer.seen());
         answers.flat_map(|answer| answer.addresses.iter().copied()).collect()
     }
 
-    /// The instances that are running nodes of the cluster.
+    /// The running instances that are nodes of the cluster.
     pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
         let instances = self.network.instances.seen().into_iter().flatten();
         instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster.name))
     }
 
-    /// Why the list of instances is incomplete where it holds no node, in words.
+    /// The detail of the gap for a list of instances that contains no node of the cluster.
     #[must_use]
     pub fn no_node_instances(&self) -> String {
         format!(
@@ -73,17 +73,17 @@ impl Evidence {
         )
     }
 
-    /// What was not seen and would attribute an address.
+    /// The gaps in the evidence by which addresses are attributed.
     #[must_use]
     pub fn attribution_gaps(&self) -> Vec<Gap> {
         let network = [self.network.interfaces.as_result().err(), self.network.vpc.as_result().err()];
         let vantages = self.dns.iter().map(|vantage| vantage.answer.as_result().err());
-        // Without a cluster, everything is missing for the same reason.
+        // If the cluster is missing, all of these are the same gap.
         let rest = network.into_iter().chain(vantages).flatten().filter(|gap| !self.gaps.contains(gap));
         self.gaps.iter().cloned().chain(rest).collect()
     }
 
-    /// Everything that was not seen, whether or not a rule needs it.
+    /// All gaps, whether or not a rule needs the evidence.
     #[must_use]
     pub fn all_gaps(&self) -> Vec<Gap> {
         let vantages = self.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
@@ -91,22 +91,22 @@ impl Evidence {
     }
 }
 
-/// What the endpoint's host name resolves to, seen from one place.
+/// The DNS answer for the endpoint's host name at one vantage point.
 #[derive(Debug, Clone)]
 pub struct Vantage {
-    /// `here`, or a node's name.
+    /// The name of the vantage point: `here`, or a node's name.
     pub name: String,
     /// The answer.
     pub answer: Observed<Answer>,
 }
 
-/// Addresses in the order in which they were given.
+/// A DNS answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// The addresses.
+    /// The addresses, in the order of the answer.
     pub addresses: Vec<IpAddr>,
-    /// Lines that are no address: CNAMEs and comments.
+    /// Lines that are not an address: CNAMEs and comments.
     pub aside: Vec<String>,
-    /// For how many seconds the answer may be kept, where that was recorded.
+    /// The TTL in seconds, if recorded.
     pub ttl: Option<u32>,
 }

@@ -1,18 +1,20 @@
-//! What a policy expects of a cluster's endpoint.
+//! The settings that a policy allows for a cluster's endpoint.
 
 use ipnet::IpNet;
 
 use super::cluster::EndpointAccess;
 
-/// What is expected. Without a policy: any access mode, and no block as wide as the
-/// internet at large.
+/// The allowed settings. Without a policy: any access mode, and any CIDR block that is
+/// not so wide that it counts as the whole internet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectations {
     /// The access modes that are allowed; `None` allows any.
     pub access: Option<Vec<AccessMode>>,
-    /// An IPv4 block with a shorter prefix reaches the internet at large.
+    /// The shortest allowed prefix of an IPv4 block; a wider block counts as the whole
+    /// internet.
     pub widest_v4: u8,
-    /// An IPv6 block with a shorter prefix reaches the internet at large.
+    /// The shortest allowed prefix of an IPv6 block; a wider block counts as the whole
+    /// internet.
     pub widest_v6: u8,
     /// The blocks that `publicAccessCidrs` may contain; `None` allows any.
     pub allowed: Option<Vec<AllowedCidr>>,
@@ -24,7 +26,7 @@ impl Default for Expectations {
     }
 }
 
-/// A block that may reach the public endpoint.
+/// A CIDR block that may be in `publicAccessCidrs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedCidr {
     /// The block.
@@ -44,17 +46,17 @@ pub struct AllowedCidr {
 pub enum AccessMode {
     /// Public only.
     Public,
-    /// Both.
+    /// Public and private.
     PublicAndPrivate,
     /// Private only.
     Private,
 }
 
 impl AccessMode {
-    /// Every mode that EKS has.
+    /// All modes that EKS supports.
     pub const ALL: [Self; 3] = [Self::Public, Self::PublicAndPrivate, Self::Private];
 
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,7 +66,7 @@ impl AccessMode {
         }
     }
 
-    /// Whether the access may be of this mode, as far as it is known.
+    /// Whether `access` has this mode, or may have it if a setting is unknown.
     #[must_use]
     pub fn may_be(self, access: &EndpointAccess) -> bool {
         let (public, private) = (self != Self::Private, self != Self::Public);

@@ -1,5 +1,4 @@
-//! Facts: what the evidence amounts to once it is classified. Rules judge them and
-//! reports show them.
+//! Facts: the classified evidence, which rules judge and reports show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,54 +12,56 @@ use super::net::Interface;
 use super::node::Node;
 use super::traffic::NodeTraffic;
 
-/// All that is known of a cluster.
+/// The facts about a cluster.
 #[derive(Debug)]
 pub struct Facts {
-    /// The evidence itself.
+    /// The evidence from which they were derived.
     pub evidence: Evidence,
-    /// The network interfaces with their kinds, in the evidence's order;
-    /// empty where they were not seen.
+    /// The network interfaces with their kinds, in the order of the evidence; empty if
+    /// they were not obtained.
     pub interfaces: Vec<ClassifiedInterface>,
-    /// What each address is that the endpoint's name resolved to.
+    /// The path of each address that the endpoint's name resolved to.
     pub endpoint_addresses: BTreeMap<IpAddr, Path>,
     /// The nodes, sorted by name.
     pub nodes: Vec<Node>,
-    /// Nodes that should have been read and were not.
+    /// The gaps for known nodes that were not read.
     pub missing_nodes: Vec<Gap>,
-    /// The connections that matter, sorted.
+    /// The reported connections, sorted: those of kubelet and kube-proxy, those with the
+    /// API server, and unattributed ones.
     pub connections: Vec<Connection>,
-    /// How many others there are.
+    /// The number of all other sockets.
     pub other_connections: u64,
-    /// The path of each node's traffic to the API server, in the nodes' order.
+    /// The path of each node's traffic to the API server, in the order of `nodes`.
     pub traffic: Vec<NodeTraffic>,
-    /// How each node that EC2 lists leaves the VPC, sorted by instance id.
+    /// The egress addresses of each node that EC2 lists, sorted by instance id.
     pub egress: Vec<NodeEgress>,
 }
 
 impl Facts {
-    /// This cluster's EKS-owned ENIs.
+    /// The cluster's EKS-owned ENIs.
     pub fn eks_owned(&self) -> impl Iterator<Item = &ClassifiedInterface> {
-        self.interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned)
+        self.interfaces.iter().filter(|eni| eni.kind == InterfaceKind::EksOwned)
     }
 
-    /// Who may reach the private endpoint, by the security groups of the
-    /// EKS-owned ENIs, sorted. `None` where it is off or they were not seen.
+    /// The sources (CIDR blocks, security groups, prefix lists) that the security groups
+    /// of the EKS-owned ENIs admit to the private endpoint, sorted. `None` if private
+    /// access is not on, or the groups are not known.
     #[must_use]
     pub fn private_access_sources(&self) -> Option<Vec<String>> {
         let groups = self.evidence.network.security_groups.seen()?;
         let port = self.evidence.cluster.api_port();
-        let on_enis: BTreeSet<_> = self.eks_owned().flat_map(|known| &known.interface.groups).collect();
+        let on_enis: BTreeSet<_> = self.eks_owned().flat_map(|eni| &eni.interface.groups).collect();
         if self.evidence.cluster.access.private() != Some(true) || on_enis.is_empty() {
             return None;
         }
         let mut sources = BTreeSet::new();
         for id in on_enis {
             let group = groups.iter().find(|group| group.id == *id)?;
-            let opens = group
+            let admitting = group
                 .ingress
                 .iter()
                 .filter(|rule| rule.ports.is_some_and(|(from, to)| (from..=to).contains(&port)));
-            sources.extend(opens.flat_map(|rule| rule.sources.iter().cloned()));
+            sources.extend(admitting.flat_map(|rule| rule.sources.iter().cloned()));
         }
         Some(sources.into_iter().collect())
     }
@@ -78,7 +79,7 @@ impl Facts {
     }
 }
 
-/// The connections of a node, of connections that are sorted by node first.
+/// The connections of a node, from a slice that is sorted by node.
 #[must_use]
 pub fn connections_of<'a>(connections: &'a [Connection], node: &NodeName) -> &'a [Connection] {
     let begin = connections.partition_point(|connection| connection.node < *node);
@@ -86,9 +87,9 @@ pub fn connections_of<'a>(connections: &'a [Connection], node: &NodeName) -> &'a
     &rest[..rest.partition_point(|connection| connection.node == *node)]
 }
 
-/// Whether the peer of a connection may be the API server and may be something else:
-/// nothing explains it, or the endpoint's name resolves to it although no EKS-owned
-/// ENI in the VPC was seen to have it.
+/// Whether the peer of a connection may or may not be the API server: it is
+/// unattributed, or it is an address in the VPC to which the endpoint's name resolves and
+/// that is not known to belong to an EKS-owned ENI.
 #[must_use]
 pub fn has_ambiguous_peer(connection: &Connection, endpoint_addresses: &BTreeMap<IpAddr, Path>) -> bool {
     let is_endpoint =
@@ -100,18 +101,19 @@ pub fn has_ambiguous_peer(connection: &Connection, endpoint_addresses: &BTreeMap
     }
 }
 
-/// A network interface whose kind is known.
+/// A network interface with its kind.
 #[derive(Debug, Clone)]
 pub struct ClassifiedInterface {
     /// The interface.
     pub interface: Interface,
-    /// What it belongs to.
+    /// Its kind.
     pub kind: InterfaceKind,
-    /// Why it is of that kind, in words.
+    /// The explanation for an interface that has the description of an EKS-owned ENI;
+    /// empty for others.
     pub why: String,
 }
 
-/// Whose a network interface is.
+/// The kind of a network interface: what it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InterfaceKind {
     /// The control plane of this cluster.
@@ -120,17 +122,17 @@ pub enum InterfaceKind {
     OtherCluster,
     /// A node of this cluster.
     Node,
-    /// An EC2 instance that is no known node of this cluster.
+    /// An EC2 instance that is not known to be a node of this cluster.
     Instance,
-    /// Pod addresses of the VPC CNI on an instance.
+    /// The pods of an instance: a secondary interface that the VPC CNI manages.
     VpcCni,
-    /// The trunk that carries branch interfaces.
+    /// A trunk interface, which carries branch interfaces.
     Trunk,
-    /// A pod with security groups of its own.
+    /// A branch interface: a pod with its own security groups.
     Branch,
     /// A NAT gateway.
     NatGateway,
-    /// A load balancer of any generation.
+    /// A load balancer of any type.
     LoadBalancer,
     /// A VPC endpoint of any type.
     VpcEndpoint,
@@ -142,7 +144,7 @@ pub enum InterfaceKind {
     Lambda,
     /// An EFS mount target.
     Efs,
-    /// A task or pod on Fargate, of ECS or EKS.
+    /// An ECS task or EKS pod on Fargate.
     Fargate,
     /// A directory of Directory Service.
     DirectoryService,
@@ -151,7 +153,7 @@ pub enum InterfaceKind {
 }
 
 impl InterfaceKind {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -2,20 +2,20 @@
 
 use std::fmt;
 
-/// A file of the evidence directory, by its name. The files that are answers of EC2
-/// are named beside their types in [`net`](super::net).
+/// The name of a file of the evidence directory. The files with answers of EC2 are
+/// defined next to their types in [`net`](super::net).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct File(&'static str);
 
 impl File {
-    /// `aws eks describe-cluster`: the one file that every evidence directory needs.
+    /// `aws eks describe-cluster`: the only required file.
     pub const CLUSTER: Self = Self("cluster.json");
     /// `aws ec2 describe-network-interfaces`.
     pub const INTERFACES: Self = Self("network-interfaces.json");
     /// `aws ec2 describe-vpcs`, and `describe-vpc-attribute` for the DNS attributes.
     pub const VPC: Self = Self("vpc.json");
 
-    /// A file with this name.
+    /// The file with this name.
     #[must_use]
     pub const fn new(name: &'static str) -> Self {
         Self(name)
@@ -54,7 +54,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// Every field.
+    /// All fields.
     pub const ALL: [Self; 7] = [
         Self::Arn,
         Self::Endpoint,
@@ -79,7 +79,7 @@ impl Field {
         }
     }
 
-    /// The file that has it.
+    /// The file that contains it.
     #[must_use]
     pub fn file(self) -> File {
         match self {

@@ -1,4 +1,4 @@
-//! Gaps: evidence that was not seen, and why.
+//! Gaps: evidence that was not obtained, with the reason.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 use super::file::{Field, File};
 use super::name::NodeName;
 
-/// A thing that was seen, or the reason why it was not. "Could not see" is a
-/// value of its own and is never treated as an empty one.
+/// An observation, or the gap if it could not be made. A missing observation is a value
+/// of its own and is never treated as an empty one.
 #[derive(Debug, Clone)]
 pub enum Observed<T> {
-    /// It was seen.
+    /// The observed value.
     Seen(T),
-    /// It was not seen.
+    /// The gap.
     Unseen(Gap),
 }
 
 impl<T> Observed<T> {
-    /// The thing, if it was seen.
+    /// The value, if there is one.
     pub fn seen(&self) -> Option<&T> {
         match self {
             Self::Seen(value) => Some(value),
@@ -26,10 +26,10 @@ impl<T> Observed<T> {
         }
     }
 
-    /// The thing, or a copy of the gap.
+    /// The value, or a copy of the gap.
     ///
     /// # Errors
-    /// The gap, if the thing was not seen.
+    /// The gap, if there is no value.
     pub fn as_result(&self) -> Result<&T, Gap> {
         match self {
             Self::Seen(value) => Ok(value),
@@ -38,22 +38,22 @@ impl<T> Observed<T> {
     }
 }
 
-/// A piece of evidence that was not seen. Its text is `subject: detail; hint`.
+/// A piece of evidence that was not obtained. Its text is `subject: detail; hint`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Gap {
-    /// What was not seen.
+    /// What was not obtained.
     pub subject: Subject,
-    /// Why, as a word.
+    /// The reason, as a fixed word.
     pub why: GapReason,
-    /// Why, in words.
+    /// The reason, as text.
     pub detail: String,
-    /// The next step, as the source of the evidence knows it.
+    /// The next step, from the source of the evidence; may be empty.
     pub hint: String,
 }
 
 impl Gap {
-    /// Whether the user asked for it to be left out, so that the verdict does not
-    /// need it. Only the nodes can be left out.
+    /// Whether the user excluded the evidence, so that the verdict does not depend on it.
+    /// Only the nodes can be excluded.
     #[must_use]
     pub fn is_left_out(&self) -> bool {
         self.why == GapReason::NotAsked && self.subject == Subject::Nodes
@@ -78,46 +78,46 @@ impl fmt::Display for Gap {
 pub enum Subject {
     /// A file of the evidence directory.
     File(File),
-    /// A field in such a file.
+    /// A field of such a file.
     Field(Field),
-    /// The answer to the endpoint's name at a vantage point.
+    /// The DNS answer for the endpoint's name at a vantage point.
     Vantage(String),
-    /// The records of one type in that answer.
+    /// The records of one type in such an answer.
     Records {
         /// `A` or `AAAA`.
         kind: &'static str,
         /// The vantage point.
         vantage: String,
     },
-    /// The answer at every vantage point.
+    /// The DNS answers at all vantage points.
     Vantages,
     /// A node.
     Node(NodeName),
-    /// An instance that EC2 lists as a node, by its id.
+    /// A node that EC2 lists, by its instance id.
     Instance(String),
     /// All nodes.
     Nodes,
-    /// Nodes that run outside of EC2, which EC2 does not list.
+    /// Hybrid nodes, which EC2 does not list.
     HybridNodes,
-    /// The address with which an instance's traffic leaves the VPC, by the instance's id.
+    /// The egress address of a node, by its instance id.
     Egress(String),
-    /// Sockets of several samples.
+    /// The sockets of several samples.
     Sockets,
     /// An API action, such as `eks:ListClusters`.
     Action(&'static str),
-    /// A subject of one of the two recordings that `diff` compares.
+    /// A subject in one of the two recordings that `diff` compares.
     Recording {
-        /// The subject in it.
+        /// The subject.
         of: Box<Subject>,
         /// Which recording: `before` or `after`.
         side: &'static str,
     },
-    /// Anything else that a manifest names.
+    /// Any other text in a manifest.
     Other(String),
 }
 
 impl Subject {
-    /// The node that it is about, if it is about one.
+    /// The node, if the subject is one.
     #[must_use]
     pub fn node(&self) -> Option<&NodeName> {
         match self {
@@ -167,59 +167,59 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Why something was not seen.
+/// The reason why evidence was not obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GapReason {
-    /// The evidence holds nothing of it.
+    /// It is not in the recording.
     NotRecorded,
-    /// The evidence holds a part of it.
+    /// Only a part of it was obtained.
     Incomplete,
-    /// It is not to be had of this kind of cluster or node.
+    /// This kind of cluster or node does not provide it.
     NotSupported,
-    /// The file that should hold it holds something else.
+    /// The file or answer cannot be parsed.
     Malformed,
     /// The capture was not run as root.
     NoProcessNames,
-    /// It did not answer.
+    /// The host did not answer.
     Unreachable,
     /// The name did not resolve.
     NoAnswer,
     /// A permission is missing.
     AccessDenied,
-    /// Nobody to ask as.
+    /// No AWS credentials are available.
     NoCredentials,
-    /// The user asked for it to be left out, so no rule is judged by it.
+    /// The user excluded it.
     NotAsked,
-    /// It took longer than was allowed.
+    /// The time limit was exceeded.
     TimedOut,
-    /// It gave more than any such answer holds.
+    /// The size limit of the answer was exceeded.
     TooMuchOutput,
-    /// The node's name does not resolve where ssh runs.
+    /// ssh cannot resolve the node's host name.
     NameNotResolved,
-    /// Nothing listens where ssh connects to.
+    /// The host refused the TCP connection of ssh.
     ConnectionRefused,
-    /// The connection broke off.
+    /// The ssh connection was lost.
     ConnectionLost,
-    /// ssh knows no key of the host.
+    /// The host key is not in `known_hosts`.
     HostKeyUnknown,
-    /// ssh knows another key of the host.
+    /// The host key differs from that in `known_hosts`.
     HostKeyChanged,
-    /// The host took none of the user's keys.
+    /// The host rejected the user's keys.
     LoginRefused,
-    /// The user may log in and run nothing.
+    /// The login succeeded, but the account cannot run commands.
     NoShell,
-    /// There is no such thing.
+    /// It does not exist.
     NotFound,
-    /// The run was ended before.
+    /// The run ended before it was obtained.
     Interrupted,
-    /// What else a recording says.
+    /// Any other reason, including unknown words in a recording.
     #[serde(other)]
     Failed,
 }
 
 impl GapReason {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

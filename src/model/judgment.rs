@@ -1,21 +1,21 @@
-//! What the outcomes of the rules amount to under a policy.
+//! The judgment: the outcomes of the rules under a policy.
 
 use super::gap::Gap;
 use super::rule::{Finding, Rule, Severity};
 
-/// The answer of a whole run.
+/// The verdict of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Judged, and nothing at or above the threshold.
+    /// All rules were judged, without findings at or above the threshold.
     Pass,
-    /// Judged, and findings at or above the threshold.
+    /// There are findings at or above the threshold.
     Fail,
-    /// Something was not seen that a rule at or above the threshold needed.
+    /// Evidence is missing that a rule at or above the threshold needs.
     Inconclusive,
 }
 
 impl Verdict {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -26,16 +26,16 @@ impl Verdict {
     }
 }
 
-/// What the rules' outcomes come to under a policy.
+/// The outcomes of the rules under a policy.
 #[derive(Debug)]
 pub struct Judgment {
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What was found, worst first.
+    /// The findings, by descending severity.
     pub findings: Vec<JudgedFinding>,
-    /// What was not seen: what the verdict needed first.
+    /// The gaps; first those that the verdict depends on.
     pub gaps: Vec<JudgedGap>,
-    /// Rules that the policy has switched off.
+    /// The rules that the policy turns off.
     pub off: Vec<&'static Rule>,
 }
 
@@ -44,65 +44,65 @@ pub struct Judgment {
 pub struct JudgedFinding {
     /// The rule.
     pub rule: &'static Rule,
-    /// How bad it is.
+    /// Its severity under the policy.
     pub severity: Severity,
     /// The finding.
     pub finding: Finding,
-    /// The waiver for it, which may be over.
+    /// The waiver that matches it, which may have expired.
     pub waiver: Option<Waiver>,
 }
 
 impl JudgedFinding {
-    /// The waiver that keeps it from counting.
+    /// The waiver in force, which excludes the finding from the verdict.
     #[must_use]
     pub fn waived_by(&self) -> Option<&Waiver> {
         self.waiver.as_ref().filter(|waiver| !waiver.is_expired)
     }
 }
 
-/// Somebody's word that findings are to be put up with for a while.
+/// A waiver: an entry of the policy that accepts findings until a date.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Waiver {
-    /// Where it stands in the policy file: the line, from 1.
+    /// Its line in the policy file, from 1.
     pub line: usize,
-    /// The rule's id.
+    /// The id of the rule.
     pub rule: String,
-    /// What it is for: a glob over names and ARNs.
+    /// A glob that matches the subjects of the findings: names and ARNs.
     pub resource: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Who answers for it.
+    /// The owner.
     pub owner: String,
-    /// Until when, as it was written.
+    /// The expiry date, as written in the policy.
     pub expires: String,
-    /// Whether that is over.
+    /// Whether it has expired.
     pub is_expired: bool,
 }
 
-/// Something about the policy itself that its owner should know.
+/// A note about the policy itself, such as an expired waiver.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyNote {
-    /// Where in the policy file: the line, from 1.
+    /// The line in the policy file, from 1.
     pub line: usize,
-    /// What it is about.
+    /// Its kind.
     pub kind: PolicyNoteKind,
-    /// What, in words.
+    /// Its text.
     pub text: String,
 }
 
-/// What a [`PolicyNote`] is about.
+/// The kind of a [`PolicyNote`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyNoteKind {
-    /// A waiver's time is over: what it was for counts again.
+    /// A waiver has expired; its findings count again.
     WaiverExpired,
-    /// A waiver is for nothing that was found.
+    /// A waiver matches no finding.
     WaiverUnused,
-    /// The time of an allowed block is over.
+    /// An allowed CIDR block has expired.
     CidrExpired,
 }
 
 impl PolicyNoteKind {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -113,13 +113,13 @@ impl PolicyNoteKind {
     }
 }
 
-/// A gap with the rules that it left inconclusive.
+/// A gap with the rules that it makes inconclusive.
 #[derive(Debug)]
 pub struct JudgedGap {
     /// The gap.
     pub gap: Gap,
-    /// The rules; none where the gap cost the verdict nothing.
+    /// The rules; none if no rule needs the evidence.
     pub rules: Vec<&'static Rule>,
-    /// Whether the verdict needed it.
+    /// Whether the verdict depends on the missing evidence.
     pub needed: bool,
 }

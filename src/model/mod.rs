@@ -1,4 +1,4 @@
-//! The types that every other module shares: no I/O, no clock, no SDK.
+//! The types that all other modules share. No I/O, no clock, no SDK.
 
 pub mod audit;
 pub mod cluster;

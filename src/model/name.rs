@@ -1,18 +1,18 @@
-//! Names of nodes.
+//! Node names.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A node's name: printable ASCII that is safe as a file name.
+/// A node name: ASCII without blanks or slashes, safe as part of a file name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);
 
 impl NodeName {
-    /// The longest name taken: a DNS name's limit.
+    /// The longest valid name: the limit of a DNS name.
     pub const MAX_LEN: usize = 253;
 
-    /// The name of a node whose capture does not name it.
+    /// The name that is used for a capture without a node name.
     #[must_use]
     pub fn unnamed() -> Self {
         Self("node".into())
@@ -31,14 +31,14 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// Why a text is not a node name.
+/// The error for a text that is not a node name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotANodeName;
 
 impl fmt::Display for NotANodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "a node name holds letters, digits and . _ : @ - only, starts with neither . nor -, and has at most 253 of them",
+            "a node name consists of letters, digits and . _ : @ -, does not start with . or -, and has at most 253 characters",
         )
     }
 }
@@ -49,11 +49,11 @@ impl FromStr for NodeName {
     type Err = NotANodeName;
 
     fn from_str(text: &str) -> Result<Self, NotANodeName> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte);
-        let fits = !text.is_empty()
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@-".contains(&byte);
+        let is_valid = !text.is_empty()
             && text.len() <= Self::MAX_LEN
             && !text.starts_with(['.', '-'])
-            && text.bytes().all(allowed);
-        if fits { Ok(Self(text.into())) } else { Err(NotANodeName) }
+            && text.bytes().all(is_allowed);
+        if is_valid { Ok(Self(text.into())) } else { Err(NotANodeName) }
     }
 }

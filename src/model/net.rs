@@ -1,5 +1,5 @@
-//! What EC2 says of a cluster's VPC and nodes, each object as far as a rule or the
-//! report needs it.
+//! EC2 objects of a cluster's VPC and nodes, with the fields that rules and reports use,
+//! and the files of the evidence directory that record them.
 
 use std::net::IpAddr;
 
@@ -25,7 +25,7 @@ pub const ROUTE_TABLES: File = File::new("route-tables.json");
 /// `describe-security-groups`.
 pub const SECURITY_GROUPS: File = File::new("security-groups.json");
 
-/// The answers of EC2.
+/// The EC2 objects of a cluster, each kind obtained or missing on its own.
 #[derive(Debug)]
 pub struct Network {
     /// The network interfaces of the VPC, sorted by id.
@@ -47,7 +47,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Nothing of it, for one reason.
+    /// Nothing obtained, with one gap as the reason.
     #[must_use]
     pub fn unseen(gap: &Gap) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Network {
         }
     }
 
-    /// The answers that were not seen.
+    /// The gaps for the kinds that are missing.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         let gaps = [
@@ -84,7 +84,7 @@ impl Network {
 pub struct Interface {
     /// `eni-...`.
     pub id: String,
-    /// Free text; EKS writes `Amazon EKS <cluster>`.
+    /// `Description`: free text. EKS sets it to `Amazon EKS <cluster>`.
     pub description: String,
     /// `InterfaceType`: `interface`, `nat_gateway`, ...
     pub interface_type: String,
@@ -94,9 +94,9 @@ pub struct Interface {
     pub subnet: String,
     /// Its availability zone.
     pub zone: String,
-    /// `OwnerId`: the account that has it.
+    /// `OwnerId`: the account that owns it.
     pub owner: String,
-    /// `RequesterId`: who asked for it on the owner's behalf.
+    /// `RequesterId`: the principal or service that created it on behalf of the owner.
     pub requester: Option<String>,
     /// What it is attached to.
     pub attachment: Option<Attachment>,
@@ -111,13 +111,13 @@ pub struct Interface {
 /// `Attachment` of a network interface.
 #[derive(Debug, Clone, Default)]
 pub struct Attachment {
-    /// The instance, where the owner may see it.
+    /// `InstanceId`; absent if the instance is not visible to the owner of the interface.
     pub instance: Option<String>,
-    /// The account, or AWS service, whose instance it is attached to.
+    /// `InstanceOwnerId`: the account or AWS service that owns the instance.
     pub instance_owner: Option<String>,
-    /// 0 for an instance's primary interface.
+    /// `DeviceIndex`: 0 for the primary interface of an instance.
     pub device_index: Option<u32>,
-    /// `attached`, `attaching`, `detaching`, `detached`.
+    /// `Status`: `attached`, `attaching`, `detaching` or `detached`.
     pub status: Option<String>,
 }
 
@@ -130,13 +130,13 @@ pub struct Instance {
     pub dns_name: Option<String>,
     /// Its subnet.
     pub subnet: Option<String>,
-    /// Whether it runs.
+    /// Whether it is running.
     pub running: bool,
     /// Its private addresses, primary first.
     pub addresses: Vec<IpAddr>,
     /// Its public IPv4 address.
     pub public_ip: Option<IpAddr>,
-    /// Whether EKS Auto Mode runs it: its nodes take no ssh.
+    /// Whether EKS Auto Mode manages it. Such nodes do not accept ssh.
     pub auto_mode: bool,
     /// Tags, as key and value.
     pub tags: Vec<(String, String)>,
@@ -150,22 +150,22 @@ impl Instance {
         tag.map(|(_, value)| value.as_str())
     }
 
-    /// Whether its tags make it a node of this cluster.
+    /// Whether its tags identify it as a node of this cluster.
     #[must_use]
     pub fn is_node_of(&self, cluster: &str) -> bool {
         self.tags.iter().any(|(key, value)| is_node_tag(key, value, cluster))
     }
 }
 
-/// The key of the tag that names a cluster in its key: `owned` or `shared` by
-/// convention, but the cloud provider reads the key alone.
+/// The prefix of the tag whose key contains the cluster's name. Its value is `owned` or
+/// `shared` by convention, but the cloud provider only reads the key.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
 pub const CLUSTER_TAG_PREFIX: &str = "kubernetes.io/cluster/";
-/// The keys of the tags that name a cluster in their value.
+/// The keys of the tags whose value is the cluster's name.
 pub const CLUSTER_NAME_TAGS: [&str; 2] = ["eks:cluster-name", "aws:eks:cluster-name"];
 
-/// Whether a tag of an instance makes it a node of the cluster.
+/// Whether a tag of an instance identifies it as a node of the cluster.
 #[must_use]
 pub fn is_node_tag(key: &str, value: &str, cluster: &str) -> bool {
     match key.strip_prefix(CLUSTER_TAG_PREFIX) {
@@ -183,9 +183,9 @@ pub struct Vpc {
     pub cidrs: Vec<IpNet>,
     /// Its DHCP option set.
     pub dhcp_options: Option<String>,
-    /// `enableDnsSupport`, where it was asked for.
+    /// `enableDnsSupport`; `None` if not obtained.
     pub dns_support: Option<bool>,
-    /// `enableDnsHostnames`, where it was asked for.
+    /// `enableDnsHostnames`; `None` if not obtained.
     pub dns_hostnames: Option<bool>,
 }
 
@@ -212,7 +212,7 @@ pub struct DhcpOptions {
 pub struct NatGateway {
     /// `nat-...`.
     pub id: String,
-    /// Whether it is in use: neither failed nor deleted.
+    /// Whether it is in service: neither failed nor deleted.
     pub available: bool,
     /// Its public addresses; a private NAT gateway has none.
     pub public_ips: Vec<IpAddr>,
@@ -223,52 +223,53 @@ pub struct NatGateway {
 pub struct RouteTable {
     /// Its VPC.
     pub vpc: Option<String>,
-    /// Whether subnets without a table of their own use it.
+    /// Whether it is the main route table, which subnets without an association use.
     pub main: bool,
-    /// The subnets that use it by name.
+    /// The subnets that are explicitly associated with it.
     pub subnets: Vec<String>,
-    /// Its routes to address ranges.
+    /// Its routes.
     pub routes: Vec<Route>,
 }
 
 /// A route of a [`RouteTable`].
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Where to; a prefix list's addresses are not in `DescribeRouteTables`.
+    /// The destination; `None` for a prefix list, whose addresses `DescribeRouteTables`
+    /// does not return.
     pub destination: Option<IpNet>,
-    /// By what.
+    /// The target.
     pub target: RouteTarget,
 }
 
-/// What a route leads to.
+/// The target of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteTarget {
     /// The VPC itself.
     Local,
-    /// An internet gateway: the instance leaves with its own public address.
+    /// An internet gateway: the egress address is the instance's own public address.
     InternetGateway,
     /// A NAT gateway, by id.
     NatGateway(String),
     /// Anything else (transit gateway, peering, firewall, NAT instance), by id.
     Other(String),
-    /// A target that is gone.
+    /// A target that no longer exists.
     Blackhole,
 }
 
-/// A security group's inbound side.
+/// A security group with its inbound rules.
 #[derive(Debug, Clone)]
 pub struct SecurityGroup {
     /// `sg-...`.
     pub id: String,
-    /// What it lets in.
+    /// Its inbound rules.
     pub ingress: Vec<Ingress>,
 }
 
-/// One inbound rule of a [`SecurityGroup`].
+/// An inbound rule of a [`SecurityGroup`].
 #[derive(Debug, Clone)]
 pub struct Ingress {
-    /// The TCP ports; `None` where the rule is for another protocol.
+    /// The range of TCP ports; `None` if the rule is for another protocol.
     pub ports: Option<(u16, u16)>,
-    /// CIDR blocks, security groups and prefix lists, as text.
+    /// The sources: CIDR blocks, security groups and prefix lists, as text.
     pub sources: Vec<String>,
 }

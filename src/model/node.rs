@@ -1,24 +1,24 @@
-//! Nodes and what reading one of them gave.
+//! Nodes, and the result of reading their sockets.
 
 use std::ops::{AddAssign, Sub};
 
 use super::gap::Gap;
 use super::name::NodeName;
 
-/// A node that was read, or that could not be.
+/// A node that was read, or that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// What reading it gave.
+    /// The result of reading it.
     pub status: NodeStatus,
-    /// How the lines of its capture ended.
+    /// The numbers of lines in its capture, by kind.
     pub tally: Tally,
-    /// Whether its capture has the column heads, so that nobody filtered it.
+    /// Whether its capture has column headings, which shows that it was not filtered.
     pub has_header: bool,
-    /// The first lines that were no row; [`Tally::rejected`] counts them all.
+    /// The first rejected lines; [`Tally::rejected`] is the number of all.
     pub rejected: Vec<RejectedLine>,
-    /// What is not known of it, and why.
+    /// What is missing about it.
     pub gaps: Vec<Gap>,
 }
 
@@ -27,23 +27,23 @@ impl Node {
     pub const REJECTED_KEPT: usize = 1000;
 }
 
-/// What reading a node gave.
+/// The result of reading a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NodeStatus {
-    /// Its sockets, with process names.
+    /// Its sockets were read, with process names.
     Read,
-    /// Its sockets, but no row named a process: not run as root.
+    /// Its sockets were read without process names: the capture was not run as root.
     NoProcessNames,
-    /// Nothing: the node did not answer.
+    /// It could not be read.
     Unreachable,
-    /// Nothing: this kind of node has no `ss` to run.
+    /// This kind of node has no `ss` to run.
     NotSupported,
-    /// Text in which no line is a socket.
+    /// Its capture contains neither a socket nor column headings.
     Malformed,
 }
 
 impl NodeStatus {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,21 +56,21 @@ impl NodeStatus {
     }
 }
 
-/// How the lines of a capture ended; every line ends in exactly one way.
+/// The numbers of lines in a capture, by kind. Every line has exactly one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Column heads, `netstat`'s title and `>> node NAME <<` lines.
+    /// Column headings, the title line of `netstat` and marker lines `>> node NAME <<`.
     pub headers: u64,
-    /// Sockets.
+    /// Socket rows.
     pub rows: u64,
-    /// Lines that belong to the row above them.
+    /// Continuation lines of the row above them.
     pub continuations: u64,
-    /// Everything else.
+    /// Rejected lines: everything else.
     pub rejected: u64,
 }
 
 impl Tally {
-    /// All lines read.
+    /// The number of all lines.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.headers + self.rows + self.continuations + self.rejected
@@ -78,75 +78,77 @@ impl Tally {
 }
 
 impl AddAssign for Tally {
-    fn add_assign(&mut self, more: Self) {
-        self.headers += more.headers;
-        self.rows += more.rows;
-        self.continuations += more.continuations;
-        self.rejected += more.rejected;
+    fn add_assign(&mut self, other: Self) {
+        self.headers += other.headers;
+        self.rows += other.rows;
+        self.continuations += other.continuations;
+        self.rejected += other.rejected;
     }
 }
 
 impl Sub for Tally {
     type Output = Self;
 
-    fn sub(self, before: Self) -> Self {
+    fn sub(self, other: Self) -> Self {
         Self {
-            headers: self.headers - before.headers,
-            rows: self.rows - before.rows,
-            continuations: self.continuations - before.continuations,
-            rejected: self.rejected - before.rejected,
+            headers: self.headers - other.headers,
+            rows: self.rows - other.rows,
+            continuations: self.continuations - other.continuations,
+            rejected: self.rejected - other.rejected,
         }
     }
 }
 
-/// A line that is no socket.
+/// A rejected line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectedLine {
-    /// Its number in the file, from 1.
+    /// Its line number in the file, from 1.
     pub number: u64,
-    /// Why it is none.
+    /// Why it was rejected.
     pub reason: RejectReason,
-    /// Its beginning, as it stood there.
+    /// The beginning of its text.
     pub text: String,
 }
 
-/// Why a line is no socket.
+/// The reason why a line was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RejectReason {
-    /// Nothing on it.
+    /// It is blank.
     Blank,
-    /// None of the forms of `ss` and `netstat`: prompts, banners, dates.
+    /// It is not output of `ss` or `netstat`: a prompt, a banner, a date.
     NotARow,
-    /// A UDP, raw, unix or other socket that is not TCP.
+    /// It is a UDP, raw, unix or other socket that is not TCP.
     NotTcp,
-    /// A TCP socket of which something is missing or wrong.
+    /// It is a row of a TCP socket that is truncated or invalid.
     BrokenRow,
-    /// A host name where an address should stand: captured without `-n`.
+    /// It has a host name instead of an address: the capture was made without `-n`.
     NameForAddress,
-    /// Longer than any line of `ss`.
+    /// It is longer than any row of `ss`.
     TooLong,
-    /// A `>> node NAME <<` line of another node in a single node's capture.
+    /// It is the marker line of another node, in the capture of a single node.
     OtherNode,
 }
 
 impl RejectReason {
-    /// Whether a line so rejected was, or may have been, a TCP socket.
+    /// Whether a line rejected for this reason was, or may have been, a TCP socket.
     #[must_use]
     pub fn may_be_socket(self) -> bool {
         matches!(self, Self::BrokenRow | Self::NameForAddress | Self::TooLong)
     }
 
-    /// The reason in words.
+    /// The reason as text.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Blank => "blank",
             Self::NotARow => "not a socket row",
             Self::NotTcp => "not a TCP socket",
-            Self::BrokenRow => "a socket row that is cut short or wrong",
+            Self::BrokenRow => "a truncated or invalid socket row",
             Self::NameForAddress => "a host name instead of an address: capture with -n",
             Self::TooLong => "longer than any row of ss",
-            Self::OtherNode => "names another node than the file: put looped output into nodes.txt",
+            Self::OtherNode => {
+                "the marker line of another node: put the output of several nodes into nodes.txt"
+            }
         }
     }
 }

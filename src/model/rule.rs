@@ -1,25 +1,25 @@
-//! Rules, and what a rule found or could not see.
+//! Rules and their outcomes: findings and gaps.
 
 use super::expectations::Expectations;
 use super::facts::Facts;
 use super::file::File;
 use super::gap::Gap;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Worth knowing.
+    /// Informational.
     Low,
-    /// Worth mending.
+    /// Should be fixed.
     Medium,
-    /// Mend it soon.
+    /// Should be fixed soon.
     High,
-    /// Mend it now.
+    /// Should be fixed immediately.
     Critical,
 }
 
 impl Severity {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,43 +31,43 @@ impl Severity {
     }
 }
 
-/// A check with everything that is said about it: `explain`, the README and
-/// every output format take it from here.
+/// A rule: its check with its texts, which `explain`, the documentation and all output
+/// formats use.
 #[derive(Debug)]
 pub struct Rule {
-    /// Its public id, in kebab case; never changes.
+    /// Its public id, in kebab case. It never changes.
     pub id: &'static str,
-    /// How bad its findings are unless a policy says otherwise.
+    /// The severity of its findings, unless a policy overrides it.
     pub severity: Severity,
-    /// What it finds, in a sentence without a full stop.
+    /// What it finds, as a sentence without a full stop.
     pub summary: &'static str,
-    /// Why that matters.
+    /// Why the finding matters.
     pub why: &'static str,
-    /// How to mend it: prose, and commands to paste in lines that begin with
-    /// four blanks. In those `CLUSTER`, `REGION`, `VPC`, `ENDPOINT` and
-    /// `SECURITY_GROUP` stand for the cluster's own.
+    /// How to fix it: prose, and commands in lines that are indented by four blanks. In
+    /// commands, the placeholders `CLUSTER`, `REGION`, `VPC`, `ENDPOINT` and
+    /// `SECURITY_GROUP` are replaced by the values of the cluster.
     pub remediation: &'static str,
-    /// Where AWS says so.
+    /// The URL of the AWS documentation.
     pub reference: &'static str,
     /// The evidence that the check needs besides `cluster.json`.
     pub needs: &'static [Need],
-    /// The check. Its second argument is what the policy expects of the cluster.
+    /// The check. Its second argument is what the policy allows.
     pub check: fn(&Facts, &Expectations) -> Outcome,
 }
 
 /// A kind of evidence that a rule needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// An answer of EC2.
+    /// A file with an answer of EC2.
     File(File),
-    /// What the endpoint's name resolves to.
+    /// The addresses of the endpoint.
     Dns,
-    /// The nodes' sockets.
+    /// The sockets of the nodes.
     Nodes,
 }
 
 impl Need {
-    /// The words for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -78,55 +78,55 @@ impl Need {
     }
 }
 
-/// What a rule says: it passes when it found nothing and missed nothing.
+/// The outcome of a rule. The rule passes if there are neither findings nor gaps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it found.
+    /// The findings.
     pub findings: Vec<Finding>,
-    /// What it needed and did not see.
+    /// The missing evidence that the rule needs.
     pub gaps: Vec<Gap>,
 }
 
 impl Outcome {
-    /// Nothing found, nothing missed.
+    /// The outcome without findings and gaps.
     #[must_use]
     pub fn pass() -> Self {
         Self::default()
     }
 
-    /// One finding.
+    /// The outcome with one finding.
     #[must_use]
     pub fn fail(subject: impl Into<String>, message: impl Into<String>) -> Self {
         Self { findings: vec![Finding::new(subject, message)], gaps: Vec::new() }
     }
 
-    /// One thing that was not seen.
+    /// The outcome with one gap.
     #[must_use]
     pub fn inconclusive(gap: Gap) -> Self {
         Self { findings: Vec::new(), gaps: vec![gap] }
     }
 }
 
-/// Something that a rule found.
+/// A finding of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// What it is about: an ARN, an id, a node's name.
+    /// What it is about: an ARN, an id or a node name.
     pub subject: String,
-    /// Which of the subject's it is, where a rule can find several: a peer, an
-    /// attribute. With the subject it tells findings apart from run to run.
+    /// What distinguishes several findings of the rule about one subject: a peer, an
+    /// attribute. Rule, subject and this value identify a finding across runs.
     pub about: Option<String>,
-    /// What was seen, and the next step where the rule's own text has none.
+    /// What was found, and the next step if the remediation of the rule has none.
     pub message: String,
 }
 
 impl Finding {
-    /// A finding.
+    /// A finding with a subject and a message.
     #[must_use]
     pub fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
         Self { subject: subject.into(), about: None, message: message.into() }
     }
 
-    /// The same, of one of the things that a rule can find of the subject.
+    /// Sets `about`.
     #[must_use]
     pub fn of(self, about: impl Into<String>) -> Self {
         Self { about: Some(about.into()), ..self }

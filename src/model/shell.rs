@@ -1,17 +1,17 @@
-//! Words of shell commands that are printed for people to paste.
+//! Quoting of words in shell commands that are printed for the user to copy.
 
 use std::borrow::Cow;
 
-/// A name in a command to paste: itself where a shell takes it as one word that
-/// means nothing else, or the placeholder.
+/// Returns a name if it is safe in a shell command without quotes, otherwise the
+/// placeholder.
 #[must_use]
 pub fn shell_word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
-    let fits = !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_plain);
-    if fits { name } else { placeholder }
+    let is_safe = !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_plain);
+    if is_safe { name } else { placeholder }
 }
 
-/// A word of a command line, so that a shell takes it back as that word.
+/// Quotes a word for a POSIX shell, if necessary.
 #[must_use]
 pub fn shell_quoted(word: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);

@@ -1,33 +1,33 @@
-//! One parsed line of `ss -tnp` or `netstat -tnp`.
+//! Sockets: parsed rows of `ss -tnp` or `netstat -tnp`.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// A TCP socket as the node's kernel sees it.
+/// A TCP socket of a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Socket {
     /// Its TCP state.
     pub state: State,
-    /// The node's own side.
+    /// The local address.
     pub local: SocketAddress,
-    /// The other side.
+    /// The peer address.
     pub peer: SocketAddress,
 }
 
-/// A process that holds a socket. The name is chosen by whoever runs the
-/// process: evidence, not proof.
+/// A process that has a socket open. A process can set its own name, so the name is not
+/// proof of which program it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
-    /// `comm`, at most 15 bytes where the kernel wrote it; bytes that are not
-    /// UTF-8 are replaced.
+    /// Its `comm`, at most 15 bytes in the output of a kernel. Bytes that are not UTF-8
+    /// are replaced.
     pub name: String,
-    /// Its process id, unless it is missing or no number that a kernel gives.
+    /// Its process id; `None` if it is missing or out of range.
     pub pid: Option<u32>,
 }
 
-/// TCP states by the names `ss` prints.
+/// TCP states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names of tcp(7) need no second telling")]
+#[expect(missing_docs, reason = "the variants are the TCP states of RFC 9293 and of ss")]
 pub enum State {
     Established,
     SynSent,
@@ -65,14 +65,15 @@ impl State {
         }
     }
 
-    /// Whether a socket in this state tells which way traffic goes.
+    /// Whether a socket in this state shows the path of traffic: established, or the
+    /// attempt to connect.
     #[must_use]
     pub fn shows_path(self) -> bool {
         matches!(self, Self::Established | Self::SynSent)
     }
 }
 
-/// An address and a port.
+/// An address with a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketAddress {
     /// The address.
@@ -82,7 +83,7 @@ pub struct SocketAddress {
 }
 
 impl SocketAddress {
-    /// The address, where it is one.
+    /// The IP address; `None` for a wildcard or a truncated address.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self.host {
@@ -91,8 +92,8 @@ impl SocketAddress {
         }
     }
 
-    /// Whether the port is of the range that Linux gives to clients
-    /// (`net.ipv4.ip_local_port_range`), which tells of a client most of the time.
+    /// Whether the port is in the default range of ephemeral ports of Linux
+    /// (`net.ipv4.ip_local_port_range`), so that it is most likely that of a client.
     #[must_use]
     pub fn is_ephemeral(&self) -> bool {
         matches!(self.port, Port::Number(32768..=60999))
@@ -105,25 +106,25 @@ impl SocketAddress {
     }
 }
 
-/// The address half of a [`SocketAddress`], v4-mapped addresses as IPv4.
+/// The address part of a [`SocketAddress`]. IPv4-mapped addresses are stored as IPv4.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
-    /// `*`, `0.0.0.0` or `::`.
+    /// A wildcard: `*`, `0.0.0.0` or `::`.
     Any,
-    /// An address.
+    /// An IP address.
     Ip(IpAddr),
-    /// An IPv6 address that `netstat` cut to its column: what is left of it.
+    /// The beginning of an IPv6 address that `netstat` truncated.
     Truncated(Box<str>),
 }
 
-/// The port half of a [`SocketAddress`].
+/// The port part of a [`SocketAddress`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Port {
-    /// `*`.
+    /// A wildcard: `*`.
     Any,
     /// A number.
     Number(u16),
-    /// A service name whose number is not known here (`ss` without `-n`).
+    /// A service name that is not converted to a number (output without `-n`).
     Name(Box<str>),
 }
 

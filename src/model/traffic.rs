@@ -1,5 +1,4 @@
-//! The path of each node's own traffic to the API server: the answer to the
-//! question that this tool exists for.
+//! The path of each node's traffic to the API server: the main result of an audit.
 
 use super::connection::Component;
 use super::name::NodeName;
@@ -9,10 +8,10 @@ use super::name::NodeName;
 pub struct NodeTraffic {
     /// The node.
     pub node: NodeName,
-    /// The path of all its components together.
+    /// The combined path of its components.
     pub path: TrafficPath,
-    /// The path of each component: kubelet always, kube-proxy where it was seen or is
-    /// required.
+    /// The path of each component: always kubelet; kube-proxy if it runs on any node, or
+    /// if the capture may have been filtered.
     pub components: Vec<ComponentTraffic>,
 }
 
@@ -21,27 +20,27 @@ pub struct NodeTraffic {
 pub struct ComponentTraffic {
     /// The component.
     pub component: Component,
-    /// Its path, from its established connections alone.
+    /// Its path, derived from its established connections only.
     pub path: TrafficPath,
 }
 
-/// A path as far as established connections prove it.
+/// The path of traffic, as proved by established connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TrafficPath {
     /// Over the public endpoint.
     Public,
-    /// Over EKS-owned ENIs, directly or by the `kubernetes` Service's `ClusterIP`.
+    /// Over EKS-owned ENIs, directly or through the `ClusterIP` of the `kubernetes` Service.
     Private,
     /// Both.
     Mixed,
-    /// Attempts only: connections in SYN-SENT and none that is established.
+    /// No established connection, only attempts in SYN-SENT.
     None,
     /// Not known: no connection, or one whose peer could not be attributed.
     Unknown,
 }
 
 impl TrafficPath {
-    /// The word for it in reports.
+    /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
