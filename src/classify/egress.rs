@@ -1,4 +1,4 @@
-//! The addresses with which nodes leave the VPC, from route tables and NAT gateways.
+//! Egress addresses of nodes, derived from route tables and NAT gateways.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::net::{Instance, NatGateway, RouteTable, RouteTarget};
 
-/// The egress of each node that EC2 lists. Several routes may lead to the addresses of
-/// the endpoint, so each address is looked up.
+/// Returns the egress addresses of each node that EC2 lists. The addresses of the
+/// endpoint can have different routes, so each is looked up.
 pub(super) fn node_egress(evidence: &Evidence) -> Vec<NodeEgress> {
     let mut endpoints: Vec<_> =
         evidence.endpoint_addresses().into_iter().filter(IpAddr::is_ipv4).map(Some).collect();
@@ -22,8 +22,8 @@ pub(super) fn node_egress(evidence: &Evidence) -> Vec<NodeEgress> {
         name: node.dns_name.clone().or_else(|| node.name_tag().map(ToOwned::to_owned)),
         ipv4: endpoints
             .iter()
-            .map(|endpoint| match exits(evidence, &tables, node, *endpoint) {
-                Ok(exits) => Observed::Seen(exits),
+            .map(|endpoint| match egress_addresses(evidence, &tables, node, *endpoint) {
+                Ok(addresses) => Observed::Seen(addresses),
                 Err(gap) => Observed::Unseen(gap),
             })
             .collect(),
@@ -32,7 +32,7 @@ pub(super) fn node_egress(evidence: &Evidence) -> Vec<NodeEgress> {
     evidence.node_instances().map(egress).collect()
 }
 
-/// Route tables by subnet.
+/// The route tables, by subnet.
 struct Tables<'a> {
     by_subnet: HashMap<&'a str, &'a RouteTable>,
     main: Option<&'a RouteTable>,
@@ -51,8 +51,8 @@ impl<'a> Tables<'a> {
         Self { by_subnet, main: tables().filter(|table| table.main).find(is_of_vpc) }
     }
 
-    /// The most specific route from a node's subnet to the endpoint; the default
-    /// route where the endpoint's address is not known.
+    /// The target of the most specific route from a node's subnet to an address of the
+    /// endpoint, or of the default route if no address is known.
     fn route(&self, node: &Instance, endpoint: Option<IpAddr>) -> Option<&'a RouteTarget> {
         let subnet = node.subnet.as_ref()?;
         let table = self.by_subnet.get(subnet.as_str()).copied().or(self.main)?;
@@ -68,7 +68,8 @@ impl<'a> Tables<'a> {
     }
 }
 
-fn exits(
+/// The possible egress addresses of a node for one address of the endpoint.
+fn egress_addresses(
     evidence: &Evidence,
     tables: &Tables<'_>,
     node: &Instance,
@@ -77,36 +78,38 @@ fn exits(
     let gap = |why, detail: &str| evidence.gap(Subject::Egress(node.id.clone()), why, detail);
     evidence.network.route_tables.as_result()?;
     let Some(target) = tables.route(node, endpoint) else {
-        return Err(gap(GapReason::Incomplete, "no route of its subnet leads to the endpoint"));
+        return Err(gap(GapReason::Incomplete, "its subnet has no route to the endpoint"));
     };
     match target {
         RouteTarget::InternetGateway => match node.public_ip {
             Some(address) => Ok(vec![EgressAddress { via: node.id.clone(), address }]),
             None => Err(gap(
                 GapReason::Incomplete,
-                "its subnet routes to an internet gateway, and it has no public address",
+                "its subnet routes to an internet gateway, but the instance has no public address",
             )),
         },
         RouteTarget::NatGateway(id) => {
-            let exits = nat_exits(evidence.network.nat_gateways.as_result()?, id);
-            if exits.is_empty() {
-                let detail = format!("it leaves through {id}, whose public address is not known");
+            let addresses = nat_addresses(evidence.network.nat_gateways.as_result()?, id);
+            if addresses.is_empty() {
+                let detail = format!("its route goes through {id}, whose public address is not known");
                 return Err(gap(GapReason::Incomplete, &detail));
             }
-            Ok(exits)
+            Ok(addresses)
         }
         RouteTarget::Other(id) => {
-            let detail = format!("it leaves through {id}; the VPC does not show with which address");
+            let detail = format!(
+                "its route goes through {id}, and the egress address does not follow from the configuration of the VPC"
+            );
             Err(gap(GapReason::NotSupported, &detail))
         }
         RouteTarget::Local | RouteTarget::Blackhole => {
-            Err(gap(GapReason::Incomplete, "its route to the endpoint has no target"))
+            Err(gap(GapReason::Incomplete, "its route to the endpoint is local or a blackhole"))
         }
     }
 }
 
-/// A NAT gateway uses any of its addresses.
-fn nat_exits(gateways: &[NatGateway], id: &str) -> Vec<EgressAddress> {
+/// The public addresses of a NAT gateway; it may use any of them.
+fn nat_addresses(gateways: &[NatGateway], id: &str) -> Vec<EgressAddress> {
     let gateway = gateways.iter().find(|gateway| gateway.id == id && gateway.available);
     let addresses = gateway.into_iter().flat_map(|gateway| gateway.public_ips.iter().copied());
     addresses.map(|address| EgressAddress { via: id.to_owned(), address }).collect()

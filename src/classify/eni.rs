@@ -1,9 +1,10 @@
-//! Whose a network interface is.
+//! Classification of network interfaces by what they belong to.
 //!
-//! The control plane's interfaces are told by structure *and* name. "Requester
-//! differs from owner" is true of nearly every interface that a service made;
-//! "instance owner differs from owner" is true of load balancers, databases and
-//! Fargate as well; a description's beginning matches sibling clusters.
+//! The EKS-owned ENIs of a cluster are identified by structure *and* description, since
+//! no single attribute suffices. The requester differs from the owner for almost all
+//! interfaces that an AWS service created. The instance owner differs from the owner
+//! also for load balancers, databases and Fargate. A prefix of the description also
+//! matches clusters whose names begin with the same characters.
 //!
 //! <https://docs.aws.amazon.com/eks/latest/best-practices/subnets.html>
 
@@ -13,25 +14,24 @@ use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::net::{Attachment, Interface};
 
-/// What EKS writes before a cluster's name.
+/// The description of an EKS-owned ENI, up to the cluster's name.
 const EKS_DESCRIPTION: &str = "Amazon EKS ";
 
-/// Tells whose an interface is, and why. `nodes` are the ids of the cluster's
-/// instances.
+/// Classifies an interface. `nodes` are the instance ids of the cluster's nodes.
 pub(super) fn classify_interface(
     interface: Interface,
     cluster: &Cluster,
     nodes: &HashSet<&str>,
 ) -> ClassifiedInterface {
     let (kind, why) = eks_owned(&interface, cluster).unwrap_or_else(|| {
-        (other_kind(&interface, nodes), near_miss(&interface, cluster).unwrap_or_default())
+        (other_kind(&interface, nodes), why_not_eks_owned(&interface, cluster).unwrap_or_default())
     });
     ClassifiedInterface { interface, kind, why }
 }
 
-/// Whether the interface has the structure of a control plane's: attached to
-/// an instance that another AWS account owns and that its owner cannot see.
-fn is_control_planes(interface: &Interface) -> bool {
+/// Whether the interface has the structure of an EKS-owned ENI: attached to an instance
+/// that another AWS account owns and that is not visible to the owner of the interface.
+fn has_eks_owned_structure(interface: &Interface) -> bool {
     interface.interface_type == "interface"
         && interface.attachment.as_ref().is_some_and(|attachment| {
             is_attached(attachment)
@@ -44,7 +44,7 @@ fn is_attached(attachment: &Attachment) -> bool {
     !matches!(attachment.status.as_deref(), Some("detached" | "detaching"))
 }
 
-/// The instance owner, if it is an account and not the interface's own.
+/// The instance owner, if it is an AWS account other than the owner of the interface.
 fn foreign_account<'a>(interface: &Interface, attachment: &'a Attachment) -> Option<&'a str> {
     let account = attachment.instance_owner.as_deref()?;
     let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
@@ -54,7 +54,7 @@ fn foreign_account<'a>(interface: &Interface, attachment: &'a Attachment) -> Opt
 fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind, String)> {
     let name = interface.description.strip_prefix(EKS_DESCRIPTION)?;
     // A local cluster on Outposts has its control plane in the customer's account.
-    if !is_control_planes(interface) || cluster.hosting == Hosting::Outposts {
+    if !has_eks_owned_structure(interface) || cluster.hosting == Hosting::Outposts {
         return None;
     }
     let account = foreign_account(interface, interface.attachment.as_ref()?)?;
@@ -68,7 +68,7 @@ fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind,
         ));
     }
     let mut why = format!(
-        "attached to an instance of account {account}, which is not its owner {}, in the cluster's VPC, and described as {:?}",
+        "attached to an instance of account {account}, while account {} owns the ENI; it is in the cluster's VPC, and its description is {:?}",
         interface.owner, interface.description
     );
     if let Some(group) = cluster.security_group.as_ref().filter(|group| interface.groups.contains(group)) {
@@ -76,33 +76,34 @@ fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind,
         why.push_str(group);
     }
     if cluster.subnets.contains(&interface.subnet) {
-        why.push_str("; its subnet is one of the cluster's");
+        why.push_str("; its subnet is one of the cluster's subnets");
     }
     Some((InterfaceKind::EksOwned, why))
 }
 
-/// Why an interface that claims to be the control plane's is not taken for it.
-fn near_miss(interface: &Interface, cluster: &Cluster) -> Option<String> {
+/// The reason why an interface with the description of the cluster's EKS-owned ENIs is
+/// not classified as one.
+fn why_not_eks_owned(interface: &Interface, cluster: &Cluster) -> Option<String> {
     let name = interface.description.strip_prefix(EKS_DESCRIPTION)?;
     if name != cluster.name {
         return None;
     }
     let why = match &interface.attachment {
-        _ if cluster.hosting == Hosting::Outposts => "the cluster is a local one on Outposts".to_owned(),
+        _ if cluster.hosting == Hosting::Outposts => "the cluster is a local cluster on Outposts".to_owned(),
         _ if interface.interface_type != "interface" => format!("its type is {:?}", interface.interface_type),
-        None => "it is attached to nothing".to_owned(),
-        Some(attachment) if !is_attached(attachment) => "it is not attached any more".to_owned(),
+        None => "it is not attached".to_owned(),
+        Some(attachment) if !is_attached(attachment) => "it is detached or being detached".to_owned(),
         Some(Attachment { instance: Some(instance), .. }) => {
-            format!("it is attached to {instance}, which its owner can see")
+            format!("its attachment names the instance {instance}, and that of an EKS-owned ENI names none")
         }
         Some(Attachment { instance_owner, .. }) => {
             format!(
-                "its instance owner is {}, no other account",
+                "its instance owner is {}, which is not another AWS account",
                 instance_owner.as_deref().unwrap_or("unknown")
             )
         }
     };
-    Some(format!("described as the control plane's, yet not taken for it: {why}"))
+    Some(format!("has the description of an EKS-owned ENI but is not one: {why}"))
 }
 
 fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {
@@ -111,7 +112,7 @@ fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {
     let instance_owner =
         attachment.and_then(|attachment| attachment.instance_owner.as_deref()).unwrap_or_default();
     let requester = interface.requester.as_deref().unwrap_or_default();
-    // EC2 knows these by type.
+    // These have an interface type of their own.
     match interface.interface_type.as_str() {
         "trunk" => return InterfaceKind::Trunk,
         "branch" => return InterfaceKind::Branch,
@@ -125,7 +126,8 @@ fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {
         "efs" => return InterfaceKind::Efs,
         _ => {}
     }
-    // The rest have no type of their own: who made it, then what it says.
+    // All others have the type `interface`: check the service first, then the instance
+    // and the description.
     if instance_owner == "amazon-elb" || requester == "amazon-elb" || description.starts_with("ELB ") {
         return InterfaceKind::LoadBalancer;
     }
@@ -137,13 +139,13 @@ fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {
         return if description.starts_with("aws-K8S-") {
             InterfaceKind::VpcCni
         } else if nodes.contains(instance) {
-            // What a node has beside its primary interface is for its pods.
+            // Secondary interfaces of a node are for its pods.
             if is_primary { InterfaceKind::Node } else { InterfaceKind::VpcCni }
         } else {
             InterfaceKind::Instance
         };
     }
-    let says: [(&str, InterfaceKind); 7] = [
+    let by_description: [(&str, InterfaceKind); 7] = [
         ("aws-K8S-", InterfaceKind::VpcCni),
         ("Interface for NAT Gateway ", InterfaceKind::NatGateway),
         ("VPC Endpoint Interface ", InterfaceKind::VpcEndpoint),
@@ -152,10 +154,10 @@ fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {
         ("AWS created network interface for directory ", InterfaceKind::DirectoryService),
         ("Network Interface for Transit Gateway Attachment ", InterfaceKind::TransitGateway),
     ];
-    if let Some((_, kind)) = says.iter().find(|(beginning, _)| description.starts_with(beginning)) {
+    if let Some((_, kind)) = by_description.iter().find(|(prefix, _)| description.starts_with(prefix)) {
         return *kind;
     }
-    // Fargate's interfaces are those of ECS task attachments.
+    // Fargate uses ECS task attachments, for ECS tasks and EKS pods.
     if description.contains(":ecs:") && description.contains(":attachment/")
         || description.to_ascii_lowercase().contains("fargate")
     {
@@ -187,7 +189,7 @@ mod tests {
         }
     }
 
-    fn true_signature() -> Interface {
+    fn eks_owned_eni() -> Interface {
         Interface {
             id: "eni-1".to_owned(),
             description: "Amazon EKS myeks".to_owned(),
@@ -206,7 +208,7 @@ mod tests {
     }
 
     fn kind(change: impl FnOnce(&mut Interface)) -> InterfaceKind {
-        let mut interface = true_signature();
+        let mut interface = eks_owned_eni();
         change(&mut interface);
         classify_interface(interface, &cluster(), &HashSet::new()).kind
     }
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_true_signature_and_nothing_less() {
+    fn eks_owned_requires_structure_and_description() {
         assert_eq!(kind(|_| {}), InterfaceKind::EksOwned);
         assert_eq!(kind(|eni| eni.requester = None), InterfaceKind::EksOwned);
         for other in [
@@ -250,22 +252,24 @@ mod tests {
     }
 
     #[test]
-    fn a_near_miss_says_why() {
+    fn classification_is_explained() {
         let why = |change: fn(&mut Interface)| {
-            let mut interface = true_signature();
+            let mut interface = eks_owned_eni();
             change(&mut interface);
             classify_interface(interface, &cluster(), &HashSet::new()).why
         };
-        assert!(why(|_| {}).contains("account 444455556666, which is not its owner 111122223333"));
-        assert!(why(|eni| eni.attachment = None).contains("attached to nothing"));
-        assert!(why(|eni| attachment(eni).instance = Some("i-1".to_owned())).contains("attached to i-1"));
+        assert!(why(|_| {}).contains("account 444455556666, while account 111122223333 owns the ENI"));
+        assert!(why(|eni| eni.attachment = None).contains("it is not attached"));
+        assert!(
+            why(|eni| attachment(eni).instance = Some("i-1".to_owned())).contains("names the instance i-1")
+        );
     }
 
     #[test]
-    fn outposts_have_no_such_interfaces() {
+    fn local_clusters_have_no_eks_owned_enis() {
         let cluster = Cluster { hosting: Hosting::Outposts, ..cluster() };
         assert_eq!(
-            classify_interface(true_signature(), &cluster, &HashSet::new()).kind,
+            classify_interface(eks_owned_eni(), &cluster, &HashSet::new()).kind,
             InterfaceKind::Unknown
         );
     }

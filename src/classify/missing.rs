@@ -1,4 +1,4 @@
-//! Nodes that should have been read and were not.
+//! Gaps for known nodes that were not read.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, Instance};
 use crate::model::node::Node;
 
-/// The nodes that are known and were not read. A capture is of an instance if a
-/// socket in it has one of the instance's addresses.
+/// Returns the gaps for nodes that are known and were not read. A capture belongs to an
+/// instance if a socket in it has one of the instance's addresses.
 pub(super) fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> Vec<Gap> {
     if nodes.is_empty() {
         return vec![evidence.gap(Subject::Nodes, GapReason::NotRecorded, "no node's sockets were read")];
@@ -23,33 +23,33 @@ pub(super) fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[
     let unread = evidence.node_instances().filter(|instance| !read.contains(instance)).map(|instance| {
         let address = instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
         let detail = format!(
-            "its tags make it a node{address}; it runs, and no capture has a socket of its addresses"
+            "it is a running node of the cluster by its tags{address}, and no capture contains a socket with one of its addresses"
         );
         evidence.gap(Subject::Instance(instance.id.clone()), GapReason::NotRecorded, detail)
     });
     let hybrid = evidence.cluster.hybrid_nodes_enabled && !has_unlisted_node(evidence, nodes, connections);
     let hybrid = hybrid.then(|| {
-        let detail = "the cluster takes hybrid nodes, which EC2 does not list, and every capture is of a node that EC2 lists";
+        let detail = "hybrid nodes are enabled on the cluster, EC2 does not list them, and all captures are of nodes that EC2 lists";
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)
     });
     unread.chain(hybrid).collect()
 }
 
-/// The gap for a list of instances in which no node is.
+/// The gap for a list of instances that contains no node of the cluster.
 fn no_instances(evidence: &Evidence, consequence: &str) -> Gap {
     let detail = format!("{}{consequence}", evidence.no_node_instances());
     evidence.gap(INSTANCES, GapReason::Incomplete, detail)
 }
 
-/// What tells whether an instance was read.
+/// The addresses and names by which instances that were read are identified.
 struct ReadNodes<'a> {
-    /// The local addresses of all sockets.
+    /// The local addresses of all connections.
     addresses: HashSet<IpAddr>,
-    /// Nodes without a socket: these report their own gaps, and only their names can
-    /// tell which instance they are.
+    /// The names of nodes without sockets. They have gaps of their own, and only their
+    /// names can identify their instances.
     empty: HashSet<&'a str>,
-    /// How many instances have each `Name` tag: node groups give all their instances
-    /// the same one, which then identifies none.
+    /// The number of instances with each `Name` tag. The instances of a node group share
+    /// one, which then identifies none of them.
     name_tags: HashMap<&'a str, u32>,
 }
 
@@ -76,7 +76,7 @@ impl<'a> ReadNodes<'a> {
     }
 }
 
-/// Whether a node was read that EC2 does not list.
+/// Whether any node was read that EC2 does not list.
 fn has_unlisted_node(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> bool {
     let listed: HashSet<&IpAddr> =
         evidence.node_instances().flat_map(|instance| &instance.addresses).collect();

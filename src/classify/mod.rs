@@ -1,5 +1,5 @@
-//! Classification: sockets, ENIs and DNS answers are joined to facts. Pure: the same
-//! evidence gives the same facts, in whatever order it arrives.
+//! Classification: derives facts from sockets, ENIs and DNS answers. Pure: the same
+//! evidence gives the same facts, in whatever order it is added.
 
 pub mod changes;
 mod egress;
@@ -23,10 +23,11 @@ use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::socket::{Process, Socket};
 
-/// No kernel gives a longer name than 15 bytes; a file may.
+/// How many bytes of a process name are kept. A kernel reports at most 15; a file can
+/// contain more.
 const NAME_KEPT: usize = 200;
 
-/// Classifies the sockets of nodes one by one, and derives the facts.
+/// A classifier of sockets, which are added one by one, that derives the facts.
 #[derive(Debug)]
 pub struct Classifier {
     evidence: Evidence,
@@ -37,7 +38,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// A classifier with all evidence except the nodes' sockets.
+    /// A classifier with all evidence except the sockets of the nodes.
     #[must_use]
     pub fn new(evidence: Evidence) -> Self {
         let cluster = &evidence.cluster;
@@ -50,7 +51,7 @@ impl Classifier {
     }
 
     /// Adds a socket of a node. `processes` are those of its row, as `comm` and pid, in
-    /// the row's order.
+    /// the order of the row.
     pub fn add<'a>(
         &mut self,
         node: &NodeName,
@@ -82,7 +83,7 @@ impl Classifier {
         });
     }
 
-    /// A socket with its direction and path.
+    /// Classifies a socket without adding it.
     #[must_use]
     pub fn connection(
         &self,
@@ -96,7 +97,8 @@ impl Classifier {
         Connection { node: node.clone(), process, component, socket, direction, attribution }
     }
 
-    /// The network interface that an [`Attribution`](crate::model::connection::Attribution) names.
+    /// The network interface with an index from an
+    /// [`Attribution`](crate::model::connection::Attribution).
     #[must_use]
     pub fn interface(&self, index: usize) -> Option<&ClassifiedInterface> {
         self.interfaces.get(index)
@@ -108,7 +110,7 @@ impl Classifier {
         &self.evidence
     }
 
-    /// The facts, given the nodes whose sockets were added.
+    /// Returns the facts. `nodes` are the nodes whose sockets were added.
     #[must_use]
     pub fn finish(self, nodes: Vec<Node>) -> Facts {
         let Self { evidence, interfaces, index, mut connections, other_connections } = self;

@@ -1,5 +1,5 @@
-//! What the peer of a socket is: a lookup in what was seen, never a guess by
-//! address range.
+//! Attribution of peers: an address is looked up in the evidence, never guessed from
+//! well-known address ranges.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,45 +12,45 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::socket::{Port, Socket};
 
-/// Everything that can attribute an address, looked up at once.
+/// An index of the evidence by address.
 #[derive(Debug)]
 pub struct Index {
     addresses: BTreeMap<u128, Attribution>,
-    /// Prefixes delegated to interfaces, by their first address. Those of one
-    /// VPC do not overlap.
+    /// Prefixes delegated to interfaces, by their first address. Prefixes in one VPC do
+    /// not overlap.
     prefixes: BTreeMap<u128, (IpNet, usize)>,
-    /// The VPC's own blocks.
+    /// The CIDR blocks of the VPC.
     blocks: Vec<IpNet>,
     api_port: u16,
 }
 
 impl Index {
-    /// The index of the evidence.
+    /// Builds the index. `interfaces` are the classified interfaces of the evidence.
     #[must_use]
     pub fn new(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Self {
         let cluster = &evidence.cluster;
-        let in_vpc = |known: &ClassifiedInterface| cluster.vpc.as_deref() == Some(&known.interface.vpc);
-        let in_vpc = || interfaces.iter().enumerate().filter(|(_, known)| in_vpc(known));
+        let in_vpc = |eni: &ClassifiedInterface| cluster.vpc.as_deref() == Some(&eni.interface.vpc);
+        let in_vpc = || interfaces.iter().enumerate().filter(|(_, eni)| in_vpc(eni));
         let blocks = vpc_blocks(evidence);
-        // What weighs less comes first and is overwritten.
+        // In ascending precedence: later entries replace earlier ones.
         let mut addresses = BTreeMap::new();
         let mut prefixes = BTreeMap::new();
-        for (index, known) in in_vpc() {
+        for (index, eni) in in_vpc() {
             let attribution = Attribution { path: Path::Vpc, by: By::Eni, eni: Some(index) };
-            for &address in &known.interface.addresses {
-                // Of several ENIs that claim an address, the first keeps it.
+            for &address in &eni.interface.addresses {
+                // If several ENIs have the address, the first one is used.
                 addresses.entry(bits(address)).or_insert_with(|| attribution.clone());
             }
             prefixes.extend(
-                known.interface.prefixes.iter().map(|&prefix| (bits(prefix.network()), (prefix, index))),
+                eni.interface.prefixes.iter().map(|&prefix| (bits(prefix.network()), (prefix, index))),
             );
         }
-        let outside_is_public = outside_is_public(evidence, interfaces);
+        let outside_vpc_is_public = outside_vpc_is_public(evidence, interfaces);
         for address in evidence.endpoint_addresses() {
             let is_inside =
                 addresses.contains_key(&bits(address)) || blocks.iter().any(|block| block.contains(&address));
-            let never_private = matches!(cluster.access, EndpointAccess::Public { .. });
-            if never_private || (!is_inside && outside_is_public) {
+            let is_public_only = matches!(cluster.access, EndpointAccess::Public { .. });
+            if is_public_only || (!is_inside && outside_vpc_is_public) {
                 addresses.insert(
                     bits(address),
                     Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None },
@@ -61,8 +61,8 @@ impl Index {
             addresses
                 .insert(bits(address), Attribution { path: Path::ClusterIp, by: By::ServiceCidr, eni: None });
         }
-        for (index, known) in in_vpc().filter(|(_, known)| known.kind == InterfaceKind::EksOwned) {
-            for &address in &known.interface.addresses {
+        for (index, eni) in in_vpc().filter(|(_, eni)| eni.kind == InterfaceKind::EksOwned) {
+            for &address in &eni.interface.addresses {
                 addresses.insert(
                     bits(address),
                     Attribution { path: Path::PrivateEni, by: By::Eni, eni: Some(index) },
@@ -72,7 +72,7 @@ impl Index {
         Self { addresses, prefixes, blocks, api_port: cluster.api_port() }
     }
 
-    /// Who dialled whom.
+    /// Returns the direction of a socket.
     #[must_use]
     pub fn direction(&self, socket: &Socket) -> Direction {
         if socket.peer.port == Port::Any {
@@ -86,7 +86,7 @@ impl Index {
         }
     }
 
-    /// What the peer is.
+    /// Attributes the peer of a socket.
     #[must_use]
     pub fn attribute(
         &self,
@@ -95,14 +95,14 @@ impl Index {
         component: Option<Component>,
     ) -> Attribution {
         let unknown = || {
-            // On :10250 the kubelet is meant, whether or not the row names it.
-            let matters = match direction {
+            // Port 10250 belongs to the kubelet, whether or not the row lists it.
+            let may_be_api_traffic = match direction {
                 Direction::Outbound => component.is_some(),
                 Direction::Inbound => true,
                 Direction::None => false,
             };
             Attribution {
-                path: if matters { Path::Unattributed } else { Path::Other },
+                path: if may_be_api_traffic { Path::Unattributed } else { Path::Other },
                 by: By::None,
                 eni: None,
             }
@@ -114,7 +114,7 @@ impl Index {
         self.lookup(peer).unwrap_or_else(unknown)
     }
 
-    /// What an address is, if anything tells.
+    /// Attributes an address; `None` if no evidence explains it.
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> Option<Attribution> {
         if let Some(attribution) = self.addresses.get(&bits(address)) {
@@ -133,8 +133,8 @@ impl Index {
     }
 }
 
-/// An address as one number, IPv4 as it is mapped into IPv6: compared at once,
-/// for each row of a capture.
+/// Converts an address to one integer, IPv4 as IPv4-mapped IPv6, so that the lookup for
+/// each row compares integers.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
@@ -142,7 +142,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// The CIDR blocks that are the VPC's, as far as they were seen.
+/// The CIDR blocks of the VPC and its subnets, as far as they are known.
 fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
     let mut blocks: Vec<IpNet> = evidence.network.vpc.seen().map(|vpc| vpc.cidrs.clone()).unwrap_or_default();
     let subnets = evidence.network.subnets.seen().into_iter().flatten();
@@ -151,14 +151,15 @@ fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
     IpNet::aggregate(&blocks)
 }
 
-/// Whether an answer that lies in no known block of the VPC is a public one.
+/// Whether an address of the endpoint outside the known CIDR blocks of the VPC can be
+/// taken as one of the public endpoint.
 ///
-/// With private access off, the name never resolves to an ENI, and this is not
-/// asked. With it on, an answer may be an ENI that was not seen: they are
-/// replaced on upgrades, and may be hidden. The VPC's blocks tell; without them,
-/// both of the ENIs that EKS keeps at least must have been seen, and public
-/// access must be on.
-fn outside_is_public(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> bool {
-    let owned = interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned).count();
+/// This matters only if private access is on or unknown; otherwise the name never
+/// resolves to an ENI. The address could belong to an EKS-owned ENI that is missing from
+/// the evidence: EKS replaces them on upgrades, and permissions may hide them. The VPC's
+/// CIDR blocks settle it. Without them, public access must be on and at least two
+/// EKS-owned ENIs known, the minimum that EKS keeps.
+fn outside_vpc_is_public(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> bool {
+    let owned = interfaces.iter().filter(|eni| eni.kind == InterfaceKind::EksOwned).count();
     evidence.network.vpc.seen().is_some() || (owned >= 2 && evidence.cluster.access.public() == Some(true))
 }

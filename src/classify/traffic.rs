@@ -9,14 +9,14 @@ use crate::model::node::Node;
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
 
-/// The traffic of each node, from its established outbound connections. `connections`
-/// are sorted by node; `endpoint_addresses` are what the endpoint's name resolves to.
+/// Derives the traffic of each node from its outbound connections. `connections` must be
+/// sorted by node; `endpoint_addresses` are those that the endpoint's name resolves to.
 pub(super) fn node_traffic(
     nodes: &[Node],
     connections: &[Connection],
     endpoint_addresses: &BTreeMap<IpAddr, Path>,
 ) -> Vec<NodeTraffic> {
-    // Some clusters run without kube-proxy: it is required where any node runs it.
+    // Some clusters run without kube-proxy: it is expected if any node runs it.
     let runs_kube_proxy =
         connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
     let traffic = |node: &Node| {
@@ -39,31 +39,31 @@ pub(super) fn node_traffic(
     nodes.iter().map(traffic).collect()
 }
 
-/// The path of one component, given its connections.
+/// Returns the path of a component, given its connections.
 fn component_path<'a>(
     connections: impl Iterator<Item = &'a Connection>,
     endpoint_addresses: &BTreeMap<IpAddr, Path>,
 ) -> TrafficPath {
-    let (mut public, mut private, mut unplaced, mut attempts) = (false, false, false, false);
+    let (mut public, mut private, mut ambiguous, mut attempts) = (false, false, false, false);
     for connection in connections.filter(|connection| connection.direction == Direction::Outbound) {
         match (connection.socket.state, connection.attribution.path) {
             (State::SynSent, _) => attempts = true,
             (State::Established, Path::PublicEndpoint) => public = true,
             (State::Established, Path::PrivateEni | Path::ClusterIp) => private = true,
-            (State::Established, _) => unplaced |= has_ambiguous_peer(connection, endpoint_addresses),
+            (State::Established, _) => ambiguous |= has_ambiguous_peer(connection, endpoint_addresses),
             _ => {}
         }
     }
     match (public, private) {
         (true, true) => TrafficPath::Mixed,
         (true, false) => TrafficPath::Public,
-        (false, true) if !unplaced => TrafficPath::Private,
-        (false, false) if attempts && !unplaced => TrafficPath::None,
+        (false, true) if !ambiguous => TrafficPath::Private,
+        (false, false) if attempts && !ambiguous => TrafficPath::None,
         _ => TrafficPath::Unknown,
     }
 }
 
-/// The path of a node, given those of its components.
+/// Returns the path of a node, given those of its components.
 fn node_path(components: &[TrafficPath]) -> TrafficPath {
     use TrafficPath::{Mixed, None, Private, Public, Unknown};
     let any = |path| components.contains(&path);
