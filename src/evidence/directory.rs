@@ -1,7 +1,7 @@
-//! The evidence directory: files as the ordinary tools print them.
+//! The evidence directory: files with the output of standard tools (aws, dig, ss).
 //!
-//! A file that is missing is evidence not seen, except `cluster.json`. A file that is
-//! there and cannot be read is an error that names it.
+//! A missing file is a gap, except `cluster.json`, which is required. A file that exists
+//! and cannot be read or parsed is an error that names it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,15 +21,15 @@ use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::name::NodeName;
 use crate::model::shell::shell_word;
 
-/// The largest JSON file that is read: far above any answer of AWS about one VPC.
+/// The size limit of a JSON file, far above any answer of AWS about one VPC.
 const JSON_MAX: u64 = 256 << 20;
-/// The largest DNS answer that is read.
+/// The size limit of a DNS answer.
 const DNS_MAX: u64 = 1 << 20;
 
 /// The name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// A directory of recorded evidence.
+/// Recorded evidence, in a directory or in memory.
 #[derive(Debug)]
 pub struct EvidenceDir {
     source: Source,
@@ -42,16 +42,16 @@ pub struct EvidenceDir {
 pub(super) enum Source {
     /// In a directory.
     Directory(PathBuf),
-    /// In memory: evidence that was just collected and is not kept.
+    /// In memory: evidence that was just collected and is not saved.
     Memory(Memory),
 }
 
 /// Evidence in memory.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// The files, by their place in the directory that this would be.
+    /// The files, by their path in an evidence directory.
     pub(super) files: BTreeMap<String, Vec<u8>>,
-    /// The nodes' captures, which may be large, as temporary files.
+    /// The captures of the nodes, which may be large, as temporary files.
     pub(super) captures: BTreeMap<NodeName, tempfile::TempPath>,
 }
 
@@ -64,7 +64,7 @@ impl EvidenceDir {
         let metadata = fs::metadata(root).map_err(EvidenceError::io("read the evidence directory", root))?;
         if !metadata.is_dir() {
             return Err(EvidenceError::Unusable(format!(
-                "{} is a file; --evidence takes the directory that holds cluster.json",
+                "{} is a file; --evidence expects the directory that contains cluster.json",
                 root.display()
             )));
         }
@@ -79,27 +79,28 @@ impl EvidenceDir {
         Ok(dir)
     }
 
-    /// How its source names the next step for what is missing.
+    /// The function that returns the next step for missing evidence.
     #[must_use]
     pub fn next_step(&self) -> NextStep {
         self.next_step
     }
 
-    /// Reads everything except the nodes' captures.
+    /// Reads everything except the captures of the nodes. `name` is the expected name of
+    /// the cluster.
     ///
     /// # Errors
-    /// If `cluster.json` is missing or is of another cluster, or a file that is there
+    /// If `cluster.json` is missing or describes another cluster, or a file exists and
     /// cannot be read.
     pub fn read(&self, name: &str) -> Result<Evidence, EvidenceError> {
         let cluster = self.cluster(name)?;
-        self.about(cluster, self.other_gaps())
+        self.read_rest(cluster, self.other_gaps())
     }
 
-    /// Reads everything except the nodes' captures, of whatever cluster it is; a
-    /// cluster that is not recorded is a gap.
+    /// Reads everything except the captures of the nodes, for a cluster of any name. A
+    /// missing `cluster.json` is a gap.
     ///
     /// # Errors
-    /// If a file that is there cannot be read.
+    /// If a file exists and cannot be read.
     pub fn read_any(&self) -> Result<Evidence, EvidenceError> {
         let mut gaps = self.other_gaps();
         let cluster = self.json(File::CLUSTER.name(), eks::parse_cluster)?.unwrap_or_else(|| {
@@ -108,10 +109,11 @@ impl EvidenceDir {
             gaps.push(self.gap(&cluster, File::CLUSTER.into(), GapReason::NotRecorded, detail));
             cluster
         });
-        self.about(cluster, gaps)
+        self.read_rest(cluster, gaps)
     }
 
-    fn about(&self, cluster: Cluster, gaps: Vec<Gap>) -> Result<Evidence, EvidenceError> {
+    /// Reads everything except the cluster and the captures of the nodes.
+    fn read_rest(&self, cluster: Cluster, gaps: Vec<Gap>) -> Result<Evidence, EvidenceError> {
         let read = |file: File| -> Result<Observed<Vec<u8>>, EvidenceError> {
             Ok(match self.bytes(file.name(), JSON_MAX)? {
                 Some(bytes) => Observed::Seen(bytes),
@@ -128,14 +130,14 @@ impl EvidenceDir {
     fn cluster(&self, name: &str) -> Result<Cluster, EvidenceError> {
         let Some(cluster) = self.json(File::CLUSTER.name(), eks::parse_cluster)? else {
             return Err(EvidenceError::Unusable(format!(
-                "{} has no cluster.json, which every evidence directory needs; record it with: aws eks describe-cluster --name {} > cluster.json",
+                "{} has no cluster.json, which is required in every evidence directory; record it with: aws eks describe-cluster --name {} > cluster.json",
                 self.path("").display(),
                 shell_word(name, "NAME")
             )));
         };
         if cluster.name != name {
             return Err(EvidenceError::Unusable(format!(
-                "{} is of the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
+                "{} describes the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
                 self.path(File::CLUSTER.name()).display(),
                 cluster.name
             )));
@@ -163,7 +165,8 @@ impl EvidenceDir {
     /// The captures of single nodes, as name and path, sorted by name.
     ///
     /// # Errors
-    /// If `nodes/` cannot be listed, or the name of a file in it is not a node's.
+    /// If `nodes/` cannot be listed, or the name of a file in it is not `NAME.txt` with a
+    /// valid node name.
     pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => text_files(root, "nodes"),
@@ -174,7 +177,7 @@ impl EvidenceDir {
         }
     }
 
-    /// The vantage points, sorted.
+    /// The names of the vantage points with a DNS answer, sorted.
     fn vantage_points(&self) -> Result<Vec<NodeName>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => {
@@ -184,7 +187,7 @@ impl EvidenceDir {
                 let names = memory.files.keys().filter_map(|file| {
                     let name = file.strip_prefix("dns/")?.strip_suffix(".txt")?;
                     Some(name.parse().map_err(|error| {
-                        EvidenceError::Unusable(format!("{file} does not name a node: {error}"))
+                        EvidenceError::Unusable(format!("{file} is not named after a node: {error}"))
                     }))
                 });
                 names.collect()
@@ -203,10 +206,10 @@ impl EvidenceDir {
         }
     }
 
-    /// The capture of all nodes in one file, if there is one.
+    /// The combined capture `nodes.txt`, if it exists.
     ///
     /// # Errors
-    /// If it is there and is not a file.
+    /// If it is not a regular file.
     pub fn nodes_file(&self) -> Result<Option<PathBuf>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => {
@@ -217,7 +220,7 @@ impl EvidenceDir {
         }
     }
 
-    /// The nodes that the manifest says could not be read, sorted by name.
+    /// The nodes that could not be read according to the manifest, sorted by name.
     #[must_use]
     pub fn unread_nodes(&self) -> Vec<(NodeName, Gap)> {
         let nodes = self.manifest.gaps.iter().filter_map(|gap| match &gap.subject {
@@ -229,8 +232,8 @@ impl EvidenceDir {
         unread
     }
 
-    /// The manifest's gaps, except those that are reported with their node, vantage point
-    /// or missing file.
+    /// The gaps of the manifest, except those that are reported with their node, vantage
+    /// point or missing file.
     fn other_gaps(&self) -> Vec<Gap> {
         let is_reported_elsewhere = |gap: &&Gap| match &gap.subject {
             Subject::Node(_) | Subject::Vantage(_) => true,
@@ -240,7 +243,7 @@ impl EvidenceDir {
         self.manifest.gaps.iter().filter(|gap| !is_reported_elsewhere(gap)).cloned().collect()
     }
 
-    /// Why a file is missing.
+    /// The gap for a missing file, from the manifest if it has one.
     fn missing(&self, cluster: &Cluster, file: File) -> Gap {
         let recorded = self.manifest.gaps.iter().find(|gap| gap.subject == Subject::File(file));
         recorded.cloned().unwrap_or_else(|| {
@@ -266,7 +269,7 @@ impl EvidenceDir {
     fn malformed(&self, file: &str, error: JsonError) -> EvidenceError {
         let path = self.path(file);
         if file == MANIFEST {
-            let problem = format!("{}: {error}; correct it, or leave it out", path.display());
+            let problem = format!("{}: {error}; correct it, or delete it", path.display());
             return EvidenceError::Unusable(problem);
         }
         EvidenceError::Json { path, error }
@@ -279,7 +282,7 @@ impl EvidenceDir {
         }
     }
 
-    /// The path of a file as messages name it.
+    /// The path of a file, for messages.
     fn path(&self, file: &str) -> PathBuf {
         match &self.source {
             Source::Directory(root) => root.join(file),
@@ -288,7 +291,8 @@ impl EvidenceDir {
     }
 }
 
-/// The `NAME.txt` files of a sub-directory, sorted by name; none if it is missing.
+/// Returns the files `NAME.txt` in a subdirectory, sorted by name; none if it does not
+/// exist.
 fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
     let dir = root.join(sub);
     let entries = match fs::read_dir(&dir) {
@@ -311,7 +315,7 @@ fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, Eviden
             )));
         };
         let name: NodeName = stem.parse().map_err(|error| {
-            EvidenceError::Unusable(format!("{} does not name a node: {error}", path.display()))
+            EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
         })?;
         files.push((name, path));
     }
@@ -319,7 +323,7 @@ fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, Eviden
     Ok(files)
 }
 
-/// Whether a file is there; an error if something else is.
+/// Whether a regular file exists at a path. Anything else there is an error.
 fn exists(path: &Path) -> Result<bool, EvidenceError> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(true),
@@ -332,7 +336,7 @@ fn exists(path: &Path) -> Result<bool, EvidenceError> {
     }
 }
 
-/// Opens a regular file: not a pipe or device, whose end may never come.
+/// Opens a regular file. Pipes and devices are rejected, since reading them may not end.
 pub(super) fn open_file(path: &Path) -> Result<fs::File, EvidenceError> {
     exists(path)?;
     fs::File::open(path).map_err(EvidenceError::io("read", path))
@@ -340,13 +344,13 @@ pub(super) fn open_file(path: &Path) -> Result<fs::File, EvidenceError> {
 
 fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, EvidenceError> {
     let file = open_file(path)?;
-    // Reserved at once: growing a buffer would copy it several times.
+    // Allocate once: a growing buffer would be copied several times.
     let size = file.metadata().map_or(0, |metadata| metadata.len().min(max));
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     file.take(max + 1).read_to_end(&mut bytes).map_err(EvidenceError::io("read", path))?;
     if bytes.len() as u64 > max {
         return Err(EvidenceError::Unusable(format!(
-            "{} is larger than {} MiB, the most that is read",
+            "{} is larger than the limit of {} MiB",
             path.display(),
             max >> 20
         )));

@@ -1,16 +1,18 @@
-//! `dig +short HOST`, or `getent ahosts HOST` where a node has no dig.
+//! DNS answers: the output of `dig +short HOST`, or of `getent ahosts HOST` on a node
+//! without dig.
 
 use std::net::IpAddr;
 
 use crate::model::evidence::{Answer, Vantage};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 
-/// Lines beyond this are no answer of any resolver.
+/// The most lines that are accepted: far more than a DNS answer has.
 const LINES_MAX: usize = 1000;
-/// How `collect` keeps the TTL, which `dig +short` leaves out.
+/// The prefix of the comment in which `collect` records the TTL, which `dig +short` does
+/// not print.
 pub(crate) const TTL_COMMENT: &str = "; TTL ";
 
-/// Reads the answer that a vantage point gave.
+/// Parses the answer at the vantage point `name`.
 #[must_use]
 pub fn parse_answer(name: &str, bytes: &[u8]) -> Vantage {
     let mut answer = Answer::default();
@@ -30,21 +32,22 @@ pub fn parse_answer(name: &str, bytes: &[u8]) -> Vantage {
         Observed::Unseen(Gap {
             subject: Subject::Vantage(name.to_owned()),
             why: GapReason::Malformed,
-            detail: format!("more than {LINES_MAX} lines, which is no answer for one name"),
-            hint: "record it anew with dig +short".to_owned(),
+            detail: format!("more than {LINES_MAX} lines, which is not a DNS answer for one name"),
+            hint: "record it again with dig +short".to_owned(),
         })
     } else if answer.addresses.is_empty() {
         let detail = match answer.aside.first() {
-            Some(line) => format!("no address in it; it says {line:?}"),
+            Some(line) => format!("no address in it, but {line:?}"),
             None => {
-                "empty, which dig +short prints for NXDOMAIN, SERVFAIL and an empty answer alike".to_owned()
+                "empty; dig +short prints nothing for NXDOMAIN, for SERVFAIL and for a name without addresses"
+                    .to_owned()
             }
         };
         Observed::Unseen(Gap {
             subject: Subject::Vantage(name.to_owned()),
             why: GapReason::NoAnswer,
             detail,
-            hint: "record it with dig +short; dig without it tells why a name does not resolve, such as that of a deleted cluster".to_owned(),
+            hint: "record it again with dig +short; without +short, dig shows why a name does not resolve, for example NXDOMAIN after the cluster was deleted".to_owned(),
         })
     } else {
         Observed::Seen(answer)
@@ -52,7 +55,7 @@ pub fn parse_answer(name: &str, bytes: &[u8]) -> Vantage {
     Vantage { name: name.to_owned(), answer }
 }
 
-/// A line of `dig +short` that is an address, or one of `getent ahosts`.
+/// Parses a line of `dig +short` that is an address, or a line of `getent ahosts`.
 fn parse_address(line: &[u8]) -> Option<IpAddr> {
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let address: IpAddr = words.next()?.parse().ok()?;
@@ -72,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_told_from_what_stands_beside_them() {
+    fn addresses_are_separated_from_other_lines() {
         let answer =
             read("alias.example.\r\n3.39.55.189\r\n3.37.178.179\n3.39.55.189\n; comment\n2600:1f13::1\n");
         let answer = answer.seen().expect("an answer");
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn getent_gives_the_same_as_dig() {
+    fn output_of_getent_is_accepted() {
         let answer =
             read("192.168.1.55    STREAM a.example\n192.168.1.55    DGRAM  \n::ffff:192.168.1.66 RAW\n");
         let answer = answer.seen().expect("an answer");
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ttl_is_kept() {
+    fn ttl_comment_is_parsed() {
         let answer = read("3.39.55.189\n; TTL 60\n; TTL soon\n");
         let answer = answer.seen().expect("an answer");
         assert_eq!(answer.ttl, Some(60));
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_is_no_answer() {
+    fn answer_without_address_is_a_gap() {
         for text in
             ["", "\n\n", ";; connection timed out; no servers could be reached\n", "1.2.3.4 is not it\n"]
         {

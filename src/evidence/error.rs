@@ -1,38 +1,40 @@
-//! Errors of reading and writing evidence.
+//! Errors that occur when evidence is read or written.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::json::JsonError;
 
-/// Why evidence cannot be read or written. Each names the file and the next step.
+/// An error in reading or writing evidence. The message names the file and, except for
+/// I/O errors, the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
-    /// The system refused an operation.
+    /// An I/O operation failed.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was to be done.
+        /// The operation, as a verb: `read`, `write`, ...
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// A file is not the JSON that it should be.
+    /// A JSON file cannot be parsed.
     #[error("{}: {error}; record it as the aws CLI prints it with --output json", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the cause.
         error: JsonError,
     },
-    /// A file or directory is there and cannot be used.
+    /// A file or directory exists but cannot be used, or is missing. The text is the whole
+    /// message.
     #[error("{}", .0)]
     Unusable(String),
 }
 
 impl EvidenceError {
-    /// A conversion of an I/O error.
+    /// Returns a conversion from an I/O error, for `map_err`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -1,19 +1,19 @@
-//! JSON from outside, with errors that say where.
+//! Parsing of JSON files, with errors that state the position.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 
-/// Where and why a file is not the JSON it should be.
+/// A JSON error, with its position.
 #[derive(Debug, PartialEq, Eq)]
 pub struct JsonError {
-    /// From 1; 0 where the whole is meant.
+    /// The line, from 1; 0 if the error is about the whole file.
     pub line: usize,
-    /// From 1.
+    /// The column, from 1.
     pub column: usize,
-    /// The way to the value, such as `NetworkInterfaces[3].VpcId`.
+    /// The path of the value, such as `NetworkInterfaces[3].VpcId`.
     pub path: String,
-    /// What is wrong.
+    /// The error message.
     pub message: String,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads JSON of one shape, to its end.
+/// Parses a JSON document, without trailing text, into a value of type `T`.
 pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err(JsonError::of_whole("UTF-16, as PowerShell's `>` writes it; save it as UTF-8"));
@@ -48,7 +48,7 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonErro
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        // An object cut short ends in an unknown key, shown as `?`.
+        // In a truncated object, the path ends with an unknown key, shown as `?`.
         let path = error.path().to_string();
         let path = path.trim_end_matches(['.', '?']).to_owned();
         json_error(&error.into_inner(), path)
@@ -59,9 +59,9 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonErro
 
 fn json_error(error: &serde_json::Error, path: String) -> JsonError {
     let text = error.to_string();
-    // serde_json says the place once more at the end.
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let message = text.strip_suffix(&place).unwrap_or(&text).to_owned();
+    // serde_json appends the position to the message; it is kept in fields instead.
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let message = text.strip_suffix(&position).unwrap_or(&text).to_owned();
     JsonError { line: error.line(), column: error.column(), path, message }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where() {
+    fn errors_state_the_position() {
         assert_eq!(error(b""), "empty");
         assert_eq!(error(b"\xff\xfe{\0"), "UTF-16, as PowerShell's `>` writes it; save it as UTF-8");
         assert_eq!(error(b"{\n  \"cluster\": {\n"), "line 3, column 0: cluster: EOF while parsing an object");

@@ -1,5 +1,4 @@
-//! `manifest.json`: which version recorded, when, and what was asked for and not
-//! obtained.
+//! `manifest.json`: the version that recorded the evidence, the time, and the gaps.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -8,20 +7,21 @@ use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 
-/// The whole file. One that is written by hand may hold the gaps alone.
+/// The file. One that is written by hand may contain only the gaps.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(super) struct Manifest {
-    /// The version of the tool that recorded.
+    /// The version of eks-netcheck that recorded the evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
-    /// When the recording ended, in UTC.
+    /// The time at which the recording ended, in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) time: Option<String>,
-    /// What is missing.
+    /// What was requested and not obtained.
     #[serde(default, deserialize_with = "read_gaps", serialize_with = "write_gaps")]
     pub(super) gaps: Vec<Gap>,
 }
 
+/// A gap as it is written in the file.
 #[derive(Deserialize, Serialize)]
 struct WireGap {
     what: WireSubject,
@@ -32,7 +32,7 @@ struct WireGap {
     hint: String,
 }
 
-/// A subject as text.
+/// A subject, written as text.
 #[derive(Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 struct WireSubject(Subject);
@@ -72,7 +72,7 @@ fn write_gaps<S: Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Er
     }))
 }
 
-/// The subject that a text names, as its `Display` writes it.
+/// Parses the text of a subject, the inverse of its `Display`.
 fn parse_subject(text: String) -> Result<Subject, String> {
     let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER]);
     let fields = Field::ALL.into_iter().map(Subject::Field);
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects_are_read_as_they_are_written() {
+    fn subjects_round_trip() {
         let node: NodeName = "n1".parse().expect("a name");
         let mut subjects: Vec<_> = CALLS.iter().map(|call| Subject::File(call.file)).collect();
         subjects.extend(Field::ALL.into_iter().map(Subject::Field));

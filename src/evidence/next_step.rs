@@ -1,5 +1,5 @@
-//! The next step for evidence that is missing from a recording: what to record, and
-//! how.
+//! The next step for evidence that is missing from a recording: the command that
+//! records it.
 
 use super::aws::CALLS;
 use crate::model::cluster::Cluster;
@@ -7,7 +7,7 @@ use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
 use crate::model::shell::shell_word;
 
-/// How to record what an evidence directory lacks.
+/// Returns the next step for evidence that is missing from an evidence directory.
 #[must_use]
 pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
     match (subject, why) {
@@ -31,13 +31,13 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
             format!("capture it as root: ssh {name} sudo ss -tnp > nodes/{name}.txt")
         }
         (Subject::Node(name), _) => {
-            format!("capture it again, whole: ssh {name} sudo ss -tnp > nodes/{name}.txt")
+            format!("capture its complete output: ssh {name} sudo ss -tnp > nodes/{name}.txt")
         }
         (Subject::Instance(_) | Subject::Nodes | Subject::HybridNodes, _) => {
             "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
         }
         (Subject::Egress(_), _) => {
-            "find the address it leaves with, on the node: curl -s https://checkip.amazonaws.com".to_owned()
+            "find its egress address by running on the node: curl -s https://checkip.amazonaws.com".to_owned()
         }
         (Subject::Recording { of, .. }, why) => record(cluster, of, why),
         (Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => String::new(),
@@ -61,7 +61,8 @@ fn record_answer(cluster: &Cluster, vantage: &str) -> String {
     format!("record it with: dig +short {} > dns/{vantage}.txt", shell_word(host, "ENDPOINT"))
 }
 
-/// How to capture what a bare file of `ss -tnp` lacks.
+/// Returns the next step for evidence that is missing from a single file with the output
+/// of `ss -tnp`.
 #[must_use]
 pub fn capture(_: &Cluster, subject: &Subject, why: GapReason) -> String {
     match (subject, why) {
@@ -69,6 +70,6 @@ pub fn capture(_: &Cluster, subject: &Subject, why: GapReason) -> String {
             "compare two evidence directories: eks-netcheck collect --cluster NAME --out DIR".to_owned()
         }
         (_, GapReason::NoProcessNames) => "capture it as root: sudo ss -tnp".to_owned(),
-        _ => "capture it again, whole: sudo ss -tnp".to_owned(),
+        _ => "capture the complete output: sudo ss -tnp".to_owned(),
     }
 }

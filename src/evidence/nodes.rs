@@ -1,5 +1,5 @@
-//! The nodes of an evidence directory: their captures, and what the manifest says of
-//! them. Captures are read in pieces and never held whole.
+//! The nodes of an evidence directory, from their captures and the manifest. Captures
+//! are streamed and never loaded into memory as a whole.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,37 +26,37 @@ pub fn read_nodes(
     dir: &EvidenceDir,
     mut sink: impl FnMut(&NodeName, Row<'_>),
 ) -> Result<Vec<Node>, EvidenceError> {
-    let mut readings = BTreeMap::new();
+    let mut summaries = BTreeMap::new();
     for (name, path) in dir.node_files()? {
         let file = open_file(&path)?;
-        let reading = CaptureSummary::read(&name, file, |row| sink(&name, row))
+        let summary = CaptureSummary::read(&name, file, |row| sink(&name, row))
             .map_err(EvidenceError::io("read", &path))?;
-        readings.insert(name, reading);
+        summaries.insert(name, summary);
     }
     if let Some(path) = dir.nodes_file()? {
-        for (name, reading) in read_looped(open_file(&path)?, &path, None, &mut sink)? {
-            if readings.contains_key(&name) {
+        for (name, summary) in read_combined_file(open_file(&path)?, &path, None, &mut sink)? {
+            if summaries.contains_key(&name) {
                 return Err(EvidenceError::Unusable(format!(
-                    "nodes/{name}.txt and {} both hold node {name}; keep one of them",
+                    "nodes/{name}.txt and {} both contain node {name}; keep one of them",
                     path.display()
                 )));
             }
-            readings.insert(name, reading);
+            summaries.insert(name, summary);
         }
     }
     let node =
-        |(name, reading): (NodeName, CaptureSummary)| (name.clone(), node(name, reading, dir.next_step()));
-    let mut nodes: BTreeMap<_, _> = readings.into_iter().map(node).collect();
+        |(name, summary): (NodeName, CaptureSummary)| (name.clone(), node(name, summary, dir.next_step()));
+    let mut nodes: BTreeMap<_, _> = summaries.into_iter().map(node).collect();
     for (name, gap) in dir.unread_nodes() {
         match nodes.entry(name) {
             Entry::Vacant(entry) => {
                 let name = entry.key().clone();
                 entry.insert(unread(name, gap));
             }
-            // It was captured, but not as it should have been.
+            // The manifest has a gap for a node that was captured.
             Entry::Occupied(mut entry) => {
                 let gaps = &mut entry.get_mut().gaps;
-                // The recording has the cause of missing process names.
+                // For missing process names, the manifest has the cause.
                 gaps.retain(|known| known.why != gap.why || gap.why != GapReason::NoProcessNames);
                 gaps.push(gap);
             }
@@ -65,24 +65,24 @@ pub fn read_nodes(
     Ok(nodes.into_values().collect())
 }
 
-/// Reads one file, once, so that it may be a pipe, or standard input where it is named
-/// `-`: the capture of a node, which is then named `node`, or of several, each below a
-/// line `>> node NAME <<`.
+/// Reads one file: the capture of a single node, which is named `node`, or a combined
+/// capture with a marker line `>> node NAME <<` above the rows of each node. The file is
+/// read once, so it can be a pipe; `-` is standard input.
 ///
 /// # Errors
 /// If it cannot be read, or it is not clear which node a row belongs to.
 pub fn read_file(path: &Path, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Result<Vec<Node>, EvidenceError> {
     let unmarked = NodeName::unnamed();
-    let readings = if path.as_os_str() == "-" {
-        read_looped(io::stdin().lock(), path, Some(&unmarked), &mut sink)?
+    let summaries = if path.as_os_str() == "-" {
+        read_combined_file(io::stdin().lock(), path, Some(&unmarked), &mut sink)?
     } else {
         let file = File::open(path).map_err(EvidenceError::io("read", path))?;
-        read_looped(file, path, Some(&unmarked), &mut sink)?
+        read_combined_file(file, path, Some(&unmarked), &mut sink)?
     };
-    Ok(readings.into_iter().map(|(name, reading)| node(name, reading, next_step::capture)).collect())
+    Ok(summaries.into_iter().map(|(name, summary)| node(name, summary, next_step::capture)).collect())
 }
 
-fn read_looped(
+fn read_combined_file(
     reader: impl io::Read,
     path: &Path,
     unmarked: Option<&NodeName>,
@@ -96,7 +96,7 @@ fn read_looped(
     })
 }
 
-/// A node that could not be read.
+/// The node for a capture that could not be made.
 fn unread(name: NodeName, gap: Gap) -> Node {
     let status = match gap.why {
         GapReason::NotSupported => NodeStatus::NotSupported,
@@ -106,9 +106,9 @@ fn unread(name: NodeName, gap: Gap) -> Node {
     Node { name, status, tally: Tally::default(), has_header: false, rejected: Vec::new(), gaps: vec![gap] }
 }
 
-/// A node that was read, with the gaps of its capture.
+/// The node for a capture, with the gaps that the capture implies.
 #[must_use]
-pub fn node(name: NodeName, reading: CaptureSummary, next_step: NextStep) -> Node {
+pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Node {
     let cluster = Cluster::unknown();
     let gap = |why, detail: String| {
         let subject = Subject::Node(name.clone());
@@ -116,20 +116,20 @@ pub fn node(name: NodeName, reading: CaptureSummary, next_step: NextStep) -> Nod
         Gap { subject, why, detail, hint }
     };
     let mut gaps = Vec::new();
-    let status = reading.status();
+    let status = summary.status();
     match status {
-        NodeStatus::Malformed => gaps.push(gap(GapReason::Malformed, reading.malformed())),
+        NodeStatus::Malformed => gaps.push(gap(GapReason::Malformed, summary.malformed())),
         NodeStatus::NoProcessNames => gaps.push(gap(
             GapReason::NoProcessNames,
-            "no row of its capture names a process: not run as root".to_owned(),
+            "no row of its capture lists a process: it was not run as root".to_owned(),
         )),
         _ => {}
     }
-    if reading.other_nodes > 0 {
-        let detail = "its capture contains the marker of another node, so some rows may be of that one; put looped output into nodes.txt";
+    if summary.other_nodes > 0 {
+        let detail = "its capture contains the marker line of another node, so some rows may belong to that node; put the output of several nodes into nodes.txt";
         gaps.push(gap(GapReason::Incomplete, detail.to_owned()));
     }
-    match reading.broken {
+    match summary.broken {
         0 => {}
         broken => {
             let sockets = if broken == 1 { "1 socket".to_owned() } else { format!("{broken} sockets") };
@@ -137,6 +137,6 @@ pub fn node(name: NodeName, reading: CaptureSummary, next_step: NextStep) -> Nod
             gaps.push(gap(GapReason::Incomplete, detail));
         }
     }
-    let has_header = reading.has_header();
-    Node { name, status, tally: reading.tally, has_header, rejected: reading.rejected, gaps }
+    let has_header = summary.has_header();
+    Node { name, status, tally: summary.tally, has_header, rejected: summary.rejected, gaps }
 }

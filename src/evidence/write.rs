@@ -1,6 +1,6 @@
-//! The evidence directory, written: each file whole or not at all, and what was
-//! expected and not written is a gap in `manifest.json`. Evidence that is judged at once
-//! and not kept stays in memory, except the nodes' captures.
+//! Writing of the evidence directory. Each file is written atomically, and evidence that
+//! was expected and not written becomes a gap in `manifest.json`. Evidence that is judged
+//! immediately and not saved stays in memory, except the captures of the nodes.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -21,16 +21,16 @@ use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 
-/// The sub-directories of an evidence directory.
+/// The subdirectories of an evidence directory.
 const DIRS: [&str; 2] = ["dns", "nodes"];
 
-/// A writer of an evidence directory, shared by everything that is collected at the
-/// same time, in one thread.
+/// A writer of an evidence directory. The concurrent tasks of a collection share it, in
+/// one thread.
 #[derive(Debug)]
 pub struct EvidenceWriter {
     root: PathBuf,
     target: Target,
-    /// What is expected and neither written nor reported as a gap.
+    /// Subjects that are expected and neither written nor reported as a gap yet.
     expected: RefCell<BTreeSet<Subject>>,
     gaps: RefCell<Vec<Gap>>,
 }
@@ -38,7 +38,7 @@ pub struct EvidenceWriter {
 #[derive(Debug)]
 enum Target {
     Directory {
-        /// Whether the directory was created for this.
+        /// Whether the writer created the directory.
         is_new: bool,
         /// Whether any file was written.
         has_files: Cell<bool>,
@@ -49,7 +49,8 @@ enum Target {
     },
 }
 
-/// The directory of temporary files, which are moved to their place when they are whole.
+/// A directory for temporary files, which are moved to their final path once they are
+/// complete.
 #[derive(Debug, Clone)]
 pub struct TempDir(PathBuf);
 
@@ -62,24 +63,25 @@ impl TempDir {
     pub fn temp_file(&self) -> io::Result<NamedTempFile> {
         tempfile::Builder::new()
             .prefix(".eks-netcheck-")
-            // The umask applies, as to any file.
+            // The default permissions of a file; the umask applies.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(&self.0)
     }
 }
 
 impl EvidenceWriter {
-    /// A writer into a new or an empty directory.
+    /// A writer into a new or empty directory.
     ///
     /// # Errors
-    /// If it cannot be created or is not empty: evidence of two runs would mix.
+    /// If it cannot be created, or is not empty: the evidence of two runs must not be
+    /// mixed.
     pub fn create(root: &Path) -> Result<Self, EvidenceError> {
         let io = || EvidenceError::io("write into", root);
         let is_new = match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
                     return Err(EvidenceError::Unusable(format!(
-                        "{} is not empty, and evidence of two runs would mix; name a new directory",
+                        "{} is not empty, and the evidence of two runs must not be mixed; specify a new directory",
                         root.display()
                     )));
                 }
@@ -97,8 +99,8 @@ impl EvidenceWriter {
         Ok(Self::new(root, Target::Directory { is_new, has_files: Cell::default() }))
     }
 
-    /// A writer into memory; the nodes' captures are temporary files in a directory that
-    /// exists. `next_step` names the next step for what is missing.
+    /// A writer into memory. The captures of the nodes are temporary files in the existing
+    /// directory `captures`. `next_step` returns the next step for missing evidence.
     #[must_use]
     pub fn in_memory(captures: &Path, next_step: NextStep) -> Self {
         Self::new(captures, Target::Memory { memory: RefCell::default(), next_step })
@@ -108,10 +110,10 @@ impl EvidenceWriter {
         Self { root: root.to_owned(), target, expected: RefCell::default(), gaps: RefCell::default() }
     }
 
-    /// What was written, to be read.
+    /// Converts the writer into a reader of what was written.
     ///
     /// # Errors
-    /// If its manifest cannot be read.
+    /// If the manifest cannot be read.
     pub fn into_evidence(self) -> Result<EvidenceDir, EvidenceError> {
         match self.target {
             Target::Memory { memory, next_step } => {
@@ -121,18 +123,18 @@ impl EvidenceWriter {
         }
     }
 
-    /// Expects a file or a node's capture. If it is neither written nor reported as a gap
-    /// in the end, that is a gap.
+    /// Expects a file or the capture of a node. If it is neither written nor reported as a
+    /// gap, [`finish`](Self::finish) adds a gap.
     pub fn expect(&self, subject: impl Into<Subject>) {
         self.expected.borrow_mut().insert(subject.into());
     }
 
-    /// Withdraws an expectation: there is nothing to write.
+    /// Withdraws an expectation, if there is nothing to write.
     pub fn skip(&self, subject: &Subject) {
         self.expected.borrow_mut().remove(subject);
     }
 
-    /// Writes the answer of AWS or of a vantage point.
+    /// Writes an answer of AWS or of a vantage point.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -157,7 +159,7 @@ impl EvidenceWriter {
         TempDir(self.root.clone())
     }
 
-    /// Moves a node's capture to its place.
+    /// Moves the capture of a node to its final path.
     ///
     /// # Errors
     /// If it cannot be moved.
@@ -174,13 +176,13 @@ impl EvidenceWriter {
         Ok(())
     }
 
-    /// Records why something is missing, or not as it should be.
+    /// Adds a gap, for evidence that is missing or incomplete.
     pub fn gap(&self, gap: Gap) {
         self.skip(&gap.subject);
         self.gaps.borrow_mut().push(gap);
     }
 
-    /// The gap for something that is missing, with the next step of the evidence's source.
+    /// The function that returns the next step for missing evidence.
     #[must_use]
     pub fn next_step(&self) -> NextStep {
         match &self.target {
@@ -189,8 +191,8 @@ impl EvidenceWriter {
         }
     }
 
-    /// Writes the manifest, and returns the gaps. `time` is when the recording ended; what
-    /// is still expected was interrupted.
+    /// Writes the manifest and returns the gaps. `time` is the time at which the recording
+    /// ended. What is still expected becomes a gap: the run was interrupted.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -230,7 +232,7 @@ impl EvidenceWriter {
     /// If it cannot be removed.
     pub fn discard(self) -> Result<(), EvidenceError> {
         let Target::Directory { is_new, .. } = self.target else { return Ok(()) };
-        let io = || EvidenceError::io("remove, although nothing was recorded in it,", &self.root);
+        let io = || EvidenceError::io("remove the empty evidence directory", &self.root);
         for dir in DIRS {
             fs::remove_dir(self.root.join(dir)).map_err(io())?;
         }
@@ -243,7 +245,7 @@ impl EvidenceWriter {
     fn to_json(&self, file: &str, value: &impl Serialize) -> Result<Vec<u8>, EvidenceError> {
         let json = match self.target {
             Target::Memory { .. } => serde_json::to_vec(value),
-            // For people; raw JSON in the value is laid out too.
+            // Indented, including raw JSON in the value, so that it is readable.
             Target::Directory { .. } => serde_json::to_value(value)
                 .and_then(|value| serde_json::to_vec_pretty(&value))
                 .map(|bytes| [bytes, vec![b'\n']].concat()),
