@@ -60,8 +60,11 @@ fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind,
     let account = foreign_account(interface, interface.attachment.as_ref()?)?;
     let in_vpc = cluster.vpc.as_deref() == Some(&interface.vpc);
     if name != cluster.name || !in_vpc {
-        let of =
-            if name == cluster.name { "a cluster of that name in another VPC" } else { "another cluster" };
+        let of = if name == cluster.name {
+            "a cluster with the same name in another VPC"
+        } else {
+            "another cluster"
+        };
         return Some((
             InterfaceKind::OtherCluster,
             format!("the control plane of {of}: its description is {:?}", interface.description),
@@ -94,7 +97,7 @@ fn why_not_eks_owned(interface: &Interface, cluster: &Cluster) -> Option<String>
         None => "it is not attached".to_owned(),
         Some(attachment) if !is_attached(attachment) => "it is detached or being detached".to_owned(),
         Some(Attachment { instance: Some(instance), .. }) => {
-            format!("its attachment names the instance {instance}, and that of an EKS-owned ENI names none")
+            format!("it is attached to {instance}; the attachment of an EKS-owned ENI shows no instance id")
         }
         Some(Attachment { instance_owner, .. }) => {
             format!(
@@ -260,9 +263,7 @@ mod tests {
         };
         assert!(why(|_| {}).contains("account 444455556666, while account 111122223333 owns the ENI"));
         assert!(why(|eni| eni.attachment = None).contains("it is not attached"));
-        assert!(
-            why(|eni| attachment(eni).instance = Some("i-1".to_owned())).contains("names the instance i-1")
-        );
+        assert!(why(|eni| attachment(eni).instance = Some("i-1".to_owned())).contains("attached to i-1"));
     }
 
     #[test]

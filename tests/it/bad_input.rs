@@ -40,7 +40,7 @@ fn a_file_instead_of_a_directory_is_refused() {
     let file = story("study-public").join("cluster.json");
     assert_refused(
         &Netcheck::audit(&file).run(),
-        &["cluster.json is a file", "--evidence takes the directory"],
+        &["cluster.json is a file", "--evidence expects the directory"],
     );
 }
 
@@ -121,13 +121,13 @@ fn impossible_cluster_settings_are_refused() {
 fn node_names_that_escape_the_directory_are_refused() {
     assert_refused(
         &with_file("nodes.txt", b">> node ../../etc/passwd <<\nESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n"),
-        &["nodes.txt: line 1", "../../etc/passwd", "names no node"],
+        &["nodes.txt: line 1", "../../etc/passwd", "is not a node name"],
     );
     assert_refused(
         &with_file("nodes.txt", b">> node -oProxyCommand=x <<\n"),
         &["nodes.txt: line 1", "-oProxyCommand=x"],
     );
-    assert_refused(&with_file("nodes/a b.txt", b""), &["a b.txt names no node"]);
+    assert_refused(&with_file("nodes/a b.txt", b""), &["a b.txt is not named after a node"]);
     assert_refused(
         &with_file("manifest.json", b"{\"gaps\": [{\"what\": \"node ../x\", \"why\": \"unreachable\"}]}"),
         &["manifest.json", "../x"],
@@ -138,12 +138,12 @@ fn node_names_that_escape_the_directory_are_refused() {
 fn rows_of_an_ambiguous_node_are_refused() {
     assert_refused(
         &with_file("nodes.txt", b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n>> node n9 <<\n"),
-        &["nodes.txt", "above the first `>> node NAME <<`"],
+        &["nodes.txt", "precedes the first `>> node NAME <<` line"],
     );
     assert_refused(&with_file("nodes.txt", b"nothing\n"), &["nodes.txt", "no `>> node NAME <<` line"]);
     assert_refused(
         &with_file("nodes.txt", b">> node n1 <<\nESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n"),
-        &["nodes/n1.txt", "both hold node n1"],
+        &["nodes/n1.txt", "both contain node n1"],
     );
 }
 
@@ -164,9 +164,11 @@ fn broken_links_and_links_to_special_files_are_refused() {
     let copy = copy_of("study-public");
     fs::remove_file(copy.path().join("vpc.json")).unwrap();
     symlink("/nonexistent", copy.path().join("vpc.json")).unwrap();
-    assert_refused(&Netcheck::audit(copy.path()).run(), &["vpc.json is a link to nothing"]);
+    assert_refused(&Netcheck::audit(copy.path()).run(), &["vpc.json is a dangling symbolic link"]);
 
-    for (target, message) in [("/dev/zero", "not a regular file"), ("/nonexistent", "a link to nothing")] {
+    for (target, message) in
+        [("/dev/zero", "not a regular file"), ("/nonexistent", "a dangling symbolic link")]
+    {
         let copy = copy_of("study-public");
         symlink(target, copy.path().join("nodes/n3.txt")).unwrap();
         assert_refused(&Netcheck::audit(copy.path()).run(), &["nodes/n3.txt", message]);
@@ -194,7 +196,7 @@ fn an_unusable_capture_is_a_gap() {
         (b"ssh: connect to host n3 port 22: Connection timed out\n", "malformed", "Connection timed out"),
         (b"sudo: a password is required\n", "malformed", "a password is required"),
         (b"\xff\xfeE\0S\0T\0A\0B\0\r\0\n\0", "malformed", "UTF-16"),
-        (b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n", "no-process-names", "no row of its capture names a process"),
+        (b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n", "no-process-names", "no row of its capture lists a process"),
     ] {
         let copy = copy_of("private-only");
         fs::write(copy.path().join("nodes/n3.txt"), text).unwrap();
@@ -220,13 +222,13 @@ fn all_gaps_of_a_node_are_reported() {
     let (report, _) = Netcheck::audit(copy.path()).json();
     let gaps = report["gaps"].as_array().unwrap().iter().filter(|gap| gap["what"] == "node n1");
     let gaps: Vec<_> = gaps.collect();
-    for detail in ["names a process", "1 socket of its capture cannot be read", "ssh ended after 2 lines"] {
+    for detail in ["lists a process", "1 socket of its capture cannot be parsed", "ssh ended after 2 lines"] {
         let gap = gaps.iter().find(|gap| gap["detail"].as_str().unwrap().contains(detail));
         // Missing process names do not affect rules about addresses; missing rows do.
         let rules = gap.unwrap_or_else(|| panic!("{detail}: {gaps:?}"))["rules"].to_string();
         assert_eq!(
             rules.contains("unexpected-kubelet-client"),
-            detail != "names a process",
+            detail != "lists a process",
             "{detail}: {rules}"
         );
     }
@@ -249,7 +251,7 @@ fn a_node_marker_in_a_nodes_own_file_moves_no_rows() {
     assert_eq!(moved.len(), 1);
     assert_eq!(moved[0]["node"], "n1");
     let gaps = report["gaps"].to_string();
-    assert!(gaps.contains("the marker of another node"), "{gaps}");
+    assert!(gaps.contains("the marker line of another node"), "{gaps}");
 }
 
 #[test]

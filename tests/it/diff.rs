@@ -136,7 +136,7 @@ fn a_node_with_an_incomplete_capture_is_not_compared() {
     std::fs::write(&gzip, b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\n").unwrap();
     let ran = Netcheck::diff(&capture("public-00-before"), &gzip).run();
     assert_eq!(ran.code, 3);
-    assert!(ran.stdout.contains("no text"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("not text"), "{}", ran.stdout);
 }
 
 #[test]
