@@ -18,8 +18,8 @@ pub enum NotAnAddress {
     Other,
 }
 
-/// Width of an address column of `netstat`. Without `--wide`, it truncates the address
-/// so that address, colon and port fit into 23 characters.
+/// The width of the address columns of `netstat`. Without `--wide`, `netstat` truncates an
+/// IPv6 address so that address, colon and port fit.
 const NETSTAT_COLUMN: usize = 23;
 
 /// An IPv4 or IPv4-mapped address with a numeric port: the form of most addresses. It
@@ -172,7 +172,7 @@ fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
 
 /// Parses a dotted-decimal address at the start of `text`, terminated by the byte
 /// `end`, and returns it with what follows `end`. The standard library's parser takes
-/// three times as long, and this runs twice for each row.
+/// three times as long, and this runs up to twice for each row.
 #[inline]
 fn parse_v4_prefix(text: &[u8], end: u8) -> Option<(Ipv4Addr, &[u8])> {
     let mut bits = 0;

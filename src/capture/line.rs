@@ -1,7 +1,7 @@
 //! The grammar of one line.
 //!
-//! Columns are separated by blanks and TABs, never by offset: their widths depend on the
-//! widest address, the terminal and the version. A row of `ss` is
+//! A line is split into columns at blanks and TABs, not at offsets: the column widths
+//! depend on the widest address, the terminal and the version. A row of `ss` is
 //! `[netid] [state] recv-q send-q local peer [rest]`, a row of `netstat`
 //! `proto recv-q send-q local peer state [rest]`.
 

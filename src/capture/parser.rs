@@ -25,7 +25,8 @@ pub enum Event<'a> {
     },
     /// A socket row.
     Row(Row<'a>),
-    /// A line that is neither a row nor part of the layout.
+    /// A rejected line: neither a row, a continuation line, column headings nor a marker
+    /// line.
     Rejected {
         /// The line number, from 1.
         number: u64,
@@ -119,7 +120,7 @@ impl Parser {
         if self.skipping {
             begin = self.filled;
         } else if self.filled - self.line > LINE_MAX {
-            // A row that waited for this line needs no more of it.
+            // First parse the row, if any, that was waiting for this line to be complete.
             begin += self.parse_lines(&buffer[begin..self.filled], End::Open, sink);
             self.reject(RejectReason::TooLong, &buffer[begin..self.filled], sink);
             self.skipping = true;

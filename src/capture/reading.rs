@@ -144,9 +144,9 @@ pub enum CombinedCaptureError {
 }
 
 /// Reads a combined capture, in which the rows of each node follow a marker line
-/// `>> node NAME <<`, and passes each row to `sink`. Rejected lines above the first
-/// marker line count for the first node. Without any marker line, all rows belong to the
-/// node `unmarked`, if one is passed.
+/// `>> node NAME <<`, and passes each row to `sink`. Above the first marker line, rows are
+/// an error, and other lines count for the first node. Without any marker line, all rows
+/// belong to the node `unmarked`, if one is passed.
 ///
 /// # Errors
 /// If `reader` fails, or it is not clear which node a row belongs to.

@@ -98,7 +98,7 @@ fn egress_addresses(
         }
         RouteTarget::Other(id) => {
             let detail = format!(
-                "its route goes through {id}, and the egress address does not follow from the configuration of the VPC"
+                "its route goes through {id}, so its egress address is not known from the configuration of the VPC"
             );
             Err(gap(GapReason::NotSupported, &detail))
         }

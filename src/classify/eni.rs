@@ -106,7 +106,7 @@ fn why_not_eks_owned(interface: &Interface, cluster: &Cluster) -> Option<String>
             )
         }
     };
-    Some(format!("has the description of an EKS-owned ENI but is not one: {why}"))
+    Some(format!("has the description of an EKS-owned ENI but is not classified as one: {why}"))
 }
 
 fn other_kind(interface: &Interface, nodes: &HashSet<&str>) -> InterfaceKind {

@@ -23,7 +23,7 @@ pub(super) fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[
     let unread = evidence.node_instances().filter(|instance| !read.contains(instance)).map(|instance| {
         let address = instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
         let detail = format!(
-            "it is a running node of the cluster by its tags{address}, and no capture contains a socket with one of its addresses"
+            "it is running, its tags identify it as a node of the cluster{address}, and no capture contains a socket with one of its addresses"
         );
         evidence.gap(Subject::Instance(instance.id.clone()), GapReason::NotRecorded, detail)
     });

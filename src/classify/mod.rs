@@ -27,7 +27,7 @@ use crate::model::socket::{Process, Socket};
 /// contain more.
 const NAME_KEPT: usize = 200;
 
-/// A classifier of sockets, which are added one by one, that derives the facts.
+/// A classifier that takes sockets one at a time and derives the facts.
 #[derive(Debug)]
 pub struct Classifier {
     evidence: Evidence,

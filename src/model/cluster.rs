@@ -99,7 +99,7 @@ impl Cluster {
 /// Where a cluster's control plane runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosting {
-    /// In the region, in an AWS account: the default.
+    /// In the region, in an account of AWS: the default.
     Region,
     /// On Outposts (a local cluster): the control plane's instances and network
     /// interfaces are in the customer's own account.

@@ -34,7 +34,7 @@ pub enum NodeStatus {
     Read,
     /// Its sockets were read without process names: the capture was not run as root.
     NoProcessNames,
-    /// It could not be read.
+    /// It could not be read for any other reason.
     Unreachable,
     /// This kind of node has no `ss` to run.
     NotSupported,
