@@ -1,115 +1,118 @@
-//! Looks at the nodes' sockets, put together by node, local and peer address.
-//! Pure: a process id means nothing here, since a restart gives another.
+//! The samples of the nodes' sockets, merged by node, local and peer address. Process ids
+//! are not compared, since a restart changes them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::connection::Component;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::socket::{Host, Port, Process, Socket, SocketAddress, State};
 use crate::model::trace::{Moment, Phase, Presence};
 
-/// More sockets than this are counted and not kept: a trace may go on for days.
+/// The largest number of sockets that are kept: a trace may run for days.
 const SOCKETS_MAX: usize = 1_000_000;
-/// No kernel gives a longer name than 15 bytes; a file may.
+/// The length of a process name that is kept. Names from the kernel have 15 bytes, but
+/// those in a file may be longer.
 const NAME_KEPT: usize = 200;
 
-/// All that was seen so far.
+/// The samples of all nodes.
 #[derive(Debug, Default)]
 pub struct History {
     nodes: BTreeMap<NodeName, NodeHistory>,
     names: HashSet<Arc<str>>,
     kept: usize,
-    /// Sockets that were not kept.
+    /// The number of sockets that were not kept.
     pub dropped: u64,
 }
 
-/// What was seen of a node.
+/// The samples of a node.
 #[derive(Debug, Default)]
 struct NodeHistory {
-    sockets: HashMap<Key, Sighting>,
-    /// Who listens where.
+    sockets: HashMap<Key, Record>,
+    /// The processes that listen, by port and address.
     listeners: HashMap<(u16, Host), Arc<str>>,
-    looks: u32,
-    /// The last look before the action.
+    samples: u32,
+    /// The number of the last sample before the action.
     before: Option<u32>,
-    /// Whether it was looked at while the action lasted.
+    /// Whether it was sampled during the action.
     during: bool,
-    /// Looks after the action.
+    /// The number of samples after the action.
     after: u32,
 }
 
 type Key = (SocketAddress, SocketAddress);
 
-/// What is known of a socket.
+/// The record of a socket.
 #[derive(Debug)]
-struct Sighting {
+struct Record {
     state: State,
     process: Option<(Arc<str>, Option<u32>)>,
     component: Option<Component>,
     first_phase: Phase,
-    /// The last look that saw it before the action.
+    /// The number of the last sample before the action that contains it.
     before: Option<u32>,
     during: bool,
-    /// Whether the first look after the action saw it.
+    /// Whether the first sample after the action contains it.
     right_after: bool,
+    /// The number of the last sample that contains it.
     last: Option<u32>,
     samples: u64,
     seen: Option<(Moment, Moment)>,
 }
 
-/// A socket with everything that the looks tell of it.
+/// A socket and when it existed.
 #[derive(Debug)]
-pub struct Seen {
-    /// The socket as it was last seen.
+pub struct KnownSocket {
+    /// The socket as of the last sample that contains it.
     pub socket: Socket,
-    /// The first process of its row; where only its end was told, whoever
-    /// listens on its port.
+    /// The first process of its row; if only its close was reported, the process
+    /// that listens on its port.
     pub process: Option<Process>,
     /// The Kubernetes component among the row's processes.
     pub component: Option<Component>,
-    /// When it was there.
+    /// The parts of the trace that it existed in.
     pub presence: Presence,
-    /// The part of the trace in which it was first seen.
+    /// The part of the trace of the first sample that contains it.
     pub first_phase: Phase,
-    /// In how many looks it was.
+    /// The number of samples that contain it.
     pub samples: u64,
-    /// When it was first and last seen.
+    /// The times of the first and the last sample that contain it.
     pub seen: Option<(Moment, Moment)>,
 }
 
-/// One look at a node.
+/// A sample of a node whose rows are being added.
 #[derive(Debug)]
-pub struct Look<'a> {
+pub struct OpenSample<'a> {
     history: &'a mut History,
     node: NodeName,
     phase: Phase,
     moment: Option<Moment>,
     number: u32,
-    /// Whether there is a new socket that a process has, and it is not known which.
+    /// Whether it has a new established socket whose process is unknown.
     pub has_new_nameless: bool,
 }
 
 impl History {
-    /// Begins a look at a node.
-    pub fn look(&mut self, node: &NodeName, phase: Phase, moment: Option<Moment>) -> Look<'_> {
+    /// Begins a sample of a node.
+    pub fn begin_sample(&mut self, node: &NodeName, phase: Phase, moment: Option<Moment>) -> OpenSample<'_> {
         let known = self.nodes.entry(node.clone()).or_default();
-        known.looks += 1;
-        let number = known.looks;
+        known.samples += 1;
+        let number = known.samples;
         match phase {
             Phase::Before => known.before = Some(number),
             Phase::During => known.during = true,
             Phase::After => known.after += 1,
         }
-        Look { history: self, node: node.clone(), phase, moment, number, has_new_nameless: false }
+        OpenSample { history: self, node: node.clone(), phase, moment, number, has_new_nameless: false }
     }
 
-    /// Goes on with the last look at a node; begins one if there is none.
-    pub fn look_on(&mut self, node: &NodeName, phase: Phase) -> Look<'_> {
+    /// Resumes the last sample of a node if it is of this phase; otherwise begins one.
+    pub fn resume_sample(&mut self, node: &NodeName, phase: Phase) -> OpenSample<'_> {
         match self.nodes.get(node) {
             Some(known) if known.is_in(phase) => {
-                let number = known.looks;
-                Look {
+                let number = known.samples;
+                OpenSample {
                     history: self,
                     node: node.clone(),
                     phase,
@@ -118,28 +121,28 @@ impl History {
                     has_new_nameless: false,
                 }
             }
-            _ => self.look(node, phase, None),
+            _ => self.begin_sample(node, phase, None),
         }
     }
 
-    /// Forgets a node: what was seen of it tells nothing.
+    /// Removes a node, whose samples cannot be compared.
     pub fn forget(&mut self, node: &NodeName) {
         if let Some(known) = self.nodes.remove(node) {
             self.kept -= known.sockets.len();
         }
     }
 
-    /// The kernel told that a socket is no more. One that no look saw was there
+    /// Records that the kernel closed a socket. One that no sample contains existed
     /// between two of them.
-    pub fn ended(&mut self, node: &NodeName, socket: &Socket, phase: Phase, moment: Moment) {
-        // What never had a peer was no connection.
+    pub fn closed(&mut self, node: &NodeName, socket: &Socket, phase: Phase, moment: Moment) {
+        // A socket that never had a peer was not a connection.
         if !matches!((&socket.peer.host, &socket.peer.port), (Host::Ip(_), Port::Number(_))) {
             return;
         }
         let known = self.nodes.entry(node.clone()).or_default();
         let key = (socket.local.clone(), socket.peer.clone());
-        if let Some(sighting) = known.sockets.get_mut(&key) {
-            sighting.seen = sighting.seen.map(|(first, _)| (first, moment));
+        if let Some(record) = known.sockets.get_mut(&key) {
+            record.seen = record.seen.map(|(first, _)| (first, moment));
             return;
         }
         if self.kept >= SOCKETS_MAX {
@@ -147,12 +150,12 @@ impl History {
             return;
         }
         self.kept += 1;
-        // What ended while the last look of the action was on its way is the
-        // action's: it ended with it.
+        // A socket that is closed before the first sample after the action is received
+        // existed during the action.
         let first_phase = if known.after > 0 { phase } else { phase.min(Phase::During) };
         known.sockets.insert(
             key,
-            Sighting {
+            Record {
                 state: State::Established,
                 process: None,
                 component: None,
@@ -167,26 +170,35 @@ impl History {
         );
     }
 
-    /// The nodes that were looked at.
+    /// The nodes that were sampled.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
         self.nodes.keys()
     }
 
-    /// Whether a node was looked at before and once more.
+    /// Whether a node was sampled before the action, and during or after it.
     #[must_use]
     pub fn is_comparable(&self, node: &NodeName) -> bool {
         self.nodes.get(node).is_some_and(|known| known.before.is_some() && (known.during || known.after > 0))
     }
 
-    /// Whether a node was looked at after the action.
+    /// A gap for each node that was not sampled after the action and has none among the
+    /// gaps that are `known`.
     #[must_use]
-    pub fn has_after(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|known| known.after > 0)
+    pub fn incomplete(&self, known: &[Gap]) -> Vec<Gap> {
+        let has_gap = |name: &NodeName| known.iter().any(|gap| gap.subject.node() == Some(name));
+        let nodes = self.nodes.iter().filter(|(name, node)| node.after == 0 && !has_gap(name));
+        let gaps = nodes.map(|(name, _)| Gap {
+            subject: name.clone().into(),
+            why: GapReason::Incomplete,
+            detail: "no sample of its sockets succeeded after the action".to_owned(),
+            hint: "try again".to_owned(),
+        });
+        gaps.collect()
     }
 
-    /// Everything seen.
-    pub fn seen(&self) -> impl Iterator<Item = (&NodeName, Seen)> {
-        self.nodes.iter().flat_map(|(name, known)| known.seen().map(move |seen| (name, seen)))
+    /// The sockets of all samples.
+    pub fn sockets(&self) -> impl Iterator<Item = (&NodeName, KnownSocket)> {
+        self.nodes.iter().flat_map(|(name, node)| node.sockets().map(move |socket| (name, socket)))
     }
 
     fn intern(&mut self, comm: &[u8]) -> Arc<str> {
@@ -195,7 +207,7 @@ impl History {
             return Arc::clone(known);
         }
         let name: Arc<str> = name.into();
-        // Names are chosen by whoever runs a process.
+        // Processes choose their names, so the number of names is limited.
         if self.names.len() < SOCKETS_MAX {
             self.names.insert(Arc::clone(&name));
         }
@@ -204,49 +216,49 @@ impl History {
 }
 
 impl NodeHistory {
-    /// Whether the last look was of this phase.
+    /// Whether the last sample is of this phase.
     fn is_in(&self, phase: Phase) -> bool {
         match phase {
-            Phase::Before => self.before == Some(self.looks),
+            Phase::Before => self.before == Some(self.samples),
             Phase::During => self.during && self.after == 0,
             Phase::After => self.after > 0,
         }
     }
 
-    fn seen(&self) -> impl Iterator<Item = Seen> {
-        self.sockets.iter().map(|((local, peer), sighting)| Seen {
-            socket: Socket { state: sighting.state, local: local.clone(), peer: peer.clone() },
-            process: sighting
+    fn sockets(&self) -> impl Iterator<Item = KnownSocket> {
+        self.sockets.iter().map(|((local, peer), record)| KnownSocket {
+            socket: Socket { state: record.state, local: local.clone(), peer: peer.clone() },
+            process: record
                 .process
                 .as_ref()
                 .map(|(name, pid)| Process { name: name.to_string(), pid: *pid })
                 .or_else(|| self.listener(local).map(|name| Process { name: name.to_string(), pid: None })),
-            component: sighting.component.or_else(|| {
-                let name = self.listener(local).filter(|_| sighting.process.is_none())?;
+            component: record.component.or_else(|| {
+                let name = self.listener(local).filter(|_| record.process.is_none())?;
                 Component::from_comm(name.as_bytes())
             }),
-            presence: self.presence(sighting),
-            first_phase: sighting.first_phase,
-            samples: sighting.samples,
-            seen: sighting.seen,
+            presence: self.presence(record),
+            first_phase: record.first_phase,
+            samples: record.samples,
+            seen: record.seen,
         })
     }
 
-    fn presence(&self, sighting: &Sighting) -> Presence {
-        let before = sighting.before.is_some() && sighting.before == self.before;
-        let is_last = sighting.last == Some(self.looks);
+    fn presence(&self, record: &Record) -> Presence {
+        let before = record.before.is_some() && record.before == self.before;
+        let is_last = record.last == Some(self.samples);
         Presence {
             before,
-            // A short action may fall between two looks: what is the same on both
-            // sides was there, and what only the one right after it saw came with it.
-            during: sighting.during
-                || (sighting.right_after && (before || (sighting.first_phase == Phase::During && !is_last))),
-            // Of a node that was lost, what was there to the last is not gone.
+            // A short action may lie between two samples: a socket in both existed during it,
+            // and one only in the sample right after it belongs to the action.
+            during: record.during
+                || (record.right_after && (before || (record.first_phase == Phase::During && !is_last))),
+            // A socket in the last sample of a node whose connection was lost is not gone.
             after: is_last && (self.after > 0 || before),
         }
     }
 
-    /// Who listens on this address.
+    /// The process that listens on an address.
     fn listener(&self, local: &SocketAddress) -> Option<&str> {
         let Port::Number(port) = local.port else { return None };
         let own = self.listeners.get(&(port, local.host.clone()));
@@ -254,15 +266,15 @@ impl NodeHistory {
     }
 }
 
-impl Look<'_> {
-    /// Takes a row of the look.
-    pub fn row<'a>(
+impl OpenSample<'_> {
+    /// Adds a row.
+    pub fn add<'a>(
         &mut self,
         socket: Socket,
         processes: impl Iterator<Item = (&'a [u8], Option<u32>)> + Clone,
     ) {
         if socket.state == State::Listen {
-            self.listens(&socket, { processes }.next());
+            self.add_listener(&socket, { processes }.next());
             return;
         }
         if !socket.state.shows_path() {
@@ -280,11 +292,11 @@ impl Look<'_> {
             self.history.kept += 1;
         }
         let known_after = known.after;
-        let sighting = known.sockets.entry(key).or_insert_with(|| Sighting {
+        let record = known.sockets.entry(key).or_insert_with(|| Record {
             state: socket.state,
             process: None,
             component: None,
-            // What the first look after the action finds came before it ended.
+            // A socket in the first sample after the action was opened before its end.
             first_phase: if known_after == 1 { Phase::During } else { self.phase },
             before: None,
             during: false,
@@ -293,26 +305,25 @@ impl Look<'_> {
             samples: 0,
             seen: self.moment.map(|moment| (moment, moment)),
         });
-        sighting.state = socket.state;
-        sighting.last = Some(self.number);
-        sighting.samples += 1;
-        sighting.seen = sighting.seen.zip(self.moment).map(|((first, _), last)| (first, last));
+        record.state = socket.state;
+        record.last = Some(self.number);
+        record.samples += 1;
+        record.seen = record.seen.zip(self.moment).map(|((first, _), last)| (first, last));
         match self.phase {
-            Phase::Before => sighting.before = Some(self.number),
-            // Between two looks it was there.
-            Phase::During => sighting.during = true,
-            Phase::After => sighting.right_after |= known_after == 1,
+            Phase::Before => record.before = Some(self.number),
+            Phase::During => record.during = true,
+            Phase::After => record.right_after |= known_after == 1,
         }
         self.has_new_nameless |=
-            sighting.samples == 1 && process.is_none() && sighting.state == State::Established;
-        // A row that names nobody does not make the socket nobody's.
+            record.samples == 1 && process.is_none() && record.state == State::Established;
+        // A row without a process does not remove the process of an earlier row.
         if process.is_some() {
-            sighting.process = process;
-            sighting.component = component;
+            record.process = process;
+            record.component = component;
         }
     }
 
-    fn listens(&mut self, socket: &Socket, process: Option<(&[u8], Option<u32>)>) {
+    fn add_listener(&mut self, socket: &Socket, process: Option<(&[u8], Option<u32>)>) {
         let (Some((comm, _)), Port::Number(port)) = (process, &socket.local.port) else { return };
         let name = self.history.intern(comm);
         let Some(known) = self.history.nodes.get_mut(&self.node) else { return };
@@ -342,27 +353,27 @@ mod tests {
 
     const KUBELET: (&[u8], Option<u32>) = (b"kubelet", Some(7));
 
-    /// Looks in the words of a test: a phase and the peers that are there.
-    fn changes(looks: &[(Phase, &[&str])]) -> Vec<(String, Option<Change>)> {
+    /// The changes that samples show, each a phase and the peers of its sockets.
+    fn changes(samples: &[(Phase, &[&str])]) -> Vec<(String, Option<Change>)> {
         let node: NodeName = "n1".parse().expect("a name");
         let mut history = History::default();
-        for (phase, peers) in looks {
-            let mut look = history.look(&node, *phase, None);
+        for (phase, peers) in samples {
+            let mut sample = history.begin_sample(&node, *phase, None);
             for peer in *peers {
-                look.row(socket(State::Established, "10.0.0.1:5", peer), [KUBELET].into_iter());
+                sample.add(socket(State::Established, "10.0.0.1:5", peer), [KUBELET].into_iter());
             }
         }
-        let told = history.seen().filter(|(node, _)| history.is_comparable(node));
+        let known = history.sockets().filter(|(node, _)| history.is_comparable(node));
         let mut changes: Vec<_> =
-            told.map(|(_, seen)| (seen.socket.peer.to_string(), seen.presence.change())).collect();
+            known.map(|(_, known)| (known.socket.peer.to_string(), known.presence.change())).collect();
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         changes
     }
 
     #[test]
-    fn a_socket_is_told_by_the_parts_it_was_seen_in() {
+    fn a_change_follows_from_the_phases_of_the_samples() {
         use Phase::{After, Before, During};
-        let told = changes(&[
+        let found = changes(&[
             (Before, &["1.0.0.1:1", "1.0.0.2:1", "1.0.0.5:1"]),
             (Before, &["1.0.0.1:1", "1.0.0.2:1"]),
             (During, &["1.0.0.1:1", "1.0.0.3:1", "1.0.0.4:1"]),
@@ -374,17 +385,16 @@ mod tests {
             ("1.0.0.2:1", Some(Change::Gone)),
             ("1.0.0.3:1", Some(Change::Transient)),
             ("1.0.0.4:1", Some(Change::Appeared)),
-            // Gone before the action: nothing that happened then.
+            // Gone before the action: no change.
             ("1.0.0.5:1", None),
         ];
-        assert_eq!(told, expected.map(|(peer, change)| (peer.to_owned(), change)));
+        assert_eq!(found, expected.map(|(peer, change)| (peer.to_owned(), change)));
     }
 
-    /// Between two looks, and right after it.
     #[test]
-    fn a_short_action_is_told_by_the_first_look_after_it() {
+    fn a_short_action_shows_in_the_first_sample_after_it() {
         use Phase::{After, Before};
-        let told = changes(&[
+        let found = changes(&[
             (Before, &["1.0.0.1:1"]),
             (After, &["1.0.0.1:1", "1.0.0.2:1", "1.0.0.3:1"]),
             (After, &["1.0.0.1:1", "1.0.0.3:1"]),
@@ -394,53 +404,53 @@ mod tests {
             ("1.0.0.2:1", Some(Change::Transient)),
             ("1.0.0.3:1", Some(Change::Appeared)),
         ];
-        assert_eq!(told, expected.map(|(peer, change)| (peer.to_owned(), change)));
+        assert_eq!(found, expected.map(|(peer, change)| (peer.to_owned(), change)));
     }
 
     #[test]
-    fn a_node_that_was_lost_has_no_after() {
+    fn a_socket_in_the_last_sample_of_a_lost_node_is_not_gone() {
         use Phase::{Before, During};
-        let told = changes(&[(Before, &["1.0.0.1:1", "1.0.0.2:1"]), (During, &["1.0.0.1:1", "1.0.0.3:1"])]);
+        let found = changes(&[(Before, &["1.0.0.1:1", "1.0.0.2:1"]), (During, &["1.0.0.1:1", "1.0.0.3:1"])]);
         let expected =
             [("1.0.0.1:1", None), ("1.0.0.2:1", Some(Change::Gone)), ("1.0.0.3:1", Some(Change::Transient))];
-        assert_eq!(told, expected.map(|(peer, change)| (peer.to_owned(), change)));
+        assert_eq!(found, expected.map(|(peer, change)| (peer.to_owned(), change)));
         assert_eq!(changes(&[(Before, &["1.0.0.1:1"]), (Before, &["1.0.0.2:1"])]), []);
     }
 
-    /// Anybody's exec may end while the sockets settle.
+    /// It may belong to another exec.
     #[test]
-    fn an_end_told_after_a_look_after_the_action_is_not_the_actions() {
+    fn a_socket_destroyed_after_a_sample_after_the_action_is_no_change() {
         let node: NodeName = "n1".parse().expect("a name");
         let mut history = History::default();
         let moment = Moment { arrived: Duration::from_secs(1), node: None };
         for phase in [Phase::Before, Phase::During, Phase::After] {
-            history.look(&node, phase, Some(moment));
+            history.begin_sample(&node, phase, Some(moment));
         }
-        history.ended(&node, &socket(State::Close, "10.0.0.1:10250", "10.0.0.9:40"), Phase::After, moment);
-        let changes: Vec<_> = history.seen().map(|(_, seen)| seen.presence.change()).collect();
+        history.closed(&node, &socket(State::Close, "10.0.0.1:10250", "10.0.0.9:40"), Phase::After, moment);
+        let changes: Vec<_> = history.sockets().map(|(_, known)| known.presence.change()).collect();
         assert_eq!(changes, [None]);
     }
 
     #[test]
-    fn a_node_that_was_looked_at_once_tells_no_change() {
+    fn a_node_that_was_sampled_once_has_no_change() {
         assert_eq!(changes(&[(Phase::Before, &["1.0.0.1:1"])]), []);
         assert_eq!(changes(&[(Phase::After, &["1.0.0.1:1"])]), []);
     }
 
     #[test]
-    fn an_end_that_was_told_is_a_socket_between_two_looks() {
+    fn a_destroyed_socket_existed_between_two_samples() {
         let node: NodeName = "n1".parse().expect("a name");
         let mut history = History::default();
         let moment = Moment { arrived: Duration::from_secs(1), node: None };
-        let mut look = history.look(&node, Phase::Before, Some(moment));
-        look.row(socket(State::Listen, "*:10250", "*:*"), [KUBELET].into_iter());
-        history.ended(&node, &socket(State::Close, "10.0.0.1:10250", "10.0.0.9:40"), Phase::After, moment);
-        history.ended(&node, &socket(State::Close, "10.0.0.1:10250", "*:*"), Phase::During, moment);
-        history.look(&node, Phase::After, Some(moment));
-        let seen: Vec<_> = history.seen().map(|(_, seen)| seen).collect();
-        let [seen] = seen.as_slice() else { panic!("{seen:?}") };
-        assert_eq!(seen.presence.change(), Some(Change::Transient));
-        assert_eq!(seen.component, Some(Component::Kubelet));
-        assert_eq!(seen.process.as_ref().map(|process| process.name.as_str()), Some("kubelet"));
+        let mut sample = history.begin_sample(&node, Phase::Before, Some(moment));
+        sample.add(socket(State::Listen, "*:10250", "*:*"), [KUBELET].into_iter());
+        history.closed(&node, &socket(State::Close, "10.0.0.1:10250", "10.0.0.9:40"), Phase::After, moment);
+        history.closed(&node, &socket(State::Close, "10.0.0.1:10250", "*:*"), Phase::During, moment);
+        history.begin_sample(&node, Phase::After, Some(moment));
+        let known: Vec<_> = history.sockets().map(|(_, known)| known).collect();
+        let [known] = known.as_slice() else { panic!("{known:?}") };
+        assert_eq!(known.presence.change(), Some(Change::Transient));
+        assert_eq!(known.component, Some(Component::Kubelet));
+        assert_eq!(known.process.as_ref().map(|process| process.name.as_str()), Some("kubelet"));
     }
 }

@@ -1,4 +1,4 @@
-//! Which sockets were there before, during and after an action.
+//! A trace: the sockets that existed before, during and after an action.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use super::facts::InterfaceKind;
 use super::gap::Gap;
 use super::name::NodeName;
 
-/// The sockets of several looks at each node.
+/// The sockets of several samples of each node.
 #[derive(Debug)]
 pub struct Trace {
     /// The cluster, where it is known.
     pub cluster: Option<String>,
-    /// The command that was run meanwhile; `None` where there was none.
-    pub command: Option<Ran>,
-    /// When the first look was taken, as RFC 3339 has it; `None` for recordings.
+    /// The command that was traced, if there was one.
+    pub command: Option<TracedCommand>,
+    /// When the trace began, in RFC 3339; `None` for recordings.
     pub began: Option<String>,
     /// The nodes, sorted by name.
     pub nodes: Vec<TracedNode>,
-    /// What changed, and the API server's connections that did not; sorted.
+    /// The connections that changed, and those to and from the API server that did not; sorted.
     pub connections: Vec<TracedConnection>,
     /// What was not seen.
     pub gaps: Vec<Gap>,
@@ -26,61 +26,62 @@ pub struct Trace {
 
 /// A command and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
+pub struct TracedCommand {
     /// The program and its arguments; bytes that are not UTF-8 are replaced.
     pub words: Vec<String>,
-    /// Its exit code, or 128 and the signal that ended it, as shells have it.
+    /// Its exit code, or 128 and the number of the signal that terminated it.
     pub exit_code: u8,
     /// How long it ran.
-    pub lasted: Duration,
+    pub duration: Duration,
 }
 
-/// How often a node was looked at.
+/// How often a node was sampled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TracedNode {
     /// Its name.
     pub name: NodeName,
-    /// Looks taken.
+    /// The number of samples.
     pub samples: u64,
-    /// Looks that were due and not taken, because the last ones were not done.
+    /// The number of samples that were due and not taken, since earlier ones were outstanding.
     pub missed: u64,
-    /// Whether the kernel also told of sockets that ended between two looks.
-    pub tells_ends: bool,
+    /// Whether the kernel also reported sockets that were closed between two samples.
+    pub has_close_events: bool,
 }
 
-/// A connection and when it was there.
+/// A connection and the parts of the trace that it existed in.
 #[derive(Debug, Clone)]
 pub struct TracedConnection {
     /// The connection as it was last seen.
     pub connection: Connection,
-    /// The network interface that has the peer's address.
+    /// The network interface with the peer's address.
     pub eni: Option<EniRef>,
-    /// When it was there.
+    /// The parts of the trace that it existed in.
     pub presence: Presence,
-    /// Whether it changed for another reason than the action: it has nothing to
-    /// do with how API server and node reach each other, or came after it.
+    /// Whether it changed for another reason than the action: it is not a connection
+    /// between the API server and the node, or appeared after the action.
     pub is_background: bool,
-    /// In how many looks it was seen; none where only its end was told.
+    /// The number of samples that contain it; 0 if only its close was reported.
     pub samples: u64,
-    /// When it was first and last seen; `None` for recordings.
+    /// The times of the first and the last sample that contain it; `None` for recordings.
     pub seen: Option<(Moment, Moment)>,
 }
 
-/// A network interface by its id.
+/// A reference to a network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EniRef {
     /// Its id.
     pub id: String,
-    /// Whose it is.
+    /// Its owner.
     pub kind: InterfaceKind,
 }
 
-/// A time by two clocks: looks are ordered by ours, and a node's is not trusted.
+/// A time by two clocks. Samples are ordered by the time of arrival, since the clocks of
+/// nodes differ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moment {
-    /// Since the trace began.
+    /// The time of arrival since the trace began.
     pub arrived: Duration,
-    /// Since 1970, by the node's own clock, where it told.
+    /// The node's clock since 1970, if it is known.
     pub node: Option<Duration>,
 }
 
@@ -89,25 +90,25 @@ pub struct Moment {
 pub enum Phase {
     /// Before the action.
     Before,
-    /// While it lasts.
+    /// During the action.
     During,
-    /// After it.
+    /// After the action.
     After,
 }
 
-/// In which parts of a trace a connection was there.
+/// The parts of a trace that a connection existed in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presence {
-    /// In the last look before the action.
+    /// In the last sample before the action.
     pub before: bool,
-    /// In any look during it.
+    /// In any sample during the action.
     pub during: bool,
-    /// In the last look of all.
+    /// In the last sample of all.
     pub after: bool,
 }
 
 impl Presence {
-    /// What that comes to; `None` if nothing changed.
+    /// The change; `None` if nothing changed.
     #[must_use]
     pub fn change(self) -> Option<Change> {
         match (self.before, self.during, self.after) {
@@ -119,14 +120,14 @@ impl Presence {
     }
 }
 
-/// What became of a connection.
+/// A change of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// Not there before, there at the end.
+    /// Absent before the action, present at the end.
     Appeared,
-    /// There before, not at the end.
+    /// Present before the action, absent at the end.
     Gone,
-    /// There during the action only.
+    /// Present during the action only.
     Transient,
 }
 

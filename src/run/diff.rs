@@ -67,7 +67,7 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
             history.forget(name);
             gaps.push(gap);
         } else {
-            nodes.push(TracedNode { name: name.clone(), samples: 2, missed: 0, tells_ends: false });
+            nodes.push(TracedNode { name: name.clone(), samples: 2, missed: 0, has_close_events: false });
         }
     }
     if history.dropped > 0 {
@@ -114,7 +114,7 @@ impl Side {
             let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
             known.addresses.extend(own.filter(|_| row.socket.state.shows_path()));
             let processes = row.processes.map(|process| (process.comm, process.pid()));
-            history.look_on(node, phase).row(row.socket, processes);
+            history.resume_sample(node, phase).add(row.socket, processes);
         };
         let (evidence, nodes) = if path.is_dir() {
             let dir = EvidenceDir::open(path)?;
@@ -127,7 +127,7 @@ impl Side {
         }
         for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_header) {
             // A node that was read and has no socket was looked at too.
-            history.look_on(&node.name, phase);
+            history.resume_sample(&node.name, phase);
             let known = looked_at.entry(node.name.clone()).or_default();
             known.lacks_sockets = node.gaps.iter().any(|gap| gap.why != GapReason::NoProcessNames);
         }

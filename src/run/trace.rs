@@ -27,7 +27,7 @@ use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
-use crate::model::trace::{Ran, Trace, TracedNode};
+use crate::model::trace::{Trace, TracedCommand, TracedNode};
 use crate::policy::{FailOn, Policy};
 use crate::report::{json, table, text::escape};
 use crate::run::exit::{EndsWith, Exit};
@@ -118,7 +118,7 @@ impl Watched {
     }
 
     /// The whole course; the command and how it ended, if there is one.
-    async fn during(&mut self, args: &TraceArgs) -> Result<Option<Ran>> {
+    async fn during(&mut self, args: &TraceArgs) -> Result<Option<TracedCommand>> {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let progress = Progress::new(args.talk.quiet || args.talk.verbose > 1);
         progress.expect(self.watch.unseen().count() as u64);
@@ -167,7 +167,7 @@ impl Watched {
         Ok(ran)
     }
 
-    async fn run(&mut self, args: &TraceArgs, signals: &mut Signals) -> Result<Ran> {
+    async fn run(&mut self, args: &TraceArgs, signals: &mut Signals) -> Result<TracedCommand> {
         let mut running = Running::start(&args.command)?;
         let began = Instant::now();
         self.watch.go_on(Stage::During);
@@ -183,7 +183,7 @@ impl Watched {
             }
         };
         let words = args.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        Ok(Ran { words, exit_code, lasted: began.elapsed() })
+        Ok(TracedCommand { words, exit_code, duration: began.elapsed() })
     }
 
     /// Takes what the nodes tell until something else is done.
@@ -227,7 +227,7 @@ impl Watched {
             Event::Look(look) => self.look(&look),
             Event::Ended(look) => {
                 let history = &mut self.history;
-                look.rows(|row| history.ended(&look.name, &row.socket, look.phase, look.moment));
+                look.rows(|row| history.closed(&look.name, &row.socket, look.phase, look.moment));
             }
             Event::Left(sampled) => self.left.push(sampled),
             Event::Idle => {}
@@ -244,10 +244,10 @@ impl Watched {
             self.watch.gaps.extend(gaps);
             return;
         }
-        let mut seen = self.history.look(&look.name, look.phase, Some(look.moment));
+        let mut seen = self.history.begin_sample(&look.name, look.phase, Some(look.moment));
         let node = look.rows(|row| {
             let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
-            seen.row(row.socket, processes);
+            seen.add(row.socket, processes);
         });
         if seen.has_new_nameless {
             self.watch.want_processes(&look.name);
@@ -285,7 +285,7 @@ impl Watched {
         evidence: Evidence,
         args: &TraceArgs,
         judge: Option<(Policy, FailOn)>,
-        command: Option<Ran>,
+        command: Option<TracedCommand>,
         began: String,
     ) -> (Trace, Option<Judgment>) {
         let mut gaps = self.gaps();
@@ -304,19 +304,7 @@ impl Watched {
             detail: format!("its last look did not come within {} s", END_MAX.as_secs()),
             hint: "try again".to_owned(),
         }));
-        let is_told = |name: &NodeName| gaps.iter().any(|gap| gap.subject.node() == Some(name));
-        let lost: Vec<_> =
-            self.history.nodes().filter(|name| !self.history.has_after(name) && !is_told(name)).collect();
-        let lost: Vec<_> = lost
-            .into_iter()
-            .map(|name| Gap {
-                subject: name.clone().into(),
-                why: GapReason::Incomplete,
-                detail: "no look at its sockets succeeded afterwards".to_owned(),
-                hint: "try again".to_owned(),
-            })
-            .collect();
-        gaps.extend(lost);
+        gaps.extend(self.history.incomplete(&gaps));
         if self.history.dropped > 0 {
             gaps.push(Gap {
                 subject: Subject::Sockets,
@@ -336,12 +324,12 @@ impl Watched {
             name: sampled.name.clone(),
             samples: sampled.samples,
             missed: sampled.missed,
-            tells_ends: sampled.tells_ends,
+            has_close_events: sampled.tells_ends,
         });
         let cluster = Some(args.cluster.clone());
         let nodes = nodes.collect();
         let judgment = judge.map(|(policy, fail_on)| {
-            for (node, seen) in self.history.seen() {
+            for (node, seen) in self.history.sockets() {
                 let process = seen.process.as_ref().map(|process| (process.name.as_bytes(), process.pid));
                 classifier.add(node, seen.socket.clone(), process.into_iter());
             }

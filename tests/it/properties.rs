@@ -351,21 +351,21 @@ proptest! {
         let phases = [(Phase::Before, &before), (Phase::During, &during), (Phase::After, &after)];
         for (phase, samples) in phases {
             for set in samples {
-                let mut sample = history.look(&node, phase, None);
+                let mut sample = history.begin_sample(&node, phase, None);
                 for number in (0..8u16).filter(|number| set >> number & 1 == 1) {
                     let end = |port| SocketAddress {
                         host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port: Port::Number(port),
                     };
                     let socket = Socket { state: State::Established, local: end(10250), peer: end(number + 1) };
                     // The process id differs from sample to sample, and is not compared.
-                    sample.row(socket, [(&b"kubelet"[..], Some(u32::from(*set)))].into_iter());
+                    sample.add(socket, [(&b"kubelet"[..], Some(u32::from(*set)))].into_iter());
                 }
             }
         }
         let is_in = |set: Option<&u8>, number: u16| set.is_some_and(|set| set >> number & 1 == 1);
         let last = after.last().or(during.last()).or(before.last());
         let mut seen = 0;
-        for (_, socket) in history.seen() {
+        for (_, socket) in history.sockets() {
             let Port::Number(port) = socket.socket.peer.port else { unreachable!() };
             let number = port - 1;
             let there_before = is_in(before.last(), number);

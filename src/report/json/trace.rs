@@ -138,7 +138,7 @@ impl TraceReport {
             cluster: trace.cluster.clone(),
             command: command.map(|ran| ran.words.clone()),
             exit_code: command.map(|ran| ran.exit_code),
-            lasted: command.map(|ran| seconds(ran.lasted)),
+            lasted: command.map(|ran| seconds(ran.duration)),
             began: trace.began.clone(),
             samples: trace.nodes.iter().map(|node| node.samples).sum(),
             missed: trace.nodes.iter().map(|node| node.missed).sum(),
@@ -167,7 +167,7 @@ impl From<&trace::TracedNode> for NodeReport {
             name: node.name.to_string(),
             samples: node.samples,
             missed: node.missed,
-            tells_ends: node.tells_ends,
+            tells_ends: node.has_close_events,
         }
     }
 }

@@ -60,7 +60,7 @@ fn write_head(
             "{cluster}{} (exit code {}, {:.1} s)",
             words.join(" "),
             ran.exit_code,
-            ran.lasted.as_secs_f64()
+            ran.duration.as_secs_f64()
         );
         writeln!(out, "{}", look.bold(prose(&text, "", "  ", look).trim_end()))?;
     }
@@ -333,7 +333,7 @@ fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -
     }
     let mut groups: BTreeMap<(u64, bool), Vec<&TracedNode>> = BTreeMap::new();
     for node in &trace.nodes {
-        groups.entry((node.missed, node.tells_ends)).or_default().push(node);
+        groups.entry((node.missed, node.has_close_events)).or_default().push(node);
     }
     writeln!(out)?;
     for ((missed, tells_ends), nodes) in groups {
