@@ -1,12 +1,12 @@
 //! The next step for evidence that a live run did not obtain: an option to pass, or
-//! something to change where it was asked for.
+//! something to change at its source.
 
 use crate::evidence::aws::CALLS;
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
 
-/// What to do about evidence that was asked for and is missing or incomplete.
+/// The next step for evidence that was requested and is missing or incomplete.
 pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> String {
     match (subject, why) {
         (Subject::File(File::CLUSTER), GapReason::NotSupported) => {
@@ -44,9 +44,9 @@ fn is_list_of_nodes(file: File) -> bool {
     file == crate::model::net::INSTANCES
 }
 
-/// An answer that AWS gave in part: the permission, or a service control policy.
+/// The next step for an answer of AWS that is incomplete.
 fn permission(file: File) -> String {
     let actions = CALLS.iter().find(|call| call.file == file).map(|call| call.actions.join(" and "));
     let actions = actions.unwrap_or_else(|| "eks:DescribeCluster".to_owned());
-    format!("see what the answer of {actions} contains with the aws CLI")
+    format!("check the answer of {actions} with the aws CLI")
 }

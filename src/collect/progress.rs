@@ -1,45 +1,43 @@
-//! What is going on, on standard error, for people who wait at a terminal.
+//! A progress bar on standard error.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A line that says how far things are, and leaves nothing behind.
+/// A progress bar, which is removed at the end.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    /// Shown on a terminal, unless the user wants it quiet.
+    /// A progress bar, which is hidden as well if standard error is not a terminal.
     #[must_use]
-    pub fn new(quiet: bool) -> Self {
-        let is_shown = !quiet && std::io::stderr().is_terminal();
-        let target = if is_shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    pub fn new(is_hidden: bool) -> Self {
+        let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         if let Ok(style) =
             ProgressStyle::with_template("{spinner} {pos}/{len} answers, {elapsed}: {wide_msg}")
         {
             bar.set_style(style);
         }
-        if is_shown {
+        if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         Self { bar }
     }
 
-    /// So many more answers are waited for.
+    /// Adds to the number of expected answers.
     pub(crate) fn expect(&self, answers: u64) {
         self.bar.inc_length(answers);
     }
 
-    /// What is waited for now; a fixed text, or a name that was checked.
+    /// Sets the message: a constant text, or names that were validated.
     pub(crate) fn say(&self, what: impl Into<std::borrow::Cow<'static, str>>) {
         self.bar.set_message(what);
     }
 
-    /// One answer more is there.
+    /// Counts an answer.
     pub(crate) fn answered(&self) {
         self.bar.inc(1);
     }
