@@ -7,31 +7,26 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures_util::future::try_join_all;
 use serde::Serialize;
-use tempfile::NamedTempFile;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use super::aws::batch::Part;
 pub use super::aws::batch::Together;
 use super::aws::failure::{Blames, Failure};
 pub use super::aws::session::{AwsRequest, Session};
 use super::dns::{VantagePoint, ask};
+use super::nodes::{NodesRequest, record_nodes};
 use super::progress::Progress;
-pub use super::transport::ssh::Destination;
-use super::transport::ssh::{self, Ssh};
-use super::transport::trouble;
 use crate::evidence::aws::{self as calls, Call};
 use crate::evidence::aws::{self as ec2, eks};
-use crate::evidence::write::{EvidenceWriter, TempDir};
+use crate::evidence::write::EvidenceWriter;
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::file::File;
-use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::net::{
@@ -71,32 +66,6 @@ impl Request {
         let nodes = self.nodes.iter().flat_map(|nodes| &nodes.named).map(|(name, _)| name);
         { nodes }.find(|name| !taken.insert(name.to_string()))
     }
-}
-
-/// How nodes are read.
-#[derive(Debug, Clone)]
-pub struct NodesRequest {
-    /// The nodes, where the user names them; otherwise EC2 lists them.
-    pub named: Vec<(NodeName, Option<Destination>)>,
-    /// Which address of a listed node is taken.
-    pub address: NodeAddress,
-    /// The client.
-    pub ssh: Ssh,
-    /// A seat for each that may be read at a time.
-    pub seats: Arc<Semaphore>,
-}
-
-/// Which address of a node ssh goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeAddress {
-    /// Its primary private address.
-    Private,
-    /// Its public address.
-    Public,
-    /// Its private DNS name.
-    Name,
-    /// Its instance id, for an ssh configuration that goes by Session Manager.
-    Id,
 }
 
 /// A cluster that cannot be described, so that nothing can be judged.
@@ -159,7 +128,7 @@ pub async fn record(
         let instances = instances(together, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
-            return read_nodes(nodes, instances.as_deref(), &host, writer, progress).await;
+            record_nodes(nodes, instances.as_deref(), &host, writer, progress).await?;
         }
         Ok(())
     };
@@ -339,205 +308,4 @@ async fn resolve(point: &VantagePoint, host: &str, timeout: Duration, writer: &E
         writer.gap(gap);
     }
     Ok(())
-}
-
-/// A node and where ssh finds it, or why it cannot.
-pub(super) type Target = (NodeName, Result<Destination, Gap>);
-
-async fn read_nodes(
-    request: &NodesRequest,
-    instances: Option<&[Instance]>,
-    host: &watch::Receiver<Option<String>>,
-    writer: &EvidenceWriter,
-    progress: &Progress,
-) -> Result<()> {
-    let targets = targets(request, instances.unwrap_or_default());
-    if targets.is_empty() {
-        writer.gap(no_nodes(instances.is_some()));
-    }
-    for (name, _) in &targets {
-        writer.expect(name.clone());
-    }
-    progress.expect(targets.len() as u64);
-    progress.say("nodes");
-    let seats = &request.seats;
-    let mut sessions = JoinSet::new();
-    for (name, target) in targets {
-        let to = match target {
-            Ok(to) => to,
-            Err(gap) => {
-                writer.gap(gap);
-                progress.answered();
-                continue;
-            }
-        };
-        let (ssh, host, seats) = (request.ssh.clone(), host.clone(), Arc::clone(seats));
-        let place = writer.temp_dir();
-        sessions.spawn(async move {
-            let _seat = seats.acquire_owned().await;
-            read_node(&ssh, name, to, host, &place).await
-        });
-    }
-    while let Some(read) = sessions.join_next().await {
-        let read = read?;
-        progress.answered();
-        progress.say(format!("node {}", read.name));
-        if let Some(capture) = read.capture {
-            writer.keep_capture(&read.name, capture)?;
-        }
-        match read.answer {
-            Some(Ok(answer)) => writer.write(Subject::Vantage(read.name.to_string()), &answer)?,
-            Some(Err(gap)) => writer.gap(gap),
-            None => {}
-        }
-        if let Some(gap) = read.gap {
-            writer.gap(gap);
-        }
-    }
-    Ok(())
-}
-
-/// What a node gave.
-struct NodeRead {
-    name: NodeName,
-    /// Its sockets, unless it gave none.
-    capture: Option<NamedTempFile>,
-    /// What its resolver says; `None` where it was not come to that.
-    answer: Option<Result<Vec<u8>, Gap>>,
-    gap: Option<Gap>,
-}
-
-async fn read_node(
-    ssh: &Ssh,
-    name: NodeName,
-    to: Destination,
-    host: watch::Receiver<Option<String>>,
-    place: &TempDir,
-) -> NodeRead {
-    let known_host = host.clone();
-    let mut capture = None;
-    let open = || {
-        let file = capture.insert(place.temp_file()?);
-        file.reopen().map(std::io::BufWriter::new)
-    };
-    let session = match ssh::read(ssh, &to, host, open).await {
-        Ok(session) => session,
-        Err(error) => {
-            let gap = trouble::not_run(&name, &error);
-            return NodeRead { name, capture: None, answer: None, gap: Some(gap) };
-        }
-    };
-    let gap = trouble::gap(&name, &to, &session);
-    let has_ended = !session.transcript.ended.is_empty();
-    let is_asked = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
-    let answer = (has_ended && is_asked).then(|| trouble::answer(&name, &session));
-    let is_read = session.transcript.captured > 0;
-    NodeRead { capture: capture.filter(|_| is_read), answer, gap, name }
-}
-
-/// The nodes to read: those that the user named, or else those that EC2 lists.
-pub(super) fn targets(request: &NodesRequest, instances: &[Instance]) -> Vec<Target> {
-    if request.named.is_empty() {
-        let mut taken = BTreeSet::new();
-        // An instance whose id is no name is not EC2's; as one that nobody read
-        // it is missed later.
-        let listed = instances.iter().filter_map(|instance| {
-            // Two that share a name are still two.
-            let name = node_name(instance).filter(|name| taken.insert(name.clone()));
-            let name = name.or_else(|| instance.id.parse().ok())?;
-            let target = target(&name, instance, request.address);
-            Some((name, target))
-        });
-        return listed.collect();
-    }
-    let named = request.named.iter().map(|(name, target)| {
-        let listed = instances.iter().find(|instance| is_called(instance, name.as_str()));
-        let target = match (target, listed) {
-            (Some(target), _) => Ok(target.clone()),
-            // Who names an instance by its id has an ssh configuration that knows
-            // ids, as for Session Manager.
-            (None, Some(instance)) if instance.id == name.as_str() => {
-                self::target(name, instance, NodeAddress::Id)
-            }
-            (None, Some(instance)) => self::target(name, instance, request.address),
-            (None, None) => destination(name, name.as_str()),
-        };
-        (name.clone(), target)
-    });
-    named.collect()
-}
-
-/// What Kubernetes calls a node: its instance's private DNS name.
-fn node_name(instance: &Instance) -> Option<NodeName> {
-    instance.dns_name.as_deref()?.parse().ok()
-}
-
-pub(super) fn is_called(instance: &Instance, name: &str) -> bool {
-    let dns_name = instance.dns_name.as_deref().unwrap_or_default();
-    instance.id == name
-        || dns_name == name
-        || dns_name.split('.').next() == Some(name)
-        || instance.name_tag() == Some(name)
-        || instance.addresses.iter().any(|address| address.to_string() == name)
-}
-
-fn target(name: &NodeName, instance: &Instance, which: NodeAddress) -> Result<Destination, Gap> {
-    if instance.auto_mode {
-        return Err(Gap {
-            subject: name.clone().into(),
-            why: GapReason::NotSupported,
-            detail: "EKS Auto Mode runs it, and its nodes cannot be read over ssh".to_owned(),
-            hint: "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin) and judge it with --evidence".to_owned(),
-        });
-    }
-    let (text, word) = match which {
-        NodeAddress::Private => (instance.addresses.first().map(ToString::to_string), "private address"),
-        NodeAddress::Public => (instance.public_ip.map(|ip| ip.to_string()), "public address"),
-        NodeAddress::Name => (instance.dns_name.clone(), "private DNS name"),
-        NodeAddress::Id => (Some(instance.id.clone()), "id"),
-    };
-    let Some(text) = text else {
-        return Err(Gap {
-            subject: name.clone().into(),
-            why: GapReason::Unreachable,
-            detail: format!("EC2 knows no {word} of it"),
-            hint: "choose another with --node-address, or pass --node NAME=TARGET".to_owned(),
-        });
-    };
-    destination(name, &text)
-}
-
-fn destination(name: &NodeName, text: &str) -> Result<Destination, Gap> {
-    text.parse().map_err(|error| Gap {
-        subject: name.clone().into(),
-        why: GapReason::Unreachable,
-        detail: format!("{text:?} is {error}"),
-        hint: "pass --node NAME=TARGET".to_owned(),
-    })
-}
-
-/// Nodes that the user does not want read.
-#[must_use]
-pub fn nodes_left_out() -> Gap {
-    Gap {
-        subject: Subject::Nodes,
-        why: GapReason::NotAsked,
-        detail: "no node was to be read (--nodes none)".to_owned(),
-        hint: "leave out --nodes none to have their connections judged".to_owned(),
-    }
-}
-
-/// Nobody says which nodes there are.
-pub(super) fn no_nodes(is_listed: bool) -> Gap {
-    let detail = if is_listed {
-        "EC2 lists no running instance with the cluster's tags: there are none, or they are on Fargate or outside of EC2, where ssh does not reach"
-    } else {
-        "EC2 did not say which instances are nodes"
-    };
-    Gap {
-        subject: Subject::Nodes,
-        why: GapReason::NotRecorded,
-        detail: detail.to_owned(),
-        hint: "name them with --node NAME=TARGET".to_owned(),
-    }
 }

@@ -2,10 +2,14 @@
 //! evidence.
 
 mod aws;
+mod command;
 mod dns;
 pub mod fleet;
 pub mod live;
 pub(crate) mod next_step;
+pub mod nodes;
 pub mod progress;
+mod sampling;
+pub mod signals;
+pub mod trace;
 pub mod transport;
-pub mod watch;

@@ -5,15 +5,13 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use futures_util::future::{join_all, select_all};
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing_subscriber::Layer;
@@ -25,10 +23,14 @@ use super::classify_evidence;
 use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
 use crate::collect::fleet::{self, FleetRequest, Regions};
-use crate::collect::live::{self, AwsRequest, NoCluster, NodesRequest, Request, Session, Together};
+use crate::collect::live::{self, AwsRequest, NoCluster, Request, Session, Together};
 use crate::collect::next_step::next_step;
+use crate::collect::nodes::{NodesRequest, nodes_left_out};
 use crate::collect::progress::Progress;
-use crate::collect::transport::ssh::{Ssh, sessions_max};
+use crate::collect::signals;
+use crate::collect::transport::Transport;
+use crate::collect::transport::ssh::{self, Ssh};
+use crate::evidence::directory::EvidenceDir;
 use crate::evidence::write::EvidenceWriter;
 use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
@@ -273,27 +275,51 @@ fn say_what_is_missing(dir: &Path, gaps: &[Gap], err: &mut impl Write) -> std::i
     err.flush()
 }
 
-/// What a recording came to.
-pub(super) struct Recorded {
-    /// How it ended; an error where it did not come to its end.
-    pub(super) ended: Result<()>,
-    /// What is missing; `None` where nothing was recorded, and nothing is kept.
+/// A recording that ended.
+struct Recorded {
+    /// How it ended; an error if it is not complete.
+    ended: Result<()>,
+    /// What is missing; `None` if nothing was recorded, and the directory was removed.
     gaps: Option<Vec<Gap>>,
 }
 
-/// What is missing because the user does not want it.
+/// The gap that `--nodes none` leaves.
 fn left_out(request: &Request) -> Option<Gap> {
-    request.nodes.is_none().then(live::nodes_left_out)
+    request.nodes.is_none().then(nodes_left_out)
 }
 
-/// Records, and writes the manifest however that ends.
-pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk: Talk) -> Result<Recorded> {
-    if talk.verbose > 1 {
-        log_to_stderr();
-    }
+/// Records into a directory, and writes the manifest even if the recording fails.
+fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk: Talk) -> Result<Recorded> {
     let writer = EvidenceWriter::create(dir)?;
     if let Some(gap) = left_out {
         writer.gap(gap);
+    }
+    let ended = record_with(&writer, request, talk);
+    // An empty directory would have to be removed before the next run.
+    let finished = match &ended {
+        Err(_) if writer.is_empty() => writer.discard().map(|()| None),
+        _ => writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now())).map(Some),
+    };
+    match (ended, finished) {
+        (ended, Ok(gaps)) => Ok(Recorded { ended, gaps }),
+        // The first error is the cause.
+        (Err(error), Err(_)) => Err(error),
+        (Ok(()), Err(error)) => Err(error.into()),
+    }
+}
+
+/// Records a cluster without its nodes into memory.
+pub(super) fn describe(request: &Request, talk: Talk) -> Result<EvidenceDir> {
+    // Only the captures of nodes are files.
+    let writer = EvidenceWriter::in_memory(Path::new(""), next_step);
+    record_with(&writer, request, talk)?;
+    writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
+    Ok(writer.into_evidence()?)
+}
+
+fn record_with(writer: &EvidenceWriter, request: &Request, talk: Talk) -> Result<()> {
+    if talk.verbose > 1 {
+        log_to_stderr();
     }
     let progress = Progress::new(talk.quiet || talk.verbose > 1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -302,68 +328,29 @@ pub(super) fn record(request: &Request, left_out: Option<Gap>, dir: &Path, talk:
             ended = async {
                 let session = Session::open(&request.aws).await?;
                 let together = Together::new(session, vec![request.cluster.clone()]);
-                Box::pin(live::record(request, &together, &writer, &progress)).await
+                Box::pin(live::record(request, &together, writer, &progress)).await
             } => ended,
             interrupted = interruption() => Err(interrupted),
         }
     });
-    // A look-up that the system still works on should not hold the end up.
+    // The lookup of a name that the system still works on must not delay the end.
     runtime.shutdown_background();
     drop(progress);
-    let ended = ended.map_err(|error| match error.downcast::<NoCluster>() {
+    ended.map_err(|error| match error.downcast::<NoCluster>() {
         Ok(NoCluster { message, is_absent, .. }) => {
             let exit = if is_absent { Exit::Nothing } else { Exit::Inconclusive };
             anyhow!(EndsWith(exit, message))
         }
         Err(error) => error,
-    });
-    // A directory with nothing in it would only be in the next run's way.
-    let finished = match &ended {
-        Err(_) if writer.is_empty() => writer.discard().map(|()| None),
-        _ => writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now())).map(Some),
-    };
-    match (ended, finished) {
-        (ended, Ok(gaps)) => Ok(Recorded { ended, gaps }),
-        // What came first says more.
-        (Err(error), Err(_)) => Err(error),
-        (Ok(()), Err(error)) => Err(error.into()),
-    }
+    })
 }
 
-/// Waits for somebody who wants the run to end.
+/// Waits for a signal that ends the run.
 async fn interruption() -> anyhow::Error {
-    let mut signals = Vec::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        // nohup, and shells for what runs in the background, have some ignored.
-        if is_ignored(kind) {
-            continue;
-        }
-        match signal(kind) {
-            Ok(signal) => signals.push((kind, signal)),
-            Err(error) => return anyhow!(error).context("cannot listen for signals"),
-        }
+    match signals::interruption().await {
+        Ok(number) => anyhow!(EndsWith(Exit::Signal(number), "interrupted".to_owned())),
+        Err(error) => anyhow!(error).context("cannot listen for signals"),
     }
-    if signals.is_empty() {
-        return std::future::pending().await;
-    }
-    let waits = signals.iter_mut().map(|(kind, signal)| {
-        Box::pin(async {
-            signal.recv().await;
-            *kind
-        })
-    });
-    let (kind, ..) = select_all(waits).await;
-    let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-    anyhow!(EndsWith(Exit::Signal(number), "interrupted".to_owned()))
-}
-
-/// Whether whoever started us has a signal ignored.
-/// <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>
-pub(super) fn is_ignored(kind: SignalKind) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
-    mask & (1 << (kind.as_raw_value() - 1)) != 0
 }
 
 /// What is to be asked of a cluster, of which so many are asked at a time.
@@ -395,15 +382,6 @@ pub(super) fn request(cluster: &str, aws: &Aws, ask: &Ask, clusters: usize) -> R
 }
 
 fn nodes(ask: &Ask, timeout: Duration, clusters: usize) -> Result<NodesRequest> {
-    let named = ask.node.iter().map(|node| {
-        let target = match &node.target {
-            Some(target) => {
-                Some(target.parse().map_err(|error| anyhow!("--node {}={target:?}: {error}", node.name))?)
-            }
-            None => None,
-        };
-        Ok((node.name.clone(), target))
-    });
     if let Some(user) = &ask.ssh_user
         && (user.starts_with('-')
             || user.chars().any(|char| char.is_control() || char.is_whitespace())
@@ -414,17 +392,24 @@ fn nodes(ask: &Ask, timeout: Duration, clusters: usize) -> Result<NodesRequest> 
     if let Some(option) = ask.ssh_option.iter().find(|option| option.chars().any(char::is_control)) {
         return Err(anyhow!("--ssh-option {option:?} holds control characters"));
     }
-    Ok(NodesRequest {
-        named: named.collect::<Result<_>>()?,
-        address: match ask.node_address {
-            NodeAddress::Private => live::NodeAddress::Private,
-            NodeAddress::Public => live::NodeAddress::Public,
-            NodeAddress::Name => live::NodeAddress::Name,
-            NodeAddress::Id => live::NodeAddress::Id,
-        },
-        ssh: Ssh::new(ask.ssh_user.as_deref(), &ask.ssh_option, timeout),
-        seats: Arc::new(Semaphore::new(usize::from(ask.concurrency).min(sessions_max(clusters)))),
-    })
+    let address = match ask.node_address {
+        NodeAddress::Private => ssh::NodeAddress::Private,
+        NodeAddress::Public => ssh::NodeAddress::Public,
+        NodeAddress::Name => ssh::NodeAddress::Name,
+        NodeAddress::Id => ssh::NodeAddress::Id,
+    };
+    let ssh = Ssh::new(ask.ssh_user.as_deref(), &ask.ssh_option, address, timeout);
+    let transport = Transport::Ssh(ssh);
+    let named = ask.node.iter().map(|node| {
+        let target = node.target.as_ref().map(|target| {
+            transport
+                .parse_target(target)
+                .map_err(|error| anyhow!("--node {}={target:?}: {error}", node.name))
+        });
+        Ok((node.name.clone(), target.transpose()?))
+    });
+    let named = named.collect::<Result<_>>()?;
+    Ok(NodesRequest::new(transport, named, timeout, ask.concurrency.into(), clusters))
 }
 
 /// Our own events alone: the SDK's may hold signatures and tokens.

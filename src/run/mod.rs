@@ -1,8 +1,6 @@
 //! The corridor: collect, classify, judge, report. The only room that knows
 //! every other.
 
-#[cfg(feature = "live")]
-mod command;
 mod diff;
 pub mod exit;
 #[cfg_attr(feature = "live", path = "live.rs")]

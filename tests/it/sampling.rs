@@ -60,9 +60,9 @@ def after(number):
 /// The last part of the script: answers each request for a sample.
 const ANSWER: &str = r#"
 def frame(number, rows, status):
-    send(f"{mark} ss {100 + number}\n" + "".join(f"{row}\n" for row in rows) + f"{mark} end {status}\n")
+    send(f"{mark} sample {100 + number}\n" + "".join(f"{row}\n" for row in rows) + f"{mark} end {status}\n")
 
-send(f"{mark} here\n{mark} how sudo {CLOSE_EVENTS}\n{mark} clock {time.time()} 100\n")
+send(f"{mark} login\n{mark} rights sudo {CLOSE_EVENTS}\n{mark} clock {time.time()} 100\n")
 for number, _ in enumerate(sys.stdin, 1):
     rows, status = sample(number)
     frame(number, rows, status)
@@ -225,9 +225,9 @@ def after(number):
 
 #[test]
 fn losing_socket_close_events_is_reported() {
-    let script = |after| format!("\nCLOSE_EVENTS = 'ends'\ndef after(number):\n    {after}\n");
+    let script = |after| format!("\nCLOSE_EVENTS = 'events'\ndef after(number):\n    {after}\n");
     for (after, has_close_events) in
-        [("pass", true), (r#"send(f"{mark} deaf\n") if number == 2 else None"#, false)]
+        [("pass", true), (r#"send(f"{mark} events-ended\n") if number == 2 else None"#, false)]
     {
         let node = scripted_node(&script(after));
         let output = node.trace(&["--settle", "500ms"], "sleep 0.5").output().unwrap();

@@ -343,7 +343,7 @@ fn a_node_lost_during_the_trace_is_a_gap() {
     let gap = &report["gaps"][0];
     assert_eq!((&gap["what"], &gap["why"]), (&Value::from("node n2"), &Value::from("connection-lost")));
     let detail = gap["detail"].as_str().unwrap();
-    assert!(detail.contains("s after the trace began and "), "{detail}");
+    assert!(detail.contains("s after the trace began, after "), "{detail}");
     assert_eq!(report["nodes"].as_array().unwrap().len(), 2, "{report:#}");
 }
 
@@ -456,7 +456,7 @@ fn only_restricts_the_trace_to_one_node() {
     }
     let ran = run_command(kube.trace(&["--only", "nobody"], &["true"]));
     assert_eq!(ran.code, 3);
-    assert!(ran.stderr.contains("node nobody: no node is called so; there are "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("node nobody: no node has this name; the nodes are "), "{}", ran.stderr);
     assert!(ran.stderr.contains(NODE), "{}", ran.stderr);
 }
 

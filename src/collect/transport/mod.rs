@@ -1,7 +1,128 @@
-//! How nodes are reached.
+//! Transports: how a node is reached.
+//!
+//! A transport starts a client process on this machine whose standard input and
+//! output are connected to a POSIX shell on the node. What differs between transports
+//! is behind [`Transport`] and [`Target`], so that a new one costs a file and a variant
+//! of each: how a target is named, how the client is invoked, and what its ending means.
+//! The rest is common: the client process, reading a node once, sampling it, and what
+//! sudo, `ss` and `getent` report.
 
-mod frame;
-pub mod sampling;
+mod client;
+pub(super) mod diagnosis;
+pub(super) mod failure;
+mod framing;
+mod protocol;
+pub(super) mod read;
+pub(super) mod sampler;
 pub mod ssh;
-pub(crate) mod transcript;
-pub(crate) mod trouble;
+mod transcript;
+
+use std::fmt;
+
+use self::client::{Ending, Invocation};
+use self::diagnosis::Diagnosis;
+use self::ssh::{InvalidDestination, Ssh, SshTarget};
+use crate::model::name::NodeName;
+use crate::model::net::Instance;
+
+/// A transport, as the user configured it.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// The user's OpenSSH client.
+    Ssh(Ssh),
+}
+
+/// A node as a transport addresses it, with the transport's configuration.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// An ssh destination.
+    Ssh(SshTarget),
+}
+
+/// Why a text does not name a target.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidTarget {
+    /// It is not an ssh destination.
+    #[error(transparent)]
+    Ssh(#[from] InvalidDestination),
+}
+
+impl Transport {
+    /// Parses a target that the user gave.
+    ///
+    /// # Errors
+    /// If the transport cannot have such a target.
+    pub fn parse_target(&self, text: &str) -> Result<Target, InvalidTarget> {
+        match self {
+            Self::Ssh(ssh) => Ok(Target::Ssh(ssh.parse_target(text)?)),
+        }
+    }
+
+    /// The target of a node that EC2 lists, or why it has none.
+    pub(crate) fn listed_target(&self, instance: &Instance) -> Result<Target, Diagnosis> {
+        match self {
+            Self::Ssh(ssh) => ssh.listed_target(instance).map(Target::Ssh),
+        }
+    }
+
+    /// The target of a node that the user named and gave no target for; `instance` is
+    /// the one that EC2 lists under this name.
+    pub(crate) fn named_target(
+        &self,
+        name: &NodeName,
+        instance: Option<&Instance>,
+    ) -> Result<Target, Diagnosis> {
+        match self {
+            Self::Ssh(ssh) => ssh.named_target(name, instance).map(Target::Ssh),
+        }
+    }
+
+    /// The largest number of nodes that can be read at a time, if as many clusters are
+    /// audited at a time.
+    #[must_use]
+    pub fn sessions_max(&self, clusters: usize) -> usize {
+        match self {
+            Self::Ssh(_) => client::processes_max(clusters),
+        }
+    }
+}
+
+impl Target {
+    /// How the client is invoked so that the node runs `script`, a line for `sh` without
+    /// single quotes, backslashes and exclamation marks.
+    fn invocation(&self, script: &str) -> Invocation {
+        match self {
+            Self::Ssh(target) => target.invocation(script),
+        }
+    }
+
+    /// What the ending of a client means that ended before the script began; `None` if
+    /// it is inconclusive.
+    fn diagnose(&self, ending: &Ending) -> Option<Diagnosis> {
+        match self {
+            Self::Ssh(target) => target.diagnose(ending),
+        }
+    }
+
+    /// Whether a client that ended before the script began may succeed a moment later.
+    fn may_retry(&self, ending: &Ending) -> bool {
+        match self {
+            Self::Ssh(_) => ssh::may_retry(ending),
+        }
+    }
+
+    /// How to run the script as root, as a next step.
+    fn root_hint(&self) -> &'static str {
+        match self {
+            Self::Ssh(_) => ssh::ROOT_HINT,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ssh(target) => target.fmt(f),
+        }
+    }
+}

@@ -1,102 +1,68 @@
-//! A node read over the user's own OpenSSH client: its configuration, agent,
-//! keys, jumps and known hosts all count.
-//!
-//! Nothing from outside goes into a shell's words: the remote command never
-//! changes, and what it needs to know it reads from its standard input.
+//! The user's OpenSSH client: its configuration, agent, keys, jump hosts and known hosts
+//! apply.
 
-use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-use std::io::Write;
-use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
-use tracing::debug;
-
-use super::transcript::{Refusal, Sections, Transcript};
+use super::client::{Ending, Invocation};
+use super::diagnosis::{CAPTURE_ELSEWHERE, Diagnosis, excerpt, last_line};
+use crate::model::gap::GapReason;
+use crate::model::name::NodeName;
+use crate::model::net::Instance;
 use crate::model::shell::shell_quoted;
 
-/// The remote command. `ss` needs root rights to name processes; where they are
-/// not to be had, sockets without names are better than none. `ss` is in
-/// /usr/sbin of some systems, where a login's PATH does not lead. Root is who
-/// owns /, which costs the node no process of its own to find out.
-const REMOTE: &str = "sh -c '\
-LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r mark; \
-echo \"$mark ss\"; \
-if [ -O / ]; then ss -tnp </dev/null; else sudo -n ss -tnp </dev/null; fi; \
-status=$?; echo \"$mark end $status\"; \
-if [ $status -ne 0 ]; then echo \"$mark plain\"; ss -tnp </dev/null; echo \"$mark end $?\"; fi; \
-IFS= read -r host; \
-if [ -n \"$host\" ]; then echo \"$mark dns\"; getent ahosts \"$host\" </dev/null; echo \"$mark end $?\"; fi'";
+/// The exit code of ssh itself; others are the remote command's.
+const FAILED: i32 = 255;
 
-/// What is kept of standard error: its end, where ssh says why it gave up.
-const STDERR_KEPT: usize = 8 << 10;
-/// How often a login is tried that the server dropped before it asked for a key,
-/// as one with too many logins at once does.
-const LOGINS_MAX: u32 = 5;
+/// How to log in as root, as a next step.
+pub(super) const ROOT_HINT: &str = "log in as root with --ssh-user";
 
-/// Files that a session has open: three pipes, the process, the capture.
-const FILES_OF_SESSION: u64 = 6;
-/// Files that everything else about a cluster has open.
-const FILES_OF_OTHERS: u64 = 64;
+/// The environment of ssh. `BatchMode` does not apply to the client of a `ProxyJump`,
+/// which would ask on the terminal; an askpass program that fails answers for the user.
+const ENV: &[(&str, &str)] = &[("SSH_ASKPASS_REQUIRE", "force"), ("SSH_ASKPASS", "false")];
 
-/// How many sessions the limit of open files leaves room for, where so many
-/// clusters are asked about at a time.
-#[must_use]
-pub fn sessions_max(clusters: usize) -> usize {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let others = FILES_OF_OTHERS.saturating_mul(clusters as u64);
-    let sessions = files.saturating_sub(others) / FILES_OF_SESSION;
-    usize::try_from(sessions).unwrap_or(usize::MAX).max(1)
-}
-
-/// Where ssh goes: a host, `user@host`, a name of the ssh configuration, or
+/// An ssh destination: a host, `user@host`, a name in the ssh configuration, or
 /// `ssh://user@host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination(String);
+struct Destination(String);
 
-/// Why a text is no [`Destination`].
-#[derive(Debug, PartialEq, Eq)]
-pub struct NotADestination;
-
-impl fmt::Display for NotADestination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "no ssh destination: one holds letters, digits and . _ : @ / % + , = ~ [ ] - only, and neither it nor its host begins with -",
-        )
-    }
-}
-
-impl std::error::Error for NotADestination {}
+/// Why a text is not a destination.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "not an ssh destination: one has letters, digits and . _ : @ / % + , = ~ [ ] - only, and neither it nor its host begins with -"
+)]
+pub struct InvalidDestination;
 
 impl FromStr for Destination {
-    type Err = NotADestination;
+    type Err = InvalidDestination;
 
-    /// Takes what can be neither an option of ssh nor, by way of `%h` in the
-    /// user's ssh configuration, a word of a shell.
-    fn from_str(text: &str) -> Result<Self, NotADestination> {
+    /// Accepts what can be neither an option of ssh nor, through `%h` in the user's ssh
+    /// configuration, a shell metacharacter.
+    fn from_str(text: &str) -> Result<Self, InvalidDestination> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:@/%+,=~[]-".contains(&byte);
         let authority = text.strip_prefix("ssh://").unwrap_or(text);
         let host = authority.rsplit('@').next().unwrap_or_default();
-        let fits = !host.is_empty()
+        let is_valid = !host.is_empty()
             && text.len() <= 512
             && text.bytes().all(allowed)
             && ![text, authority, host].iter().any(|part| part.starts_with('-'));
-        if fits { Ok(Self(text.to_owned())) } else { Err(NotADestination) }
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(InvalidDestination) }
     }
 }
 
 impl Destination {
     /// The host alone.
-    pub(crate) fn host(&self) -> &str {
+    fn host(&self) -> &str {
         let authority = self.0.strip_prefix("ssh://").unwrap_or(&self.0);
         authority.rsplit('@').next().unwrap_or_default()
+    }
+
+    /// Whether it names the user.
+    fn has_user(&self) -> bool {
+        self.0.contains('@')
     }
 }
 
@@ -106,292 +72,299 @@ impl fmt::Display for Destination {
     }
 }
 
-/// How nodes are read.
+/// The address of a listed node that ssh connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeAddress {
+    /// Its primary private address.
+    Private,
+    /// Its public address.
+    Public,
+    /// Its private DNS name.
+    Name,
+    /// Its instance id, for an ssh configuration that uses Session Manager.
+    Id,
+}
+
+/// The configuration of ssh.
 #[derive(Debug, Clone)]
 pub struct Ssh {
+    config: Arc<Config>,
+}
+
+#[derive(Debug)]
+struct Config {
     /// The user's options, as after ssh's `-o`.
     options: Vec<String>,
+    /// All options, as arguments.
     args: Vec<OsString>,
     user: Option<String>,
-    timeout: Duration,
+    address: NodeAddress,
 }
 
 impl Ssh {
-    /// `options` are as after ssh's `-o`, and go before ours: ssh keeps the
-    /// first value of each.
+    /// A configuration with the user's options, as after ssh's `-o`. They precede the
+    /// options of this program: ssh uses the first value of each.
     #[must_use]
-    pub fn new(user: Option<&str>, options: &[String], timeout: Duration) -> Self {
-        // What ssh says of a host that does not answer is better than our own end.
+    pub fn new(user: Option<&str>, options: &[String], address: NodeAddress, timeout: Duration) -> Self {
+        // Shorter than the time-out, since ssh's own message has the reason.
         let connect = (timeout.as_secs() / 2).clamp(1, 10);
-        let ours = [
-            // Nobody is there to answer a question.
+        let defaults = [
             "BatchMode=yes".to_owned(),
             format!("ConnectTimeout={connect}"),
-            // Without these a path that is cut midway hangs until the time-out.
+            // Without these a connection that is cut hangs until the time-out.
             "ServerAliveInterval=3".to_owned(),
             "ServerAliveCountMax=3".to_owned(),
-            // Hides banners, and no error.
+            // Hides banners, but no errors.
             "LogLevel=ERROR".to_owned(),
-            // What the user's configuration may say for other uses of the host.
+            // What the user's configuration may set for interactive use of the host.
             "RemoteCommand=none".to_owned(),
             "RequestTTY=no".to_owned(),
             "ClearAllForwardings=yes".to_owned(),
             "ForwardX11=no".to_owned(),
             "ForwardAgent=no".to_owned(),
         ];
-        let mut args: Vec<OsString> = Vec::new();
-        for option in options.iter().chain(&ours) {
-            args.extend(["-o".into(), option.into()]);
+        let all = options.iter().chain(&defaults);
+        let args = all.flat_map(|option| ["-o".into(), option.into()]).collect();
+        let user = user.map(ToOwned::to_owned);
+        Self { config: Arc::new(Config { options: options.to_owned(), args, user, address }) }
+    }
+
+    pub(super) fn parse_target(&self, text: &str) -> Result<SshTarget, InvalidDestination> {
+        Ok(SshTarget { config: Arc::clone(&self.config), destination: text.parse()? })
+    }
+
+    pub(super) fn listed_target(&self, instance: &Instance) -> Result<SshTarget, Diagnosis> {
+        self.target_at(instance, self.config.address)
+    }
+
+    /// An instance that is named by its id is reached by its id: the ssh configuration
+    /// knows ids then, as for Session Manager.
+    pub(super) fn named_target(
+        &self,
+        name: &NodeName,
+        instance: Option<&Instance>,
+    ) -> Result<SshTarget, Diagnosis> {
+        match instance {
+            Some(instance) if instance.id == name.as_str() => self.target_at(instance, NodeAddress::Id),
+            Some(instance) => self.listed_target(instance),
+            None => self.target_of(name.as_str()),
         }
-        Self { options: options.to_owned(), args, user: user.map(ToOwned::to_owned), timeout }
     }
 
-    /// The longest that a node may take.
-    pub(super) fn timeout(&self) -> Duration {
-        self.timeout
+    fn target_at(&self, instance: &Instance, address: NodeAddress) -> Result<SshTarget, Diagnosis> {
+        if instance.auto_mode {
+            return Err(Diagnosis::new(
+                GapReason::NotSupported,
+                "EKS Auto Mode runs it, and its nodes do not accept ssh",
+                "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin) and judge it with --evidence",
+            ));
+        }
+        let (text, word) = match address {
+            NodeAddress::Private => (instance.addresses.first().map(ToString::to_string), "private address"),
+            NodeAddress::Public => (instance.public_ip.map(|ip| ip.to_string()), "public address"),
+            NodeAddress::Name => (instance.dns_name.clone(), "private DNS name"),
+            NodeAddress::Id => (Some(instance.id.clone()), "id"),
+        };
+        match text {
+            Some(text) => self.target_of(&text),
+            None => Err(Diagnosis::new(
+                GapReason::Unreachable,
+                format!("EC2 lists no {word} of it"),
+                "choose another with --node-address, or pass --node NAME=TARGET",
+            )),
+        }
     }
 
-    /// What to type to log in alike, and see.
-    pub(crate) fn by_hand(&self, to: &Destination) -> String {
-        let options = self.options.iter().map(|option| format!("-o {} ", shell_quoted(option)));
-        let user = self.user.as_ref().filter(|_| !to.0.contains('@'));
-        let user = user.map(|user| format!("-l {} ", shell_quoted(user))).unwrap_or_default();
-        format!("ssh {}{user}{to}", options.collect::<String>())
+    fn target_of(&self, text: &str) -> Result<SshTarget, Diagnosis> {
+        self.parse_target(text).map_err(|error| {
+            Diagnosis::new(GapReason::Unreachable, format!("{text:?} is {error}"), "pass --node NAME=TARGET")
+        })
     }
+}
 
-    /// ssh's arguments up to the remote command. A user that the destination
-    /// names goes before the general one, which ssh has the other way round.
-    pub(super) fn args(&self, to: &Destination) -> Vec<OsString> {
-        let mut args = self.args.clone();
-        if let Some(user) = self.user.as_ref().filter(|_| !to.0.contains('@')) {
+/// A destination with the configuration of ssh.
+#[derive(Debug, Clone)]
+pub struct SshTarget {
+    config: Arc<Config>,
+    destination: Destination,
+}
+
+impl SshTarget {
+    pub(super) fn invocation(&self, script: &str) -> Invocation {
+        let mut args = self.config.args.clone();
+        // ssh prefers -l to the destination's user.
+        if let Some(user) = self.config.user.as_ref().filter(|_| !self.destination.has_user()) {
             args.extend(["-l".into(), user.into()]);
         }
-        args.extend(["--".into(), (&to.0).into()]);
-        args
+        args.extend(["--".into(), self.destination.0.clone().into()]);
+        // The login shell, which need not be a POSIX shell, parses the command.
+        args.push(format!("sh -c '{script}'").into());
+        Invocation { program: "ssh", args, env: ENV }
     }
-}
 
-/// How a session with a node ended.
-#[derive(Debug)]
-pub(crate) struct Session<W> {
-    /// What it printed.
-    pub(crate) transcript: Sections<W>,
-    /// How it ended.
-    pub(crate) ending: Ending,
-}
+    /// The command to type to log in the same way.
+    fn command(&self) -> String {
+        let options = self.config.options.iter().map(|option| format!("-o {} ", shell_quoted(option)));
+        let user = self.config.user.as_ref().filter(|_| !self.destination.has_user());
+        let user = user.map(|user| format!("-l {} ", shell_quoted(user))).unwrap_or_default();
+        format!("ssh {}{user}{}", options.collect::<String>(), self.destination)
+    }
 
-/// How ssh ended, and what it said.
-#[derive(Debug)]
-pub(crate) struct Ending {
-    /// What to type to log in alike.
-    pub(crate) by_hand: String,
-    /// Its exit; `None` where we ended it.
-    pub(crate) status: Option<ExitStatus>,
-    /// The end of what ssh and the remote programs said.
-    pub(crate) stderr: String,
-    /// Why we ended it, if we did.
-    pub(crate) cut: Option<Cut>,
-}
-
-/// Why we ended a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// It took too long.
-    TimedOut(Duration),
-    /// It said too much.
-    TooMuch,
-}
-
-/// Reads a node. The endpoint's host may become known while ssh logs in.
-///
-/// # Errors
-/// If ssh cannot be run, or the capture not be written.
-pub(crate) async fn read<W: Write>(
-    ssh: &Ssh,
-    to: &Destination,
-    mut host: watch::Receiver<Option<String>>,
-    mut capture: impl FnMut() -> std::io::Result<W>,
-) -> std::io::Result<Session<W>> {
-    let began = Instant::now();
-    for login in 1.. {
-        let left = ssh.timeout.saturating_sub(began.elapsed());
-        let capture = capture().map_err(|error| because("cannot keep what it prints", &error))?;
-        let session = log_in(ssh, to, &mut host, capture, left).await?;
-        let ms = began.elapsed().as_millis();
-        debug!(%to, login, ms, status = ?session.ending.status, cut = ?session.ending.cut, stderr = session.ending.stderr, "ssh ended");
-        let pause = Duration::from_millis(250 << login) + jitter();
-        let may_retry = login < LOGINS_MAX && pause < ssh.timeout.saturating_sub(began.elapsed());
-        if !(may_retry && was_dropped(&session)) {
-            return Ok(session);
+    pub(super) fn diagnose(&self, ending: &Ending) -> Option<Diagnosis> {
+        if let Some((sign, line)) = sign(&ending.stderr) {
+            let host = changed_host(&ending.stderr).unwrap_or(self.destination.host());
+            return Some(Diagnosis::new(
+                sign.why,
+                format!("{}; ssh printed {:?} ({})", sign.detail, excerpt(line), self.destination),
+                sign.hint.replace("HOST", host),
+            ));
         }
-        tokio::time::sleep(pause).await;
+        let has_failed = ending.status.is_some_and(|status| status.code() == Some(FAILED));
+        has_failed.then(|| {
+            Diagnosis::new(
+                GapReason::Unreachable,
+                format!("ssh failed{} ({})", last_line(ending), self.destination),
+                format!("try by hand: {}", self.command()),
+            )
+        })
     }
-    unreachable!("the last login returns")
 }
 
-/// Whether the server closed the connection before it asked for a key, and
-/// nothing else was wrong: ssh says the same of a jump host that it does not
-/// reach, and then why.
-fn was_dropped<W: Write>(session: &Session<W>) -> bool {
+impl fmt::Display for SshTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.destination.fmt(f)
+    }
+}
+
+/// Whether the server closed the connection before the key exchange, as one with too many
+/// logins at a time does, and no other error was printed: of a jump host that it cannot
+/// reach, ssh prints the same beside the reason.
+pub(super) fn may_retry(ending: &Ending) -> bool {
+    const KEY_EXCHANGE: &str = "kex_exchange_identification: ";
     let is_drop = |line: &str| {
-        ["kex_exchange_identification: ", "Connection closed by ", "Connection reset by "]
+        [KEY_EXCHANGE, "Connection closed by ", "Connection reset by "]
             .iter()
-            .any(|says| line.starts_with(says))
+            .any(|message| line.starts_with(message))
     };
-    !session.transcript.began
-        && session.ending.cut.is_none()
-        && session.ending.stderr.contains("kex_exchange_identification: ")
-        && session.ending.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).all(is_drop)
+    ending.stderr.contains(KEY_EXCHANGE)
+        && ending.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).all(is_drop)
 }
 
-fn because(what: &str, error: &std::io::Error) -> std::io::Error {
-    std::io::Error::new(error.kind(), format!("{what}: {error}"))
+/// A message of ssh and what it means.
+struct Sign {
+    message: &'static str,
+    why: GapReason,
+    detail: &'static str,
+    hint: &'static str,
 }
 
-async fn log_in<W: Write>(
-    ssh: &Ssh,
-    to: &Destination,
-    host: &mut watch::Receiver<Option<String>>,
-    capture: W,
-    timeout: Duration,
-) -> std::io::Result<Session<W>> {
-    let mark = format!("eks-netcheck-{:016x}", random());
-    let args = ssh.args(to);
-    debug!(?args, "ssh begins");
-    let mut client = Client::spawn(args, REMOTE)?;
-    let mut stdin = client.child.stdin.take();
-    let mut stdout = client.child.stdout.take();
-    let mut stderr = client.child.stderr.take();
-    let mut said = Vec::new();
-    let mut transcript = Transcript::new(&mark, capture);
-    let tell = async {
-        let Some(mut stdin) = stdin.take() else { return };
-        // A session that ended takes nothing more; how it ended is told elsewhere.
-        let _ = stdin.write_all(format!("{mark}\n").as_bytes()).await;
-        let known = host.wait_for(Option::is_some).await.map(|host| host.clone().unwrap_or_default());
-        if let Ok(host) = known {
-            let _ = stdin.write_all(format!("{host}\n").as_bytes()).await;
-        }
-    };
-    let listen = async {
-        let result = match &mut stdout {
-            Some(stdout) => transcribe(stdout, &mut transcript).await,
-            None => Ok(()),
-        };
-        match result {
-            Ok(()) => client.child.wait().await.map(|status| (Some(status), None)),
-            Err(Refusal::TooMuch) => Ok((None, Some(Cut::TooMuch))),
-            Err(Refusal::Io(error)) => Err(because("cannot keep what it prints", &error)),
-        }
-    };
-    let complain = async {
-        if let Some(stderr) = &mut stderr {
-            keep_end(stderr, &mut said).await;
-        }
-    };
-    let whole = async {
-        let others = async { tokio::join!(tell, complain) };
-        tokio::pin!(listen, others);
-        tokio::select! {
-            ended = &mut listen => {
-                // What ssh said last is in the pipe; a master connection that it
-                // left behind may hold the other end open.
-                let _ = tokio::time::timeout(Duration::from_millis(200), others).await;
-                ended
-            }
-            _ = &mut others => listen.await,
-        }
-    };
-    let (status, cut) = match tokio::time::timeout(timeout, whole).await {
-        Ok(ended) => ended?,
-        Err(_) => (None, Some(Cut::TimedOut(ssh.timeout))),
-    };
-    if cut.is_some() {
-        client.end().await;
-    }
-    let stderr = String::from_utf8_lossy(&said).into_owned();
-    let ending = Ending { by_hand: ssh.by_hand(to), status, stderr, cut };
-    Ok(Session { transcript: transcript.finish()?, ending })
+/// The messages in order of precedence: a failure at a jump host prints several.
+const SIGNS: [Sign; 14] = [
+    Sign {
+        message: "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        why: GapReason::HostKeyChanged,
+        detail: "its host key differs from the one in known_hosts",
+        hint: "the address may now belong to a new node, or to an attacker: verify the key, then run ssh-keygen -R HOST and log in once by hand",
+    },
+    Sign {
+        message: "Host key verification failed",
+        why: GapReason::HostKeyUnknown,
+        detail: "its host key is not in known_hosts",
+        hint: "log in once by hand and verify the key, or pass --ssh-option StrictHostKeyChecking=accept-new",
+    },
+    Sign {
+        message: "Could not resolve hostname",
+        why: GapReason::NameNotResolved,
+        detail: "its name does not resolve on this machine",
+        hint: "pass --node NAME=TARGET, or --node-address private",
+    },
+    Sign {
+        message: "Permission denied",
+        why: GapReason::LoginRefused,
+        detail: "it accepted none of your keys",
+        hint: "pass --ssh-user, load the key into your agent, or name it with --ssh-option IdentityFile=FILE",
+    },
+    Sign {
+        message: "Too many authentication failures",
+        why: GapReason::LoginRefused,
+        detail: "it refused the login before ssh offered the right key",
+        hint: "name the key with --ssh-option IdentityFile=FILE and --ssh-option IdentitiesOnly=yes",
+    },
+    Sign {
+        message: "Connection refused",
+        why: GapReason::ConnectionRefused,
+        detail: "nothing listens on its ssh port, as on Bottlerocket",
+        hint: CAPTURE_ELSEWHERE,
+    },
+    Sign {
+        message: "Connection timed out",
+        why: GapReason::TimedOut,
+        detail: "ssh got no answer from it",
+        hint: NO_ANSWER_HINT,
+    },
+    Sign {
+        message: "Operation timed out",
+        why: GapReason::TimedOut,
+        detail: "ssh got no answer from it",
+        hint: NO_ANSWER_HINT,
+    },
+    Sign {
+        message: "No route to host",
+        why: GapReason::Unreachable,
+        detail: "this machine has no route to it",
+        hint: NO_ROUTE_HINT,
+    },
+    Sign {
+        message: "Network is unreachable",
+        why: GapReason::Unreachable,
+        detail: "this machine has no route to it",
+        hint: NO_ROUTE_HINT,
+    },
+    Sign {
+        message: "kex_exchange_identification",
+        why: GapReason::ConnectionLost,
+        detail: "it closed the connection before the login, as sshd does above MaxStartups",
+        hint: "try again with a lower --concurrency, or raise MaxStartups in its sshd_config",
+    },
+    Sign {
+        message: "stdio forwarding failed",
+        why: GapReason::Unreachable,
+        detail: "the jump host cannot reach it",
+        hint: "check that the node's security group admits the jump host",
+    },
+    Sign {
+        message: "Connection closed",
+        why: GapReason::ConnectionLost,
+        detail: "it closed the connection",
+        hint: "try again; the log of its sshd has the reason",
+    },
+    Sign {
+        message: "Bad configuration option",
+        why: GapReason::Failed,
+        detail: "ssh rejects one of its options",
+        hint: "check --ssh-option and your ssh configuration",
+    },
+];
+
+const NO_ANSWER_HINT: &str =
+    "check that its security group admits you on port 22, or use a jump host: --ssh-option ProxyJump=BASTION";
+const NO_ROUTE_HINT: &str =
+    "use a jump host: --ssh-option ProxyJump=BASTION, or Session Manager with a ProxyCommand";
+
+/// The first sign in standard error, and its line.
+fn sign(stderr: &str) -> Option<(&'static Sign, &str)> {
+    SIGNS.iter().find_map(|sign| {
+        let line = stderr.lines().find(|line| line.contains(sign.message))?;
+        Some((sign, line.trim_matches(['@', ' ', '\r'])))
+    })
 }
 
-/// The ssh client, in a process group of its own: a Ctrl-C is ours to take, and
-/// what the client started ends with it.
-#[derive(Debug)]
-pub(super) struct Client {
-    pub(super) child: Child,
-    group: Option<Pid>,
-}
-
-impl Client {
-    pub(super) fn spawn(args: Vec<OsString>, remote: &str) -> std::io::Result<Self> {
-        let mut command = Command::new("ssh");
-        command.args(args).arg(remote).process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // BatchMode is not handed on to the client of a ProxyJump, which would
-        // wait for an answer on the terminal.
-        command.env("SSH_ASKPASS_REQUIRE", "force").env("SSH_ASKPASS", "false");
-        let child = command.spawn().map_err(|error| because("cannot run ssh", &error))?;
-        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        Ok(Self { child, group })
-    }
-
-    /// Ends it so that it can clean up, and if need be at once.
-    pub(super) async fn end(&mut self) {
-        self.signal(Signal::TERM);
-        let _ = tokio::time::timeout(Duration::from_millis(300), self.child.wait()).await;
-        self.signal(Signal::KILL);
-        let _ = self.child.wait().await;
-        self.group = None;
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            // What has ended already takes none.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // Once it was waited for, its number may be another's.
-        if self.child.id().is_some() {
-            self.signal(Signal::TERM);
-        }
-    }
-}
-
-async fn transcribe<W: Write>(
-    stdout: &mut (impl AsyncRead + Unpin),
-    transcript: &mut Transcript<W>,
-) -> Result<(), Refusal> {
-    let mut piece = vec![0; 8 << 10];
-    loop {
-        let length = stdout.read(&mut piece).await?;
-        if length == 0 {
-            return Ok(());
-        }
-        transcript.push(&piece[..length])?;
-    }
-}
-
-/// Reads to the end and keeps the last of it.
-async fn keep_end(from: &mut (impl AsyncRead + Unpin), kept: &mut Vec<u8>) {
-    let mut piece = vec![0; 4 << 10];
-    while let Ok(length @ 1..) = from.read(&mut piece).await {
-        kept.extend_from_slice(&piece[..length]);
-        kept.drain(..kept.len().saturating_sub(STDERR_KEPT));
-    }
-}
-
-pub(super) fn random() -> u64 {
-    // The standard library's one source of randomness: each state has new keys.
-    RandomState::new().build_hasher().finish()
-}
-
-/// Spreads logins that a server dropped together.
-fn jitter() -> Duration {
-    Duration::from_millis(random() % 250)
+/// The host whose key changed, which may be a jump host.
+fn changed_host(stderr: &str) -> Option<&str> {
+    let after = stderr.split_once("Host key for ")?.1;
+    let host = after.split_once(" has changed")?.0;
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    (!host.is_empty() && !host.starts_with('-') && host.bytes().all(is_host)).then_some(host)
 }
 
 #[cfg(test)]
@@ -401,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_destination_is_no_option_and_no_shell() {
+    fn a_destination_is_no_option_and_no_shell_syntax() {
         for good in [
             "10.0.0.1",
             "ec2-user@10.0.0.1",
@@ -429,24 +402,19 @@ mod tests {
             "\u{1b}[0m",
             "ä",
         ] {
-            assert_eq!(bad.parse::<Destination>(), Err(NotADestination), "{bad:?}");
+            assert!(bad.parse::<Destination>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn the_users_options_go_first() {
-        let ssh = Ssh::new(Some("me"), &["ConnectTimeout=1".to_owned()], Duration::from_secs(30));
-        let args = |to: &str| ssh.args(&to.parse().expect("a destination")).join(OsStr::new(" "));
-        let args = |to: &str| args(to).into_string().expect("UTF-8");
+    fn options_of_the_user_precede_the_defaults() {
+        let options = ["ConnectTimeout=1".to_owned()];
+        let ssh = Ssh::new(Some("me"), &options, NodeAddress::Private, Duration::from_secs(30));
+        let args = |to: &str| ssh.parse_target(to).expect("a destination").invocation("true").args;
+        let args = |to: &str| args(to).join(OsStr::new(" ")).into_string().expect("UTF-8");
         assert!(args("host").starts_with("-o ConnectTimeout=1 -o "));
-        assert!(args("host").ends_with(" -l me -- host"));
-        assert!(args("you@host").ends_with("=no -- you@host"));
+        assert!(args("host").ends_with(" -l me -- host sh -c 'true'"));
+        assert!(args("you@host").ends_with("=no -- you@host sh -c 'true'"));
         assert!(!args("host").contains("StrictHostKeyChecking"));
-    }
-
-    #[test]
-    fn the_remote_command_is_one_word_for_any_shell() {
-        let inside = REMOTE.strip_prefix("sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("quoted");
-        assert!(!inside.contains(['\'', '\n', '!', '\\']));
     }
 }

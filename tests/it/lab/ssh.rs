@@ -16,26 +16,26 @@ use crate::pty::Pty;
 
 /// The ssh target, and the reason, detail and hint of the gap about it.
 const FAILURES: [(&str, &str, &str, &str); 20] = [
-    ("nobody-has-this-name", "name-not-resolved", "does not resolve here", "--node NAME=TARGET"),
+    ("nobody-has-this-name", "name-not-resolved", "does not resolve on this machine", "--node NAME=TARGET"),
     ("REFUSING_HOST", "connection-refused", "as on Bottlerocket", "--evidence"),
     ("DROPPING_HOST", "timed-out", "no answer", "ProxyJump"),
     ("UNREACHABLE_HOST", "unreachable", "no route", "ProxyJump"),
     ("NO_BANNER_HOST", "timed-out", "", ""),
-    ("flood@TRUNCATING_HOST", "connection-lost", "broke off midway", "try again"),
-    ("flood@STALLING_HOST", "connection-lost", "broke off midway", "try again"),
+    ("flood@TRUNCATING_HOST", "connection-lost", "connection was lost", "try again"),
+    ("flood@STALLING_HOST", "connection-lost", "connection was lost", "try again"),
     ("CLOSING_HOST", "connection-lost", "before the login", "MaxStartups"),
     ("otherkey@N1", "login-refused", "none of your keys", "--ssh-user"),
     ("nosuchuser@N1", "login-refused", "none of your keys", "--ssh-user"),
-    ("askpass@N1", "no-process-names", "sudo wants a password", "NOPASSWD"),
-    ("nosudo@N1", "no-process-names", "sudo wants a password", "NOPASSWD"),
+    ("askpass@N1", "no-process-names", "sudo requires a password", "NOPASSWD"),
+    ("nosudo@N1", "no-process-names", "sudo requires a password", "NOPASSWD"),
     ("requiretty@N1", "no-process-names", "requiretty", "requiretty"),
-    ("nosudobin@N1", "no-process-names", "no sudo", "--ssh-user"),
-    ("noss@N1", "not-supported", "no ss on it", "iproute2"),
+    ("nosudobin@N1", "no-process-names", "sudo is not installed", "--ssh-user"),
+    ("noss@N1", "not-supported", "ss is not installed", "iproute2"),
     ("nologin@N1", "no-shell", "not available", "with a shell"),
-    ("flood@N1", "too-much-output", "more than ss does", "by hand"),
+    ("flood@N1", "too-much-output", "more output than ss prints", "by hand"),
     ("blank@N1", "incomplete", "ss printed nothing", "by hand"),
     ("hang@N1", "timed-out", "ss did not end within 4 s", "--timeout"),
-    ("cut@N1", "connection-lost", "broke off midway", "try again"),
+    ("cut@N1", "connection-lost", "connection was lost", "try again"),
 ];
 
 #[test]
@@ -193,7 +193,7 @@ fn an_unreachable_jump_host_is_not_retried() {
     let mut audit = testbed.netcheck(&["audit", "-vv", "--node", "n1=192.168.10.10", "--ssh-option", &jump]);
     audit.args(["--format", "json"]);
     let ran = run_command(audit);
-    assert_eq!(ran.stderr.matches("ssh begins").count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("starting the client").count(), 1, "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n1").unwrap();
     assert_eq!(gap["why"], "connection-refused");
@@ -230,7 +230,7 @@ fn a_target_cannot_be_an_ssh_option() {
     ] {
         let ran = testbed.run(&["audit", "--node", &format!("n1={target}")]);
         assert_eq!(ran.code, 2, "{target}");
-        assert!(ran.stderr.contains("no ssh destination"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("not an ssh destination"), "{}", ran.stderr);
     }
     // Nor can a host name from AWS.
     testbed.aws.update_account(|account| {
@@ -238,7 +238,7 @@ fn a_target_cannot_be_an_ssh_option() {
     });
     let (report, _) = testbed.audit(&["--node-address", "name"]);
     assert!(!file.exists());
-    assert!(report["gaps"].to_string().contains("no ssh destination"), "{report:#}");
+    assert!(report["gaps"].to_string().contains("not an ssh destination"), "{report:#}");
 }
 
 /// The changed key is the bastion's: the hint's ssh-keygen command has to name it.

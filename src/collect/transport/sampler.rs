@@ -1,0 +1,399 @@
+//! A node sampled repeatedly over one run of a client. Each sample is requested by a line
+//! on standard input, so that nothing keeps running on the node when the client ends.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdin};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::Target;
+use super::client::{Client, Ending, Pipes, StopReason, keep_end};
+use super::diagnosis::Diagnosis;
+use super::failure;
+use super::framing::{Framer, LINE_MAX, complete_lines, new_marker};
+use super::protocol::{Protocol, RawSample, Rights, SCRIPT, SampleKind, parameters};
+use crate::model::gap::Gap;
+use crate::model::name::NodeName;
+use crate::model::trace::{Moment, Phase, TracedNode};
+
+/// The shortest interval between samples with processes, however often new sockets appear.
+const PROCESSES_INTERVAL: Duration = Duration::from_secs(1);
+/// The largest number of requested samples that were not received; further ones are missed.
+const OUTSTANDING_MAX: usize = 4;
+/// How long after the begin of the action samples are taken more often: the connection of
+/// a short exec is opened first.
+const FAST: Duration = Duration::from_secs(3);
+const FAST_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the final sample may take.
+const FINAL_SAMPLE: Duration = Duration::from_secs(5);
+/// How long a client may take to end after the end of its output.
+const EXIT_WAIT: Duration = Duration::from_millis(500);
+/// How long standard error is read after the end of standard output.
+const STDERR_WAIT: Duration = Duration::from_millis(200);
+
+/// What the samplers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Sample, before the action.
+    Before,
+    /// Pause: the action is about to begin.
+    Paused,
+    /// Sample, during the action.
+    During,
+    /// Sample, after the action.
+    After,
+    /// Take the final sample, and end.
+    Final,
+}
+
+impl Stage {
+    fn phase(self) -> Phase {
+        match self {
+            Self::Before | Self::Paused => Phase::Before,
+            Self::During => Phase::During,
+            Self::After | Self::Final => Phase::After,
+        }
+    }
+}
+
+/// What a sampler sends.
+#[derive(Debug)]
+pub(crate) enum SamplerEvent {
+    /// A sample.
+    Sample {
+        /// The part of the trace in which it was requested.
+        phase: Phase,
+        moment: Moment,
+        /// The output of `ss`.
+        bytes: Vec<u8>,
+    },
+    /// Sockets that were closed, as `ss` prints them.
+    Closed { phase: Phase, moment: Moment, bytes: Vec<u8> },
+    /// No sample is outstanding, as [`Stage::Paused`] requires.
+    Paused,
+}
+
+/// A node whose sampler ended.
+#[derive(Debug)]
+pub(crate) struct SampledNode {
+    /// How often it was sampled.
+    pub(crate) node: TracedNode,
+    /// What was not seen of it.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// The options of a sampler.
+#[derive(Debug, Clone)]
+pub(crate) struct SamplerOptions {
+    /// How long the login and the first sample may take.
+    pub(crate) timeout: Duration,
+    /// The interval between two samples.
+    pub(crate) interval: Duration,
+    /// When the trace began.
+    pub(crate) began: Instant,
+    pub(crate) stage: watch::Receiver<Stage>,
+    /// Set if a sample has sockets whose processes are unknown.
+    pub(crate) wants_processes: Arc<AtomicBool>,
+}
+
+/// Samples a node until the final sample, or the end of the client. `permit`, which limits
+/// the number of logins at a time, is released after the first sample.
+pub(crate) async fn sample(
+    mut options: SamplerOptions,
+    name: NodeName,
+    target: Target,
+    permit: Option<OwnedSemaphorePermit>,
+    events: mpsc::Sender<(NodeName, SamplerEvent)>,
+) -> SampledNode {
+    let mut sampler = Sampler::new(&options, name.clone(), permit, events);
+    let (mut client, pipes) = match Client::start(&target.invocation(SCRIPT)) {
+        Ok(started) => started,
+        Err(error) => return sampler.finish(vec![Diagnosis::from(error).gap(name)]),
+    };
+    let stopped = sampler.run(&mut options, pipes).await;
+    let status = if stopped.is_none() {
+        timeout(EXIT_WAIT, client.wait()).await.ok().and_then(Result::ok)
+    } else {
+        None
+    };
+    if status.is_none() {
+        client.stop().await;
+    }
+    let stderr = String::from_utf8_lossy(&sampler.stderr_end).into_owned();
+    let ending = Ending { status, stderr, stopped };
+    // During the action, the terminal belongs to the command.
+    if *options.stage.borrow() != Stage::During {
+        debug!(%name, samples = sampler.samples, missed = sampler.missed, ?ending, "the client ended");
+    }
+    let protocol = &sampler.protocol;
+    let mut gaps = Vec::new();
+    if !sampler.is_complete {
+        let diagnosis = match sampler.samples {
+            0 => failure::not_sampled(&target, &ending, protocol.has_begun, &protocol.preamble),
+            number => failure::sampling_ended(&ending, number, options.began.elapsed()),
+        };
+        gaps.push(diagnosis.gap(name.clone()));
+    }
+    if protocol.rights == Some(Rights::Unprivileged) {
+        gaps.push(failure::no_process_names(&target, &ending).gap(name));
+    }
+    sampler.finish(gaps)
+}
+
+/// The times of the samples.
+struct Schedule {
+    interval: Duration,
+    /// When the next sample is due.
+    due: Instant,
+    /// Until when samples are taken more often.
+    fast_until: Instant,
+}
+
+impl Schedule {
+    fn new(interval: Duration) -> Self {
+        Self { interval, due: Instant::now(), fast_until: Instant::now() }
+    }
+
+    /// Makes the next sample due after the interval.
+    fn start(&mut self) {
+        self.due = Instant::now() + self.interval;
+    }
+
+    /// Makes the next sample due now, and takes samples more often for some time.
+    fn start_now(&mut self, fast: Duration) {
+        self.due = Instant::now();
+        self.fast_until = self.due + fast;
+    }
+
+    /// Advances to the next sample, and returns the number of samples that were missed.
+    fn advance(&mut self) -> u64 {
+        let now = Instant::now();
+        let interval = if now < self.fast_until { self.interval.min(FAST_INTERVAL) } else { self.interval };
+        self.due += interval;
+        let mut missed = 0;
+        while self.due < now {
+            self.due += interval;
+            missed += 1;
+        }
+        missed
+    }
+}
+
+/// The sampler of a node.
+struct Sampler {
+    name: NodeName,
+    events: mpsc::Sender<(NodeName, SamplerEvent)>,
+    permit: Option<OwnedSemaphorePermit>,
+    began: Instant,
+    marker: String,
+    protocol: Protocol,
+    /// The parts of the trace in which the outstanding samples were requested.
+    requested: VecDeque<Phase>,
+    samples: u64,
+    missed: u64,
+    /// Standard error that is no closed socket.
+    stderr_end: Vec<u8>,
+    /// Whether the final sample was received.
+    is_complete: bool,
+}
+
+impl Sampler {
+    fn new(
+        options: &SamplerOptions,
+        name: NodeName,
+        permit: Option<OwnedSemaphorePermit>,
+        events: mpsc::Sender<(NodeName, SamplerEvent)>,
+    ) -> Self {
+        Self {
+            name,
+            events,
+            permit,
+            began: options.began,
+            marker: new_marker(),
+            protocol: Protocol::default(),
+            requested: VecDeque::new(),
+            samples: 0,
+            missed: 0,
+            stderr_end: Vec::new(),
+            is_complete: false,
+        }
+    }
+
+    fn finish(self, gaps: Vec<Gap>) -> SampledNode {
+        let node = TracedNode {
+            name: self.name,
+            samples: self.samples,
+            missed: self.missed,
+            has_close_events: self.protocol.has_close_events,
+        };
+        SampledNode { node, gaps }
+    }
+
+    /// Samples until the final sample or the end of the output; returns why the client has
+    /// to be stopped, if it has.
+    async fn run(&mut self, options: &mut SamplerOptions, pipes: Pipes) -> Option<StopReason> {
+        let Pipes { mut stdin, mut stdout, mut stderr } = pipes;
+        let login_until = Instant::now() + options.timeout;
+        let mut stage = *options.stage.borrow_and_update();
+        let mut schedule = Schedule::new(options.interval);
+        let mut final_until = None;
+        let mut processes_requested = Instant::now();
+        let (mut is_paused, mut has_stderr) = (false, true);
+        let mut framer = Framer::new(&self.marker);
+        let mut stderr_lines = Vec::new();
+        let (mut piece, mut stderr_piece) = (vec![0; 32 << 10], vec![0; 4 << 10]);
+        // Fails if the client has ended, whose ending has the reason.
+        let _ = stdin.write_all(parameters(&self.marker).as_bytes()).await;
+        loop {
+            let is_sampling = self.samples > 0 && !matches!(stage, Stage::Paused | Stage::Final);
+            let deadline = if self.samples == 0 { Some(login_until) } else { final_until };
+            tokio::select! {
+                read = stdout.read(&mut piece) => {
+                    let Ok(length @ 1..) = read else {
+                        self.read_last_stderr(&mut stderr, stderr_lines, stage.phase()).await;
+                        return None;
+                    };
+                    if framer.push(&piece[..length], |part| self.protocol.part(part)).is_err() {
+                        return Some(StopReason::TooMuchOutput);
+                    }
+                    self.send_samples(&mut stdin, stage.phase()).await;
+                    if self.samples == 1 && self.permit.take().is_some() {
+                        schedule.start();
+                    }
+                }
+                read = stderr.read(&mut stderr_piece), if has_stderr => {
+                    let length = read.unwrap_or(0);
+                    has_stderr = length > 0;
+                    stderr_lines.extend_from_slice(&stderr_piece[..length]);
+                    self.take_stderr(&mut stderr_lines, stage.phase()).await;
+                }
+                changed = options.stage.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                    stage = *options.stage.borrow_and_update();
+                    is_paused = false;
+                    match stage {
+                        Stage::During => {
+                            // Samples that are received during the action are of its time.
+                            self.requested.make_contiguous().fill(Phase::During);
+                            schedule.start_now(FAST);
+                        }
+                        Stage::After => schedule.start_now(Duration::ZERO),
+                        Stage::Final => {
+                            final_until = Some(Instant::now() + FINAL_SAMPLE);
+                            self.request(&mut stdin, Phase::After, SampleKind::Processes).await;
+                        }
+                        Stage::Before | Stage::Paused => {}
+                    }
+                }
+                () = sleep_until(schedule.due), if is_sampling => {
+                    if self.requested.len() < OUTSTANDING_MAX {
+                        let is_time = processes_requested.elapsed() >= PROCESSES_INTERVAL;
+                        let kind = if is_time && options.wants_processes.swap(false, Ordering::Relaxed) {
+                            processes_requested = Instant::now();
+                            SampleKind::Processes
+                        } else {
+                            SampleKind::Sockets
+                        };
+                        self.request(&mut stdin, stage.phase(), kind).await;
+                    } else {
+                        self.missed += 1;
+                    }
+                    self.missed += schedule.advance();
+                }
+                () = sleep_until(deadline.unwrap_or(login_until)), if deadline.is_some() => {
+                    let limit = if self.samples == 0 { options.timeout } else { FINAL_SAMPLE };
+                    return Some(StopReason::TimedOut(limit));
+                }
+            }
+            if self.samples > 0 && self.requested.is_empty() && !self.protocol.is_receiving() {
+                match stage {
+                    Stage::Final => {
+                        self.is_complete = true;
+                        return None;
+                    }
+                    Stage::Paused if !is_paused => {
+                        is_paused = true;
+                        self.send(SamplerEvent::Paused).await;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    async fn request(&mut self, stdin: &mut ChildStdin, phase: Phase, kind: SampleKind) {
+        // Fails if the client has ended, whose ending has the reason.
+        let _ = stdin.write_all(kind.request().as_bytes()).await;
+        self.requested.push_back(phase);
+    }
+
+    /// Sends the samples that were received, and requests the first one.
+    async fn send_samples(&mut self, stdin: &mut ChildStdin, phase: Phase) {
+        let samples = self.protocol.take_samples();
+        let is_ready = self.protocol.rights.is_some() && samples.is_empty();
+        if is_ready && self.samples == 0 && self.requested.is_empty() {
+            self.request(stdin, phase, SampleKind::Full).await;
+        }
+        for sample in samples {
+            self.send_sample(sample).await;
+        }
+    }
+
+    async fn send_sample(&mut self, sample: RawSample) {
+        // A sample that was not requested is ignored.
+        let Some(phase) = self.requested.pop_front() else { return };
+        // If the first ss fails, its output is missing, which becomes a gap.
+        if sample.has_failed && self.samples > 0 {
+            self.missed += 1;
+            return;
+        }
+        self.samples += 1;
+        let moment = Moment { arrived: self.began.elapsed(), node: sample.time };
+        self.send(SamplerEvent::Sample { phase, moment, bytes: sample.bytes }).await;
+    }
+
+    /// Takes the complete lines of standard error: closed sockets, and messages.
+    async fn take_stderr(&mut self, lines: &mut Vec<u8>, phase: Phase) {
+        let complete = complete_lines(lines).len();
+        if !self.protocol.has_close_events || self.samples == 0 {
+            keep_end(&mut self.stderr_end, lines);
+            lines.clear();
+        } else if complete > 0 {
+            let bytes: Vec<u8> = lines.drain(..complete).collect();
+            // The messages of the client are among them.
+            let messages = bytes.split_inclusive(|byte| *byte == b'\n');
+            for line in messages.filter(|line| !line.starts_with(b"UNCONN")) {
+                keep_end(&mut self.stderr_end, line);
+            }
+            let moment = Moment { arrived: self.began.elapsed(), node: None };
+            self.send(SamplerEvent::Closed { phase, moment, bytes }).await;
+        } else if lines.len() > LINE_MAX {
+            lines.clear();
+        }
+    }
+
+    /// Takes what is still in the pipe of standard error, such as why the client ended.
+    async fn read_last_stderr(&mut self, stderr: &mut ChildStderr, mut lines: Vec<u8>, phase: Phase) {
+        let mut piece = vec![0; 4 << 10];
+        let rest = async {
+            while let Ok(length @ 1..) = stderr.read(&mut piece).await {
+                lines.extend_from_slice(&piece[..length]);
+                self.take_stderr(&mut lines, phase).await;
+            }
+        };
+        let _ = timeout(STDERR_WAIT, rest).await;
+    }
+
+    async fn send(&self, event: SamplerEvent) {
+        // Fails if the trace has ended.
+        let _ = self.events.send((self.name.clone(), event)).await;
+    }
+}
