@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::model::name::NodeName;
 use crate::model::rule::Severity;
+use crate::report;
+use crate::report::format::{AuditFormat, AuditWrite, Format, TraceFormat, TraceWrite};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -132,11 +134,11 @@ pub struct AuditArgs {
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table")]
+    pub format: &'static AuditFormat,
     /// Write the report to a file as well, such as json=report.json; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE")]
-    pub write: Vec<WriteTo<Format>>,
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::FORMATS))]
+    pub write: Vec<WriteTo<AuditWrite>>,
     /// The file that findings are shown at in SARIF, GitHub and GitLab; without it, the policy
     #[arg(long, value_name = "FILE")]
     pub anchor: Option<PathBuf>,
@@ -196,11 +198,11 @@ pub struct TraceArgs {
     #[arg(long, value_name = "FILE", requires = "fail_on")]
     pub policy: Option<PathBuf>,
     /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TraceFormat::Table)]
-    pub format: TraceFormat,
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::TRACE_FORMATS), default_value = "table")]
+    pub format: &'static TraceFormat,
     /// Write the report to a file as well, such as json=trace.json; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE")]
-    pub write: Vec<WriteTo<TraceFormat>>,
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::TRACE_FORMATS))]
+    pub write: Vec<WriteTo<TraceWrite>>,
     /// Where AWS is and who asks it.
     #[command(flatten)]
     pub aws: Aws,
@@ -223,11 +225,11 @@ pub struct DiffArgs {
     /// Another of the same nodes, taken later
     pub after: PathBuf,
     /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = TraceFormat::Table)]
-    pub format: TraceFormat,
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::TRACE_FORMATS), default_value = "table")]
+    pub format: &'static TraceFormat,
     /// Write the report to a file as well, such as json=diff.json; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE")]
-    pub write: Vec<WriteTo<TraceFormat>>,
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::TRACE_FORMATS))]
+    pub write: Vec<WriteTo<TraceWrite>>,
 }
 
 /// Where AWS is and who asks it; what is not given comes from the environment
@@ -388,62 +390,45 @@ pub fn role_arn(text: &str) -> Result<String, String> {
     if is_arn { Ok(text.to_owned()) } else { Err("it takes arn:aws:iam::ACCOUNT:role/NAME".to_owned()) }
 }
 
-/// The formats of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Table,
-    /// For programs, schema eks-netcheck.report.v1, or reports.v1 of several clusters
-    Json,
-    /// SARIF 2.1.0, for GitHub's code scanning
-    Sarif,
-    /// `JUnit`, for the test reports of CI systems
-    Junit,
-    /// Markdown, for a step summary or a comment
-    Markdown,
-    /// Workflow commands, which GitHub Actions shows as annotations
-    Github,
-    /// GitLab's code quality report
-    Gitlab,
-    /// OCSF Compliance Findings (2003), as a JSON array
-    Ocsf,
-}
-
-/// The formats of a trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TraceFormat {
-    /// For people
-    Table,
-    /// For programs, schema eks-netcheck.trace.v1
-    Json,
-}
-
-/// A format and the file it goes to.
+/// A format and the file that a report is written to.
 #[derive(Debug, Clone)]
-pub struct WriteTo<F> {
+pub struct WriteTo<F: 'static> {
     /// The format.
-    pub format: F,
+    pub format: &'static Format<F>,
     /// The file.
     pub file: PathBuf,
 }
 
-impl<F: ValueEnum> FromStr for WriteTo<F> {
-    type Err = String;
+/// Parses the name of one of `formats`.
+fn format_of<F>(formats: &'static [&'static Format<F>]) -> impl TypedValueParser<Value = &'static Format<F>>
+where
+    F: Send + Sync + 'static,
+{
+    let names = formats.iter().map(|format| PossibleValue::new(format.name).help(format.help));
+    PossibleValuesParser::new(names)
+        .try_map(|name| formats.iter().copied().find(|format| format.name == name).ok_or("no such format"))
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (format, file) = text.split_once('=').ok_or("it takes FORMAT=FILE, such as json=report.json")?;
+/// Parses `FORMAT=FILE`.
+fn write_to<F>(
+    formats: &'static [&'static Format<F>],
+) -> impl Fn(&str) -> Result<WriteTo<F>, String> + Clone + Send + Sync + 'static
+where
+    F: Send + Sync,
+{
+    |text| {
+        let (name, file) = text.split_once('=').ok_or("it takes FORMAT=FILE, such as json=report.json")?;
         if file.is_empty() {
             return Err("no file after the `=`".to_owned());
         }
         if file == "-" {
-            return Err(format!("for standard output there is --format {format}"));
+            return Err(format!("for standard output there is --format {name}"));
         }
-        let format = F::from_str(format, false).map_err(|_| {
-            let known = F::value_variants().iter().filter_map(F::to_possible_value);
-            let known: Vec<_> = known.map(|value| value.get_name().to_owned()).collect();
+        let format = formats.iter().copied().find(|format| format.name == name).ok_or_else(|| {
+            let known: Vec<_> = formats.iter().map(|format| format.name).collect();
             format!("the formats are {}", known.join(", "))
         })?;
-        Ok(Self { format, file: file.into() })
+        Ok(WriteTo { format, file: file.into() })
     }
 }
 

@@ -1,88 +1,106 @@
-//! A run of `audit`: what was found out, and what it comes to.
+//! A run of `audit`: the judged clusters one by one, and what is known at the end.
+
+use std::fmt;
 
 use super::facts::Facts;
 use super::gap::Gap;
 use super::judgment::{Judgment, PolicyNote, Verdict};
-use super::rule::Rule;
 
-/// The whole run.
+/// A cluster that was judged.
 #[derive(Debug)]
-pub struct Audit {
-    /// The clusters that were judged.
-    pub clusters: Vec<Audited>,
-    /// What could not be judged at all.
-    pub unjudged: Vec<Unjudged>,
-    /// Whether several may have been asked for, however many there are.
-    pub is_many: bool,
-    /// Every rule that there is.
-    pub rules: &'static [&'static Rule],
-    /// The policy, where there is one.
-    pub policy: Option<PolicyUsed>,
-    /// The file that findings are shown at where a format wants one: relative,
-    /// with `/` between its parts.
-    pub anchor: String,
-    /// When it was judged, in milliseconds since 1970.
-    pub time: i64,
+pub struct Audited {
+    /// The facts.
+    pub facts: Facts,
+    /// Their judgment under the policy.
+    pub judgment: Judgment,
 }
 
-impl Audit {
-    /// What it all comes to: findings first, then what could not be seen.
+/// The result of a whole run, known after the last cluster.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The number of judged clusters by verdict.
+    pub counts: Counts,
+    /// What could not be judged at all.
+    pub unjudged: Vec<Unjudged>,
+    /// The policy, where there is one.
+    pub policy: Option<PolicyUsed>,
+}
+
+impl Summary {
+    /// The verdict of the run: `fail` if a cluster fails, else `inconclusive` if one is
+    /// inconclusive or could not be judged.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let is = |verdict| self.clusters.iter().any(|audited| audited.judgment.verdict == verdict);
-        if is(Verdict::Fail) {
+        if self.counts.fail > 0 {
             Verdict::Fail
-        } else if is(Verdict::Inconclusive) || !self.unjudged.is_empty() {
+        } else if self.counts.inconclusive > 0 || !self.unjudged.is_empty() {
             Verdict::Inconclusive
         } else {
             Verdict::Pass
         }
     }
+}
 
-    /// How many clusters have this verdict.
-    #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
-        self.clusters.iter().filter(|audited| audited.judgment.verdict == verdict).count()
+/// The number of clusters by verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Clusters that pass.
+    pub pass: usize,
+    /// Clusters that fail.
+    pub fail: usize,
+    /// Clusters whose verdict is inconclusive.
+    pub inconclusive: usize,
+}
+
+impl Counts {
+    /// Counts a cluster.
+    pub fn add(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Pass => self.pass += 1,
+            Verdict::Fail => self.fail += 1,
+            Verdict::Inconclusive => self.inconclusive += 1,
+        }
     }
 
-    /// The clusters, those that fail first, those that pass last.
+    /// The number of all clusters.
     #[must_use]
-    pub fn worst_first(&self) -> Vec<&Audited> {
-        let mut clusters: Vec<_> = self.clusters.iter().collect();
-        clusters.sort_by_key(|audited| match audited.judgment.verdict {
-            Verdict::Fail => 0,
-            Verdict::Inconclusive => 1,
-            Verdict::Pass => 2,
-        });
-        clusters
+    pub fn total(self) -> usize {
+        self.pass + self.fail + self.inconclusive
     }
 }
 
-/// A cluster, judged.
-#[derive(Debug)]
-pub struct Audited {
-    /// What is known of it.
-    pub facts: Facts,
-    /// What that comes to.
-    pub judgment: Judgment,
-}
-
-/// A cluster, or all of an account and region, that could not be judged.
+/// A cluster, or all clusters of an account and region, that could not be judged. Its
+/// text is `subject: detail; hint`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unjudged {
-    /// What it is called.
+    /// Its name in reports.
     pub subject: String,
-    /// Why.
+    /// The reason.
     pub gap: Gap,
 }
 
-/// The policy that was judged by.
+impl Unjudged {
+    /// The reason and the next step: `detail; hint`.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let Gap { detail, hint, .. } = &self.gap;
+        if hint.is_empty() { detail.clone() } else { format!("{detail}; {hint}") }
+    }
+}
+
+impl fmt::Display for Unjudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.subject, self.cause())
+    }
+}
+
+/// The policy of a run.
 #[derive(Debug, Clone)]
 pub struct PolicyUsed {
-    /// The file, as it was found.
+    /// The path at which the file was found.
     pub path: String,
-    /// The file as pipelines know it: relative, with `/` between its parts.
+    /// The path for CI systems: relative, with `/` between its parts.
     pub place: String,
-    /// What its owner should know of it.
+    /// Notes to the owner of the policy.
     pub notes: Vec<PolicyNote>,
 }

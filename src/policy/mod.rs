@@ -200,21 +200,52 @@ impl Policy {
         all.max_by_key(|one| one.until).map(|one| &one.waiver)
     }
 
-    /// What its owner should know of it after a run, in the file's order.
-    /// `is_whole` if all was judged that there is.
+    /// Begins to record which waivers a run uses.
     #[must_use]
-    pub fn notes(&self, clusters: &[Audited], is_whole: bool) -> Vec<PolicyNote> {
+    pub fn usage(&self) -> Usage<'_> {
+        Usage { policy: self, waivers: vec![WaiverUse::default(); self.waivers.len()] }
+    }
+}
+
+/// The use of a policy's waivers in a run. It keeps nothing of a cluster.
+#[derive(Debug)]
+pub struct Usage<'a> {
+    policy: &'a Policy,
+    /// In the order of the policy's waivers.
+    waivers: Vec<WaiverUse>,
+}
+
+/// The use of a waiver.
+#[derive(Debug, Clone, Default)]
+struct WaiverUse {
+    /// It applied to a finding.
+    is_used: bool,
+    /// Its rule was inconclusive for a cluster, so that it may apply there.
+    may_be_used: bool,
+}
+
+impl Usage<'_> {
+    /// Records a cluster.
+    pub fn cluster(&mut self, audited: &Audited) {
+        let Audited { facts, judgment } = audited;
+        let cluster = &facts.evidence.cluster;
+        for (one, used) in self.policy.waivers.iter().zip(&mut self.waivers) {
+            let mut findings = judgment.findings.iter();
+            used.is_used |= findings.any(|judged| one.applies_to(judged.rule, cluster, &judged.finding));
+            let is_of_rule = |gap: &JudgedGap| gap.rules.iter().any(|rule| rule.id == one.waiver.rule);
+            used.may_be_used |= judgment.gaps.iter().any(is_of_rule);
+        }
+    }
+
+    /// Notes to the owner of the policy, in the file's order. `is_whole` if every cluster
+    /// was judged: only then is a waiver known to be unused.
+    #[must_use]
+    pub fn notes(&self, is_whole: bool) -> Vec<PolicyNote> {
         let mut notes = BTreeSet::new();
-        for one in &self.waivers {
+        for (one, used) in self.policy.waivers.iter().zip(&self.waivers) {
             let Waiver { line, rule, resource, owner, expires, is_expired, .. } = &one.waiver;
-            let is_used = clusters.iter().any(|Audited { facts, judgment }| {
-                let cluster = &facts.evidence.cluster;
-                judgment.findings.iter().any(|judged| one.applies_to(judged.rule, cluster, &judged.finding))
-            });
-            let of_rule = |gap: &JudgedGap| gap.rules.iter().any(|of| of.id == rule);
-            let may_be_used = !is_whole || clusters.iter().any(|one| one.judgment.gaps.iter().any(of_rule));
             let what = format!("the waiver of {rule} for {resource:?}");
-            let (kind, text) = match (is_expired, is_used) {
+            let (kind, text) = match (is_expired, used.is_used) {
                 (true, true) => (
                     PolicyNoteKind::WaiverExpired,
                     format!("{what} expired {expires}, so that its findings count again; it was {owner}'s"),
@@ -223,7 +254,7 @@ impl Policy {
                     PolicyNoteKind::WaiverExpired,
                     format!("{what} expired {expires}: take it out; it was {owner}'s"),
                 ),
-                (false, false) if !may_be_used => (
+                (false, false) if is_whole && !used.may_be_used => (
                     PolicyNoteKind::WaiverUnused,
                     format!("{what} is for nothing that was found; it is {owner}'s"),
                 ),
@@ -231,7 +262,8 @@ impl Policy {
             };
             notes.insert(PolicyNote { line: *line, kind, text });
         }
-        let settings = self.overrides.iter().map(|one| &one.settings).chain([&self.settings]);
+        let policy = self.policy;
+        let settings = policy.overrides.iter().map(|one| &one.settings).chain([&policy.settings]);
         let allowed = settings.filter_map(|settings| settings.allowed.as_deref()).flatten();
         for (line, entry) in allowed.filter(|(_, entry)| entry.is_expired) {
             let AllowedCidr { cidr, owner, expires, .. } = entry;

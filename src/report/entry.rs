@@ -1,36 +1,56 @@
-//! Findings of all clusters, each with an id that stays.
+//! What the formats for CI systems have in common: findings with a stable id, and gaps
+//! as text.
+
+use std::cmp::Reverse;
 
 use uuid::Uuid;
 
 use super::text::escape;
-use crate::model::audit::{Audit, Audited};
+use crate::model::audit::{Audited, Unjudged};
 use crate::model::cluster::Cluster;
 use crate::model::judgment::{JudgedFinding, JudgedGap, Waiver};
-use crate::model::rule::Finding;
+use crate::model::rule::{Finding, Severity};
 
-/// A finding and where it is from.
+/// A finding and its cluster.
 pub(super) struct Entry<'a> {
-    pub(super) audited: &'a Audited,
+    pub(super) cluster: &'a Cluster,
     pub(super) judged: &'a JudgedFinding,
-    /// The same in every run: of rule, cluster and what it is about, not of words,
-    /// order or lines.
+    /// An id that is the same in every run: made of the rule, the cluster and the
+    /// subject, not of words, order or lines.
     pub(super) fingerprint: Uuid,
 }
 
-impl Entry<'_> {
-    /// The cluster's ARN, or its name without one.
-    pub(super) fn cluster(&self) -> &str {
-        self.audited.facts.evidence.cluster.subject()
+/// The key by which findings of all clusters are sorted: worst first, waived ones last.
+pub(super) type Rank = (bool, Reverse<Severity>);
+
+impl<'a> Entry<'a> {
+    /// The findings of a cluster, in the order of its judgment.
+    pub(super) fn all_of(audited: &'a Audited) -> impl Iterator<Item = Self> {
+        let cluster = &audited.facts.evidence.cluster;
+        audited.judgment.findings.iter().map(move |judged| {
+            let finding = &judged.finding;
+            let names = [
+                Some(judged.rule.id),
+                Some(cluster.subject()),
+                Some(&finding.subject),
+                finding.about.as_deref(),
+            ];
+            Self { cluster, judged, fingerprint: id(&names) }
+        })
     }
 
-    /// The message with the subject, unless that is the cluster; harmless.
+    pub(super) fn rank(&self) -> Rank {
+        (self.judged.waived_by().is_some(), Reverse(self.judged.severity))
+    }
+
+    /// The message with its subject, unless that is the cluster; escaped.
     pub(super) fn message(&self) -> String {
-        escape(&about(&self.judged.finding, &self.audited.facts.evidence.cluster)).into_owned()
+        escape(&about(&self.judged.finding, self.cluster)).into_owned()
     }
 
-    /// The same with the cluster's name in front, for where nothing else tells it.
+    /// The same after the cluster's name.
     pub(super) fn message_of_cluster(&self) -> String {
-        format!("{}: {}", escape(&self.audited.facts.evidence.cluster.name), self.message())
+        format!("{}: {}", escape(&self.cluster.name), self.message())
     }
 }
 
@@ -43,7 +63,7 @@ pub(super) fn about(finding: &Finding, cluster: &Cluster) -> String {
     }
 }
 
-/// What a waiver does, in words.
+/// The effect of a waiver, in words.
 pub(super) fn waived_by(waiver: &Waiver) -> String {
     let Waiver { owner, reason, expires, .. } = waiver;
     if waiver.is_expired {
@@ -53,76 +73,47 @@ pub(super) fn waived_by(waiver: &Waiver) -> String {
     }
 }
 
-/// All findings, the worst of all clusters first, what is waived last.
-pub(super) fn entries(audit: &Audit) -> Vec<Entry<'_>> {
-    let mut entries = Vec::new();
-    for audited in &audit.clusters {
-        let cluster = audited.facts.evidence.cluster.subject();
-        for judged in &audited.judgment.findings {
-            let finding = &judged.finding;
-            let fingerprint =
-                id(&[Some(judged.rule.id), Some(cluster), Some(&finding.subject), finding.about.as_deref()]);
-            entries.push(Entry { audited, judged, fingerprint });
-        }
-    }
-    entries
-        .sort_by_key(|entry| (entry.judged.waived_by().is_some(), std::cmp::Reverse(entry.judged.severity)));
-    entries
-}
-
-/// An id that names have in every run.
+/// An id made of names, the same in every run.
 pub(super) fn id(names: &[Option<&str>]) -> Uuid {
     let name = serde_json::json!(["eks-netcheck", names]).to_string();
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())
 }
 
-/// What was not seen, in words: of clusters, and of what could not be judged at
-/// all. `needed` where a verdict wanted it.
-pub(super) struct Unseen<'a> {
-    /// The cluster, or what else.
-    pub(super) subject: &'a str,
-    /// Which of its evidence; none where there is nothing of it.
+/// A gap of a cluster, or a cluster that could not be judged, as text.
+pub(super) struct Unseen {
+    /// The cluster, or whatever could not be judged.
+    pub(super) subject: String,
+    /// The missing evidence; none where nothing of the cluster was seen.
     pub(super) what: Option<String>,
+    /// Escaped.
     pub(super) text: String,
     pub(super) why: &'static str,
+    /// Whether the verdict needed it.
     pub(super) needed: bool,
 }
 
-pub(super) fn unseen(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
-    let judged = audit.clusters.iter().flat_map(|audited| {
+impl Unseen {
+    /// The gaps of a cluster.
+    pub(super) fn all_of(audited: &Audited) -> impl Iterator<Item = Self> {
         let cluster = &audited.facts.evidence.cluster;
-        audited.judgment.gaps.iter().map(|JudgedGap { gap, needed, .. }| Unseen {
-            subject: cluster.subject(),
+        audited.judgment.gaps.iter().map(|JudgedGap { gap, needed, .. }| Self {
+            subject: cluster.subject().to_owned(),
             what: Some(gap.subject.to_string()),
-            text: said(&cluster.name, &gap.problem(), &gap.hint),
+            text: escape(&format!("{}: not seen: {gap}", cluster.name)).into_owned(),
             why: gap.why.as_str(),
             needed: *needed,
         })
-    });
-    unjudged(audit).chain(judged)
+    }
 }
 
-/// Of this, what could not be judged at all.
-pub(super) fn unjudged(audit: &Audit) -> impl Iterator<Item = Unseen<'_>> {
-    audit.unjudged.iter().map(|unjudged| Unseen {
-        subject: &unjudged.subject,
-        what: None,
-        text: said(&unjudged.subject, &unjudged.gap.detail, &unjudged.gap.hint),
-        why: unjudged.gap.why.as_str(),
-        needed: true,
-    })
-}
-
-fn said(name: &str, detail: &str, hint: &str) -> String {
-    let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
-    escape(&format!("{name}: not seen: {detail}{hint}")).into_owned()
-}
-
-/// A rule's id as a title: `public-endpoint-open` is `PublicEndpointOpen`.
-pub(super) fn pascal(id: &str) -> String {
-    let words = id.split('-').map(|word| {
-        let (first, rest) = word.split_at(word.len().min(1));
-        first.to_uppercase() + rest
-    });
-    words.collect()
+impl From<&Unjudged> for Unseen {
+    fn from(unjudged: &Unjudged) -> Self {
+        Self {
+            subject: unjudged.subject.clone(),
+            what: None,
+            text: escape(&format!("{}: not seen: {}", unjudged.subject, unjudged.cause())).into_owned(),
+            why: unjudged.gap.why.as_str(),
+            needed: true,
+        }
+    }
 }

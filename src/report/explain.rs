@@ -1,46 +1,35 @@
-//! Rules, in words.
+//! The text of `explain`: the list of rules, and all about one rule.
 
 use std::io::{Result, Write};
 
-use super::table::{Look, prose};
+use super::remediation::write_remediation;
+use super::style::Style;
 use crate::model::rule::Rule;
 
-/// Lists rules, a line each.
+/// Writes a list of rules, a line each.
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write_list(rules: &[&Rule], look: Look, out: &mut impl Write) -> Result<()> {
+pub fn write_list(rules: &[&Rule], style: Style, out: &mut dyn Write) -> Result<()> {
     let width = rules.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
     for rule in rules {
         let head = format!("{:width$}  {:8}  ", rule.id, rule.severity.as_str());
         let indent = " ".repeat(head.len());
-        write!(out, "{}", prose(rule.summary, &head, &indent, look))?;
+        write!(out, "{}", style.prose(rule.summary, &head, &indent))?;
     }
     Ok(())
 }
 
-/// Writes all that is known of one rule.
+/// Writes all about one rule.
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write_rule(rule: &Rule, look: Look, out: &mut impl Write) -> Result<()> {
-    writeln!(out, "{} ({})\n", look.bold(rule.id), rule.severity.as_str())?;
-    write!(out, "{}", prose(&format!("{}.", rule.summary), "", "", look))?;
-    writeln!(out, "\n{}", look.bold("Why"))?;
-    write!(out, "{}", prose(rule.why, "", "", look))?;
-    writeln!(out, "\n{}", look.bold("How to mend it"))?;
-    write_remediation(rule.remediation, "", look, out)?;
-    writeln!(out, "\n{}\n{}", look.bold("Source"), rule.reference)
-}
-
-/// Prose wrapped, commands left in one piece to be pasted.
-pub(super) fn write_remediation(text: &str, indent: &str, look: Look, out: &mut impl Write) -> Result<()> {
-    for line in text.lines() {
-        if line.starts_with("    ") {
-            writeln!(out, "{indent}{line}")?;
-        } else {
-            write!(out, "{}", prose(line, indent, indent, look))?;
-        }
-    }
-    Ok(())
+pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "{} ({})\n", style.bold(rule.id), rule.severity.as_str())?;
+    write!(out, "{}", style.prose(&format!("{}.", rule.summary), "", ""))?;
+    writeln!(out, "\n{}", style.bold("Why"))?;
+    write!(out, "{}", style.prose(rule.why, "", ""))?;
+    writeln!(out, "\n{}", style.bold("How to mend it"))?;
+    write_remediation(rule.remediation, "", style, out)?;
+    writeln!(out, "\n{}\n{}", style.bold("Source"), rule.reference)
 }

@@ -1,16 +1,33 @@
 //! Workflow commands of GitHub Actions, which shows them as annotations.
 //!
+//! Kept until the end: the few annotations of each level that GitHub shows, and the
+//! number of the others.
+//!
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 
 use std::io::{Result, Write};
 
-use super::entry::{entries, unseen};
+use super::entry::{Entry, Rank, Unseen};
+use super::format::{AuditFormat, ReportWriter};
 use super::text::escape;
-use crate::model::audit::Audit;
+use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
 use crate::model::rule::Severity;
 
-/// A step shows so many of each level and no more.
+/// The format.
+pub const FORMAT: AuditFormat = AuditFormat {
+    name: "github",
+    help: "Workflow commands, which GitHub Actions shows as annotations",
+    write: |settings| {
+        Box::new(Writer {
+            anchor: settings.anchor.clone(),
+            findings: Level::ALL.map(|_| Findings::default()),
+            unseen: Shown::default(),
+        })
+    },
+};
+
+/// The number of annotations of each level that GitHub shows for a step.
 const SHOWN: usize = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,37 +49,122 @@ impl Level {
     }
 }
 
-/// Writes the annotations, the worst first, and how many there is no room for.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    let verdict = audit.verdict();
-    let seen = entries(audit);
-    let found = seen.iter().map(|entry| {
-        let level = match (entry.judged.waived_by(), entry.judged.severity) {
-            (None, Severity::Critical | Severity::High) => Level::Error,
-            (None, Severity::Medium) => Level::Warning,
-            (Some(_), _) | (None, Severity::Low) => Level::Notice,
-        };
-        (level, audit.anchor.as_str(), entry.judged.rule.id, entry.message_of_cluster(), 1)
-    });
-    let unseen = unseen(audit).filter(|unseen| unseen.needed).map(|unseen| {
-        let level = if verdict == Verdict::Inconclusive { Level::Error } else { Level::Warning };
-        (level, audit.anchor.as_str(), "not-seen", unseen.text, 1)
-    });
-    let notes = audit.policy.iter().flat_map(|policy| policy.notes.iter().map(|note| (&policy.place, note)));
-    let notes = notes.map(|(place, note)| {
-        (Level::Warning, place.as_str(), note.kind.as_str(), escape(&note.text).into_owned(), note.line)
-    });
-    let all: Vec<_> = found.chain(unseen).chain(notes).collect();
-    let of = |level| all.iter().filter(move |(own, ..)| *own == level);
-    let is_expired = Level::ALL.into_iter().any(|level| of(level).count() > SHOWN);
+struct Annotation {
+    file: String,
+    line: usize,
+    title: &'static str,
+    message: String,
+}
+
+/// The first annotations, and the number of all.
+#[derive(Default)]
+struct Shown {
+    first: Vec<Annotation>,
+    count: usize,
+}
+
+impl Shown {
+    fn push(&mut self, annotation: Annotation) {
+        self.count += 1;
+        if self.first.len() < SHOWN {
+            self.first.push(annotation);
+        }
+    }
+
+    /// Adds those of another list after its own.
+    fn append(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(SHOWN);
+    }
+}
+
+/// The worst findings of a level, sorted, and the number of all.
+#[derive(Default)]
+struct Findings {
+    worst: Vec<(Rank, Annotation)>,
+    count: usize,
+}
+
+impl Findings {
+    fn push(&mut self, rank: Rank, annotation: Annotation) {
+        self.count += 1;
+        let at = self.worst.partition_point(|(other, _)| *other <= rank);
+        self.worst.insert(at, (rank, annotation));
+        self.worst.truncate(SHOWN);
+    }
+}
+
+impl From<Findings> for Shown {
+    fn from(findings: Findings) -> Self {
+        let first = findings.worst.into_iter().map(|(_, annotation)| annotation);
+        Self { first: first.collect(), count: findings.count }
+    }
+}
+
+struct Writer {
+    anchor: String,
+    /// By level.
+    findings: [Findings; 3],
+    /// Gaps that a verdict needed.
+    unseen: Shown,
+}
+
+impl Writer {
+    fn annotation(&self, title: &'static str, message: String) -> Annotation {
+        Annotation { file: self.anchor.clone(), line: 1, title, message }
+    }
+}
+
+impl ReportWriter for Writer {
+    fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
+        for entry in Entry::all_of(audited) {
+            let level = match (entry.judged.waived_by(), entry.judged.severity) {
+                (None, Severity::Critical | Severity::High) => Level::Error,
+                (None, Severity::Medium) => Level::Warning,
+                (Some(_), _) | (None, Severity::Low) => Level::Notice,
+            };
+            let annotation = self.annotation(entry.judged.rule.id, entry.message_of_cluster());
+            self.findings[level as usize].push(entry.rank(), annotation);
+        }
+        for unseen in Unseen::all_of(audited).filter(|unseen| unseen.needed) {
+            let annotation = self.annotation("not-seen", unseen.text);
+            self.unseen.push(annotation);
+        }
+        Ok(())
+    }
+
+    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        let mut unseen = Shown::default();
+        for unjudged in &summary.unjudged {
+            unseen.push(self.annotation("not-seen", Unseen::from(unjudged).text));
+        }
+        unseen.append(self.unseen);
+        let mut levels = self.findings.map(Shown::from);
+        let level = if summary.verdict() == Verdict::Inconclusive { Level::Error } else { Level::Warning };
+        levels[level as usize].append(unseen);
+        if let Some(policy) = &summary.policy {
+            for note in &policy.notes {
+                levels[Level::Warning as usize].push(Annotation {
+                    file: policy.place.clone(),
+                    line: note.line,
+                    title: note.kind.as_str(),
+                    message: escape(&note.text).into_owned(),
+                });
+            }
+        }
+        write(&levels, out)
+    }
+}
+
+fn write(levels: &[Shown; 3], out: &mut dyn Write) -> Result<()> {
+    let is_cut = levels.iter().any(|shown| shown.count > SHOWN);
     let mut left_out = 0;
     for level in Level::ALL {
-        // The last notice tells what there was no room for.
-        let room = if is_expired && level == Level::Notice { SHOWN - 1 } else { SHOWN };
-        for (_, file, title, message, line) in of(level).take(room) {
+        // The last notice says how many annotations are left out.
+        let room = if is_cut && level == Level::Notice { SHOWN - 1 } else { SHOWN };
+        let shown = &levels[level as usize];
+        for Annotation { file, line, title, message } in shown.first.iter().take(room) {
             writeln!(
                 out,
                 "::{} file={},line={line},title={}::{}",
@@ -72,7 +174,7 @@ pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
                 data(message)
             )?;
         }
-        left_out += of(level).count().saturating_sub(room);
+        left_out += shown.count.saturating_sub(room);
     }
     if left_out > 0 {
         let text = format!("{left_out} more are not shown here: the report has them");

@@ -1,60 +1,102 @@
 //! GitLab's code quality report.
 //!
+//! Kept until the end, since findings are sorted: an issue for each finding, and for each
+//! gap that the verdict needed.
+//!
 //! <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>
 
 use std::collections::HashSet;
 use std::io::{Result, Write};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::entry::{entries, id, unseen};
-use super::json::write_pretty;
-use crate::model::audit::Audit;
+use super::entry::{Entry, Rank, Unseen, id};
+use super::format::{AuditFormat, ReportWriter};
+use super::pretty::Array;
+use crate::model::audit::{Audited, Summary};
 use crate::model::rule::Severity;
 
-/// Writes the report; an empty list where nothing is wrong.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    let location = json!({ "path": audit.anchor, "lines": { "begin": 1 } });
-    let mut issues: Vec<_> = entries(audit)
-        .iter()
-        .map(|entry| {
-            let waived = entry.judged.waived_by();
-            let severity = match (waived, entry.judged.severity) {
-                (Some(_), _) => "info",
-                (None, Severity::Critical) => "blocker",
-                (None, Severity::High) => "critical",
-                (None, Severity::Medium) => "major",
-                (None, Severity::Low) => "minor",
-            };
-            let waived =
-                waived.map(|waiver| format!(" (waived until {} by {})", waiver.expires, waiver.owner));
-            json!({
-                "description": format!("{}{}", entry.message_of_cluster(), waived.unwrap_or_default()),
-                "check_name": entry.judged.rule.id,
-                "fingerprint": entry.fingerprint.simple().to_string(),
-                "severity": severity,
-                "location": location,
-            })
-        })
-        .collect();
-    let mut seen = HashSet::new();
-    for unseen in unseen(audit).filter(|unseen| unseen.needed) {
-        let names = [Some("not-seen"), Some(unseen.subject), unseen.what.as_deref(), Some(unseen.why)];
-        let id = id(&names);
-        // Two that are told apart by their words alone are one issue.
-        if !seen.insert(id) {
-            continue;
+/// The format.
+pub const FORMAT: AuditFormat = AuditFormat {
+    name: "gitlab",
+    help: "GitLab's code quality report",
+    write: |settings| {
+        Box::new(Writer { anchor: settings.anchor.clone(), findings: Vec::new(), unseen: Vec::new() })
+    },
+};
+
+struct Writer {
+    anchor: String,
+    findings: Vec<(Rank, Issue)>,
+    unseen: Vec<Issue>,
+}
+
+struct Issue {
+    check: &'static str,
+    description: String,
+    severity: &'static str,
+    fingerprint: Uuid,
+}
+
+impl From<&Entry<'_>> for Issue {
+    fn from(entry: &Entry<'_>) -> Self {
+        let waiver = entry.judged.waived_by();
+        let severity = match (waiver, entry.judged.severity) {
+            (Some(_), _) => "info",
+            (None, Severity::Critical) => "blocker",
+            (None, Severity::High) => "critical",
+            (None, Severity::Medium) => "major",
+            (None, Severity::Low) => "minor",
+        };
+        let suffix = waiver.map(|waiver| format!(" (waived until {} by {})", waiver.expires, waiver.owner));
+        Self {
+            check: entry.judged.rule.id,
+            description: entry.message_of_cluster() + &suffix.unwrap_or_default(),
+            severity,
+            fingerprint: entry.fingerprint,
         }
-        issues.push(json!({
-            "description": unseen.text,
-            "check_name": "not-seen",
-            "fingerprint": id.simple().to_string(),
-            "severity": "critical",
-            "location": location,
-        }));
     }
-    write_pretty(&issues, out)
+}
+
+impl From<Unseen> for Issue {
+    fn from(unseen: Unseen) -> Self {
+        let names = [Some("not-seen"), Some(&unseen.subject), unseen.what.as_deref(), Some(unseen.why)];
+        Self { check: "not-seen", severity: "critical", fingerprint: id(&names), description: unseen.text }
+    }
+}
+
+impl Issue {
+    fn json(&self, anchor: &str) -> Value {
+        json!({
+            "description": self.description,
+            "check_name": self.check,
+            "fingerprint": self.fingerprint.simple().to_string(),
+            "severity": self.severity,
+            "location": { "path": anchor, "lines": { "begin": 1 } },
+        })
+    }
+}
+
+impl ReportWriter for Writer {
+    fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
+        self.findings.extend(Entry::all_of(audited).map(|entry| (entry.rank(), Issue::from(&entry))));
+        self.unseen.extend(Unseen::all_of(audited).filter(|unseen| unseen.needed).map(Issue::from));
+        Ok(())
+    }
+
+    fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        self.findings.sort_by_key(|(rank, _)| *rank);
+        let unjudged: Vec<_> =
+            summary.unjudged.iter().map(|unjudged| Issue::from(Unseen::from(unjudged))).collect();
+        let mut seen = HashSet::new();
+        // Two gaps that differ only in their words are one issue.
+        let unseen = unjudged.iter().chain(&self.unseen).filter(|issue| seen.insert(issue.fingerprint));
+        let mut issues = Array::new("  ");
+        for issue in self.findings.iter().map(|(_, issue)| issue).chain(unseen) {
+            issues.element(&issue.json(&self.anchor), out)?;
+        }
+        issues.end(out)?;
+        out.write_all(b"\n")
+    }
 }

@@ -1,58 +1,109 @@
 //! Markdown, for `$GITHUB_STEP_SUMMARY` and comments.
+//!
+//! Kept until the end, since the worst clusters come first: a section for each cluster,
+//! for each verdict no more than there is room for.
 
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
-use super::entry::{about, unjudged, waived_by};
+use super::entry::{Unseen, about, waived_by};
+use super::format::{AuditFormat, ReportWriter};
 use super::text::escape;
-use crate::model::audit::{Audit, Audited};
+use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::{JudgedGap, Verdict};
 
-/// A step summary takes 1 MiB: what would go over this is counted.
+/// The format.
+pub const FORMAT: AuditFormat = AuditFormat {
+    name: "markdown",
+    help: "Markdown, for a step summary or a comment",
+    write: |settings| Box::new(Writer { is_many: settings.is_many, sections: Default::default() }),
+};
+
+/// A step summary takes 1 MiB: clusters that would exceed this size are counted only.
 const SIZE_MAX: usize = 900 << 10;
-/// A list's rows, and their size; what is more is counted.
+/// The number of rows of a list, and their size; further rows are counted only.
 const ROWS_MAX: usize = 200;
 const LIST_SIZE_MAX: usize = 100 << 10;
 
-/// Writes the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    let mut text = format!("## eks-netcheck: {}\n", word(audit.verdict()));
-    if audit.is_many {
-        text.push_str(&overview(audit));
+struct Writer {
+    is_many: bool,
+    /// By verdict, worst first.
+    sections: [Sections; 3],
+}
+
+/// The sections of clusters with one verdict.
+#[derive(Default)]
+struct Sections {
+    kept: Vec<String>,
+    size: usize,
+    left_out: usize,
+}
+
+impl Sections {
+    fn push(&mut self, section: String) {
+        if self.size + section.len() > SIZE_MAX {
+            self.left_out += 1;
+        } else {
+            self.size += section.len();
+            self.kept.push(section);
+        }
     }
+}
+
+impl ReportWriter for Writer {
+    fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
+        let at = match audited.judgment.verdict {
+            Verdict::Fail => 0,
+            Verdict::Inconclusive => 1,
+            Verdict::Pass => 2,
+        };
+        self.sections[at].push(section(audited));
+        Ok(())
+    }
+
+    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        let mut text = format!("## eks-netcheck: {}\n", word(summary.verdict()));
+        if self.is_many {
+            text.push_str(&overview(summary));
+        }
+        let tail = tail(summary);
+        let mut left_out = 0;
+        for sections in &self.sections {
+            left_out += sections.left_out;
+            for section in &sections.kept {
+                if text.len() + section.len() + tail.len() > SIZE_MAX {
+                    left_out += 1;
+                } else {
+                    text.push_str(section);
+                }
+            }
+        }
+        if left_out > 0 {
+            // Writing to a String does not fail, here and below.
+            let _ = write!(text, "\n{left_out} more clusters have no room here: the report has them.\n");
+        }
+        text.push_str(&tail);
+        out.write_all(text.as_bytes())
+    }
+}
+
+/// What comes after the clusters: what could not be judged, and the policy.
+fn tail(summary: &Summary) -> String {
     let mut tail = String::new();
-    if !audit.unjudged.is_empty() {
+    if !summary.unjudged.is_empty() {
         tail.push_str("\n### Could not be judged\n\n");
-        let rows = unjudged(audit).map(|unseen| format!("- {}\n", harmless(&unseen.text)));
-        tail.push_str(&list(rows));
+        let rows = summary.unjudged.iter().map(Unseen::from);
+        tail.push_str(&list(rows.map(|unseen| format!("- {}\n", harmless(&unseen.text)))));
     }
-    if let Some(policy) = &audit.policy {
-        // A String takes whatever is written to it, here and below.
+    if let Some(policy) = &summary.policy {
         let _ = write!(tail, "\nPolicy: {}\n\n", harmless(&policy.path));
         let notes = policy.notes.iter();
         tail.push_str(&list(notes.map(|note| format!("- line {}: {}\n", note.line, harmless(&note.text)))));
     }
-    let mut left_out = 0;
-    // What fails comes first, and so is there if there is no room for all.
-    for audited in audit.worst_first() {
-        let section = section(audited);
-        if text.len() + section.len() + tail.len() > SIZE_MAX {
-            left_out += 1;
-        } else {
-            text.push_str(&section);
-        }
-    }
-    if left_out > 0 {
-        let _ = write!(text, "\n{left_out} more clusters have no room here: the report has them.\n");
-    }
-    text.push_str(&tail);
-    out.write_all(text.as_bytes())
+    tail
 }
 
-/// Rows as far as there is room for them, and how many more there are.
+/// The rows that there is room for, and the number of the others.
 fn list(rows: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     let (mut shown, mut more) = (0, 0);
@@ -70,14 +121,15 @@ fn list(rows: impl Iterator<Item = String>) -> String {
     text
 }
 
-fn overview(audit: &Audit) -> String {
+fn overview(summary: &Summary) -> String {
+    let counts = summary.counts;
     format!(
         "\n{} clusters: {} fail, {} inconclusive, {} pass; {} could not be judged at all.\n",
-        audit.clusters.len(),
-        audit.count(Verdict::Fail),
-        audit.count(Verdict::Inconclusive),
-        audit.count(Verdict::Pass),
-        audit.unjudged.len()
+        counts.total(),
+        counts.fail,
+        counts.inconclusive,
+        counts.pass,
+        summary.unjudged.len()
     )
 }
 
@@ -140,7 +192,7 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Text that Markdown and HTML show as it is: no link, no mention, no reference.
+/// Text that Markdown and HTML show literally: no link, no mention, no reference.
 fn harmless(text: &str) -> String {
     let text = escape(text);
     let mut safe = String::with_capacity(text.len());
@@ -154,10 +206,9 @@ fn harmless(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            // An entity would be what it stands for again when these are looked for.
+            // An entity would be decoded before GitHub searches for mentions and references.
             '@' | '#' => safe.extend([char.encode_utf8(&mut [0; 4]), "<!-- -->"]),
             _ if is_link => {
-                // A String takes whatever is written to it.
                 let _ = write!(safe, "&#{};", u32::from(char));
             }
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '+' | '!' | '|' | '~' | '$' => {

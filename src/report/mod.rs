@@ -1,15 +1,35 @@
-//! The report: facts and judgment in, bytes out. One file a format; nothing
-//! here looks anything up or reads a clock.
+//! The reports: facts and judgments in, bytes out. One file for each format. No format
+//! looks anything up, reads a clock or changes the verdict.
 
 mod entry;
 pub mod explain;
+pub mod format;
 pub mod github;
 pub mod gitlab;
 pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod ocsf;
-pub mod remediation;
+pub mod pretty;
+mod remediation;
 pub mod sarif;
+pub mod style;
 pub mod table;
 pub mod text;
+
+use self::format::{AuditFormat, TraceFormat};
+
+/// The formats of `audit`, in the order of `--help`.
+pub const FORMATS: [&AuditFormat; 8] = [
+    &table::FORMAT,
+    &json::FORMAT,
+    &sarif::FORMAT,
+    &junit::FORMAT,
+    &markdown::FORMAT,
+    &github::FORMAT,
+    &gitlab::FORMAT,
+    &ocsf::FORMAT,
+];
+
+/// The formats of `trace` and `diff`.
+pub const TRACE_FORMATS: [&TraceFormat; 2] = [&table::trace::FORMAT, &json::trace::FORMAT];

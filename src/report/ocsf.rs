@@ -1,4 +1,5 @@
-//! OCSF 1.6 Compliance Findings (class 2003), as Security Hub takes them.
+//! OCSF 1.6 Compliance Findings (class 2003), as Security Hub takes them: a JSON array
+//! that is written cluster by cluster. Nothing is kept.
 //!
 //! <https://schema.ocsf.io/1.6.0/classes/compliance_finding>
 
@@ -7,92 +8,120 @@ use std::io::{Result, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::entry::{entries, id, unjudged};
-use super::json::write_pretty;
+use super::entry::{Entry, Unseen, id};
+use super::format::{AuditFormat, ReportWriter};
+use super::pretty::Array;
 use super::remediation::fill;
-use crate::model::audit::Audit;
+use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Cluster;
 use crate::model::rule::{Rule, Severity};
 
-/// Writes the report: findings, passes, and what could not be judged.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    let mut events = Vec::new();
-    for entry in entries(audit) {
-        let judged = entry.judged;
-        let cluster = &entry.audited.facts.evidence.cluster;
-        let mut event = event_of_rule(audit, judged.rule, &entry.fingerprint, judged.severity);
-        event["compliance"]["status"] = "Fail".into();
-        event["compliance"]["status_id"] = 3.into();
-        event["message"] = entry.message_of_cluster().into();
-        event["finding_info"]["desc"] = entry.message().into();
-        event["remediation"]["desc"] = fill(judged.rule.remediation, &entry.audited.facts).into();
-        if let Some(waiver) = judged.waived_by() {
-            event["status"] = "Suppressed".into();
-            event["status_id"] = 3.into();
-            event["comment"] =
-                format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires).into();
-        }
-        about(&mut event, cluster);
-        events.push(event);
-    }
-    for audited in &audit.clusters {
-        let judgment = &audited.judgment;
-        let cluster = &audited.facts.evidence.cluster;
-        for rule in audit.rules {
-            let found = judgment.findings.iter().any(|judged| judged.rule.id == rule.id);
-            let gap = judgment.gaps.iter().find(|judged| judged.rules.iter().any(|one| one.id == rule.id));
-            // What was found is told above; that there may be more is told here.
-            let is_told = found && gap.is_none();
-            if is_told || judgment.off.iter().any(|off| off.id == rule.id) {
-                continue;
-            }
-            let uid = id(&[Some("rule"), Some(rule.id), Some(cluster.subject())]);
-            let mut event = event_of_rule(audit, rule, &uid, rule.severity);
-            let (status, id, message) = match gap {
-                None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
-                // A pass is what was seen.
-                Some(judged) => {
-                    ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, judged.gap.problem()))
-                }
-            };
-            event["compliance"]["status"] = status.into();
-            event["compliance"]["status_id"] = id.into();
-            if id == 1 {
-                event["severity"] = "Informational".into();
-                event["severity_id"] = 1.into();
-            }
-            event["message"] = message.into();
-            about(&mut event, cluster);
-            events.push(event);
-        }
-    }
-    for unseen in unjudged(audit) {
-        let uid = id(&[Some("not-judged"), Some(unseen.subject)]);
-        let mut event =
-            event(audit, &uid, "describe-cluster", "A cluster could not be judged", Severity::High);
-        event["compliance"]["status"] = "Inconclusive".into();
-        event["compliance"]["status_id"] = 99.into();
-        event["message"] = unseen.text.into();
-        event["resources"] = json!([{ "uid": unseen.subject, "type": "AwsEksCluster" }]);
-        events.push(event);
-    }
-    write_pretty(&events, out)
+/// The format.
+pub const FORMAT: AuditFormat = AuditFormat {
+    name: "ocsf",
+    help: "OCSF Compliance Findings (2003), as a JSON array",
+    write: |settings| {
+        Box::new(Writer { rules: settings.rules, time: settings.time, events: Array::new("  ") })
+    },
+};
+
+struct Writer {
+    rules: &'static [&'static Rule],
+    time: i64,
+    events: Array,
 }
 
-/// What every event of a rule has.
-fn event_of_rule(audit: &Audit, rule: &Rule, uid: &Uuid, severity: Severity) -> Value {
-    let mut event = event(audit, uid, rule.id, rule.summary, severity);
+impl ReportWriter for Writer {
+    fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
+        for entry in Entry::all_of(audited) {
+            self.events.element(&found(&entry, audited, self.time), out)?;
+        }
+        for rule in self.rules {
+            if let Some(event) = not_found(rule, audited, self.time) {
+                self.events.element(&event, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        for unseen in summary.unjudged.iter().map(Unseen::from) {
+            self.events.element(&not_judged(&unseen, self.time), out)?;
+        }
+        self.events.end(out)?;
+        out.write_all(b"\n")
+    }
+}
+
+/// The event of a finding.
+fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
+    let judged = entry.judged;
+    let mut event = event_of_rule(time, judged.rule, &entry.fingerprint, judged.severity);
+    event["compliance"]["status"] = "Fail".into();
+    event["compliance"]["status_id"] = 3.into();
+    event["message"] = entry.message_of_cluster().into();
+    event["finding_info"]["desc"] = entry.message().into();
+    event["remediation"]["desc"] = fill(judged.rule.remediation, &audited.facts).into();
+    if let Some(waiver) = judged.waived_by() {
+        event["status"] = "Suppressed".into();
+        event["status_id"] = 3.into();
+        event["comment"] = format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires).into();
+    }
+    about(&mut event, entry.cluster);
+    event
+}
+
+/// The event of a rule that found nothing or is inconclusive. None if the rule is off, or
+/// if its findings are the whole answer.
+fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
+    let judgment = &audited.judgment;
+    let cluster = &audited.facts.evidence.cluster;
+    let has_findings = judgment.findings.iter().any(|judged| judged.rule.id == rule.id);
+    let gap = judgment.gaps.iter().find(|judged| judged.rules.iter().any(|one| one.id == rule.id));
+    // With a gap, there may be more than the findings.
+    let is_answered = has_findings && gap.is_none();
+    if is_answered || judgment.off.iter().any(|off| off.id == rule.id) {
+        return None;
+    }
+    let uid = id(&[Some("rule"), Some(rule.id), Some(cluster.subject())]);
+    let mut event = event_of_rule(time, rule, &uid, rule.severity);
+    let (status, id, message) = match gap {
+        None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
+        Some(judged) => ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, judged.gap.problem())),
+    };
+    event["compliance"]["status"] = status.into();
+    event["compliance"]["status_id"] = id.into();
+    if id == 1 {
+        event["severity"] = "Informational".into();
+        event["severity_id"] = 1.into();
+    }
+    event["message"] = message.into();
+    about(&mut event, cluster);
+    Some(event)
+}
+
+/// The event of a cluster that could not be judged at all.
+fn not_judged(unseen: &Unseen, time: i64) -> Value {
+    let uid = id(&[Some("not-judged"), Some(&unseen.subject)]);
+    let mut event = event(time, &uid, "describe-cluster", "A cluster could not be judged", Severity::High);
+    event["compliance"]["status"] = "Inconclusive".into();
+    event["compliance"]["status_id"] = 99.into();
+    event["message"] = unseen.text.as_str().into();
+    event["resources"] = json!([{ "uid": unseen.subject, "type": "AwsEksCluster" }]);
+    event
+}
+
+/// The fields that every event of a rule has.
+fn event_of_rule(time: i64, rule: &Rule, uid: &Uuid, severity: Severity) -> Value {
+    let mut event = event(time, uid, rule.id, rule.summary, severity);
     event["compliance"]["desc"] = rule.summary.into();
     event["finding_info"]["desc"] = rule.why.into();
     event["remediation"] = json!({ "desc": rule.remediation, "references": [rule.reference] });
     event
 }
 
-/// What every event has.
-fn event(audit: &Audit, uid: &Uuid, control: &str, title: &str, severity: Severity) -> Value {
+/// The fields that every event has.
+fn event(time: i64, uid: &Uuid, control: &str, title: &str, severity: Severity) -> Value {
     let (severity, severity_id) = match severity {
         Severity::Low => ("Low", 2),
         Severity::Medium => ("Medium", 3),
@@ -104,12 +133,12 @@ fn event(audit: &Audit, uid: &Uuid, control: &str, title: &str, severity: Severi
         "category_uid": 2, "category_name": "Findings",
         "class_uid": 2003, "class_name": "Compliance Finding",
         "type_uid": 200_301, "type_name": "Compliance Finding: Create",
-        "time": audit.time,
+        "time": time,
         "severity": severity, "severity_id": severity_id,
         "status": "New", "status_id": 1,
         "compliance": { "control": control, "standards": ["eks-netcheck"] },
         "finding_info": {
-            "uid": uid.to_string(), "title": title, "created_time": audit.time, "types": ["eks-netcheck"],
+            "uid": uid.to_string(), "title": title, "created_time": time, "types": ["eks-netcheck"],
         },
         "metadata": {
             "version": "1.6.0",
@@ -121,7 +150,7 @@ fn event(audit: &Audit, uid: &Uuid, control: &str, title: &str, severity: Severi
     })
 }
 
-/// The cluster that an event is about.
+/// Adds the cluster to an event.
 fn about(event: &mut Value, cluster: &Cluster) {
     let partition = cluster.arn.as_deref().and_then(|arn| arn.split(':').nth(1));
     let mut resource = json!({

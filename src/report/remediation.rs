@@ -1,12 +1,15 @@
-//! A rule's remediation with the cluster's own names in it.
+//! A rule's remediation: with the cluster's own names in it, and as text.
 
+use std::io::{Result, Write};
+
+use super::style::Style;
 use crate::model::facts::Facts;
 use crate::model::shell::shell_word;
 
-/// Fills in what is known and fits into a command unquoted; the rest stays as
-/// the placeholder that it is.
+/// Replaces placeholders in commands by the cluster's own names. A placeholder remains
+/// where the name is unknown or would need quotes.
 #[must_use]
-pub fn fill(remediation: &str, facts: &Facts) -> String {
+pub(super) fn fill(remediation: &str, facts: &Facts) -> String {
     let cluster = &facts.evidence.cluster;
     let names = [
         ("CLUSTER", Some(cluster.name.as_str())),
@@ -17,11 +20,11 @@ pub fn fill(remediation: &str, facts: &Facts) -> String {
     ];
     let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
     let mut filled = String::with_capacity(remediation.len() + 64);
-    // Whole words only: `VPC` is not `VPCs`.
+    // Whole words only: `VPC` is not a part of `VPCs`.
     for piece in remediation.split_inclusive(|char| !is_word(char)) {
         let word = piece.trim_end_matches(|char| !is_word(char));
         match names.iter().find(|(placeholder, _)| *placeholder == word) {
-            Some((_, Some(name))) if !is_prose(&filled) => {
+            Some((_, Some(name))) if is_in_command(&filled) => {
                 filled.push_str(shell_word(name, word));
                 filled.push_str(&piece[word.len()..]);
             }
@@ -31,8 +34,24 @@ pub fn fill(remediation: &str, facts: &Facts) -> String {
     filled
 }
 
-/// Whether the line under way is prose: only commands, four blanks in, have
-/// placeholders.
-fn is_prose(filled: &str) -> bool {
-    !filled.rsplit('\n').next().unwrap_or_default().starts_with("    ")
+/// Whether the last line of a text is a command: only commands have placeholders.
+fn is_in_command(text: &str) -> bool {
+    is_command(text.rsplit('\n').next().unwrap_or_default())
+}
+
+/// Whether a line of a remediation is a command, which is indented by four blanks.
+pub(super) fn is_command(line: &str) -> bool {
+    line.starts_with("    ")
+}
+
+/// Writes a remediation: prose wrapped, commands unbroken so that they can be pasted.
+pub(super) fn write_remediation(text: &str, indent: &str, style: Style, out: &mut dyn Write) -> Result<()> {
+    for line in text.lines() {
+        if is_command(line) {
+            writeln!(out, "{indent}{line}")?;
+        } else {
+            write!(out, "{}", style.prose(line, indent, indent))?;
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,8 @@
 //! SARIF 2.1.0, as GitHub's code scanning takes it.
 //!
+//! Kept until the end, since findings are sorted and GitHub takes a limited number: the
+//! findings and the gaps of all clusters.
+//!
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 //! <https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning>
 
@@ -7,76 +10,171 @@ use std::fmt::Write as _;
 use std::io::{Result, Write};
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::entry::{Entry, entries, pascal, unseen};
-use super::json::write_pretty;
-use super::remediation::fill;
+use super::entry::{Entry, Rank, Unseen};
+use super::format::{AuditFormat, ReportWriter};
+use super::pretty::write_pretty;
+use super::remediation::{fill, is_command};
 use super::text::escape;
-use crate::model::audit::Audit;
+use crate::model::audit::{Audited, Summary};
 use crate::model::rule::{Rule, Severity};
 
-/// GitHub takes no more results of one run.
+/// The format.
+pub const FORMAT: AuditFormat = AuditFormat {
+    name: "sarif",
+    help: "SARIF 2.1.0, for GitHub's code scanning",
+    write: |settings| {
+        Box::new(Writer {
+            rules: settings.rules,
+            anchor: settings.anchor.clone(),
+            findings: Vec::new(),
+            unseen: Vec::new(),
+        })
+    },
+};
+
+/// The number of results that GitHub takes for a run.
 const RESULTS_MAX: usize = 25_000;
-/// Nor longer descriptions of a rule.
+/// The length of a rule's description that GitHub takes.
 const DESCRIPTION_MAX: usize = 1024;
 
-/// Writes the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    let entries = entries(audit);
-    let more = entries.len().saturating_sub(RESULTS_MAX);
-    let is_whole = unseen(audit).all(|unseen| !unseen.needed);
-    let mut notifications: Vec<_> = unseen(audit)
-        .map(|unseen| {
-            let level = if unseen.needed { "error" } else { "note" };
-            json!({ "level": level, "message": { "text": plain(&unseen.text) }, "descriptor": { "id": unseen.why } })
-        })
-        .collect();
-    for note in audit.policy.iter().flat_map(|policy| &policy.notes) {
-        let text = format!("line {} of the policy: {}", note.line, note.text);
-        notifications.push(json!({
-            "level": "warning", "message": { "text": plain(&escape(&text)) }, "descriptor": { "id": note.kind.as_str() },
-        }));
-    }
-    if more > 0 {
-        let text = format!("{more} more findings are left out: the format takes {RESULTS_MAX}");
-        notifications.push(json!({ "level": "warning", "message": { "text": text } }));
-    }
-    let results: Vec<_> = entries.iter().take(RESULTS_MAX).map(|entry| result(entry, audit)).collect();
-    let log = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": "eks-netcheck",
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "informationUri": "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
-                "rules": audit.rules.iter().map(|rule| descriptor(rule, &entries)).collect::<Vec<_>>(),
-            } },
-            "automationDetails": { "id": "eks-netcheck/" },
-            "invocations": [{
-                "executionSuccessful": is_whole,
-                "toolExecutionNotifications": notifications,
-            }],
-            "results": results,
-            "columnKind": "unicodeCodePoints",
-        }],
-    });
-    write_pretty(&log, out)
+struct Writer {
+    rules: &'static [&'static Rule],
+    anchor: String,
+    findings: Vec<(Rank, Finding)>,
+    unseen: Vec<Unseen>,
 }
 
-fn descriptor(rule: &Rule, entries: &[Entry<'_>]) -> Value {
-    // Where a policy says another severity, GitHub reads it here.
-    let judged = entries.iter().filter(|entry| entry.judged.rule.id == rule.id);
-    let severity = judged.map(|entry| entry.judged.severity).max().unwrap_or(rule.severity);
+/// A finding as it is kept.
+struct Finding {
+    rule: &'static Rule,
+    severity: Severity,
+    cluster: String,
+    subject: String,
+    text: String,
+    /// Why it does not count, where it is waived.
+    justification: Option<String>,
+    fingerprint: Uuid,
+}
+
+impl ReportWriter for Writer {
+    fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
+        let finding = |entry: Entry<'_>| (entry.rank(), Finding::new(&entry, audited));
+        self.findings.extend(Entry::all_of(audited).map(finding));
+        self.unseen.extend(Unseen::all_of(audited));
+        Ok(())
+    }
+
+    fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        self.findings.sort_by_key(|(rank, _)| *rank);
+        let findings = self.findings.iter().map(|(_, finding)| finding);
+        let results: Vec<_> =
+            findings.clone().take(RESULTS_MAX).map(|finding| finding.result(&self)).collect();
+        let rules: Vec<_> = self.rules.iter().map(|rule| descriptor(rule, findings.clone())).collect();
+        let log = json!({
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [{
+                "tool": { "driver": {
+                    "name": "eks-netcheck",
+                    "semanticVersion": env!("CARGO_PKG_VERSION"),
+                    "informationUri": "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
+                    "rules": rules,
+                } },
+                "automationDetails": { "id": "eks-netcheck/" },
+                "invocations": [{
+                    "executionSuccessful": summary.unjudged.is_empty()
+                        && self.unseen.iter().all(|unseen| !unseen.needed),
+                    "toolExecutionNotifications": self.notifications(summary),
+                }],
+                "results": results,
+                "columnKind": "unicodeCodePoints",
+            }],
+        });
+        write_pretty(&log, out)
+    }
+}
+
+impl Writer {
+    fn notifications(&self, summary: &Summary) -> Vec<Value> {
+        let of_gap = |unseen: &Unseen| {
+            let level = if unseen.needed { "error" } else { "note" };
+            json!({ "level": level, "message": { "text": plain(&unseen.text) }, "descriptor": { "id": unseen.why } })
+        };
+        let unjudged = summary.unjudged.iter().map(|unjudged| of_gap(&Unseen::from(unjudged)));
+        let mut notifications: Vec<_> = unjudged.chain(self.unseen.iter().map(of_gap)).collect();
+        for note in summary.policy.iter().flat_map(|policy| &policy.notes) {
+            let text = format!("line {} of the policy: {}", note.line, note.text);
+            notifications.push(json!({
+                "level": "warning", "message": { "text": plain(&escape(&text)) }, "descriptor": { "id": note.kind.as_str() },
+            }));
+        }
+        let more = self.findings.len().saturating_sub(RESULTS_MAX);
+        if more > 0 {
+            let text = format!("{more} more findings are left out: the format takes {RESULTS_MAX}");
+            notifications.push(json!({ "level": "warning", "message": { "text": text } }));
+        }
+        notifications
+    }
+}
+
+impl Finding {
+    fn new(entry: &Entry<'_>, audited: &Audited) -> Self {
+        let judged = entry.judged;
+        let remediation = fill(judged.rule.remediation, &audited.facts);
+        let justification = judged
+            .waived_by()
+            .map(|waiver| format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires));
+        Self {
+            rule: judged.rule,
+            severity: judged.severity,
+            cluster: entry.cluster.subject().to_owned(),
+            subject: judged.finding.subject.clone(),
+            text: format!("{}\n\n{remediation}", entry.message_of_cluster()),
+            justification,
+            fingerprint: entry.fingerprint,
+        }
+    }
+
+    fn result(&self, writer: &Writer) -> Value {
+        let mut result = json!({
+            "ruleId": self.rule.id,
+            "ruleIndex": writer.rules.iter().position(|rule| rule.id == self.rule.id),
+            "level": level(self.severity),
+            "message": { "text": plain(&self.text) },
+            "locations": [{
+                "physicalLocation": {
+                    "artifactLocation": { "uri": uri(&writer.anchor) },
+                    "region": { "startLine": 1 },
+                },
+                "logicalLocations": [{ "fullyQualifiedName": self.cluster, "kind": "resource" }],
+            }],
+            "partialFingerprints": { "primaryLocationLineHash": self.fingerprint.simple().to_string() },
+            "properties": {
+                "cluster": self.cluster,
+                "subject": self.subject,
+                "security-severity": security_severity(self.severity),
+            },
+        });
+        if let Some(justification) = &self.justification {
+            result["suppressions"] =
+                json!([{ "kind": "external", "status": "accepted", "justification": justification }]);
+        }
+        result
+    }
+}
+
+fn descriptor<'a>(rule: &Rule, findings: impl Iterator<Item = &'a Finding>) -> Value {
+    // GitHub reads the severity here, which a policy may have changed.
+    let found = findings.filter(|finding| finding.rule.id == rule.id);
+    let severity = found.map(|finding| finding.severity).max().unwrap_or(rule.severity);
     let summary = format!("{}.", rule.summary);
     let mut markdown = format!("{}\n\n", rule.why);
     for chunk in rule.remediation.lines().collect::<Vec<_>>().chunk_by(|a, b| is_command(a) == is_command(b))
     {
         let text = chunk.iter().map(|line| line.trim_start()).collect::<Vec<_>>().join("\n");
-        // A String takes whatever is written to it.
+        // Writing to a String does not fail.
         let _ = if is_command(chunk[0]) {
             write!(markdown, "```sh\n{text}\n```\n\n")
         } else {
@@ -100,43 +198,16 @@ fn descriptor(rule: &Rule, entries: &[Entry<'_>]) -> Value {
     })
 }
 
-fn is_command(line: &str) -> bool {
-    line.starts_with("    ")
-}
-
-fn result(entry: &Entry<'_>, audit: &Audit) -> Value {
-    let judged = entry.judged;
-    let index = audit.rules.iter().position(|rule| rule.id == judged.rule.id);
-    let text =
-        format!("{}\n\n{}", entry.message_of_cluster(), fill(judged.rule.remediation, &entry.audited.facts));
-    let mut result = json!({
-        "ruleId": judged.rule.id,
-        "ruleIndex": index,
-        "level": level(judged.severity),
-        "message": { "text": plain(&text) },
-        "locations": [{
-            "physicalLocation": {
-                "artifactLocation": { "uri": uri(&audit.anchor) },
-                "region": { "startLine": 1 },
-            },
-            "logicalLocations": [{ "fullyQualifiedName": entry.cluster(), "kind": "resource" }],
-        }],
-        "partialFingerprints": { "primaryLocationLineHash": entry.fingerprint.simple().to_string() },
-        "properties": {
-            "cluster": entry.cluster(),
-            "subject": judged.finding.subject,
-            "security-severity": security_severity(judged.severity),
-        },
+/// A rule's id as a name: `public-endpoint-open` is `PublicEndpointOpen`.
+fn pascal(id: &str) -> String {
+    let words = id.split('-').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_uppercase() + rest
     });
-    if let Some(waiver) = judged.waived_by() {
-        let justification = format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires);
-        result["suppressions"] =
-            json!([{ "kind": "external", "status": "accepted", "justification": justification }]);
-    }
-    result
+    words.collect()
 }
 
-/// A plain text message without links in it, which begin with a bracket.
+/// A plain text message with brackets escaped, which would begin a link.
 ///
 /// <https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html#_Toc34317462>
 fn plain(text: &str) -> String {
@@ -159,7 +230,7 @@ fn problem_severity(severity: Severity) -> &'static str {
     }
 }
 
-/// A score, as a string: that is how GitHub reads it.
+/// A score, as a string: GitHub reads no number here.
 fn security_severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "9.5",
@@ -176,7 +247,7 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(byte.into());
         } else {
-            // A String takes whatever is written to it.
+            // Writing to a String does not fail.
             let _ = write!(uri, "%{byte:02X}");
         }
     }

@@ -1,18 +1,17 @@
 //! Two recordings, compared.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::output::{Output, to_stdout};
+use super::output::Output;
 use crate::capture::line::Row;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
-use crate::cli::{DiffArgs, TraceFormat};
+use crate::cli::DiffArgs;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::next_step;
 use crate::evidence::nodes::{read_file, read_nodes};
@@ -22,7 +21,7 @@ use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::trace::{Phase, Trace, TracedNode};
-use crate::report::{json, table};
+use crate::report::format::TraceFormat;
 use crate::run::exit::Exit;
 
 /// Compares two recordings and reports what changed.
@@ -33,14 +32,13 @@ pub(super) fn diff(args: &DiffArgs) -> Result<Exit> {
     }
     let files = Output::open_all(&args.write, &recordings)?;
     let (trace, is_compared) = compare(&args.before, &args.after)?;
-    let report = |format, look, mut out: &mut dyn Write| match format {
-        TraceFormat::Table => table::trace::write(&trace, None, look, &mut out),
-        TraceFormat::Json => json::trace::write(&trace, None, &mut out),
+    let write = |format: &TraceFormat, output: Output| {
+        output.write_whole(|out, style| (format.write)(&trace, None, style, out))
     };
-    for file in files {
-        file.write(report)?;
+    for (format, file) in files {
+        write(format, file)?;
     }
-    to_stdout(|out, look| report(args.format, look, out))?;
+    write(args.format, Output::stdout())?;
     Ok(if is_compared { Exit::Pass } else { Exit::Inconclusive })
 }
 

@@ -19,7 +19,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::classify_evidence;
+use super::judge::classify_evidence;
 use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
 use crate::collect::fleet::{self, FleetRequest, Regions};

@@ -1,127 +1,179 @@
-//! Where reports go: standard output, and files that are opened before the work
-//! and written whole.
+//! The destinations of reports: standard output, and files, which are opened before the
+//! work begins and replaced when their report is complete.
 
-use std::fs::{OpenOptions, Permissions};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, BufWriter, ErrorKind, IntoInnerError, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, SpooledTempFile};
 
 use crate::cli::WriteTo;
-use crate::report::table::Look;
+use crate::report::format::Format;
+use crate::report::style::Style;
 
-/// A width for what is no terminal, such as the log of a CI job.
+/// The width for what is not a terminal, such as the log of a CI job.
 const WIDTH_OF_NO_TERMINAL: u16 = 100;
-/// Below this, a table is no table.
+/// The least width: below it, tables are unreadable.
 const WIDTH_MIN: u16 = 60;
+/// The size up to which a report is held in memory, and beyond it in a temporary file.
+const HELD_IN_MEMORY: usize = 8 << 20;
 
-/// Writes to standard output, as wide and colourful as it takes. A reader that
-/// went away is no error: the exit code still tells the verdict.
-pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Look) -> io::Result<()>) -> Result<()> {
-    let stdout = io::stdout();
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0).or(columns);
-    let look = Look {
-        width: width.unwrap_or(WIDTH_OF_NO_TERMINAL).max(WIDTH_MIN),
-        color: anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,
-    };
-    let mut out = BufWriter::new(stdout.lock());
-    match write(&mut out, look).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to standard output"),
+/// Writes to standard output.
+pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>) -> Result<()> {
+    Output::stdout().write_whole(write)
+}
+
+/// A destination of one report. If it is dropped before [`Output::finish`], nothing is
+/// written there.
+pub(super) enum Output {
+    Stdout(Held),
+    /// A pipe or a device, which cannot be replaced.
+    Device(Held, File, PathBuf),
+    /// A file: written beside its path and moved there at the end.
+    File(BufWriter<NamedTempFile>, PathBuf),
+}
+
+/// A report that is held until it is complete: its reader never gets a part of one, it
+/// does not mix with the progress on a terminal, and a slow reader does not delay
+/// collection, whose queries would time out.
+type Held = BufWriter<SpooledTempFile>;
+
+fn held() -> Held {
+    BufWriter::new(SpooledTempFile::new(HELD_IN_MEMORY))
+}
+
+impl Output {
+    pub(super) fn stdout() -> Self {
+        Self::Stdout(held())
     }
-}
 
-/// A file that a report goes to.
-pub(super) struct Output<F> {
-    format: F,
-    path: PathBuf,
-    target: Target,
-}
-
-enum Target {
-    /// Written beside its place and moved there when it is whole.
-    Whole(NamedTempFile),
-    /// A pipe or device, which cannot be replaced.
-    Stream(std::fs::File),
-}
-
-impl<F: Copy> Output<F> {
-    /// Opens all; two reports in one file would be one of them.
-    pub(super) fn open_all(to: &[WriteTo<F>], evidence: &[&Path]) -> Result<Vec<Self>> {
-        let mut outputs: Vec<Self> = Vec::new();
+    /// Opens all files, each with its format. No file gets two reports, and none of the
+    /// inputs is overwritten.
+    pub(super) fn open_all<F>(
+        to: &[WriteTo<F>],
+        inputs: &[&Path],
+    ) -> Result<Vec<(&'static Format<F>, Self)>> {
+        let mut outputs: Vec<(_, Self)> = Vec::new();
         for to in to {
-            let output = Self::open(to, evidence)?;
-            let is_whole = |output: &Self| matches!(output.target, Target::Whole(_));
-            if outputs.iter().any(|other| other.path == output.path && is_whole(other)) {
+            let output = Self::open(&to.file, inputs)?;
+            let is_same = |other: &Self| match (other, &output) {
+                (Self::File(_, other), Self::File(_, path)) => other == path,
+                _ => false,
+            };
+            if outputs.iter().any(|(_, other)| is_same(other)) {
                 bail!("--write names {} twice", to.file.display());
             }
-            outputs.push(output);
+            outputs.push((to.format, output));
         }
         Ok(outputs)
     }
 
-    /// Opens it; no report goes into the evidence that it is about.
-    fn open(to: &WriteTo<F>, evidence: &[&Path]) -> Result<Self> {
-        // Behind a link, the file is replaced and not the link.
-        let path = to.file.canonicalize().or_else(|_| std::path::absolute(&to.file));
-        let path = path.unwrap_or_else(|_| to.file.clone());
-        let what = || format!("cannot write to {}", path.display());
-        let is_special = path.metadata().is_ok_and(|meta| !meta.is_file());
-        let target = if is_special {
-            Target::Stream(OpenOptions::new().write(true).open(&path).with_context(what)?)
-        } else {
-            // As it was; a new one's less what the umask takes.
-            let mode = path.metadata().map_or(0o666, |meta| meta.permissions().mode() & 0o777);
-            let mode = Permissions::from_mode(mode);
-            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !dir.is_dir() {
-                bail!("cannot write to {}: there is no directory {}", path.display(), dir.display());
-            }
-            let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == path);
-            if evidence.iter().any(is_input) {
-                bail!("{} is what is compared; write the report elsewhere", path.display());
-            }
-            let is_evidence =
-                evidence.iter().any(|evidence| match (dir.canonicalize(), evidence.canonicalize()) {
-                    (Ok(dir), Ok(evidence)) => dir.starts_with(evidence),
-                    _ => false,
-                });
-            if is_evidence {
-                bail!(
-                    "{} is in the evidence directory, which a report would falsify; write it elsewhere",
-                    path.display()
-                );
-            }
-            Target::Whole(
-                tempfile::Builder::new()
-                    .prefix(".eks-netcheck-")
-                    .permissions(mode)
-                    .tempfile_in(dir)
-                    .with_context(what)?,
-            )
+    fn open(file: &Path, inputs: &[&Path]) -> Result<Self> {
+        // The target of a link is replaced, not the link.
+        let path = file.canonicalize().or_else(|_| std::path::absolute(file));
+        let path = path.unwrap_or_else(|_| file.to_owned());
+        let what = || cannot_write(&path);
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            let device = OpenOptions::new().write(true).open(&path).with_context(what)?;
+            return Ok(Self::Device(held(), device, path));
+        }
+        // The mode of the old file, or the default one.
+        let mode = path.metadata().map_or(0o666, |meta| meta.permissions().mode() & 0o777);
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !dir.is_dir() {
+            bail!("{}: there is no directory {}", cannot_write(&path), dir.display());
+        }
+        let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == path);
+        if inputs.iter().any(is_input) {
+            bail!("{} is what is compared; write the report elsewhere", path.display());
+        }
+        let is_in = |input: &&Path| match (dir.canonicalize(), input.canonicalize()) {
+            (Ok(dir), Ok(input)) => dir.starts_with(input),
+            _ => false,
         };
-        Ok(Self { format: to.format, path, target })
+        if inputs.iter().any(is_in) {
+            bail!(
+                "{} is in the evidence directory, which a report would falsify; write it elsewhere",
+                path.display()
+            );
+        }
+        let file = tempfile::Builder::new()
+            .prefix(".eks-netcheck-")
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(dir)
+            .with_context(what)?;
+        Ok(Self::File(BufWriter::new(file), path))
     }
 
-    /// Writes the report to it.
-    pub(super) fn write(self, report: impl FnOnce(F, Look, &mut dyn Write) -> io::Result<()>) -> Result<()> {
-        let what = || format!("cannot write to {}", self.path.display());
-        let look = Look { width: WIDTH_OF_NO_TERMINAL, color: false };
-        match self.target {
-            Target::Stream(file) => {
-                let mut out = BufWriter::new(file);
-                report(self.format, look, &mut out).and_then(|()| out.flush()).with_context(what)
+    /// Width and colour of text there.
+    pub(super) fn style(&self) -> Style {
+        if !matches!(self, Self::Stdout(_)) {
+            return Style { width: WIDTH_OF_NO_TERMINAL, color: false };
+        }
+        let stdout = io::stdout();
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0).or(columns);
+        Style {
+            width: width.unwrap_or(WIDTH_OF_NO_TERMINAL).max(WIDTH_MIN),
+            color: anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,
+        }
+    }
+
+    /// Writes a report in one piece.
+    pub(super) fn write_whole(
+        mut self,
+        write: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>,
+    ) -> Result<()> {
+        let style = self.style();
+        let written = write(&mut self, style);
+        self.finish(written)
+    }
+
+    /// Completes the report; `written` is the result of writing it. It is not an error if
+    /// the reader of standard output went away, since the exit code still has the verdict.
+    pub(super) fn finish(self, written: io::Result<()>) -> Result<()> {
+        match self {
+            Self::Stdout(held) => match written.and_then(|()| copy(held, &mut io::stdout().lock())) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                result => result.context("cannot write to standard output"),
+            },
+            Self::Device(held, mut device, path) => {
+                written.and_then(|()| copy(held, &mut device)).with_context(|| cannot_write(&path))
             }
-            Target::Whole(file) => {
-                let mut out = BufWriter::new(file);
-                report(self.format, look, &mut out).with_context(what)?;
-                let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(what)?;
-                file.persist(&self.path).map_err(|error| error.error).with_context(what)?;
-                Ok(())
+            Self::File(file, path) => {
+                let file = written.and_then(|()| file.into_inner().map_err(IntoInnerError::into_error));
+                let moved = file.and_then(|file| file.persist(&path).map_err(|error| error.error));
+                moved.map(drop).with_context(|| cannot_write(&path))
             }
         }
     }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(held) | Self::Device(held, ..) => held.write(bytes),
+            Self::File(file, _) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(held) | Self::Device(held, ..) => held.flush(),
+            Self::File(file, _) => file.flush(),
+        }
+    }
+}
+
+fn copy(held: Held, out: &mut impl Write) -> io::Result<()> {
+    let mut held = held.into_inner().map_err(IntoInnerError::into_error)?;
+    held.rewind()?;
+    io::copy(&mut held, out)?;
+    out.flush()
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write to {}", path.display())
 }

@@ -25,13 +25,14 @@ pub(super) struct Loaded {
 }
 
 /// The policy that was named, or else the one that is found from here upwards.
-pub(super) fn load(named: Option<&Path>) -> Result<Loaded> {
+/// `now` decides what in it has expired.
+pub(super) fn load(named: Option<&Path>, now: Timestamp) -> Result<Loaded> {
     let path = match named {
         Some(path) => Some(path.to_owned()),
         None => find(&std::env::current_dir().context("cannot tell the working directory")?)?,
     };
     let rules = match &path {
-        Some(path) => read(path)?,
+        Some(path) => read(path, now)?,
         None => Policy::default(),
     };
     Ok(Loaded { path, rules })
@@ -52,10 +53,10 @@ fn find(from: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-fn read(path: &Path) -> Result<Policy> {
+fn read(path: &Path, now: Timestamp) -> Result<Policy> {
     let text = read_settings(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
     let ids: Vec<_> = rules::ALL.iter().map(|rule| rule.id).collect();
-    file::parse(&text, &ids, Timestamp::now()).map_err(|error| anyhow!("{}:{error}", path.display()))
+    file::parse(&text, &ids, now).map_err(|error| anyhow!("{}:{error}", path.display()))
 }
 
 /// A file that people write settings in.
@@ -98,12 +99,12 @@ fn init(path: &Path) -> Result<()> {
 }
 
 fn check(named: Option<&Path>) -> Result<()> {
-    let loaded = load(named)?;
+    let loaded = load(named, Timestamp::now())?;
     let Some(path) = loaded.path else {
         bail!("no {} from here upwards; write one with: eks-netcheck policy init", file::NAME);
     };
     // What is over is found out here too, before a pipeline does.
-    let notes = loaded.rules.notes(&[], false);
+    let notes = loaded.rules.usage().notes(false);
     let path = escape(&path.to_string_lossy()).into_owned();
     to_stdout(|out, _| {
         if notes.is_empty() {

@@ -7,14 +7,14 @@ use std::io::Write;
 use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
-use super::judged;
+use super::judge::judged;
 use super::live::{describe, request};
-use super::output::{Output, to_stdout};
+use super::output::Output;
 use super::policy::load;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
-use crate::cli::{TraceArgs, TraceFormat};
+use crate::cli::TraceArgs;
 use crate::collect::nodes::NodesRequest;
 use crate::collect::trace::{self, Event, Recording, Sample, TraceError, TraceOptions};
 use crate::model::evidence::Evidence;
@@ -24,14 +24,16 @@ use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::trace::Trace;
 use crate::policy::{FailOn, Policy};
-use crate::report::{json, table, text::escape};
+use crate::report::format::TraceFormat;
+use crate::report::text::escape;
 use crate::run::exit::{EndsWith, Exit};
 
 /// Samples the nodes while a command runs, and reports what changed.
 pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     let files = Output::open_all(&args.write, &[])?;
-    let judge =
-        args.fail_on.map(|fail_on| anyhow::Ok((load(args.policy.as_deref())?.rules, fail_on.threshold())));
+    let judge = args.fail_on.map(|fail_on| {
+        anyhow::Ok((load(args.policy.as_deref(), Timestamp::now())?.rules, fail_on.threshold()))
+    });
     let judge = judge.transpose()?;
     let mut request = request(&args.cluster, &args.aws, &args.ask, 1)?;
     let Some(nodes) = request.nodes.take() else {
@@ -55,13 +57,12 @@ pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     let trace = samples.trace(&classifier, recording, &args.cluster, began);
     let judgment = judge.map(|(policy, fail_on)| samples.judge(classifier, &policy, fail_on));
 
-    let report = |format, look, mut out: &mut dyn Write| match format {
-        TraceFormat::Table => table::trace::write(&trace, judgment.as_ref(), look, &mut out),
-        TraceFormat::Json => json::trace::write(&trace, judgment.as_ref(), &mut out),
+    let write = |format: &TraceFormat, output: Output| {
+        output.write_whole(|out, style| (format.write)(&trace, judgment.as_ref(), style, out))
     };
-    let files = files.into_iter().map(|file| file.write(report));
+    let files = files.into_iter().map(|(format, file)| write(format, file));
     let reported = files.collect::<Vec<_>>().into_iter().collect::<Result<()>>();
-    let printed = to_stdout(|out, look| report(args.format, look, out));
+    let printed = write(args.format, Output::stdout());
     if let Err(error) = reported.and(printed) {
         return Err(match exit {
             // The exit code of a command that failed takes precedence.

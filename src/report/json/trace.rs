@@ -6,13 +6,22 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{By, Direction, Path, Severity, Verdict, Why, write_pretty};
+use super::words::{By, Direction, Path, Severity, Verdict, Why};
 use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, Judgment};
 use crate::model::trace::{self, Moment, Trace, TracedConnection};
+use crate::report::format::TraceFormat;
+use crate::report::pretty::write_pretty;
+
+/// The format.
+pub const FORMAT: TraceFormat = TraceFormat {
+    name: "json",
+    help: "For programs, schema eks-netcheck.trace.v1",
+    write: |trace, judgment, _, out| write_pretty(&TraceReport::new(trace, judgment), out),
+};
 
 /// The schema's name, which changes with its shape.
-pub const SCHEMA: &str = "eks-netcheck.trace.v1";
+const SCHEMA: &str = "eks-netcheck.trace.v1";
 
 /// What changed between looks at the nodes' sockets.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -246,19 +255,11 @@ fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// Writes the report.
+/// Writes the JSON Schema of the report.
 ///
 /// # Errors
 /// If `out` cannot be written to.
-pub fn write(trace: &Trace, judgment: Option<&Judgment>, out: &mut impl Write) -> Result<()> {
-    write_pretty(&TraceReport::new(trace, judgment), out)
-}
-
-/// The JSON Schema of the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write_schema(out: &mut impl Write) -> Result<()> {
+pub fn write_schema(out: &mut dyn Write) -> Result<()> {
     serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(TraceReport))?;
     out.write_all(b"\n")
 }

@@ -1,59 +1,75 @@
-//! Several clusters at a glance, before each has its own section.
+//! The overview of several clusters, before the section of each.
 
 use std::io::{Result, Write};
 
-use super::super::entry::about;
-use super::super::text::escape;
-use super::{Look, count, prose, table};
-use crate::model::audit::{Audit, Audited};
+use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
+use crate::report::entry::about;
+use crate::report::style::{Style, count};
+use crate::report::text::escape;
 
-pub(super) fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
-    let clusters = match audit.clusters.len() {
-        0 => "no cluster was judged".to_owned(),
-        number => format!(
-            "{}: {} fail, {} inconclusive, {} pass",
-            count(number, "cluster"),
-            audit.count(Verdict::Fail),
-            audit.count(Verdict::Inconclusive),
-            audit.count(Verdict::Pass)
-        ),
-    };
-    let unjudged = match audit.unjudged.len() {
-        0 => String::new(),
-        number => format!("; {} could not be judged at all", count(number, "thing")),
-    };
-    let text = clusters + &unjudged;
-    let head = format!("{}  ", audit.verdict().as_str().to_uppercase());
-    let text = prose(&text, &head, &" ".repeat(head.len()), look);
-    // Wrapped by its plain width, then coloured.
-    let behind = text.strip_prefix(&head).unwrap_or(&text);
-    write!(out, "{}  {behind}", look.verdict(audit.verdict()))?;
-    for unjudged in &audit.unjudged {
-        let text = format!("{}: {}", unjudged.subject, unjudged.gap.detail);
-        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
-        write!(out, "{}", prose(&escape(&unjudged.gap.hint), "    ", "    ", look))?;
-    }
-    if audit.clusters.is_empty() {
-        return Ok(());
-    }
-    writeln!(out)?;
-    let mut table = table(look, ["Cluster", "Region", "Account", "Access", "Verdict", "Worst"]);
-    for audited in audit.worst_first() {
+/// A row of the overview.
+pub(super) struct Row {
+    verdict: Verdict,
+    cells: [String; 6],
+}
+
+impl Row {
+    pub(super) fn new(audited: &Audited) -> Self {
         let cluster = &audited.facts.evidence.cluster;
-        table.add_row([
+        let verdict = audited.judgment.verdict;
+        let cells = [
             escape(&cluster.name).into_owned(),
             escape(cluster.region().unwrap_or("-")).into_owned(),
             escape(cluster.account().unwrap_or("-")).into_owned(),
             cluster.access.as_str().to_owned(),
-            audited.judgment.verdict.as_str().to_uppercase(),
+            verdict.as_str().to_uppercase(),
             escape(&worst(audited)).into_owned(),
-        ]);
+        ];
+        Self { verdict, cells }
+    }
+}
+
+/// Writes the overview. Clusters that fail come first, those that pass last.
+pub(super) fn write(mut rows: Vec<Row>, summary: &Summary, style: Style, out: &mut dyn Write) -> Result<()> {
+    let counts = summary.counts;
+    let clusters = match counts.total() {
+        0 => "no cluster was judged".to_owned(),
+        number => format!(
+            "{}: {} fail, {} inconclusive, {} pass",
+            count(number, "cluster"),
+            counts.fail,
+            counts.inconclusive,
+            counts.pass
+        ),
+    };
+    let unjudged = match summary.unjudged.len() {
+        0 => String::new(),
+        number => format!("; {} could not be judged at all", count(number, "thing")),
+    };
+    write!(out, "{}", style.verdict_line(summary.verdict(), &(clusters + &unjudged)))?;
+    for unjudged in &summary.unjudged {
+        let text = format!("{}: {}", unjudged.subject, unjudged.gap.detail);
+        write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
+        write!(out, "{}", style.prose(&escape(&unjudged.gap.hint), "    ", "    "))?;
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = style.table(["Cluster", "Region", "Account", "Access", "Verdict", "Worst"]);
+    rows.sort_by_key(|row| match row.verdict {
+        Verdict::Fail => 0,
+        Verdict::Inconclusive => 1,
+        Verdict::Pass => 2,
+    });
+    for row in rows {
+        table.add_row(row.cells);
     }
     writeln!(out, "{}", table.trim_fmt())
 }
 
-/// What a cluster's verdict comes from.
+/// The finding or the gap that decides a cluster's verdict.
 fn worst(audited: &Audited) -> String {
     let judgment = &audited.judgment;
     let needed = judgment.gaps.iter().find(|gap| gap.needed);

@@ -1,104 +1,103 @@
-//! `--format table`: for people, in a terminal of any width.
+//! `--format table`: text for people, for a terminal of any width.
 //!
-//! The verdict and the worst finding come first, then what was seen, then what
-//! to do, then what was not seen.
+//! The verdict and the worst finding come first, then what was seen, then what to do,
+//! then what was not seen.
+//!
+//! Kept until the end, since the overview of several clusters comes first: a row and the
+//! section of each, as text. The section of a single cluster is written at once.
 
 mod many;
+mod names;
 mod nodes;
 pub mod trace;
 
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
-use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
-
-use self::nodes::{Names, write_nodes, write_paths};
+use self::many::Row;
+use self::names::Names;
+use self::nodes::{write_nodes, write_paths};
 use super::entry::{about, waived_by};
-use super::explain::write_remediation;
-use super::remediation::fill;
+use super::format::{AuditFormat, ReportWriter};
+use super::remediation::{fill, is_command, write_remediation};
+use super::style::{Style, count};
 use super::text::escape;
-use crate::model::audit::{Audit, Audited};
+use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Hosting;
 use crate::model::connection::Component;
 use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
 use crate::model::net::Interface;
-use crate::model::rule::Severity;
 use crate::model::traffic::TrafficPath;
 
-/// How wide and how colourful.
-#[derive(Debug, Clone, Copy)]
-pub struct Look {
-    /// Columns to fill.
-    pub width: u16,
-    /// Whether to use colour.
-    pub color: bool,
-}
-
-impl Look {
-    fn paint(self, style: Style, text: &str) -> String {
-        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.paint(Style::new().bold(), text)
-    }
-
-    fn severity(self, severity: Severity) -> String {
-        let color = match severity {
-            Severity::Critical | Severity::High => AnsiColor::Red,
-            Severity::Medium => AnsiColor::Yellow,
-            Severity::Low => AnsiColor::Cyan,
-        };
-        self.paint(color.on_default().bold(), &severity.as_str().to_uppercase())
-    }
-
-    fn verdict(self, verdict: Verdict) -> String {
-        let color = match verdict {
-            Verdict::Pass => AnsiColor::Green,
-            Verdict::Fail => AnsiColor::Red,
-            Verdict::Inconclusive => AnsiColor::Yellow,
-        };
-        self.paint(color.on_default().bold(), &verdict.as_str().to_uppercase())
-    }
-}
-
-/// Writes the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
-    if audit.is_many {
-        many::write(audit, look, out)?;
-    }
-    for audited in &audit.clusters {
-        if audit.is_many {
-            writeln!(out, "\n{}", "=".repeat(look.width.into()))?;
+/// The format.
+pub const FORMAT: AuditFormat = AuditFormat {
+    name: "table",
+    help: "For people",
+    write: |settings| {
+        let style = settings.style;
+        if settings.is_many {
+            Box::new(Many { style, rows: Vec::new(), sections: Vec::new() })
+        } else {
+            Box::new(One { style })
         }
-        write_cluster_report(audited, look, out)?;
-    }
-    write_policy(audit, look, out)
+    },
+};
+
+/// The report on one cluster.
+struct One {
+    style: Style,
 }
 
-fn write_cluster_report(audited: &Audited, look: Look, out: &mut impl Write) -> Result<()> {
+impl ReportWriter for One {
+    fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
+        write_section(audited, self.style, out)
+    }
+
+    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        write_policy(summary, self.style, out)
+    }
+}
+
+/// The report on several clusters.
+struct Many {
+    style: Style,
+    rows: Vec<Row>,
+    sections: Vec<u8>,
+}
+
+impl ReportWriter for Many {
+    fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
+        self.rows.push(Row::new(audited));
+        writeln!(self.sections, "\n{}", "=".repeat(self.style.width.into()))?;
+        write_section(audited, self.style, &mut self.sections)
+    }
+
+    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        many::write(self.rows, summary, self.style, out)?;
+        out.write_all(&self.sections)?;
+        write_policy(summary, self.style, out)
+    }
+}
+
+fn write_section(audited: &Audited, style: Style, out: &mut dyn Write) -> Result<()> {
     let Audited { facts, judgment } = audited;
-    write_verdict(facts, judgment, look, out)?;
-    write_cluster(facts, look, out)?;
-    write_enis(facts, look, out)?;
+    write_verdict(facts, judgment, style, out)?;
+    write_cluster(facts, style, out)?;
+    write_enis(facts, style, out)?;
     let names = Names::of(facts);
-    write_paths(facts, &names, look, out)?;
-    write_nodes(facts, &names, look, out)?;
-    write_findings(facts, &judgment.findings, look, out)?;
-    write_gaps(&judgment.gaps, look, out)?;
+    write_paths(facts, &names, style, out)?;
+    write_nodes(facts, &names, style, out)?;
+    write_findings(facts, &judgment.findings, style, out)?;
+    write_gaps(&judgment.gaps, style, out)?;
     if !judgment.off.is_empty() {
         let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
-        write!(out, "\n{}", prose(&format!("Off by the policy: {}.", off.join(", ")), "", "", look))?;
+        write!(out, "\n{}", style.prose(&format!("Off by the policy: {}.", off.join(", ")), "", ""))?;
     }
     Ok(())
 }
 
-fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_verdict(facts: &Facts, judgment: &Judgment, style: Style, out: &mut dyn Write) -> Result<()> {
     let cluster = &facts.evidence.cluster;
     let name = escape(&cluster.name).into_owned();
     let waived = judgment.findings.iter().filter(|judged| judged.waived_by().is_some()).count();
@@ -138,13 +137,10 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, look: Look, out: &mut impl 
     for judged in left_out {
         worst = format!("{worst}; {} left out, as asked", judged.gap.subject);
     }
-    let head = format!("{}  ", judgment.verdict.as_str().to_uppercase());
-    let text = prose(&format!("{name}: {worst}"), &head, &" ".repeat(head.len()), look);
-    // Wrapped by its plain width, then coloured.
-    let behind = text.strip_prefix(&head).unwrap_or(&text);
-    write!(out, "{}  {behind}", look.verdict(judgment.verdict))?;
+    write!(out, "{}", style.verdict_line(judgment.verdict, &format!("{name}: {worst}")))?;
     if let Some(answer) = traffic(facts) {
-        write!(out, "{}", prose(&answer, &" ".repeat(head.len()), &" ".repeat(head.len()), look))?;
+        let indent = " ".repeat(judgment.verdict.as_str().len() + 2);
+        write!(out, "{}", style.prose(&answer, &indent, &indent))?;
     }
     Ok(())
 }
@@ -170,7 +166,7 @@ fn traffic(facts: &Facts) -> Option<String> {
     (total > 0).then(|| format!("{who} the API server: {}.", parts.join(", ")))
 }
 
-fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
     let cluster = &facts.evidence.cluster;
     let region = cluster.region().map(|region| format!(" in {region}")).unwrap_or_default();
     let status = cluster.status.as_ref().map(|status| format!(", {status}")).unwrap_or_default();
@@ -219,9 +215,9 @@ fn write_cluster(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> 
     writeln!(out)?;
     for (head, text) in rows {
         let indent = " ".repeat(10);
-        let text = prose(&escape(&text), &indent, &indent, look);
+        let text = style.prose(&escape(&text), &indent, &indent);
         let behind = text.strip_prefix(&indent).unwrap_or(&text);
-        write!(out, "{}{}{behind}", look.bold(head), " ".repeat(indent.len() - head.len()))?;
+        write!(out, "{}{}{behind}", style.bold(head), " ".repeat(indent.len() - head.len()))?;
     }
     Ok(())
 }
@@ -235,7 +231,7 @@ fn access(facts: &Facts) -> String {
     }
 }
 
-fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
     if facts.evidence.network.interfaces.seen().is_none() {
         return Ok(());
     }
@@ -243,12 +239,12 @@ fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
     writeln!(
         out,
         "\n{}",
-        look.bold("EKS-owned network interfaces: how the control plane reaches the nodes")
+        style.bold("EKS-owned network interfaces: how the control plane reaches the nodes")
     )?;
     if owned.is_empty() {
         writeln!(out, "none seen")?;
     } else {
-        let mut table = table(look, ["ENI", "Requester", "Owner", "Instance owner"]);
+        let mut table = style.table(["ENI", "Requester", "Owner", "Instance owner"]);
         for known in &owned {
             let interface = &known.interface;
             let instance_owner =
@@ -265,13 +261,13 @@ fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
         writeln!(out, "{}", table.trim_fmt())?;
         let why = "They are the control plane's because the account that owns the instance behind them is not \
             the one that owns them, no instance id is shown, and their description names this cluster exactly.";
-        write!(out, "{}", prose(why, "", "", look))?;
+        write!(out, "{}", style.prose(why, "", ""))?;
     }
     for known in
         facts.interfaces.iter().filter(|known| known.kind != InterfaceKind::EksOwned && !known.why.is_empty())
     {
         let text = format!("{}: {}", known.interface.id, known.why);
-        write!(out, "{}", prose(&escape(&text), "- ", "  ", look))?;
+        write!(out, "{}", style.prose(&escape(&text), "- ", "  "))?;
     }
     let mut others: BTreeMap<InterfaceKind, usize> = BTreeMap::new();
     for known in facts.interfaces.iter().filter(|known| known.kind != InterfaceKind::EksOwned) {
@@ -280,7 +276,7 @@ fn write_enis(facts: &Facts, look: Look, out: &mut impl Write) -> Result<()> {
     if !others.is_empty() {
         let others: Vec<_> =
             others.iter().map(|(kind, number)| format!("{number} {}", kind.as_str())).collect();
-        write!(out, "{}", prose(&format!("Others: {}.", others.join(", ")), "", "", look))?;
+        write!(out, "{}", style.prose(&format!("Others: {}.", others.join(", ")), "", ""))?;
     }
     Ok(())
 }
@@ -301,33 +297,38 @@ fn eni_cell(interface: &Interface) -> String {
     format!("{}\n{}\n{}", escape(&interface.id), addresses.join("\n"), escape(&interface.zone))
 }
 
-fn write_findings(facts: &Facts, findings: &[JudgedFinding], look: Look, out: &mut impl Write) -> Result<()> {
+fn write_findings(
+    facts: &Facts,
+    findings: &[JudgedFinding],
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
     if findings.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", look.bold("Findings"))?;
+    writeln!(out, "\n{}", style.bold("Findings"))?;
     let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
         a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
     };
     for same_rule in findings.chunk_by(is_alike) {
         let Some(first) = same_rule.first() else { continue };
         let waived = if first.waived_by().is_some() { "  waived" } else { "" };
-        writeln!(out, "{}  {}{waived}", look.severity(first.severity), look.bold(first.rule.id))?;
+        writeln!(out, "{}  {}{waived}", style.severity(first.severity), style.bold(first.rule.id))?;
         for judged in same_rule {
             write!(
                 out,
                 "{}",
-                prose(&escape(&about(&judged.finding, &facts.evidence.cluster)), "  - ", "    ", look)
+                style.prose(&escape(&about(&judged.finding, &facts.evidence.cluster)), "  - ", "    ")
             )?;
             if let Some(waiver) = &judged.waiver {
-                write!(out, "{}", prose(&escape(&waived_by(waiver)), "    ", "    ", look))?;
+                write!(out, "{}", style.prose(&escape(&waived_by(waiver)), "    ", "    "))?;
             }
         }
         if first.waived_by().is_some() {
             writeln!(out)?;
             continue;
         }
-        write_remediation(&next_step(&fill(first.rule.remediation, facts)), "  ", look, out)?;
+        write_remediation(&next_step(&fill(first.rule.remediation, facts)), "  ", style, out)?;
         writeln!(out, "  More: eks-netcheck explain {}\n", first.rule.id)?;
     }
     Ok(())
@@ -339,81 +340,49 @@ fn next_step(remediation: &str) -> String {
     for line in remediation.lines() {
         step.push_str(line);
         step.push('\n');
-        if line.starts_with("    ") {
+        if is_command(line) {
             break;
         }
     }
     step
 }
 
-fn write_gaps(gaps: &[JudgedGap], look: Look, out: &mut impl Write) -> Result<()> {
+fn write_gaps(gaps: &[JudgedGap], style: Style, out: &mut dyn Write) -> Result<()> {
     if gaps.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", look.bold("Not seen"))?;
+    writeln!(out, "\n{}", style.bold("Not seen"))?;
     let (needed, unneeded): (Vec<_>, Vec<_>) =
         gaps.iter().partition(|judged| judged.needed || !judged.rules.is_empty());
     for judged in needed {
         let gap = &judged.gap;
-        write!(out, "{}", prose(&escape(&gap.problem()), "  - ", "    ", look))?;
+        write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
         if !gap.hint.is_empty() {
-            write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
+            write!(out, "{}", style.prose(&escape(&gap.hint), "    ", "    "))?;
         }
         let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
         if rules.is_empty() {
             continue;
         }
         let without = if gap.is_left_out() { "Not judged without it" } else { "Inconclusive without it" };
-        write!(out, "{}", prose(&format!("{without}: {}", rules.join(", ")), "    ", "    ", look))?;
+        write!(out, "{}", style.prose(&format!("{without}: {}", rules.join(", ")), "    ", "    "))?;
     }
     if !unneeded.is_empty() {
         writeln!(out, "  No rule needed:")?;
     }
     for JudgedGap { gap, .. } in unneeded {
-        write!(out, "{}", prose(&escape(&gap.problem()), "  - ", "    ", look))?;
+        write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
     }
     Ok(())
 }
 
-fn write_policy(audit: &Audit, look: Look, out: &mut impl Write) -> Result<()> {
-    let Some(policy) = &audit.policy else { return Ok(()) };
-    writeln!(out, "\n{}", look.bold("Policy"))?;
-    write!(out, "{}", prose(&escape(&policy.path), "  ", "  ", look))?;
+fn write_policy(summary: &Summary, style: Style, out: &mut dyn Write) -> Result<()> {
+    let Some(policy) = &summary.policy else { return Ok(()) };
+    writeln!(out, "\n{}", style.bold("Policy"))?;
+    write!(out, "{}", style.prose(&escape(&policy.path), "  ", "  "))?;
     for note in &policy.notes {
         let text = format!("line {}: {}", note.line, note.text);
-        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+        write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
     }
     Ok(())
-}
-
-/// Prose wrapped to the width, with a line feed at its end.
-pub(super) fn prose(text: &str, first: &str, rest: &str, look: Look) -> String {
-    let options = textwrap::Options::new(look.width.into())
-        .initial_indent(first)
-        .subsequent_indent(rest)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .break_words(false);
-    let mut wrapped = textwrap::fill(text, options);
-    wrapped.push('\n');
-    wrapped
-}
-
-/// Rows under a line, and nothing else.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('-'));
-
-fn table<'a>(look: Look, heads: impl IntoIterator<Item = &'a str>) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(STYLE)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(look.width)
-        .set_header(heads);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -1,65 +1,36 @@
-//! The tables of nodes: the paths of their connections, and what reading them
-//! gave.
+//! The tables of nodes: the paths of their connections, and how each node was read.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{Result, Write};
-use std::net::IpAddr;
 
-use super::super::text::escape;
-use super::{Look, prose, table};
+use super::names::Names;
 use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::name::NodeName;
 use crate::model::socket::{Host, State};
+use crate::report::style::Style;
+use crate::report::text::escape;
 
-/// How tables call nodes: by the first label of a DNS name, where that is enough
-/// to tell them apart.
-pub(super) struct Names {
-    are_short: bool,
-}
-
-impl Names {
-    pub(super) fn of(facts: &Facts) -> Self {
-        Self::new(facts.nodes.iter().map(|node| &node.name))
-    }
-
-    pub(super) fn new<'a>(mut names: impl Iterator<Item = &'a NodeName>) -> Self {
-        let mut seen = HashSet::new();
-        Self { are_short: names.all(|name| seen.insert(first_label(name.as_str()))) }
-    }
-
-    pub(super) fn name<'a>(&self, node: &'a NodeName) -> &'a str {
-        if self.are_short { first_label(node.as_str()) } else { node.as_str() }
-    }
-}
-
-fn first_label(name: &str) -> &str {
-    // user@10.0.0.1 is no name of labels either.
-    let host = name.rsplit('@').next().unwrap_or(name);
-    if host.parse::<IpAddr>().is_ok() { name } else { name.split('.').next().unwrap_or(name) }
-}
-
-/// What a row of the table of paths has in common.
+/// What the connections in a row of the table of paths have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct PathRow<'a> {
     node: &'a str,
-    who: String,
+    component: String,
     direction: Direction,
     path: Path,
     state: State,
 }
 
-pub(super) fn write_paths(facts: &Facts, names: &Names, look: Look, out: &mut impl Write) -> Result<()> {
+pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     let mut rows: BTreeMap<PathRow<'_>, BTreeMap<String, u32>> = BTreeMap::new();
     for connection in facts.connections.iter().filter(|connection| is_shown(connection)) {
-        let who = match (connection.component, &connection.process) {
+        let component = match (connection.component, &connection.process) {
             (Some(component), _) => component.as_str().to_owned(),
             (None, Some(process)) => escape(&process.name).into_owned(),
             (None, None) => "(no name)".to_owned(),
         };
         let row = PathRow {
             node: names.name(&connection.node),
-            who,
+            component,
             direction: connection.direction,
             path: connection.attribution.path,
             state: connection.socket.state,
@@ -69,8 +40,8 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, look: Look, out: &mut im
     if rows.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", look.bold("Paths, as the sockets of each node show them"))?;
-    let mut table = table(look, ["Node", "Component", "Direction", "Path", "Peer"]);
+    writeln!(out, "\n{}", style.bold("Paths, as the sockets of each node show them"))?;
+    let mut table = style.table(["Node", "Component", "Direction", "Path", "Peer"]);
     for (row, peers) in rows {
         let state =
             if row.state == State::Established { String::new() } else { format!("\n{}", row.state.as_str()) };
@@ -80,7 +51,7 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, look: Look, out: &mut im
             .collect();
         let cells = [
             row.node.to_owned(),
-            row.who,
+            row.component,
             row.direction.as_str().to_owned(),
             format!("{}{state}", row.path.as_str()),
             peers.join("\n"),
@@ -90,12 +61,12 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, look: Look, out: &mut im
     writeln!(out, "{}", table.trim_fmt())
 }
 
-/// The sockets that tell a path, and pods and others on the kubelet's port.
+/// Whether a connection is to or from the API server or the kubelet, and its state shows a path.
 fn is_shown(connection: &Connection) -> bool {
     connection.socket.state.shows_path() && connection.direction != Direction::None
 }
 
-/// The peer; a client's port means nothing.
+/// The peer, without the port of a client.
 fn peer(connection: &Connection, facts: &Facts) -> String {
     let peer = &connection.socket.peer;
     let address = match (connection.direction, &peer.host) {
@@ -110,12 +81,12 @@ fn peer(connection: &Connection, facts: &Facts) -> String {
     }
 }
 
-pub(super) fn write_nodes(facts: &Facts, names: &Names, look: Look, out: &mut impl Write) -> Result<()> {
+pub(super) fn write_nodes(facts: &Facts, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     if facts.nodes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", look.bold("Nodes"))?;
-    let mut table = table(look, ["Node", "Status", "Sockets", "Lines skipped"]);
+    writeln!(out, "\n{}", style.bold("Nodes"))?;
+    let mut table = style.table(["Node", "Status", "Sockets", "Lines skipped"]);
     for node in &facts.nodes {
         let cells = [
             names.name(&node.name).to_owned(),
@@ -128,7 +99,7 @@ pub(super) fn write_nodes(facts: &Facts, names: &Names, look: Look, out: &mut im
     writeln!(out, "{}", table.trim_fmt())?;
     let skipped: u64 = facts.nodes.iter().map(|node| node.tally.rejected).sum();
     if skipped > 0 {
-        write!(out, "{}", prose("Skipped lines are no sockets; --verbose lists them.", "", "", look))?;
+        write!(out, "{}", style.prose("Skipped lines are no sockets; --verbose lists them.", "", ""))?;
     }
     Ok(())
 }

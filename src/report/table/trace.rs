@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Result, Write};
 
-use super::super::text::escape;
-use super::nodes::Names;
-use super::{Look, count, prose, table};
+use super::names::Names;
 use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::InterfaceKind;
 use crate::model::judgment::{Judgment, Verdict};
@@ -14,6 +12,12 @@ use crate::model::name::NodeName;
 use crate::model::shell::shell_quoted;
 use crate::model::socket::{Host, State};
 use crate::model::trace::{Change, Phase, Trace, TracedConnection, TracedNode};
+use crate::report::format::TraceFormat;
+use crate::report::style::{Style, count};
+use crate::report::text::escape;
+
+/// The format.
+pub const FORMAT: TraceFormat = TraceFormat { name: "table", help: "For people", write };
 
 /// From this width on, everything has a column of its own.
 const WIDE: u16 = 160;
@@ -24,22 +28,18 @@ const CONNECTIONS_SHOWN: usize = 500;
 /// More groups of other changes than this are counted only.
 const OTHERS_SHOWN: usize = 20;
 
-/// Writes the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(trace: &Trace, judgment: Option<&Judgment>, look: Look, out: &mut impl Write) -> Result<()> {
+fn write(trace: &Trace, judgment: Option<&Judgment>, style: Style, out: &mut dyn Write) -> Result<()> {
     let names = Names::new(trace.nodes.iter().map(|node| &node.name));
     let changes: Vec<_> = trace.connections.iter().filter(|traced| is_change(traced)).collect();
     let touched: BTreeSet<_> = changes.iter().map(|traced| &traced.connection.node).collect();
     if let Some(judgment) = judgment {
-        write_judgment(judgment, look, out)?;
+        write_judgment(judgment, style, out)?;
     }
-    write_head(trace, &changes, &names, look, out)?;
-    write_connections(trace, &touched, &names, look, out)?;
-    write_others(trace, &names, look, out)?;
-    write_looks(trace, &names, look, out)?;
-    write_gaps(trace, look, out)
+    write_head(trace, &changes, &names, style, out)?;
+    write_connections(trace, &touched, &names, style, out)?;
+    write_others(trace, &names, style, out)?;
+    write_looks(trace, &names, style, out)?;
+    write_gaps(trace, style, out)
 }
 
 fn is_change(traced: &TracedConnection) -> bool {
@@ -50,8 +50,8 @@ fn write_head(
     trace: &Trace,
     changes: &[&TracedConnection],
     names: &Names,
-    look: Look,
-    out: &mut impl Write,
+    style: Style,
+    out: &mut dyn Write,
 ) -> Result<()> {
     let cluster = trace.cluster.as_ref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
     if let Some(ran) = &trace.command {
@@ -62,7 +62,7 @@ fn write_head(
             ran.exit_code,
             ran.duration.as_secs_f64()
         );
-        writeln!(out, "{}", look.bold(prose(&text, "", "  ", look).trim_end()))?;
+        writeln!(out, "{}", style.bold(style.prose(&text, "", "  ").trim_end()))?;
     }
     let told = if trace.nodes.is_empty() {
         "no node could be compared.".to_owned()
@@ -80,7 +80,7 @@ fn write_head(
     };
     // Under its command, a cluster is named already.
     let told = if trace.command.is_some() { told } else { format!("{cluster}{told}") };
-    write!(out, "{}", prose(&told, "", "", look))
+    write!(out, "{}", style.prose(&told, "", ""))
 }
 
 /// The answer in a sentence or two: what came and went between the API server
@@ -145,8 +145,8 @@ fn write_connections(
     trace: &Trace,
     touched: &BTreeSet<&NodeName>,
     names: &Names,
-    look: Look,
-    out: &mut impl Write,
+    style: Style,
+    out: &mut dyn Write,
 ) -> Result<()> {
     let is_shown = |traced: &&TracedConnection| {
         // Where nothing changed anywhere, what stayed is the answer.
@@ -157,7 +157,7 @@ fn write_connections(
     shown.sort_by_key(|traced| (&traced.connection.node, traced.presence.change().is_none()));
     if !shown.is_empty() {
         let has_during = trace.began.is_some();
-        let is_wide = look.width >= WIDE;
+        let is_wide = style.width >= WIDE;
         let phases: &[Phase] = if has_during {
             &[Phase::Before, Phase::During, Phase::After]
         } else {
@@ -170,7 +170,7 @@ fn write_connections(
             vec!["Node", "Process", "Path", "Peer, ENI", if has_during { "B/D/A" } else { "B/A" }]
         };
         writeln!(out)?;
-        let mut table = table(look, heads);
+        let mut table = style.table(heads);
         let more = shown.len().saturating_sub(CONNECTIONS_SHOWN);
         for traced in shown.into_iter().take(CONNECTIONS_SHOWN) {
             table.add_row(cells(traced, phases, names, is_wide));
@@ -193,7 +193,7 @@ fn write_connections(
     if by_control_plane {
         let text = "The control plane reaches the kubelet's port 10250 through EKS-owned ENIs in every access \
             mode, for exec, attach, port-forward, logs and node proxy, whoever asks for them.";
-        write!(out, "{}", prose(text, "", "", look))?;
+        write!(out, "{}", style.prose(text, "", ""))?;
     }
     let still = trace.connections.iter().filter(|traced| traced.presence.change().is_none());
     let still: Vec<_> =
@@ -207,7 +207,7 @@ fn write_connections(
         let paths: Vec<_> =
             paths.iter().map(|(path, number)| format!("{number} {}", path.as_str())).collect();
         let text = format!("Unchanged on {}: {}.", other_nodes(&nodes, names), paths.join(", "));
-        write!(out, "{}", prose(&text, "", "", look))?;
+        write!(out, "{}", style.prose(&text, "", ""))?;
     }
     Ok(())
 }
@@ -288,7 +288,7 @@ fn address(connection: &Connection) -> String {
 }
 
 /// What changed for other reasons, by what is the same.
-fn write_others(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_others(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     let mut groups: BTreeMap<[String; 5], BTreeMap<Change, usize>> = BTreeMap::new();
     for traced in trace.connections.iter().filter(|traced| traced.is_background) {
         let (connection, Some(change)) = (&traced.connection, traced.presence.change()) else { continue };
@@ -311,9 +311,9 @@ fn write_others(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) 
     } else {
         "Other connections that changed: probes, metrics, other programs"
     };
-    writeln!(out, "\n{}", look.bold(title))?;
+    writeln!(out, "\n{}", style.bold(title))?;
     let more = groups.len().saturating_sub(OTHERS_SHOWN);
-    let mut table = table(look, ["Node", "Process", "Direction", "Path", "Peer", "Changes"]);
+    let mut table = style.table(["Node", "Process", "Direction", "Path", "Peer", "Changes"]);
     for (key, changes) in groups.into_iter().take(OTHERS_SHOWN) {
         let changes: Vec<_> =
             changes.iter().map(|(change, number)| format!("{number} {}", change.as_str())).collect();
@@ -327,7 +327,7 @@ fn write_others(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) 
 }
 
 /// How often each node was looked at.
-fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_looks(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     if trace.began.is_none() {
         return Ok(());
     }
@@ -348,14 +348,14 @@ fn write_looks(trace: &Trace, names: &Names, look: Look, out: &mut impl Write) -
             nodes if nodes.len() > 5 => count(nodes.len(), "node"),
             nodes => nodes.iter().map(|node| names.name(&node.name)).collect::<Vec<_>>().join(", "),
         };
-        write!(out, "{}", prose(&format!("{nodes}: {looks} looks{each}{missed}{ends}."), "", "  ", look))?;
+        write!(out, "{}", style.prose(&format!("{nodes}: {looks} looks{each}{missed}{ends}."), "", "  "))?;
     }
     Ok(())
 }
 
-fn write_judgment(judgment: &Judgment, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_judgment(judgment: &Judgment, style: Style, out: &mut dyn Write) -> Result<()> {
     let found = count(judgment.findings.len(), "finding");
-    writeln!(out, "{}  {found} by the rules of audit", look.verdict(judgment.verdict))?;
+    writeln!(out, "{}  {found} by the rules of audit", style.verdict(judgment.verdict))?;
     for judged in &judgment.findings {
         let text = format!(
             "{} {}: {}: {}",
@@ -364,26 +364,26 @@ fn write_judgment(judgment: &Judgment, look: Look, out: &mut impl Write) -> Resu
             judged.finding.subject,
             judged.finding.message
         );
-        write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+        write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
     }
     if judgment.verdict == Verdict::Inconclusive {
         for judged in judgment.gaps.iter().filter(|judged| judged.needed) {
             let text = format!("not seen: {}", judged.gap.problem());
-            write!(out, "{}", prose(&escape(&text), "  - ", "    ", look))?;
+            write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
         }
     }
     writeln!(out)
 }
 
-fn write_gaps(trace: &Trace, look: Look, out: &mut impl Write) -> Result<()> {
+fn write_gaps(trace: &Trace, style: Style, out: &mut dyn Write) -> Result<()> {
     if trace.gaps.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\n{}", look.bold("Not seen"))?;
+    writeln!(out, "\n{}", style.bold("Not seen"))?;
     for gap in &trace.gaps {
-        write!(out, "{}", prose(&escape(&gap.problem()), "  - ", "    ", look))?;
+        write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
         if !gap.hint.is_empty() {
-            write!(out, "{}", prose(&escape(&gap.hint), "    ", "    ", look))?;
+            write!(out, "{}", style.prose(&escape(&gap.hint), "    ", "    "))?;
         }
     }
     Ok(())

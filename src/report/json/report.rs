@@ -1,35 +1,31 @@
-//! `--format json`: the schema `eks-netcheck.report.v1`. These types are the
-//! format; the model may change without them.
+//! The types of `--format json`: the schemas `eks-netcheck.report.v1` and, of several
+//! clusters, `eks-netcheck.reports.v1`. The model may change without them.
 
-pub mod trace;
-
-use std::io::{Result, Write};
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::remediation::fill;
-use super::text::is_hostile;
-use crate::model::audit::{Audit, Audited, PolicyUsed};
-use crate::model::cluster::EndpointAccess;
-use crate::model::connection::{self, Connection};
+use super::words::{
+    Access, By, Direction, Kind, Path, PolicyNoteKind, Severity, Status, TrafficPath, Verdict, Why,
+};
+use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
+use crate::model::connection::Connection;
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
-use crate::model::gap::GapReason;
 use crate::model::judgment::{JudgedFinding, JudgedGap, PolicyNote, Waiver};
-use crate::model::node::{Node, NodeStatus};
+use crate::model::node::Node;
 use crate::model::traffic;
-use crate::model::{judgment, rule};
+use crate::report::remediation::fill;
 
 /// The schema's name, which changes with its shape.
-pub const SCHEMA: &str = "eks-netcheck.report.v1";
+const SCHEMA: &str = "eks-netcheck.report.v1";
 /// The schema's name for several clusters.
-pub const REPORTS_SCHEMA: &str = "eks-netcheck.reports.v1";
+const REPORTS_SCHEMA: &str = "eks-netcheck.reports.v1";
 
 /// A report on one cluster.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "eks-netcheck.report.v1")]
-pub struct Report {
+pub(super) struct Report {
     /// Always `eks-netcheck.report.v1`.
     schema: String,
     cluster: Cluster,
@@ -57,7 +53,7 @@ pub struct Report {
 /// Reports on several clusters.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "eks-netcheck.reports.v1")]
-pub struct Reports {
+pub(super) struct Reports {
     /// Always `eks-netcheck.reports.v1`.
     schema: String,
     #[serde(rename = "reports")]
@@ -80,19 +76,26 @@ struct UnjudgedReport {
 }
 
 impl Reports {
-    fn new(audit: &Audit) -> Self {
-        let unjudged = audit.unjudged.iter().map(|unjudged| UnjudgedReport {
-            subject: unjudged.subject.clone(),
-            why: unjudged.gap.why.into(),
-            detail: unjudged.gap.detail.clone(),
-            hint: unjudged.gap.hint.clone(),
-        });
+    /// Everything but the reports themselves.
+    pub(super) fn without_clusters(summary: &Summary) -> Self {
         Self {
             schema: REPORTS_SCHEMA.to_owned(),
-            clusters: audit.clusters.iter().map(|audited| Report::new(audited, None)).collect(),
-            unjudged: unjudged.collect(),
-            policy: audit.policy.as_ref().map(PolicyReport::from),
-            verdict: audit.verdict().into(),
+            clusters: Vec::new(),
+            unjudged: summary.unjudged.iter().map(UnjudgedReport::from).collect(),
+            policy: summary.policy.as_ref().map(PolicyReport::from),
+            verdict: summary.verdict().into(),
+        }
+    }
+}
+
+impl From<&Unjudged> for UnjudgedReport {
+    fn from(unjudged: &Unjudged) -> Self {
+        let Unjudged { subject, gap } = unjudged;
+        Self {
+            subject: subject.clone(),
+            why: gap.why.into(),
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
         }
     }
 }
@@ -127,26 +130,6 @@ struct Cluster {
     private_access_sources: Option<Vec<String>>,
     vpc: Option<String>,
     control_plane_egress_mode: Option<String>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Access {
-    Public,
-    PublicAndPrivate,
-    Private,
-    Unknown,
-}
-
-impl From<&EndpointAccess> for Access {
-    fn from(access: &EndpointAccess) -> Self {
-        match access {
-            EndpointAccess::Public { .. } => Self::Public,
-            EndpointAccess::PublicAndPrivate { .. } => Self::PublicAndPrivate,
-            EndpointAccess::Private => Self::Private,
-            EndpointAccess::Unknown { .. } => Self::Unknown,
-        }
-    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -256,9 +239,8 @@ struct GapReport {
 }
 
 impl Report {
-    /// The report on a cluster.
-    #[must_use]
-    pub fn new(audited: &Audited, policy: Option<&PolicyUsed>) -> Self {
+    /// The report on a cluster, without the policy.
+    pub(super) fn new(audited: &Audited) -> Self {
         let Audited { facts, judgment } = audited;
         Self {
             schema: SCHEMA.to_owned(),
@@ -276,9 +258,14 @@ impl Report {
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
             rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
-            policy: policy.map(PolicyReport::from),
+            policy: None,
             verdict: judgment.verdict.into(),
         }
+    }
+
+    /// The same with the policy.
+    pub(super) fn with_policy(self, policy: Option<&PolicyUsed>) -> Self {
+        Self { policy: policy.map(PolicyReport::from), ..self }
     }
 }
 
@@ -422,101 +409,4 @@ impl From<&JudgedGap> for GapReport {
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
         }
     }
-}
-
-/// The words of the format, each set of them after one of the model's.
-macro_rules! words {
-    ($($name:ident of $model:ty { $($variant:ident),* $(,)? })*) => { $(
-        #[derive(Debug, Serialize, JsonSchema)]
-        #[serde(rename_all = "kebab-case")]
-        enum $name { $($variant),* }
-
-        impl From<$model> for $name {
-            fn from(word: $model) -> Self {
-                match word { $(<$model>::$variant => Self::$variant),* }
-            }
-        }
-    )* };
-}
-
-words! {
-    Direction of connection::Direction { Outbound, Inbound, None }
-    Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
-    By of connection::By { Dns, Eni, ServiceCidr, VpcCidr, None }
-    TrafficPath of traffic::TrafficPath { Public, Private, Mixed, None, Unknown }
-    Status of NodeStatus { Read, NoProcessNames, Unreachable, NotSupported, Malformed }
-    Kind of InterfaceKind {
-        EksOwned, OtherCluster, Node, Instance, VpcCni, Trunk, Branch, NatGateway, LoadBalancer, VpcEndpoint,
-        TransitGateway, Rds, Lambda, Efs, Fargate, DirectoryService, Unknown,
-    }
-    Severity of rule::Severity { Low, Medium, High, Critical }
-    Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
-    PolicyNoteKind of judgment::PolicyNoteKind { WaiverExpired, WaiverUnused, CidrExpired }
-    Why of GapReason {
-        NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
-        NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,
-        HostKeyChanged, LoginRefused, NoShell, NotFound, Interrupted, Failed,
-    }
-}
-
-/// Writes the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write(audit: &Audit, out: &mut impl Write) -> Result<()> {
-    match (audit.clusters.as_slice(), audit.is_many) {
-        ([audited], false) => write_pretty(&Report::new(audited, audit.policy.as_ref()), out),
-        _ => write_pretty(&Reports::new(audit), out),
-    }
-}
-
-/// Writes anything as JSON that a terminal takes.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write_pretty(value: &impl Serialize, out: &mut impl Write) -> Result<()> {
-    let json = serde_json::to_string_pretty(value)?;
-    out.write_all(harmless(&json).as_bytes())?;
-    out.write_all(b"\n")
-}
-
-/// The same JSON without a character that does anything to a terminal. Line
-/// feeds are the layout's: in a string they are escaped already.
-fn harmless(json: &str) -> String {
-    use std::fmt::Write;
-
-    if json.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)) {
-        return json.replace("##[", "\\u0023#[");
-    }
-    let mut safe = String::with_capacity(json.len());
-    for char in json.chars() {
-        if char != '\n' && is_hostile(char) {
-            for unit in char.encode_utf16(&mut [0; 2]) {
-                // A String takes whatever is written to it.
-                let _ = write!(safe, "\\u{unit:04x}");
-            }
-        } else {
-            safe.push(char);
-        }
-    }
-    // A runner of GitHub Actions finds commands anywhere in a line.
-    safe.replace("##[", "\\u0023#[")
-}
-
-/// The JSON Schema of the report.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write_schema(out: &mut impl Write) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Report))?;
-    out.write_all(b"\n")
-}
-
-/// The JSON Schema of the report on several clusters.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write_reports_schema(out: &mut impl Write) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Reports))?;
-    out.write_all(b"\n")
 }

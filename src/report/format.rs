@@ -1,0 +1,65 @@
+//! A format as data, and what a format of `audit` implements.
+
+use std::io::{Result, Write};
+
+use super::style::Style;
+use crate::model::audit::{Audited, Summary};
+use crate::model::judgment::Judgment;
+use crate::model::rule::Rule;
+use crate::model::trace::Trace;
+
+/// A format: its name and help text on the command line, and the function that writes it.
+#[derive(Debug)]
+pub struct Format<F> {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// What it is for, as `--help` shows it.
+    pub help: &'static str,
+    /// The function that writes it, or begins to.
+    pub write: F,
+}
+
+/// A format of the report of `audit`.
+pub type AuditFormat = Format<AuditWrite>;
+
+/// Begins a report of `audit`.
+pub type AuditWrite = fn(&ReportSettings) -> Box<dyn ReportWriter>;
+
+/// A format of the report of `trace` and `diff`.
+pub type TraceFormat = Format<TraceWrite>;
+
+/// Writes a report of `trace` or `diff`; the judgment is that of `--fail-on`.
+pub type TraceWrite = fn(&Trace, Option<&Judgment>, Style, &mut dyn Write) -> Result<()>;
+
+/// What is known before the first cluster.
+#[derive(Debug, Clone)]
+pub struct ReportSettings {
+    /// Whether the report is on several clusters, however many there turn out to be.
+    pub is_many: bool,
+    /// All rules.
+    pub rules: &'static [&'static Rule],
+    /// The file at which formats that need a location show findings: relative, with `/`
+    /// between its parts.
+    pub anchor: String,
+    /// The time of the run, in milliseconds since 1970.
+    pub time: i64,
+    /// Width and colour of text.
+    pub style: Style,
+}
+
+/// Writes a report: each cluster, then the end. A writer keeps no facts of a cluster, so
+/// that the memory of a run does not grow with them; what it has to keep until the end
+/// is documented in the format's file.
+pub trait ReportWriter {
+    /// Adds a cluster.
+    ///
+    /// # Errors
+    /// If `out` cannot be written to.
+    fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()>;
+
+    /// Ends the report.
+    ///
+    /// # Errors
+    /// If `out` cannot be written to.
+    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()>;
+}

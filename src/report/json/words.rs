@@ -1,0 +1,65 @@
+//! The words of the JSON formats, apart from the enums of the model.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::cluster::EndpointAccess;
+use crate::model::facts::InterfaceKind;
+use crate::model::gap::GapReason;
+use crate::model::node::NodeStatus;
+use crate::model::{connection, judgment, rule, traffic};
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Access {
+    Public,
+    PublicAndPrivate,
+    Private,
+    Unknown,
+}
+
+impl From<&EndpointAccess> for Access {
+    fn from(access: &EndpointAccess) -> Self {
+        match access {
+            EndpointAccess::Public { .. } => Self::Public,
+            EndpointAccess::PublicAndPrivate { .. } => Self::PublicAndPrivate,
+            EndpointAccess::Private => Self::Private,
+            EndpointAccess::Unknown { .. } => Self::Unknown,
+        }
+    }
+}
+
+/// Defines an enum of words for an enum of the model.
+macro_rules! words {
+    ($($name:ident of $model:ty { $($variant:ident),* $(,)? })*) => { $(
+        #[derive(Debug, Serialize, JsonSchema)]
+        #[serde(rename_all = "kebab-case")]
+        pub(super) enum $name { $($variant),* }
+
+        impl From<$model> for $name {
+            fn from(word: $model) -> Self {
+                match word { $(<$model>::$variant => Self::$variant),* }
+            }
+        }
+    )* };
+}
+
+words! {
+    Direction of connection::Direction { Outbound, Inbound, None }
+    Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
+    By of connection::By { Dns, Eni, ServiceCidr, VpcCidr, None }
+    TrafficPath of traffic::TrafficPath { Public, Private, Mixed, None, Unknown }
+    Status of NodeStatus { Read, NoProcessNames, Unreachable, NotSupported, Malformed }
+    Kind of InterfaceKind {
+        EksOwned, OtherCluster, Node, Instance, VpcCni, Trunk, Branch, NatGateway, LoadBalancer, VpcEndpoint,
+        TransitGateway, Rds, Lambda, Efs, Fargate, DirectoryService, Unknown,
+    }
+    Severity of rule::Severity { Low, Medium, High, Critical }
+    Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
+    PolicyNoteKind of judgment::PolicyNoteKind { WaiverExpired, WaiverUnused, CidrExpired }
+    Why of GapReason {
+        NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
+        NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,
+        HostKeyChanged, LoginRefused, NoShell, NotFound, Interrupted, Failed,
+    }
+}

@@ -1,0 +1,44 @@
+//! From evidence to facts, and from facts to a judgment.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::classify::Classifier;
+use crate::evidence::directory::EvidenceDir;
+use crate::evidence::nodes::read_nodes;
+use crate::model::audit::Audited;
+use crate::model::facts::Facts;
+use crate::model::judgment::Judgment;
+use crate::policy::{FailOn, Policy};
+use crate::rules;
+
+/// Classifies the evidence of a directory.
+///
+/// # Errors
+/// If the evidence cannot be read.
+pub(super) fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts> {
+    classify_evidence(&EvidenceDir::open(dir)?, cluster)
+}
+
+pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts> {
+    let mut classifier = Classifier::new(dir.read(cluster)?);
+    let nodes = read_nodes(dir, |node, row| {
+        classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
+    })?;
+    Ok(classifier.finish(nodes))
+}
+
+/// Judges facts, and keeps both.
+pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<FailOn>) -> Audited {
+    let judgment = judge_facts(&facts, policy, fail_on);
+    Audited { facts, judgment }
+}
+
+/// Judges facts by all rules under a policy; `fail_on` takes precedence over the policy's.
+#[must_use]
+pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<FailOn>) -> Judgment {
+    let expected = policy.expected(&facts.evidence.cluster);
+    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts, &expected))).collect();
+    policy.judge(&facts.evidence, fail_on, outcomes, facts.evidence.all_gaps())
+}
