@@ -49,7 +49,7 @@ impl Many {
 
     /// The text before and after the list of reports.
     fn around(summary: &Summary) -> Result<(String, String)> {
-        let text = pretty(&Reports::without_clusters(summary))?;
+        let text = pretty(&Reports::new(Vec::new(), summary))?;
         // Only the schema's name comes before the list.
         let (before, after) = text.split_once("\"reports\": []").unwrap_or_default();
         Ok((format!("{before}\"reports\": "), format!("{after}\n")))
@@ -90,4 +90,86 @@ pub fn write_schema(out: &mut dyn Write) -> Result<()> {
 pub fn write_reports_schema(out: &mut dyn Write) -> Result<()> {
     serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Reports))?;
     out.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::model::audit::Unjudged;
+    use crate::model::evidence::Evidence;
+    use crate::model::facts::Facts;
+    use crate::model::file::File;
+    use crate::model::gap::{Gap, GapReason};
+    use crate::model::judgment::{Judgment, Verdict};
+
+    fn gap() -> Gap {
+        Gap {
+            subject: File::CLUSTER.into(),
+            why: GapReason::NotRecorded,
+            detail: "not recorded".to_owned(),
+            hint: String::new(),
+        }
+    }
+
+    fn cluster(name: &str) -> Audited {
+        let mut evidence = Evidence::none(gap(), |_, _, _| String::new());
+        evidence.cluster.name = name.to_owned();
+        let facts = Facts {
+            evidence,
+            interfaces: Vec::new(),
+            endpoint_addresses: BTreeMap::new(),
+            nodes: Vec::new(),
+            missing_nodes: Vec::new(),
+            connections: Vec::new(),
+            other_connections: 0,
+            traffic: Vec::new(),
+            egress: Vec::new(),
+        };
+        let judgment =
+            Judgment { verdict: Verdict::Pass, findings: Vec::new(), gaps: Vec::new(), off: Vec::new() };
+        Audited { facts, judgment }
+    }
+
+    /// The reports in one piece.
+    fn whole(clusters: &[Audited], summary: &Summary) -> String {
+        let reports = Reports::new(clusters.iter().map(Report::new).collect(), summary);
+        format!("{}\n", pretty(&reports).expect("JSON"))
+    }
+
+    #[test]
+    fn reports_written_by_cluster_are_the_same_as_in_one_piece() {
+        let unjudged = Unjudged { subject: "cluster \"reports\": []".to_owned(), gap: gap() };
+        for number in 0..4 {
+            let clusters: Vec<_> = (0..number).map(|number| cluster(&format!("c{number}"))).collect();
+            let summary = Summary { unjudged: vec![unjudged.clone()], ..Summary::default() };
+            let mut out = Vec::new();
+            let mut writer = Box::new(Many::new());
+            clusters.iter().try_for_each(|cluster| writer.cluster(cluster, &mut out)).expect("memory");
+            writer.end(&summary, &mut out).expect("memory");
+            assert_eq!(String::from_utf8(out).expect("UTF-8"), whole(&clusters, &summary));
+        }
+    }
+
+    /// Everything that a cluster adds to the report is written before the next one, so
+    /// that memory does not grow with their number.
+    #[test]
+    fn nothing_of_a_cluster_is_kept() {
+        let cluster = cluster("myeks");
+        let mut writer = Many::new();
+        let mut out = Vec::new();
+        let mut sizes = Vec::new();
+        for _ in 0..1000 {
+            writer.cluster(&cluster, &mut out).expect("memory");
+            sizes.push(out.len());
+        }
+        let steps: Vec<_> = sizes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps.iter().all(|step| *step == steps[0] && *step > 100), "{steps:?}");
+        let text = String::from_utf8(out).expect("UTF-8") + "]}";
+        let report: Value = serde_json::from_str(&text).expect("complete but for the end");
+        assert_eq!(report["reports"].as_array().map(Vec::len), Some(1000));
+    }
 }

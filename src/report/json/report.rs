@@ -76,11 +76,10 @@ struct UnjudgedReport {
 }
 
 impl Reports {
-    /// Everything but the reports themselves.
-    pub(super) fn without_clusters(summary: &Summary) -> Self {
+    pub(super) fn new(clusters: Vec<Report>, summary: &Summary) -> Self {
         Self {
             schema: REPORTS_SCHEMA.to_owned(),
-            clusters: Vec::new(),
+            clusters,
             unjudged: summary.unjudged.iter().map(UnjudgedReport::from).collect(),
             policy: summary.policy.as_ref().map(PolicyReport::from),
             verdict: summary.verdict().into(),
