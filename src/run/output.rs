@@ -18,7 +18,11 @@ const WIDTH_OF_NO_TERMINAL: u16 = 100;
 /// The least width: below it, tables are unreadable.
 const WIDTH_MIN: u16 = 60;
 /// The size up to which a report is held in memory, and beyond it in a temporary file.
-const HELD_IN_MEMORY: usize = 8 << 20;
+const HELD_IN_MEMORY: usize = 4 << 20;
+
+/// The error for a report that can be held neither way.
+const CANNOT_HOLD: &str =
+    "cannot hold the report in a temporary file; set TMPDIR to a directory that can be written to";
 
 /// Writes to standard output.
 pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>) -> Result<()> {
@@ -135,12 +139,16 @@ impl Output {
     /// the reader of standard output went away, since the exit code still has the verdict.
     pub(super) fn finish(self, written: io::Result<()>) -> Result<()> {
         match self {
-            Self::Stdout(held) => match written.and_then(|()| copy(held, &mut io::stdout().lock())) {
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-                result => result.context("cannot write to standard output"),
-            },
+            Self::Stdout(held) => {
+                written.context(CANNOT_HOLD)?;
+                match copy(held, &mut io::stdout().lock()) {
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                    result => result.context("cannot write to standard output"),
+                }
+            }
             Self::Device(held, mut device, path) => {
-                written.and_then(|()| copy(held, &mut device)).with_context(|| cannot_write(&path))
+                written.context(CANNOT_HOLD)?;
+                copy(held, &mut device).with_context(|| cannot_write(&path))
             }
             Self::File(file, path) => {
                 let file = written.and_then(|()| file.into_inner().map_err(IntoInnerError::into_error));
