@@ -1,212 +1,197 @@
-//! What has addresses: network interfaces and instances.
+//! `describe-network-interfaces`.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Group, from_list};
+use super::list::{Listed, list_or_null, read_list};
 use crate::evidence::json::JsonError;
-use crate::model::net::{Attachment, Instance, Interface};
+use crate::model::net::{Attachment, Interface};
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_NetworkInterface.html>
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct NetworkInterfaces {
-    network_interfaces: Vec<WireInterface>,
+pub(crate) struct NetworkInterface {
+    pub(crate) network_interface_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interface_type: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vpc_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subnet_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) availability_zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requester_id: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) requester_managed: Option<bool>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) operator: Option<Operator>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attachment: Option<NetworkInterfaceAttachment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) private_ip_address: Option<IpAddr>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) private_ip_addresses: Vec<PrivateIpAddress>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) ipv6_addresses: Vec<Ipv6Address>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) ipv4_prefixes: Vec<Ipv4Prefix>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) ipv6_prefixes: Vec<Ipv6Prefix>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) groups: Vec<GroupIdentifier>,
+    #[serde(skip_deserializing)]
+    pub(crate) tag_set: Vec<Tag>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireInterface {
-    network_interface_id: String,
-    description: Option<String>,
-    interface_type: Option<String>,
-    vpc_id: Option<String>,
-    subnet_id: Option<String>,
-    availability_zone: Option<String>,
-    owner_id: Option<String>,
-    requester_id: Option<String>,
-    attachment: Option<WireAttachment>,
-    private_ip_address: Option<IpAddr>,
-    private_ip_addresses: Option<Vec<PrivateIp>>,
-    ipv6_addresses: Option<Vec<Ipv6>>,
-    ipv4_prefixes: Option<Vec<Ipv4Prefix>>,
-    ipv6_prefixes: Option<Vec<Ipv6Prefix>>,
-    groups: Option<Vec<Group>>,
+impl Listed for NetworkInterface {
+    const LIST: &'static str = "NetworkInterfaces";
 }
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_NetworkInterfaceAttachment.html>
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireAttachment {
-    instance_id: Option<String>,
-    instance_owner_id: Option<String>,
-    device_index: Option<u32>,
-    status: Option<String>,
+pub(crate) struct NetworkInterfaceAttachment {
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) attachment_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device_index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance_owner_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// A private IPv4 address of a network interface.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct PrivateIp {
-    private_ip_address: Option<IpAddr>,
+pub(crate) struct PrivateIpAddress {
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) primary: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) private_ip_address: Option<IpAddr>,
 }
 
-#[derive(Deserialize)]
+/// An IPv6 address of a network interface.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ipv6 {
-    ipv6_address: Option<IpAddr>,
+pub(crate) struct Ipv6Address {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ipv6_address: Option<IpAddr>,
 }
 
-#[derive(Deserialize)]
+/// An IPv4 prefix that is delegated to a network interface.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ipv4Prefix {
-    ipv4_prefix: Option<IpNet>,
+pub(crate) struct Ipv4Prefix {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ipv4_prefix: Option<IpNet>,
 }
 
-#[derive(Deserialize)]
+/// An IPv6 prefix that is delegated to a network interface.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ipv6Prefix {
-    ipv6_prefix: Option<IpNet>,
+pub(crate) struct Ipv6Prefix {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ipv6_prefix: Option<IpNet>,
+}
+
+/// A security group of a network interface.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GroupIdentifier {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group_id: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) group_name: Option<String>,
+}
+
+/// A tag.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Tag {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+}
+
+/// The AWS service that manages a resource in the customer's account.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/amazon-ec2-managed-instances.html>
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Operator {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) managed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) principal: Option<String>,
 }
 
 /// Reads `describe-network-interfaces`: sorted by id, each once.
 ///
 /// # Errors
-/// If it is no such JSON.
+/// If it is not such JSON.
 pub fn parse_interfaces(bytes: &[u8]) -> Result<Vec<Interface>, JsonError> {
-    let wire: NetworkInterfaces = from_list(bytes)?;
-    let mut interfaces: Vec<_> = wire.network_interfaces.into_iter().map(interface).collect();
+    let interfaces = read_list::<NetworkInterface>(bytes)?;
+    let mut interfaces: Vec<Interface> = interfaces.into_iter().map(Into::into).collect();
     interfaces.sort_by(|a, b| a.id.cmp(&b.id));
     interfaces.dedup_by(|a, b| a.id == b.id);
     Ok(interfaces)
 }
 
-fn interface(wire: WireInterface) -> Interface {
-    let mut addresses: Vec<IpAddr> = wire.private_ip_address.into_iter().collect();
-    addresses.extend(wire.private_ip_addresses.into_iter().flatten().filter_map(|ip| ip.private_ip_address));
-    addresses.extend(wire.ipv6_addresses.into_iter().flatten().filter_map(|ip| ip.ipv6_address));
-    let prefixes4 = wire.ipv4_prefixes.into_iter().flatten().filter_map(|prefix| prefix.ipv4_prefix);
-    let prefixes6 = wire.ipv6_prefixes.into_iter().flatten().filter_map(|prefix| prefix.ipv6_prefix);
-    Interface {
-        id: wire.network_interface_id,
-        description: wire.description.unwrap_or_default(),
-        interface_type: wire.interface_type.unwrap_or_default(),
-        vpc: wire.vpc_id.unwrap_or_default(),
-        subnet: wire.subnet_id.unwrap_or_default(),
-        zone: wire.availability_zone.unwrap_or_default(),
-        owner: wire.owner_id.unwrap_or_default(),
-        requester: wire.requester_id,
-        attachment: wire.attachment.map(|attachment| Attachment {
-            instance: attachment.instance_id,
-            instance_owner: attachment.instance_owner_id,
-            device_index: attachment.device_index,
-            status: attachment.status,
-        }),
-        addresses: unique(addresses),
-        prefixes: prefixes4.chain(prefixes6).collect(),
-        groups: wire.groups.into_iter().flatten().filter_map(|group| group.group_id).collect(),
+impl From<NetworkInterface> for Interface {
+    fn from(wire: NetworkInterface) -> Self {
+        let prefixes4 = wire.ipv4_prefixes.into_iter().filter_map(|prefix| prefix.ipv4_prefix);
+        let prefixes6 = wire.ipv6_prefixes.into_iter().filter_map(|prefix| prefix.ipv6_prefix);
+        Self {
+            id: wire.network_interface_id,
+            description: wire.description.unwrap_or_default(),
+            interface_type: wire.interface_type.unwrap_or_default(),
+            vpc: wire.vpc_id.unwrap_or_default(),
+            subnet: wire.subnet_id.unwrap_or_default(),
+            zone: wire.availability_zone.unwrap_or_default(),
+            owner: wire.owner_id.unwrap_or_default(),
+            requester: wire.requester_id,
+            attachment: wire.attachment.map(|attachment| Attachment {
+                instance: attachment.instance_id,
+                instance_owner: attachment.instance_owner_id,
+                device_index: attachment.device_index,
+                status: attachment.status,
+            }),
+            addresses: unique(
+                wire.private_ip_address
+                    .into_iter()
+                    .chain(addresses(wire.private_ip_addresses, wire.ipv6_addresses)),
+            ),
+            prefixes: prefixes4.chain(prefixes6).collect(),
+            groups: wire.groups.into_iter().filter_map(|group| group.group_id).collect(),
+        }
     }
+}
+
+/// The addresses of an interface, of both families.
+pub(super) fn addresses(
+    private: Vec<PrivateIpAddress>,
+    ipv6: Vec<Ipv6Address>,
+) -> impl Iterator<Item = IpAddr> {
+    let private = private.into_iter().filter_map(|ip| ip.private_ip_address);
+    private.chain(ipv6.into_iter().filter_map(|ip| ip.ipv6_address))
 }
 
 /// The same values in the same order, each once.
-fn unique(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let mut seen = std::collections::HashSet::with_capacity(addresses.len());
-    addresses.into_iter().filter(|&address| seen.insert(address)).collect()
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Instances {
-    reservations: Vec<Reservation>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Reservation {
-    instances: Option<Vec<WireInstance>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireInstance {
-    instance_id: String,
-    private_dns_name: Option<String>,
-    subnet_id: Option<String>,
-    state: Option<InstanceState>,
-    private_ip_address: Option<IpAddr>,
-    public_ip_address: Option<IpAddr>,
-    network_interfaces: Option<Vec<InstanceInterface>>,
-    operator: Option<Operator>,
-    tags: Option<Vec<Tag>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InstanceState {
-    name: Option<String>,
-}
-
-/// Who runs an instance in the customer's account.
-///
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/amazon-ec2-managed-instances.html>
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Operator {
-    managed: Option<bool>,
-    principal: Option<String>,
-}
-
-impl Operator {
-    fn is_eks(&self) -> bool {
-        self.managed == Some(true) && self.principal.as_deref().is_some_and(|name| name.starts_with("eks."))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InstanceInterface {
-    private_ip_addresses: Option<Vec<PrivateIp>>,
-    ipv6_addresses: Option<Vec<Ipv6>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Tag {
-    key: Option<String>,
-    value: Option<String>,
-}
-
-/// Reads `describe-instances`: sorted by id, each once.
-///
-/// # Errors
-/// If it is no such JSON.
-pub fn parse_instances(bytes: &[u8]) -> Result<Vec<Instance>, JsonError> {
-    let wire: Instances = from_list(bytes)?;
-    let instances =
-        wire.reservations.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default());
-    let mut instances: Vec<_> = instances.map(instance).collect();
-    instances.sort_by(|a, b| a.id.cmp(&b.id));
-    instances.dedup_by(|a, b| a.id == b.id);
-    Ok(instances)
-}
-
-fn instance(wire: WireInstance) -> Instance {
-    let mut addresses: Vec<IpAddr> = wire.private_ip_address.into_iter().collect();
-    for interface in wire.network_interfaces.into_iter().flatten() {
-        addresses.extend(
-            interface.private_ip_addresses.into_iter().flatten().filter_map(|ip| ip.private_ip_address),
-        );
-        addresses.extend(interface.ipv6_addresses.into_iter().flatten().filter_map(|ip| ip.ipv6_address));
-    }
-    let tags = wire.tags.into_iter().flatten();
-    let state = wire.state.and_then(|state| state.name);
-    Instance {
-        id: wire.instance_id,
-        dns_name: wire.private_dns_name.filter(|name| !name.is_empty()),
-        subnet: wire.subnet_id,
-        running: state.is_none_or(|state| state == "running"),
-        addresses: unique(addresses),
-        public_ip: wire.public_ip_address,
-        auto_mode: wire.operator.is_some_and(|operator| operator.is_eks()),
-        tags: tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect(),
-    }
+pub(super) fn unique(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut seen = HashSet::new();
+    addresses.filter(|&address| seen.insert(address)).collect()
 }

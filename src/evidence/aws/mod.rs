@@ -1,29 +1,35 @@
-//! The answers of AWS, in the shapes that the aws CLI prints. Keys that are not named
-//! here are ignored; keys that are absent stay unknown.
+//! The answers of AWS, in the shapes that the aws CLI prints. Each shape is one struct,
+//! which `collect` writes and the evidence directory is read with. Fields that are
+//! recorded for people alone are not deserialized. Other keys are ignored; keys that are
+//! absent stay unknown.
 //!
 //! <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/>
 
+#![expect(clippy::struct_field_names, reason = "the fields have AWS's names")]
+
 pub mod eks;
 pub mod iam;
-mod interfaces;
-mod routes;
-mod vpc;
+pub(crate) mod instances;
+pub(crate) mod interfaces;
+pub(crate) mod list;
+pub(crate) mod routes;
+pub(crate) mod security_groups;
+pub(crate) mod vpc;
 
-pub use interfaces::{parse_instances, parse_interfaces};
+pub use instances::parse_instances;
+pub use interfaces::parse_interfaces;
 pub use routes::{parse_nat_gateways, parse_route_tables};
-pub use vpc::{parse_dhcp_options, parse_security_groups, parse_subnets, parse_vpc};
+pub use security_groups::parse_security_groups;
+pub use vpc::{parse_dhcp_options, parse_subnets, parse_vpc};
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
-
-use super::json::{JsonError, from_json};
+use super::json::JsonError;
 use crate::model::file::File;
 use crate::model::gap::{Gap, Observed};
 use crate::model::net::{
     DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, Network, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC,
 };
 
-/// The calls of EC2 that make a file of the evidence directory.
+/// A call of EC2 that makes a file of the evidence directory.
 #[derive(Debug)]
 pub struct Call {
     /// The file.
@@ -34,18 +40,14 @@ pub struct Call {
     pub actions: &'static [&'static str],
 }
 
-/// The files that are answers of EC2, and the calls that make them.
+/// The calls of EC2, one for each file.
 pub static CALLS: [Call; 8] = [
     Call {
         file: INTERFACES,
         command: "describe-network-interfaces --filters Name=vpc-id,Values=VPC --include-managed-resources",
         actions: &["ec2:DescribeNetworkInterfaces"],
     },
-    Call {
-        file: INSTANCES,
-        command: "describe-instances --filters Name=vpc-id,Values=VPC",
-        actions: &["ec2:DescribeInstances"],
-    },
+    DESCRIBE_INSTANCES,
     Call {
         file: VPC,
         command: "describe-vpcs --vpc-ids VPC, and beside Vpcs what describe-vpc-attribute prints for enableDnsSupport and enableDnsHostnames",
@@ -74,9 +76,16 @@ pub static CALLS: [Call; 8] = [
     },
 ];
 
+/// The call that lists the instances, the only one that can do without the VPC's id.
+pub const DESCRIBE_INSTANCES: Call = Call {
+    file: INSTANCES,
+    command: "describe-instances --filters Name=vpc-id,Values=VPC",
+    actions: &["ec2:DescribeInstances"],
+};
+
 /// The action of the VPC's two DNS attributes.
 pub const DESCRIBE_VPC_ATTRIBUTE: &str = "ec2:DescribeVpcAttribute";
-/// The action without which nothing can be judged.
+/// The action that describes a cluster, without which nothing can be judged.
 pub const DESCRIBE_CLUSTER: &str = "eks:DescribeCluster";
 /// The action that lists the clusters.
 pub const LIST_CLUSTERS: &str = "eks:ListClusters";
@@ -91,56 +100,46 @@ pub(super) fn read_network<E>(
     malformed: impl Fn(File, JsonError) -> E,
     absent: impl Fn(File, String) -> Gap,
 ) -> Result<Network, E> {
-    fn parsed<T, E>(
-        file: File,
-        bytes: Observed<Vec<u8>>,
-        malformed: impl Fn(File, JsonError) -> E,
-        parse: impl FnOnce(&[u8]) -> Result<T, JsonError>,
-    ) -> Result<Observed<T>, E> {
-        match bytes {
-            Observed::Seen(bytes) => {
-                parse(&bytes).map(Observed::Seen).map_err(|error| malformed(file, error))
-            }
-            Observed::Unseen(gap) => Ok(Observed::Unseen(gap)),
-        }
-    }
-    let vpc_itself = parsed(VPC, read(VPC)?, &malformed, |bytes| parse_vpc(bytes, vpc))?;
+    let files = Files { read, malformed };
     Ok(Network {
-        interfaces: parsed(INTERFACES, read(INTERFACES)?, &malformed, parse_interfaces)?,
-        instances: parsed(INSTANCES, read(INSTANCES)?, &malformed, parse_instances)?,
-        vpc: match vpc_itself {
+        interfaces: files.parse(INTERFACES, parse_interfaces)?,
+        instances: files.parse(INSTANCES, parse_instances)?,
+        vpc: match files.parse(VPC, |bytes| parse_vpc(bytes, vpc))? {
             Observed::Seen(Some(vpc)) => Observed::Seen(vpc),
             Observed::Seen(None) => {
                 Observed::Unseen(absent(VPC, format!("the cluster's VPC {vpc} is not in it")))
             }
             Observed::Unseen(gap) => Observed::Unseen(gap),
         },
-        subnets: parsed(SUBNETS, read(SUBNETS)?, &malformed, parse_subnets)?,
-        dhcp_options: parsed(DHCP_OPTIONS, read(DHCP_OPTIONS)?, &malformed, parse_dhcp_options)?,
-        nat_gateways: parsed(NAT_GATEWAYS, read(NAT_GATEWAYS)?, &malformed, parse_nat_gateways)?,
-        route_tables: parsed(ROUTE_TABLES, read(ROUTE_TABLES)?, &malformed, parse_route_tables)?,
-        security_groups: parsed(SECURITY_GROUPS, read(SECURITY_GROUPS)?, &malformed, parse_security_groups)?,
+        subnets: files.parse(SUBNETS, parse_subnets)?,
+        dhcp_options: files.parse(DHCP_OPTIONS, parse_dhcp_options)?,
+        nat_gateways: files.parse(NAT_GATEWAYS, parse_nat_gateways)?,
+        route_tables: files.parse(ROUTE_TABLES, parse_route_tables)?,
+        security_groups: files.parse(SECURITY_GROUPS, parse_security_groups)?,
     })
 }
 
-/// Reads a list, which must be the whole of it.
-fn from_list<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Page {
-        next_token: Option<IgnoredAny>,
-    }
-    let list = from_json(bytes)?;
-    match from_json::<Page>(bytes)?.next_token {
-        None => Ok(list),
-        Some(IgnoredAny) => Err(JsonError::of_whole(
-            "NextToken: this is a part of the list; leave out --max-items and --no-paginate",
-        )),
-    }
+/// Files to parse.
+struct Files<Read, Malformed> {
+    read: Read,
+    malformed: Malformed,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Group {
-    group_id: Option<String>,
+impl<E, Read, Malformed> Files<Read, Malformed>
+where
+    Read: Fn(File) -> Result<Observed<Vec<u8>>, E>,
+    Malformed: Fn(File, JsonError) -> E,
+{
+    fn parse<T>(
+        &self,
+        file: File,
+        parse: impl FnOnce(&[u8]) -> Result<T, JsonError>,
+    ) -> Result<Observed<T>, E> {
+        match (self.read)(file)? {
+            Observed::Seen(bytes) => {
+                parse(&bytes).map(Observed::Seen).map_err(|error| (self.malformed)(file, error))
+            }
+            Observed::Unseen(gap) => Ok(Observed::Unseen(gap)),
+        }
+    }
 }

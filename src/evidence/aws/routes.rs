@@ -1,130 +1,175 @@
-//! The ways out of the VPC: NAT gateways and route tables.
+//! The ways out of the VPC: `describe-nat-gateways` and `describe-route-tables`.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::from_list;
+use super::list::{Listed, list_or_null, read_list};
 use crate::evidence::json::JsonError;
-use crate::model::net::{NatGateway, Route, RouteTable, RouteTarget};
+use crate::model::net;
+use crate::model::net::RouteTarget;
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_NatGateway.html>
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct NatGateways {
-    nat_gateways: Vec<WireNatGateway>,
+pub(crate) struct NatGateway {
+    pub(crate) nat_gateway_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) connectivity_type: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) vpc_id: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) subnet_id: Option<String>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) nat_gateway_addresses: Vec<NatGatewayAddress>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireNatGateway {
-    nat_gateway_id: String,
-    state: Option<String>,
-    nat_gateway_addresses: Option<Vec<NatAddress>>,
+impl Listed for NatGateway {
+    const LIST: &'static str = "NatGateways";
 }
 
-#[derive(Deserialize)]
+/// The addresses of a NAT gateway.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct NatAddress {
-    public_ip: Option<IpAddr>,
+pub(crate) struct NatGatewayAddress {
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) allocation_id: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) private_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_ip: Option<IpAddr>,
 }
 
 /// Reads `describe-nat-gateways`: sorted by id.
 ///
 /// # Errors
-/// If it is no such JSON.
-pub fn parse_nat_gateways(bytes: &[u8]) -> Result<Vec<NatGateway>, JsonError> {
-    let wire: NatGateways = from_list(bytes)?;
-    let gateway = |wire: WireNatGateway| {
-        let addresses = wire.nat_gateway_addresses.into_iter().flatten();
-        NatGateway {
-            id: wire.nat_gateway_id,
-            available: !matches!(wire.state.as_deref(), Some("failed" | "deleting" | "deleted")),
-            public_ips: addresses.filter_map(|address| address.public_ip).collect(),
-        }
-    };
-    let mut gateways: Vec<_> = wire.nat_gateways.into_iter().map(gateway).collect();
+/// If it is not such JSON.
+pub fn parse_nat_gateways(bytes: &[u8]) -> Result<Vec<net::NatGateway>, JsonError> {
+    let gateways = read_list::<NatGateway>(bytes)?;
+    let mut gateways: Vec<net::NatGateway> = gateways.into_iter().map(Into::into).collect();
     gateways.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(gateways)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RouteTables {
-    route_tables: Vec<WireRouteTable>,
+impl From<NatGateway> for net::NatGateway {
+    fn from(wire: NatGateway) -> Self {
+        let addresses = wire.nat_gateway_addresses.into_iter();
+        Self {
+            id: wire.nat_gateway_id,
+            available: !matches!(wire.state.as_deref(), Some("failed" | "deleting" | "deleted")),
+            public_ips: addresses.filter_map(|address| address.public_ip).collect(),
+        }
+    }
 }
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RouteTable.html>
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireRouteTable {
-    vpc_id: Option<String>,
-    associations: Option<Vec<RouteTableAssociation>>,
-    routes: Option<Vec<WireRoute>>,
+pub(crate) struct RouteTable {
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) route_table_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vpc_id: Option<String>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) associations: Vec<RouteTableAssociation>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) routes: Vec<Route>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RouteTableAssociation {
-    main: Option<bool>,
-    subnet_id: Option<String>,
+impl Listed for RouteTable {
+    const LIST: &'static str = "RouteTables";
 }
 
-#[derive(Deserialize)]
+/// A subnet or gateway that uses a route table.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireRoute {
-    destination_cidr_block: Option<IpNet>,
-    destination_ipv6_cidr_block: Option<IpNet>,
-    state: Option<String>,
-    gateway_id: Option<String>,
-    nat_gateway_id: Option<String>,
-    egress_only_internet_gateway_id: Option<String>,
-    transit_gateway_id: Option<String>,
-    vpc_peering_connection_id: Option<String>,
-    network_interface_id: Option<String>,
-    local_gateway_id: Option<String>,
-    carrier_gateway_id: Option<String>,
-    core_network_arn: Option<String>,
+pub(crate) struct RouteTableAssociation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) main: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subnet_id: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway_id: Option<String>,
+}
+
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Route.html>
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Route {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) destination_cidr_block: Option<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) destination_ipv6_cidr_block: Option<IpNet>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) destination_prefix_list_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nat_gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) egress_only_internet_gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) transit_gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vpc_peering_connection_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) network_interface_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) local_gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) carrier_gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) core_network_arn: Option<String>,
 }
 
 /// Reads `describe-route-tables`.
 ///
 /// # Errors
-/// If it is no such JSON.
-pub fn parse_route_tables(bytes: &[u8]) -> Result<Vec<RouteTable>, JsonError> {
-    let wire: RouteTables = from_list(bytes)?;
-    let table = |wire: WireRouteTable| {
-        let associations = wire.associations.unwrap_or_default();
-        RouteTable {
+/// If it is not such JSON.
+pub fn parse_route_tables(bytes: &[u8]) -> Result<Vec<net::RouteTable>, JsonError> {
+    Ok(read_list::<RouteTable>(bytes)?.into_iter().map(Into::into).collect())
+}
+
+impl From<RouteTable> for net::RouteTable {
+    fn from(wire: RouteTable) -> Self {
+        let associations = wire.associations;
+        Self {
             vpc: wire.vpc_id,
             main: associations.iter().any(|association| association.main == Some(true)),
             subnets: associations.into_iter().filter_map(|association| association.subnet_id).collect(),
-            routes: wire.routes.into_iter().flatten().map(route).collect(),
+            routes: wire.routes.into_iter().map(Into::into).collect(),
         }
-    };
-    Ok(wire.route_tables.into_iter().map(table).collect())
+    }
 }
 
-fn route(wire: WireRoute) -> Route {
-    let others = [
-        wire.egress_only_internet_gateway_id,
-        wire.transit_gateway_id,
-        wire.vpc_peering_connection_id,
-        wire.network_interface_id,
-        wire.local_gateway_id,
-        wire.carrier_gateway_id,
-        wire.core_network_arn,
-    ];
-    let target = if wire.state.as_deref() == Some("blackhole") {
-        RouteTarget::Blackhole
-    } else if let Some(id) = wire.nat_gateway_id {
-        RouteTarget::NatGateway(id)
-    } else {
-        match wire.gateway_id {
-            Some(id) if id == "local" => RouteTarget::Local,
-            Some(id) if id.starts_with("igw-") => RouteTarget::InternetGateway,
-            Some(id) => RouteTarget::Other(id),
-            None => RouteTarget::Other(others.into_iter().flatten().next().unwrap_or_default()),
-        }
-    };
-    Route { destination: wire.destination_cidr_block.or(wire.destination_ipv6_cidr_block), target }
+impl From<Route> for net::Route {
+    fn from(wire: Route) -> Self {
+        let others = [
+            wire.egress_only_internet_gateway_id,
+            wire.transit_gateway_id,
+            wire.vpc_peering_connection_id,
+            wire.network_interface_id,
+            wire.local_gateway_id,
+            wire.carrier_gateway_id,
+            wire.core_network_arn,
+        ];
+        let target = if wire.state.as_deref() == Some("blackhole") {
+            RouteTarget::Blackhole
+        } else if let Some(id) = wire.nat_gateway_id {
+            RouteTarget::NatGateway(id)
+        } else {
+            match wire.gateway_id {
+                Some(id) if id == "local" => RouteTarget::Local,
+                Some(id) if id.starts_with("igw-") => RouteTarget::InternetGateway,
+                Some(id) => RouteTarget::Other(id),
+                None => RouteTarget::Other(others.into_iter().flatten().next().unwrap_or_default()),
+            }
+        };
+        Self { destination: wire.destination_cidr_block.or(wire.destination_ipv6_cidr_block), target }
+    }
 }

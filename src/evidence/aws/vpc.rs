@@ -1,60 +1,91 @@
-//! The VPC itself: its blocks and attributes, subnets, DHCP options and security
-//! groups.
+//! The VPC: `describe-vpcs`, `describe-vpc-attribute`, `describe-subnets` and
+//! `describe-dhcp-options`.
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Group, from_list};
-use crate::evidence::json::JsonError;
-use crate::model::net::{DhcpOptions, Ingress, SecurityGroup, Subnet, Vpc};
+use super::list::{Listed, list_or_null, read_list};
+use crate::evidence::json::{JsonError, from_json};
+use crate::model::net;
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Vpc.html>
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct VpcAndAttributes {
-    vpcs: Option<Vec<WireVpc>>,
-    enable_dns_support: Option<Flag>,
-    enable_dns_hostnames: Option<Flag>,
+pub(crate) struct Vpc {
+    pub(crate) vpc_id: String,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cidr_block: Option<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dhcp_options_id: Option<String>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) cidr_block_association_set: Vec<CidrBlockAssociation>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) ipv6_cidr_block_association_set: Vec<Ipv6CidrBlockAssociation>,
+    /// Put here by hand; `collect` writes it beside `Vpcs`.
+    #[serde(skip_serializing)]
+    pub(crate) enable_dns_support: Option<AttributeBooleanValue>,
+    /// Put here by hand; `collect` writes it beside `Vpcs`.
+    #[serde(skip_serializing)]
+    pub(crate) enable_dns_hostnames: Option<AttributeBooleanValue>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireVpc {
-    vpc_id: String,
-    cidr_block: Option<IpNet>,
-    cidr_block_association_set: Option<Vec<CidrAssociation>>,
-    ipv6_cidr_block_association_set: Option<Vec<Ipv6CidrAssociation>>,
-    dhcp_options_id: Option<String>,
-    enable_dns_support: Option<Flag>,
-    enable_dns_hostnames: Option<Flag>,
+impl Listed for Vpc {
+    const LIST: &'static str = "Vpcs";
+    // A file may hold the attributes alone.
+    const IS_REQUIRED: bool = false;
 }
 
-#[derive(Deserialize)]
+/// The DNS attributes of a VPC, of which each is an answer of its own.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVpcAttribute.html>
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Flag {
-    value: Option<bool>,
+pub(crate) struct VpcAttributes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enable_dns_support: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enable_dns_hostnames: Option<AttributeBooleanValue>,
 }
 
-#[derive(Deserialize)]
+/// Whether an attribute is on.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct CidrAssociation {
-    cidr_block: Option<IpNet>,
-    cidr_block_state: Option<AssociationState>,
+pub(crate) struct AttributeBooleanValue {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<bool>,
 }
 
-#[derive(Deserialize)]
+/// An IPv4 block of a VPC.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ipv6CidrAssociation {
-    ipv6_cidr_block: Option<IpNet>,
-    ipv6_cidr_block_state: Option<AssociationState>,
+pub(crate) struct CidrBlockAssociation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cidr_block: Option<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cidr_block_state: Option<CidrBlockState>,
 }
 
-#[derive(Deserialize)]
+/// An IPv6 block of a VPC or subnet.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct AssociationState {
-    state: Option<String>,
+pub(crate) struct Ipv6CidrBlockAssociation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ipv6_cidr_block: Option<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ipv6_cidr_block_state: Option<CidrBlockState>,
 }
 
-impl AssociationState {
+/// Whether a block is associated.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CidrBlockState {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+}
+
+impl CidrBlockState {
     /// Whether addresses of the block can be in use.
     fn in_use(state: Option<&Self>) -> bool {
         let state = state.and_then(|state| state.state.as_deref());
@@ -62,185 +93,138 @@ impl AssociationState {
     }
 }
 
+impl CidrBlockAssociation {
+    fn in_use(self) -> Option<IpNet> {
+        self.cidr_block.filter(|_| CidrBlockState::in_use(self.cidr_block_state.as_ref()))
+    }
+}
+
+impl Ipv6CidrBlockAssociation {
+    fn in_use(self) -> Option<IpNet> {
+        self.ipv6_cidr_block.filter(|_| CidrBlockState::in_use(self.ipv6_cidr_block_state.as_ref()))
+    }
+}
+
 /// Reads `describe-vpcs`, with what `describe-vpc-attribute` printed beside
 /// `Vpcs` or inside the VPC. `None` if the VPC is not among them.
 ///
 /// # Errors
-/// If it is no such JSON.
-pub fn parse_vpc(bytes: &[u8], id: &str) -> Result<Option<Vpc>, JsonError> {
-    let wire: VpcAndAttributes = from_list(bytes)?;
-    let (support, hostnames) = (wire.enable_dns_support, wire.enable_dns_hostnames);
-    let vpc = wire.vpcs.into_iter().flatten().find(|vpc| vpc.vpc_id == id);
-    Ok(vpc.map(|vpc| {
-        let mut cidrs: Vec<_> = vpc.cidr_block.into_iter().collect();
-        for block in vpc.cidr_block_association_set.into_iter().flatten() {
-            if AssociationState::in_use(block.cidr_block_state.as_ref()) {
-                cidrs.extend(block.cidr_block);
-            }
-        }
-        for block in vpc.ipv6_cidr_block_association_set.into_iter().flatten() {
-            if AssociationState::in_use(block.ipv6_cidr_block_state.as_ref()) {
-                cidrs.extend(block.ipv6_cidr_block);
-            }
-        }
-        cidrs.sort();
-        cidrs.dedup();
-        let value =
-            |inside: Option<Flag>, beside: Option<Flag>| inside.or(beside).and_then(|flag| flag.value);
-        Vpc {
-            id: vpc.vpc_id,
-            cidrs,
-            dhcp_options: vpc.dhcp_options_id,
-            dns_support: value(vpc.enable_dns_support, support),
-            dns_hostnames: value(vpc.enable_dns_hostnames, hostnames),
-        }
+/// If it is not such JSON.
+pub fn parse_vpc(bytes: &[u8], id: &str) -> Result<Option<net::Vpc>, JsonError> {
+    let vpcs = read_list::<Vpc>(bytes)?;
+    let beside: VpcAttributes = from_json(bytes)?;
+    let vpc = vpcs.into_iter().find(|vpc| vpc.vpc_id == id);
+    Ok(vpc.map(|mut vpc| {
+        vpc.enable_dns_support = vpc.enable_dns_support.or(beside.enable_dns_support);
+        vpc.enable_dns_hostnames = vpc.enable_dns_hostnames.or(beside.enable_dns_hostnames);
+        vpc.into()
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Subnets {
-    subnets: Vec<WireSubnet>,
+impl From<Vpc> for net::Vpc {
+    fn from(wire: Vpc) -> Self {
+        let blocks = wire.cidr_block_association_set.into_iter();
+        let blocks6 = wire.ipv6_cidr_block_association_set.into_iter();
+        let mut cidrs: Vec<_> = wire.cidr_block.into_iter().collect();
+        cidrs.extend(blocks.filter_map(CidrBlockAssociation::in_use));
+        cidrs.extend(blocks6.filter_map(Ipv6CidrBlockAssociation::in_use));
+        cidrs.sort();
+        cidrs.dedup();
+        Self {
+            id: wire.vpc_id,
+            cidrs,
+            dhcp_options: wire.dhcp_options_id,
+            dns_support: wire.enable_dns_support.and_then(|attribute| attribute.value),
+            dns_hostnames: wire.enable_dns_hostnames.and_then(|attribute| attribute.value),
+        }
+    }
 }
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Subnet.html>
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct WireSubnet {
-    vpc_id: Option<String>,
-    cidr_block: Option<IpNet>,
-    ipv6_cidr_block_association_set: Option<Vec<Ipv6CidrAssociation>>,
+pub(crate) struct Subnet {
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) subnet_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) vpc_id: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) availability_zone: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) available_ip_address_count: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cidr_block: Option<IpNet>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) ipv6_cidr_block_association_set: Vec<Ipv6CidrBlockAssociation>,
+}
+
+impl Listed for Subnet {
+    const LIST: &'static str = "Subnets";
 }
 
 /// Reads `describe-subnets`.
 ///
 /// # Errors
-/// If it is no such JSON.
-pub fn parse_subnets(bytes: &[u8]) -> Result<Vec<Subnet>, JsonError> {
-    let wire: Subnets = from_list(bytes)?;
-    let subnet = |wire: WireSubnet| {
-        let mut cidrs: Vec<_> = wire.cidr_block.into_iter().collect();
-        for block in wire.ipv6_cidr_block_association_set.into_iter().flatten() {
-            if AssociationState::in_use(block.ipv6_cidr_block_state.as_ref()) {
-                cidrs.extend(block.ipv6_cidr_block);
-            }
+/// If it is not such JSON.
+pub fn parse_subnets(bytes: &[u8]) -> Result<Vec<net::Subnet>, JsonError> {
+    Ok(read_list::<Subnet>(bytes)?.into_iter().map(Into::into).collect())
+}
+
+impl From<Subnet> for net::Subnet {
+    fn from(wire: Subnet) -> Self {
+        let blocks6 = wire.ipv6_cidr_block_association_set.into_iter();
+        let blocks6 = blocks6.filter_map(Ipv6CidrBlockAssociation::in_use);
+        Self {
+            vpc: wire.vpc_id.unwrap_or_default(),
+            cidrs: wire.cidr_block.into_iter().chain(blocks6).collect(),
         }
-        Subnet { vpc: wire.vpc_id.unwrap_or_default(), cidrs }
-    };
-    Ok(wire.subnets.into_iter().map(subnet).collect())
+    }
 }
 
-#[derive(Deserialize)]
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DhcpOptions.html>
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct AllDhcpOptions {
-    dhcp_options: Vec<WireDhcpOptions>,
+pub(crate) struct DhcpOptions {
+    pub(crate) dhcp_options_id: String,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) dhcp_configurations: Vec<DhcpConfiguration>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireDhcpOptions {
-    dhcp_options_id: String,
-    dhcp_configurations: Option<Vec<DhcpConfiguration>>,
+impl Listed for DhcpOptions {
+    const LIST: &'static str = "DhcpOptions";
 }
 
-#[derive(Deserialize)]
+/// A DHCP option.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct DhcpConfiguration {
-    key: Option<String>,
-    values: Option<Vec<DhcpValue>>,
+pub(crate) struct DhcpConfiguration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub(crate) values: Vec<AttributeValue>,
 }
 
-#[derive(Deserialize)]
+/// A value of a DHCP option.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct DhcpValue {
-    value: Option<String>,
+pub(crate) struct AttributeValue {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
 }
 
 /// Reads `describe-dhcp-options`.
 ///
 /// # Errors
-/// If it is no such JSON.
-pub fn parse_dhcp_options(bytes: &[u8]) -> Result<Vec<DhcpOptions>, JsonError> {
-    let wire: AllDhcpOptions = from_list(bytes)?;
-    let options = |wire: WireDhcpOptions| {
-        let servers = wire.dhcp_configurations.into_iter().flatten();
-        let servers = servers.filter(|option| option.key.as_deref() == Some("domain-name-servers"));
-        let servers = servers.flat_map(|option| option.values.unwrap_or_default());
-        DhcpOptions {
-            id: wire.dhcp_options_id,
-            dns_servers: servers.filter_map(|server| server.value).collect(),
-        }
-    };
-    Ok(wire.dhcp_options.into_iter().map(options).collect())
+/// If it is not such JSON.
+pub fn parse_dhcp_options(bytes: &[u8]) -> Result<Vec<net::DhcpOptions>, JsonError> {
+    Ok(read_list::<DhcpOptions>(bytes)?.into_iter().map(Into::into).collect())
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SecurityGroups {
-    security_groups: Vec<WireSecurityGroup>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct WireSecurityGroup {
-    group_id: String,
-    ip_permissions: Option<Vec<IpPermission>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct IpPermission {
-    ip_protocol: Option<String>,
-    from_port: Option<i32>,
-    to_port: Option<i32>,
-    ip_ranges: Option<Vec<IpRange>>,
-    ipv6_ranges: Option<Vec<Ipv6Range>>,
-    prefix_list_ids: Option<Vec<PrefixList>>,
-    user_id_group_pairs: Option<Vec<Group>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct IpRange {
-    cidr_ip: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Ipv6Range {
-    cidr_ipv6: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct PrefixList {
-    prefix_list_id: Option<String>,
-}
-
-/// Reads `describe-security-groups`.
-///
-/// # Errors
-/// If it is no such JSON.
-pub fn parse_security_groups(bytes: &[u8]) -> Result<Vec<SecurityGroup>, JsonError> {
-    let wire: SecurityGroups = from_list(bytes)?;
-    let group = |wire: WireSecurityGroup| SecurityGroup {
-        id: wire.group_id,
-        ingress: wire.ip_permissions.into_iter().flatten().map(ingress).collect(),
-    };
-    Ok(wire.security_groups.into_iter().map(group).collect())
-}
-
-fn ingress(wire: IpPermission) -> Ingress {
-    let port = |number: Option<i32>, default: u16| {
-        number.and_then(|number| u16::try_from(number).ok()).unwrap_or(default)
-    };
-    let ports = match wire.ip_protocol.as_deref() {
-        Some("-1") => Some((0, u16::MAX)),
-        Some("tcp" | "6") => Some((port(wire.from_port, 0), port(wire.to_port, u16::MAX))),
-        _ => None,
-    };
-    let ranges = wire.ip_ranges.into_iter().flatten().filter_map(|range| range.cidr_ip);
-    let ranges6 = wire.ipv6_ranges.into_iter().flatten().filter_map(|range| range.cidr_ipv6);
-    let lists = wire.prefix_list_ids.into_iter().flatten().filter_map(|list| list.prefix_list_id);
-    let groups = wire.user_id_group_pairs.into_iter().flatten().filter_map(|group| group.group_id);
-    Ingress { ports, sources: ranges.chain(ranges6).chain(lists).chain(groups).collect() }
+impl From<DhcpOptions> for net::DhcpOptions {
+    fn from(wire: DhcpOptions) -> Self {
+        let options = wire.dhcp_configurations.into_iter();
+        let servers = options.filter(|option| option.key.as_deref() == Some("domain-name-servers"));
+        let servers = servers.flat_map(|option| option.values);
+        Self { id: wire.dhcp_options_id, dns_servers: servers.filter_map(|server| server.value).collect() }
+    }
 }
