@@ -1,5 +1,5 @@
-//! A name server asked for the endpoint's addresses, and its answer written as
-//! `dig +short` prints it, its TTL in a comment.
+//! DNS queries for the endpoint's addresses. Answers are written as `dig +short` prints
+//! them, with the TTL in a comment.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use tracing::debug;
 use crate::evidence::dns::TTL_COMMENT;
 use crate::model::gap::{Gap, GapReason, Subject};
 
-/// A place from where names are resolved.
+/// A vantage point from which this machine resolves names.
 #[derive(Debug, Clone)]
 pub(in crate::collect) struct VantagePoint {
     /// Its name in the report and as a file.
     pub(in crate::collect) name: String,
-    /// `None` for the host's own configuration.
+    /// The name server; `None` for the host's own configuration.
     server: Option<SocketAddr>,
 }
 
@@ -36,7 +36,7 @@ impl VantagePoint {
     pub(in crate::collect) fn server(server: SocketAddr) -> Self {
         let name = match server {
             SocketAddr::V4(server) if server.port() != 53 => server.to_string(),
-            // Brackets are no part of a file's name that everyone takes.
+            // Not every file system and shell takes brackets in a file's name.
             SocketAddr::V6(server) if server.port() != 53 => format!("{}@{}", server.ip(), server.port()),
             server => server.ip().to_string(),
         };
@@ -49,16 +49,17 @@ impl VantagePoint {
     }
 }
 
-/// What a vantage point gave: the text of its file, or why there is none; and
-/// what is missing of it.
+/// The answer at a vantage point.
 #[derive(Debug)]
-pub(in crate::collect) struct Answered {
+pub(in crate::collect) struct Resolved {
+    /// The text of its file, or why there is none.
     pub(in crate::collect) text: Result<String, Gap>,
-    pub(in crate::collect) lacks: Option<Gap>,
+    /// The records that are missing in it.
+    pub(in crate::collect) missing: Option<Gap>,
 }
 
-/// Asks for the A and the AAAA records of a host.
-pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: Duration) -> Answered {
+/// Queries the A and AAAA records of a host.
+pub(in crate::collect) async fn resolve(point: &VantagePoint, host: &str, timeout: Duration) -> Resolved {
     let began = Instant::now();
     let gap = |subject: Subject, problem: Problem| Gap {
         subject,
@@ -74,10 +75,10 @@ pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: D
                 detail: format!("the resolver's configuration cannot be used: {error}"),
                 hint: "see /etc/resolv.conf, or name a server with --resolver",
             };
-            return Answered { text: Err(gap(point.subject(), problem)), lacks: None };
+            return Resolved { text: Err(gap(point.subject(), problem)), missing: None };
         }
     };
-    // With the dot at its end no search domain is tried.
+    // A name that ends in a dot is absolute: no search domain is tried.
     let name = format!("{}.", host.trim_end_matches('.'));
     let records = async |kind| match tokio::time::timeout(timeout, resolver.lookup(name.as_str(), kind)).await
     {
@@ -97,24 +98,23 @@ pub(in crate::collect) async fn ask(point: &VantagePoint, host: &str, timeout: D
     let is_addressed = |result: &Result<Lookup, _>| result.as_ref().is_ok_and(has_addresses);
     match (v4, v6) {
         (v4, v6) if is_addressed(&v4) || is_addressed(&v6) => {
-            let lacks = [("A", v4.as_ref().err()), ("AAAA", v6.as_ref().err())].into_iter().find_map(
+            let missing = [("A", v4.as_ref().err()), ("AAAA", v6.as_ref().err())].into_iter().find_map(
                 |(kind, problem)| {
                     let problem = problem.filter(|problem| problem.why != GapReason::NoAnswer)?;
                     Some(gap(Subject::Records { kind, vantage: point.name.clone() }, problem.clone()))
                 },
             );
-            Answered { text: Ok(as_dig_prints(v4.ok().iter().chain(v6.ok().iter()))), lacks }
+            Resolved { text: Ok(as_dig_prints(v4.ok().iter().chain(v6.ok().iter()))), missing }
         }
-        // A server that does not answer for one kind says more than one that
-        // has no record of the other.
+        // A query that failed says more than one that found no records.
         (Err(first), Err(second)) => {
             let problem = if first.why == GapReason::NoAnswer { second } else { first };
-            Answered { text: Err(gap(point.subject(), problem)), lacks: None }
+            Resolved { text: Err(gap(point.subject(), problem)), missing: None }
         }
         (Err(problem), Ok(_)) | (Ok(_), Err(problem)) => {
-            Answered { text: Err(gap(point.subject(), problem)), lacks: None }
+            Resolved { text: Err(gap(point.subject(), problem)), missing: None }
         }
-        (Ok(_), Ok(_)) => Answered { text: Err(gap(point.subject(), Problem::no_address())), lacks: None },
+        (Ok(_), Ok(_)) => Resolved { text: Err(gap(point.subject(), Problem::no_address())), missing: None },
     }
 }
 
@@ -128,19 +128,19 @@ fn resolver(point: &VantagePoint, timeout: Duration) -> Result<TokioResolver, Ne
             }
             let config = ResolverConfig::from_parts(None, Vec::new(), vec![config]);
             let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            // The question is what this server says, not what this host's file does.
+            // The hosts file of this machine is not an answer of this server.
             builder.options_mut().use_hosts_file = hickory_resolver::config::ResolveHosts::Never;
             builder
         }
     };
     let options = builder.options_mut();
     options.attempts = 2;
-    // Both attempts, and one more server, before the whole runs out of time.
+    // Leaves time for both attempts and another server.
     options.timeout = (timeout / 4).min(Duration::from_secs(5));
     builder.build()
 }
 
-/// The text of `dig +short`: names that lead to others, then addresses.
+/// The text of `dig +short`: the names that are aliases, then addresses.
 fn as_dig_prints<'a>(lookups: impl Iterator<Item = &'a Lookup>) -> String {
     let mut text = String::new();
     let mut ttl = u32::MAX;
@@ -164,7 +164,7 @@ fn as_dig_prints<'a>(lookups: impl Iterator<Item = &'a Lookup>) -> String {
     text
 }
 
-/// Why there are no records of a kind.
+/// The reason why there are no records of a type.
 #[derive(Debug, Clone)]
 struct Problem {
     why: GapReason,
@@ -189,28 +189,28 @@ impl Problem {
         Self::new(
             GapReason::NoAnswer,
             "the name exists and has no address (NOERROR)",
-            "see with dig what the name has; that is not how a private endpoint looks either",
+            "see with dig what records the name has; a private endpoint has addresses too",
         )
     }
 }
 
 fn problem(error: &NetError, timeout: Duration) -> Problem {
-    const ASK_ANOTHER: &str = "ask another name server with --resolver";
+    const TRY_ANOTHER: &str = "try another name server with --resolver";
     match error {
         NetError::Timeout => Problem::timed_out(timeout),
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
             ResponseCode::NXDomain => Problem::new(
                 GapReason::NoAnswer,
                 "there is no such name (NXDOMAIN)",
-                "a deleted cluster's name is gone, and a resolver may filter names; ask another with --resolver",
+                "a deleted cluster's name no longer exists, and a resolver may filter names; try another with --resolver",
             ),
             ResponseCode::NoError => Problem::no_address(),
-            code => Problem::new(GapReason::Failed, rcode(code), ASK_ANOTHER),
+            code => Problem::new(GapReason::Failed, rcode(code), TRY_ANOTHER),
         },
         NetError::Dns(DnsError::ResponseCode(code)) => {
-            Problem::new(GapReason::Failed, rcode(*code), ASK_ANOTHER)
+            Problem::new(GapReason::Failed, rcode(*code), TRY_ANOTHER)
         }
-        other => Problem::new(GapReason::Failed, other.to_string(), ASK_ANOTHER),
+        other => Problem::new(GapReason::Failed, other.to_string(), TRY_ANOTHER),
     }
 }
 

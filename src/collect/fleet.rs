@@ -1,96 +1,96 @@
-//! Which clusters there are to be asked about, over accounts and regions.
+//! The clusters in accounts and regions.
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
 use futures_util::StreamExt;
 use futures_util::stream;
 
-pub use super::aws::batch::MAX as TOGETHER_MAX;
+pub use super::aws::batch::MAX as BATCH_MAX;
+pub use super::aws::client::{AwsRequest, Client};
+use super::aws::client::{Config, no_region};
 use super::aws::failure::Failure;
-pub use super::aws::session::{AwsRequest, Session};
-use super::aws::session::{Base, NO_REGION};
+use super::error::Result;
 use crate::evidence::aws::{DESCRIBE_REGIONS, LIST_CLUSTERS};
 use crate::model::audit::Unjudged;
 use crate::model::gap::{Gap, Subject};
 
-/// Where regions are asked for, if no other is known.
+/// The region that lists the regions, if no other is configured.
 const REGION_OF_REGIONS: &str = "us-east-1";
 
-/// What there is to be found.
+/// The accounts, regions and clusters to find.
 #[derive(Debug)]
 pub struct FleetRequest {
-    /// Who asks.
+    /// The configuration of AWS.
     pub aws: AwsRequest,
-    /// The regions; none: the configuration's own.
+    /// The regions.
     pub regions: Regions,
-    /// Roles to assume, one for each account; none: whoever asks.
+    /// Roles to assume, one for each account; if there are none, the configured credentials are used.
     pub roles: Vec<String>,
-    /// The clusters' names; `None`: all that there are.
+    /// The clusters' names; `None` for all clusters.
     pub clusters: Option<Vec<String>>,
-    /// How many accounts and regions are asked at a time.
+    /// The most accounts and regions that requests are sent to at a time.
     pub concurrency: usize,
 }
 
 /// Which regions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Regions {
-    /// The configuration's own.
+    /// The configured region.
     Usual,
     /// These.
     Named(BTreeSet<String>),
-    /// All that an account has switched on.
+    /// All that are enabled for an account.
     All,
 }
 
 /// An account and region, and the clusters that may be there.
 #[derive(Debug)]
 pub struct Place {
-    /// What it is called.
+    /// Its name in reports.
     pub name: String,
-    /// Who asks there.
-    pub session: Session,
+    /// Its client.
+    pub client: Client,
     /// The clusters' names.
     pub clusters: Vec<String>,
 }
 
-/// The clusters, in the order of accounts, regions and names; and the accounts
-/// and regions that do not say which they have.
+/// Finds the clusters, in the order of accounts, regions and names; and the accounts and
+/// regions whose clusters cannot be listed.
 ///
 /// # Errors
-/// If the configuration is wrong.
+/// If the configuration cannot be used.
 pub async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)> {
-    // Roles are assumed in a region too.
+    // Assuming a role takes a region too.
     let mut aws = request.aws.clone();
     if let Regions::Named(names) = &request.regions {
         aws.region = names.first().cloned();
     }
-    let mut base = Base::load(&aws).await?;
-    if base.region().is_none() {
+    let mut config = Config::load(&aws).await?;
+    if config.region().is_none() {
         if request.regions != Regions::All {
-            bail!(NO_REGION);
+            return Err(no_region());
         }
         aws.region = Some(REGION_OF_REGIONS.to_owned());
-        base = Base::load(&aws).await?;
+        config = Config::load(&aws).await?;
     }
     let mut accounts = Vec::new();
     if request.roles.is_empty() {
-        accounts.push((String::new(), base));
+        accounts.push((String::new(), config));
     } else {
         for role in &request.roles {
             let account = role.split(':').nth(4).unwrap_or(role);
-            accounts.push((format!("account {account}, "), base.assume(role).await?));
+            accounts.push((format!("account {account}, "), config.assume(role).await?));
         }
     }
     let mut unjudged = Vec::new();
     let mut places = Vec::new();
-    let regions = stream::iter(accounts.iter().map(async |(_, base)| regions(base, request).await));
+    let regions = stream::iter(accounts.iter().map(async |(_, config)| regions(config, request).await));
     let regions: Vec<_> = regions.buffered(request.concurrency).collect().await;
-    for ((account, base), regions) in accounts.iter().zip(regions) {
+    for ((account, config), regions) in accounts.iter().zip(regions) {
         match regions? {
             Ok(regions) => {
                 for region in regions {
-                    places.push((format!("{account}{region}"), base.session(region)?));
+                    places.push((format!("{account}{region}"), config.client(region)?));
                 }
             }
             Err(failure) => unjudged.push(Unjudged {
@@ -99,15 +99,15 @@ pub async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)>
             }),
         }
     }
-    let names = stream::iter(places.iter().map(async |(_, session)| match &request.clusters {
+    let names = stream::iter(places.iter().map(async |(_, client)| match &request.clusters {
         Some(names) => Ok(names.clone()),
-        None => session.list_clusters().await,
+        None => client.list_clusters().await,
     }));
     let names: Vec<_> = names.buffered(request.concurrency).collect().await;
     let mut found = Vec::new();
-    for ((name, session), clusters) in places.into_iter().zip(names) {
+    for ((name, client), clusters) in places.into_iter().zip(names) {
         match clusters {
-            Ok(clusters) => found.push(Place { name, session, clusters }),
+            Ok(clusters) => found.push(Place { name, client, clusters }),
             Err(failure) => unjudged.push(Unjudged {
                 subject: format!("all clusters ({name})"),
                 gap: gap(LIST_CLUSTERS, &failure),
@@ -117,20 +117,15 @@ pub async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)>
     Ok((found, unjudged))
 }
 
-async fn regions(base: &Base, request: &FleetRequest) -> Result<Result<Vec<String>, Failure>> {
-    let Some(own) = base.region() else { bail!(NO_REGION) };
+async fn regions(config: &Config, request: &FleetRequest) -> Result<Result<Vec<String>, Failure>> {
+    let own = config.region().ok_or_else(no_region)?;
     Ok(match &request.regions {
         Regions::Named(names) => Ok(names.iter().cloned().collect()),
-        Regions::All => base.session(own)?.regions().await,
+        Regions::All => config.client(own)?.regions().await,
         Regions::Usual => Ok(vec![own]),
     })
 }
 
 fn gap(action: &'static str, failure: &Failure) -> Gap {
-    Gap {
-        subject: Subject::Action(action),
-        why: failure.why,
-        detail: format!("{action}: {}", failure.detail),
-        hint: failure.hint(action),
-    }
+    failure.gap(Subject::Action(action), &[action])
 }

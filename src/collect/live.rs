@@ -1,65 +1,58 @@
-//! AWS, DNS and the nodes, all asked at once and recorded.
+//! A live collection: AWS, DNS and the nodes, all at the same time.
 //!
-//! Nothing waits for what it does not need: the nodes are listed while the
-//! cluster is described, and ssh logs in meanwhile. What was not got is a gap
-//! in the recording; only a cluster that cannot be described ends it.
+//! Nothing waits for what it does not need: instances are listed while the cluster is
+//! described, and ssh logs in meanwhile. What cannot be obtained is a gap in the evidence;
+//! only a cluster that cannot be described ends the collection.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
 use futures_util::future::try_join_all;
-use serde::Serialize;
 use tokio::sync::watch;
 
-use super::aws::batch::Part;
-pub use super::aws::batch::Together;
-use super::aws::failure::{Blames, Failure};
-pub use super::aws::session::{AwsRequest, Session};
-use super::dns::{VantagePoint, ask};
+pub use super::aws::batch::Batch;
+pub use super::aws::client::{AwsRequest, Client};
+use super::aws::failure::Cause;
+use super::dns::{VantagePoint, resolve};
+use super::error::{CollectError, Result, Undescribed};
 use super::nodes::{NodesRequest, record_nodes};
 use super::progress::Progress;
-use crate::evidence::aws::{self as calls, Call};
-use crate::evidence::aws::{self as ec2, eks};
+use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES};
 use crate::evidence::write::EvidenceWriter;
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
-use crate::model::net::Instance;
-use crate::model::net::{
-    DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC,
-};
+use crate::model::net::{INSTANCES, Instance};
 
-/// Names shown of clusters that are there, when one is not.
+/// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
 
-/// What is to be asked.
+/// What to collect about a cluster.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The cluster's name.
     pub cluster: String,
-    /// Where AWS is and who asks it.
+    /// The account and region.
     pub aws: AwsRequest,
-    /// How nodes are read; `None`: not at all, and who does not want them says so.
+    /// How nodes are read; `None` to read none, for which the caller records a gap.
     pub nodes: Option<NodesRequest>,
-    /// Name servers to ask beside the host's own.
+    /// Name servers to query in addition to the host's own.
     pub resolvers: Vec<SocketAddr>,
-    /// The longest that a name server may take.
+    /// The time-out of a DNS query.
     pub timeout: Duration,
 }
 
 impl Request {
-    /// Where names are resolved, beside the nodes.
+    /// The vantage points other than the nodes.
     fn vantage_points(&self) -> impl Iterator<Item = VantagePoint> {
         let servers: BTreeSet<_> = self.resolvers.iter().copied().collect();
         std::iter::once(VantagePoint::here()).chain(servers.into_iter().map(VantagePoint::server))
     }
 
-    /// A node whose files would be another's: nodes, name servers and this
-    /// machine are told apart by name.
+    /// A node whose name is taken: nodes, name servers and this machine share one set of
+    /// names.
     #[must_use]
     pub fn name_taken_twice(&self) -> Option<&NodeName> {
         let mut taken: BTreeSet<_> = self.vantage_points().map(|point| point.name).collect();
@@ -68,64 +61,45 @@ impl Request {
     }
 }
 
-/// A cluster that cannot be described, so that nothing can be judged.
-#[derive(Debug)]
-pub struct NoCluster {
-    /// Why, and the next step.
-    pub message: String,
-    /// The same as a gap.
-    pub gap: Gap,
-    /// There is no such cluster.
-    pub is_absent: bool,
-}
-
-impl fmt::Display for NoCluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for NoCluster {}
-
-/// Asks and records everything.
+/// Collects and records everything.
 ///
 /// # Errors
-/// [`NoCluster`]; or if there is no region, or the recording cannot be written.
+/// If the cluster cannot be described, the configuration cannot be used, or the evidence
+/// cannot be written.
 pub async fn record(
     request: &Request,
-    together: &Together,
+    batch: &Batch,
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
     writer.expect(File::CLUSTER);
-    for call in &calls::CALLS {
+    for call in &CALLS {
         writer.expect(call.file);
     }
     for point in request.vantage_points() {
         writer.expect(point.subject());
     }
-    progress.expect(1 + calls::CALLS.len() as u64 + request.vantage_points().count() as u64);
+    progress.expect(1 + CALLS.len() as u64 + request.vantage_points().count() as u64);
     progress.say("AWS");
-    let (tell_host, host) = watch::channel(None);
+    let (host_sender, host) = watch::channel(None);
     let cluster = async {
-        let cluster = describe_cluster(together, &request.cluster, writer).await?;
+        let cluster = describe_cluster(batch, &request.cluster, writer).await?;
         progress.answered();
-        let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.clone());
-        tell_host.send_replace(Some(endpoint.clone().unwrap_or_default()));
+        let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
+        host_sender.send_replace(Some(endpoint.unwrap_or_default().to_owned()));
         let dns = try_join_all(request.vantage_points().map(async |point| {
-            match &endpoint {
+            match endpoint {
                 // The cluster itself says that it has none.
                 None => writer.skip(&point.subject()),
-                Some(host) => resolve(&point, host, request.timeout, writer).await?,
+                Some(host) => record_answer(&point, host, request.timeout, writer).await?,
             }
             progress.answered();
-            anyhow::Ok(())
+            Ok(())
         }));
-        tokio::try_join!(dns, about_vpc(together, &cluster, writer, progress))?;
-        anyhow::Ok(())
+        tokio::try_join!(dns, describe_network(batch, cluster, writer, progress))
     };
     let nodes = async {
-        let instances = instances(together, &request.cluster, writer).await?;
+        let instances = describe_instances(batch, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
             record_nodes(nodes, instances.as_deref(), &host, writer, progress).await?;
@@ -136,42 +110,32 @@ pub async fn record(
     Ok(())
 }
 
-async fn describe_cluster(together: &Together, name: &str, writer: &EvidenceWriter) -> Result<Cluster> {
-    let failure = match together.describe_cluster(name).await {
-        Ok(bytes) => match eks::parse_cluster(&bytes) {
-            Ok(cluster) if cluster.name == name => {
-                writer.write(File::CLUSTER, &bytes)?;
-                return Ok(cluster);
-            }
-            Ok(cluster) => Failure::malformed(format!("the answer is about the cluster {:?}", cluster.name)),
-            Err(error) => Failure::malformed(error.to_string()),
-        },
+/// Describes and records the cluster.
+async fn describe_cluster<'a>(batch: &'a Batch, name: &str, writer: &EvidenceWriter) -> Result<&'a Cluster> {
+    let failure = match batch.description(name).await {
+        Ok(description) => {
+            writer.write(File::CLUSTER, &description.json)?;
+            return Ok(&description.cluster);
+        }
         Err(failure) => failure,
     };
-    let session = together.session();
-    let region = session.region();
-    let next = match failure.blames {
-        Blames::Name => others(session).await,
-        _ => failure.hint(calls::DESCRIBE_CLUSTER),
-    };
-    let gap = Gap {
-        subject: File::CLUSTER.into(),
-        why: failure.why,
-        detail: failure.detail.clone(),
-        hint: next.clone(),
-    };
+    let is_absent = failure.cause == Cause::NotFound;
+    let hint =
+        if is_absent { existing_clusters(batch.client()).await } else { failure.hint(DESCRIBE_CLUSTER) };
+    let region = batch.client().region();
+    let message = format!("cannot describe the cluster {name:?} in {region}: {}; {hint}", failure.detail);
+    let gap = Gap { subject: File::CLUSTER.into(), why: failure.why, detail: failure.detail, hint };
     writer.gap(gap.clone());
-    let message = format!("cannot describe the cluster {name:?} in {region}: {}; {next}", failure.detail);
-    if failure.blames == Blames::Configuration {
-        bail!("{message}");
-    }
-    Err(NoCluster { message, gap, is_absent: failure.blames == Blames::Name }.into())
+    Err(match failure.cause {
+        Cause::Configuration => CollectError::Configuration(message),
+        _ => Undescribed { message, gap, is_absent }.into(),
+    })
 }
 
-/// The clusters that there are, as the next step for one that is not.
-async fn others(session: &Session) -> String {
-    let region = session.region();
-    match session.list_clusters().await {
+/// The names of the clusters that exist, as the next step for one that does not.
+async fn existing_clusters(client: &Client) -> String {
+    let region = client.region();
+    match client.list_clusters().await {
         Ok(names) if names.is_empty() => {
             format!("there is no cluster in {region}; pass another --region or --profile")
         }
@@ -181,130 +145,90 @@ async fn others(session: &Session) -> String {
             format!("the clusters in {region} are {names}{more}; names are case-sensitive")
         }
         Err(failure) => format!(
-            "see which there are with: aws eks list-clusters --region {region} (asked here: {})",
+            "list those that exist with: aws eks list-clusters --region {region} (tried: {})",
             failure.detail
         ),
     }
 }
 
-/// Everything that is known by the VPC's id.
-async fn about_vpc(
-    together: &Together,
+/// Records the answers about the cluster's VPC.
+async fn describe_network(
+    batch: &Batch,
     cluster: &Cluster,
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
+    let calls = CALLS.iter().filter(|call| call.file != INSTANCES);
     let Some(vpc) = &cluster.vpc else {
-        let (why, detail, hint) = match cluster.hosting {
-            Hosting::Connector => (
-                GapReason::NotSupported,
-                "the cluster is registered through EKS Connector and has no VPC that EKS knows",
-                "ask whoever runs that control plane",
-            ),
-            _ => (
-                GapReason::NotRecorded,
-                "DescribeCluster names no VPC",
-                "ask again when the cluster is ACTIVE",
-            ),
-        };
-        for call in calls::CALLS.iter().filter(|call| call.file != INSTANCES) {
-            writer.gap(Gap {
-                subject: call.file.into(),
-                why,
-                detail: detail.to_owned(),
-                hint: hint.to_owned(),
-            });
+        for call in calls {
+            writer.gap(no_vpc(call, cluster));
             progress.answered();
         }
         return Ok(());
     };
-    let keep = |call: &Call, answer: Result<Part<'_>, Failure>| {
+    let recorded = calls.map(async |call| -> Result<()> {
+        let part = batch.part(call, &cluster.name, Some(vpc)).await;
         progress.answered();
-        keep(writer, call, answer)
-    };
-    let vpc_itself = async {
-        let (answer, lacks) = together.vpc(vpc).await;
-        progress.answered();
-        self::keep(writer, call_of(VPC), answer)?;
-        for (attribute, failure) in lacks {
-            let action = calls::DESCRIBE_VPC_ATTRIBUTE;
-            writer.gap(Gap {
-                subject: attribute.into(),
-                why: failure.why,
-                detail: format!("{action}: {}", failure.detail),
-                hint: failure.hint(action),
-            });
+        match part {
+            Ok(part) => {
+                writer.write_json(call.file, &part)?;
+                for missing in part.missing {
+                    writer.gap(missing.failure.gap(missing.field, &[missing.action]));
+                }
+            }
+            Err(failure) => writer.gap(failure.gap(call.file, call.actions)),
         }
-        anyhow::Ok(())
-    };
-    tokio::try_join!(
-        vpc_itself,
-        async { keep(call_of(INTERFACES), together.interfaces(vpc).await) },
-        async { keep(call_of(SUBNETS), together.subnets(vpc).await) },
-        async { keep(call_of(DHCP_OPTIONS), together.dhcp_options().await) },
-        async { keep(call_of(NAT_GATEWAYS), together.nat_gateways(vpc).await) },
-        async { keep(call_of(ROUTE_TABLES), together.route_tables(vpc).await) },
-        async { keep(call_of(SECURITY_GROUPS), together.security_groups(vpc).await) },
-    )?;
+        Ok(())
+    });
+    try_join_all(recorded).await?;
     Ok(())
 }
 
-/// Writes an answer, or why there is none.
-fn keep(writer: &EvidenceWriter, call: &Call, answer: Result<impl Serialize, Failure>) -> Result<()> {
-    match answer {
-        Ok(value) => Ok(writer.write_json(call.file, &value)?),
+/// The gap for an answer about the VPC of a cluster that has none.
+fn no_vpc(call: &Call, cluster: &Cluster) -> Gap {
+    let (why, detail, hint) = match cluster.hosting {
+        Hosting::Connector => (
+            GapReason::NotSupported,
+            "the cluster is registered through EKS Connector and has no VPC that EKS knows",
+            "ask the operator of that control plane",
+        ),
+        _ => (GapReason::NotRecorded, "DescribeCluster names no VPC", "try again when the cluster is ACTIVE"),
+    };
+    Gap { subject: call.file.into(), why, detail: detail.to_owned(), hint: hint.to_owned() }
+}
+
+/// Records the cluster's running nodes and returns them; `None` if they cannot be listed.
+async fn describe_instances(
+    batch: &Batch,
+    cluster: &str,
+    writer: &EvidenceWriter,
+) -> Result<Option<Vec<Instance>>> {
+    let call = &DESCRIBE_INSTANCES;
+    match batch.part(call, cluster, None).await {
+        Ok(part) => {
+            writer.write_json(call.file, &part)?;
+            Ok(Some(part.instances()))
+        }
         Err(failure) => {
-            writer.gap(gap_of(call, &failure));
-            Ok(())
+            writer.gap(failure.gap(call.file, call.actions));
+            Ok(None)
         }
     }
 }
 
-/// The call that makes a file.
-fn call_of(file: File) -> &'static Call {
-    calls::CALLS.iter().find(|call| call.file == file).unwrap_or(&calls::CALLS[0])
-}
-
-fn gap_of(call: &Call, failure: &Failure) -> Gap {
-    let actions = call.actions.join(" and ");
-    Gap {
-        subject: call.file.into(),
-        why: failure.why,
-        detail: format!("{}: {}", call.actions[0], failure.detail),
-        hint: failure.hint(&actions),
-    }
-}
-
-/// The cluster's running nodes, as the model has them; `None` if they are not
-/// to be had.
-async fn instances(
-    together: &Together,
-    cluster: &str,
+/// Records the answer of a vantage point.
+async fn record_answer(
+    point: &VantagePoint,
+    host: &str,
+    timeout: Duration,
     writer: &EvidenceWriter,
-) -> Result<Option<Vec<Instance>>> {
-    let answer = together.instances(cluster).await;
-    let call = call_of(INSTANCES);
-    let failure = match answer {
-        Ok(value) => match ec2::parse_instances(&serde_json::to_vec(&value)?) {
-            Ok(instances) => {
-                writer.write_json(call.file, &value)?;
-                return Ok(Some(instances));
-            }
-            Err(error) => Failure::malformed(error.to_string()),
-        },
-        Err(failure) => failure,
-    };
-    writer.gap(gap_of(call, &failure));
-    Ok(None)
-}
-
-async fn resolve(point: &VantagePoint, host: &str, timeout: Duration, writer: &EvidenceWriter) -> Result<()> {
-    let answered = ask(point, host, timeout).await;
-    match answered.text {
+) -> Result<()> {
+    let resolved = resolve(point, host, timeout).await;
+    match resolved.text {
         Ok(text) => writer.write(point.subject(), text.as_bytes())?,
         Err(gap) => writer.gap(gap),
     }
-    if let Some(gap) = answered.lacks {
+    if let Some(gap) = resolved.missing {
         writer.gap(gap);
     }
     Ok(())

@@ -1,9 +1,10 @@
-//! Live collection: AWS, DNS and the nodes are asked, and the answers recorded as
+//! Live collection: requests to AWS, DNS and the nodes, whose answers are recorded as
 //! evidence.
 
 mod aws;
 mod command;
 mod dns;
+pub mod error;
 pub mod fleet;
 pub mod live;
 pub(crate) mod next_step;

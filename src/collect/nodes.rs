@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
+use super::error::Result;
 use super::progress::Progress;
 use super::transport::diagnosis::Diagnosis;
 use super::transport::failure;
 use super::transport::read::read;
 use super::transport::{Target, Transport};
-use crate::evidence::error::EvidenceError;
 use crate::evidence::write::{EvidenceWriter, TempDir};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
@@ -48,17 +48,6 @@ impl NodesRequest {
     }
 }
 
-/// Why the nodes could not be recorded.
-#[derive(Debug, thiserror::Error)]
-pub enum NodesError {
-    /// The evidence cannot be written.
-    #[error(transparent)]
-    Evidence(#[from] EvidenceError),
-    /// The task of a node ended early.
-    #[error("cannot read a node: {0}")]
-    Task(#[from] JoinError),
-}
-
 /// Reads all nodes and records their evidence. The endpoint's host name may become known
 /// after the logins.
 ///
@@ -70,7 +59,7 @@ pub(super) async fn record_nodes(
     host: &watch::Receiver<Option<String>>,
     writer: &EvidenceWriter,
     progress: &Progress,
-) -> Result<(), NodesError> {
+) -> Result<()> {
     let targets = targets(request, instances.unwrap_or_default());
     if targets.is_empty() {
         writer.gap(no_nodes(instances.is_some()));

@@ -22,8 +22,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::judge::classify_evidence;
 use super::policy::read_settings;
 use crate::cli::{Ask, AuditArgs, Aws, CollectArgs, NodeAddress, Nodes, Talk, role_arn};
+use crate::collect::error::{CollectError, Undescribed};
 use crate::collect::fleet::{self, FleetRequest, Regions};
-use crate::collect::live::{self, AwsRequest, NoCluster, Request, Session, Together};
+use crate::collect::live::{self, AwsRequest, Batch, Client, Request};
 use crate::collect::next_step::next_step;
 use crate::collect::nodes::{NodesRequest, nodes_left_out};
 use crate::collect::progress::Progress;
@@ -135,7 +136,7 @@ async fn all(
         *places.entry(cluster.clone()).or_default() += 1;
     }
     // Half of what may be asked at a time: one batch waits while another is parsed.
-    let size = fleet.concurrency.div_ceil(2).min(fleet::TOGETHER_MAX);
+    let size = fleet.concurrency.div_ceil(2).min(fleet::BATCH_MAX);
     let is_many = found.iter().map(|place| place.clusters.len()).sum::<usize>() > 1;
     let batches = found.iter().flat_map(|place| place.clusters.chunks(size).map(move |names| (place, names)));
     // EKS and EC2 have limits of their own: some are described while others are
@@ -145,16 +146,16 @@ async fn all(
         let (described, looked_into) = (&described, &looked_into);
         async move {
             let seats = u32::try_from(names.len()).unwrap_or(1);
-            let together = Together::new(place.session.clone(), names.to_vec());
+            let batch = Batch::new(place.client.clone(), names.to_vec());
             // Of one alone, nothing waits for its description that does not need it.
             if is_many {
                 let _seated = described.acquire_many(seats).await;
-                together.describe().await;
+                batch.describe_clusters().await;
             }
             let seated = looked_into.acquire_many(seats).await;
-            let each = names.iter().map(async |name| {
-                (name.clone(), Box::pin(ask(name, &together, template, dir, progress)).await)
-            });
+            let each = names
+                .iter()
+                .map(async |name| (name.clone(), Box::pin(ask(name, &batch, template, dir, progress)).await));
             let asked = join_all(each).await;
             // Others are asked about meanwhile.
             drop(seated);
@@ -174,14 +175,15 @@ async fn all(
     let mut asked = std::pin::pin!(stream::iter(asked).buffered(fleet.concurrency));
     while let Some(batch) = asked.next().await {
         for (subject, cluster, facts) in batch? {
-            let error = match facts {
+            let undescribed = match facts {
                 Ok(facts) => {
                     each(facts);
                     continue;
                 }
-                Err(error) => error,
+                Err(CollectError::Undescribed(undescribed)) => undescribed,
+                Err(error) => return Err(error.into()),
             };
-            let NoCluster { gap, is_absent, .. } = error.downcast()?;
+            let Undescribed { gap, is_absent, .. } = *undescribed;
             let what = Unjudged { subject, gap };
             // A name that was given is looked for everywhere.
             if is_absent && fleet.clusters.is_some() {
@@ -210,27 +212,27 @@ async fn all(
 /// Asks about a cluster.
 async fn ask(
     cluster: &str,
-    together: &Together,
+    batch: &Batch,
     template: &Request,
     dir: &Path,
     progress: &Progress,
-) -> Result<EvidenceWriter> {
+) -> Result<EvidenceWriter, CollectError> {
     let request = Request { cluster: cluster.to_owned(), ..template.clone() };
     let writer = EvidenceWriter::in_memory(dir, next_step);
     if let Some(gap) = left_out(&request) {
         writer.gap(gap);
     }
-    Box::pin(live::record(&request, together, &writer, progress)).await?;
+    Box::pin(live::record(&request, batch, &writer, progress)).await?;
     writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))?;
     Ok(writer)
 }
 
 /// What was asked about a cluster; one's odd answer is not the others' end.
-fn classify_asked(writer: EvidenceWriter, cluster: &str) -> Result<Facts> {
+fn classify_asked(writer: EvidenceWriter, cluster: &str) -> Result<Facts, CollectError> {
     let facts =
         writer.into_evidence().map_err(Into::into).and_then(|evidence| classify_evidence(&evidence, cluster));
     facts.map_err(|error| {
-        let odd = NoCluster {
+        let undescribed = Undescribed {
             message: format!("{error:#}"),
             gap: Gap {
                 subject: File::CLUSTER.into(),
@@ -240,7 +242,7 @@ fn classify_asked(writer: EvidenceWriter, cluster: &str) -> Result<Facts> {
             },
             is_absent: false,
         };
-        odd.into()
+        undescribed.into()
     })
 }
 
@@ -326,23 +328,28 @@ fn record_with(writer: &EvidenceWriter, request: &Request, talk: Talk) -> Result
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = async {
-                let session = Session::open(&request.aws).await?;
-                let together = Together::new(session, vec![request.cluster.clone()]);
-                Box::pin(live::record(request, &together, writer, &progress)).await
-            } => ended,
+                let client = Client::open(&request.aws).await?;
+                let batch = Batch::new(client, vec![request.cluster.clone()]);
+                Box::pin(live::record(request, &batch, writer, &progress)).await
+            } => ended.map_err(exit_of),
             interrupted = interruption() => Err(interrupted),
         }
     });
     // The lookup of a name that the system still works on must not delay the end.
     runtime.shutdown_background();
     drop(progress);
-    ended.map_err(|error| match error.downcast::<NoCluster>() {
-        Ok(NoCluster { message, is_absent, .. }) => {
-            let exit = if is_absent { Exit::Nothing } else { Exit::Inconclusive };
-            anyhow!(EndsWith(exit, message))
+    ended
+}
+
+/// The error with which a collection ends the run.
+fn exit_of(error: CollectError) -> anyhow::Error {
+    match error {
+        CollectError::Undescribed(undescribed) => {
+            let exit = if undescribed.is_absent { Exit::Nothing } else { Exit::Inconclusive };
+            anyhow!(EndsWith(exit, undescribed.message))
         }
-        Err(error) => error,
-    })
+        error => error.into(),
+    }
 }
 
 /// Waits for a signal that ends the run.

@@ -1,69 +1,86 @@
-//! What an error of the SDK means, in words: its code and message, never a dump
-//! of the response.
+//! Failures of requests: the code and message of an SDK error, never a dump of the
+//! response.
 
 use std::error::Error;
 
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use crate::model::gap::GapReason;
+use crate::model::gap::{Gap, GapReason, Subject};
 
-/// Over this, a message of AWS says the same thing again.
-const MESSAGE_KEPT: usize = 400;
+/// The longest message of AWS that is kept, in characters.
+const MESSAGE_MAX: usize = 400;
 
-/// Why a call gave nothing.
+/// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) why: GapReason,
     pub(crate) detail: String,
-    pub(crate) blames: Blames,
+    pub(crate) cause: Cause,
 }
 
-/// What has to change before the call can give something.
+/// What has to change before the request can succeed, where the reason does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blames {
+pub(crate) enum Cause {
     /// What the reason says.
     Reason,
-    /// The name: AWS says that there is no such thing.
-    Name,
-    /// What the user configured: no request could be made of it.
+    /// The name: AWS says that no such resource exists.
+    NotFound,
+    /// The configuration, of which no request could be made.
     Configuration,
-    /// Credentials whose time is over.
-    Age,
-    /// Credentials that AWS does not take.
-    Credentials,
-    /// Who may assume the role.
-    Role,
-    /// The account, which has not switched the region on.
-    Region,
+    /// Credentials that have expired.
+    ExpiredCredentials,
+    /// Credentials that AWS rejects.
+    InvalidCredentials,
+    /// The role, which these credentials may not assume.
+    AssumeRoleDenied,
+    /// The region, which is not enabled for the account.
+    RegionDisabled,
 }
 
 impl Failure {
     pub(super) fn new(why: GapReason, detail: impl Into<String>) -> Self {
-        Self { why, detail: detail.into(), blames: Blames::Reason }
+        Self { why, detail: detail.into(), cause: Cause::Reason }
     }
 
-    fn blaming(self, blames: Blames) -> Self {
-        Self { blames, ..self }
+    fn with_cause(self, cause: Cause) -> Self {
+        Self { cause, ..self }
     }
 
-    /// An answer that is not what was asked for.
+    /// The same, of a field.
+    pub(super) fn of(self, field: &str) -> Self {
+        Self { detail: format!("{field}: {}", self.detail), ..self }
+    }
+
+    /// An answer that is not what AWS documents.
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
         Self::new(GapReason::Malformed, detail)
     }
 
-    /// What to do about it.
+    /// The gap that it leaves; `actions` are the IAM actions of the request.
+    pub(crate) fn gap(&self, subject: impl Into<Subject>, actions: &[&str]) -> Gap {
+        Gap {
+            subject: subject.into(),
+            why: self.why,
+            detail: format!("{}: {}", actions.first().copied().unwrap_or_default(), self.detail),
+            hint: self.hint(&actions.join(" and ")),
+        }
+    }
+
+    /// The next step.
     pub(crate) fn hint(&self, action: &str) -> String {
-        match (self.blames, self.why) {
-            (Blames::Configuration, _) => "see --profile, AWS_PROFILE, AWS_ENDPOINT_URL and ~/.aws/config".to_owned(),
-            (Blames::Age, _) => "log in again (aws sso login), and see that this machine's clock is right".to_owned(),
-            (Blames::Credentials, _) => {
+        match (self.cause, self.why) {
+            (Cause::Configuration, _) => "see --profile, AWS_PROFILE, AWS_ENDPOINT_URL and ~/.aws/config".to_owned(),
+            (Cause::ExpiredCredentials, _) => {
+                "log in again (aws sso login), and see that this machine's clock is right".to_owned()
+            }
+            (Cause::InvalidCredentials, _) => {
                 "see whose they are with `aws sts get-caller-identity` and where they come from with `aws configure list`, and that this machine's clock is right".to_owned()
             }
-            (Blames::Role, _) => {
-                "allow sts:AssumeRole on the role to whoever asks, and see that its trust policy does".to_owned()
+            (Cause::AssumeRoleDenied, _) => {
+                "allow these credentials sts:AssumeRole on the role, in their own policy and in the role's trust policy".to_owned()
             }
-            (Blames::Region, _) => "enable the region for the account, or pass another --region".to_owned(),
+            (Cause::RegionDisabled, _) => "enable the region for the account, or pass another --region".to_owned(),
             (_, GapReason::AccessDenied) => {
                 format!("allow {action}; `eks-netcheck iam-policy` prints the least policy that all calls need")
             }
@@ -77,90 +94,90 @@ impl Failure {
             _ => "try again".to_owned(),
         }
     }
-}
 
-/// Tells what an error means.
-pub(super) fn failure<E>(error: &SdkError<E, HttpResponse>) -> Failure
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    match error {
-        SdkError::ServiceError(context) => {
-            let status = context.raw().status().as_u16();
-            service_failure(context.err().code(), context.err().message(), status)
-        }
-        SdkError::ResponseError(context) => {
-            let raw = context.raw();
-            let kind = raw.headers().get("content-type").unwrap_or("no content type");
-            Failure::malformed(format!(
-                "the answer is none of AWS's: HTTP status {}, {kind}",
-                raw.status().as_u16()
-            ))
-        }
-        SdkError::DispatchFailure(dispatch) => {
-            let connector = dispatch.as_connector_error();
-            let said = connector.map_or_else(|| "not sent".to_owned(), |error| causes(error));
-            // The SDK finds them when it signs, and calls it a failed dispatch.
-            if said.contains("credential") {
-                return no_credentials(said);
+    /// The failure that an error of the SDK is.
+    pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match error {
+            SdkError::ServiceError(context) => {
+                let status = context.raw().status().as_u16();
+                service_failure(context.err().code(), context.err().message(), status)
             }
-            if said.contains(NOT_APPLIED) {
-                return not_to_be_made(&said);
+            SdkError::ResponseError(context) => {
+                let raw = context.raw();
+                let kind = raw.headers().get("content-type").unwrap_or("no content type");
+                Self::malformed(format!(
+                    "the answer is none of AWS's: HTTP status {}, {kind}",
+                    raw.status().as_u16()
+                ))
             }
-            let why = match connector {
-                Some(error) if error.is_timeout() => GapReason::TimedOut,
-                Some(error) if error.is_io() => GapReason::Unreachable,
-                _ => GapReason::Failed,
-            };
-            Failure::new(why, said)
+            SdkError::DispatchFailure(dispatch) => {
+                let connector = dispatch.as_connector_error();
+                let detail = connector.map_or_else(|| "not sent".to_owned(), |error| causes(error));
+                // The SDK finds credentials when it signs, and reports a failed dispatch.
+                if detail.contains("credential") {
+                    return no_credentials(detail);
+                }
+                if detail.contains(NOT_APPLIED) {
+                    return not_constructed(&detail);
+                }
+                let why = match connector {
+                    Some(error) if error.is_timeout() => GapReason::TimedOut,
+                    Some(error) if error.is_io() => GapReason::Unreachable,
+                    _ => GapReason::Failed,
+                };
+                Self::new(why, detail)
+            }
+            SdkError::ConstructionFailure(_) => not_constructed(&causes(error)),
+            other => Self::new(GapReason::Failed, causes(other)),
         }
-        SdkError::ConstructionFailure(_) => not_to_be_made(&causes(error)),
-        other => Failure::new(GapReason::Failed, causes(other)),
     }
 }
 
-/// What the SDK says, in front of it, of an endpoint that is no URL.
+/// The SDK's words in front of an endpoint that is not a URL.
 const NOT_APPLIED: &str = "failed to apply endpoint `";
 
-fn no_credentials(said: String) -> Failure {
-    let known = |text: &str| said.contains(text);
-    if known("no credentials found in chain") {
-        let places = "the environment, a profile, SSO, and a role of this machine or container were tried";
-        return Failure::new(GapReason::NoCredentials, format!("there are no credentials: {places}"));
+fn no_credentials(detail: String) -> Failure {
+    let contains = |text: &str| detail.contains(text);
+    if contains("no credentials found in chain") {
+        let sources = "the environment, a profile, SSO, and a role of this machine or container were tried";
+        return Failure::new(GapReason::NoCredentials, format!("there are no credentials: {sources}"));
     }
-    let blames = if known("was not defined") {
-        Blames::Configuration
-    } else if known("AssumeRole") && (known("AccessDenied") || known("not authorized")) {
-        Blames::Role
-    } else if known("ExpiredToken") {
-        Blames::Age
+    let cause = if contains("was not defined") {
+        Cause::Configuration
+    } else if contains("AssumeRole") && (contains("AccessDenied") || contains("not authorized")) {
+        Cause::AssumeRoleDenied
+    } else if contains("ExpiredToken") {
+        Cause::ExpiredCredentials
     } else {
-        Blames::Reason
+        Cause::Reason
     };
-    Failure::new(GapReason::NoCredentials, said).blaming(blames)
+    Failure::new(GapReason::NoCredentials, detail).with_cause(cause)
 }
 
-/// A request that could not even be made. The SDK's words hold the whole of it.
-fn not_to_be_made(said: &str) -> Failure {
-    let endpoint = said.split_once(NOT_APPLIED).and_then(|(_, rest)| rest.split_once('`'));
+/// A request that could not be constructed. The SDK's message contains all of the request.
+fn not_constructed(message: &str) -> Failure {
+    let endpoint = message.split_once(NOT_APPLIED).and_then(|(_, rest)| rest.split_once('`'));
     let detail = match endpoint {
         Some((endpoint, _)) => {
             format!("the AWS endpoint {endpoint:?} is no URL, which begins with https:// or http://")
         }
-        None => said.to_owned(),
+        None => message.to_owned(),
     };
-    Failure::new(GapReason::Failed, detail).blaming(Blames::Configuration)
+    Failure::new(GapReason::Failed, detail).with_cause(Cause::Configuration)
 }
 
 fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Failure {
     // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
     // https://docs.aws.amazon.com/eks/latest/APIReference/CommonErrors.html
-    let (why, blames) = match code {
+    let (why, cause) = match code {
         Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation") => {
-            (GapReason::AccessDenied, Blames::Reason)
+            (GapReason::AccessDenied, Cause::Reason)
         }
         Some("ExpiredToken" | "ExpiredTokenException" | "RequestExpired") => {
-            (GapReason::NoCredentials, Blames::Age)
+            (GapReason::NoCredentials, Cause::ExpiredCredentials)
         }
         Some(
             "AuthFailure"
@@ -171,15 +188,15 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
             | "MissingAuthenticationTokenException"
             | "SignatureDoesNotMatch"
             | "UnrecognizedClientException",
-        ) => (GapReason::NoCredentials, Blames::Credentials),
-        Some("OptInRequired") => (GapReason::AccessDenied, Blames::Region),
-        Some("ResourceNotFoundException") => (GapReason::NotFound, Blames::Name),
+        ) => (GapReason::NoCredentials, Cause::InvalidCredentials),
+        Some("OptInRequired") => (GapReason::AccessDenied, Cause::RegionDisabled),
+        Some("ResourceNotFoundException") => (GapReason::NotFound, Cause::NotFound),
         // Neither EKS nor EC2 answers without a code.
-        None => (GapReason::Malformed, Blames::Reason),
-        Some(_) => (GapReason::Failed, Blames::Reason),
+        None => (GapReason::Malformed, Cause::Reason),
+        Some(_) => (GapReason::Failed, Cause::Reason),
     };
     let message = message.unwrap_or_default();
-    // A long blob that only sts:DecodeAuthorizationMessage can read.
+    // What follows is encoded, for sts:DecodeAuthorizationMessage.
     let message = message.split(" Encoded authorization failure message").next().unwrap_or_default();
     let message = shortened(message.trim().trim_end_matches('.'));
     let detail = match code {
@@ -187,27 +204,27 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
         Some(code) => format!("{code}: {message}"),
         None => format!("the answer is none of AWS's: HTTP status {status}"),
     };
-    Failure::new(why, detail).blaming(blames)
+    Failure::new(why, detail).with_cause(cause)
 }
 
-/// The causes of an error from the outermost in, each said once.
+/// The causes of an error from the outermost in, each once.
 pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
+    let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
         let text = text.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']).to_owned();
-        // Wrappers often repeat what they wrap, and the outermost says nothing.
-        if text != "other" && !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
+        // Wrappers often repeat what they wrap, and the outermost is just "other".
+        if text != "other" && !causes.iter().any(|before| before.contains(&text)) {
+            causes.push(text);
         }
         next = error.source();
     }
-    shortened(&said.join(": "))
+    shortened(&causes.join(": "))
 }
 
 fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MESSAGE_KEPT) {
+    match text.char_indices().nth(MESSAGE_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }
@@ -218,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_denied_says_code_and_message() {
+    fn a_denied_request_has_its_code_and_message() {
         let denied = service_failure(
             Some("UnauthorizedOperation"),
             Some(
@@ -233,19 +250,19 @@ mod tests {
             "InternalError (HTTP status 500)"
         );
         let absent = service_failure(Some("ResourceNotFoundException"), Some("No cluster"), 404);
-        assert_eq!(absent.blames, Blames::Name);
+        assert_eq!(absent.cause, Cause::NotFound);
         assert_eq!(service_failure(None, None, 200).why, GapReason::Malformed);
     }
 
     #[test]
-    fn each_refusal_has_its_own_next_step() {
+    fn each_cause_has_its_own_next_step() {
         let hint = |code| service_failure(Some(code), None, 403).hint("eks:DescribeCluster");
         assert!(hint("ExpiredTokenException").starts_with("log in again"));
         assert!(hint("SignatureDoesNotMatch").contains("clock"));
         assert!(hint("UnrecognizedClientException").contains("get-caller-identity"));
         assert!(hint("OptInRequired").contains("--region"));
         assert!(hint("AccessDeniedException").starts_with("allow eks:DescribeCluster"));
-        let endpoint = not_to_be_made("failed to apply endpoint `x` to request `Request { .. }`: no scheme");
+        let endpoint = not_constructed("failed to apply endpoint `x` to request `Request { .. }`: no scheme");
         assert_eq!(
             endpoint.detail,
             "the AWS endpoint \"x\" is no URL, which begins with https:// or http://"
@@ -253,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_end() {
-        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MESSAGE_KEPT + 3);
+    fn long_messages_are_shortened() {
+        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MESSAGE_MAX + 3);
     }
 }

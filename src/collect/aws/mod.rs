@@ -1,7 +1,10 @@
-//! AWS: the session, its requests and their failures.
+//! AWS: the clients, their requests, and the failures of those.
 
-pub(super) mod ask;
+mod answer;
 pub(super) mod batch;
+pub(super) mod client;
+mod ec2;
+mod eks;
 pub(super) mod failure;
-pub(super) mod record;
-pub(super) mod session;
+mod from_sdk;
+mod paging;

@@ -1,11 +1,10 @@
-//! Who asks AWS, and where: the SDK's whole default chain, plus what the
-//! command line says.
+//! The clients of AWS and their configuration: the SDK's whole default chain, and the
+//! options of the command line.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
@@ -22,8 +21,11 @@ use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 
-/// Where AWS is and who asks it; what is `None` comes from the environment and
-/// the files that the aws CLI reads.
+use super::failure::causes;
+use crate::collect::error::{CollectError, Result};
+
+/// The account and region to send requests to. What is `None` comes from the environment
+/// and the files that the aws CLI reads.
 #[derive(Debug, Clone)]
 pub struct AwsRequest {
     /// The region.
@@ -38,120 +40,129 @@ pub struct AwsRequest {
     pub timeout: Duration,
 }
 
-/// Attempts at an operation, the first included, unless the user's
-/// configuration says more: throttling should cost time and not the answer, and
-/// the operation's time-out ends it anyway.
+/// The attempts at an operation, the first included, unless the user configures more:
+/// throttling should cost time and not the answer, and the operation's time-out ends it
+/// anyway.
 const ATTEMPTS_MIN: u32 = 10;
 
-/// What all that is asked has in common: the user's configuration.
+/// The user's configuration, with the credentials of one account.
 #[derive(Debug, Clone)]
-pub(crate) struct Base {
-    config: SdkConfig,
+pub(crate) struct Config {
+    sdk: SdkConfig,
     timeout: Duration,
 }
 
-/// Clients of the services asked.
+/// A client of EKS and EC2 in one account and region.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct Client {
     pub(super) eks: aws_sdk_eks::Client,
     pub(super) ec2: aws_sdk_ec2::Client,
-    /// The region asked.
+    /// The region.
     pub(super) region: String,
     pub(super) timeout: Duration,
 }
 
-impl Base {
+impl Config {
     /// Reads the configuration.
     ///
     /// # Errors
     /// If the CA bundle cannot be read.
     pub(crate) async fn load(request: &AwsRequest) -> Result<Self> {
+        let app_name = AppName::new("eks-netcheck").map_err(|error| configuration("the app name", &error))?;
         let timeouts = TimeoutConfig::builder()
             .operation_timeout(request.timeout)
-            // A network that drops packets should leave time for another attempt.
+            // Leaves time for another attempt where a network drops packets.
             .connect_timeout(request.timeout.min(Duration::from_secs(5)))
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .app_name(AppName::new("eks-netcheck").context("the app name")?)
-            .timeout_config(timeouts);
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).app_name(app_name).timeout_config(timeouts);
         if let Some(region) = &request.region {
             loader = loader.region(Region::new(region.clone()));
         }
         if let Some(profile) = &request.profile {
             loader = loader.profile_name(profile);
         }
-        // One for all that is asked: each would read the system's roots anew.
+        // One for all clients: each would read the system's root certificates again.
         loader = loader.http_client(http_client(request.ca_bundle.as_deref())?);
-        let mut config = loader.load().await;
+        let mut sdk = loader.load().await;
         if let Some(profile) = &request.profile {
-            let provider = credentials_of(profile, &config);
-            config = config.into_builder().credentials_provider(provider).build();
+            let provider = credentials_of(profile, &sdk);
+            sdk = sdk.into_builder().credentials_provider(provider).build();
         }
-        let retry = config.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
+        let retry = sdk.retry_config().cloned().unwrap_or_else(RetryConfig::standard);
         let attempts = retry.max_attempts().max(ATTEMPTS_MIN);
-        let config = config.to_builder().retry_config(retry.with_max_attempts(attempts)).build();
-        Ok(Self { config, timeout: request.timeout })
+        let sdk = sdk.to_builder().retry_config(retry.with_max_attempts(attempts)).build();
+        Ok(Self { sdk, timeout: request.timeout })
     }
 
-    /// The same, asked as whoever assumes a role.
+    /// The same with the credentials of a role.
     ///
     /// # Errors
-    /// If there is nobody to assume it.
+    /// If there are no credentials to assume it with.
     pub(crate) async fn assume(&self, role: &str) -> Result<Self> {
         let provider = AssumeRoleProvider::builder(role)
             .session_name("eks-netcheck")
-            .configure(&self.config)
-            .build_from_provider(credentials(&self.config)?)
+            .configure(&self.sdk)
+            .build_from_provider(credentials(&self.sdk)?)
             .await;
         let provider = SharedCredentialsProvider::new(provider);
-        let config = self.config.to_builder().credentials_provider(provider).build();
-        Ok(Self { config, timeout: self.timeout })
+        let sdk = self.sdk.to_builder().credentials_provider(provider).build();
+        Ok(Self { sdk, timeout: self.timeout })
     }
 
-    /// The region that the configuration says.
+    /// The configured region.
     pub(crate) fn region(&self) -> Option<String> {
-        self.config.region().map(ToString::to_string)
+        self.sdk.region().map(ToString::to_string)
     }
 
-    /// Clients for a region.
+    /// A client for a region.
     ///
     /// # Errors
-    /// If that is none.
-    pub(crate) fn session(&self, region: String) -> Result<Session> {
-        // A host label, which it becomes a part of.
+    /// If that is not the name of a region.
+    pub(crate) fn client(&self, region: String) -> Result<Client> {
+        // It becomes a part of a host name.
         if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            bail!("{region:?} is no region; one is called as ap-northeast-2 is");
+            let problem = format!("{region:?} is no region; pass one such as ap-northeast-2");
+            return Err(CollectError::Configuration(problem));
         }
-        let config = self.config.to_builder().region(Region::new(region.clone())).build();
-        Ok(Session {
-            eks: aws_sdk_eks::Client::new(&config),
-            ec2: aws_sdk_ec2::Client::new(&config),
+        let sdk = self.sdk.to_builder().region(Region::new(region.clone())).build();
+        Ok(Client {
+            eks: aws_sdk_eks::Client::new(&sdk),
+            ec2: aws_sdk_ec2::Client::new(&sdk),
             region,
             timeout: self.timeout,
         })
     }
 }
 
-/// What to do where nobody says which region.
-pub(crate) const NO_REGION: &str = "no region: pass --region, set AWS_REGION, or write one into the profile with: aws configure set region REGION";
+/// The error where no region is configured.
+pub(crate) fn no_region() -> CollectError {
+    let message = "no region: pass --region, set AWS_REGION, or write one into the profile with: aws configure set region REGION";
+    CollectError::Configuration(message.to_owned())
+}
 
-impl Session {
-    /// Reads the configuration, for one cluster.
+impl Client {
+    /// A client for one account and region, from the configuration.
     ///
     /// # Errors
     /// If there is no region, or the CA bundle cannot be read.
     pub async fn open(request: &AwsRequest) -> Result<Self> {
-        let base = Base::load(request).await?;
-        let Some(region) = base.region() else { bail!(NO_REGION) };
+        let config = Config::load(request).await?;
+        let region = config.region().ok_or_else(no_region)?;
         match &request.role_arn {
-            Some(role) => base.assume(role).await?.session(region),
-            None => base.session(region),
+            Some(role) => config.assume(role).await?.client(region),
+            None => config.client(region),
         }
+    }
+
+    /// Its region.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
     }
 }
 
-/// The credentials of a profile that was named: as for the aws CLI it goes
-/// before the environment, which the SDK's own chain has the other way round.
+/// The credentials of a profile that was named. As for the aws CLI it takes precedence over
+/// the environment; in the SDK's own chain it is the other way round.
 fn credentials_of(profile: &str, config: &SdkConfig) -> SharedCredentialsProvider {
     let mut settings = ProviderConfig::without_region().with_region(config.region().cloned());
     if let Some(client) = config.http_client() {
@@ -169,7 +180,7 @@ fn credentials_of(profile: &str, config: &SdkConfig) -> SharedCredentialsProvide
     })
 }
 
-/// The credentials of a profile; others where it is there and has none.
+/// The credentials of a profile; others where it exists and has none.
 #[derive(Debug)]
 struct NamedProfile {
     profile: ProfileFileCredentialsProvider,
@@ -183,36 +194,40 @@ impl ProvideCredentials for NamedProfile {
     {
         future::ProvideCredentials::new(async {
             match self.profile.provide_credentials().await {
-                // What tells no cause has none to tell.
+                // An error with a cause is one of the profile's own credentials.
                 Err(error @ CredentialsError::CredentialsNotLoaded(_)) if error.source().is_none() => {
                     self.others.provide_credentials().await
                 }
-                told => told,
+                result => result,
             }
         })
     }
 }
 
 fn credentials(config: &SdkConfig) -> Result<SharedCredentialsProvider> {
-    config.credentials_provider().context("no credentials to assume the role with")
+    config
+        .credentials_provider()
+        .ok_or_else(|| CollectError::Configuration("no credentials to assume the role with".to_owned()))
 }
 
-/// An HTTP client that goes by the environment's proxy, and trusts a bundle beside
-/// the system's roots.
+/// An HTTP client that uses the environment's proxy, and trusts a bundle in addition to
+/// the system's root certificates.
 fn http_client(bundle: Option<&Path>) -> Result<aws_sdk_ec2::config::SharedHttpClient> {
     let mut roots = TrustStore::default();
     if let Some(bundle) = bundle {
-        let pem = std::fs::read(bundle)
-            .with_context(|| format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()))?;
+        let pem = std::fs::read(bundle).map_err(|error| {
+            configuration(&format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()), &error)
+        })?;
         roots = roots.with_pem_certificate(pem);
     }
     let tls = TlsContext::builder().with_trust_store(roots).build();
-    let tls = match bundle {
-        Some(bundle) => {
-            tls.with_context(|| format!("AWS_CA_BUNDLE: {} holds no certificates in PEM", bundle.display()))?
-        }
-        None => tls.context("the system's root certificates")?,
-    };
+    let tls = tls.map_err(|error| {
+        let problem = bundle.map_or_else(
+            || "the system's root certificates".to_owned(),
+            |bundle| format!("AWS_CA_BUNDLE: {} holds no certificates in PEM", bundle.display()),
+        );
+        configuration(&problem, &error)
+    })?;
     Ok(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
@@ -224,4 +239,9 @@ fn http_client(bundle: Option<&Path>) -> Result<aws_sdk_ec2::config::SharedHttpC
         }
         connector.build()
     }))
+}
+
+/// The error that the configuration cannot be used, with its causes.
+fn configuration(problem: &str, error: &(dyn Error + 'static)) -> CollectError {
+    CollectError::Configuration(format!("{problem}: {}", causes(error)))
 }

@@ -1,0 +1,305 @@
+//! The requests to EC2, and the conversion of the SDK's types into the shapes that the
+//! aws CLI prints.
+
+use std::time::Instant;
+
+use aws_sdk_ec2::types::{self, Filter, VpcAttributeName};
+use futures_util::future::try_join_all;
+
+use super::answer::{Answer, Fields, Item, MissingField, Scope, to_json};
+use super::client::Client;
+use super::failure::Failure;
+use super::from_sdk::{FromSdk, from_enumeration, from_sdk};
+use super::paging::{Attempts, log, pages};
+use crate::evidence::aws::instances::{Instance, InstanceNetworkInterface, InstanceState, Reservation};
+use crate::evidence::aws::interfaces::{
+    GroupIdentifier, Ipv4Prefix, Ipv6Address, Ipv6Prefix, NetworkInterface, NetworkInterfaceAttachment,
+    Operator, PrivateIpAddress, Tag,
+};
+use crate::evidence::aws::list::Listed;
+use crate::evidence::aws::routes::{NatGateway, NatGatewayAddress, Route, RouteTable, RouteTableAssociation};
+use crate::evidence::aws::security_groups::{
+    IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroup, UserIdGroupPair,
+};
+use crate::evidence::aws::vpc::{
+    AttributeBooleanValue, AttributeValue, CidrBlockAssociation, CidrBlockState, DhcpConfiguration,
+    DhcpOptions, Ipv6CidrBlockAssociation, Subnet, Vpc, VpcAttributes,
+};
+use crate::evidence::aws::{Call, DESCRIBE_REGIONS, DESCRIBE_VPC_ATTRIBUTE};
+use crate::model::file::Field;
+use crate::model::gap::GapReason;
+use crate::model::net::{
+    CLUSTER_NAME_TAGS, CLUSTER_TAG_PREFIX, DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES,
+    SECURITY_GROUPS, SUBNETS, VPC,
+};
+
+impl Client {
+    /// Requests the answer to one of the calls that make a file.
+    pub(super) async fn answer(
+        &self,
+        call: &Call,
+        clusters: &[String],
+        vpcs: &[String],
+    ) -> Result<Answer, Failure> {
+        let began = Instant::now();
+        let answer = match call.file {
+            INTERFACES => self.interfaces(vpcs).await,
+            INSTANCES => self.instances(clusters).await,
+            VPC => self.vpcs(vpcs).await,
+            SUBNETS => self.subnets(vpcs).await,
+            DHCP_OPTIONS => self.dhcp_options().await,
+            NAT_GATEWAYS => self.nat_gateways(vpcs).await,
+            ROUTE_TABLES => self.route_tables(vpcs).await,
+            SECURITY_GROUPS => self.security_groups(vpcs).await,
+            file => Err(Failure::new(GapReason::NotSupported, format!("no request makes {file}"))),
+        };
+        log(call.actions[0], began, &answer);
+        answer
+    }
+
+    /// Requests the fields of a file that are answers of their own for each VPC.
+    pub(super) async fn fields(&self, call: &Call, vpc: &str) -> Fields {
+        match call.file {
+            VPC => self.vpc_attributes(vpc).await,
+            _ => Fields::default(),
+        }
+    }
+
+    /// The regions that are enabled for the account, sorted.
+    pub(crate) async fn regions(&self) -> Result<Vec<String>, Failure> {
+        let began = Instant::now();
+        let attempts = Attempts::default();
+        let request = self.ec2.describe_regions().customize().interceptor(attempts.clone());
+        let answer = request.send().await.map_err(|error| attempts.failure(&error, self.timeout));
+        log(DESCRIBE_REGIONS, began, &answer);
+        let regions = answer?.regions.unwrap_or_default();
+        let mut names: Vec<_> = regions.into_iter().filter_map(|region| region.region_name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The network interfaces of some VPCs, including those that AWS services manage.
+    async fn interfaces(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_network_interfaces();
+        let request = request.filters(in_vpcs(vpcs)).include_managed_resources(true);
+        let convert =
+            |eni: types::NetworkInterface| item::<NetworkInterface, _>(Scope::Vpc(eni.vpc_id.clone()), eni);
+        pages!(self, request, network_interfaces, convert).map(Answer::of::<NetworkInterface>)
+    }
+
+    /// The running nodes of some clusters, by the tags that node groups and launch templates
+    /// set: filters of different names all have to match, so that each tag takes a request
+    /// of its own.
+    ///
+    /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
+    async fn instances(&self, clusters: &[String]) -> Result<Answer, Failure> {
+        let names = || clusters.iter().map(|cluster| literal(cluster));
+        let keys = names().map(|name| format!("{CLUSTER_TAG_PREFIX}{name}"));
+        let mut filters = vec![filter("tag-key", keys)];
+        filters.extend(CLUSTER_NAME_TAGS.map(|key| filter(&format!("tag:{key}"), names())));
+        let of_tag = async |tag: Filter| -> Result<Vec<Vec<Item>>, Failure> {
+            let request = self.ec2.describe_instances().include_managed_resources(true);
+            let running = filter("instance-state-name", ["running".to_owned()]);
+            let request = request.filters(tag).filters(running);
+            pages!(self, request, reservations, instance_items)
+        };
+        let items = try_join_all(filters.into_iter().map(of_tag)).await?;
+        let mut items: Vec<_> = items.into_iter().flatten().flatten().collect();
+        let id = |item: &Item| item.instances().first().map(|instance| instance.id.clone());
+        items.sort_by_cached_key(id);
+        items.dedup_by(|a, b| id(a) == id(b));
+        Ok(Answer::of::<Reservation>(items))
+    }
+
+    /// VPCs by their ids.
+    async fn vpcs(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_vpcs().filters(in_vpcs(vpcs));
+        let convert = |vpc: types::Vpc| item::<Vpc, _>(Scope::Vpc(vpc.vpc_id.clone()), vpc);
+        pages!(self, request, vpcs, convert).map(Answer::of::<Vpc>)
+    }
+
+    /// The two DNS attributes of a VPC, of which each takes a request.
+    async fn vpc_attributes(&self, vpc: &str) -> Fields {
+        let began = Instant::now();
+        let describe = async |name: VpcAttributeName| {
+            let attempts = Attempts::default();
+            let request = self.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(name).customize();
+            let answer = request.interceptor(attempts.clone()).send().await;
+            let answer = answer.map_err(|error| attempts.failure(&error, self.timeout));
+            log(DESCRIBE_VPC_ATTRIBUTE, began, &answer);
+            answer
+        };
+        let (support, hostnames) = tokio::join!(
+            describe(VpcAttributeName::EnableDnsSupport),
+            describe(VpcAttributeName::EnableDnsHostnames)
+        );
+        let mut missing = Vec::new();
+        let mut found = |field, answer: Result<Option<types::AttributeBooleanValue>, Failure>| {
+            let attribute = answer.and_then(Option::<AttributeBooleanValue>::from_sdk);
+            attribute.unwrap_or_else(|failure| {
+                missing.push(MissingField { field, action: DESCRIBE_VPC_ATTRIBUTE, failure });
+                None
+            })
+        };
+        let support = support.map(|answer| answer.enable_dns_support);
+        let hostnames = hostnames.map(|answer| answer.enable_dns_hostnames);
+        let found = VpcAttributes {
+            enable_dns_support: found(Field::EnableDnsSupport, support),
+            enable_dns_hostnames: found(Field::EnableDnsHostnames, hostnames),
+        };
+        Fields { found, missing }
+    }
+
+    /// The subnets of some VPCs.
+    async fn subnets(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_subnets().filters(in_vpcs(vpcs));
+        let convert = |subnet: types::Subnet| item::<Subnet, _>(Scope::Vpc(subnet.vpc_id.clone()), subnet);
+        pages!(self, request, subnets, convert).map(Answer::of::<Subnet>)
+    }
+
+    /// The DHCP option sets of the region. A VPC names the one that it uses.
+    async fn dhcp_options(&self) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_dhcp_options();
+        let convert = |options: types::DhcpOptions| item::<DhcpOptions, _>(Scope::Region, options);
+        pages!(self, request, dhcp_options, convert).map(Answer::of::<DhcpOptions>)
+    }
+
+    /// The NAT gateways of some VPCs.
+    async fn nat_gateways(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_nat_gateways().filter(in_vpcs(vpcs));
+        let convert =
+            |gateway: types::NatGateway| item::<NatGateway, _>(Scope::Vpc(gateway.vpc_id.clone()), gateway);
+        pages!(self, request, nat_gateways, convert).map(Answer::of::<NatGateway>)
+    }
+
+    /// The route tables of some VPCs, including the main ones, which name no subnet.
+    async fn route_tables(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_route_tables().filters(in_vpcs(vpcs));
+        let convert =
+            |table: types::RouteTable| item::<RouteTable, _>(Scope::Vpc(table.vpc_id.clone()), table);
+        pages!(self, request, route_tables, convert).map(Answer::of::<RouteTable>)
+    }
+
+    /// The security groups of some VPCs.
+    async fn security_groups(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_security_groups().filters(in_vpcs(vpcs));
+        let convert =
+            |group: types::SecurityGroup| item::<SecurityGroup, _>(Scope::Vpc(group.vpc_id.clone()), group);
+        pages!(self, request, security_groups, convert).map(Answer::of::<SecurityGroup>)
+    }
+}
+
+fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
+    Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
+}
+
+fn in_vpcs(vpcs: &[String]) -> Filter {
+    filter("vpc-id", vpcs.iter().map(|vpc| literal(vpc)))
+}
+
+/// A value that a filter takes literally: `*`, `?` and `\` are escaped.
+fn literal(value: &str) -> String {
+    let mut literal = String::with_capacity(value.len());
+    for char in value.chars() {
+        if matches!(char, '*' | '?' | '\\') {
+            literal.push('\\');
+        }
+        literal.push(char);
+    }
+    literal
+}
+
+/// An item of a list, from the SDK's type.
+fn item<T: Listed + FromSdk<S>, S>(scope: Scope, sdk: S) -> Result<Item, Failure> {
+    Ok(Item { scope, json: to_json(&T::from_sdk(sdk)?)? })
+}
+
+/// The instances of a reservation, each in a reservation of its own, since the clusters of
+/// a batch may share one.
+fn instance_items(reservation: types::Reservation) -> Result<Vec<Item>, Failure> {
+    let instances = reservation.instances.unwrap_or_default().into_iter().map(|instance| {
+        let reservation = Reservation { instances: vec![Instance::from_sdk(instance)?] };
+        let json = to_json(&reservation)?;
+        Ok(Item {
+            scope: Scope::Instances(reservation.instances.into_iter().map(Into::into).collect()),
+            json,
+        })
+    });
+    instances.collect()
+}
+
+from_sdk! {
+    NetworkInterface => NetworkInterface {
+        network_interface_id, description, interface_type, status, vpc_id, subnet_id, availability_zone,
+        owner_id, requester_id, requester_managed, operator, attachment, private_ip_address,
+        private_ip_addresses, ipv6_addresses, ipv4_prefixes, ipv6_prefixes, groups, tag_set,
+    }
+    NetworkInterfaceAttachment => NetworkInterfaceAttachment {
+        attachment_id, device_index, instance_id, instance_owner_id, status,
+    }
+    NetworkInterfacePrivateIpAddress => PrivateIpAddress { primary, private_ip_address }
+    NetworkInterfaceIpv6Address => Ipv6Address { ipv6_address }
+    Ipv4PrefixSpecification => Ipv4Prefix { ipv4_prefix }
+    Ipv6PrefixSpecification => Ipv6Prefix { ipv6_prefix }
+    GroupIdentifier => GroupIdentifier { group_id, group_name }
+    Tag => Tag { key, value }
+    OperatorResponse => Operator { managed, principal }
+
+    Instance => Instance {
+        instance_id, state, platform_details, image_id, private_dns_name, public_dns_name, vpc_id, subnet_id,
+        private_ip_address, public_ip_address, network_interfaces, operator, tags,
+    }
+    InstanceState => InstanceState { name }
+    InstanceNetworkInterface => InstanceNetworkInterface {
+        network_interface_id, private_ip_addresses, ipv6_addresses,
+    }
+    InstancePrivateIpAddress => PrivateIpAddress { primary, private_ip_address }
+    InstanceIpv6Address => Ipv6Address { ipv6_address }
+
+    Vpc => Vpc {
+        vpc_id, owner_id, cidr_block, dhcp_options_id, cidr_block_association_set,
+        ipv6_cidr_block_association_set, ..Vpc::default()
+    }
+    AttributeBooleanValue => AttributeBooleanValue { value }
+    VpcCidrBlockAssociation => CidrBlockAssociation { cidr_block, cidr_block_state }
+    VpcIpv6CidrBlockAssociation => Ipv6CidrBlockAssociation { ipv6_cidr_block, ipv6_cidr_block_state }
+    VpcCidrBlockState => CidrBlockState { state }
+
+    Subnet => Subnet {
+        subnet_id, vpc_id, availability_zone, available_ip_address_count, cidr_block,
+        ipv6_cidr_block_association_set,
+    }
+    SubnetIpv6CidrBlockAssociation => Ipv6CidrBlockAssociation { ipv6_cidr_block, ipv6_cidr_block_state }
+    SubnetCidrBlockState => CidrBlockState { state }
+
+    DhcpOptions => DhcpOptions { dhcp_options_id, dhcp_configurations }
+    DhcpConfiguration => DhcpConfiguration { key, values }
+    AttributeValue => AttributeValue { value }
+
+    NatGateway => NatGateway {
+        nat_gateway_id, state, connectivity_type, vpc_id, subnet_id, nat_gateway_addresses,
+    }
+    NatGatewayAddress => NatGatewayAddress { allocation_id, private_ip, public_ip }
+
+    RouteTable => RouteTable { route_table_id, vpc_id, associations, routes }
+    RouteTableAssociation => RouteTableAssociation { main, subnet_id, gateway_id }
+    Route => Route {
+        destination_cidr_block, destination_ipv6_cidr_block, destination_prefix_list_id, state, gateway_id,
+        nat_gateway_id, egress_only_internet_gateway_id, transit_gateway_id, vpc_peering_connection_id,
+        network_interface_id, local_gateway_id, carrier_gateway_id, core_network_arn,
+    }
+
+    SecurityGroup => SecurityGroup { group_id, group_name, vpc_id, ip_permissions }
+    IpPermission => IpPermission {
+        ip_protocol, from_port, to_port, ip_ranges, ipv6_ranges, prefix_list_ids, user_id_group_pairs,
+    }
+    IpRange => IpRange { cidr_ip }
+    Ipv6Range => Ipv6Range { cidr_ipv6 }
+    PrefixListId => PrefixListId { prefix_list_id }
+    UserIdGroupPair => UserIdGroupPair { group_id, user_id }
+}
+
+from_enumeration! {
+    AttachmentStatus, ConnectivityType, InstanceStateName, NatGatewayState, NetworkInterfaceStatus,
+    NetworkInterfaceType, RouteState, SubnetCidrBlockStateCode, VpcCidrBlockStateCode,
+}

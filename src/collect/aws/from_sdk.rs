@@ -1,0 +1,102 @@
+//! The conversion of the SDK's types into the shapes that the aws CLI prints: field by
+//! field, since the names are the same.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::failure::Failure;
+
+/// A conversion from a type of the SDK.
+pub(super) trait FromSdk<S>: Sized {
+    /// Converts.
+    fn from_sdk(sdk: S) -> Result<Self, Failure>;
+}
+
+/// Implements the conversion of structs, each with the names of its fields.
+macro_rules! from_sdk {
+    ($($sdk:ident => $shape:ident { $($field:ident),* $(,)? $(..$rest:expr)? })*) => {$(
+        impl $crate::collect::aws::from_sdk::FromSdk<aws_sdk_ec2::types::$sdk> for $shape {
+            fn from_sdk(
+                sdk: aws_sdk_ec2::types::$sdk,
+            ) -> Result<Self, $crate::collect::aws::failure::Failure> {
+                use $crate::collect::aws::from_sdk::FromSdk;
+                Ok(Self {
+                    $($field: FromSdk::from_sdk(sdk.$field).map_err(|error| error.of(stringify!($field)))?,)*
+                    $(..$rest)?
+                })
+            }
+        }
+    )*};
+}
+pub(super) use from_sdk;
+
+/// Implements the conversion of enumerations into their words.
+macro_rules! from_enumeration {
+    ($($sdk:ident),* $(,)?) => {$(
+        impl $crate::collect::aws::from_sdk::FromSdk<aws_sdk_ec2::types::$sdk> for String {
+            fn from_sdk(
+                sdk: aws_sdk_ec2::types::$sdk,
+            ) -> Result<Self, $crate::collect::aws::failure::Failure> {
+                Ok(sdk.as_str().to_owned())
+            }
+        }
+    )*};
+}
+pub(super) use from_enumeration;
+
+impl<T: FromSdk<S>, S> FromSdk<Option<S>> for Option<T> {
+    fn from_sdk(sdk: Option<S>) -> Result<Self, Failure> {
+        sdk.map(T::from_sdk).transpose()
+    }
+}
+
+/// A list that is absent is an empty one.
+impl<T: FromSdk<S>, S> FromSdk<Option<Vec<S>>> for Vec<T> {
+    fn from_sdk(sdk: Option<Vec<S>>) -> Result<Self, Failure> {
+        sdk.unwrap_or_default().into_iter().map(T::from_sdk).collect()
+    }
+}
+
+/// An id, which every item has.
+impl FromSdk<Option<String>> for String {
+    fn from_sdk(sdk: Option<String>) -> Result<Self, Failure> {
+        sdk.ok_or_else(|| Failure::malformed("missing"))
+    }
+}
+
+impl FromSdk<String> for String {
+    fn from_sdk(sdk: String) -> Result<Self, Failure> {
+        Ok(sdk)
+    }
+}
+
+impl FromSdk<String> for IpAddr {
+    fn from_sdk(sdk: String) -> Result<Self, Failure> {
+        sdk.parse().map_err(|error| Failure::malformed(format!("{sdk:?}: {error}")))
+    }
+}
+
+impl FromSdk<String> for IpNet {
+    fn from_sdk(sdk: String) -> Result<Self, Failure> {
+        sdk.parse().map_err(|error| Failure::malformed(format!("{sdk:?}: {error}")))
+    }
+}
+
+impl FromSdk<bool> for bool {
+    fn from_sdk(sdk: bool) -> Result<Self, Failure> {
+        Ok(sdk)
+    }
+}
+
+impl FromSdk<i32> for i32 {
+    fn from_sdk(sdk: i32) -> Result<Self, Failure> {
+        Ok(sdk)
+    }
+}
+
+impl FromSdk<i32> for u32 {
+    fn from_sdk(sdk: i32) -> Result<Self, Failure> {
+        sdk.try_into().map_err(|error| Failure::malformed(format!("{sdk}: {error}")))
+    }
+}

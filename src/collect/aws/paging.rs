@@ -1,0 +1,142 @@
+//! Requests to AWS: all pages of an answer, and a record of the attempts.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
+use tracing::debug;
+
+use super::failure::{Failure, causes};
+use crate::model::gap::GapReason;
+
+/// The most items of a list; no VPC or region has more.
+pub(super) const ITEMS_MAX: usize = 1_000_000;
+
+/// An interceptor that records the attempts at an operation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Attempts {
+    record: Arc<Mutex<Record>>,
+    keeps_body: bool,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    count: u32,
+    /// The error of the last attempt, which a time-out of the operation would hide.
+    last_error: Option<String>,
+    /// The body of the last response.
+    body: Vec<u8>,
+}
+
+impl Attempts {
+    /// A record that includes the body of the response.
+    pub(super) fn with_body() -> Self {
+        Self { keeps_body: true, ..Self::default() }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The body of the last response.
+    pub(super) fn take_body(&self) -> Vec<u8> {
+        std::mem::take(&mut self.record().body)
+    }
+
+    /// The failure that an error of the operation is.
+    pub(super) fn failure<E>(&self, error: &SdkError<E, HttpResponse>, timeout: Duration) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if matches!(error, SdkError::TimeoutError(_)) {
+            self.timed_out(timeout)
+        } else {
+            Failure::from_sdk(error)
+        }
+    }
+
+    /// The failure of an operation that took too long.
+    pub(super) fn timed_out(&self, timeout: Duration) -> Failure {
+        let record = self.record();
+        let last =
+            record.last_error.as_ref().map(|last| format!("; the last of {} attempts: {last}", record.count));
+        Failure::new(
+            GapReason::TimedOut,
+            format!("no answer within {} s{}", timeout.as_secs(), last.unwrap_or_default()),
+        )
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "Attempts"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let mut record = self.record();
+        record.count += 1;
+        let error = context.output_or_error().and_then(Result::err);
+        record.last_error = match (error, context.response()) {
+            (None, _) => None,
+            (Some(_), Some(response)) => Some(format!("HTTP status {}", response.status().as_u16())),
+            (Some(error), None) => error.as_connector_error().map(|error| causes(error)),
+        };
+        if self.keeps_body
+            && let Some(bytes) = context.response().and_then(|response| response.body().bytes())
+        {
+            record.body = bytes.to_vec();
+        }
+        Ok(())
+    }
+}
+
+/// The items of all pages of an answer, each converted as soon as its page is there. The
+/// time-out is for all pages together.
+macro_rules! pages {
+    ($client:expr, $request:expr, $items:ident, $convert:expr) => {{
+        let attempts = $crate::collect::aws::paging::Attempts::default();
+        let timeout = $client.timeout;
+        let all = async {
+            let mut items = Vec::new();
+            let mut token = None;
+            loop {
+                let request = $request.clone().set_next_token(token.clone()).customize();
+                let page = request.interceptor(attempts.clone()).send().await;
+                let page = page.map_err(|error| attempts.failure(&error, timeout))?;
+                for item in page.$items.unwrap_or_default() {
+                    items.push($convert(item)?);
+                }
+                let next = page.next_token.filter(|token| !token.is_empty());
+                if next.is_none() {
+                    return Ok(items);
+                }
+                if next == token || items.len() > $crate::collect::aws::paging::ITEMS_MAX {
+                    return Err($crate::collect::aws::failure::Failure::malformed("its pages do not end"));
+                }
+                token = next;
+            }
+        };
+        match tokio::time::timeout(timeout, all).await {
+            Ok(result) => result,
+            Err(_) => Err(attempts.timed_out(timeout)),
+        }
+    }};
+}
+pub(super) use pages;
+
+/// Logs how a request ended.
+pub(super) fn log<T>(action: &str, began: Instant, result: &Result<T, Failure>) {
+    let ms = began.elapsed().as_millis();
+    match result {
+        Ok(_) => debug!(action, ms, "answered"),
+        Err(failure) => debug!(action, ms, failure = failure.detail, "failed"),
+    }
+}
