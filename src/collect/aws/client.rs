@@ -13,6 +13,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_ec2::config::retry::RetryConfig;
@@ -20,6 +21,7 @@ use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
+use tokio::sync::Mutex;
 
 use super::failure::causes;
 use crate::collect::error::{CollectError, Result};
@@ -174,6 +176,7 @@ fn credentials_of(profile: &str, config: &SdkConfig) -> SharedCredentialsProvide
     let of_token = WebIdentityTokenCredentialsProvider::builder().configure(&settings).build();
     SharedCredentialsProvider::new(NamedProfile {
         profile: of_profile.configure(&settings).profile_name(profile).build(),
+        error: Mutex::default(),
         others: CredentialsProviderChain::first_try("WebIdentityToken", of_token)
             .or_else("EcsContainer", of_container)
             .or_else("Ec2InstanceMetadata", of_machine),
@@ -185,6 +188,35 @@ fn credentials_of(profile: &str, config: &SdkConfig) -> SharedCredentialsProvide
 struct NamedProfile {
     profile: ProfileFileCredentialsProvider,
     others: CredentialsProviderChain,
+    /// The causes of the last error of the profile.
+    error: Mutex<Option<String>>,
+}
+
+/// What the SDK says of a profile that cannot be used, except the first time.
+const ALREADY_TAKEN: &str = "initialization error already taken";
+
+impl NamedProfile {
+    async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        // Held meanwhile, so that the first error is there when the second one is.
+        let mut known = self.error.lock().await;
+        let error = match self.profile.provide_credentials().await {
+            // An error with a cause is one of the profile's own credentials.
+            Err(error @ CredentialsError::CredentialsNotLoaded(_)) if error.source().is_none() => {
+                drop(known);
+                return self.others.provide_credentials().await;
+            }
+            Err(error) => error,
+            Ok(credentials) => return Ok(credentials),
+        };
+        let text = causes(error.source().unwrap_or(&error));
+        if text.contains(ALREADY_TAKEN)
+            && let Some(known) = &*known
+        {
+            return Err(CredentialsError::not_loaded(known.clone()));
+        }
+        *known = Some(text);
+        Err(error)
+    }
 }
 
 impl ProvideCredentials for NamedProfile {
@@ -192,15 +224,7 @@ impl ProvideCredentials for NamedProfile {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(async {
-            match self.profile.provide_credentials().await {
-                // An error with a cause is one of the profile's own credentials.
-                Err(error @ CredentialsError::CredentialsNotLoaded(_)) if error.source().is_none() => {
-                    self.others.provide_credentials().await
-                }
-                result => result,
-            }
-        })
+        future::ProvideCredentials::new(self.credentials())
     }
 }
 
