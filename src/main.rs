@@ -6,10 +6,9 @@ use std::panic::{self, PanicHookInfo};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser;
-use eks_netcheck::cli::Cli;
+use eks_netcheck::cli::{self, Refusal};
 use eks_netcheck::report::text::escape;
-use eks_netcheck::run::exit::Exit;
+use eks_netcheck::run::exit::{Ending, Exit};
 
 /// Whether any thread panicked. A panic is a bug, whatever became of the run.
 static PANICKED: AtomicBool = AtomicBool::new(false);
@@ -21,16 +20,16 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Exit {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+    let ended = match cli::parse() {
+        Ok(options) => eks_netcheck::run::run(options),
+        Err(Refusal::Clap(error)) => return refuse(&error),
+        Err(Refusal::Options(message)) => Ok(Ending::with_message(Exit::Usage, message)),
     };
-    eks_netcheck::run::run(cli).unwrap_or_else(|error| {
-        let message = format!("{error:#}");
-        let exit = Exit::of(&error);
+    let ended = ended.unwrap_or_else(|error| Ending::with_message(Exit::Usage, format!("{error:#}")));
+    if let Some(message) = ended.message {
         print_error(&format!("error: {}", escape(&message)));
-        exit
-    })
+    }
+    ended.exit
 }
 
 /// Prints help that was asked for, or the error in the command line.

@@ -1,5 +1,7 @@
 //! Errors that end a collection. Evidence that is missing is a gap instead.
 
+use std::io;
+
 use tokio::task::JoinError;
 
 use crate::evidence::error::EvidenceError;
@@ -20,6 +22,25 @@ pub enum CollectError {
     /// A task panicked.
     #[error(transparent)]
     Task(#[from] JoinError),
+    /// A signal, of this number, interrupts the run.
+    #[error("interrupted")]
+    Interrupted(u8),
+    /// Signals cannot be received.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// The runtime does not start.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    /// There is no place for temporary captures.
+    #[error("cannot create a temporary directory; set TMPDIR to a directory that can be written to")]
+    Scratch(#[source] io::Error),
+}
+
+impl CollectError {
+    /// The error for a signal that was waited for.
+    pub(super) fn interrupted(signal: io::Result<u8>) -> Self {
+        signal.map_or_else(Self::Signals, Self::Interrupted)
+    }
 }
 
 /// A cluster that cannot be described, so that nothing can be judged.

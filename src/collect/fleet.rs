@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 use futures_util::stream;
 
-pub use super::aws::batch::MAX as BATCH_MAX;
-pub use super::aws::client::{AwsRequest, Client};
-use super::aws::client::{Config, no_region};
+use super::aws::client::{AwsRequest, Client, Config, no_region};
 use super::aws::failure::Failure;
 use super::error::Result;
 use crate::evidence::aws::{DESCRIBE_REGIONS, LIST_CLUSTERS};
@@ -36,7 +34,7 @@ pub struct FleetRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Regions {
     /// The configured region.
-    Usual,
+    Configured,
     /// These.
     Named(BTreeSet<String>),
     /// All that are enabled for an account.
@@ -45,13 +43,13 @@ pub enum Regions {
 
 /// An account and region, and the clusters that may be there.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// Its name in reports.
-    pub name: String,
+    pub(super) name: String,
     /// Its client.
-    pub client: Client,
+    pub(super) client: Client,
     /// The clusters' names.
-    pub clusters: Vec<String>,
+    pub(super) clusters: Vec<String>,
 }
 
 /// Finds the clusters, in the order of accounts, regions and names; and the accounts and
@@ -59,7 +57,7 @@ pub struct Place {
 ///
 /// # Errors
 /// If the configuration cannot be used.
-pub async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)> {
+pub(super) async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)> {
     // Assuming a role takes a region too.
     let mut aws = request.aws.clone();
     if let Regions::Named(names) = &request.regions {
@@ -122,7 +120,7 @@ async fn regions(config: &Config, request: &FleetRequest) -> Result<Result<Vec<S
     Ok(match &request.regions {
         Regions::Named(names) => Ok(names.iter().cloned().collect()),
         Regions::All => config.client(own)?.regions().await,
-        Regions::Usual => Ok(vec![own]),
+        Regions::Configured => Ok(vec![own]),
     })
 }
 

@@ -2,15 +2,18 @@
 //! evidence.
 
 mod aws;
+pub mod cluster;
+pub mod clusters;
 mod command;
 mod dns;
 pub mod error;
 pub mod fleet;
-pub mod live;
-pub(crate) mod next_step;
+pub mod log;
+mod next_step;
 pub mod nodes;
-pub mod progress;
+mod progress;
+pub mod recording;
 mod sampling;
-pub mod signals;
+mod signals;
 pub mod trace;
 pub mod transport;

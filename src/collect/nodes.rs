@@ -187,7 +187,7 @@ pub(super) fn is_named(instance: &Instance, name: &str) -> bool {
 
 /// The gap that `--nodes none` leaves.
 #[must_use]
-pub fn nodes_left_out() -> Gap {
+pub(super) fn nodes_left_out() -> Gap {
     Gap {
         subject: Subject::Nodes,
         why: GapReason::NotAsked,

@@ -35,7 +35,7 @@ impl Signals {
 ///
 /// # Errors
 /// If the system does not allow to listen for signals.
-pub async fn interruption() -> io::Result<u8> {
+pub(super) async fn interruption() -> io::Result<u8> {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     Ok(number(Signals::listen(&kinds)?.next().await))
 }

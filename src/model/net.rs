@@ -174,6 +174,19 @@ pub fn is_node_tag(key: &str, value: &str, cluster: &str) -> bool {
     }
 }
 
+/// Which address of an instance a client connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeAddress {
+    /// Its primary private address.
+    Private,
+    /// Its public address.
+    Public,
+    /// Its private DNS name.
+    Name,
+    /// Its instance id, for a client that goes through Session Manager.
+    Id,
+}
+
 /// A VPC.
 #[derive(Debug, Clone, Default)]
 pub struct Vpc {

@@ -1,18 +1,21 @@
 //! `audit`: each cluster is classified, judged, written to every report, and dropped.
 
 use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::slice;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use jiff::Timestamp;
 
-use super::exit::{EndsWith, Exit};
+use super::exit::{Ending, Exit};
 use super::github_actions::Step;
 use super::judge::{classify_recorded, judged};
-use super::live;
 use super::output::Output;
 use super::policy::{self, Loaded};
 use super::report::Report;
-use crate::cli::{AuditArgs, FailOn};
+#[cfg(not(feature = "live"))]
+use crate::cli::options::FleetOptions;
+use crate::cli::options::{AuditOptions, Source, Verbosity};
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
@@ -22,61 +25,73 @@ use crate::report::{table, text::escape};
 use crate::rules;
 
 /// Audits clusters and reports on them.
-pub(super) fn audit(args: &AuditArgs) -> Result<Exit> {
+pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     let now = Timestamp::now();
+    let (inputs, is_many) = match &options.source {
+        Source::Recorded { dir, .. } => (slice::from_ref(dir), false),
+        Source::Live(fleet) => (&[][..], fleet.is_many()),
+    };
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&args.write, args.evidence.as_deref().as_slice())?;
-    let policy = policy::load(args.policy.as_deref(), now)?;
+    let files = Output::open_all(&options.write, inputs)?;
+    let policy = policy::load(options.judgment.policy.as_deref(), now)?;
     let stdout = Output::stdout();
     let settings = ReportSettings {
-        is_many: args.evidence.is_none() && live::is_many(args),
+        is_many,
         rules: &rules::ALL,
-        anchor: policy::anchor(args.anchor.as_deref(), policy.path.as_deref())?,
+        anchor: policy::anchor(options.anchor.as_deref(), policy.path.as_deref())?,
         time: now.as_millisecond(),
         style: stdout.style(),
     };
-    let mut reports = Reports::begin(args, files, stdout, &settings);
-    let summary = judge_all(args, &policy, |audited| reports.cluster(audited))?;
+    let mut reports = Reports::begin(options, files, stdout, &settings);
+    let summary = match judge_all(options, &policy, |audited| reports.cluster(audited))? {
+        ControlFlow::Continue(summary) => summary,
+        ControlFlow::Break(ending) => return Ok(ending),
+    };
     let is_absent = |unjudged: &Unjudged| unjudged.gap.why == GapReason::NotFound;
     if summary.counts.total() == 0 && summary.unjudged.iter().all(is_absent) {
-        bail!(EndsWith(Exit::Nothing, no_cluster(&summary.unjudged)));
+        return Ok(Ending::with_message(Exit::Nothing, no_cluster(&summary.unjudged)));
     }
     let exit = Exit::from(summary.verdict());
-    let single = summary.unjudged.first().filter(|_| !settings.is_many);
+    let single = summary.unjudged.first().filter(|_| !is_many);
     // A table would say no more than the error below.
-    let needs_stdout = single.is_none() || args.format.name != table::FORMAT.name;
+    let needs_stdout = single.is_none() || options.format.name != table::FORMAT.name;
     let written = reports.end(&summary, needs_stdout);
     if let Some(unjudged) = single {
-        bail!(EndsWith(exit, format!("cannot describe the {unjudged}")));
+        return Ok(Ending::with_message(exit, format!("cannot describe the {unjudged}")));
     }
-    written.map_err(|error| match exit {
-        Exit::Pass => error,
-        exit => error.context(EndsWith(exit, "not all reports could be written".to_owned())),
-    })?;
-    Ok(exit)
+    match written {
+        Err(error) if exit == Exit::Pass => Err(error),
+        Err(error) => Ok(Ending::with_message(exit, format!("not all reports could be written: {error:#}"))),
+        Ok(()) => Ok(exit.into()),
+    }
 }
 
 /// Judges each cluster in turn and passes it on. Only counts are kept.
-fn judge_all(args: &AuditArgs, policy: &Loaded, mut pass_on: impl FnMut(&Audited)) -> Result<Summary> {
-    let fail_on = args.fail_on.map(FailOn::threshold);
+fn judge_all(
+    options: &AuditOptions,
+    policy: &Loaded,
+    mut pass_on: impl FnMut(&Audited),
+) -> Result<ControlFlow<Ending, Summary>> {
     let mut usage = policy.rules.usage();
     let mut summary = Summary::default();
     let mut judge = |facts: Facts| {
-        if args.talk.verbose > 0 {
+        if options.verbosity >= Verbosity::RejectedLines {
             list_rejected(&facts.nodes);
         }
-        let audited = judged(facts, &policy.rules, fail_on);
+        let audited = judged(facts, &policy.rules, options.judgment.fail_on);
         usage.cluster(&audited);
         summary.counts.add(audited.judgment.verdict);
         pass_on(&audited);
     };
-    let unjudged = match (args.evidence.as_deref(), args.cluster.as_slice()) {
-        (Some(dir), [cluster]) => {
+    let unjudged = match &options.source {
+        Source::Recorded { dir, cluster } => {
             judge(classify_recorded(dir, cluster)?);
             Vec::new()
         }
-        (Some(_), _) => bail!("an evidence directory is of one cluster; pass --cluster once"),
-        (None, _) => live::classify(args, judge)?,
+        Source::Live(fleet) => match live(fleet, options.verbosity, judge)? {
+            ControlFlow::Continue(unjudged) => unjudged,
+            ControlFlow::Break(ending) => return Ok(ControlFlow::Break(ending)),
+        },
     };
     summary.policy = policy.path.as_ref().map(|path| PolicyUsed {
         path: path.display().to_string(),
@@ -84,7 +99,23 @@ fn judge_all(args: &AuditArgs, policy: &Loaded, mut pass_on: impl FnMut(&Audited
         notes: usage.notes(unjudged.is_empty()),
     });
     summary.unjudged = unjudged;
-    Ok(summary)
+    Ok(ControlFlow::Continue(summary))
+}
+
+#[cfg(feature = "live")]
+use super::live::audit_clusters as live;
+
+#[cfg(not(feature = "live"))]
+fn live(_: &FleetOptions, _: Verbosity, _: impl FnMut(Facts)) -> Result<ControlFlow<Ending, Vec<Unjudged>>> {
+    Err(not_live())
+}
+
+/// The error of a build without the feature `live`.
+#[cfg(not(feature = "live"))]
+pub(super) fn not_live() -> anyhow::Error {
+    anyhow::anyhow!(
+        "this build cannot query AWS and nodes (feature `live`); pass --evidence DIR to audit, or install the whole tool"
+    )
 }
 
 /// All reports of a run.
@@ -96,7 +127,7 @@ struct Reports {
 
 impl Reports {
     fn begin(
-        args: &AuditArgs,
+        options: &AuditOptions,
         files: Vec<(&'static AuditFormat, Output)>,
         stdout: Output,
         settings: &ReportSettings,
@@ -104,8 +135,8 @@ impl Reports {
         let begin = |(format, output): (_, Output)| Report::begin(format, settings, output.style(), output);
         Self {
             files: files.into_iter().map(begin).collect(),
-            stdout: begin((args.format, stdout)),
-            step: if args.no_ci { None } else { Step::detect(args.format, settings) },
+            stdout: begin((options.format, stdout)),
+            step: if options.ci { Step::detect(options.format, settings) } else { None },
         }
     }
 
@@ -162,7 +193,7 @@ fn list_rejected(nodes: &[Node]) {
         }
         let more = node.tally.rejected - node.rejected.len() as u64;
         if more > 0 {
-            let _ = writeln!(err, "node {}: {more} more lines that are no sockets", node.name);
+            let _ = writeln!(err, "node {}: {more} more lines that are not sockets", node.name);
         }
     }
 }

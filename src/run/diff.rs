@@ -1,4 +1,4 @@
-//! Two recordings, compared.
+//! `diff`: two recordings are compared.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use super::exit::{Ending, Exit};
 use super::output::Output;
 use crate::capture::line::Row;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
-use crate::cli::DiffArgs;
+use crate::cli::options::DiffOptions;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::next_step;
 use crate::evidence::nodes::{read_file, read_nodes};
@@ -22,27 +23,26 @@ use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::trace::{Phase, Trace, TracedNode};
 use crate::report::format::TraceFormat;
-use crate::run::exit::Exit;
 
 /// Compares two recordings and reports what changed.
-pub(super) fn diff(args: &DiffArgs) -> Result<Exit> {
-    let recordings = [args.before.as_path(), args.after.as_path()];
+pub(super) fn diff(options: &DiffOptions) -> Result<Ending> {
+    let recordings = [options.before.clone(), options.after.clone()];
     if recordings.iter().all(|path| path.as_os_str() == "-") {
-        bail!("standard input can be one of the two, not both");
+        bail!("standard input can be one of the two recordings, not both");
     }
-    let files = Output::open_all(&args.write, &recordings)?;
-    let (trace, is_compared) = compare(&args.before, &args.after)?;
+    let files = Output::open_all(&options.write, &recordings)?;
+    let (trace, is_compared) = compare(&options.before, &options.after)?;
     let write = |format: &TraceFormat, output: Output| {
         output.write_whole(|out, style| (format.write)(&trace, None, style, out))
     };
     for (format, file) in files {
         write(format, file)?;
     }
-    write(args.format, Output::stdout())?;
-    Ok(if is_compared { Exit::Pass } else { Exit::Inconclusive })
+    write(options.format, Output::stdout())?;
+    Ok(if is_compared { Exit::Pass.into() } else { Exit::Inconclusive.into() })
 }
 
-/// What changed, and whether anything could be compared.
+/// What changed, and whether any node could be compared.
 fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
     let mut history = History::default();
     let old = Side::read(before, "before", Phase::Before, &mut history)?;
@@ -58,7 +58,7 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
         (old, new) => old.or(new).map(ToOwned::to_owned),
     };
     let mut gaps = gaps(&old, &new);
-    let names: BTreeSet<_> = old.looked_at.keys().chain(new.looked_at.keys()).collect();
+    let names: BTreeSet<_> = old.captured.keys().chain(new.captured.keys()).collect();
     let mut nodes = Vec::new();
     for name in names {
         if let Some(gap) = not_compared(name, &old, &new) {
@@ -72,7 +72,7 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
         gaps.push(Gap {
             subject: Subject::Sockets,
             why: GapReason::TooMuchOutput,
-            detail: format!("{} sockets were too many to keep", history.dropped),
+            detail: format!("{} sockets exceeded the limit and were not kept", history.dropped),
             hint: "compare fewer nodes at a time".to_owned(),
         });
     }
@@ -82,32 +82,33 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
     Ok((Trace { cluster, command: None, began: None, nodes, connections, gaps }, is_compared))
 }
 
-/// One of the two.
+/// One of the two recordings.
 struct Side {
-    /// How it is called.
-    word: &'static str,
+    /// Its name in messages: `before` or `after`.
+    name: &'static str,
     classifier: Classifier,
     nodes: Vec<Node>,
     /// The nodes whose sockets it has.
-    looked_at: BTreeMap<NodeName, LookedAt>,
+    captured: BTreeMap<NodeName, Captured>,
 }
 
-/// What a recording of a node is worth.
+/// The capture of a node.
 #[derive(Default)]
-struct LookedAt {
-    /// The node's own addresses, as its connections have them.
+struct Captured {
+    /// The node's own addresses: the local addresses of its connections.
     addresses: HashSet<IpAddr>,
     /// Whether sockets are missing.
-    lacks_sockets: bool,
+    is_incomplete: bool,
 }
 
 impl Side {
-    fn read(path: &Path, word: &'static str, phase: Phase, history: &mut History) -> Result<Self> {
-        let mut looked_at: BTreeMap<NodeName, LookedAt> = BTreeMap::new();
+    fn read(path: &Path, name: &'static str, phase: Phase, history: &mut History) -> Result<Self> {
+        let mut captured: BTreeMap<NodeName, Captured> = BTreeMap::new();
         let keep = |node: &NodeName, row: Row<'_>| {
-            let known = match looked_at.get_mut(node) {
+            // Without a lookup first, each row would clone the name.
+            let known = match captured.get_mut(node) {
                 Some(known) => known,
-                None => looked_at.entry(node.clone()).or_default(),
+                None => captured.entry(node.clone()).or_default(),
             };
             let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
             known.addresses.extend(own.filter(|_| row.socket.state.shows_path()));
@@ -124,19 +125,19 @@ impl Side {
             bail!("{} holds no evidence: neither cluster.json nor nodes.txt nor nodes/", path.display());
         }
         for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_header) {
-            // A node that was read and has no socket was looked at too.
+            // A node that was read and has no socket counts as sampled too.
             history.resume_sample(&node.name, phase);
-            let known = looked_at.entry(node.name.clone()).or_default();
-            known.lacks_sockets = node.gaps.iter().any(|gap| gap.why != GapReason::NoProcessNames);
+            let known = captured.entry(node.name.clone()).or_default();
+            known.is_incomplete = node.gaps.iter().any(|gap| gap.why != GapReason::NoProcessNames);
         }
-        Ok(Self { word, classifier: Classifier::new(evidence), nodes, looked_at })
+        Ok(Self { name, classifier: Classifier::new(evidence), nodes, captured })
     }
 
     fn cluster(&self) -> Option<&str> {
         Some(self.classifier.evidence().cluster.name.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// What was not seen and would tell a path, or a socket.
+    /// What was not seen of paths and sockets.
     fn gaps(&self) -> Vec<Gap> {
         let mut gaps = self.classifier.evidence().attribution_gaps();
         gaps.extend(self.nodes.iter().flat_map(|node| node.gaps.iter().cloned()));
@@ -144,12 +145,12 @@ impl Side {
     }
 }
 
-/// What was not seen on either side; what was seen on neither is told once.
+/// What was not seen in one of the recordings; what is missing in both is listed once.
 fn gaps(old: &Side, new: &Side) -> Vec<Gap> {
     let (of_old, of_new) = (old.gaps(), new.gaps());
     let (both, of_old): (Vec<_>, Vec<_>) = of_old.into_iter().partition(|gap| of_new.contains(gap));
     let of_new = of_new.into_iter().filter(|gap| !both.contains(gap));
-    let of_one = of_old.into_iter().map(|gap| (gap, old.word)).chain(of_new.map(|gap| (gap, new.word)));
+    let of_one = of_old.into_iter().map(|gap| (gap, old.name)).chain(of_new.map(|gap| (gap, new.name)));
     let of_one: Vec<_> = of_one
         .map(|(gap, side)| Gap { subject: Subject::Recording { of: gap.subject.into(), side }, ..gap })
         .collect();
@@ -160,7 +161,7 @@ fn no_cluster() -> Gap {
     Gap {
         subject: File::CLUSTER.into(),
         why: GapReason::NotRecorded,
-        detail: "a file of sockets says nothing of the cluster, so no path to the API server is known"
+        detail: "a file of sockets does not describe the cluster, so no path to the API server is known"
             .to_owned(),
         hint: "compare two evidence directories: eks-netcheck collect --cluster NAME --out DIR".to_owned(),
     }
@@ -176,23 +177,23 @@ fn not_compared(name: &NodeName, old: &Side, new: &Side) -> Option<Gap> {
             hint: hint.to_owned(),
         })
     };
-    let (before, after) = match (old.looked_at.get(name), new.looked_at.get(name)) {
+    let (before, after) = match (old.captured.get(name), new.captured.get(name)) {
         (Some(before), Some(after)) => (before, after),
         (before, _) => {
-            let word = if before.is_some() { old.word } else { new.word };
+            let side = if before.is_some() { old.name } else { new.name };
             return gap(
                 GapReason::NotRecorded,
-                format!("its sockets are in {word} only"),
-                "record it for both; a node is compared with the one of the same name, and a file has names in lines `>> node NAME <<` above the rows",
+                format!("its sockets are in {side} only"),
+                "record it for both; nodes are matched by name, which a file has in lines `>> node NAME <<` above the rows",
             );
         }
     };
-    let lacking = [(old, before), (new, after)].into_iter().find(|(_, known)| known.lacks_sockets);
-    if let Some((side, _)) = lacking {
+    let incomplete = [(old, before), (new, after)].into_iter().find(|(_, known)| known.is_incomplete);
+    if let Some((side, _)) = incomplete {
         return gap(
             GapReason::Incomplete,
-            format!("not all of its sockets are in {}", side.word),
-            "record it anew: what is missing there may have been there",
+            format!("not all of its sockets are in {}", side.name),
+            "record it again: a socket that is missing there may have existed",
         );
     }
     let is_same = before.addresses.is_empty()
@@ -201,7 +202,7 @@ fn not_compared(name: &NodeName, old: &Side, new: &Side) -> Option<Gap> {
     if !is_same {
         return gap(
             GapReason::Malformed,
-            "its connections before and after have no address of their own in common, so these are two machines"
+            "its connections before and after have no local address in common, so they are of two machines"
                 .to_owned(),
             "compare recordings of one machine",
         );

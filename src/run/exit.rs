@@ -1,49 +1,51 @@
-//! Exit codes: one enum, one conversion.
+//! How a run ends: one enum of exit codes, with one conversion.
 
-use std::fmt;
 use std::process::ExitCode;
 
 use crate::model::judgment::Verdict;
 
-/// How a run ends.
+/// The end of a run that is not a usage or configuration error.
+#[derive(Debug)]
+pub struct Ending {
+    /// The exit code.
+    pub exit: Exit,
+    /// The error message, where the exit code needs one.
+    pub message: Option<String>,
+}
+
+impl Ending {
+    /// An end with an error message.
+    #[must_use]
+    pub fn with_message(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: Some(message.into()) }
+    }
+}
+
+impl From<Exit> for Ending {
+    fn from(exit: Exit) -> Self {
+        Self { exit, message: None }
+    }
+}
+
+/// An exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Judged, and nothing at or above the threshold.
     Pass,
     /// Judged, and findings at or above the threshold.
     Findings,
-    /// Usage or configuration, malformed evidence among it.
+    /// Usage or configuration, including malformed evidence.
     Usage,
     /// Could not judge.
     Inconclusive,
-    /// Nothing to judge: there is no such cluster.
+    /// Nothing to judge: no such cluster.
     Nothing,
     /// A bug: a panic (`EX_SOFTWARE` of sysexits.h).
     Bug,
-    /// Ended by a signal, of this number.
+    /// Ended by a signal of this number.
     Signal(u8),
-    /// As the command that was traced ended.
+    /// The exit code of the traced command.
     Command(u8),
-}
-
-/// An error's context that says how the run ends; usage is what ends the others.
-#[derive(Debug, Clone)]
-pub struct EndsWith(pub Exit, pub String);
-
-impl fmt::Display for EndsWith {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.1)
-    }
-}
-
-impl std::error::Error for EndsWith {}
-
-impl Exit {
-    /// How a run ends that an error ended.
-    #[must_use]
-    pub fn of(error: &anyhow::Error) -> Self {
-        error.downcast_ref().map_or(Self::Usage, |EndsWith(exit, _)| *exit)
-    }
 }
 
 impl From<Verdict> for Exit {
@@ -65,7 +67,7 @@ impl From<Exit> for ExitCode {
             Exit::Inconclusive => 3,
             Exit::Nothing => 4,
             Exit::Bug => 70,
-            // What a shell makes of it.
+            // As shells report it.
             Exit::Signal(number) => 128 + number,
             Exit::Command(code) => code,
         })

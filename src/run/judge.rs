@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
-
 use crate::classify::Classifier;
 use crate::evidence::directory::EvidenceDir;
+use crate::evidence::error::EvidenceError;
 use crate::evidence::nodes::read_nodes;
 use crate::model::audit::Audited;
 use crate::model::facts::Facts;
@@ -17,11 +16,15 @@ use crate::rules;
 ///
 /// # Errors
 /// If the evidence cannot be read.
-pub(super) fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts> {
+pub(super) fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts, EvidenceError> {
     classify_evidence(&EvidenceDir::open(dir)?, cluster)
 }
 
-pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts> {
+/// Classifies evidence.
+///
+/// # Errors
+/// If the evidence cannot be read.
+pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts, EvidenceError> {
     let mut classifier = Classifier::new(dir.read(cluster)?);
     let nodes = read_nodes(dir, |node, row| {
         classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));

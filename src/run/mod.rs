@@ -1,25 +1,26 @@
 //! The commands. This module is the only one that knows all others.
 
 mod audit;
+#[cfg(feature = "live")]
+mod collect;
 mod diff;
 pub mod exit;
 mod explain;
 mod github_actions;
 pub mod judge;
-#[cfg_attr(feature = "live", path = "live.rs")]
-#[cfg_attr(not(feature = "live"), path = "no_live.rs")]
+#[cfg(feature = "live")]
 mod live;
 mod output;
 mod policy;
 mod report;
-#[cfg_attr(not(feature = "live"), path = "no_trace.rs")]
+#[cfg(feature = "live")]
 mod trace;
 
 use anyhow::Result;
 
-use self::exit::Exit;
+use self::exit::{Ending, Exit};
 use self::output::to_stdout;
-use crate::cli::{Cli, Command};
+use crate::cli::options::Options;
 use crate::evidence::aws::iam::iam_policy;
 use crate::report::pretty::write_pretty;
 
@@ -27,17 +28,22 @@ use crate::report::pretty::write_pretty;
 ///
 /// # Errors
 /// Usage, configuration, malformed evidence, and I/O.
-pub fn run(cli: Cli) -> Result<Exit> {
-    match cli.command {
-        Command::Audit(args) => audit::audit(&args),
-        Command::Collect(args) => live::collect(&args),
-        Command::Trace(args) => trace::trace(&args),
-        Command::Diff(args) => diff::diff(&args),
-        Command::IamPolicy => {
+pub fn run(options: Options) -> Result<Ending> {
+    match options {
+        Options::Audit(options) => audit::audit(&options),
+        #[cfg(feature = "live")]
+        Options::Collect(options) => collect::collect(&options),
+        #[cfg(feature = "live")]
+        Options::Trace(options) => trace::trace(&options),
+        #[cfg(not(feature = "live"))]
+        Options::Collect(_) | Options::Trace(_) => Err(audit::not_live()),
+        Options::Diff(options) => diff::diff(&options),
+        Options::IamPolicy => {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
-            Ok(Exit::Pass)
+            Ok(Exit::Pass.into())
         }
-        Command::Explain { rule } => explain::explain(rule.as_deref()),
-        Command::Policy(command) => policy::run(&command),
+        Options::Explain(rule) => explain::explain(rule.as_deref()),
+        Options::PolicyInit(file) => policy::init(&file),
+        Options::PolicyCheck(files) => policy::check(&files),
     }
 }

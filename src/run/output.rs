@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::{NamedTempFile, SpooledTempFile};
 
-use crate::cli::WriteTo;
+use crate::cli::options::WriteTo;
 use crate::report::format::Format;
 use crate::report::style::Style;
 
@@ -57,7 +57,7 @@ impl Output {
     /// inputs is overwritten.
     pub(super) fn open_all<F>(
         to: &[WriteTo<F>],
-        inputs: &[&Path],
+        inputs: &[PathBuf],
     ) -> Result<Vec<(&'static Format<F>, Self)>> {
         let mut outputs: Vec<(_, Self)> = Vec::new();
         for to in to {
@@ -74,7 +74,7 @@ impl Output {
         Ok(outputs)
     }
 
-    fn open(file: &Path, inputs: &[&Path]) -> Result<Self> {
+    fn open(file: &Path, inputs: &[PathBuf]) -> Result<Self> {
         // The target of a link is replaced, not the link.
         let path = file.canonicalize().or_else(|_| std::path::absolute(file));
         let path = path.unwrap_or_else(|_| file.to_owned());
@@ -89,11 +89,11 @@ impl Output {
         if !dir.is_dir() {
             bail!("{}: there is no directory {}", cannot_write(&path), dir.display());
         }
-        let is_input = |input: &&Path| input.canonicalize().is_ok_and(|input| input == path);
+        let is_input = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == path);
         if inputs.iter().any(is_input) {
             bail!("{} is what is compared; write the report elsewhere", path.display());
         }
-        let is_in = |input: &&Path| match (dir.canonicalize(), input.canonicalize()) {
+        let is_in = |input: &PathBuf| match (dir.canonicalize(), input.canonicalize()) {
             (Ok(dir), Ok(input)) => dir.starts_with(input),
             _ => false,
         };

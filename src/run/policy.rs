@@ -1,4 +1,4 @@
-//! Policies: found, read, written and checked.
+//! `policy`, and the policy file of other commands: found, read, written and checked.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -7,29 +7,28 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 
+use super::exit::{Ending, Exit};
 use super::output::to_stdout;
-use crate::cli::PolicyCommand;
 use crate::policy::{Policy, file};
 use crate::report::text::escape;
 use crate::rules;
-use crate::run::exit::Exit;
 
-/// More than any such file holds.
+/// The largest file of settings that is read.
 const SIZE_MAX: u64 = 4 << 20;
 
 /// A policy and where it was found.
 pub(super) struct Loaded {
-    /// The file; `None` where there is none, and the usual holds.
+    /// The file; `None` if there is none, and the default policy applies.
     pub(super) path: Option<PathBuf>,
     pub(super) rules: Policy,
 }
 
-/// The policy that was named, or else the one that is found from here upwards.
-/// `now` decides what in it has expired.
+/// Loads the named policy, or else the one that is found in the working directory or one
+/// above it. `now` decides what in it has expired.
 pub(super) fn load(named: Option<&Path>, now: Timestamp) -> Result<Loaded> {
     let path = match named {
         Some(path) => Some(path.to_owned()),
-        None => find(&std::env::current_dir().context("cannot tell the working directory")?)?,
+        None => find(&std::env::current_dir().context("cannot determine the working directory")?)?,
     };
     let rules = match &path {
         Some(path) => read(path, now)?,
@@ -43,10 +42,10 @@ fn find(from: &Path) -> Result<Option<PathBuf>> {
         match path.symlink_metadata() {
             Ok(_) => return Ok(Some(path)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            // One that may be there and cannot be seen is not none.
+            // A file that may exist and cannot be seen must not be skipped.
             Err(error) => {
                 return Err(error)
-                    .with_context(|| format!("cannot tell whether there is {}", path.display()));
+                    .with_context(|| format!("cannot determine whether {} exists", path.display()));
             }
         }
     }
@@ -59,7 +58,7 @@ fn read(path: &Path, now: Timestamp) -> Result<Policy> {
     file::parse(&text, &ids, now).map_err(|error| anyhow!("{}:{error}", path.display()))
 }
 
-/// A file that people write settings in.
+/// Reads a file of settings.
 pub(super) fn read_settings(path: &Path) -> Result<String> {
     let mut text = String::new();
     fs::OpenOptions::new().read(true).open(path)?.take(SIZE_MAX + 1).read_to_string(&mut text)?;
@@ -69,55 +68,59 @@ pub(super) fn read_settings(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// `policy init` and `policy check`.
-pub(super) fn run(command: &PolicyCommand) -> Result<Exit> {
-    match command {
-        PolicyCommand::Init { file } => init(file)?,
-        PolicyCommand::Check { files } if files.is_empty() => check(None)?,
-        PolicyCommand::Check { files } => files.iter().try_for_each(|file| check(Some(file)))?,
-    }
-    Ok(Exit::Pass)
-}
-
-fn init(path: &Path) -> Result<()> {
+/// `policy init`: writes a policy file, and never over an existing one.
+pub(super) fn init(path: &Path) -> Result<Ending> {
     if path.as_os_str() == "-" {
-        return to_stdout(|out, _| out.write_all(file::EXAMPLE.as_bytes()));
+        to_stdout(|out, _| out.write_all(file::EXAMPLE.as_bytes()))?;
+        return Ok(Exit::Pass.into());
     }
-    // One that is there was somebody's work.
+    let cannot_write = || format!("cannot write the policy {}", path.display());
     let mut new =
         fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| {
             match error.kind() {
                 ErrorKind::AlreadyExists => {
-                    anyhow!("{} is there already; name another file, or take it away first", path.display())
+                    anyhow!("{} exists already; name another file, or remove it first", path.display())
                 }
-                _ => anyhow!(error).context(format!("cannot write the policy {}", path.display())),
+                _ => anyhow!(error).context(cannot_write()),
             }
         })?;
-    new.write_all(file::EXAMPLE.as_bytes())
-        .with_context(|| format!("cannot write the policy {}", path.display()))?;
-    to_stdout(|out, _| writeln!(out, "wrote {}", escape(&path.to_string_lossy())))
+    new.write_all(file::EXAMPLE.as_bytes()).with_context(cannot_write)?;
+    to_stdout(|out, _| writeln!(out, "wrote {}", escape(&path.to_string_lossy())))?;
+    Ok(Exit::Pass.into())
 }
 
-fn check(named: Option<&Path>) -> Result<()> {
+/// `policy check`: of the files, or of the one that is found.
+pub(super) fn check(files: &[PathBuf]) -> Result<Ending> {
+    if files.is_empty() {
+        check_file(None)?;
+    }
+    files.iter().try_for_each(|file| check_file(Some(file)))?;
+    Ok(Exit::Pass.into())
+}
+
+fn check_file(named: Option<&Path>) -> Result<()> {
     let loaded = load(named, Timestamp::now())?;
     let Some(path) = loaded.path else {
-        bail!("no {} from here upwards; write one with: eks-netcheck policy init", file::NAME);
+        bail!(
+            "no {} in this directory or one above it; write one with: eks-netcheck policy init",
+            file::NAME
+        );
     };
-    // What is over is found out here too, before a pipeline does.
+    // Entries that have expired are reported here, before a pipeline finds them.
     let notes = loaded.rules.usage().notes(false);
     let path = escape(&path.to_string_lossy()).into_owned();
     to_stdout(|out, _| {
         if notes.is_empty() {
-            return writeln!(out, "{path}: nothing wrong");
+            return writeln!(out, "{path}: no problem found");
         }
         notes.iter().try_for_each(|note| writeln!(out, "{path}:{}: {}", note.line, escape(&note.text)))
     })
 }
 
-/// The file that findings are shown at: one that was named, or else the policy.
+/// The file at which findings are shown: the named one, or else the policy.
 ///
 /// # Errors
-/// If no file of what was checked out is named.
+/// If the named file is not in the checkout.
 pub(super) fn anchor(named: Option<&Path>, policy: Option<&Path>) -> Result<String> {
     let Some(named) = named else { return Ok(policy.map_or_else(|| file::NAME.to_owned(), place)) };
     match inside(named).filter(|path| !path.as_os_str().is_empty() && !named.is_dir()) {
@@ -126,14 +129,14 @@ pub(super) fn anchor(named: Option<&Path>, policy: Option<&Path>) -> Result<Stri
     }
 }
 
-/// A file as pipelines know it: from the top of what was checked out, or by its
-/// name where it is not in there.
+/// A file as pipelines name it: relative to the root of the checkout, or its name alone
+/// if it is not in the checkout.
 pub(super) fn place(path: &Path) -> String {
     let inside = inside(path).or_else(|| path.file_name().map(PathBuf::from));
     inside.map_or_else(|| file::NAME.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
-/// A path from the top of what was checked out; `None` if it leads out of there.
+/// A path relative to the root of the checkout; `None` if it leads out of it.
 fn inside(path: &Path) -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     let mut whole = PathBuf::new();
@@ -145,12 +148,12 @@ fn inside(path: &Path) -> Option<PathBuf> {
             part => whole.push(part),
         }
     }
-    // A file that is not there is a place all the same.
+    // The file need not exist.
     let real = whole.canonicalize();
-    let tops = ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"].map(std::env::var_os).into_iter().flatten();
-    let tops: Vec<_> = tops.map(PathBuf::from).chain([here]).collect();
-    tops.iter().find_map(|top| {
-        let of_real = real.as_ref().ok().and_then(|real| real.strip_prefix(top.canonicalize().ok()?).ok());
-        of_real.or_else(|| whole.strip_prefix(top).ok()).map(Path::to_owned)
+    let roots = ["GITHUB_WORKSPACE", "CI_PROJECT_DIR"].map(std::env::var_os).into_iter().flatten();
+    let roots: Vec<_> = roots.map(PathBuf::from).chain([here]).collect();
+    roots.iter().find_map(|root| {
+        let of_real = real.as_ref().ok().and_then(|real| real.strip_prefix(root.canonicalize().ok()?).ok());
+        of_real.or_else(|| whole.strip_prefix(root).ok()).map(Path::to_owned)
     })
 }

@@ -7,45 +7,60 @@ use std::io::Write;
 use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
-use super::judge::judged;
-use super::live::{describe, request};
+use super::exit::{Ending, Exit};
+use super::judge::judge_facts;
+use super::live::{cluster_request, ending};
 use super::output::Output;
 use super::policy::load;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
-use crate::cli::TraceArgs;
+use crate::cli::options::{Threshold, TraceOptions, Verbosity};
+use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
-use crate::collect::trace::{self, Event, Recording, Sample, TraceError, TraceOptions};
+use crate::collect::recording::describe;
+use crate::collect::trace::{self, Event, Recording, Sample, TraceError};
 use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::trace::Trace;
-use crate::policy::{FailOn, Policy};
+use crate::policy::Policy;
 use crate::report::format::TraceFormat;
 use crate::report::text::escape;
-use crate::run::exit::{EndsWith, Exit};
 
 /// Samples the nodes while a command runs, and reports what changed.
-pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
-    let files = Output::open_all(&args.write, &[])?;
-    let judge = args.fail_on.map(|fail_on| {
-        anyhow::Ok((load(args.policy.as_deref(), Timestamp::now())?.rules, fail_on.threshold()))
-    });
-    let judge = judge.transpose()?;
-    let mut request = request(&args.cluster, &args.aws, &args.ask, 1)?;
+pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
+    let now = Timestamp::now();
+    let files = Output::open_all(&options.write, &[])?;
+    let policy = options.judgment.as_ref().map(|judgment| load(judgment.policy.as_deref(), now));
+    let policy = policy.transpose()?;
+    if options.verbosity == Verbosity::Requests {
+        log_to_stderr();
+    }
+    let mut request = cluster_request(&options.cluster)?;
     let Some(nodes) = request.nodes.take() else {
         bail!("--nodes none leaves no node to sample");
     };
-    let evidence = describe(&request, args.talk)?.read(&args.cluster).map_err(|error| {
-        anyhow!(error).context(EndsWith(Exit::Inconclusive, "cannot read the answers of AWS".to_owned()))
-    })?;
+    let described = match describe(&request, options.verbosity != Verbosity::Progress) {
+        Ok(described) => described,
+        Err(error) => return ending(error),
+    };
+    let evidence = match described.read(&options.cluster.name) {
+        Ok(evidence) => evidence,
+        Err(error) => {
+            let message = format!("cannot read the answers of AWS: {:#}", anyhow!(error));
+            return Ok(Ending::with_message(Exit::Inconclusive, message));
+        }
+    };
 
     let began = format!("{:.3}", Timestamp::now());
     let mut samples = Samples::default();
-    let recording = samples.record(&nodes, &evidence, args)?;
+    let recording = match samples.record(&nodes, &evidence, options) {
+        Ok(recording) => recording,
+        Err(error) => return refusal(error, options),
+    };
     let exit = match (&recording.command, recording.signal) {
         (Some(command), _) => Exit::Command(command.exit_code),
         (None, Some(signal)) => Exit::Signal(signal),
@@ -54,26 +69,40 @@ pub(super) fn trace(args: &TraceArgs) -> Result<Exit> {
     };
 
     let classifier = Classifier::new(evidence);
-    let trace = samples.trace(&classifier, recording, &args.cluster, began);
-    let judgment = judge.map(|(policy, fail_on)| samples.judge(classifier, &policy, fail_on));
+    let trace = samples.trace(&classifier, recording, &options.cluster.name, began);
+    let judgment = options.judgment.as_ref().zip(policy);
+    let judgment =
+        judgment.map(|(options, policy)| samples.judge(classifier, &policy.rules, options.fail_on));
+    report(options, &trace, judgment.as_ref(), files, exit)
+}
 
+/// Writes all reports. Returns the end of the run.
+fn report(
+    options: &TraceOptions,
+    trace: &Trace,
+    judgment: Option<&Judgment>,
+    files: Vec<(&'static TraceFormat, Output)>,
+    exit: Exit,
+) -> Result<Ending> {
     let write = |format: &TraceFormat, output: Output| {
-        output.write_whole(|out, style| (format.write)(&trace, judgment.as_ref(), style, out))
+        output.write_whole(|out, style| (format.write)(trace, judgment, style, out))
     };
-    let files = files.into_iter().map(|(format, file)| write(format, file));
-    let reported = files.collect::<Vec<_>>().into_iter().collect::<Result<()>>();
-    let printed = write(args.format, Output::stdout());
-    if let Err(error) = reported.and(printed) {
-        return Err(match exit {
+    let outputs = files.into_iter().chain([(options.format, Output::stdout())]);
+    // An error of one report does not affect the others.
+    let written: Vec<_> = outputs.map(|(format, output)| write(format, output)).collect();
+    if let Err(error) = written.into_iter().collect::<Result<()>>() {
+        return match exit {
             // The exit code of a command that failed takes precedence.
-            Exit::Command(1..) => error.context(EndsWith(exit, "the command failed, and".to_owned())),
-            _ => error,
-        });
+            Exit::Command(1..) => {
+                Ok(Ending::with_message(exit, format!("the command failed, and: {error:#}")))
+            }
+            _ => Err(error),
+        };
     }
     Ok(match judgment.map(|judgment| judgment.verdict) {
-        Some(Verdict::Fail) => Exit::Findings,
-        Some(Verdict::Inconclusive) => Exit::Inconclusive,
-        Some(Verdict::Pass) | None => exit,
+        Some(Verdict::Fail) => Exit::Findings.into(),
+        Some(Verdict::Inconclusive) => Exit::Inconclusive.into(),
+        Some(Verdict::Pass) | None => exit.into(),
     })
 }
 
@@ -88,16 +117,22 @@ struct Samples {
 }
 
 impl Samples {
-    fn record(&mut self, nodes: &NodesRequest, evidence: &Evidence, args: &TraceArgs) -> Result<Recording> {
+    fn record(
+        &mut self,
+        nodes: &NodesRequest,
+        evidence: &Evidence,
+        options: &TraceOptions,
+    ) -> Result<Recording, TraceError> {
         let instances = evidence.network.instances.seen().map(Vec::as_slice);
-        let options = TraceOptions {
-            only: &args.only,
-            interval: args.interval,
-            settle: args.settle,
-            command: &args.command,
-            hides_progress: args.talk.quiet || args.talk.verbose > 1,
+        let is_quiet = options.verbosity == Verbosity::Quiet;
+        let settings = trace::TraceOptions {
+            only: &options.only,
+            interval: options.interval,
+            settle: options.settle,
+            command: &options.command,
+            hides_progress: is_quiet || options.verbosity == Verbosity::Requests,
         };
-        let recording = trace::record(nodes, instances, &options, &mut |event| match event {
+        trace::record(nodes, instances, &settings, &mut |event| match event {
             Event::Sample(sample) => self.add(sample),
             Event::Closed(sample) => {
                 let history = &mut self.history;
@@ -105,14 +140,13 @@ impl Samples {
                 false
             }
             Event::Waiting(nodes) => {
-                if !args.talk.quiet {
+                if !is_quiet {
                     // Fails if standard error is closed.
                     let _ = writeln!(anstream::stderr(), "sampling {nodes} nodes; Ctrl-C ends it");
                 }
                 false
             }
-        });
-        recording.map_err(|error| refusal(error, args))
+        })
     }
 
     /// Adds a sample. Returns whether it has new sockets whose processes are unknown.
@@ -158,30 +192,32 @@ impl Samples {
     }
 
     /// The judgment of all sockets by the rules of `audit`.
-    fn judge(self, mut classifier: Classifier, policy: &Policy, fail_on: FailOn) -> Judgment {
+    fn judge(self, mut classifier: Classifier, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
         for (node, known) in self.history.sockets() {
             let process = known.process.as_ref().map(|process| (process.name.as_bytes(), process.pid));
             classifier.add(node, known.socket.clone(), process.into_iter());
         }
         let facts = classifier.finish(self.nodes.into_values().collect());
-        judged(facts, policy, Some(fail_on)).judgment
+        judge_facts(&facts, policy, fail_on)
     }
 }
 
-/// The error of a trace that has no recording.
-fn refusal(error: TraceError, args: &TraceArgs) -> anyhow::Error {
-    match error {
-        TraceError::NoNodes(gaps) => no_nodes(&gaps, args),
+/// The end of a trace that has no recording.
+fn refusal(error: TraceError, options: &TraceOptions) -> Result<Ending> {
+    Ok(match error {
+        TraceError::NoNodes(gaps) => no_nodes(&gaps, options),
         TraceError::Interrupted(signal) => {
-            anyhow!(EndsWith(Exit::Signal(signal), "interrupted; the command was not run".to_owned()))
+            Ending::with_message(Exit::Signal(signal), "interrupted; the command was not run")
         }
-        TraceError::Command(error) => anyhow!(EndsWith(Exit::Command(error.exit_code()), error.to_string())),
-        error => error.into(),
-    }
+        TraceError::Command(error) => {
+            Ending::with_message(Exit::Command(error.exit_code()), error.to_string())
+        }
+        error => return Err(error.into()),
+    })
 }
 
 /// No node can be sampled: several reasons are listed above the error.
-fn no_nodes(gaps: &[Gap], args: &TraceArgs) -> anyhow::Error {
+fn no_nodes(gaps: &[Gap], options: &TraceOptions) -> Ending {
     let why = if let [gap] = gaps {
         format!(": {gap}")
     } else {
@@ -192,6 +228,6 @@ fn no_nodes(gaps: &[Gap], args: &TraceArgs) -> anyhow::Error {
         }
         String::new()
     };
-    let not_run = if args.command.is_empty() { "" } else { ", and the command was not run" };
-    anyhow!(EndsWith(Exit::Inconclusive, format!("no node can be sampled{not_run}{why}")))
+    let not_run = if options.command.is_empty() { "" } else { ", and the command was not run" };
+    Ending::with_message(Exit::Inconclusive, format!("no node can be sampled{not_run}{why}"))
 }

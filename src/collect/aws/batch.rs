@@ -19,12 +19,12 @@ use crate::model::file::File;
 use crate::model::net::INSTANCES;
 
 /// The most clusters in a batch: a filter takes 200 values.
-pub const MAX: usize = 100;
+pub(crate) const MAX: usize = 100;
 
 /// The answers about clusters of one account and region, each requested once, when it is
 /// first needed.
 #[derive(Debug)]
-pub struct Batch {
+pub(crate) struct Batch {
     client: Client,
     clusters: Arc<[String]>,
     descriptions: OnceCell<HashMap<String, Result<Described, Failure>>>,
@@ -36,7 +36,7 @@ pub struct Batch {
 impl Batch {
     /// A batch of which nothing is requested yet.
     #[must_use]
-    pub fn new(client: Client, clusters: Vec<String>) -> Self {
+    pub(crate) fn new(client: Client, clusters: Vec<String>) -> Self {
         Self {
             client,
             clusters: clusters.into(),
@@ -52,7 +52,7 @@ impl Batch {
     }
 
     /// Describes all the clusters.
-    pub async fn describe_clusters(&self) {
+    pub(crate) async fn describe_clusters(&self) {
         self.descriptions().await;
     }
 

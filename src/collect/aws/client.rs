@@ -56,7 +56,7 @@ pub(crate) struct Config {
 
 /// A client of EKS and EC2 in one account and region.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     pub(super) eks: aws_sdk_eks::Client,
     pub(super) ec2: aws_sdk_ec2::Client,
     /// The region.
@@ -148,7 +148,7 @@ impl Client {
     ///
     /// # Errors
     /// If there is no region, or the CA bundle cannot be read.
-    pub async fn open(request: &AwsRequest) -> Result<Self> {
+    pub(crate) async fn open(request: &AwsRequest) -> Result<Self> {
         let config = Config::load(request).await?;
         let region = config.region().ok_or_else(no_region)?;
         match &request.role_arn {

@@ -11,7 +11,7 @@ use super::client::{Ending, Invocation};
 use super::diagnosis::{CAPTURE_ELSEWHERE, Diagnosis, excerpt, last_line};
 use crate::model::gap::GapReason;
 use crate::model::name::NodeName;
-use crate::model::net::Instance;
+use crate::model::net::{Instance, NodeAddress};
 use crate::model::shell::shell_quoted;
 
 /// The exit code of ssh itself; others are the remote command's.
@@ -70,19 +70,6 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// The address of a listed node that ssh connects to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeAddress {
-    /// Its primary private address.
-    Private,
-    /// Its public address.
-    Public,
-    /// Its private DNS name.
-    Name,
-    /// Its instance id, for an ssh configuration that uses Session Manager.
-    Id,
 }
 
 /// The configuration of ssh.

@@ -1,4 +1,4 @@
-//! A live collection: AWS, DNS and the nodes, all at the same time.
+//! The evidence of one cluster: AWS, DNS and the nodes, all at the same time.
 //!
 //! Nothing waits for what it does not need: instances are listed while the cluster is
 //! described, and ssh logs in meanwhile. What cannot be obtained is a gap in the evidence;
@@ -11,12 +11,13 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
-pub use super::aws::batch::Batch;
-pub use super::aws::client::{AwsRequest, Client};
+use super::aws::batch::Batch;
+pub use super::aws::client::AwsRequest;
+use super::aws::client::Client;
 use super::aws::failure::Cause;
 use super::dns::{VantagePoint, resolve};
 use super::error::{CollectError, Result, Undescribed};
-use super::nodes::{NodesRequest, record_nodes};
+use super::nodes::{NodesRequest, nodes_left_out, record_nodes};
 use super::progress::Progress;
 use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES};
 use crate::evidence::write::EvidenceWriter;
@@ -51,6 +52,11 @@ impl Request {
         std::iter::once(VantagePoint::here()).chain(servers.into_iter().map(VantagePoint::server))
     }
 
+    /// The gap that is left where nodes are not to be read.
+    pub(super) fn left_out(&self) -> Option<Gap> {
+        self.nodes.is_none().then(nodes_left_out)
+    }
+
     /// A node whose name is taken: nodes, name servers and this machine share one set of
     /// names.
     #[must_use]
@@ -66,7 +72,7 @@ impl Request {
 /// # Errors
 /// If the cluster cannot be described, the configuration cannot be used, or the evidence
 /// cannot be written.
-pub async fn record(
+pub(super) async fn record(
     request: &Request,
     batch: &Batch,
     writer: &EvidenceWriter,

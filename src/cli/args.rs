@@ -1,0 +1,441 @@
+//! What was typed: clap's types, and their conversion to [`options`](super::options).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
+
+use super::options::{
+    AuditOptions, ClusterOptions, Clusters, CollectOptions, CollectionOptions, DiffOptions, FleetOptions,
+    JudgmentOptions, NodeOptions, Options, Regions, Source, TraceOptions, TransportOptions, Verbosity,
+    WriteTo, role_arn,
+};
+use super::values::{
+    FailOn, NodeAddressArg, NodeArg, Nodes, ResolverArg, duration, format_of, interval, write_to,
+};
+use crate::model::name::NodeName;
+use crate::report;
+use crate::report::format::{AuditFormat, AuditWrite, TraceFormat, TraceWrite};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   judged, and nothing at or above --fail-on
+  1   judged, and findings at or above --fail-on
+  2   usage or configuration: bad flag, no region, malformed evidence
+  3   could not judge: evidence that a rule at or above --fail-on needs was not seen
+  4   nothing to judge: no cluster or file matched
+  70  a bug in eks-netcheck: please report the line that it prints
+Missing evidence is never a pass.";
+
+const TRACE_HELP: &str = "\
+The command has the terminal to itself while it runs; the report follows it.
+Without a command, nodes are sampled until Ctrl-C.
+
+  eks-netcheck trace --cluster myeks -- \\
+    kubectl exec ds/aws-node -n kube-system -c aws-eks-nodeagent -it -- bash
+
+Exit codes:
+  that of the command, 128 and the number of the signal that ended it, or 126 or
+     127 if it cannot be run; with --fail-on:
+  1  findings at or above the threshold
+  3  could not judge
+  without a command 0, and for errors before it runs:
+  2  usage or configuration
+  3  no node can be sampled
+  4  no such cluster";
+
+const DIFF_HELP: &str = "\
+BEFORE and AFTER are evidence directories, or the output of `ss -tnp`: of one node,
+or of several, each below a line `>> node NAME <<`. Either can be a pipe, and - is
+standard input. AWS, DNS and nodes are not asked: paths come from the evidence, so a
+bare file has the paths loopback, other and unattributed only.
+
+  ssh n1 sudo ss -tnp > before
+  ssh n1 sudo ss -tnp | eks-netcheck diff before -
+
+Exit codes:
+  0  compared, whether or not something changed
+  2  usage, or a recording that cannot be read
+  3  no node could be compared";
+
+/// Shows whether the traffic between EKS nodes and the Kubernetes API server goes over the
+/// public endpoint or over the private, EKS-owned network interfaces, and who can reach that
+/// endpoint.
+#[derive(Debug, Parser)]
+#[command(name = "eks-netcheck", version, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge a cluster's endpoint access and its nodes' paths to the API server
+    #[command(after_help = EXIT_CODES)]
+    Audit(AuditArgs),
+    /// Record the evidence that `audit` uses, to judge or send it later
+    #[command(after_help = "Judge it with: eks-netcheck audit --cluster NAME --evidence DIR")]
+    Collect(CollectArgs),
+    /// Sample the nodes' sockets before, during and after a command
+    #[command(after_help = TRACE_HELP)]
+    Trace(TraceArgs),
+    /// Compare the sockets of two recordings: which connections appeared and went, and their paths
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
+    /// Print the least IAM policy that `audit` and `collect` need
+    IamPolicy,
+    /// Describe a rule: what it finds, why that matters and how to fix it
+    Explain {
+        /// The rule's id; without one, all rules are listed
+        rule: Option<String>,
+    },
+    /// Write or check a policy file: thresholds, expectations and waivers
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Write a policy file in which every setting is commented out
+    Init {
+        /// The file, which must not exist yet; - for standard output
+        #[arg(default_value = "eks-netcheck.toml")]
+        file: PathBuf,
+    },
+    /// Check policy files: syntax, names, and entries that have expired
+    Check {
+        /// The files; without one, eks-netcheck.toml in this directory or one above it
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["cluster", "all_clusters"]).required(true)))]
+struct AuditArgs {
+    /// The cluster's name, case-sensitive; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    cluster: Vec<String>,
+    /// Audit all clusters
+    #[arg(long)]
+    all_clusters: bool,
+    /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not asked
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"])]
+    evidence: Option<PathBuf>,
+    /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    fail_on: Option<FailOn>,
+    /// The policy file; without it, eks-netcheck.toml in this directory or one above it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table")]
+    format: &'static AuditFormat,
+    /// Write the report to a file as well, such as json=report.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::FORMATS))]
+    write: Vec<WriteTo<AuditWrite>>,
+    /// The file at which SARIF, GitHub and GitLab show findings; without it, the policy file
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<PathBuf>,
+    /// In GitHub Actions, write neither a step summary nor annotations
+    #[arg(long)]
+    no_ci: bool,
+    #[command(flatten)]
+    fleet: FleetArgs,
+    #[command(flatten)]
+    collection: CollectionArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+}
+
+#[derive(Debug, Args)]
+struct CollectArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    cluster: String,
+    /// The directory to write: a new or an empty one
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    aws: AwsArgs,
+    #[command(flatten)]
+    collection: CollectionArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+}
+
+#[derive(Debug, Args)]
+struct TraceArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    cluster: String,
+    /// The time between two samples, at least 20ms; in the first three seconds of a command it is at most 50ms
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = interval)]
+    interval: Duration,
+    /// How long nodes are sampled before the command, and again after it
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    settle: Duration,
+    /// Sample this node only; may be repeated
+    #[arg(long, value_name = "NODE")]
+    only: Vec<NodeName>,
+    /// Judge the sampled sockets as audit does: exit with 1 on findings of this severity or a higher one, with 3 if evidence is missing
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    fail_on: Option<FailOn>,
+    /// The policy file to judge by; without it, eks-netcheck.toml in this directory or one above it
+    #[arg(long, value_name = "FILE", requires = "fail_on")]
+    policy: Option<PathBuf>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::TRACE_FORMATS), default_value = "table")]
+    format: &'static TraceFormat,
+    /// Write the report to a file as well, such as json=trace.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::TRACE_FORMATS))]
+    write: Vec<WriteTo<TraceWrite>>,
+    #[command(flatten)]
+    aws: AwsArgs,
+    #[command(flatten)]
+    collection: CollectionArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct DiffArgs {
+    /// An evidence directory, or a file of `ss -tnp`; - for standard input
+    before: PathBuf,
+    /// Another of the same nodes, recorded later
+    after: PathBuf,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::TRACE_FORMATS), default_value = "table")]
+    format: &'static TraceFormat,
+    /// Write the report to a file as well, such as json=diff.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::TRACE_FORMATS))]
+    write: Vec<WriteTo<TraceWrite>>,
+}
+
+/// The AWS configuration for one cluster. What is not given comes from the environment and
+/// the files that the aws CLI reads.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "AWS")]
+struct AwsArgs {
+    /// The cluster's region
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    region: Option<String>,
+    /// A profile of ~/.aws/config
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    profile: Option<String>,
+    /// A role to assume
+    #[arg(long, value_name = "ARN", value_parser = role_arn)]
+    role_arn: Option<String>,
+}
+
+/// The same for several accounts and regions.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "AWS")]
+struct FleetArgs {
+    /// The clusters' region; may be repeated, or all
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    region: Vec<String>,
+    /// A profile of ~/.aws/config
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    profile: Option<String>,
+    /// A role to assume; may be repeated, one for each account
+    #[arg(long, value_name = "ARN", value_parser = role_arn)]
+    role_arn: Vec<String>,
+    /// A file of roles, one for each account: an ARN on each line, and comments after #
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+}
+
+/// What is collected besides the answers of AWS, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Nodes and DNS")]
+struct CollectionArgs {
+    /// How nodes are read
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Nodes::Ssh)]
+    nodes: Nodes,
+    /// Read this node instead of those that EC2 lists, at an ssh destination if one is given; may be repeated
+    #[arg(long, value_name = "NAME[=TARGET]")]
+    node: Vec<NodeArg>,
+    /// The address of a listed node that ssh connects to
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = NodeAddressArg::Private)]
+    node_address: NodeAddressArg,
+    /// Log in as this user; without it, as your ssh configuration says
+    #[arg(long, value_name = "USER")]
+    ssh_user: Option<String>,
+    /// An option for ssh, as after its -o; may be repeated
+    #[arg(long, value_name = "OPTION=VALUE")]
+    ssh_option: Vec<String>,
+    /// How many nodes are read at a time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// The longest that AWS, a name server or a node may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    timeout: u16,
+    /// Also resolve the endpoint's name with this name server; may be repeated
+    #[arg(long, value_name = "IP[:PORT]")]
+    resolver: Vec<ResolverArg>,
+}
+
+/// What is written to standard error.
+#[derive(Debug, Args)]
+struct VerbosityArgs {
+    /// Write each line of a capture that is not a socket to standard error; twice: also each request and its duration
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+    /// Show no progress
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+impl Cli {
+    /// What the arguments mean.
+    pub(super) fn into_options(self) -> Result<Options, String> {
+        Ok(match self.command {
+            Command::Audit(args) => Options::Audit(args.into_options()?),
+            Command::Collect(args) => Options::Collect(CollectOptions {
+                cluster: cluster_options(args.cluster, args.aws, args.collection)?,
+                out: args.out,
+                verbosity: args.verbosity.into(),
+            }),
+            Command::Trace(args) => Options::Trace(args.into_options()?),
+            Command::Diff(args) => Options::Diff(DiffOptions {
+                before: args.before,
+                after: args.after,
+                format: args.format,
+                write: args.write,
+            }),
+            Command::IamPolicy => Options::IamPolicy,
+            Command::Explain { rule } => Options::Explain(rule),
+            Command::Policy(PolicyCommand::Init { file }) => Options::PolicyInit(file),
+            Command::Policy(PolicyCommand::Check { files }) => Options::PolicyCheck(files),
+        })
+    }
+}
+
+impl AuditArgs {
+    fn into_options(self) -> Result<AuditOptions, String> {
+        let source = match (self.evidence, self.cluster.as_slice()) {
+            (Some(dir), [cluster]) => Source::Recorded { dir, cluster: cluster.clone() },
+            (Some(_), _) => {
+                return Err("an evidence directory is of one cluster; pass --cluster once".to_owned());
+            }
+            (None, _) => {
+                let clusters = if self.all_clusters {
+                    Clusters::All
+                } else {
+                    Clusters::Named(self.cluster.into_iter().collect())
+                };
+                Source::Live(self.fleet.into_options(clusters, self.collection)?)
+            }
+        };
+        Ok(AuditOptions {
+            source,
+            judgment: JudgmentOptions { fail_on: self.fail_on.map(FailOn::threshold), policy: self.policy },
+            format: self.format,
+            write: self.write,
+            anchor: self.anchor,
+            ci: !self.no_ci,
+            verbosity: self.verbosity.into(),
+        })
+    }
+}
+
+impl TraceArgs {
+    fn into_options(self) -> Result<TraceOptions, String> {
+        let policy = self.policy;
+        Ok(TraceOptions {
+            cluster: cluster_options(self.cluster, self.aws, self.collection)?,
+            interval: self.interval,
+            settle: self.settle,
+            only: self.only,
+            judgment: self
+                .fail_on
+                .map(|fail_on| JudgmentOptions { fail_on: Some(fail_on.threshold()), policy }),
+            format: self.format,
+            write: self.write,
+            verbosity: self.verbosity.into(),
+            command: self.command,
+        })
+    }
+}
+
+impl FleetArgs {
+    fn into_options(self, clusters: Clusters, collection: CollectionArgs) -> Result<FleetOptions, String> {
+        let regions = match self.region.as_slice() {
+            [] => Regions::Configured,
+            regions if regions.iter().any(|region| region == "all") => Regions::All,
+            _ => Regions::Named(self.region.into_iter().collect()),
+        };
+        let options = FleetOptions {
+            clusters,
+            regions,
+            profile: self.profile,
+            roles: self.role_arn,
+            accounts: self.accounts,
+            collection: collection.into_options()?,
+        };
+        let names_nodes = options.collection.nodes.as_ref().is_some_and(|nodes| !nodes.named.is_empty());
+        if options.is_many() && names_nodes {
+            return Err("--node is for one cluster; of several, the nodes that EC2 lists are read".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+fn cluster_options(name: String, aws: AwsArgs, collection: CollectionArgs) -> Result<ClusterOptions, String> {
+    Ok(ClusterOptions {
+        name,
+        region: aws.region,
+        profile: aws.profile,
+        role: aws.role_arn,
+        collection: collection.into_options()?,
+    })
+}
+
+impl CollectionArgs {
+    fn into_options(self) -> Result<CollectionOptions, String> {
+        if let Some(user) = &self.ssh_user
+            && (user.is_empty()
+                || user.starts_with('-')
+                || user.chars().any(|char| char.is_control() || char.is_whitespace()))
+        {
+            return Err(format!("--ssh-user {user:?} is not a user name"));
+        }
+        if let Some(option) = self.ssh_option.iter().find(|option| option.chars().any(char::is_control)) {
+            return Err(format!("--ssh-option {option:?} contains control characters"));
+        }
+        let nodes = match self.nodes {
+            Nodes::None => None,
+            Nodes::Ssh => Some(NodeOptions {
+                named: self.node.into_iter().map(|node| (node.name, node.target)).collect(),
+                transport: TransportOptions::Ssh {
+                    address: self.node_address.into(),
+                    user: self.ssh_user,
+                    options: self.ssh_option,
+                },
+            }),
+        };
+        Ok(CollectionOptions {
+            nodes,
+            resolvers: self.resolver.into_iter().map(|resolver| resolver.0).collect(),
+            concurrency: self.concurrency.into(),
+            timeout: Duration::from_secs(self.timeout.into()),
+        })
+    }
+}
+
+impl From<VerbosityArgs> for Verbosity {
+    fn from(args: VerbosityArgs) -> Self {
+        match args.verbose {
+            0 if args.quiet => Self::Quiet,
+            0 => Self::Progress,
+            1 => Self::RejectedLines,
+            _ => Self::Requests,
+        }
+    }
+}

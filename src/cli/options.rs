@@ -1,0 +1,259 @@
+//! What a command line means: the options of each command, without clap's types.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::name::NodeName;
+use crate::model::net::NodeAddress;
+use crate::model::rule::Severity;
+use crate::report::format::{AuditFormat, AuditWrite, Format, TraceFormat, TraceWrite};
+
+/// A command and its options.
+#[derive(Debug)]
+pub enum Options {
+    /// `audit`
+    Audit(AuditOptions),
+    /// `collect`
+    Collect(CollectOptions),
+    /// `trace`
+    Trace(TraceOptions),
+    /// `diff`
+    Diff(DiffOptions),
+    /// `iam-policy`
+    IamPolicy,
+    /// `explain`, of one rule or of all
+    Explain(Option<String>),
+    /// `policy init`
+    PolicyInit(PathBuf),
+    /// `policy check`, of these files or of the one that is found
+    PolicyCheck(Vec<PathBuf>),
+}
+
+/// Options of `audit`.
+#[derive(Debug)]
+pub struct AuditOptions {
+    /// Where the evidence comes from.
+    pub source: Source,
+    /// The threshold and the policy.
+    pub judgment: JudgmentOptions,
+    /// The format on standard output.
+    pub format: &'static AuditFormat,
+    /// The reports that are written to files.
+    pub write: Vec<WriteTo<AuditWrite>>,
+    /// The file at which findings are shown in formats that need a location.
+    pub anchor: Option<PathBuf>,
+    /// Whether a CI system that is detected gets its own reports.
+    pub ci: bool,
+    /// What is written to standard error.
+    pub verbosity: Verbosity,
+}
+
+/// Where the evidence of an audit comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// An evidence directory of one cluster.
+    Recorded {
+        /// The directory.
+        dir: PathBuf,
+        /// The cluster's name.
+        cluster: String,
+    },
+    /// AWS, DNS and the nodes.
+    Live(FleetOptions),
+}
+
+/// The threshold and the policy.
+#[derive(Debug)]
+pub struct JudgmentOptions {
+    /// The severity from which findings fail the run, if it is given here.
+    pub fail_on: Option<Threshold>,
+    /// The policy, unless the one that is found applies.
+    pub policy: Option<PathBuf>,
+}
+
+/// The severity from which findings fail a run; `None` if none do.
+pub type Threshold = Option<Severity>;
+
+/// Clusters over accounts and regions.
+#[derive(Debug)]
+pub struct FleetOptions {
+    /// The clusters.
+    pub clusters: Clusters,
+    /// The regions.
+    pub regions: Regions,
+    /// The profile of ~/.aws/config.
+    pub profile: Option<String>,
+    /// Roles to assume, one for each account.
+    pub roles: Vec<String>,
+    /// A file of more roles.
+    pub accounts: Option<PathBuf>,
+    /// What else is collected, and how.
+    pub collection: CollectionOptions,
+}
+
+/// Which clusters.
+#[derive(Debug)]
+pub enum Clusters {
+    /// All of them.
+    All,
+    /// Those with these names.
+    Named(BTreeSet<String>),
+}
+
+/// Which regions.
+#[derive(Debug)]
+pub enum Regions {
+    /// The region of the AWS configuration.
+    Configured,
+    /// These.
+    Named(BTreeSet<String>),
+    /// All that are enabled for the account.
+    All,
+}
+
+impl FleetOptions {
+    /// Whether several clusters may be meant, which decides the shape of the report.
+    #[must_use]
+    pub fn is_many(&self) -> bool {
+        let is_one_cluster = matches!(&self.clusters, Clusters::Named(names) if names.len() == 1);
+        let is_one_region = match &self.regions {
+            Regions::Configured => true,
+            Regions::Named(names) => names.len() == 1,
+            Regions::All => false,
+        };
+        !is_one_cluster || !is_one_region || self.roles.len() > 1 || self.accounts.is_some()
+    }
+}
+
+/// Options of `collect`.
+#[derive(Debug)]
+pub struct CollectOptions {
+    /// The cluster.
+    pub cluster: ClusterOptions,
+    /// The directory to write.
+    pub out: PathBuf,
+    /// What is written to standard error.
+    pub verbosity: Verbosity,
+}
+
+/// One cluster, and how its evidence is collected.
+#[derive(Debug)]
+pub struct ClusterOptions {
+    /// Its name.
+    pub name: String,
+    /// Its region, unless the AWS configuration has it.
+    pub region: Option<String>,
+    /// The profile of ~/.aws/config.
+    pub profile: Option<String>,
+    /// A role to assume.
+    pub role: Option<String>,
+    /// What else is collected, and how.
+    pub collection: CollectionOptions,
+}
+
+/// Options of `trace`.
+#[derive(Debug)]
+pub struct TraceOptions {
+    /// The cluster.
+    pub cluster: ClusterOptions,
+    /// The time between two samples.
+    pub interval: Duration,
+    /// How long the nodes are sampled before the command, and again after it.
+    pub settle: Duration,
+    /// The nodes to sample; all if empty.
+    pub only: Vec<NodeName>,
+    /// The threshold and the policy, where the samples are judged.
+    pub judgment: Option<JudgmentOptions>,
+    /// The format on standard output.
+    pub format: &'static TraceFormat,
+    /// The reports that are written to files.
+    pub write: Vec<WriteTo<TraceWrite>>,
+    /// What is written to standard error.
+    pub verbosity: Verbosity,
+    /// The command and its arguments; none until Ctrl-C.
+    pub command: Vec<OsString>,
+}
+
+/// Options of `diff`.
+#[derive(Debug)]
+pub struct DiffOptions {
+    /// The earlier recording.
+    pub before: PathBuf,
+    /// The later recording.
+    pub after: PathBuf,
+    /// The format on standard output.
+    pub format: &'static TraceFormat,
+    /// The reports that are written to files.
+    pub write: Vec<WriteTo<TraceWrite>>,
+}
+
+/// What is collected besides the answers of AWS, and how.
+#[derive(Debug, Clone)]
+pub struct CollectionOptions {
+    /// How nodes are read; `None` if they are not read.
+    pub nodes: Option<NodeOptions>,
+    /// Name servers that are asked besides this machine's own.
+    pub resolvers: Vec<SocketAddr>,
+    /// How many nodes, or requests to AWS, are in progress at a time.
+    pub concurrency: usize,
+    /// The longest that AWS, a name server or a node may take.
+    pub timeout: Duration,
+}
+
+/// How nodes are read.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// The nodes to read, each with its target if one is given; those that EC2 lists if
+    /// empty.
+    pub named: Vec<(NodeName, Option<String>)>,
+    /// How they are reached.
+    pub transport: TransportOptions,
+}
+
+/// How nodes are reached.
+#[derive(Debug, Clone)]
+pub enum TransportOptions {
+    /// By the user's OpenSSH client.
+    Ssh {
+        /// The address of a listed node that ssh connects to.
+        address: NodeAddress,
+        /// The user to log in as, unless the ssh configuration has one.
+        user: Option<String>,
+        /// Options as after `-o`.
+        options: Vec<String>,
+    },
+}
+
+/// A report that is written to a file.
+#[derive(Debug, Clone)]
+pub struct WriteTo<F: 'static> {
+    /// The format.
+    pub format: &'static Format<F>,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// What is written to standard error besides errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Nothing.
+    Quiet,
+    /// Progress, on a terminal.
+    Progress,
+    /// Also the rejected lines of captures.
+    RejectedLines,
+    /// Also requests and their duration, instead of progress.
+    Requests,
+}
+
+/// Parses the ARN of a role.
+///
+/// # Errors
+/// If it is not one.
+pub fn role_arn(text: &str) -> Result<String, String> {
+    let is_arn = text.starts_with("arn:") && text.contains(":iam::") && text.contains(":role/");
+    if is_arn { Ok(text.to_owned()) } else { Err("expected arn:aws:iam::ACCOUNT:role/NAME".to_owned()) }
+}

@@ -1,0 +1,161 @@
+//! Values on the command line: how each is parsed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use jiff::SignedDuration;
+
+use super::options::{Threshold, WriteTo};
+use crate::model::name::NodeName;
+use crate::model::net::NodeAddress;
+use crate::model::rule::Severity;
+use crate::report::format::Format;
+
+/// The shortest interval: samples closer together would only wait for each other.
+const INTERVAL_MIN: Duration = Duration::from_millis(20);
+const DURATION_MAX: Duration = Duration::from_hours(1);
+
+/// The severity from which findings fail the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    Critical,
+    High,
+    Medium,
+    Low,
+    Never,
+}
+
+impl FailOn {
+    pub(super) fn threshold(self) -> Threshold {
+        match self {
+            Self::Critical => Some(Severity::Critical),
+            Self::High => Some(Severity::High),
+            Self::Medium => Some(Severity::Medium),
+            Self::Low => Some(Severity::Low),
+            Self::Never => None,
+        }
+    }
+}
+
+/// How nodes are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Nodes {
+    /// With your own ssh, and sudo where the user is not root
+    Ssh,
+    /// Not at all: what only they can show is not judged
+    None,
+}
+
+/// The address of a listed node that ssh connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NodeAddressArg {
+    /// Its primary private address
+    Private,
+    /// Its public address
+    Public,
+    /// Its private DNS name, which your ssh configuration may resolve
+    Name,
+    /// Its instance id, for an ssh configuration that goes through Session Manager
+    Id,
+}
+
+impl From<NodeAddressArg> for NodeAddress {
+    fn from(address: NodeAddressArg) -> Self {
+        match address {
+            NodeAddressArg::Private => Self::Private,
+            NodeAddressArg::Public => Self::Public,
+            NodeAddressArg::Name => Self::Name,
+            NodeAddressArg::Id => Self::Id,
+        }
+    }
+}
+
+/// `NAME[=TARGET]`.
+#[derive(Debug, Clone)]
+pub(super) struct NodeArg {
+    pub(super) name: NodeName,
+    pub(super) target: Option<String>,
+}
+
+impl FromStr for NodeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, target) = match text.split_once('=') {
+            Some((name, target)) => (name, Some(target.to_owned())),
+            None => (text, None),
+        };
+        let name = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
+        Ok(Self { name, target })
+    }
+}
+
+/// `IP[:PORT]` of a name server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ResolverArg(pub(super) SocketAddr);
+
+impl FromStr for ResolverArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let server = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+        server
+            .map(Self)
+            .map_err(|_| "expected an address, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53".to_owned())
+    }
+}
+
+/// Parses a duration with a unit.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let example = "expected a duration, such as 200ms, 1s or 1m";
+    if text.parse::<u64>().is_ok() {
+        return Err(format!("the unit is missing; for example {text}ms"));
+    }
+    let duration: SignedDuration = text.parse().map_err(|_| example.to_owned())?;
+    let duration = Duration::try_from(duration).map_err(|_| example.to_owned())?;
+    if duration <= DURATION_MAX { Ok(duration) } else { Err("the maximum is 1h".to_owned()) }
+}
+
+/// Parses the interval between samples.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval >= INTERVAL_MIN { Ok(interval) } else { Err("the minimum is 20ms".to_owned()) }
+}
+
+/// Parses the name of one of `formats`.
+pub(super) fn format_of<F>(
+    formats: &'static [&'static Format<F>],
+) -> impl TypedValueParser<Value = &'static Format<F>>
+where
+    F: Send + Sync + 'static,
+{
+    let names = formats.iter().map(|format| PossibleValue::new(format.name).help(format.help));
+    PossibleValuesParser::new(names)
+        .try_map(|name| formats.iter().copied().find(|format| format.name == name).ok_or("no such format"))
+}
+
+/// Parses `FORMAT=FILE`.
+pub(super) fn write_to<F>(
+    formats: &'static [&'static Format<F>],
+) -> impl Fn(&str) -> Result<WriteTo<F>, String> + Clone + Send + Sync + 'static
+where
+    F: Send + Sync,
+{
+    |text| {
+        let (name, file) = text.split_once('=').ok_or("expected FORMAT=FILE, such as json=report.json")?;
+        if file.is_empty() {
+            return Err("the file after `=` is missing".to_owned());
+        }
+        if file == "-" {
+            return Err(format!("use --format {name} for standard output"));
+        }
+        let format = formats.iter().copied().find(|format| format.name == name).ok_or_else(|| {
+            let known: Vec<_> = formats.iter().map(|format| format.name).collect();
+            format!("the formats are {}", known.join(", "))
+        })?;
+        Ok(WriteTo { format, file: file.into() })
+    }
+}

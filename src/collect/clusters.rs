@@ -1,0 +1,229 @@
+//! The evidence of many clusters, collected in batches and passed on one cluster at a
+//! time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::aws::batch::{self, Batch};
+use super::cluster::{Request, record};
+use super::error::{CollectError, Result, Undescribed};
+use super::fleet::{FleetRequest, Place, find};
+use super::progress::Progress;
+use super::recording::{finish, scratch};
+use super::signals::interruption;
+use crate::evidence::directory::EvidenceDir;
+use crate::evidence::error::EvidenceError;
+use crate::evidence::write::EvidenceWriter;
+use crate::model::audit::Unjudged;
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason};
+
+use super::next_step::next_step;
+
+/// The threads that parse the answers of AWS.
+const THREADS: usize = 2;
+
+/// What to do with the evidence of a cluster of this name.
+pub type Read<T> = fn(&EvidenceDir, &str) -> Result<T, EvidenceError>;
+
+/// Collects the evidence of all clusters of a fleet. `read` turns each cluster's evidence
+/// into a value, which is passed to `each`; neither evidence nor value is kept. Returns what
+/// could not be judged, sorted.
+///
+/// # Errors
+/// If the configuration cannot be used, or the run is interrupted.
+pub fn collect_clusters<T: Send + 'static>(
+    fleet: &FleetRequest,
+    template: &Request,
+    hides_progress: bool,
+    read: Read<T>,
+    mut each: impl FnMut(T),
+) -> Result<Vec<Unjudged>> {
+    let captures = scratch()?;
+    let progress = Progress::new(hides_progress);
+    progress.say("AWS");
+    let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(CollectError::Runtime)?;
+    let collector = Collector { fleet, template, captures: captures.path(), progress: &progress, read };
+    let collected = runtime.block_on(async {
+        tokio::select! {
+            collected = collector.all(&mut each) => collected,
+            signal = interruption() => Err(CollectError::interrupted(signal)),
+        }
+    });
+    // The lookup of a name that the system still works on must not delay the end.
+    runtime.shutdown_background();
+    collected
+}
+
+struct Collector<'a, T> {
+    fleet: &'a FleetRequest,
+    template: &'a Request,
+    /// The directory of temporary captures.
+    captures: &'a Path,
+    progress: &'a Progress,
+    read: Read<T>,
+}
+
+/// What became of a cluster.
+enum Outcome<T> {
+    Collected(T),
+    /// AWS does not describe it.
+    Undescribed(Undescribed),
+    /// Its evidence cannot be read.
+    Unreadable(EvidenceError),
+}
+
+impl<T: Send + 'static> Collector<'_, T> {
+    /// Finds all clusters and collects their evidence.
+    async fn all(&self, each: &mut impl FnMut(T)) -> Result<Vec<Unjudged>> {
+        let concurrency = self.fleet.concurrency;
+        let (places, mut unjudged) = find(self.fleet).await?;
+        // Half of what may be in progress: one batch waits while another is parsed.
+        let size = concurrency.div_ceil(2).min(batch::MAX);
+        let is_many = places.iter().map(|place| place.clusters.len()).sum::<usize>() > 1;
+        let batches =
+            places.iter().flat_map(|place| place.clusters.chunks(size).map(move |names| (place, names)));
+        // EKS and EC2 have limits of their own: some clusters are described while the
+        // evidence of others is collected.
+        let describing = Semaphore::new(if is_many { concurrency } else { Semaphore::MAX_PERMITS });
+        let collecting = Semaphore::new(concurrency);
+        let collected =
+            batches.map(|(place, names)| self.batch(place, names, is_many, &describing, &collecting));
+        let mut collected = std::pin::pin!(stream::iter(collected).buffered(concurrency));
+        let mut absent = Absent::new(&places);
+        while let Some(batch) = collected.next().await {
+            for (place, name, outcome) in batch? {
+                let subject = format!("cluster {name} ({place})");
+                match outcome {
+                    Outcome::Collected(value) => each(value),
+                    // A name that was given is searched for everywhere.
+                    Outcome::Undescribed(Undescribed { gap, is_absent: true, .. })
+                        if self.fleet.clusters.is_some() =>
+                    {
+                        absent.add(name, Unjudged { subject, gap });
+                    }
+                    Outcome::Undescribed(Undescribed { gap, .. }) => {
+                        unjudged.push(Unjudged { subject, gap });
+                    }
+                    Outcome::Unreadable(error) => {
+                        unjudged.push(Unjudged { subject, gap: unreadable(&error) });
+                    }
+                }
+            }
+        }
+        unjudged.extend(absent.everywhere());
+        unjudged.sort();
+        Ok(unjudged)
+    }
+
+    /// Collects the evidence of some clusters of one account and region.
+    async fn batch<'p>(
+        &self,
+        place: &'p Place,
+        names: &[String],
+        is_many: bool,
+        describing: &Semaphore,
+        collecting: &Semaphore,
+    ) -> Result<Vec<(&'p str, String, Outcome<T>)>> {
+        let permits = u32::try_from(names.len()).unwrap_or(1);
+        let batch = Batch::new(place.client.clone(), names.to_vec());
+        // A single cluster is described while everything else is collected.
+        if is_many {
+            let _permit = describing.acquire_many(permits).await;
+            batch.describe_clusters().await;
+        }
+        let permit = collecting.acquire_many(permits).await;
+        let recorded =
+            names.iter().map(async |name| (name.clone(), Box::pin(self.record(name, &batch)).await));
+        let recorded = join_all(recorded).await;
+        // Others are collected while these are read.
+        drop(permit);
+        let read = self.read;
+        let outcomes = spawn_blocking(move || {
+            let outcomes = recorded.into_iter().map(|(name, writer)| {
+                let outcome = outcome(writer, &name, read)?;
+                Ok((name, outcome))
+            });
+            outcomes.collect::<Result<Vec<_>>>()
+        });
+        let outcomes = outcomes.await??;
+        Ok(outcomes.into_iter().map(|(name, outcome)| (place.name.as_str(), name, outcome)).collect())
+    }
+
+    /// Records the evidence of one cluster in memory.
+    async fn record(&self, name: &str, batch: &Batch) -> Result<EvidenceWriter> {
+        let request = Request { cluster: name.to_owned(), ..self.template.clone() };
+        let writer = EvidenceWriter::in_memory(self.captures, next_step);
+        request.left_out().into_iter().for_each(|gap| writer.gap(gap));
+        Box::pin(record(&request, batch, &writer, self.progress)).await?;
+        finish(&writer)?;
+        Ok(writer)
+    }
+}
+
+fn outcome<T>(writer: Result<EvidenceWriter>, name: &str, read: Read<T>) -> Result<Outcome<T>> {
+    let writer = match writer {
+        Ok(writer) => writer,
+        Err(CollectError::Undescribed(undescribed)) => return Ok(Outcome::Undescribed(*undescribed)),
+        Err(error) => return Err(error),
+    };
+    let read = writer.into_evidence().and_then(|dir| read(&dir, name));
+    Ok(read.map_or_else(Outcome::Unreadable, Outcome::Collected))
+}
+
+/// The gap for evidence that cannot be read, which is of one cluster only.
+fn unreadable(error: &EvidenceError) -> Gap {
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    Gap {
+        subject: File::CLUSTER.into(),
+        why: GapReason::Malformed,
+        detail: format!("the answers cannot be read: {error}{cause}"),
+        hint: "inspect them with: eks-netcheck collect --cluster NAME --out DIR".to_owned(),
+    }
+}
+
+/// Clusters that do not exist in some of the places where they were searched for.
+struct Absent {
+    /// How many places each cluster is searched for in.
+    places: HashMap<String, usize>,
+    absent: BTreeMap<String, Vec<Unjudged>>,
+}
+
+impl Absent {
+    fn new(places: &[Place]) -> Self {
+        let mut counts: HashMap<_, usize> = HashMap::new();
+        for name in places.iter().flat_map(|place| &place.clusters) {
+            *counts.entry(name.clone()).or_default() += 1;
+        }
+        Self { places: counts, absent: BTreeMap::new() }
+    }
+
+    fn add(&mut self, name: String, unjudged: Unjudged) {
+        self.absent.entry(name).or_default().push(unjudged);
+    }
+
+    /// The clusters that exist in none of the places.
+    fn everywhere(self) -> impl Iterator<Item = Unjudged> {
+        let places = self.places;
+        self.absent.into_iter().filter_map(move |(name, mut all)| {
+            let count = places.get(&name).copied().unwrap_or_default();
+            if all.len() < count {
+                return None;
+            }
+            let mut one = all.swap_remove(0);
+            if count > 1 {
+                one.subject = format!("cluster {name}");
+                one.gap.detail = format!("it does not exist in any of {count} accounts and regions");
+                one.gap.hint = "names are case-sensitive; --all-clusters audits those that exist".into();
+            }
+            Some(one)
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! The evidence of one cluster, recorded into a directory or into memory.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::runtime::Builder;
+
+use super::aws::batch::Batch;
+use super::aws::client::Client;
+use super::cluster::{Request, record};
+use super::error::{CollectError, Result};
+use super::next_step::next_step;
+use super::progress::Progress;
+use super::signals::interruption;
+use crate::evidence::directory::EvidenceDir;
+use crate::evidence::error::EvidenceError;
+use crate::evidence::write::EvidenceWriter;
+use crate::model::gap::Gap;
+
+/// A recording in a directory.
+#[derive(Debug)]
+pub struct Recorded {
+    /// Why it is not complete, if it is not.
+    pub ended: Result<()>,
+    /// What is missing; `None` if nothing was recorded, and the directory was removed.
+    pub gaps: Option<Vec<Gap>>,
+}
+
+/// Records a cluster into a directory, and writes the manifest even if the recording
+/// fails.
+///
+/// # Errors
+/// If the directory cannot be written.
+pub fn record_to(dir: &Path, request: &Request, hides_progress: bool) -> Result<Recorded> {
+    let writer = EvidenceWriter::create(dir)?;
+    request.left_out().into_iter().for_each(|gap| writer.gap(gap));
+    let ended = record_with(&writer, request, hides_progress);
+    // An empty directory would have to be removed before the next run.
+    let finished = match &ended {
+        Err(_) if writer.is_empty() => writer.discard().map(|()| None),
+        _ => finish(&writer).map(Some),
+    };
+    match (ended, finished) {
+        (ended, Ok(gaps)) => Ok(Recorded { ended, gaps }),
+        // The first error is the cause.
+        (Err(error), Err(_)) => Err(error),
+        (Ok(()), Err(error)) => Err(error.into()),
+    }
+}
+
+/// Records a cluster into memory. Its nodes are not read.
+///
+/// # Errors
+/// If the cluster cannot be described, or the run is interrupted.
+pub fn describe(request: &Request, hides_progress: bool) -> Result<EvidenceDir> {
+    // Only the captures of nodes are files.
+    let writer = EvidenceWriter::in_memory(Path::new(""), next_step);
+    record_with(&writer, request, hides_progress)?;
+    finish(&writer)?;
+    Ok(writer.into_evidence()?)
+}
+
+fn record_with(writer: &EvidenceWriter, request: &Request, hides_progress: bool) -> Result<()> {
+    let progress = Progress::new(hides_progress);
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(CollectError::Runtime)?;
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = async {
+                let client = Client::open(&request.aws).await?;
+                let batch = Batch::new(client, vec![request.cluster.clone()]);
+                Box::pin(record(request, &batch, writer, &progress)).await
+            } => ended,
+            signal = interruption() => Err(CollectError::interrupted(signal)),
+        }
+    });
+    // The lookup of a name that the system still works on must not delay the end.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Writes the manifest. Returns the gaps.
+pub(super) fn finish(writer: &EvidenceWriter) -> Result<Vec<Gap>, EvidenceError> {
+    writer.finish(env!("CARGO_PKG_VERSION"), format!("{:.0}", Timestamp::now()))
+}
+
+/// A private directory for temporary captures.
+pub(super) fn scratch() -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("eks-netcheck-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .map_err(CollectError::Scratch)
+}

@@ -1,0 +1,45 @@
+//! `collect`: the evidence of one cluster is recorded into a directory.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::exit::{Ending, Exit};
+use super::live::{cluster_request, ending};
+use crate::cli::options::{CollectOptions, Verbosity};
+use crate::collect::log::log_to_stderr;
+use crate::collect::recording::record_to;
+use crate::model::gap::Gap;
+use crate::report::text::escape;
+
+/// Records a cluster, and lists what is missing.
+pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
+    if options.verbosity == Verbosity::Requests {
+        log_to_stderr();
+    }
+    let request = cluster_request(&options.cluster)?;
+    let recorded = match record_to(&options.out, &request, options.verbosity != Verbosity::Progress) {
+        Ok(recorded) => recorded,
+        Err(error) => return ending(error),
+    };
+    // What is missing is not progress, which --quiet hides.
+    let is_quiet = options.verbosity == Verbosity::Quiet;
+    if let Some(gaps) = recorded.gaps.filter(|gaps| !(is_quiet && gaps.is_empty())) {
+        // Standard error may be closed; the files are written.
+        let _ = list_missing(&options.out, &gaps, &mut BufWriter::new(anstream::stderr()));
+    }
+    match recorded.ended {
+        Ok(()) => Ok(Exit::Pass.into()),
+        Err(error) => ending(error),
+    }
+}
+
+fn list_missing(dir: &Path, gaps: &[Gap], err: &mut impl Write) -> io::Result<()> {
+    let missing = if gaps.is_empty() { "nothing is missing" } else { "missing (listed in manifest.json):" };
+    writeln!(err, "recorded in {}; {missing}", escape(&dir.to_string_lossy()))?;
+    for gap in gaps {
+        writeln!(err, "  {}", escape(&gap.to_string()))?;
+    }
+    err.flush()
+}
