@@ -100,3 +100,44 @@ impl FromSdk<i32> for u32 {
         sdk.try_into().map_err(|error| Failure::malformed(format!("{sdk}: {error}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types;
+
+    use super::FromSdk;
+    use crate::evidence::aws::interfaces::NetworkInterface;
+    use crate::model::gap::GapReason;
+
+    #[test]
+    fn malformed_values_are_failures_that_name_the_field() {
+        let eni = || types::NetworkInterface::builder().network_interface_id("eni-1");
+        let convert = |eni: types::NetworkInterface| NetworkInterface::from_sdk(eni);
+        let address = types::NetworkInterfacePrivateIpAddress::builder().private_ip_address("10.0.0").build();
+        let failure =
+            convert(eni().private_ip_addresses(address).build()).expect_err("an address of 3 bytes");
+        assert_eq!(failure.why, GapReason::Malformed);
+        assert_eq!(
+            failure.detail,
+            "private_ip_addresses: private_ip_address: \"10.0.0\": invalid IP address syntax"
+        );
+        let attachment = types::NetworkInterfaceAttachment::builder().device_index(-1).build();
+        let failure = convert(eni().attachment(attachment).build()).expect_err("a negative index");
+        assert!(failure.detail.starts_with("attachment: device_index: -1: "), "{failure:?}");
+        let failure = convert(types::NetworkInterface::builder().build()).expect_err("no id");
+        assert_eq!(failure.detail, "network_interface_id: missing");
+    }
+
+    #[test]
+    fn absent_fields_are_left_out_and_absent_lists_are_empty() {
+        let eni = types::NetworkInterface::builder().network_interface_id("eni-1").build();
+        let eni = NetworkInterface::from_sdk(eni).expect("an interface");
+        assert_eq!(
+            serde_json::to_value(eni).expect("JSON"),
+            serde_json::json!({
+                "NetworkInterfaceId": "eni-1", "PrivateIpAddresses": [], "Ipv6Addresses": [],
+                "Ipv4Prefixes": [], "Ipv6Prefixes": [], "Groups": [], "TagSet": [],
+            })
+        );
+    }
+}
