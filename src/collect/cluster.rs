@@ -95,7 +95,7 @@ pub(super) async fn record(
         host_sender.send_replace(Some(endpoint.unwrap_or_default().to_owned()));
         let dns = try_join_all(request.vantage_points().map(async |point| {
             match endpoint {
-                // The cluster itself says that it has none.
+                // The cluster has no endpoint.
                 None => writer.skip(&point.subject()),
                 Some(host) => record_answer(&point, host, request.timeout, writer).await?,
             }

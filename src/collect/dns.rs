@@ -106,7 +106,7 @@ pub(in crate::collect) async fn resolve(point: &VantagePoint, host: &str, timeou
             );
             Resolved { text: Ok(as_dig_prints(v4.ok().iter().chain(v6.ok().iter()))), missing }
         }
-        // A query that failed says more than one that found no records.
+        // The error of a query that failed takes precedence over an empty answer.
         (Err(first), Err(second)) => {
             let problem = if first.why == GapReason::NoAnswer { second } else { first };
             Resolved { text: Err(gap(point.subject(), problem)), missing: None }

@@ -50,7 +50,7 @@ pub struct Undescribed {
     pub message: String,
     /// The same as a gap.
     pub gap: Gap,
-    /// Whether AWS says that no such cluster exists.
+    /// Whether no such cluster exists.
     pub is_absent: bool,
 }
 

@@ -192,7 +192,7 @@ struct NamedProfile {
     error: Mutex<Option<String>>,
 }
 
-/// What the SDK says of a profile that cannot be used, except the first time.
+/// The SDK's message for a profile that cannot be used, from the second time on.
 const ALREADY_TAKEN: &str = "initialization error already taken";
 
 impl NamedProfile {

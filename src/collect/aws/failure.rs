@@ -22,9 +22,9 @@ pub(crate) struct Failure {
 /// What has to change before the request can succeed, where the reason does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// What the reason says.
+    /// Whatever the reason names.
     Reason,
-    /// The name: AWS says that no such resource exists.
+    /// The name, which no resource has.
     NotFound,
     /// The configuration, of which no request could be made.
     Configuration,

@@ -66,7 +66,7 @@ struct ComputeConfig {
 /// Reads what `aws eks describe-cluster` printed.
 ///
 /// # Errors
-/// If it is no such JSON, or says what EKS never says.
+/// If it is not such JSON, or holds what EKS never answers.
 pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
     let wire = from_json::<DescribeCluster>(bytes)?.cluster;
     if wire.name.is_empty() {
