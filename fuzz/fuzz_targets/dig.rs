@@ -2,11 +2,11 @@
 #![no_main]
 
 use eks_netcheck::evidence::dns::parse_answer;
-use eks_netcheck::model::evidence::Observed;
+use eks_netcheck::model::gap::Observed;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    match parse_answer("here", "dns/here.txt", bytes).answer {
+    match parse_answer("here", bytes).answer {
         Observed::Seen(answer) => assert!(!answer.addresses.is_empty()),
         Observed::Unseen(gap) => assert!(!gap.detail.is_empty() && !gap.hint.is_empty()),
     }
