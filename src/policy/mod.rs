@@ -248,16 +248,15 @@ impl Usage<'_> {
             let (kind, text) = match (is_expired, used.is_used) {
                 (true, true) => (
                     PolicyNoteKind::WaiverExpired,
-                    format!("{what} expired {expires}, so that its findings count again; it was {owner}'s"),
+                    format!("{what} expired {expires}, so its findings count; owner: {owner}"),
                 ),
                 (true, false) => (
                     PolicyNoteKind::WaiverExpired,
-                    format!("{what} expired {expires}: take it out; it was {owner}'s"),
+                    format!("{what} expired {expires}: remove it; owner: {owner}"),
                 ),
-                (false, false) if is_whole && !used.may_be_used => (
-                    PolicyNoteKind::WaiverUnused,
-                    format!("{what} is for nothing that was found; it is {owner}'s"),
-                ),
+                (false, false) if is_whole && !used.may_be_used => {
+                    (PolicyNoteKind::WaiverUnused, format!("{what} matches no finding; owner: {owner}"))
+                }
                 (false, _) => continue,
             };
             notes.insert(PolicyNote { line: *line, kind, text });
@@ -268,7 +267,7 @@ impl Usage<'_> {
         for (line, entry) in allowed.filter(|(_, entry)| entry.is_expired) {
             let AllowedCidr { cidr, owner, expires, .. } = entry;
             let expires = expires.as_deref().unwrap_or_default();
-            let text = format!("{cidr} was allowed until {expires}; it was {owner}'s");
+            let text = format!("{cidr} was allowed until {expires}; owner: {owner}");
             notes.insert(PolicyNote { line: *line, kind: PolicyNoteKind::CidrExpired, text });
         }
         notes.into_iter().collect()

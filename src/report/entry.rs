@@ -67,7 +67,7 @@ pub(super) fn about(finding: &Finding, cluster: &Cluster) -> String {
 pub(super) fn waived_by(waiver: &Waiver) -> String {
     let Waiver { owner, reason, expires, .. } = waiver;
     if waiver.is_expired {
-        format!("counts again: its waiver expired {expires} ({owner}: {reason})")
+        format!("counts, since its waiver expired {expires} ({owner}: {reason})")
     } else {
         format!("waived until {expires} ({owner}: {reason})")
     }

@@ -29,7 +29,7 @@ pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> 
     write!(out, "{}", style.prose(&format!("{}.", rule.summary), "", ""))?;
     writeln!(out, "\n{}", style.bold("Why"))?;
     write!(out, "{}", style.prose(rule.why, "", ""))?;
-    writeln!(out, "\n{}", style.bold("How to mend it"))?;
+    writeln!(out, "\n{}", style.bold("How to fix it"))?;
     write_remediation(rule.remediation, "", style, out)?;
     writeln!(out, "\n{}\n{}", style.bold("Source"), rule.reference)
 }

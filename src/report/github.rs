@@ -177,7 +177,7 @@ fn write(levels: &[Shown; 3], out: &mut dyn Write) -> Result<()> {
         left_out += shown.count.saturating_sub(room);
     }
     if left_out > 0 {
-        let text = format!("{left_out} more are not shown here: the report has them");
+        let text = format!("{left_out} more are not shown here; the full report lists them");
         writeln!(out, "::notice title=eks-netcheck::{}", data(&text))?;
     }
     Ok(())

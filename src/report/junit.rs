@@ -87,7 +87,7 @@ fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
         let why = waived.first().and_then(|judged| judged.waiver.as_ref()).map(waived_by);
         let why = why.or_else(|| left_out.first().copied().map(gap_text));
         let is_off = judgment.off.iter().any(|off| off.id == rule.id);
-        let why = why.or_else(|| is_off.then(|| "off by the policy".to_owned()));
+        let why = why.or_else(|| is_off.then(|| "switched off by the policy".to_owned()));
         match why {
             Some(why) => {
                 let mut status = TestCaseStatus::skipped();

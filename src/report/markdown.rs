@@ -80,7 +80,10 @@ impl ReportWriter for Writer {
         }
         if left_out > 0 {
             // Writing to a String does not fail, here and below.
-            let _ = write!(text, "\n{left_out} more clusters have no room here: the report has them.\n");
+            let _ = write!(
+                text,
+                "\n{left_out} more clusters are left out to limit the size; the full report lists them.\n"
+            );
         }
         text.push_str(&tail);
         out.write_all(text.as_bytes())
@@ -116,7 +119,7 @@ fn list(rows: impl Iterator<Item = String>) -> String {
         }
     }
     if more > 0 {
-        let _ = write!(text, "\nand {more} more: the report has them.\n");
+        let _ = write!(text, "\nand {more} more; the full report lists them.\n");
     }
     text
 }
@@ -169,7 +172,7 @@ fn section(audited: &Audited) -> String {
         ));
     }
     if !others.is_empty() {
-        text.push_str("\nNot seen either; the verdict stands without it:\n\n");
+        text.push_str("\nNot seen, and not needed for the verdict:\n\n");
         text.push_str(&list(others.into_iter().map(|JudgedGap { gap, rules, .. }| {
             let rules: Vec<_> = rules.iter().map(|rule| rule.id).collect();
             let cost =
@@ -179,7 +182,7 @@ fn section(audited: &Audited) -> String {
     }
     if !judgment.off.is_empty() {
         let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
-        let _ = write!(text, "\nOff by the policy: {}.\n", off.join(", "));
+        let _ = write!(text, "\nSwitched off by the policy: {}.\n", off.join(", "));
     }
     text
 }

@@ -1,12 +1,12 @@
-//! Text from outside, made harmless at the last step.
+//! Untrusted text, escaped at the last step.
 //!
-//! Process names, descriptions and answers are chosen by others: what moves a
-//! cursor, ends a line, turns the reading order round or is a command of a CI
-//! system is shown, not obeyed.
+//! Process names, descriptions and answers are untrusted: characters that move the
+//! cursor, end a line or change the reading order, and commands of CI systems, are
+//! printed as escapes.
 
 use std::borrow::Cow;
 
-/// Whether a character does something to a terminal other than stand there.
+/// Whether a character has an effect on a terminal or on the reading order.
 #[must_use]
 pub fn is_hostile(char: char) -> bool {
     char.is_control()
@@ -17,11 +17,11 @@ pub fn is_hostile(char: char) -> bool {
             | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e0fff}')
-        // No characters at all, which XML does not take.
+        // Noncharacters, which XML does not allow.
         || u32::from(char) & 0xfffe == 0xfffe
 }
 
-/// The text with such characters escaped as Rust writes them: `\u{1b}`.
+/// The text with such characters escaped in the notation of Rust: `\u{1b}`.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hostile) && !text.contains("::") && !text.contains("##[") {
@@ -40,7 +40,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// What a runner of GitHub Actions can be told.
+/// The workflow commands of GitHub Actions.
 const COMMANDS: [&str; 15] = [
     "add-mask",
     "add-matcher",
@@ -59,12 +59,12 @@ const COMMANDS: [&str; 15] = [
     "warning",
 ];
 
-/// Whether a command of GitHub Actions begins here: `::error::`, at a line's
-/// begin, or `##[error]` anywhere.
+/// Whether a text begins with a workflow command: `::error::`, which counts at the
+/// beginning of a line, or `##[error]`, which counts anywhere.
 ///
 /// <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 fn is_command(text: &str) -> bool {
-    // An ARN and an IPv6 address hold two colons too, but none of these behind them.
+    // ARNs and IPv6 addresses contain two colons too, but no command after them.
     let name = text.strip_prefix("::").unwrap_or_default();
     let name = &name[..name.find([':', ' ']).unwrap_or(name.len())];
     text.starts_with("##[") || COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(name))
@@ -75,37 +75,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_escape_sequence_is_shown_not_obeyed() {
+    fn escape_sequences_are_escaped() {
         assert_eq!(escape("a\x1b[31mb"), "a\\u{1b}[31mb");
         assert_eq!(escape("a\u{9b}31mb"), "a\\u{9b}31mb");
     }
 
     #[test]
-    fn a_line_feed_does_not_forge_a_line() {
+    fn line_breaks_are_escaped() {
         assert_eq!(escape("x\r\nPASS"), "x\\r\\nPASS");
         assert_eq!(escape("x\u{2028}PASS"), "x\\u{2028}PASS");
     }
 
     #[test]
-    fn a_bidi_override_does_not_turn_the_line() {
+    fn bidirectional_controls_are_escaped() {
         assert_eq!(escape("\u{202e}telebuk"), "\\u{202e}telebuk");
         assert_eq!(escape("\u{2066}x\u{2069}"), "\\u{2066}x\\u{2069}");
     }
 
     #[test]
-    fn a_workflow_command_is_none() {
+    fn workflow_commands_are_escaped() {
         assert_eq!(escape("::error::x"), "\\u{3a}:error::x");
         assert_eq!(escape("x ::stop-commands::y"), "x \\u{3a}:stop-commands::y");
         assert_eq!(escape("a ##[group]b"), "a \\u{23}#[group]b");
     }
 
     #[test]
-    fn what_is_no_character_is_shown_as_such() {
+    fn noncharacters_are_escaped() {
         assert_eq!(escape("a\u{ffff}b\u{1fffe}"), "a\\u{ffff}b\\u{1fffe}");
     }
 
     #[test]
-    fn plain_text_is_left_alone() {
+    fn plain_text_is_not_changed() {
         for text in [
             "::1",
             "[2001:db8::1]:443",

@@ -173,7 +173,7 @@ fn a_node_in_only_one_recording_is_a_gap() {
     assert!(gap["detail"].as_str().unwrap().contains("before only"), "{gap}");
     assert!(changes(&report).iter().all(|change| change.starts_with("n1 ")));
     let table = Netcheck::diff(&story("study-public"), without.path()).run().stdout;
-    assert!(table.contains("Not all was seen of 1 node, as told below."), "{table}");
+    assert!(table.contains("1 node not seen completely; see below."), "{table}");
     // Without a node in both recordings, the result is unknown.
     std::fs::remove_file(&nodes).unwrap();
     let ran = Netcheck::diff(&story("study-public"), without.path()).run();

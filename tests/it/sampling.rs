@@ -234,7 +234,7 @@ fn losing_socket_close_events_is_reported() {
         let report = node.report();
         assert_eq!(report["nodes"][0]["tells_ends"], has_close_events, "{report:#}");
         let stdout = String::from_utf8(output.stdout).unwrap();
-        let unseen = "what came and went between two of them was not seen";
+        let unseen = "what came and went between two samples was not seen";
         assert_eq!(
             stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(unseen),
             !has_close_events

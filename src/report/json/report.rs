@@ -17,9 +17,9 @@ use crate::model::node::Node;
 use crate::model::traffic;
 use crate::report::remediation::fill;
 
-/// The schema's name, which changes with its shape.
+/// The name of the schema, which changes with its shape.
 const SCHEMA: &str = "eks-netcheck.report.v1";
-/// The schema's name for several clusters.
+/// The same for several clusters.
 const REPORTS_SCHEMA: &str = "eks-netcheck.reports.v1";
 
 /// A report on one cluster.
@@ -34,18 +34,18 @@ pub(super) struct Report {
     /// The network interfaces of the evidence.
     enis: Vec<Eni>,
     nodes: Vec<NodeReport>,
-    /// The path of each node's own traffic to the API server.
+    /// The path of each node's traffic to the API server.
     node_traffic: Vec<NodeTraffic>,
-    /// Every socket of kubelet and kube-proxy, and every one that reaches the API server or nothing known.
+    /// Every socket of kubelet and kube-proxy, and every other one whose peer is the API server or unexplained.
     connections: Vec<ConnectionReport>,
-    /// How many other sockets were seen.
+    /// The number of other sockets.
     other_connections: u64,
     findings: Vec<FindingReport>,
-    /// What was not seen.
+    /// Evidence that was not seen.
     gaps: Vec<GapReport>,
-    /// The rules that the policy has switched off.
+    /// Rules that the policy switches off.
     rules_off: Vec<String>,
-    /// The policy that was judged by, where there is one; of several clusters it is told once.
+    /// The policy, where there is one; null in a report on several clusters, which has it once for all.
     policy: Option<PolicyReport>,
     verdict: Verdict,
 }
@@ -58,16 +58,16 @@ pub(super) struct Reports {
     schema: String,
     #[serde(rename = "reports")]
     clusters: Vec<Report>,
-    /// What could not be judged at all.
+    /// Clusters that could not be judged at all.
     unjudged: Vec<UnjudgedReport>,
-    /// The policy that was judged by, where there is one.
+    /// The policy, where there is one.
     policy: Option<PolicyReport>,
     verdict: Verdict,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct UnjudgedReport {
-    /// A cluster, or all of an account and region.
+    /// A cluster, or all clusters of an account and region.
     subject: String,
     why: Why,
     detail: String,
@@ -102,7 +102,7 @@ impl From<&Unjudged> for UnjudgedReport {
 #[derive(Debug, Serialize, JsonSchema)]
 struct PolicyReport {
     file: String,
-    /// What its owner should know of it.
+    /// Notes to the owner of the policy.
     notes: Vec<PolicyNoteReport>,
 }
 
@@ -118,14 +118,14 @@ struct Cluster {
     name: String,
     arn: Option<String>,
     region: Option<String>,
-    /// As EKS says it: ACTIVE, CREATING, ...
+    /// As EKS reports it: ACTIVE, CREATING, ...
     status: Option<String>,
     endpoint: Option<String>,
     /// public, public-and-private, private or unknown.
     access: Access,
-    /// Who may reach the public endpoint; none recorded means everyone.
+    /// The CIDR blocks that may reach the public endpoint; 0.0.0.0/0 where none is recorded.
     public_access_cidrs: Vec<String>,
-    /// Who may reach port 443 of the EKS-owned ENIs, by their security groups; null if not seen.
+    /// The sources that may reach port 443 of the EKS-owned ENIs, by their security groups; null if not seen.
     private_access_sources: Option<Vec<String>>,
     vpc: Option<String>,
     control_plane_egress_mode: Option<String>,
@@ -136,9 +136,9 @@ struct Dns {
     /// `here`, or a node's name.
     vantage: String,
     addresses: Vec<IpAddr>,
-    /// Lines of the answer that are no address: CNAMEs and comments.
+    /// Lines of the answer that are not addresses: CNAMEs and comments.
     aside: Vec<String>,
-    /// For how many seconds the answer may be kept, where that was recorded.
+    /// The TTL in seconds, where it was recorded.
     ttl: Option<u32>,
 }
 
@@ -146,10 +146,10 @@ struct Dns {
 struct Eni {
     id: String,
     addresses: Vec<IpAddr>,
-    /// Whether it is this cluster's control plane's.
+    /// Whether it belongs to this cluster's control plane.
     eks_owned: bool,
     kind: Kind,
-    /// Why it is, or seems but is not, the control plane's.
+    /// Why it belongs to the control plane, or why it does not although it resembles one that does.
     why: Option<String>,
     description: String,
     zone: Option<String>,
@@ -162,9 +162,9 @@ struct Eni {
 struct NodeReport {
     name: String,
     status: Status,
-    /// How many sockets were read.
+    /// The number of sockets.
     sockets: u64,
-    /// How many lines were no socket.
+    /// The number of lines that are not sockets.
     skipped_lines: u64,
 }
 
@@ -179,7 +179,7 @@ struct NodeTraffic {
 #[derive(Debug, Serialize, JsonSchema)]
 struct ComponentTraffic {
     component: String,
-    /// From established connections alone: none where there are only attempts.
+    /// By established connections alone: none where there are only attempts.
     path: TrafficPath,
 }
 
@@ -204,15 +204,15 @@ struct ConnectionReport {
 struct FindingReport {
     rule: String,
     severity: Severity,
-    /// What it is about: an ARN, an id, a node.
+    /// An ARN, an id or a node.
     subject: String,
-    /// Which of the subject's, where a rule can find several: a peer, an attribute.
+    /// The part of the subject, where a rule can find several: a peer, an attribute.
     about: Option<String>,
     message: String,
     remediation: String,
-    /// Whether a waiver that holds keeps it from counting.
+    /// Whether it does not count because of a waiver.
     waived: bool,
-    /// The waiver for it, which may be over.
+    /// Its waiver, which may have expired.
     waiver: Option<WaiverReport>,
 }
 
@@ -221,7 +221,7 @@ struct WaiverReport {
     resource: String,
     reason: String,
     owner: String,
-    /// As the policy has it.
+    /// As written in the policy.
     expires: String,
     expired: bool,
 }
@@ -233,7 +233,7 @@ struct GapReport {
     detail: String,
     /// The next step.
     hint: String,
-    /// The rules that it left inconclusive.
+    /// The rules that are inconclusive without it.
     rules: Vec<String>,
 }
 

@@ -20,10 +20,10 @@ pub const FORMAT: TraceFormat = TraceFormat {
     write: |trace, judgment, _, out| write_pretty(&TraceReport::new(trace, judgment), out),
 };
 
-/// The schema's name, which changes with its shape.
+/// The name of the schema, which changes with its shape.
 const SCHEMA: &str = "eks-netcheck.trace.v1";
 
-/// What changed between looks at the nodes' sockets.
+/// What changed between samples of the nodes' sockets.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "eks-netcheck.trace.v1")]
 pub struct TraceReport {
@@ -32,24 +32,24 @@ pub struct TraceReport {
     cluster: Option<String>,
     /// The program and its arguments; null for recordings, and where no command was given.
     command: Option<Vec<String>>,
-    /// How the command ended; 128 and the signal's number where one ended it.
+    /// The exit code of the command; 128 plus the number of the signal if one terminated it.
     exit_code: Option<u8>,
-    /// For how many seconds the command ran.
+    /// The duration of the command in seconds.
     lasted: Option<f64>,
-    /// When the first look was taken, as RFC 3339 has it; null for recordings.
+    /// The time before the first sample, in RFC 3339; null for recordings.
     began: Option<String>,
-    /// Looks taken, at all nodes.
+    /// The number of samples of all nodes.
     samples: u64,
-    /// Looks that were due and not taken.
+    /// The number of samples that were due and not taken.
     missed: u64,
     nodes: Vec<NodeReport>,
-    /// What changed; connections that did not are not here.
+    /// The connections that changed; others are not listed.
     changes: Vec<ChangeReport>,
-    /// How many connections between API server and nodes did not change.
+    /// The number of connections between the API server and nodes that did not change.
     unchanged: usize,
-    /// What the rules find, where --fail-on asks for it.
+    /// The findings of the rules, with --fail-on.
     findings: Vec<FindingReport>,
-    /// What was not seen.
+    /// Evidence that was not seen.
     gaps: Vec<GapReport>,
     /// Null without --fail-on.
     verdict: Option<Verdict>,
@@ -60,14 +60,14 @@ struct NodeReport {
     name: String,
     samples: u64,
     missed: u64,
-    /// Whether the kernel also told of sockets that ended between two looks.
+    /// Whether the kernel also reported sockets that were closed between two samples.
     tells_ends: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct ChangeReport {
     node: String,
-    /// The first process that the row names, or who listens on its port.
+    /// The first process that the row names, or the one that listens on its port.
     process: Option<String>,
     pid: Option<u32>,
     /// As `ss` printed it when it was last seen.
@@ -80,13 +80,13 @@ struct ChangeReport {
     by: By,
     eni: Option<String>,
     change: Change,
-    /// The parts of the trace in which it was there: the last look before the action, any during it, the last of all.
+    /// The parts of the trace that it existed in: the last sample before the action, any during it, the last of all.
     there: Vec<Phase>,
-    /// Whether it changed for another reason than the action: probes, metrics-server, other programs.
+    /// Whether it changed for a reason other than the action: probes, metrics-server, other programs.
     background: bool,
-    /// In how many looks it was seen; 0 where only its end was told.
+    /// The number of samples that contain it; 0 if only its close was reported.
     samples: u64,
-    /// When it was first seen; null for recordings.
+    /// The first sample that contains it; null for recordings.
     first_seen: Option<Seen>,
     last_seen: Option<Seen>,
 }
@@ -94,20 +94,20 @@ struct ChangeReport {
 /// A time by two clocks.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Seen {
-    /// Seconds since `began`, when the look arrived.
+    /// When the sample arrived, in seconds since `began`.
     arrived: f64,
-    /// Seconds since 1970 by the node's own clock, where it told.
+    /// When it was taken by the node's own clock, in seconds since 1970, where that is known.
     node_clock: Option<f64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Change {
-    /// Not before, there at the end.
+    /// Absent before, present at the end.
     Appeared,
-    /// Before, not at the end.
+    /// Present before, absent at the end.
     Gone,
-    /// Only during.
+    /// Present during the action only.
     Transient,
 }
 
@@ -137,7 +137,7 @@ struct GapReport {
 }
 
 impl TraceReport {
-    /// The report on a trace, and what the rules say of it.
+    /// The report on a trace and its judgment.
     #[must_use]
     pub fn new(trace: &Trace, judgment: Option<&Judgment>) -> Self {
         let command = trace.command.as_ref();
@@ -163,7 +163,7 @@ impl TraceReport {
     }
 }
 
-/// What was not seen, by the trace or for the verdict.
+/// The gaps of the trace, and those that the verdict needed.
 fn gaps<'a>(trace: &'a Trace, judgment: Option<&'a Judgment>) -> impl Iterator<Item = &'a Gap> {
     let judged = judgment.into_iter().flat_map(|judgment| &judgment.gaps);
     let needed = judged.filter(|judged| judged.needed).map(|judged| &judged.gap);
@@ -250,7 +250,7 @@ impl From<&Gap> for GapReport {
     }
 }
 
-/// To the millisecond: no clock here tells more.
+/// Seconds, rounded to a millisecond: no clock here is more precise.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -92,7 +92,11 @@ fn write_section(audited: &Audited, style: Style, out: &mut dyn Write) -> Result
     write_gaps(&judgment.gaps, style, out)?;
     if !judgment.off.is_empty() {
         let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
-        write!(out, "\n{}", style.prose(&format!("Off by the policy: {}.", off.join(", ")), "", ""))?;
+        write!(
+            out,
+            "\n{}",
+            style.prose(&format!("Switched off by the policy: {}.", off.join(", ")), "", "")
+        )?;
     }
     Ok(())
 }
@@ -130,12 +134,12 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, style: Style, out: &mut dyn
     let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty() && !is_left_out(gap)).count();
     let mut worst = match judgment.verdict {
         Verdict::Pass if unseen > 0 => {
-            format!("{worst}; {} not seen, which only lesser rules needed", count(unseen, "thing"))
+            format!("{worst}; {} needed only by rules below the threshold", count(unseen, "gap"))
         }
         _ => worst,
     };
     for judged in left_out {
-        worst = format!("{worst}; {} left out, as asked", judged.gap.subject);
+        worst = format!("{worst}; {} not read, as requested", judged.gap.subject);
     }
     write!(out, "{}", style.verdict_line(judgment.verdict, &format!("{name}: {worst}")))?;
     if let Some(answer) = traffic(facts) {
@@ -145,7 +149,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, style: Style, out: &mut dyn
     Ok(())
 }
 
-/// Whether the nodes' traffic is private, as a sentence.
+/// The path of the nodes' traffic, as a sentence.
 fn traffic(facts: &Facts) -> Option<String> {
     let total = facts.traffic.len();
     let parts = [
@@ -162,8 +166,8 @@ fn traffic(facts: &Facts) -> Option<String> {
         parts.map(|(nodes, words)| format!("{words} on {nodes} of {}", count(total, "node"))).collect();
     let components = facts.traffic.iter().flat_map(|traffic| &traffic.components);
     let has_proxy = { components }.any(|traffic| traffic.component == Component::KubeProxy);
-    let who = if has_proxy { "kubelet and kube-proxy reach" } else { "kubelet reaches" };
-    (total > 0).then(|| format!("{who} the API server: {}.", parts.join(", ")))
+    let subject = if has_proxy { "kubelet and kube-proxy reach" } else { "kubelet reaches" };
+    (total > 0).then(|| format!("{subject} the API server: {}.", parts.join(", ")))
 }
 
 fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
@@ -203,14 +207,14 @@ fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()>
         rows.push(("Resolves", format!("{} to {answer}", vantage_point(facts, &vantage.name))));
     }
     if let Some(sources) = facts.private_access_sources() {
-        let sources = if sources.is_empty() { "nobody".to_owned() } else { sources.join(", ") };
+        let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join(", ") };
         rows.push(("Private", format!("port {} of the ENIs admits {sources}", cluster.api_port())));
     }
     if let Some(mode) = &cluster.egress_mode {
         rows.push(("Egress", format!("control plane egress mode {mode}")));
     }
     if cluster.auto_mode {
-        rows.push(("Auto Mode", "on: its nodes take no ssh".to_owned()));
+        rows.push(("Auto Mode", "on: its nodes do not accept ssh".to_owned()));
     }
     writeln!(out)?;
     for (head, text) in rows {
@@ -251,7 +255,7 @@ fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
                 interface.attachment.as_ref().and_then(|attachment| attachment.instance_owner.as_deref());
             let cells = [
                 eni_cell(interface),
-                // The role's id and the session's name, a line each.
+                // The id of the role and the name of the session on a line each.
                 escape(interface.requester.as_deref().unwrap_or("-")).replacen(':', ":\n", 1),
                 escape(&interface.owner).into_owned(),
                 escape(instance_owner.unwrap_or("-")).into_owned(),
@@ -281,7 +285,7 @@ fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// Where a name was looked up: here, on a node, or by a name server.
+/// The vantage point of an answer: here, a node, or a name server.
 fn vantage_point(facts: &Facts, name: &str) -> String {
     match name {
         "here" => "from here".to_owned(),
@@ -368,7 +372,7 @@ fn write_gaps(gaps: &[JudgedGap], style: Style, out: &mut dyn Write) -> Result<(
         write!(out, "{}", style.prose(&format!("{without}: {}", rules.join(", ")), "    ", "    "))?;
     }
     if !unneeded.is_empty() {
-        writeln!(out, "  No rule needed:")?;
+        writeln!(out, "  Not needed by any rule:")?;
     }
     for JudgedGap { gap, .. } in unneeded {
         write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;

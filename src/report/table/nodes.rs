@@ -99,7 +99,7 @@ pub(super) fn write_nodes(facts: &Facts, names: &Names, style: Style, out: &mut 
     writeln!(out, "{}", table.trim_fmt())?;
     let skipped: u64 = facts.nodes.iter().map(|node| node.tally.rejected).sum();
     if skipped > 0 {
-        write!(out, "{}", style.prose("Skipped lines are no sockets; --verbose lists them.", "", ""))?;
+        write!(out, "{}", style.prose("Skipped lines are not sockets; --verbose lists them.", "", ""))?;
     }
     Ok(())
 }

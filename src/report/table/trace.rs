@@ -1,5 +1,5 @@
-//! `trace` and `diff` for people: what changed and what stayed, and apart from
-//! that what changed for other reasons.
+//! `trace` and `diff` as text for people: the changes between the API server and nodes
+//! with the connections that stayed, and the other changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Result, Write};
@@ -19,13 +19,14 @@ use crate::report::text::escape;
 /// The format.
 pub const FORMAT: TraceFormat = TraceFormat { name: "table", help: "For people", write };
 
-/// From this width on, everything has a column of its own.
+/// The width from which on every value has its own column.
 const WIDE: u16 = 160;
-/// More ways than this are told by path, and the table has the rest.
-const WAYS_TOLD: usize = 3;
-/// More connections than this are counted only.
+/// The number of different changes up to which each is a sentence; more are summed up by
+/// path.
+const SENTENCES_MAX: usize = 3;
+/// The number of connections that are listed; further ones are counted only.
 const CONNECTIONS_SHOWN: usize = 500;
-/// More groups of other changes than this are counted only.
+/// The number of groups of other changes that are listed.
 const OTHERS_SHOWN: usize = 20;
 
 fn write(trace: &Trace, judgment: Option<&Judgment>, style: Style, out: &mut dyn Write) -> Result<()> {
@@ -38,7 +39,7 @@ fn write(trace: &Trace, judgment: Option<&Judgment>, style: Style, out: &mut dyn
     write_head(trace, &changes, &names, style, out)?;
     write_connections(trace, &touched, &names, style, out)?;
     write_others(trace, &names, style, out)?;
-    write_looks(trace, &names, style, out)?;
+    write_samples(trace, &names, style, out)?;
     write_gaps(trace, style, out)
 }
 
@@ -64,38 +65,37 @@ fn write_head(
         );
         writeln!(out, "{}", style.bold(style.prose(&text, "", "  ").trim_end()))?;
     }
-    let told = if trace.nodes.is_empty() {
+    let answer = if trace.nodes.is_empty() {
         "no node could be compared.".to_owned()
     } else if changes.is_empty() {
         let nodes = count(trace.nodes.len(), "node");
         format!("nothing changed between the API server and the nodes ({nodes} compared).")
     } else {
-        told(changes, names)
+        by_connection(changes, names)
     };
-    // A node that was not seen may be the one that matters.
+    // The change may be on a node that was not seen completely.
     let unseen: BTreeSet<_> = trace.gaps.iter().filter_map(|gap| gap.subject.node()).collect();
-    let told = match unseen.len() {
-        0 => told,
-        number => format!("{told} Not all was seen of {}, as told below.", count(number, "node")),
+    let answer = match unseen.len() {
+        0 => answer,
+        number => format!("{answer} {} not seen completely; see below.", count(number, "node")),
     };
-    // Under its command, a cluster is named already.
-    let told = if trace.command.is_some() { told } else { format!("{cluster}{told}") };
-    write!(out, "{}", style.prose(&told, "", ""))
+    // The line of the command names the cluster already.
+    let answer = if trace.command.is_some() { answer } else { format!("{cluster}{answer}") };
+    write!(out, "{}", style.prose(&answer, "", ""))
 }
 
-/// The answer in a sentence or two: what came and went between the API server
-/// and which node, by which way.
-fn told(changes: &[&TracedConnection], names: &Names) -> String {
-    let mut ways: BTreeMap<(&str, Change, String), usize> = BTreeMap::new();
+/// The changes between the API server and each node, a sentence for each route.
+fn by_connection(changes: &[&TracedConnection], names: &Names) -> String {
+    let mut routes: BTreeMap<(&str, Change, String), usize> = BTreeMap::new();
     for traced in changes {
         let connection = &traced.connection;
         let (Some(change), true) = (traced.presence.change(), connection.direction != Direction::None) else {
             continue;
         };
-        let who = who(connection);
-        let way = match connection.direction {
-            Direction::Inbound => format!("to {who} from {}", address(connection)),
-            _ => format!("from {who} to {}", connection.socket.peer),
+        let process = process(connection);
+        let route = match connection.direction {
+            Direction::Inbound => format!("to {process} from {}", address(connection)),
+            _ => format!("from {process} to {}", connection.socket.peer),
         };
         let by = match (connection.attribution.path, &traced.eni) {
             (Path::PrivateEni, Some(eni)) => format!("the EKS-owned ENI {}", escape(&eni.id)),
@@ -103,32 +103,33 @@ fn told(changes: &[&TracedConnection], names: &Names) -> String {
             (Path::ClusterIp, _) => "the ClusterIP".to_owned(),
             (path, _) => path.as_str().to_owned(),
         };
-        *ways.entry((names.name(&connection.node), change, format!("{way} ({by})"))).or_default() += 1;
+        *routes.entry((names.name(&connection.node), change, format!("{route} ({by})"))).or_default() += 1;
     }
-    if ways.is_empty() || ways.len() > WAYS_TOLD {
-        return told_by_path(changes);
+    if routes.is_empty() || routes.len() > SENTENCES_MAX {
+        return by_path(changes);
     }
-    let sentences = ways.into_iter().map(|((node, change, way), number)| {
-        format!("{node}: {} {way} {}.", count(number, "connection"), verb(change))
+    let sentences = routes.into_iter().map(|((node, change, route), number)| {
+        format!("{node}: {} {route} {}.", count(number, "connection"), verb(change))
     });
     sentences.collect::<Vec<_>>().join(" ")
 }
 
-/// The same in less words, where much changed.
-fn told_by_path(changes: &[&TracedConnection]) -> String {
-    let mut ways: BTreeMap<Change, BTreeMap<(Path, &str), usize>> = BTreeMap::new();
+/// The same, summed up by path.
+fn by_path(changes: &[&TracedConnection]) -> String {
+    let mut routes: BTreeMap<Change, BTreeMap<(Path, &str), usize>> = BTreeMap::new();
     for traced in changes {
         let connection = &traced.connection;
-        let way = (connection.attribution.path, connection.direction.as_str());
+        let route = (connection.attribution.path, connection.direction.as_str());
         if let (Some(change), true) = (traced.presence.change(), connection.direction != Direction::None) {
-            *ways.entry(change).or_default().entry(way).or_default() += 1;
+            *routes.entry(change).or_default().entry(route).or_default() += 1;
         }
     }
-    let sentences = ways.into_iter().map(|(change, ways)| {
-        let all: usize = ways.values().sum();
-        let ways =
-            ways.iter().map(|((path, direction), number)| format!("{number} {direction} {}", path.as_str()));
-        format!("{} {}: {}.", count(all, "connection"), verb(change), ways.collect::<Vec<_>>().join(", "))
+    let sentences = routes.into_iter().map(|(change, routes)| {
+        let all: usize = routes.values().sum();
+        let routes = routes
+            .iter()
+            .map(|((path, direction), number)| format!("{number} {direction} {}", path.as_str()));
+        format!("{} {}: {}.", count(all, "connection"), verb(change), routes.collect::<Vec<_>>().join(", "))
     });
     sentences.collect::<Vec<_>>().join(" ")
 }
@@ -136,7 +137,7 @@ fn told_by_path(changes: &[&TracedConnection]) -> String {
 fn verb(change: Change) -> &'static str {
     match change {
         Change::Appeared => "appeared and stayed",
-        Change::Gone => "went",
+        Change::Gone => "disappeared",
         Change::Transient => "came and went",
     }
 }
@@ -149,11 +150,11 @@ fn write_connections(
     out: &mut dyn Write,
 ) -> Result<()> {
     let is_shown = |traced: &&TracedConnection| {
-        // Where nothing changed anywhere, what stayed is the answer.
+        // If nothing changed, the connections that stayed are the answer.
         !traced.is_background && (touched.is_empty() || touched.contains(&traced.connection.node))
     };
     let mut shown: Vec<_> = trace.connections.iter().filter(is_shown).collect();
-    // What changed comes first.
+    // Changes come first.
     shown.sort_by_key(|traced| (&traced.connection.node, traced.presence.change().is_none()));
     if !shown.is_empty() {
         let has_during = trace.began.is_some();
@@ -182,7 +183,7 @@ fn write_connections(
         if !is_wide {
             let heads: Vec<_> = phases.iter().map(|phase| head(*phase).to_lowercase()).collect();
             let mark = if has_during { "B/D/A" } else { "B/A" };
-            writeln!(out, "{mark}: there {} (+ yes, - no)", heads.join(", "))?;
+            writeln!(out, "{mark}: present {} (+ yes, - no)", heads.join(", "))?;
         }
     }
     let by_control_plane = trace.connections.iter().any(|traced| {
@@ -192,7 +193,7 @@ fn write_connections(
     });
     if by_control_plane {
         let text = "The control plane reaches the kubelet's port 10250 through EKS-owned ENIs in every access \
-            mode, for exec, attach, port-forward, logs and node proxy, whoever asks for them.";
+            mode, for exec, attach, port-forward, logs and node proxy, whichever client requests them.";
         write!(out, "{}", style.prose(text, "", ""))?;
     }
     let still = trace.connections.iter().filter(|traced| traced.presence.change().is_none());
@@ -212,7 +213,7 @@ fn write_connections(
     Ok(())
 }
 
-/// A few nodes by name, many by number.
+/// The names of up to five nodes, or the number of nodes.
 fn other_nodes(nodes: &BTreeSet<&NodeName>, names: &Names) -> String {
     if nodes.len() > 5 {
         return count(nodes.len(), "other node");
@@ -241,7 +242,7 @@ fn cells(traced: &TracedConnection, phases: &[Phase], names: &Names, is_wide: bo
         let eni = eni.unwrap_or_else(|| "-".to_owned());
         let path = [direction.to_owned(), path, socket.local.to_string(), socket.peer.to_string(), eni];
         let phases = phases.iter().map(|phase| if is_there(phase) { "yes" } else { "-" }.to_owned());
-        return [node, who(connection)]
+        return [node, process(connection)]
             .into_iter()
             .chain(path)
             .chain(phases)
@@ -249,8 +250,8 @@ fn cells(traced: &TracedConnection, phases: &[Phase], names: &Names, is_wide: bo
             .collect();
     }
     let process = match connection.direction {
-        Direction::None => who(connection),
-        _ => format!("{}\n{direction}", who(connection)),
+        Direction::None => process(connection),
+        _ => format!("{}\n{direction}", process(connection)),
     };
     let peer = format!("{}{}", socket.peer, eni.map(|eni| format!("\n{eni}")).unwrap_or_default());
     let marks: Vec<_> = phases.iter().map(|phase| if is_there(phase) { "+" } else { "-" }).collect();
@@ -271,7 +272,7 @@ fn eni(traced: &TracedConnection) -> Option<String> {
     Some(if kind.is_empty() { escape(&eni.id).into_owned() } else { format!("{} ({kind})", escape(&eni.id)) })
 }
 
-fn who(connection: &Connection) -> String {
+fn process(connection: &Connection) -> String {
     match (connection.component, &connection.process) {
         (Some(component), _) => component.as_str().to_owned(),
         (None, Some(process)) => escape(&process.name).into_owned(),
@@ -279,7 +280,7 @@ fn who(connection: &Connection) -> String {
     }
 }
 
-/// The peer without its port, which a client's means nothing.
+/// The peer without its port, which is arbitrary for a client.
 fn address(connection: &Connection) -> String {
     match connection.socket.peer.host {
         Host::Ip(ip) => ip.to_string(),
@@ -287,7 +288,7 @@ fn address(connection: &Connection) -> String {
     }
 }
 
-/// What changed for other reasons, by what is the same.
+/// Writes the changes for reasons other than the action, grouped by what they have in common.
 fn write_others(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     let mut groups: BTreeMap<[String; 5], BTreeMap<Change, usize>> = BTreeMap::new();
     for traced in trace.connections.iter().filter(|traced| traced.is_background) {
@@ -296,7 +297,7 @@ fn write_others(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write)
         let peer = if is_client { address(connection) } else { connection.socket.peer.to_string() };
         let key = [
             names.name(&connection.node).to_owned(),
-            who(connection),
+            process(connection),
             connection.direction.as_str().to_owned(),
             connection.attribution.path.as_str().to_owned(),
             peer,
@@ -306,11 +307,7 @@ fn write_others(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write)
     if groups.is_empty() {
         return Ok(());
     }
-    let title = if trace.began.is_some() {
-        "Changed too, for other reasons: probes, metrics, other programs"
-    } else {
-        "Other connections that changed: probes, metrics, other programs"
-    };
+    let title = "Other changes: probes, metrics, other programs";
     writeln!(out, "\n{}", style.bold(title))?;
     let more = groups.len().saturating_sub(OTHERS_SHOWN);
     let mut table = style.table(["Node", "Process", "Direction", "Path", "Peer", "Changes"]);
@@ -326,8 +323,8 @@ fn write_others(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write)
     Ok(())
 }
 
-/// How often each node was looked at.
-fn write_looks(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
+/// Writes the number of samples of each node.
+fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     if trace.began.is_none() {
         return Ok(());
     }
@@ -336,19 +333,19 @@ fn write_looks(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) 
         groups.entry((node.missed, node.has_close_events)).or_default().push(node);
     }
     writeln!(out)?;
-    for ((missed, tells_ends), nodes) in groups {
+    for ((missed, has_close_events), nodes) in groups {
         let (least, most) = nodes
             .iter()
             .fold((u64::MAX, 0), |(least, most), node| (least.min(node.samples), most.max(node.samples)));
-        let looks = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let samples = if least == most { most.to_string() } else { format!("{least} to {most}") };
         let each = if nodes.len() == 1 { "" } else { " each" };
         let missed = if missed == 0 { String::new() } else { format!(", {missed} missed") };
-        let ends = if tells_ends { "" } else { "; what came and went between two of them was not seen" };
+        let gap = if has_close_events { "" } else { "; what came and went between two samples was not seen" };
         let nodes = match nodes.as_slice() {
             nodes if nodes.len() > 5 => count(nodes.len(), "node"),
             nodes => nodes.iter().map(|node| names.name(&node.name)).collect::<Vec<_>>().join(", "),
         };
-        write!(out, "{}", style.prose(&format!("{nodes}: {looks} looks{each}{missed}{ends}."), "", "  "))?;
+        write!(out, "{}", style.prose(&format!("{nodes}: {samples} samples{each}{missed}{gap}."), "", "  "))?;
     }
     Ok(())
 }
