@@ -49,11 +49,12 @@ fn help_lists_the_exit_codes() {
         let ran = Netcheck::new(args).run();
         assert_eq!(ran.code, 0);
         for line in [
-            "0  judged, and nothing",
-            "1  judged, and findings",
-            "2  usage",
-            "3  could not judge",
-            "4  nothing to judge",
+            "0   judged, and nothing",
+            "1   judged, and findings",
+            "2   usage",
+            "3   could not judge",
+            "4   nothing to judge",
+            "70  a bug",
         ] {
             assert!(ran.stdout.contains(line), "{args:?} lacks {line}");
         }

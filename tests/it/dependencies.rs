@@ -26,9 +26,11 @@ const MAY_USE: [(&str, &[&str]); 11] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 25] = [
+const ONLY_IN: [(&str, &[&str]); 27] = [
     ("anyhow", &["run"]),
-    ("aws_", &["collect"]),
+    ("aws_sdk", &["collect"]),
+    ("aws_config", &["collect"]),
+    ("aws_smithy", &["collect"]),
     ("clap::", &["cli", "main"]),
     ("comfy_table", &["report"]),
     ("futures_util", &["collect"]),
@@ -36,9 +38,9 @@ const ONLY_IN: [(&str, &[&str]); 25] = [
     ("hickory_", &["collect"]),
     ("indicatif", &["collect"]),
     ("io::stdout", &["run"]),
-    ("io::stderr", &["run"]),
-    ("jiff", &["cli", "policy", "run"]),
-    ("Timestamp::now", &["run"]),
+    ("io::stderr", &["collect", "run"]),
+    ("jiff", &["cli", "collect", "policy", "run"]),
+    ("Timestamp::now", &["collect", "run"]),
     ("SystemTime::now", &[]),
     ("process::Command", &["collect"]),
     ("quick_junit", &["report"]),

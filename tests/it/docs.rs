@@ -172,11 +172,11 @@ fn the_command_line_is_that_of_help() {
     let (_, codes) = audit.split_once("Exit codes:\n").unwrap();
     let mut table = String::from("| exit code | meaning |\n| --- | --- |\n");
     for line in codes.lines() {
-        // A code, two blanks and its meaning; other lines are no codes.
+        // A code, two blanks or more, and its meaning; other lines are no codes.
         if let Some((code, meaning)) = line.trim_start().split_once("  ")
             && code.parse::<u8>().is_ok()
         {
-            writeln!(table, "| {code} | {meaning} |").unwrap();
+            writeln!(table, "| {code} | {} |", meaning.trim_start()).unwrap();
         }
     }
     check_block("README.md", "exit-codes", &table);

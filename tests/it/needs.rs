@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use eks_netcheck::capture::line::{Line, parse_line};
 use eks_netcheck::classify::Classifier;
 use eks_netcheck::evidence::directory::EvidenceDir;
 use eks_netcheck::evidence::nodes::read_nodes;
@@ -57,15 +58,19 @@ fn take_away(evidence: &mut Evidence, need: Need) {
     }
 }
 
+/// Peers of attempts to connect that are added to each node: an EKS-owned ENI, an
+/// address of the VPC that no interface has, and one outside of it.
+const ATTEMPTS: [&str; 3] = ["192.168.1.55:443", "192.168.3.77:443", "198.51.100.7:443"];
+
 /// The facts of a recorded cluster, less some evidence.
-fn facts(dir: &Path, without: Option<Need>) -> Facts {
+fn facts(dir: &Path, with_attempts: bool, without: &[Need]) -> Facts {
     let dir = EvidenceDir::open(dir).unwrap();
     let mut evidence = dir.read("myeks").unwrap();
-    if let Some(need) = without {
-        take_away(&mut evidence, need);
+    for need in without {
+        take_away(&mut evidence, *need);
     }
     let mut classifier = Classifier::new(evidence);
-    let nodes = if without == Some(Need::Nodes) {
+    let nodes = if without.contains(&Need::Nodes) {
         Vec::new()
     } else {
         read_nodes(&dir, |node, row| {
@@ -73,6 +78,12 @@ fn facts(dir: &Path, without: Option<Need>) -> Facts {
         })
         .unwrap()
     };
+    let attempts = ATTEMPTS.iter().filter(|_| with_attempts);
+    for (node, peer) in nodes.iter().flat_map(|node| attempts.clone().map(move |peer| (node, peer))) {
+        let row = format!("SYN-SENT 0 1 192.168.1.20:34296 {peer} users:((\"kubelet\",pid=1,fd=9))");
+        let Line::Row(row) = parse_line(row.as_bytes()) else { panic!("{row}") };
+        classifier.add(&node.name, row.socket, row.processes.map(|process| (process.comm, process.pid())));
+    }
     classifier.finish(nodes)
 }
 
@@ -84,10 +95,15 @@ fn rules_read_only_the_evidence_that_they_declare() {
     });
     let expected = Expectations::default();
     let mut depends = vec![vec![false; NEEDS.len()]; rules::ALL.len()];
-    for dir in stories.chain(fixtures) {
-        let whole = facts(&dir, None);
+    // The CIDR blocks of the VPC decide a path only if interfaces and names do not.
+    let without: [&[Need]; 3] = [&[], &[Need::File(INTERFACES)], &[Need::Dns]];
+    let attempts = [false, true];
+    let dirs = stories.chain(fixtures).flat_map(|dir| without.map(|without| (dir.clone(), without)));
+    let dirs = dirs.flat_map(|(dir, without)| attempts.map(|attempts| (dir.clone(), attempts, without)));
+    for (dir, attempts, without) in dirs {
+        let whole = facts(&dir, attempts, without);
         for (at, need) in NEEDS.into_iter().enumerate() {
-            let less = facts(&dir, Some(need));
+            let less = facts(&dir, attempts, &[without, &[need]].concat());
             for (rule, depends) in rules::ALL.iter().zip(&mut depends) {
                 let is_same = (rule.check)(&whole, &expected) == (rule.check)(&less, &expected);
                 assert!(
