@@ -330,7 +330,7 @@ impl AuditArgs {
                 } else {
                     Clusters::Named(self.cluster.into_iter().collect())
                 };
-                Source::Live(self.fleet.into_options(clusters, self.collection)?)
+                Source::Live(Box::new(self.fleet.into_options(clusters, self.collection)?))
             }
         };
         Ok(AuditOptions {

@@ -1,4 +1,4 @@
-//! The command line. [`args`] is what was typed, as clap's types; [`options`] is what it
+//! The command line. `args` is what was typed, as clap's types; [`options`] is what it
 //! means, and the only part that the rest of the program uses.
 
 mod args;

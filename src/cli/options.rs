@@ -62,7 +62,7 @@ pub enum Source {
         cluster: String,
     },
     /// AWS, DNS and the nodes.
-    Live(FleetOptions),
+    Live(Box<FleetOptions>),
 }
 
 /// The threshold and the policy.

@@ -17,7 +17,7 @@ use crate::model::rule::Rule;
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
     name: "junit",
-    help: "`JUnit`, for the test reports of CI systems",
+    help: "JUnit, for the test reports of CI systems",
     write: |settings| Box::new(Writer { rules: settings.rules, report: Report::new("eks-netcheck") }),
 };
 

@@ -170,7 +170,7 @@ impl Reports {
 /// The message for a run that found no cluster.
 fn no_cluster(unjudged: &[Unjudged]) -> String {
     if unjudged.is_empty() {
-        return "there is no cluster in the accounts and regions asked; pass others with --region, --profile or --role-arn".to_owned();
+        return "there is no cluster in the accounts and regions queried; pass others with --region, --profile or --role-arn".to_owned();
     }
     let all: Vec<_> = unjudged.iter().map(ToString::to_string).collect();
     format!("there is no such cluster: {}", all.join("; "))

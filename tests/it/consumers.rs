@@ -1,6 +1,6 @@
 //! Reports are accepted by the validators of the programs that read them.
 //!
-//! `tests/validate --install` installs the validators, from PyPI and npm. They are
+//! `tests/validate --install` installs the validators, from `PyPI` and npm. They are
 //! needed with the feature `live` only, so that the tests without it need nothing but
 //! Rust.
 

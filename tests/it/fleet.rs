@@ -199,11 +199,11 @@ fn no_matching_cluster_exits_with_4() {
     let aws = Api::serve(account("private-only", HERE, REGIONS[0], &[])).unwrap();
     let ran = audit(&aws, &["--all-clusters", "--region", REGIONS[0]]).run();
     assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
-    assert!(ran.stderr.contains("no cluster in the accounts and regions asked"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no cluster in the accounts and regions queried"), "{}", ran.stderr);
     let aws = two_regions();
     let ran = audit(&aws, &["--cluster", "x", "--region", REGIONS[0], "--region", REGIONS[1]]).run();
     assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
-    assert!(ran.stderr.contains("none in any of 2"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it does not exist in any of 2"), "{}", ran.stderr);
     // One unknown cluster of two makes the run inconclusive.
     let (report, code) = audit(&aws, &["--cluster", "a", "--cluster", "x"]).json();
     assert_eq!((code, unjudged(&report)), (3, vec![("cluster x (ap-northeast-2)", "not-found")]));

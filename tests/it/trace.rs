@@ -113,7 +113,7 @@ fn changes(report: &Value) -> Vec<String> {
     all.filter(|change| change["background"] == false).map(line).collect()
 }
 
-/// The first node, on which the first pod of the DaemonSet runs.
+/// The first node, on which the first pod of the `DaemonSet` runs.
 const NODE: &str = "n1";
 
 /// A short exec ends between two samples: it is seen by the kernel's close event.

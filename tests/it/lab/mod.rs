@@ -67,7 +67,7 @@ impl Testbed {
     }
 
     /// Connects kubelet and kube-proxy of every node to `to`, aws-k8s-agent to the
-    /// ClusterIP.
+    /// `ClusterIP`.
     pub(crate) fn dial(&self, to: [Ipv4Addr; 2]) {
         for node in self.lab.nodes() {
             node.dial("kubelet", (to[0], 443)).unwrap();
