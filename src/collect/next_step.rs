@@ -50,3 +50,36 @@ fn permission(file: File) -> String {
     let actions = actions.unwrap_or_else(|| "eks:DescribeCluster".to_owned());
     format!("check the answer of {actions} with the aws CLI")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::aws::eks::parse_cluster;
+
+    #[test]
+    fn no_next_step_of_a_live_run_is_to_edit_a_recording() {
+        let cluster = parse_cluster(br#"{"cluster": {"name": "myeks", "resourcesVpcConfig": {}}}"#).unwrap();
+        let files = CALLS.iter().map(|call| Subject::File(call.file)).chain([Subject::File(File::CLUSTER)]);
+        let fields = [Field::Endpoint, Field::EnableDnsSupport].map(Subject::Field);
+        let node = "n1".parse().unwrap();
+        let others = [
+            Subject::Vantage("n1".to_owned()),
+            Subject::Records { kind: "A", vantage: "here".to_owned() },
+            Subject::Vantages,
+            Subject::Node(node),
+            Subject::Instance("i-1".to_owned()),
+            Subject::Nodes,
+            Subject::HybridNodes,
+            Subject::Egress("i-1".to_owned()),
+        ];
+        for subject in files.chain(fields).chain(others) {
+            for why in [GapReason::Incomplete, GapReason::NoProcessNames, GapReason::NotSupported] {
+                let step = next_step(&cluster, &subject, why);
+                assert!(!step.is_empty(), "{subject}");
+                for word in ["record", ".txt", ".json", " > "] {
+                    assert!(!step.contains(word), "{subject}: {step}");
+                }
+            }
+        }
+    }
+}

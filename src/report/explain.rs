@@ -31,5 +31,16 @@ pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> 
     write!(out, "{}", style.prose(rule.why, "", ""))?;
     writeln!(out, "\n{}", style.bold("How to fix it"))?;
     write_remediation(rule.remediation, "", style, out)?;
+    writeln!(out, "\n{}", style.bold("Evidence"))?;
+    write!(out, "{}", style.prose(&evidence(rule), "", ""))?;
     writeln!(out, "\n{}\n{}", style.bold("Source"), rule.reference)
+}
+
+/// The evidence that a rule needs, as a sentence.
+fn evidence(rule: &Rule) -> String {
+    let needs: Vec<_> = rule.needs.iter().map(|need| need.as_str()).collect();
+    if needs.is_empty() {
+        return "cluster.json alone.".to_owned();
+    }
+    format!("cluster.json, {}. Without one of them the rule may be inconclusive.", needs.join(", "))
 }

@@ -5,7 +5,7 @@ use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::{Facts, has_ambiguous_peer};
 use crate::model::gap::GapReason;
-use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 use crate::model::socket::State;
@@ -31,7 +31,14 @@ If the answer is private addresses, the connection is stale. Restart the process
 If the answer is public addresses, fix the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    needs: &[
+        Need::File(INTERFACES),
+        Need::File(INSTANCES),
+        Need::File(VPC),
+        Need::File(SUBNETS),
+        Need::Dns,
+        Need::Nodes,
+    ],
     check,
 };
 

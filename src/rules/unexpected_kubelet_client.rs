@@ -5,7 +5,7 @@ use super::text::{NETWORK_REQUIREMENTS, list};
 use crate::model::connection::{Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
 
 pub(super) static RULE: Rule = Rule {
@@ -24,7 +24,7 @@ Admit port 10250 only from the cluster security group and from the monitoring in
 VPC. A peered or on-premises network that should have access can be waived in the \
 policy.",
     reference: NETWORK_REQUIREMENTS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Nodes],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::Nodes],
     check,
 };
 

@@ -398,6 +398,9 @@ fn every_rule_can_be_explained() {
                 rule.id
             );
         }
+        for need in rule.needs {
+            assert!(words.contains(need.as_str()), "{}: {}", rule.id, need.as_str());
+        }
         // Commands stay in one piece, to be pasted.
         for command in rule.remediation.lines().filter(|line| line.starts_with("    ")) {
             assert!(ran.stdout.lines().any(|line| line == command), "{}: {command}", rule.id);

@@ -58,12 +58,19 @@ fn take_away(evidence: &mut Evidence, need: Need) {
     }
 }
 
-/// Peers of attempts to connect that are added to each node: an EKS-owned ENI, an
-/// address of the VPC that no interface has, and one outside of it.
-const ATTEMPTS: [&str; 3] = ["192.168.1.55:443", "192.168.3.77:443", "198.51.100.7:443"];
+/// Rows that are added to each node: attempts of kubelet to connect to an EKS-owned ENI,
+/// to an address of the VPC that no interface has and to one outside of the VPC, a
+/// connection to the second one, and a client of kubelet.
+const ROWS: [&str; 5] = [
+    "SYN-SENT 0 1 192.168.1.20:34296 192.168.1.55:443 users:((\"kubelet\",pid=1,fd=9))",
+    "SYN-SENT 0 1 192.168.1.20:34296 192.168.3.77:443 users:((\"kubelet\",pid=1,fd=9))",
+    "SYN-SENT 0 1 192.168.1.20:34296 198.51.100.7:443 users:((\"kubelet\",pid=1,fd=9))",
+    "ESTAB 0 0 192.168.1.20:34298 192.168.3.77:443 users:((\"kubelet\",pid=1,fd=10))",
+    "ESTAB 0 0 192.168.1.20:10250 192.168.1.77:34296 users:((\"kubelet\",pid=1,fd=9))",
+];
 
 /// The facts of a recorded cluster, less some evidence.
-fn facts(dir: &Path, with_attempts: bool, without: &[Need]) -> Facts {
+fn facts(dir: &Path, with_rows: bool, without: &[Need]) -> Facts {
     let dir = EvidenceDir::open(dir).unwrap();
     let mut evidence = dir.read("myeks").unwrap();
     for need in without {
@@ -78,9 +85,8 @@ fn facts(dir: &Path, with_attempts: bool, without: &[Need]) -> Facts {
         })
         .unwrap()
     };
-    let attempts = ATTEMPTS.iter().filter(|_| with_attempts);
-    for (node, peer) in nodes.iter().flat_map(|node| attempts.clone().map(move |peer| (node, peer))) {
-        let row = format!("SYN-SENT 0 1 192.168.1.20:34296 {peer} users:((\"kubelet\",pid=1,fd=9))");
+    let rows = ROWS.iter().filter(|_| with_rows);
+    for (node, row) in nodes.iter().flat_map(|node| rows.clone().map(move |row| (node, row))) {
         let Line::Row(row) = parse_line(row.as_bytes()) else { panic!("{row}") };
         classifier.add(&node.name, row.socket, row.processes.map(|process| (process.comm, process.pid())));
     }
@@ -95,15 +101,16 @@ fn rules_read_only_the_evidence_that_they_declare() {
     });
     let expected = Expectations::default();
     let mut depends = vec![vec![false; NEEDS.len()]; rules::ALL.len()];
-    // The CIDR blocks of the VPC decide a path only if interfaces and names do not.
-    let without: [&[Need]; 3] = [&[], &[Need::File(INTERFACES)], &[Need::Dns]];
-    let attempts = [false, true];
+    // The CIDR blocks of the VPC decide a path only if interfaces and names do not, and
+    // those of subnets only if that of the VPC was not seen.
+    let without: [&[Need]; 4] = [&[], &[Need::File(INTERFACES)], &[Need::File(VPC)], &[Need::Dns]];
+    let with_rows = [false, true];
     let dirs = stories.chain(fixtures).flat_map(|dir| without.map(|without| (dir.clone(), without)));
-    let dirs = dirs.flat_map(|(dir, without)| attempts.map(|attempts| (dir.clone(), attempts, without)));
-    for (dir, attempts, without) in dirs {
-        let whole = facts(&dir, attempts, without);
+    let dirs = dirs.flat_map(|(dir, without)| with_rows.map(|with_rows| (dir.clone(), with_rows, without)));
+    for (dir, with_rows, without) in dirs {
+        let whole = facts(&dir, with_rows, without);
         for (at, need) in NEEDS.into_iter().enumerate() {
-            let less = facts(&dir, attempts, &[without, &[need]].concat());
+            let less = facts(&dir, with_rows, &[without, &[need]].concat());
             for (rule, depends) in rules::ALL.iter().zip(&mut depends) {
                 let is_same = (rule.check)(&whole, &expected) == (rule.check)(&less, &expected);
                 assert!(
