@@ -32,7 +32,7 @@ fn run() -> Exit {
     ended.exit
 }
 
-/// Prints help that was asked for, or the error in the command line.
+/// Prints help that was requested, or the error in the command line.
 fn refuse(error: &clap::Error) -> Exit {
     let text = error.render();
     if !error.use_stderr() {

@@ -49,7 +49,7 @@ Exit codes:
 const DIFF_HELP: &str = "\
 BEFORE and AFTER are evidence directories, or the output of `ss -tnp`: of one node,
 or of several, each below a line `>> node NAME <<`. Either can be a pipe, and - is
-standard input. AWS, DNS and nodes are not asked: paths come from the evidence, so a
+standard input. AWS, DNS and nodes are not queried: paths come from the evidence, so a
 bare file has the paths loopback, other and unattributed only.
 
   ssh n1 sudo ss -tnp > before
@@ -121,7 +121,7 @@ struct AuditArgs {
     /// Audit all clusters
     #[arg(long)]
     all_clusters: bool,
-    /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not asked
+    /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"])]
     evidence: Option<PathBuf>,
     /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default

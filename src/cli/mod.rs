@@ -13,7 +13,7 @@ use self::options::Options;
 /// Why there is nothing to run.
 #[derive(Debug)]
 pub enum Refusal {
-    /// Help or the version was asked for, or clap refuses the arguments.
+    /// Help or the version was requested, or clap refuses the arguments.
     Clap(clap::Error),
     /// The arguments contradict each other.
     Options(String),

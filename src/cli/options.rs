@@ -195,7 +195,7 @@ pub struct DiffOptions {
 pub struct CollectionOptions {
     /// How nodes are read; `None` if they are not read.
     pub nodes: Option<NodeOptions>,
-    /// Name servers that are asked besides this machine's own.
+    /// Name servers that are queried besides this machine's own.
     pub resolvers: Vec<SocketAddr>,
     /// How many nodes, or requests to AWS, are in progress at a time.
     pub concurrency: usize,

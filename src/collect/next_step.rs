@@ -32,7 +32,7 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         (Subject::Nodes, _) => "name them with --node NAME=TARGET".to_owned(),
         (Subject::HybridNodes, _) => "name each with --node NAME=TARGET".to_owned(),
         (Subject::Egress(_), _) => {
-            "find the address it leaves with, on the node: curl -s https://checkip.amazonaws.com".to_owned()
+            "find its egress address by running on the node: curl -s https://checkip.amazonaws.com".to_owned()
         }
         (Subject::Recording { .. } | Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => {
             "try again".to_owned()
@@ -58,10 +58,11 @@ mod tests {
 
     #[test]
     fn no_next_step_of_a_live_run_is_to_edit_a_recording() {
-        let cluster = parse_cluster(br#"{"cluster": {"name": "myeks", "resourcesVpcConfig": {}}}"#).unwrap();
+        let cluster =
+            parse_cluster(br#"{"cluster": {"name": "myeks", "resourcesVpcConfig": {}}}"#).expect("JSON");
         let files = CALLS.iter().map(|call| Subject::File(call.file)).chain([Subject::File(File::CLUSTER)]);
         let fields = [Field::Endpoint, Field::EnableDnsSupport].map(Subject::Field);
-        let node = "n1".parse().unwrap();
+        let node = "n1".parse().expect("a name");
         let others = [
             Subject::Vantage("n1".to_owned()),
             Subject::Records { kind: "A", vantage: "here".to_owned() },

@@ -110,7 +110,7 @@ struct NodeRead {
     name: NodeName,
     /// Its sockets, if any were read.
     capture: Option<NamedTempFile>,
-    /// The answer of its resolver; `None` if that was not asked, or `ss` did not end.
+    /// The answer of its resolver; `None` if that was not queried, or `ss` did not end.
     answer: Option<Result<Vec<u8>, Gap>>,
     gap: Option<Gap>,
 }

@@ -1,4 +1,4 @@
-//! OCSF 1.6 Compliance Findings (class 2003), as Security Hub takes them: a JSON array
+//! OCSF 1.6 Compliance Findings (class 2003): a JSON array
 //! that is written cluster by cluster. Nothing is kept.
 //!
 //! <https://schema.ocsf.io/1.6.0/classes/compliance_finding>

@@ -49,7 +49,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
             *components.entry(connection.component.map_or("a process", Component::as_str)).or_default() += 1;
             peers.insert(connection.socket.peer.to_string());
         } else if matches!(connection.attribution.path, Path::Unattributed | Path::Vpc) {
-            outcome.gaps.extend(gaps::cut_address(&facts.evidence, connection));
+            outcome.gaps.extend(gaps::truncated_address(&facts.evidence, connection));
             unexplained = true;
         }
     }

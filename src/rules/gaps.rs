@@ -110,10 +110,10 @@ pub(super) fn attribution(evidence: &Evidence) -> Vec<Gap> {
 }
 
 /// A peer of which only a part is known.
-pub(super) fn cut_address(evidence: &Evidence, connection: &Connection) -> Option<Gap> {
+pub(super) fn truncated_address(evidence: &Evidence, connection: &Connection) -> Option<Gap> {
     let Host::Truncated(_) = connection.socket.peer.host else { return None };
     let detail = format!(
-        "netstat cut the address {}; capture with ss, or with netstat --wide",
+        "netstat truncated the address {}; capture with ss, or with netstat --wide",
         connection.socket.peer
     );
     Some(evidence.gap(connection.node.clone(), GapReason::Incomplete, detail))

@@ -68,24 +68,25 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
     let is_dual_stack = facts.endpoint_addresses.keys().any(IpAddr::is_ipv6);
     let over_ipv6 = |node: &NodeEgress| is_dual_stack && node.ipv6.iter().any(|&address| is_allowed(address));
     let mut outcome = Outcome::pass();
-    // Many nodes share a NAT gateway: there is one finding for each exit.
+    // Many nodes share a NAT gateway: there is one finding for each egress address.
     let mut refused: BTreeMap<(&str, IpAddr), BTreeSet<String>> = BTreeMap::new();
-    for (node, exits) in facts.egress.iter().flat_map(|node| node.ipv4.iter().map(move |exits| (node, exits)))
+    for (node, addresses) in
+        facts.egress.iter().flat_map(|node| node.ipv4.iter().map(move |addresses| (node, addresses)))
     {
-        let exits = match exits {
-            Observed::Seen(exits) => exits,
+        let addresses = match addresses {
+            Observed::Seen(addresses) => addresses,
             Observed::Unseen(gap) => {
                 outcome.gaps.push(gap.clone());
                 continue;
             }
         };
-        let mut refused_exits = exits.iter().filter(|exit| !is_allowed(exit.address)).peekable();
-        if refused_exits.peek().is_some() && over_ipv6(node) {
+        let mut not_allowed = addresses.iter().filter(|egress| !is_allowed(egress.address)).peekable();
+        if not_allowed.peek().is_some() && over_ipv6(node) {
             outcome.gaps.push(either_family(&facts.evidence, node));
             continue;
         }
-        for exit in refused_exits {
-            refused.entry((&exit.via, exit.address)).or_default().insert(label(node));
+        for egress in not_allowed {
+            refused.entry((&egress.via, egress.address)).or_default().insert(label(node));
         }
     }
     outcome.findings = refused
@@ -103,12 +104,12 @@ fn either_family(evidence: &Evidence, node: &NodeEgress) -> Gap {
 
 fn finding(by: &str, address: IpAddr, nodes: &[String]) -> Finding {
     let (who, will) = match nodes {
-        [only] if only.starts_with(by) => ("it leaves".to_owned(), "it"),
-        [only] => (format!("{only} leaves"), "it"),
-        all => (format!("{} leave", list(all)), "they"),
+        [only] if only.starts_with(by) => ("it has".to_owned(), "it"),
+        [only] => (format!("{only} has"), "it"),
+        all => (format!("{} have", list(all)), "they"),
     };
     let message = format!(
-        "{who} with the address {address}, which publicAccessCidrs does not contain: {will} will lose the API server"
+        "{who} the egress address {address}, which publicAccessCidrs does not contain: {will} will lose access to the API server"
     );
     Finding::new(by, message).of(address.to_string())
 }

@@ -85,7 +85,7 @@ fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Conne
 fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<String> {
     let connections = facts.connections_of(&node.name);
     let mut details: Vec<_> = outbound(facts, node)
-        .filter_map(|connection| unplaced(facts, connection).or_else(|| public_attempt(connection)))
+        .filter_map(|connection| unknown_peer(facts, connection).or_else(|| public_attempt(connection)))
         .collect();
     details.extend(connections.iter().filter_map(unnamed_on_public_endpoint));
     let is_kubelets = |connection: &Connection| {
@@ -112,7 +112,7 @@ fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<Strin
 }
 
 /// A peer that may be the API server, and may be something else.
-fn unplaced(facts: &Facts, connection: &Connection) -> Option<String> {
+fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
     if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
         return None;
     }

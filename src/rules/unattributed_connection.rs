@@ -53,7 +53,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     // A process may hold many sockets to one peer: that is one finding.
     let mut peers: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
     for connection in unexplained {
-        if let Some(gap) = gaps::cut_address(&facts.evidence, connection) {
+        if let Some(gap) = gaps::truncated_address(&facts.evidence, connection) {
             outcome.gaps.push(gap);
             continue;
         }

@@ -40,7 +40,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
             Some(peer) => {
                 peers.entry(peer).or_default().insert(connection.node.to_string());
             }
-            None => outcome.gaps.extend(gaps::cut_address(&facts.evidence, connection)),
+            None => outcome.gaps.extend(gaps::truncated_address(&facts.evidence, connection)),
         }
     }
     if peers.is_empty() {

@@ -43,7 +43,7 @@ impl Step {
         summary.chain(&mut self.annotations).for_each(|report| report.cluster(audited));
     }
 
-    /// Writes both. An error is a warning only: they were not asked for, so they do not
+    /// Writes both. An error is a warning only: the user did not request them, so they do not
     /// change the exit code.
     pub(super) fn end(self, summary: &Summary) {
         let write = |report: Report<Vec<u8>>, out: &mut dyn Write| {
