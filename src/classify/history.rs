@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::NAME_KEPT;
 use crate::model::connection::Component;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
@@ -12,9 +13,6 @@ use crate::model::trace::{Moment, Phase, Presence};
 
 /// The largest number of sockets that are kept: a trace may run for days.
 const SOCKETS_MAX: usize = 1_000_000;
-/// The length of a process name that is kept. Names from the kernel have 15 bytes, but
-/// those in a file may be longer.
-const NAME_KEPT: usize = 200;
 
 /// The samples of all nodes.
 #[derive(Debug, Default)]

@@ -27,7 +27,7 @@ use crate::model::socket::{Process, Socket};
 /// contain more.
 const NAME_KEPT: usize = 200;
 
-/// A classifier that takes sockets one at a time and derives the facts.
+/// A classifier to which sockets are added one at a time, and which derives the facts.
 #[derive(Debug)]
 pub struct Classifier {
     evidence: Evidence,

@@ -152,12 +152,12 @@ fn vpc_blocks(evidence: &Evidence) -> Vec<IpNet> {
 }
 
 /// Whether an address of the endpoint outside the known CIDR blocks of the VPC can be
-/// taken as one of the public endpoint.
+/// treated as one of the public endpoint.
 ///
 /// This matters only if private access is on or unknown; otherwise the name never
 /// resolves to an ENI. The address could belong to an EKS-owned ENI that is missing from
 /// the evidence: EKS replaces them on upgrades, and permissions may hide them. The VPC's
-/// CIDR blocks settle it. Without them, public access must be on and at least two
+/// CIDR blocks decide. Without them, public access must be on and at least two
 /// EKS-owned ENIs known, the minimum that EKS keeps.
 fn outside_vpc_is_public(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> bool {
     let owned = interfaces.iter().filter(|eni| eni.kind == InterfaceKind::EksOwned).count();
