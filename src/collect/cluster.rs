@@ -57,10 +57,10 @@ impl Request {
         self.nodes.is_none().then(nodes_left_out)
     }
 
-    /// A node whose name is taken: nodes, name servers and this machine share one set of
-    /// names.
+    /// A node whose name is not unique: nodes, name servers and this machine share one set
+    /// of names.
     #[must_use]
-    pub fn name_taken_twice(&self) -> Option<&NodeName> {
+    pub fn duplicate_name(&self) -> Option<&NodeName> {
         let mut taken: BTreeSet<_> = self.vantage_points().map(|point| point.name).collect();
         let nodes = self.nodes.iter().flat_map(|nodes| &nodes.named).map(|(name, _)| name);
         { nodes }.find(|name| !taken.insert(name.to_string()))
@@ -86,7 +86,7 @@ pub(super) async fn record(
         writer.expect(point.subject());
     }
     progress.expect(1 + CALLS.len() as u64 + request.vantage_points().count() as u64);
-    progress.say("AWS");
+    progress.set_message("AWS");
     let (host_sender, host) = watch::channel(None);
     let cluster = async {
         let cluster = describe_cluster(batch, &request.cluster, writer).await?;
@@ -195,7 +195,7 @@ fn no_vpc(call: &Call, cluster: &Cluster) -> Gap {
     let (why, detail, hint) = match cluster.hosting {
         Hosting::Connector => (
             GapReason::NotSupported,
-            "the cluster is registered through EKS Connector and has no VPC that EKS knows",
+            "the cluster is registered through EKS Connector and EKS records no VPC for it",
             "ask the operator of that control plane",
         ),
         _ => (GapReason::NotRecorded, "DescribeCluster names no VPC", "try again when the cluster is ACTIVE"),

@@ -47,7 +47,7 @@ pub fn collect_clusters<T: Send + 'static>(
 ) -> Result<Vec<Unjudged>> {
     let captures = scratch()?;
     let progress = Progress::new(hides_progress);
-    progress.say("AWS");
+    progress.set_message("AWS");
     let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(CollectError::Runtime)?;
     let collector = Collector { fleet, template, captures: captures.path(), progress: &progress, read };
@@ -57,7 +57,7 @@ pub fn collect_clusters<T: Send + 'static>(
             signal = interruption() => Err(CollectError::interrupted(signal)),
         }
     });
-    // The lookup of a name that the system still works on must not delay the end.
+    // A name lookup that is still running in a system call must not delay the end.
     runtime.shutdown_background();
     collected
 }
@@ -71,7 +71,7 @@ struct Collector<'a, T> {
     read: Read<T>,
 }
 
-/// What became of a cluster.
+/// The outcome for a cluster.
 enum Outcome<T> {
     Collected(T),
     /// AWS does not describe it.

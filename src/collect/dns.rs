@@ -36,7 +36,7 @@ impl VantagePoint {
     pub(in crate::collect) fn server(server: SocketAddr) -> Self {
         let name = match server {
             SocketAddr::V4(server) if server.port() != 53 => server.to_string(),
-            // Not every file system and shell takes brackets in a file's name.
+            // Not every file system and shell accepts brackets in a file's name.
             SocketAddr::V6(server) if server.port() != 53 => format!("{}@{}", server.ip(), server.port()),
             server => server.ip().to_string(),
         };
@@ -73,7 +73,7 @@ pub(in crate::collect) async fn resolve(point: &VantagePoint, host: &str, timeou
             let problem = Problem {
                 why: GapReason::Failed,
                 detail: format!("the resolver's configuration cannot be used: {error}"),
-                hint: "see /etc/resolv.conf, or name a server with --resolver",
+                hint: "check /etc/resolv.conf, or name a server with --resolver",
             };
             return Resolved { text: Err(gap(point.subject(), problem)), missing: None };
         }
@@ -181,7 +181,7 @@ impl Problem {
         Self::new(
             GapReason::TimedOut,
             format!("no answer within {} s", timeout.as_secs()),
-            "see that the name server can be reached from here, or name another with --resolver",
+            "check that the name server can be reached from here, or name another with --resolver",
         )
     }
 
@@ -189,7 +189,7 @@ impl Problem {
         Self::new(
             GapReason::NoAnswer,
             "the name exists and has no address (NOERROR)",
-            "see with dig what records the name has; a private endpoint has addresses too",
+            "check with dig which records the name has; a private endpoint has addresses too",
         )
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct Place {
 /// # Errors
 /// If the configuration cannot be used.
 pub(super) async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unjudged>)> {
-    // Assuming a role takes a region too.
+    // Assuming a role requires a region too.
     let mut aws = request.aws.clone();
     if let Regions::Named(names) = &request.regions {
         aws.region = names.first().cloned();

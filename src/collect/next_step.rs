@@ -13,7 +13,7 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
             "ask the operator of that control plane".to_owned()
         }
         (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
-            "look for the control plane's instances in the Outpost".to_owned()
+            "find the control plane's instances in the Outpost".to_owned()
         }
         (Subject::Field(Field::Endpoint), _) => "try again when the cluster is ACTIVE".to_owned(),
         (Subject::Field(field), _) => permission(field.file()),

@@ -68,7 +68,7 @@ pub(super) async fn record_nodes(
         writer.expect(name.clone());
     }
     progress.expect(targets.len() as u64);
-    progress.say("nodes");
+    progress.set_message("nodes");
     let mut readings = JoinSet::new();
     for (name, target) in targets {
         let target = match target {
@@ -89,7 +89,7 @@ pub(super) async fn record_nodes(
     while let Some(node) = readings.join_next().await {
         let node = node?;
         progress.answered();
-        progress.say(format!("node {}", node.name));
+        progress.set_message(format!("node {}", node.name));
         if let Some(capture) = node.capture {
             writer.keep_capture(&node.name, capture)?;
         }

@@ -33,7 +33,7 @@ impl Progress {
     }
 
     /// Sets the message: a constant text, or names that were validated.
-    pub(crate) fn say(&self, what: impl Into<std::borrow::Cow<'static, str>>) {
+    pub(crate) fn set_message(&self, what: impl Into<std::borrow::Cow<'static, str>>) {
         self.bar.set_message(what);
     }
 

@@ -76,7 +76,7 @@ fn record_with(writer: &EvidenceWriter, request: &Request, hides_progress: bool)
             signal = interruption() => Err(CollectError::interrupted(signal)),
         }
     });
-    // The lookup of a name that the system still works on must not delay the end.
+    // A name lookup that is still running in a system call must not delay the end.
     runtime.shutdown_background();
     ended
 }

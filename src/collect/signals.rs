@@ -34,7 +34,7 @@ impl Signals {
 /// Waits for a signal that interrupts the run, and returns its number.
 ///
 /// # Errors
-/// If the system does not allow to listen for signals.
+/// If the system does not allow listening for signals.
 pub(super) async fn interruption() -> io::Result<u8> {
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     Ok(number(Signals::listen(&kinds)?.next().await))

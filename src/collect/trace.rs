@@ -107,7 +107,7 @@ pub fn record(
             Sampling::start(nodes, instances, options.only, options.interval, Instant::now());
         Recorder { sampling, sink, gaps, ended: Vec::new() }.record(options).await
     });
-    // The lookup of a name that the system still works on must not delay the end.
+    // A name lookup that is still running in a system call must not delay the end.
     runtime.shutdown_background();
     recording
 }
@@ -156,7 +156,7 @@ impl Recorder<'_> {
         self.sampling.set_stage(Stage::Final);
         let all_end = async {
             while let Some(event) = self.sampling.next().await {
-                self.take(event);
+                self.pass_on(event);
             }
         };
         let _ = timeout(END_MAX, all_end).await;
@@ -190,20 +190,20 @@ impl Recorder<'_> {
         Ok(TracedCommand { words: words.collect(), exit_code, duration: began.elapsed() })
     }
 
-    /// Takes events until a future is ready.
+    /// Passes on events until a future is ready.
     async fn sample_during<T>(&mut self, future: impl Future<Output = T>) -> T {
         tokio::pin!(future);
         loop {
             tokio::select! {
                 biased;
                 output = &mut future => return output,
-                Some(event) = self.sampling.next() => self.take(event),
+                Some(event) = self.sampling.next() => self.pass_on(event),
                 else => return future.await,
             }
         }
     }
 
-    /// Takes events until each node was sampled, or its sampler ended.
+    /// Passes on events until each node was sampled, or its sampler ended.
     async fn first_samples(&mut self, hides_progress: bool) {
         let progress = Progress::new(hides_progress);
         progress.expect(self.sampling.pending().len() as u64);
@@ -213,10 +213,10 @@ impl Recorder<'_> {
                 return;
             }
             let names: Vec<_> = pending.iter().take(NAMES_MAX).map(NodeName::as_str).collect();
-            progress.say(format!("first samples of nodes: {}", names.join(", ")));
+            progress.set_message(format!("first samples of nodes: {}", names.join(", ")));
             let before = pending.len();
             let Some(event) = self.sampling.next().await else { return };
-            self.take(event);
+            self.pass_on(event);
             (self.sampling.pending().len()..before).for_each(|_| progress.answered());
         }
     }
@@ -224,11 +224,11 @@ impl Recorder<'_> {
     async fn until_paused(&mut self) {
         while !self.sampling.is_paused() {
             let Some(event) = self.sampling.next().await else { return };
-            self.take(event);
+            self.pass_on(event);
         }
     }
 
-    fn take(&mut self, event: NodeEvent) {
+    fn pass_on(&mut self, event: NodeEvent) {
         match event {
             NodeEvent::Sample(sample) => {
                 if (self.sink)(Event::Sample(&sample)) {

@@ -15,7 +15,7 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
             "ask the operator of that control plane".to_owned()
         }
         (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
-            "look for the control plane's instances in the Outpost".to_owned()
+            "find the control plane's instances in the Outpost".to_owned()
         }
         (Subject::Field(Field::Endpoint), _) => "record it again when the cluster is ACTIVE".to_owned(),
         (Subject::Field(field @ (Field::EnableDnsSupport | Field::EnableDnsHostnames)), _) => format!(

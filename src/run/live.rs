@@ -107,7 +107,7 @@ fn request(
         resolvers: collection.resolvers.clone(),
         timeout: collection.timeout,
     };
-    if let Some(name) = request.name_taken_twice() {
+    if let Some(name) = request.duplicate_name() {
         bail!(
             "--node {name}: another --node, a --resolver or this machine has the same name; choose another with --node NAME=TARGET"
         );

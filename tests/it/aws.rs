@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Netcheck, Ran, scratch, story};
 
-/// A fake AWS that holds what a story recorded.
+/// A fake AWS that serves what a story recorded.
 struct Aws(Api);
 
 impl Aws {
@@ -197,9 +197,9 @@ fn a_cluster_that_cannot_be_described_is_not_judged() {
     let kinds = [
         (FaultKind::Denied, "AccessDeniedException", "; allow eks:DescribeCluster; "),
         (FaultKind::Expired, "ExpiredTokenException", "; log in again (aws sso login), "),
-        (FaultKind::Throttled, "HTTP status 429", "; try again, or give it longer"),
-        (FaultKind::Html, "none of AWS's", "; see what answers at that address"),
-        (FaultKind::NoResponse, "no answer within 3 s", "; try again, or give it longer"),
+        (FaultKind::Throttled, "HTTP status 429", "; try again, or pass a longer --timeout"),
+        (FaultKind::Html, "not from AWS", "; check what answers at that address"),
+        (FaultKind::NoResponse, "no answer within 3 s", "; try again, or pass a longer --timeout"),
         (FaultKind::TruncatedBody, "", "; "),
         (FaultKind::Close, "", "; "),
     ];
@@ -288,7 +288,7 @@ fn each_configuration_error_has_its_own_message() {
             keys().args(&["--region", "eu-west-1", "--profile", "nope"]).run(),
             "profile `nope` was not defined",
         ),
-        (keys().args(&["--region", "a/b"]).run(), "\"a/b\" is no region"),
+        (keys().args(&["--region", "a/b"]).run(), "\"a/b\" is not a region"),
         (
             keys().args(&["--region", "eu-west-1", "--role-arn", "audit"]).run(),
             "arn:aws:iam::ACCOUNT:role/NAME",
@@ -296,7 +296,7 @@ fn each_configuration_error_has_its_own_message() {
         (keys().args(&["--region", ""]).run(), "--region"),
         (
             keys().args(&["--region", "eu-west-1"]).env("AWS_ENDPOINT_URL", "garbage").run(),
-            "the AWS endpoint \"garbage\" is no URL",
+            "the AWS endpoint \"garbage\" is not a URL",
         ),
     ] {
         assert_eq!(ran.code, 2, "{message}: {}", ran.stderr);

@@ -36,7 +36,7 @@ pub(super) enum Scope {
     Region,
 }
 
-/// Fields that are written beside the list, and take requests of their own for each VPC.
+/// Fields that are written beside the list, and need separate requests for each VPC.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     pub(super) found: VpcAttributes,

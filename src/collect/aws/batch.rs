@@ -18,7 +18,7 @@ use crate::evidence::aws::{CALLS, Call};
 use crate::model::file::File;
 use crate::model::net::INSTANCES;
 
-/// The most clusters in a batch: a filter takes 200 values.
+/// The most clusters in a batch: a filter accepts 200 values.
 pub(crate) const MAX: usize = 100;
 
 /// The answers about clusters of one account and region, each requested once, when it is

@@ -38,12 +38,12 @@ pub struct AwsRequest {
     pub role_arn: Option<String>,
     /// `AWS_CA_BUNDLE`: more certificates to trust.
     pub ca_bundle: Option<PathBuf>,
-    /// The longest that an operation may take, its retries included.
+    /// The time limit of an operation, its retries included.
     pub timeout: Duration,
 }
 
 /// The attempts at an operation, the first included, unless the user configures more:
-/// throttling should cost time and not the answer, and the operation's time-out ends it
+/// throttling should delay the answer and not prevent it, and the operation's time-out ends it
 /// anyway.
 const ATTEMPTS_MIN: u32 = 10;
 
@@ -124,7 +124,7 @@ impl Config {
     pub(crate) fn client(&self, region: String) -> Result<Client> {
         // It becomes a part of a host name.
         if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            let problem = format!("{region:?} is no region; pass one such as ap-northeast-2");
+            let problem = format!("{region:?} is not a region; pass one such as ap-northeast-2");
             return Err(CollectError::Configuration(problem));
         }
         let sdk = self.sdk.to_builder().region(Region::new(region.clone())).build();
@@ -197,7 +197,7 @@ const ALREADY_TAKEN: &str = "initialization error already taken";
 
 impl NamedProfile {
     async fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        // Held meanwhile, so that the first error is there when the second one is.
+        // Locked meanwhile, so that the first error is stored before the second one occurs.
         let mut known = self.error.lock().await;
         let error = match self.profile.provide_credentials().await {
             // An error with a cause is one of the profile's own credentials.
@@ -248,7 +248,7 @@ fn http_client(bundle: Option<&Path>) -> Result<aws_sdk_ec2::config::SharedHttpC
     let tls = tls.map_err(|error| {
         let problem = bundle.map_or_else(
             || "the system's root certificates".to_owned(),
-            |bundle| format!("AWS_CA_BUNDLE: {} holds no certificates in PEM", bundle.display()),
+            |bundle| format!("AWS_CA_BUNDLE: {} contains no certificates in PEM format", bundle.display()),
         );
         configuration(&problem, &error)
     })?;

@@ -88,8 +88,8 @@ impl Client {
     }
 
     /// The running nodes of some clusters, by the tags that node groups and launch templates
-    /// set: filters of different names all have to match, so that each tag takes a request
-    /// of its own.
+    /// set: filters of different names all have to match, so that each tag needs a separate
+    /// request.
     ///
     /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
     async fn instances(&self, clusters: &[String]) -> Result<Answer, Failure> {
@@ -118,7 +118,7 @@ impl Client {
         pages!(self, request, vpcs, convert).map(Answer::of::<Vpc>)
     }
 
-    /// The two DNS attributes of a VPC, of which each takes a request.
+    /// The two DNS attributes of a VPC, each of which needs a request.
     async fn vpc_attributes(&self, vpc: &str) -> Fields {
         let began = Instant::now();
         let describe = async |name: VpcAttributeName| {

@@ -19,7 +19,7 @@ pub(crate) struct Failure {
     pub(crate) cause: Cause,
 }
 
-/// What has to change before the request can succeed, where the reason does not say it.
+/// What has to change before the request can succeed, where the reason does not state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// Whatever the reason names.
@@ -72,24 +72,24 @@ impl Failure {
         match (self.cause, self.why) {
             (Cause::Configuration, _) => "see --profile, AWS_PROFILE, AWS_ENDPOINT_URL and ~/.aws/config".to_owned(),
             (Cause::ExpiredCredentials, _) => {
-                "log in again (aws sso login), and see that this machine's clock is right".to_owned()
+                "log in again (aws sso login), and check that this machine's clock is right".to_owned()
             }
             (Cause::InvalidCredentials, _) => {
-                "see whose they are with `aws sts get-caller-identity` and where they come from with `aws configure list`, and that this machine's clock is right".to_owned()
+                "check whose they are with `aws sts get-caller-identity` and where they come from with `aws configure list`, and that this machine's clock is right".to_owned()
             }
             (Cause::AssumeRoleDenied, _) => {
                 "allow these credentials sts:AssumeRole on the role, in their own policy and in the role's trust policy".to_owned()
             }
             (Cause::RegionDisabled, _) => "enable the region for the account, or pass another --region".to_owned(),
             (_, GapReason::AccessDenied) => {
-                format!("allow {action}; `eks-netcheck iam-policy` prints the least policy that all calls need")
+                format!("allow {action}; `eks-netcheck iam-policy` prints the minimal policy that all calls need")
             }
             (_, GapReason::NoCredentials) => {
                 "log in (aws sso login), or pass another --profile; `aws configure list` shows where credentials come from".to_owned()
             }
-            (_, GapReason::TimedOut) => "try again, or give it longer with --timeout".to_owned(),
+            (_, GapReason::TimedOut) => "try again, or pass a longer --timeout".to_owned(),
             (_, GapReason::Malformed) => {
-                "see what answers at that address: a proxy, or AWS_ENDPOINT_URL set to something else?".to_owned()
+                "check what answers at that address: a proxy, or AWS_ENDPOINT_URL set to something else?".to_owned()
             }
             _ => "try again".to_owned(),
         }
@@ -109,7 +109,7 @@ impl Failure {
                 let raw = context.raw();
                 let kind = raw.headers().get("content-type").unwrap_or("no content type");
                 Self::malformed(format!(
-                    "the answer is none of AWS's: HTTP status {}, {kind}",
+                    "the answer is not from AWS: HTTP status {}, {kind}",
                     raw.status().as_u16()
                 ))
             }
@@ -136,7 +136,7 @@ impl Failure {
     }
 }
 
-/// The SDK's words in front of an endpoint that is not a URL.
+/// The SDK's text before an endpoint that is not a URL.
 const NOT_APPLIED: &str = "failed to apply endpoint `";
 
 fn no_credentials(detail: String) -> Failure {
@@ -162,7 +162,7 @@ fn not_constructed(message: &str) -> Failure {
     let endpoint = message.split_once(NOT_APPLIED).and_then(|(_, rest)| rest.split_once('`'));
     let detail = match endpoint {
         Some((endpoint, _)) => {
-            format!("the AWS endpoint {endpoint:?} is no URL, which begins with https:// or http://")
+            format!("the AWS endpoint {endpoint:?} is not a URL that begins with https:// or http://")
         }
         None => message.to_owned(),
     };
@@ -202,7 +202,7 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
     let detail = match code {
         Some(code) if message.is_empty() => format!("{code} (HTTP status {status})"),
         Some(code) => format!("{code}: {message}"),
-        None => format!("the answer is none of AWS's: HTTP status {status}"),
+        None => format!("the answer is not from AWS: HTTP status {status}"),
     };
     Failure::new(why, detail).with_cause(cause)
 }
@@ -265,7 +265,7 @@ mod tests {
         let endpoint = not_constructed("failed to apply endpoint `x` to request `Request { .. }`: no scheme");
         assert_eq!(
             endpoint.detail,
-            "the AWS endpoint \"x\" is no URL, which begins with https:// or http://"
+            "the AWS endpoint \"x\" is not a URL that begins with https:// or http://"
         );
     }
 

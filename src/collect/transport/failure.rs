@@ -68,7 +68,7 @@ pub(crate) fn answer<W>(node: &NodeName, run: &Run<W>) -> Result<Vec<u8>, Gap> {
         Some(status) => (GapReason::Failed, format!("getent ahosts failed on the node: exit code {status}")),
         None => match run.ending.stopped {
             Some(StopReason::TooMuchOutput) => {
-                (GapReason::TooMuchOutput, "getent ahosts printed more than any answer holds".to_owned())
+                (GapReason::TooMuchOutput, "getent ahosts printed more than an answer can contain".to_owned())
             }
             Some(StopReason::TimedOut(limit)) => (
                 GapReason::TimedOut,

@@ -20,7 +20,7 @@ use super::transcript::{CAPTURE_MAX, PREAMBLE_KEPT};
 /// The script on the node, which is constant: it reads its parameters and the loop from
 /// standard input. It determines how `ss` runs as root: as root itself, by one sudo for
 /// all samples, or by one sudo for each sample, where sudo allows only `ss -tnp`. `sudo -l`
-/// asks without a refusal, which would be reported to administrators.
+/// checks this without a refusal, which would be reported to administrators.
 pub(super) const SCRIPT: &str = "\
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r marker; IFS= read -r loop; echo \"$marker login\"; \
 if [ -O / ]; then exec sh -c \"$loop\" loop root; fi; \
@@ -112,7 +112,7 @@ pub(super) struct Protocol {
     clock: Option<(f64, f64)>,
     /// The sample that is being received: its uptime, and the output so far.
     incoming: Option<(Option<f64>, Vec<u8>)>,
-    /// Complete samples that were not taken yet.
+    /// Complete samples that were not returned yet.
     complete: Vec<RawSample>,
     /// The beginning of the output before the first marker.
     pub(super) preamble: Vec<u8>,

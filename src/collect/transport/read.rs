@@ -19,7 +19,7 @@ use super::transcript::{Sections, Transcript, TranscriptError};
 
 /// The script on the node. `ss` needs root to name processes; sockets without names are
 /// better than none. `ss` is in /usr/sbin on some systems, which the PATH of a login need
-/// not contain. The owner of / is root, which `[` finds out without a process of its own.
+/// not contain. The owner of / is root, which `[` determines without a process of its own.
 const SCRIPT: &str = "\
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r marker; \
 echo \"$marker ss\"; \

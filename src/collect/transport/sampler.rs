@@ -26,7 +26,7 @@ use crate::model::trace::{Moment, Phase, TracedNode};
 const PROCESSES_INTERVAL: Duration = Duration::from_secs(1);
 /// The largest number of requested samples that were not received; further ones are missed.
 const OUTSTANDING_MAX: usize = 4;
-/// How long after the begin of the action samples are taken more often: the connection of
+/// How long after the beginning of the action samples are taken more often: the connection of
 /// a short exec is opened first.
 const FAST: Duration = Duration::from_secs(3);
 const FAST_INTERVAL: Duration = Duration::from_millis(50);

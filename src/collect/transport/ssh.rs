@@ -98,7 +98,7 @@ impl Ssh {
         let defaults = [
             "BatchMode=yes".to_owned(),
             format!("ConnectTimeout={connect}"),
-            // Without these a connection that is cut hangs until the time-out.
+            // Without these a connection that is interrupted hangs until the time-out.
             "ServerAliveInterval=3".to_owned(),
             "ServerAliveCountMax=3".to_owned(),
             // Hides banners, but no errors.
@@ -125,7 +125,7 @@ impl Ssh {
     }
 
     /// An instance that is named by its id is reached by its id: the ssh configuration
-    /// knows ids then, as for Session Manager.
+    /// then accepts ids, as for Session Manager.
     pub(super) fn named_target(
         &self,
         name: &NodeName,

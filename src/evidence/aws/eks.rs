@@ -124,7 +124,8 @@ fn access(
 
 /// Splits `https://host[:port][/...]`; judges neither host nor port by a pattern.
 fn parse_endpoint(url: String) -> Result<ApiEndpoint, JsonError> {
-    let wrong = || JsonError::of_whole(format!("cluster.endpoint: {url:?} is no https:// URL with a host"));
+    let wrong =
+        || JsonError::of_whole(format!("cluster.endpoint: {url:?} is not an https:// URL with a host"));
     let authority = url.strip_prefix("https://").ok_or_else(wrong)?;
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
     let (host, port) = match authority.rsplit_once(':') {

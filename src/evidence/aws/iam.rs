@@ -1,4 +1,4 @@
-//! The least IAM policy that all calls need.
+//! The minimal IAM policy that all calls need.
 
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ struct Statement {
     resource: &'static str,
 }
 
-/// The least IAM policy that all calls need. EC2 knows no narrower resource for
+/// The minimal IAM policy that all calls need. EC2 has no narrower resource for
 /// its Describe actions, and `ListClusters` none either.
 ///
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html>

@@ -63,7 +63,7 @@ fn each_ssh_failure_has_its_own_gap_and_hint() {
         args.extend(["--node".to_owned(), format!("t{number}={target}")]);
     }
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    // A dead connection is noticed before the time-out.
+    // A lost connection is detected before the time-out.
     let options = ["--ssh-option", "ServerAliveInterval=1", "--ssh-option", "ServerAliveCountMax=1"];
     let (report, code) = testbed.audit(&[&options[..], &args[..]].concat());
     assert_ne!(code, 0);
