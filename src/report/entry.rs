@@ -15,8 +15,8 @@ use crate::model::rule::{Finding, Severity};
 pub(super) struct Entry<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) judged: &'a JudgedFinding,
-    /// An id that is the same in every run: made of the rule, the cluster and the
-    /// subject, not of words, order or lines.
+    /// An id that is the same in every run: derived from the rule, the cluster and the
+    /// subject, not from the wording, the order or line numbers.
     pub(super) fingerprint: Uuid,
 }
 
@@ -73,7 +73,7 @@ pub(super) fn waived_by(waiver: &Waiver) -> String {
     }
 }
 
-/// An id made of names, the same in every run.
+/// An id derived from names, the same in every run.
 pub(super) fn id(names: &[Option<&str>]) -> Uuid {
     let name = serde_json::json!(["eks-netcheck", names]).to_string();
     Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes())

@@ -1,4 +1,4 @@
-//! The text of `explain`: the list of rules, and all about one rule.
+//! The text of `explain`: the list of rules, and the description of one.
 
 use std::io::{Result, Write};
 
@@ -20,7 +20,7 @@ pub fn write_list(rules: &[&Rule], style: Style, out: &mut dyn Write) -> Result<
     Ok(())
 }
 
-/// Writes all about one rule.
+/// Writes the description of one rule.
 ///
 /// # Errors
 /// If `out` cannot be written to.

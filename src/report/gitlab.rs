@@ -90,7 +90,7 @@ impl ReportWriter for Writer {
         let unjudged: Vec<_> =
             summary.unjudged.iter().map(|unjudged| Issue::from(Unseen::from(unjudged))).collect();
         let mut seen = HashSet::new();
-        // Two gaps that differ only in their words are one issue.
+        // Two gaps that differ only in their wording are one issue.
         let unseen = unjudged.iter().chain(&self.unseen).filter(|issue| seen.insert(issue.fingerprint));
         let mut issues = Array::new("  ");
         for issue in self.findings.iter().map(|(_, issue)| issue).chain(unseen) {

@@ -1,7 +1,7 @@
 //! Markdown, for `$GITHUB_STEP_SUMMARY` and comments.
 //!
 //! Kept until the end, since the worst clusters come first: a section for each cluster,
-//! for each verdict no more than there is room for.
+//! up to a limit on the size.
 
 use std::fmt::Write as _;
 use std::io::{Result, Write};
@@ -19,7 +19,7 @@ pub const FORMAT: AuditFormat = AuditFormat {
     write: |settings| Box::new(Writer { is_many: settings.is_many, sections: Default::default() }),
 };
 
-/// A step summary takes 1 MiB: clusters that would exceed this size are counted only.
+/// The limit of a step summary is 1 MiB: clusters that would exceed this size are counted only.
 const SIZE_MAX: usize = 900 << 10;
 /// The number of rows of a list, and their size; further rows are counted only.
 const ROWS_MAX: usize = 200;
@@ -106,7 +106,7 @@ fn tail(summary: &Summary) -> String {
     tail
 }
 
-/// The rows that there is room for, and the number of the others.
+/// The rows within the limits, and the number of the others.
 fn list(rows: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     let (mut shown, mut more) = (0, 0);

@@ -1,5 +1,5 @@
-//! OCSF 1.6 Compliance Findings (class 2003): a JSON array
-//! that is written cluster by cluster. Nothing is kept.
+//! OCSF 1.6 Compliance Findings (class 2003): a JSON array that is written cluster by
+//! cluster. Nothing is kept.
 //!
 //! <https://schema.ocsf.io/1.6.0/classes/compliance_finding>
 

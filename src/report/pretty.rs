@@ -76,7 +76,7 @@ fn escaped(json: String) -> String {
     without_commands(safe)
 }
 
-/// The same JSON without `##[`, which a runner of GitHub Actions takes as the beginning of a
+/// The same JSON without `##[`, which a runner of GitHub Actions parses as the beginning of a
 /// command anywhere in a line.
 fn without_commands(json: String) -> String {
     if json.contains("##[") { json.replace("##[", "\\u0023#[") } else { json }

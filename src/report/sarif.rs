@@ -1,6 +1,6 @@
-//! SARIF 2.1.0, as GitHub's code scanning takes it.
+//! SARIF 2.1.0, as GitHub's code scanning accepts it.
 //!
-//! Kept until the end, since findings are sorted and GitHub takes a limited number: the
+//! Kept until the end, since findings are sorted and GitHub accepts a limited number: the
 //! findings and the gaps of all clusters.
 //!
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
@@ -34,9 +34,9 @@ pub const FORMAT: AuditFormat = AuditFormat {
     },
 };
 
-/// The number of results that GitHub takes for a run.
+/// The largest number of results that GitHub accepts in a run.
 const RESULTS_MAX: usize = 25_000;
-/// The length of a rule's description that GitHub takes.
+/// The largest length of a rule's description that GitHub accepts.
 const DESCRIPTION_MAX: usize = 1024;
 
 struct Writer {
@@ -112,7 +112,7 @@ impl Writer {
         }
         let more = self.findings.len().saturating_sub(RESULTS_MAX);
         if more > 0 {
-            let text = format!("{more} more findings are left out: the format takes {RESULTS_MAX}");
+            let text = format!("{more} more findings are left out: GitHub accepts at most {RESULTS_MAX}");
             notifications.push(json!({ "level": "warning", "message": { "text": text } }));
         }
         notifications
@@ -230,7 +230,7 @@ fn problem_severity(severity: Severity) -> &'static str {
     }
 }
 
-/// A score, as a string: GitHub reads no number here.
+/// A score, as a string: GitHub does not accept a number here.
 fn security_severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "9.5",

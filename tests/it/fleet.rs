@@ -119,7 +119,7 @@ fn one_failing_cluster_fails_the_run_and_is_named_in_the_table() {
     for width in ["80", "200"] {
         let ran = audit(&aws, &args).env("COLUMNS", width).run();
         assert!(
-            ran.stdout.starts_with("FAIL  2 clusters: 1 fail, 0 inconclusive, 1 pass; 1 thing could not"),
+            ran.stdout.starts_with("FAIL  2 clusters: 1 fail, 0 inconclusive, 1 pass; 1 could not"),
             "{}",
             ran.stdout
         );
@@ -359,7 +359,7 @@ fn single_cluster_options_are_refused_for_many_clusters() {
     }
 }
 
-/// Formats without a size limit hold all findings of 500 clusters; the others give
+/// Formats without a size limit contain all findings of 500 clusters; the others give
 /// a count of what they leave out.
 #[test]
 fn five_hundred_clusters_are_reported_in_full_or_counted() {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::common::{scratch, story};
 use crate::pty::Pty;
 
-/// The first part of the script: reads what the tool sends before it asks for samples,
+/// The first part of the script: reads what the tool sends before it requests samples,
 /// and defines helpers. `sample` returns the rows of a sample and the exit status of
 /// `ss`, `after` runs when the sample is sent; a test can redefine both. Files in the
 /// script's directory mark how far the command is.
@@ -234,7 +234,7 @@ fn losing_socket_close_events_is_reported() {
         let report = node.report();
         assert_eq!(report["nodes"][0]["tells_ends"], has_close_events, "{report:#}");
         let stdout = String::from_utf8(output.stdout).unwrap();
-        let unseen = "what came and went between two samples was not seen";
+        let unseen = "what appeared and disappeared between two samples was not seen";
         assert_eq!(
             stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(unseen),
             !has_close_events

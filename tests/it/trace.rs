@@ -136,7 +136,8 @@ fn a_short_exec_is_detected_in_every_access_mode() {
         };
         assert_eq!(change.unwrap()["eni"], eni, "{report:#}");
         assert!(
-            ran.stdout.contains(&format!("from 192.168.1.55 (the EKS-owned ENI {eni}) came and went")),
+            ran.stdout
+                .contains(&format!("from 192.168.1.55 (the EKS-owned ENI {eni}) appeared and disappeared")),
             "{}",
             ran.stdout
         );
@@ -384,7 +385,10 @@ fn without_a_command_nodes_are_sampled_until_ctrl_c() {
     pty.type_in("\x03");
     let (code, screen) = pty.end();
     assert_eq!(code, 0, "{screen}");
-    assert!(screen.split_whitespace().collect::<Vec<_>>().join(" ").contains("came and went"), "{screen}");
+    assert!(
+        screen.split_whitespace().collect::<Vec<_>>().join(" ").contains("appeared and disappeared"),
+        "{screen}"
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) struct Report {
     gaps: Vec<GapReport>,
     /// Rules that the policy switches off.
     rules_off: Vec<String>,
-    /// The policy, where there is one; null in a report on several clusters, which has it once for all.
+    /// The policy, where there is one; null in a report on several clusters, which has it at the top level.
     policy: Option<PolicyReport>,
     verdict: Verdict,
 }

@@ -96,7 +96,7 @@ struct ChangeReport {
 struct Seen {
     /// When the sample arrived, in seconds since `began`.
     arrived: f64,
-    /// When it was taken by the node's own clock, in seconds since 1970, where that is known.
+    /// When it was taken, by the node's own clock, in seconds since 1970; null if not known.
     node_clock: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The words of the JSON formats, apart from the enums of the model.
+//! The enum values of the JSON formats, separate from the enums of the model.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,7 +29,7 @@ impl From<&EndpointAccess> for Access {
     }
 }
 
-/// Defines an enum of words for an enum of the model.
+/// Defines the enum of JSON values for an enum of the model.
 macro_rules! words {
     ($($name:ident of $model:ty { $($variant:ident),* $(,)? })*) => { $(
         #[derive(Debug, Serialize, JsonSchema)]

@@ -45,7 +45,7 @@ pub(super) fn write(mut rows: Vec<Row>, summary: &Summary, style: Style, out: &m
     };
     let unjudged = match summary.unjudged.len() {
         0 => String::new(),
-        number => format!("; {} could not be judged at all", count(number, "thing")),
+        number => format!("; {number} could not be judged at all"),
     };
     write!(out, "{}", style.verdict_line(summary.verdict(), &(clusters + &unjudged)))?;
     for unjudged in &summary.unjudged {

@@ -263,8 +263,8 @@ fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
             table.add_row(cells);
         }
         writeln!(out, "{}", table.trim_fmt())?;
-        let why = "They are the control plane's because the account that owns the instance behind them is not \
-            the one that owns them, no instance id is shown, and their description names this cluster exactly.";
+        let why = "They are the control plane's because the account that owns the instance they are attached to \
+            is not the one that owns them, no instance id is shown, and their description names this cluster exactly.";
         write!(out, "{}", style.prose(why, "", ""))?;
     }
     for known in

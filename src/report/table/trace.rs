@@ -1,5 +1,5 @@
 //! `trace` and `diff` as text for people: the changes between the API server and nodes
-//! with the connections that stayed, and the other changes.
+//! with the unchanged connections, and the other changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Result, Write};
@@ -19,10 +19,10 @@ use crate::report::text::escape;
 /// The format.
 pub const FORMAT: TraceFormat = TraceFormat { name: "table", help: "For people", write };
 
-/// The width from which on every value has its own column.
+/// The least width at which every value has its own column.
 const WIDE: u16 = 160;
-/// The number of different changes up to which each is a sentence; more are summed up by
-/// path.
+/// The largest number of different changes that get a sentence each; more are summed up
+/// by path.
 const SENTENCES_MAX: usize = 3;
 /// The number of connections that are listed; further ones are counted only.
 const CONNECTIONS_SHOWN: usize = 500;
@@ -138,7 +138,7 @@ fn verb(change: Change) -> &'static str {
     match change {
         Change::Appeared => "appeared and stayed",
         Change::Gone => "disappeared",
-        Change::Transient => "came and went",
+        Change::Transient => "appeared and disappeared",
     }
 }
 
@@ -150,7 +150,7 @@ fn write_connections(
     out: &mut dyn Write,
 ) -> Result<()> {
     let is_shown = |traced: &&TracedConnection| {
-        // If nothing changed, the connections that stayed are the answer.
+        // If nothing changed, the unchanged connections are the answer.
         !traced.is_background && (touched.is_empty() || touched.contains(&traced.connection.node))
     };
     let mut shown: Vec<_> = trace.connections.iter().filter(is_shown).collect();
@@ -340,7 +340,11 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
         let samples = if least == most { most.to_string() } else { format!("{least} to {most}") };
         let each = if nodes.len() == 1 { "" } else { " each" };
         let missed = if missed == 0 { String::new() } else { format!(", {missed} missed") };
-        let gap = if has_close_events { "" } else { "; what came and went between two samples was not seen" };
+        let gap = if has_close_events {
+            ""
+        } else {
+            "; what appeared and disappeared between two samples was not seen"
+        };
         let nodes = match nodes.as_slice() {
             nodes if nodes.len() > 5 => count(nodes.len(), "node"),
             nodes => nodes.iter().map(|node| names.name(&node.name)).collect::<Vec<_>>().join(", "),
