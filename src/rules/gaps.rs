@@ -27,7 +27,7 @@ pub(super) fn private_access(evidence: &Evidence) -> Result<bool, Gap> {
     })
 }
 
-/// The blocks that the public endpoint admits, or why EKS does not know them.
+/// The blocks that the public endpoint admits, or why they are not known.
 pub(super) fn public_cidrs(evidence: &Evidence) -> Result<Vec<IpNet>, Gap> {
     match evidence.cluster.hosting {
         Hosting::Connector => Err(connector(evidence)),
@@ -37,13 +37,13 @@ pub(super) fn public_cidrs(evidence: &Evidence) -> Result<Vec<IpNet>, Gap> {
 
 /// A cluster whose control plane EKS does not run.
 pub(super) fn connector(evidence: &Evidence) -> Gap {
-    let detail = "the cluster is registered through EKS Connector: EKS does not run its control plane and knows no endpoint of it";
+    let detail = "the cluster is registered through EKS Connector: EKS does not run its control plane and has no endpoint of it";
     evidence.gap(File::CLUSTER, GapReason::NotSupported, detail)
 }
 
-/// A local cluster on Outposts: nothing distinguishes its control plane's interfaces.
+/// A local cluster on Outposts: its control plane's interfaces cannot be identified.
 pub(super) fn outposts(evidence: &Evidence) -> Gap {
-    let detail = "a local cluster on Outposts has its control plane's interfaces in your own account, where nothing distinguishes them";
+    let detail = "a local cluster on Outposts has its control plane's interfaces in your own account, where they cannot be identified";
     evidence.gap(INTERFACES, GapReason::NotSupported, detail)
 }
 
@@ -71,7 +71,7 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
 }
 
-/// Vantage points that gave no answer; or that there is none.
+/// Vantage points without an answer, and why the endpoint's addresses are not known.
 pub(super) fn answers(facts: &Facts) -> Vec<Gap> {
     let unanswered = facts.evidence.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
     unanswered.chain(endpoint_addresses(&facts.evidence)).collect()

@@ -71,8 +71,8 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome
 }
 
-/// The connections that show where kubelet and kube-proxy reach the API server, or try
-/// to.
+/// The connections, and attempts to connect, that show by which path kubelet and
+/// kube-proxy reach the API server.
 fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Connection> {
     facts.connections_of(&node.name).iter().filter(|connection| {
         connection.component.is_some_and(Component::is_node_component)
@@ -81,7 +81,7 @@ fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Conne
     })
 }
 
-/// What keeps the paths of a node's components from being known, in words.
+/// The reasons why the path of a node's components is not known, as text.
 fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<String> {
     let connections = facts.connections_of(&node.name);
     let mut details: Vec<_> = outbound(facts, node)
@@ -118,15 +118,15 @@ fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
     }
     let why = match connection.attribution.path {
         Path::Vpc => {
-            "the endpoint's name resolves to it, it lies in the VPC, and no EKS-owned ENI was seen to have it"
+            "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it"
         }
         _ => "whether that is the API server is not known",
     };
     Some(format!("{} is connected to {}, and {why}", component(connection), connection.socket.peer))
 }
 
-/// An attempt to connect to the public endpoint: no path that is used, but one that
-/// may be used next.
+/// An attempt to connect to the public endpoint: not a path in use, but one that may be
+/// used next.
 fn public_attempt(connection: &Connection) -> Option<String> {
     let is_attempt =
         connection.socket.state == State::SynSent && connection.attribution.path == Path::PublicEndpoint;

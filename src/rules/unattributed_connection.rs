@@ -50,7 +50,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         outcome.gaps.extend(missing);
         return outcome;
     }
-    // A process may hold many sockets to one peer: that is one finding.
+    // A process may have many sockets to one peer: that is one finding.
     let mut peers: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
     for connection in unexplained {
         if let Some(gap) = gaps::truncated_address(&facts.evidence, connection) {
