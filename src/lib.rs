@@ -1,11 +1,11 @@
-//! The library behind the `eks-netcheck` command. It promises no stable interface
-//! to other crates.
+//! The library behind the `eks-netcheck` command. Its interface is not
+//! stable for other crates.
 //!
 //! Data flows in one direction, through the modules in this order:
 //!
 //! 1. [`cli`] parses the command line; [`run`] executes a command and is the only
-//!    module that knows all others.
-//! 2. `collect` asks AWS, DNS and the nodes (feature `live`).
+//!    module that uses all others.
+//! 2. `collect` queries AWS, DNS and the nodes (feature `live`).
 //! 3. [`capture`] parses socket tables; [`evidence`] reads and writes the evidence
 //!    directory.
 //! 4. [`classify`] attributes each socket and derives facts.

@@ -10,7 +10,7 @@ use eks_netcheck::cli::{self, Refusal};
 use eks_netcheck::report::text::escape;
 use eks_netcheck::run::exit::{Ending, Exit};
 
-/// Whether any thread panicked. A panic is a bug, whatever became of the run.
+/// Whether any thread panicked. A panic is a bug, whatever the result of the run.
 static PANICKED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {

@@ -84,7 +84,7 @@ enum Command {
     /// Compare the sockets of two recordings: which connections appeared and went, and their paths
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
-    /// Print the least IAM policy that `audit` and `collect` need
+    /// Print the minimal IAM policy that `audit` and `collect` need
     IamPolicy,
     /// Describe a rule: what it finds, why that matters and how to fix it
     Explain {
@@ -264,7 +264,7 @@ struct CollectionArgs {
     /// The address of a listed node that ssh connects to
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = NodeAddressArg::Private)]
     node_address: NodeAddressArg,
-    /// Log in as this user; without it, as your ssh configuration says
+    /// Log in as this user; without it, as the user in your ssh configuration
     #[arg(long, value_name = "USER")]
     ssh_user: Option<String>,
     /// An option for ssh, as after its -o; may be repeated
@@ -273,7 +273,7 @@ struct CollectionArgs {
     /// How many nodes are read at a time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
-    /// The longest that AWS, a name server or a node may take, in seconds
+    /// The time limit for each AWS operation, name server and node, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
     timeout: u16,
     /// Also resolve the endpoint's name with this name server; may be repeated

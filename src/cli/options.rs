@@ -199,7 +199,7 @@ pub struct CollectionOptions {
     pub resolvers: Vec<SocketAddr>,
     /// How many nodes, or requests to AWS, are in progress at a time.
     pub concurrency: usize,
-    /// The longest that AWS, a name server or a node may take.
+    /// The time limit for each AWS operation, name server and node.
     pub timeout: Duration,
 }
 

@@ -53,7 +53,7 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     }
     let exit = Exit::from(summary.verdict());
     let single = summary.unjudged.first().filter(|_| !is_many);
-    // A table would say no more than the error below.
+    // A table would contain no more than the error below.
     let needs_stdout = single.is_none() || options.format.name != table::FORMAT.name;
     let written = reports.end(&summary, needs_stdout);
     if let Some(unjudged) = single {
@@ -114,7 +114,7 @@ fn live(_: &FleetOptions, _: Verbosity, _: impl FnMut(Facts)) -> Result<ControlF
 #[cfg(not(feature = "live"))]
 pub(super) fn not_live() -> anyhow::Error {
     anyhow::anyhow!(
-        "this build cannot query AWS and nodes (feature `live`); pass --evidence DIR to audit, or install the whole tool"
+        "this build cannot query AWS and nodes (feature `live`); pass --evidence DIR to audit, or install a build with that feature"
     )
 }
 

@@ -122,7 +122,7 @@ impl Side {
             (Evidence::none(no_cluster(), next_step::capture), read_file(path, keep)?)
         };
         if path.is_dir() && nodes.is_empty() && evidence.cluster.name.is_empty() {
-            bail!("{} holds no evidence: neither cluster.json nor nodes.txt nor nodes/", path.display());
+            bail!("{} contains no evidence: neither cluster.json nor nodes.txt nor nodes/", path.display());
         }
         for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_header) {
             // A node that was read and has no socket counts as sampled too.

@@ -1,4 +1,4 @@
-//! The commands. This module is the only one that knows all others.
+//! The commands. This module is the only one that uses all others.
 
 mod audit;
 #[cfg(feature = "live")]

@@ -17,12 +17,12 @@ use crate::report::style::Style;
 const WIDTH_OF_NO_TERMINAL: u16 = 100;
 /// The least width: below it, tables are unreadable.
 const WIDTH_MIN: u16 = 60;
-/// The size up to which a report is held in memory, and beyond it in a temporary file.
-const HELD_IN_MEMORY: usize = 4 << 20;
+/// The largest report that is kept in memory; a larger one is kept in a temporary file.
+const IN_MEMORY_MAX: usize = 4 << 20;
 
-/// The error for a report that can be held neither way.
-const CANNOT_HOLD: &str =
-    "cannot hold the report in a temporary file; set TMPDIR to a directory that can be written to";
+/// The error for a report that can be kept neither way.
+const CANNOT_BUFFER: &str =
+    "cannot write the report to a temporary file; set TMPDIR to a directory that can be written to";
 
 /// Writes to standard output.
 pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>) -> Result<()> {
@@ -32,25 +32,25 @@ pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<
 /// A destination of one report. If it is dropped before [`Output::finish`], nothing is
 /// written there.
 pub(super) enum Output {
-    Stdout(Held),
+    Stdout(Buffer),
     /// A pipe or a device, which cannot be replaced.
-    Device(Held, File, PathBuf),
+    Device(Buffer, File, PathBuf),
     /// A file: written beside its path and moved there at the end.
     File(BufWriter<NamedTempFile>, PathBuf),
 }
 
-/// A report that is held until it is complete: its reader never gets a part of one, it
+/// A report that is buffered until it is complete: its reader never gets a part of one, it
 /// does not mix with the progress on a terminal, and a slow reader does not delay
 /// collection, whose queries would time out.
-type Held = BufWriter<SpooledTempFile>;
+type Buffer = BufWriter<SpooledTempFile>;
 
-fn held() -> Held {
-    BufWriter::new(SpooledTempFile::new(HELD_IN_MEMORY))
+fn buffer() -> Buffer {
+    BufWriter::new(SpooledTempFile::new(IN_MEMORY_MAX))
 }
 
 impl Output {
     pub(super) fn stdout() -> Self {
-        Self::Stdout(held())
+        Self::Stdout(buffer())
     }
 
     /// Opens all files, each with its format. No file gets two reports, and none of the
@@ -81,7 +81,7 @@ impl Output {
         let what = || cannot_write(&path);
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             let device = OpenOptions::new().write(true).open(&path).with_context(what)?;
-            return Ok(Self::Device(held(), device, path));
+            return Ok(Self::Device(buffer(), device, path));
         }
         // The mode of the old file, or the default one.
         let mode = path.metadata().map_or(0o666, |meta| meta.permissions().mode() & 0o777);
@@ -91,7 +91,7 @@ impl Output {
         }
         let is_input = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == path);
         if inputs.iter().any(is_input) {
-            bail!("{} is what is compared; write the report elsewhere", path.display());
+            bail!("{} is one of the recordings to compare; write the report elsewhere", path.display());
         }
         let is_in = |input: &PathBuf| match (dir.canonicalize(), input.canonicalize()) {
             (Ok(dir), Ok(input)) => dir.starts_with(input),
@@ -136,19 +136,19 @@ impl Output {
     }
 
     /// Completes the report; `written` is the result of writing it. It is not an error if
-    /// the reader of standard output went away, since the exit code still has the verdict.
+    /// the reader of standard output closed it, since the exit code still has the verdict.
     pub(super) fn finish(self, written: io::Result<()>) -> Result<()> {
         match self {
-            Self::Stdout(held) => {
-                written.context(CANNOT_HOLD)?;
-                match copy(held, &mut io::stdout().lock()) {
+            Self::Stdout(buffer) => {
+                written.context(CANNOT_BUFFER)?;
+                match copy(buffer, &mut io::stdout().lock()) {
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
                     result => result.context("cannot write to standard output"),
                 }
             }
-            Self::Device(held, mut device, path) => {
-                written.context(CANNOT_HOLD)?;
-                copy(held, &mut device).with_context(|| cannot_write(&path))
+            Self::Device(buffer, mut device, path) => {
+                written.context(CANNOT_BUFFER)?;
+                copy(buffer, &mut device).with_context(|| cannot_write(&path))
             }
             Self::File(file, path) => {
                 let file = written.and_then(|()| file.into_inner().map_err(IntoInnerError::into_error));
@@ -162,23 +162,23 @@ impl Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Stdout(held) | Self::Device(held, ..) => held.write(bytes),
+            Self::Stdout(buffer) | Self::Device(buffer, ..) => buffer.write(bytes),
             Self::File(file, _) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Stdout(held) | Self::Device(held, ..) => held.flush(),
+            Self::Stdout(buffer) | Self::Device(buffer, ..) => buffer.flush(),
             Self::File(file, _) => file.flush(),
         }
     }
 }
 
-fn copy(held: Held, out: &mut impl Write) -> io::Result<()> {
-    let mut held = held.into_inner().map_err(IntoInnerError::into_error)?;
-    held.rewind()?;
-    io::copy(&mut held, out)?;
+fn copy(buffer: Buffer, out: &mut impl Write) -> io::Result<()> {
+    let mut buffer = buffer.into_inner().map_err(IntoInnerError::into_error)?;
+    buffer.rewind()?;
+    io::copy(&mut buffer, out)?;
     out.flush()
 }
 

@@ -68,7 +68,7 @@ pub(super) fn read_settings(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// `policy init`: writes a policy file, and never over an existing one.
+/// `policy init`: writes a policy file. An existing file is not overwritten.
 pub(super) fn init(path: &Path) -> Result<Ending> {
     if path.as_os_str() == "-" {
         to_stdout(|out, _| out.write_all(file::EXAMPLE.as_bytes()))?;
@@ -89,7 +89,7 @@ pub(super) fn init(path: &Path) -> Result<Ending> {
     Ok(Exit::Pass.into())
 }
 
-/// `policy check`: of the files, or of the one that is found.
+/// `policy check`: checks the files, or the one that is found.
 pub(super) fn check(files: &[PathBuf]) -> Result<Ending> {
     if files.is_empty() {
         check_file(None)?;
