@@ -18,7 +18,7 @@ fn assert_refused(ran: &Ran, expected: &[&str]) {
     }
 }
 
-/// An audit of a story whose `file` holds `text`.
+/// An audit of a story whose `file` contains `text`.
 fn with_file(file: &str, text: &[u8]) -> Ran {
     let copy = copy_of("study-public");
     let path = copy.path().join(file);

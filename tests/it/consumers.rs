@@ -33,7 +33,7 @@ fn formats_are_accepted_by_their_consumers() {
     write(audit_of(hostile.path()), "hostile");
     let (accepted, output) = validate(dir.path());
     assert!(accepted, "{output}");
-    // They do reject: each a report that lacks something required.
+    // They also reject reports: each of these lacks something required.
     let change = |name: &str, from: &str, to: &str| {
         let path = dir.path().join(name);
         let text = fs::read_to_string(&path).unwrap();

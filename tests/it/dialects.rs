@@ -104,7 +104,7 @@ fn every_version_and_option_of_ss_gives_the_same_sockets() {
             "tnp" | "HOtnp" | "OtnpieH" => assert_eq!(rows, set(CONNECTIONS), "{name}"),
             "tanpoe" | "tunap" => assert_eq!(rows, set(CONNECTIONS.into_iter().chain(LISTENERS)), "{name}"),
             "tnlp" => assert_eq!(rows, set(LISTENERS), "{name}"),
-            // Captured on the whole machine, which also holds the peers' sockets.
+            // Captured on the whole machine, which also has the peers' sockets.
             "tnpi" => assert!(rows.is_superset(&set(CONNECTIONS)), "{name}: {rows:?}"),
             other => panic!("{name}: unknown option {other}"),
         }

@@ -194,7 +194,7 @@ fn incomparable_recordings_and_overwriting_an_input_are_refused() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
         assert!(ran.stderr.contains(message), "{}", ran.stderr);
     }
-    // A report does not overwrite what is compared.
+    // A report does not overwrite a recording that is compared.
     let dir = scratch();
     let own = dir.path().join("ss.txt");
     std::fs::copy(capture("public-00-before"), &own).unwrap();

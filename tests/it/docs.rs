@@ -17,7 +17,7 @@ fn trace_schema_path() -> PathBuf {
     root().join("src/report/trace.v1.schema.json")
 }
 
-/// Holds a JSON report of `trace` or `diff` against its schema.
+/// Validates a JSON report of `trace` or `diff` against its schema.
 pub(crate) fn is_valid_trace(report: &serde_json::Value) {
     let schema = std::fs::read_to_string(trace_schema_path()).unwrap();
     let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
@@ -401,7 +401,7 @@ fn every_rule_can_be_explained() {
         for need in rule.needs {
             assert!(words.contains(need.as_str()), "{}: {}", rule.id, need.as_str());
         }
-        // Commands stay in one piece, to be pasted.
+        // Commands are not wrapped, so that they can be pasted.
         for command in rule.remediation.lines().filter(|line| line.starts_with("    ")) {
             assert!(ran.stdout.lines().any(|line| line == command), "{}: {command}", rule.id);
         }

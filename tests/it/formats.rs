@@ -207,7 +207,7 @@ fn a_passing_audit_has_no_findings_in_any_format() {
     assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
 }
 
-/// Code scanning tells new findings from old ones by their fingerprints.
+/// Code scanning distinguishes new findings from old ones by their fingerprints.
 #[test]
 fn fingerprints_do_not_depend_on_order_or_line_numbers() {
     let copy = copy_of("public-and-private-stale");

@@ -7,7 +7,7 @@ use eks_netcheck::report::text::is_hostile;
 
 use crate::common::{Netcheck, copy_of, story};
 
-/// Checks that no line holds a control or bidirectional formatting character.
+/// Checks that no line contains a control or bidirectional formatting character.
 fn assert_harmless(text: &str) {
     for line in text.lines() {
         assert!(!line.contains(is_hostile), "{line:?}");

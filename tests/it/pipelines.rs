@@ -34,7 +34,7 @@ fn bash(dir: &Path, aws: &Api) -> Command {
     command
 }
 
-/// A fake AWS that holds what a story recorded.
+/// A fake AWS that serves what a story recorded.
 fn aws(name: &str) -> Api {
     Api::serve(Account::from_evidence(&story(name)).unwrap()).unwrap()
 }

@@ -14,7 +14,7 @@ reason = "left open"
 expires = 2024-05-01
 "#;
 
-/// A directory that holds a policy, to run audits of stories in.
+/// A directory with a policy, to run audits of stories in.
 struct Policy(tempfile::TempDir);
 
 impl Policy {

@@ -180,7 +180,7 @@ proptest! {
     #[test]
     fn every_dialect_round_trips((mut table, dialect) in table_and_dialect()) {
         if !dialect.has(Prints::State) {
-            // Without the column, rows are taken for established.
+            // Without the column, rows are treated as established.
             for row in &mut table {
                 row.state = "ESTAB";
             }

@@ -98,7 +98,7 @@ fn missing_evidence_never_passes() {
     }
 }
 
-/// Captures that were filtered, cut or edited by hand may lack a public connection;
+/// Captures that were filtered, truncated or edited by hand may lack a public connection;
 /// those with code 0 lack nothing.
 #[test]
 fn incomplete_captures_never_pass() {
@@ -234,7 +234,7 @@ fn unknown_egress_is_a_gap() {
     );
 }
 
-/// Traffic to an EKS-owned ENI that the recording lacks is not taken for public.
+/// Traffic to an EKS-owned ENI that the recording lacks is not classified as public.
 #[test]
 fn a_missing_eni_does_not_make_its_address_public() {
     let copy = changed("private-only", "network-interfaces.json", |json| {

@@ -163,7 +163,7 @@ fn ports_distinguish_the_directions_in_private_mode() {
 }
 
 /// ENIs of clusters with similar names, spoofed descriptions and all other kinds
-/// of interface are not taken for the cluster's own.
+/// of interface are not classified as the cluster's own.
 #[test]
 fn only_the_clusters_enis_are_eks_owned() {
     let (report, _) = Netcheck::audit(&story("decoy-enis")).json();

@@ -84,7 +84,7 @@ fn the_path_comes_from_established_connections_alone() {
         let found = report["findings"].as_array().unwrap().iter();
         let found = { found }.any(|finding| finding["rule"] == "node-on-public-path");
         assert_eq!(found, is_found, "{rows:?}");
-        // The first lines of the table say the same.
+        // The first lines of the table state the same.
         let table = Netcheck::audit(copy.path()).env("COLUMNS", "200").run().stdout;
         let head = table.split("\n\n").next().unwrap();
         let expected = match path {
