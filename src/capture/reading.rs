@@ -62,12 +62,6 @@ impl CaptureSummary {
         self.tally.headers > self.own_markers
     }
 
-    /// Whether sockets may be missing from the capture.
-    #[must_use]
-    pub fn is_broken(&self) -> bool {
-        self.broken > 0 || self.other_nodes > 0 || self.status() == NodeStatus::Malformed
-    }
-
     /// The status of the node that the capture implies.
     #[must_use]
     pub fn status(&self) -> NodeStatus {

@@ -275,7 +275,7 @@ impl OpenSample<'_> {
             self.add_listener(&socket, { processes }.next());
             return;
         }
-        if !socket.state.shows_path() {
+        if !socket.state.is_open_or_opening() {
             return;
         }
         let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));

@@ -25,7 +25,7 @@ Exit codes:
   1   judged, and findings at or above --fail-on
   2   usage or configuration: bad flag, no region, malformed evidence
   3   could not judge: evidence that a rule at or above --fail-on needs was not seen
-  4   nothing to judge: no cluster or file matched
+  4   nothing to judge: no such cluster, or no cluster where it was queried
   70  a bug in eks-netcheck: please report the line that it prints
 Missing evidence is never a pass.";
 

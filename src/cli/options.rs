@@ -249,6 +249,14 @@ pub enum Verbosity {
     Requests,
 }
 
+impl Verbosity {
+    /// Whether progress is shown, on a terminal: requests are listed instead of it.
+    #[must_use]
+    pub fn shows_progress(self) -> bool {
+        matches!(self, Self::Progress | Self::RejectedLines)
+    }
+}
+
 /// Parses the ARN of a role.
 ///
 /// # Errors

@@ -129,8 +129,8 @@ async fn describe_cluster<'a>(batch: &'a Batch, name: &str, writer: &EvidenceWri
     let hint =
         if is_absent { existing_clusters(batch.client()).await } else { failure.hint(DESCRIBE_CLUSTER) };
     let region = batch.client().region();
-    let message = format!("cannot describe the cluster {name:?} in {region}: {}; {hint}", failure.detail);
     let gap = Gap { subject: File::CLUSTER.into(), why: failure.why, detail: failure.detail, hint };
+    let message = format!("cannot describe the cluster {name:?} in {region}: {}", gap.cause());
     writer.gap(gap.clone());
     Err(match failure.cause {
         Cause::Configuration => CollectError::Configuration(message),

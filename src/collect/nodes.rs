@@ -149,7 +149,8 @@ pub(super) fn targets(
     let transport = &request.transport;
     if request.named.is_empty() {
         let mut taken = BTreeSet::new();
-        // EC2 has no instance whose id is not a name; one would be missing as unread.
+        // Every instance id of EC2 is a valid name. One that is not would be reported as
+        // not read.
         let listed = instances.iter().filter_map(|instance| {
             // Instances with the same DNS name are named by their ids.
             let name = node_name(instance).filter(|name| taken.insert(name.clone()));

@@ -182,15 +182,6 @@ impl EvidenceWriter {
         self.gaps.borrow_mut().push(gap);
     }
 
-    /// The function that returns the next step for missing evidence.
-    #[must_use]
-    pub fn next_step(&self) -> NextStep {
-        match &self.target {
-            Target::Memory { next_step, .. } => *next_step,
-            Target::Directory { .. } => next_step::record,
-        }
-    }
-
     /// Writes the manifest and returns the gaps. `time` is the time at which the recording
     /// ended. What is still expected becomes a gap: the run was interrupted.
     ///

@@ -83,8 +83,7 @@ impl Unjudged {
     /// The reason and the next step: `detail; hint`.
     #[must_use]
     pub fn cause(&self) -> String {
-        let Gap { detail, hint, .. } = &self.gap;
-        if hint.is_empty() { detail.clone() } else { format!("{detail}; {hint}") }
+        self.gap.cause()
     }
 }
 

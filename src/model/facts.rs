@@ -71,12 +71,6 @@ impl Facts {
     pub fn connections_of(&self, node: &NodeName) -> &[Connection] {
         connections_of(&self.connections, node)
     }
-
-    /// The traffic of a node.
-    #[must_use]
-    pub fn traffic_of(&self, node: &NodeName) -> Option<&NodeTraffic> {
-        self.traffic.iter().find(|traffic| traffic.node == *node)
-    }
 }
 
 /// The connections of a node, from a slice that is sorted by node.

@@ -59,6 +59,13 @@ impl Gap {
         self.why == GapReason::NotAsked && self.subject == Subject::Nodes
     }
 
+    /// The text without the subject: `detail; next step`.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let Self { detail, hint, .. } = self;
+        if hint.is_empty() { detail.clone() } else { format!("{detail}; {hint}") }
+    }
+
     /// The text without the next step: `subject: detail`.
     #[must_use]
     pub fn problem(&self) -> String {
@@ -68,8 +75,7 @@ impl Gap {
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.detail)?;
-        if self.hint.is_empty() { Ok(()) } else { write!(f, "; {}", self.hint) }
+        write!(f, "{}: {}", self.subject, self.cause())
     }
 }
 

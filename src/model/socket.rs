@@ -65,10 +65,9 @@ impl State {
         }
     }
 
-    /// Whether a socket in this state shows the path of traffic: established, or the
-    /// attempt to connect.
+    /// Whether the connection is established, or an attempt to connect.
     #[must_use]
-    pub fn shows_path(self) -> bool {
+    pub fn is_open_or_opening(self) -> bool {
         matches!(self, Self::Established | Self::SynSent)
     }
 }

@@ -71,7 +71,7 @@ pub struct TracedConnection {
 pub struct EniRef {
     /// Its id.
     pub id: String,
-    /// Its owner.
+    /// Its kind: what it belongs to.
     pub kind: InterfaceKind,
 }
 

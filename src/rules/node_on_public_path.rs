@@ -77,7 +77,7 @@ fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Conne
     facts.connections_of(&node.name).iter().filter(|connection| {
         connection.component.is_some_and(Component::is_node_component)
             && connection.direction == Direction::Outbound
-            && connection.socket.state.shows_path()
+            && connection.socket.state.is_open_or_opening()
     })
 }
 
@@ -99,14 +99,20 @@ fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<Strin
     // Some clusters run without kube-proxy; but `grep kubelet` leaves it out too.
     if let Some(proxy) = traffic.components.iter().find(|traffic| traffic.component == Component::KubeProxy) {
         let is_seen = connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
-        if !is_seen {
-            details.push("no socket of kube-proxy was seen".to_owned());
-        } else if proxy.path == TrafficPath::None {
-            details.push(
-                "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT"
-                    .to_owned(),
-            );
-        }
+        let has_unknown_peer = outbound(facts, node)
+            .filter(|connection| connection.component == Some(Component::KubeProxy))
+            .any(|connection| has_ambiguous_peer(connection, &facts.endpoint_addresses));
+        let detail = match proxy.path {
+            _ if !is_seen => Some("no socket of kube-proxy was seen"),
+            TrafficPath::None => Some(
+                "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT",
+            ),
+            TrafficPath::Unknown if !has_unknown_peer => {
+                Some("no established connection of its kube-proxy to the API server was seen")
+            }
+            _ => None,
+        };
+        details.extend(detail.map(ToOwned::to_owned));
     }
     details
 }
@@ -143,7 +149,7 @@ fn public_attempt(connection: &Connection) -> Option<String> {
 fn unnamed_on_public_endpoint(connection: &Connection) -> Option<String> {
     let is_named = connection.process.as_ref().is_some_and(|process| process.pid.is_some());
     let is_public =
-        connection.attribution.path == Path::PublicEndpoint && connection.socket.state.shows_path();
+        connection.attribution.path == Path::PublicEndpoint && connection.socket.state.is_open_or_opening();
     (connection.component.is_none() && !is_named && is_public).then(|| {
         format!(
             "a process that the capture does not name is connected to {}, the public endpoint",

@@ -38,7 +38,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         .filter(|connection| {
             connection.component.is_some_and(Component::is_node_component)
                 && connection.direction == Direction::Outbound
-                && connection.socket.state.shows_path()
+                && connection.socket.state.is_open_or_opening()
                 && connection.attribution.path == Path::Unattributed
         })
         .collect();

@@ -33,7 +33,10 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut peers: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for connection in &facts.connections {
         let is_known = matches!(connection.attribution.path, Path::PrivateEni | Path::Vpc | Path::Loopback);
-        if connection.direction != Direction::Inbound || !connection.socket.state.shows_path() || is_known {
+        if connection.direction != Direction::Inbound
+            || !connection.socket.state.is_open_or_opening()
+            || is_known
+        {
             continue;
         }
         match connection.socket.peer.ip() {

@@ -19,7 +19,7 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
         log_to_stderr();
     }
     let request = cluster_request(&options.cluster)?;
-    let recorded = match record_to(&options.out, &request, options.verbosity != Verbosity::Progress) {
+    let recorded = match record_to(&options.out, &request, !options.verbosity.shows_progress()) {
         Ok(recorded) => recorded,
         Err(error) => return ending(error),
     };

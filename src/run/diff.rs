@@ -35,10 +35,10 @@ pub(super) fn diff(options: &DiffOptions) -> Result<Ending> {
     let write = |format: &TraceFormat, output: Output| {
         output.write_whole(|out, style| (format.write)(&trace, None, style, out))
     };
-    for (format, file) in files {
-        write(format, file)?;
-    }
-    write(options.format, Output::stdout())?;
+    // An error of one report does not affect the others; the first one is returned.
+    let outputs = files.into_iter().chain([(options.format, Output::stdout())]);
+    let written: Vec<_> = outputs.map(|(format, output)| write(format, output)).collect();
+    written.into_iter().collect::<Result<()>>()?;
     Ok(if is_compared { Exit::Pass.into() } else { Exit::Inconclusive.into() })
 }
 
@@ -111,7 +111,7 @@ impl Side {
                 None => captured.entry(node.clone()).or_default(),
             };
             let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
-            known.addresses.extend(own.filter(|_| row.socket.state.shows_path()));
+            known.addresses.extend(own.filter(|_| row.socket.state.is_open_or_opening()));
             let processes = row.processes.map(|process| (process.comm, process.pid()));
             history.resume_sample(node, phase).add(row.socket, processes);
         };

@@ -51,7 +51,7 @@ pub(super) fn audit_clusters(
         },
         concurrency,
     };
-    let hides_progress = verbosity != Verbosity::Progress && verbosity != Verbosity::RejectedLines;
+    let hides_progress = !verbosity.shows_progress();
     match collect_clusters(&fleet, &template, hides_progress, classify_evidence, each) {
         Ok(unjudged) => Ok(ControlFlow::Continue(unjudged)),
         Err(error) => ending(error).map(ControlFlow::Break),

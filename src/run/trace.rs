@@ -43,7 +43,7 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     let Some(nodes) = request.nodes.take() else {
         bail!("--nodes none leaves no node to sample");
     };
-    let described = match describe(&request, options.verbosity != Verbosity::Progress) {
+    let described = match describe(&request, !options.verbosity.shows_progress()) {
         Ok(described) => described,
         Err(error) => return ending(error),
     };
@@ -130,7 +130,7 @@ impl Samples {
             interval: options.interval,
             settle: options.settle,
             command: &options.command,
-            hides_progress: is_quiet || options.verbosity == Verbosity::Requests,
+            hides_progress: !options.verbosity.shows_progress(),
         };
         trace::record(nodes, instances, &settings, &mut |event| match event {
             Event::Sample(sample) => self.add(sample),

@@ -7,7 +7,7 @@ mod report;
 pub mod trace;
 mod words;
 
-use std::io::{Result, Write};
+use std::io::{Error, Result, Write};
 
 use self::report::{Report, Reports};
 use super::format::{AuditFormat, ReportWriter};
@@ -51,7 +51,8 @@ impl Many {
     fn around(summary: &Summary) -> Result<(String, String)> {
         let text = pretty(&Reports::new(Vec::new(), summary))?;
         // Only the schema's name comes before the list.
-        let (before, after) = text.split_once("\"reports\": []").unwrap_or_default();
+        let (before, after) =
+            text.split_once("\"reports\": []").ok_or_else(|| Error::other("no list of reports"))?;
         Ok((format!("{before}\"reports\": "), format!("{after}\n")))
     }
 }
