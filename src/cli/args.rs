@@ -13,7 +13,7 @@ use super::options::{
     WriteTo, role_arn,
 };
 use super::values::{
-    FailOn, NodeAddressArg, NodeArg, Nodes, ResolverArg, duration, format_of, interval, write_to,
+    FailOnArg, NodeAddressArg, NodeArg, Nodes, ResolverArg, duration, format_of, interval, write_to,
 };
 use crate::model::name::NodeName;
 use crate::report;
@@ -126,7 +126,7 @@ struct AuditArgs {
     evidence: Option<PathBuf>,
     /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
     #[arg(long, value_name = "SEVERITY", value_enum)]
-    fail_on: Option<FailOn>,
+    fail_on: Option<FailOnArg>,
     /// The policy file; without it, eks-netcheck.toml in this directory or one above it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -182,7 +182,7 @@ struct TraceArgs {
     only: Vec<NodeName>,
     /// Judge the sampled sockets as audit does: exit with 1 on findings of this severity or a higher one, with 3 if evidence is missing
     #[arg(long, value_name = "SEVERITY", value_enum)]
-    fail_on: Option<FailOn>,
+    fail_on: Option<FailOnArg>,
     /// The policy file to judge by; without it, eks-netcheck.toml in this directory or one above it
     #[arg(long, value_name = "FILE", requires = "fail_on")]
     policy: Option<PathBuf>,
@@ -335,7 +335,10 @@ impl AuditArgs {
         };
         Ok(AuditOptions {
             source,
-            judgment: JudgmentOptions { fail_on: self.fail_on.map(FailOn::threshold), policy: self.policy },
+            judgment: JudgmentOptions {
+                fail_on: self.fail_on.map(FailOnArg::threshold),
+                policy: self.policy,
+            },
             format: self.format,
             write: self.write,
             anchor: self.anchor,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::model::name::NodeName;
 use crate::model::net::NodeAddress;
-use crate::model::rule::Severity;
+use crate::model::rule::Threshold;
 use crate::report::format::{AuditFormat, AuditWrite, Format, TraceFormat, TraceWrite};
 
 /// A command and its options.
@@ -73,9 +73,6 @@ pub struct JudgmentOptions {
     /// The policy, unless the one that is found applies.
     pub policy: Option<PathBuf>,
 }
-
-/// The severity from which findings fail a run; `None` if none do.
-pub type Threshold = Option<Severity>;
 
 /// Clusters over accounts and regions.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::SignedDuration;
 
-use super::options::{Threshold, WriteTo};
+use super::options::WriteTo;
 use crate::model::name::NodeName;
 use crate::model::net::NodeAddress;
-use crate::model::rule::Severity;
+use crate::model::rule::{Severity, Threshold};
 use crate::report::format::Format;
 
 /// The shortest interval: samples closer together would only wait for each other.
@@ -20,7 +20,7 @@ const DURATION_MAX: Duration = Duration::from_hours(1);
 
 /// The severity from which findings fail the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum FailOn {
+pub(super) enum FailOnArg {
     Critical,
     High,
     Medium,
@@ -28,7 +28,7 @@ pub(super) enum FailOn {
     Never,
 }
 
-impl FailOn {
+impl FailOnArg {
     pub(super) fn threshold(self) -> Threshold {
         match self {
             Self::Critical => Some(Severity::Critical),

@@ -29,7 +29,7 @@ const END_MAX: Duration = Duration::from_secs(8);
 
 /// The options of a trace.
 #[derive(Debug)]
-pub struct TraceOptions<'a> {
+pub struct TraceSettings<'a> {
     /// The names of the nodes to sample; if there are none, all are sampled.
     pub only: &'a [NodeName],
     /// The interval between two samples.
@@ -44,7 +44,7 @@ pub struct TraceOptions<'a> {
 
 /// An event of a trace.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum TraceEvent<'a> {
     /// A trace without a command samples this number of nodes until a signal.
     Waiting(usize),
     /// A node was sampled.
@@ -98,8 +98,8 @@ pub enum TraceError {
 pub fn record(
     nodes: &NodesRequest,
     instances: Option<&[Instance]>,
-    options: &TraceOptions<'_>,
-    sink: &mut dyn FnMut(Event<'_>) -> bool,
+    options: &TraceSettings<'_>,
+    sink: &mut dyn FnMut(TraceEvent<'_>) -> bool,
 ) -> Result<Recording, TraceError> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(TraceError::Runtime)?;
     let recording = runtime.block_on(async {
@@ -114,13 +114,13 @@ pub fn record(
 
 struct Recorder<'a> {
     sampling: Sampling,
-    sink: &'a mut dyn FnMut(Event<'_>) -> bool,
+    sink: &'a mut dyn FnMut(TraceEvent<'_>) -> bool,
     gaps: Vec<Gap>,
     ended: Vec<SampledNode>,
 }
 
 impl Recorder<'_> {
-    async fn record(mut self, options: &TraceOptions<'_>) -> Result<Recording, TraceError> {
+    async fn record(mut self, options: &TraceSettings<'_>) -> Result<Recording, TraceError> {
         let mut signals = listen().map_err(TraceError::Signals)?;
         tokio::select! {
             () = self.first_samples(options.hides_progress) => {}
@@ -143,7 +143,7 @@ impl Recorder<'_> {
             command = Some(self.run_command(program, args, &mut signals).await?);
         } else {
             self.sampling.set_stage(Stage::During);
-            (self.sink)(Event::Waiting(self.sampling.sampled().len()));
+            (self.sink)(TraceEvent::Waiting(self.sampling.sampled().len()));
             let kind = self.sample_during(signals.next()).await;
             signal = (!is_from_keyboard(kind)).then(|| number(kind));
         }
@@ -231,12 +231,12 @@ impl Recorder<'_> {
     fn pass_on(&mut self, event: NodeEvent) {
         match event {
             NodeEvent::Sample(sample) => {
-                if (self.sink)(Event::Sample(&sample)) {
+                if (self.sink)(TraceEvent::Sample(&sample)) {
                     self.sampling.request_processes(&sample.node);
                 }
             }
             NodeEvent::Closed(sample) => {
-                (self.sink)(Event::Closed(&sample));
+                (self.sink)(TraceEvent::Closed(&sample));
             }
             NodeEvent::Ended(ended) => self.ended.push(ended),
             NodeEvent::Paused => {}

@@ -15,7 +15,6 @@ use tempfile::NamedTempFile;
 use super::directory::{EvidenceDir, MANIFEST, Memory, Source};
 use super::error::EvidenceError;
 use super::manifest::Manifest;
-use super::next_step;
 use crate::model::evidence::NextStep;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -29,14 +28,14 @@ const DIRS: [&str; 2] = ["dns", "nodes"];
 #[derive(Debug)]
 pub struct EvidenceWriter {
     root: PathBuf,
-    target: Target,
+    destination: Destination,
     /// Subjects that are expected and neither written nor reported as a gap yet.
     expected: RefCell<BTreeSet<Subject>>,
     gaps: RefCell<Vec<Gap>>,
 }
 
 #[derive(Debug)]
-enum Target {
+enum Destination {
     Directory {
         /// Whether the writer created the directory.
         is_new: bool,
@@ -96,18 +95,18 @@ impl EvidenceWriter {
         for dir in DIRS {
             fs::create_dir(root.join(dir)).map_err(io())?;
         }
-        Ok(Self::new(root, Target::Directory { is_new, has_files: Cell::default() }))
+        Ok(Self::new(root, Destination::Directory { is_new, has_files: Cell::default() }))
     }
 
     /// A writer into memory. The captures of the nodes are temporary files in the existing
     /// directory `captures`. `next_step` returns the next step for missing evidence.
     #[must_use]
     pub fn in_memory(captures: &Path, next_step: NextStep) -> Self {
-        Self::new(captures, Target::Memory { memory: RefCell::default(), next_step })
+        Self::new(captures, Destination::Memory { memory: RefCell::default(), next_step })
     }
 
-    fn new(root: &Path, target: Target) -> Self {
-        Self { root: root.to_owned(), target, expected: RefCell::default(), gaps: RefCell::default() }
+    fn new(root: &Path, destination: Destination) -> Self {
+        Self { root: root.to_owned(), destination, expected: RefCell::default(), gaps: RefCell::default() }
     }
 
     /// Converts the writer into a reader of what was written.
@@ -115,11 +114,11 @@ impl EvidenceWriter {
     /// # Errors
     /// If the manifest cannot be read.
     pub fn into_evidence(self) -> Result<EvidenceDir, EvidenceError> {
-        match self.target {
-            Target::Memory { memory, next_step } => {
+        match self.destination {
+            Destination::Memory { memory, next_step } => {
                 EvidenceDir::new(Source::Memory(memory.into_inner()), next_step)
             }
-            Target::Directory { .. } => EvidenceDir::open(&self.root),
+            Destination::Directory { .. } => EvidenceDir::open(&self.root),
         }
     }
 
@@ -164,11 +163,11 @@ impl EvidenceWriter {
     /// # Errors
     /// If it cannot be moved.
     pub fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<(), EvidenceError> {
-        match &self.target {
-            Target::Memory { memory, .. } => {
+        match &self.destination {
+            Destination::Memory { memory, .. } => {
                 memory.borrow_mut().captures.insert(node.clone(), capture.into_temp_path());
             }
-            Target::Directory { has_files, .. } => {
+            Destination::Directory { has_files, .. } => {
                 self.persist(capture, &format!("nodes/{node}.txt"), has_files)?;
             }
         }
@@ -208,9 +207,9 @@ impl EvidenceWriter {
     /// Whether nothing was recorded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        match &self.target {
-            Target::Directory { has_files, .. } => !has_files.get(),
-            Target::Memory { memory, .. } => {
+        match &self.destination {
+            Destination::Directory { has_files, .. } => !has_files.get(),
+            Destination::Memory { memory, .. } => {
                 let memory = memory.borrow();
                 memory.files.is_empty() && memory.captures.is_empty()
             }
@@ -222,7 +221,7 @@ impl EvidenceWriter {
     /// # Errors
     /// If it cannot be removed.
     pub fn discard(self) -> Result<(), EvidenceError> {
-        let Target::Directory { is_new, .. } = self.target else { return Ok(()) };
+        let Destination::Directory { is_new, .. } = self.destination else { return Ok(()) };
         let io = || EvidenceError::io("remove the empty evidence directory", &self.root);
         for dir in DIRS {
             fs::remove_dir(self.root.join(dir)).map_err(io())?;
@@ -234,10 +233,10 @@ impl EvidenceWriter {
     }
 
     fn to_json(&self, file: &str, value: &impl Serialize) -> Result<Vec<u8>, EvidenceError> {
-        let json = match self.target {
-            Target::Memory { .. } => serde_json::to_vec(value),
+        let json = match self.destination {
+            Destination::Memory { .. } => serde_json::to_vec(value),
             // Indented, including raw JSON in the value, so that it is readable.
-            Target::Directory { .. } => serde_json::to_value(value)
+            Destination::Directory { .. } => serde_json::to_value(value)
                 .and_then(|value| serde_json::to_vec_pretty(&value))
                 .map(|bytes| [bytes, vec![b'\n']].concat()),
         };
@@ -245,12 +244,12 @@ impl EvidenceWriter {
     }
 
     fn write_file(&self, file: &str, bytes: &[u8]) -> Result<(), EvidenceError> {
-        match &self.target {
-            Target::Memory { memory, .. } => {
+        match &self.destination {
+            Destination::Memory { memory, .. } => {
                 memory.borrow_mut().files.insert(file.to_owned(), bytes.to_vec());
                 Ok(())
             }
-            Target::Directory { has_files, .. } => {
+            Destination::Directory { has_files, .. } => {
                 let io = || EvidenceError::io("write", &self.root.join(file));
                 let mut temp = self.temp_dir().temp_file().map_err(io())?;
                 temp.write_all(bytes).map_err(io())?;

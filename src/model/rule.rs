@@ -18,6 +18,9 @@ pub enum Severity {
     Critical,
 }
 
+/// The severity from which findings fail a run; `None` if none do.
+pub type Threshold = Option<Severity>;
+
 impl Severity {
     /// Its name in reports.
     #[must_use]

@@ -15,10 +15,10 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::{FailOn, Override, Policy, Settings, WaiverRule};
+use super::{Override, Policy, Settings, WaiverRule};
 use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::Waiver;
-use crate::model::rule::Severity;
+use crate::model::rule::{Severity, Threshold};
 
 /// The name of the file that is searched for.
 pub const NAME: &str = "eks-netcheck.toml";
@@ -51,7 +51,7 @@ impl std::error::Error for PolicyError {}
 #[schemars(title = "eks-netcheck.toml")]
 pub struct PolicyFile {
     /// Findings of this severity or a higher one fail the run; high by default.
-    fail_on: Option<Threshold>,
+    fail_on: Option<FailOnSetting>,
     /// Per rule: another severity, or off.
     #[schemars(with = "BTreeMap<String, RuleSetting>")]
     rules: BTreeMap<Spanned<String>, RuleSetting>,
@@ -113,7 +113,7 @@ struct OverrideTable {
     #[serde(default)]
     accounts: Vec<Spanned<String>>,
     /// As above.
-    fail_on: Option<Threshold>,
+    fail_on: Option<FailOnSetting>,
     /// As above.
     #[schemars(with = "BTreeMap<String, RuleSetting>")]
     #[serde(default)]
@@ -153,7 +153,7 @@ struct WaiverTable {
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Threshold {
+enum FailOnSetting {
     Critical,
     High,
     Medium,
@@ -161,14 +161,14 @@ enum Threshold {
     Never,
 }
 
-impl From<Threshold> for FailOn {
-    fn from(threshold: Threshold) -> Self {
+impl From<FailOnSetting> for Threshold {
+    fn from(threshold: FailOnSetting) -> Self {
         match threshold {
-            Threshold::Critical => Some(Severity::Critical),
-            Threshold::High => Some(Severity::High),
-            Threshold::Medium => Some(Severity::Medium),
-            Threshold::Low => Some(Severity::Low),
-            Threshold::Never => None,
+            FailOnSetting::Critical => Some(Severity::Critical),
+            FailOnSetting::High => Some(Severity::High),
+            FailOnSetting::Medium => Some(Severity::Medium),
+            FailOnSetting::Low => Some(Severity::Low),
+            FailOnSetting::Never => None,
         }
     }
 }
@@ -245,7 +245,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn settings(
         &self,
-        fail_on: Option<Threshold>,
+        fail_on: Option<FailOnSetting>,
         rules: BTreeMap<Spanned<String>, RuleSetting>,
         endpoint: EndpointTable,
         allowed: Option<Vec<Spanned<AllowedCidrTable>>>,
@@ -262,7 +262,7 @@ impl Reader<'_> {
             modes => Ok(modes.iter().map(|mode| AccessMode::from(*mode)).collect()),
         });
         Ok(Settings {
-            fail_on: fail_on.map(FailOn::from),
+            fail_on: fail_on.map(Threshold::from),
             rules: rules.collect::<Result<_, _>>()?,
             access: access.transpose()?,
             widest_v4: widest(endpoint.widest_ipv4, 32)?,

@@ -16,7 +16,7 @@ use crate::model::gap::{Gap, GapReason};
 use crate::model::judgment::{
     JudgedFinding, JudgedGap, Judgment, PolicyNote, PolicyNoteKind, Verdict, Waiver,
 };
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Threshold};
 
 /// The severity from which findings fail a run by default.
 const FAIL_ON: Severity = Severity::High;
@@ -29,13 +29,10 @@ pub struct Policy {
     waivers: Vec<WaiverRule>,
 }
 
-/// The severity from which findings fail a run; `None` if none do.
-pub type FailOn = Option<Severity>;
-
 /// Settings; what is not set keeps the value that it has without them.
 #[derive(Debug, Clone, Default)]
 struct Settings {
-    fail_on: Option<FailOn>,
+    fail_on: Option<Threshold>,
     /// Per rule: its severity, or `None` where it is off.
     rules: BTreeMap<String, Option<Severity>>,
     access: Option<Vec<AccessMode>>,
@@ -133,7 +130,7 @@ impl Policy {
     pub fn judge(
         &self,
         evidence: &Evidence,
-        fail_on: Option<FailOn>,
+        fail_on: Option<Threshold>,
         outcomes: Vec<(&'static Rule, Outcome)>,
         gaps: Vec<Gap>,
     ) -> Judgment {

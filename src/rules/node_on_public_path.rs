@@ -99,22 +99,30 @@ fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<Strin
     // Some clusters run without kube-proxy; but `grep kubelet` leaves it out too.
     if let Some(proxy) = traffic.components.iter().find(|traffic| traffic.component == Component::KubeProxy) {
         let is_seen = connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
-        let has_unknown_peer = outbound(facts, node)
-            .filter(|connection| connection.component == Some(Component::KubeProxy))
-            .any(|connection| has_ambiguous_peer(connection, &facts.endpoint_addresses));
-        let detail = match proxy.path {
-            _ if !is_seen => Some("no socket of kube-proxy was seen"),
-            TrafficPath::None => Some(
-                "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT",
+        let own = outbound(facts, node).filter(|connection| {
+            connection.component == Some(Component::KubeProxy)
+                && connection.socket.state == State::Established
+        });
+        let (unknown, others): (Vec<_>, Vec<_>) =
+            own.partition(|connection| has_ambiguous_peer(connection, &facts.endpoint_addresses));
+        match proxy.path {
+            _ if !is_seen => details.push("no socket of kube-proxy was seen".to_owned()),
+            TrafficPath::None => details.push(
+                "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT"
+                    .to_owned(),
             ),
-            TrafficPath::Unknown if !has_unknown_peer => {
-                Some("no established connection of its kube-proxy to the API server was seen")
-            }
-            _ => None,
-        };
-        details.extend(detail.map(ToOwned::to_owned));
+            TrafficPath::Unknown if unknown.is_empty() => details.push(no_connection(&others)),
+            _ => {}
+        }
     }
     details
+}
+
+/// A kube-proxy that has no connection to the API server, but may have `others`.
+fn no_connection(others: &[&Connection]) -> String {
+    let seen = "no established connection of its kube-proxy to the API server was seen";
+    let peers: Vec<_> = others.iter().map(|connection| connection.socket.peer.to_string()).collect();
+    if peers.is_empty() { seen.to_owned() } else { format!("{seen}, only to {}", list(&peers)) }
 }
 
 /// A peer that may be the API server, and may be something else.

@@ -9,7 +9,8 @@ use crate::evidence::nodes::read_nodes;
 use crate::model::audit::Audited;
 use crate::model::facts::Facts;
 use crate::model::judgment::Judgment;
-use crate::policy::{FailOn, Policy};
+use crate::model::rule::Threshold;
+use crate::policy::Policy;
 use crate::rules;
 
 /// Classifies the evidence of a directory.
@@ -33,14 +34,14 @@ pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Fact
 }
 
 /// Judges facts, and keeps both.
-pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<FailOn>) -> Audited {
+pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<Threshold>) -> Audited {
     let judgment = judge_facts(&facts, policy, fail_on);
     Audited { facts, judgment }
 }
 
 /// Judges facts by all rules under a policy; `fail_on` takes precedence over the policy's.
 #[must_use]
-pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<FailOn>) -> Judgment {
+pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
     let expected = policy.expected(&facts.evidence.cluster);
     let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts, &expected))).collect();
     policy.judge(&facts.evidence, fail_on, outcomes, facts.evidence.all_gaps())

@@ -15,16 +15,17 @@ use super::policy::load;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
-use crate::cli::options::{Threshold, TraceOptions, Verbosity};
+use crate::cli::options::{TraceOptions, Verbosity};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
 use crate::collect::recording::describe;
-use crate::collect::trace::{self, Event, Recording, Sample, TraceError};
+use crate::collect::trace::{self, Recording, Sample, TraceError, TraceEvent};
 use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
+use crate::model::rule::Threshold;
 use crate::model::trace::Trace;
 use crate::policy::Policy;
 use crate::report::format::TraceFormat;
@@ -125,7 +126,7 @@ impl Samples {
     ) -> Result<Recording, TraceError> {
         let instances = evidence.network.instances.seen().map(Vec::as_slice);
         let is_quiet = options.verbosity == Verbosity::Quiet;
-        let settings = trace::TraceOptions {
+        let settings = trace::TraceSettings {
             only: &options.only,
             interval: options.interval,
             settle: options.settle,
@@ -133,13 +134,13 @@ impl Samples {
             hides_progress: !options.verbosity.shows_progress(),
         };
         trace::record(nodes, instances, &settings, &mut |event| match event {
-            Event::Sample(sample) => self.add(sample),
-            Event::Closed(sample) => {
+            TraceEvent::Sample(sample) => self.add(sample),
+            TraceEvent::Closed(sample) => {
                 let history = &mut self.history;
                 sample.rows(|row| history.closed(&sample.node, &row.socket, sample.phase, sample.moment));
                 false
             }
-            Event::Waiting(nodes) => {
+            TraceEvent::Waiting(nodes) => {
                 if !is_quiet {
                     // Fails if standard error is closed.
                     let _ = writeln!(anstream::stderr(), "sampling {nodes} nodes; Ctrl-C ends it");

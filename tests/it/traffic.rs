@@ -77,6 +77,13 @@ fn the_path_comes_from_established_connections_alone() {
         // A socket of kube-proxy that is no connection to the API server.
         (vec![kubelet, ("CLOSE-WAIT", ENI, "kube-proxy")], "unknown", ["private", "unknown"], 3, false),
         (vec![kubelet, ("LISTEN", "0.0.0.0:*", "kube-proxy")], "unknown", ["private", "unknown"], 3, false),
+        (
+            vec![kubelet, ("ESTAB", "192.168.1.131:443", "kube-proxy")],
+            "unknown",
+            ["private", "unknown"],
+            3,
+            false,
+        ),
     ] {
         let copy = with_n1(&rows);
         let (report, exit) = Netcheck::audit(copy.path()).json();

@@ -24,9 +24,9 @@ pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// A part of an output.
+/// A piece of an output: content, or a marker.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Part<'a> {
+pub(super) enum Frame<'a> {
     /// Complete lines; the last one before a marker may lack its end.
     Content(&'a [u8]),
     /// The rest of a marker's line, trimmed.
@@ -46,20 +46,20 @@ impl Framer {
         Self { marker: marker.as_bytes().to_vec(), tail: Vec::new() }
     }
 
-    /// Parses the next piece and passes each complete part to `sink`.
+    /// Parses the next piece and passes each complete frame to `sink`.
     ///
     /// # Errors
     /// If `sink` fails, or a line is too long.
     pub(super) fn push<E: From<TooMuchOutput>>(
         &mut self,
         piece: &[u8],
-        mut sink: impl FnMut(Part<'_>) -> Result<(), E>,
+        mut sink: impl FnMut(Frame<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut buffer = std::mem::take(&mut self.tail);
         buffer.extend_from_slice(piece);
         let mut rest = buffer.as_slice();
-        let content = |bytes: &[u8], sink: &mut dyn FnMut(Part<'_>) -> Result<(), E>| {
-            if bytes.is_empty() { Ok(()) } else { sink(Part::Content(bytes)) }
+        let content = |bytes: &[u8], sink: &mut dyn FnMut(Frame<'_>) -> Result<(), E>| {
+            if bytes.is_empty() { Ok(()) } else { sink(Frame::Content(bytes)) }
         };
         while let Some(at) = memmem::find(rest, &self.marker) {
             content(&rest[..at], &mut sink)?;
@@ -68,7 +68,7 @@ impl Framer {
                 // The marker's line is not complete yet.
                 return self.keep(&rest[at..]).map_err(E::from);
             };
-            sink(Part::Marker(after[..end].trim_ascii()))?;
+            sink(Frame::Marker(after[..end].trim_ascii()))?;
             rest = &after[end + 1..];
         }
         // Only complete lines are passed on: a marker may begin in the last one.

@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use super::framing::{Part, TooMuchOutput, complete_lines};
+use super::framing::{Frame, TooMuchOutput, complete_lines};
 use super::transcript::{CAPTURE_MAX, PREAMBLE_KEPT};
 
 /// The script on the node, which is constant: it reads its parameters and the loop from
@@ -121,17 +121,17 @@ pub(super) struct Protocol {
 }
 
 impl Protocol {
-    /// Applies a part of the output.
-    pub(super) fn part(&mut self, part: Part<'_>) -> Result<(), TooMuchOutput> {
-        match (part, &mut self.incoming) {
-            (Part::Content(bytes), Some((_, sample))) => {
+    /// Applies a frame of the output.
+    pub(super) fn frame(&mut self, frame: Frame<'_>) -> Result<(), TooMuchOutput> {
+        match (frame, &mut self.incoming) {
+            (Frame::Content(bytes), Some((_, sample))) => {
                 let bytes = complete_lines(bytes);
                 if (sample.len() + bytes.len()) as u64 > CAPTURE_MAX {
                     return Err(TooMuchOutput);
                 }
                 sample.extend_from_slice(bytes);
             }
-            (Part::Content(bytes), None) => {
+            (Frame::Content(bytes), None) => {
                 self.stray += bytes.len();
                 if self.stray > STRAY_MAX {
                     return Err(TooMuchOutput);
@@ -141,7 +141,7 @@ impl Protocol {
                     self.preamble.truncate(PREAMBLE_KEPT);
                 }
             }
-            (Part::Marker(words), _) => self.marker(&String::from_utf8_lossy(words)),
+            (Frame::Marker(words), _) => self.marker(&String::from_utf8_lossy(words)),
         }
         Ok(())
     }
@@ -204,10 +204,10 @@ mod tests {
     fn a_sample_has_the_time_of_the_node() {
         let mut protocol = Protocol::default();
         for words in ["login", "rights sudo", "clock 1000.5 20.0", "sample 21.0"] {
-            protocol.part(Part::Marker(words.as_bytes())).expect("a marker");
+            protocol.frame(Frame::Marker(words.as_bytes())).expect("a marker");
         }
-        protocol.part(Part::Content(b"whole\ntrunca")).expect("content");
-        protocol.part(Part::Marker(b"end 0")).expect("a marker");
+        protocol.frame(Frame::Content(b"whole\ntrunca")).expect("content");
+        protocol.frame(Frame::Marker(b"end 0")).expect("a marker");
         let samples = protocol.take_samples();
         let [sample] = samples.as_slice() else { panic!("{samples:?}") };
         assert_eq!(sample.time, Some(Duration::from_millis(1_001_500)));

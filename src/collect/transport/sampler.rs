@@ -259,7 +259,7 @@ impl Sampler {
                         self.read_last_stderr(&mut stderr, stderr_lines, stage.phase()).await;
                         return None;
                     };
-                    if framer.push(&piece[..length], |part| self.protocol.part(part)).is_err() {
+                    if framer.push(&piece[..length], |frame| self.protocol.frame(frame)).is_err() {
                         return Some(StopReason::TooMuchOutput);
                     }
                     self.send_samples(&mut stdin, stage.phase()).await;

@@ -12,7 +12,7 @@
 
 use std::io::{self, Write};
 
-use super::framing::{Framer, Part, TooMuchOutput, complete_lines};
+use super::framing::{Frame, Framer, TooMuchOutput, complete_lines};
 
 /// The largest capture of a node's sockets.
 pub(crate) const CAPTURE_MAX: u64 = 64 << 20;
@@ -111,9 +111,9 @@ impl<W: Write> Transcript<W> {
     /// If the capture cannot be written, or the output exceeds a limit.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), TranscriptError> {
         let Self { framer, sections } = self;
-        framer.push(piece, |part| match part {
-            Part::Content(bytes) => sections.content(bytes),
-            Part::Marker(words) => {
+        framer.push(piece, |frame| match frame {
+            Frame::Content(bytes) => sections.content(bytes),
+            Frame::Marker(words) => {
                 sections.marker(words);
                 Ok(())
             }
