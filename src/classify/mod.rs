@@ -61,11 +61,7 @@ impl Classifier {
         let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));
         let direction = self.index.direction(&socket);
         let attribution = self.index.attribute(&socket, direction, component);
-        let path = attribution.path;
-        let is_reported = component.is_some_and(Component::is_node_component)
-            || path.is_api_server()
-            || path == Path::Unattributed;
-        if !is_reported {
+        if !is_reported(component, attribution.path) {
             self.other_connections += 1;
             return;
         }
@@ -81,6 +77,15 @@ impl Classifier {
             direction,
             attribution,
         });
+    }
+
+    /// Adds a connection that [`Self::connection`] classified.
+    pub fn add_connection(&mut self, connection: Connection) {
+        if is_reported(connection.component, connection.attribution.path) {
+            self.connections.push(connection);
+        } else {
+            self.other_connections += 1;
+        }
     }
 
     /// Classifies a socket without adding it.
@@ -130,4 +135,9 @@ impl Classifier {
             other_connections,
         }
     }
+}
+
+/// Whether a connection is listed in the facts; others are only counted.
+fn is_reported(component: Option<Component>, path: Path) -> bool {
+    component.is_some_and(Component::is_node_component) || path.is_api_server() || path == Path::Unattributed
 }

@@ -195,8 +195,9 @@ impl Samples {
     /// The judgment of all sockets by the rules of `audit`.
     fn judge(self, mut classifier: Classifier, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
         for (node, known) in self.history.sockets() {
-            let process = known.process.as_ref().map(|process| (process.name.as_bytes(), process.pid));
-            classifier.add(node, known.socket.clone(), process.into_iter());
+            let process = known.process.clone();
+            let connection = classifier.connection(node, known.socket.clone(), known.component, process);
+            classifier.add_connection(connection);
         }
         let facts = classifier.finish(self.nodes.into_values().collect());
         judge_facts(&facts, policy, fail_on)
