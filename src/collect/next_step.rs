@@ -2,19 +2,17 @@
 //! something to change at its source.
 
 use crate::evidence::aws::CALLS;
+use crate::evidence::next_step::of_any_source;
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
 
 /// The next step for evidence that was requested and is missing or incomplete.
 pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> String {
+    if let Some(step) = of_any_source(subject, why) {
+        return step.to_owned();
+    }
     match (subject, why) {
-        (Subject::File(File::CLUSTER), GapReason::NotSupported) => {
-            "ask the operator of that control plane".to_owned()
-        }
-        (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
-            "find the control plane's instances in the Outpost".to_owned()
-        }
         (Subject::Field(Field::Endpoint), _) => "try again when the cluster is ACTIVE".to_owned(),
         (Subject::Field(field), _) => permission(field.file()),
         (Subject::File(file), GapReason::Incomplete) if is_list_of_nodes(*file) => {
@@ -31,12 +29,14 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         (Subject::Instance(id), _) => format!("name it as well: --node {id}=TARGET"),
         (Subject::Nodes, _) => "name them with --node NAME=TARGET".to_owned(),
         (Subject::HybridNodes, _) => "name each with --node NAME=TARGET".to_owned(),
-        (Subject::Egress(_), _) => {
-            "find its egress address by running on the node: curl -s https://checkip.amazonaws.com".to_owned()
-        }
-        (Subject::Recording { .. } | Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => {
-            "try again".to_owned()
-        }
+        (
+            Subject::Egress(_)
+            | Subject::Recording { .. }
+            | Subject::Sockets
+            | Subject::Action(_)
+            | Subject::Other(_),
+            _,
+        ) => "try again".to_owned(),
     }
 }
 

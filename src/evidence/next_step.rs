@@ -10,13 +10,10 @@ use crate::model::shell::shell_word;
 /// Returns the next step for evidence that is missing from an evidence directory.
 #[must_use]
 pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
+    if let Some(step) = of_any_source(subject, why) {
+        return step.to_owned();
+    }
     match (subject, why) {
-        (Subject::File(File::CLUSTER), GapReason::NotSupported) => {
-            "ask the operator of that control plane".to_owned()
-        }
-        (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
-            "find the control plane's instances in the Outpost".to_owned()
-        }
         (Subject::Field(Field::Endpoint), _) => "record it again when the cluster is ACTIVE".to_owned(),
         (Subject::Field(field @ (Field::EnableDnsSupport | Field::EnableDnsHostnames)), _) => format!(
             "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {}",
@@ -36,11 +33,25 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
         (Subject::Instance(_) | Subject::Nodes | Subject::HybridNodes, _) => {
             "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
         }
-        (Subject::Egress(_), _) => {
-            "find its egress address by running on the node: curl -s https://checkip.amazonaws.com".to_owned()
-        }
         (Subject::Recording { of, .. }, why) => record(cluster, of, why),
-        (Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => String::new(),
+        (Subject::Egress(_) | Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => String::new(),
+    }
+}
+
+/// The next step for evidence that neither a recording nor a live run can have.
+#[must_use]
+pub fn of_any_source(subject: &Subject, why: GapReason) -> Option<&'static str> {
+    match (subject, why) {
+        (Subject::File(File::CLUSTER), GapReason::NotSupported) => {
+            Some("ask the operator of that control plane")
+        }
+        (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
+            Some("find the control plane's instances in the Outpost")
+        }
+        (Subject::Egress(_), _) => {
+            Some("find its egress address by running on the node: curl -s https://checkip.amazonaws.com")
+        }
+        _ => None,
     }
 }
 
