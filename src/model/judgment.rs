@@ -35,8 +35,29 @@ pub struct Judgment {
     pub findings: Vec<JudgedFinding>,
     /// The gaps; first those that the verdict depends on.
     pub gaps: Vec<JudgedGap>,
+    /// The rules that were not judged for lack of evidence, and that the verdict does not
+    /// depend on.
+    pub not_judged: Vec<NotJudged>,
     /// The rules that the policy turns off.
     pub off: Vec<&'static Rule>,
+}
+
+impl Judgment {
+    /// The missing evidence of a rule, whether or not the verdict depends on it.
+    pub fn gaps_of(&self, rule: &Rule) -> impl Iterator<Item = &Gap> {
+        let gaps = self.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
+        let not_judged = self.not_judged.iter().filter(|one| one.rule.id == rule.id);
+        gaps.map(|judged| &judged.gap).chain(not_judged.map(|one| &one.gap))
+    }
+}
+
+/// A rule that was not judged, in whole or for some nodes, with the missing evidence.
+#[derive(Debug)]
+pub struct NotJudged {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// The missing evidence.
+    pub gap: Gap,
 }
 
 /// A finding with its rule.

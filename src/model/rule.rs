@@ -54,8 +54,19 @@ pub struct Rule {
     pub reference: &'static str,
     /// The evidence that the check needs besides `cluster.json`.
     pub needs: &'static [Need],
+    /// The effect of missing evidence on the run.
+    pub without_evidence: WithoutEvidence,
     /// The check. Its second argument is what the policy allows.
     pub check: fn(&Facts, &Expectations) -> Outcome,
+}
+
+/// The effect on a run if evidence that a rule needs is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutEvidence {
+    /// The run is inconclusive, if the rule's severity reaches the threshold.
+    Inconclusive,
+    /// The rule is listed as not judged, and the verdict does not depend on it.
+    NotJudged,
 }
 
 /// A kind of evidence that a rule needs.

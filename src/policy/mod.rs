@@ -14,9 +14,9 @@ use crate::model::expectations::{AccessMode, AllowedCidr, Expectations};
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::judgment::{
-    JudgedFinding, JudgedGap, Judgment, PolicyNote, PolicyNoteKind, Verdict, Waiver,
+    JudgedFinding, JudgedGap, Judgment, NotJudged, PolicyNote, PolicyNoteKind, Verdict, Waiver,
 };
-use crate::model::rule::{Finding, Outcome, Rule, Severity, Threshold};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Threshold, WithoutEvidence};
 
 /// The severity from which findings fail a run by default.
 const FAIL_ON: Severity = Severity::High;
@@ -147,6 +147,7 @@ impl Policy {
         };
         let mut findings = Vec::new();
         let mut off = Vec::new();
+        let mut not_judged = Vec::new();
         let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
             gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
         for (rule, mut outcome) in outcomes {
@@ -161,6 +162,10 @@ impl Policy {
             }));
             outcome.gaps.sort();
             outcome.gaps.dedup();
+            if rule.without_evidence == WithoutEvidence::NotJudged {
+                not_judged.extend(outcome.gaps.into_iter().map(|gap| NotJudged { rule, gap }));
+                continue;
+            }
             for gap in outcome.gaps {
                 rules_by_gap.entry(gap).or_default().push(rule);
             }
@@ -188,7 +193,7 @@ impl Policy {
         } else {
             Verdict::Pass
         };
-        Judgment { verdict, findings, gaps, off }
+        Judgment { verdict, findings, gaps, not_judged, off }
     }
 
     /// The waiver for a finding: of several, the one that expires last.
@@ -229,8 +234,9 @@ impl Usage<'_> {
         for (one, used) in self.policy.waivers.iter().zip(&mut self.waivers) {
             let mut findings = judgment.findings.iter();
             used.is_used |= findings.any(|judged| one.applies_to(judged.rule, cluster, &judged.finding));
-            let is_of_rule = |gap: &JudgedGap| gap.rules.iter().any(|rule| rule.id == one.waiver.rule);
-            used.may_be_used |= judgment.gaps.iter().any(is_of_rule);
+            let is_of_rule = |rule: &Rule| rule.id == one.waiver.rule;
+            used.may_be_used |= judgment.not_judged.iter().any(|not_judged| is_of_rule(not_judged.rule))
+                || judgment.gaps.iter().any(|gap| gap.rules.iter().any(|rule| is_of_rule(rule)));
         }
     }
 

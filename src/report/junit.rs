@@ -86,6 +86,8 @@ fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
     } else {
         let why = waived.first().and_then(|judged| judged.waiver.as_ref()).map(waived_by);
         let why = why.or_else(|| left_out.first().copied().map(gap_text));
+        let not_judged = || judgment.not_judged.iter().find(|one| one.rule.id == rule.id);
+        let why = why.or_else(|| not_judged().map(|one| format!("not judged: {}", one.gap)));
         let is_off = judgment.off.iter().any(|off| off.id == rule.id);
         let why = why.or_else(|| is_off.then(|| "switched off by the policy".to_owned()));
         match why {

@@ -10,7 +10,7 @@ use super::entry::{Unseen, about, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
-use crate::model::judgment::{JudgedGap, Verdict};
+use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
@@ -179,6 +179,15 @@ fn section(audited: &Audited) -> String {
                 if rules.is_empty() { String::new() } else { format!("; not judged: {}", rules.join(", ")) };
             format!("- {}\n", harmless(&format!("{}{cost}", gap.problem())))
         })));
+    }
+    if !judgment.not_judged.is_empty() {
+        text.push_str("\nNot judged, without effect on the verdict:\n\n");
+        text.push_str(&list(
+            judgment
+                .not_judged
+                .iter()
+                .map(|NotJudged { rule, gap }| format!("- {}: {}\n", rule.id, harmless(&gap.problem()))),
+        ));
     }
     if !judgment.off.is_empty() {
         let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();

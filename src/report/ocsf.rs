@@ -77,7 +77,7 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let judgment = &audited.judgment;
     let cluster = &audited.facts.evidence.cluster;
     let has_findings = judgment.findings.iter().any(|judged| judged.rule.id == rule.id);
-    let gap = judgment.gaps.iter().find(|judged| judged.rules.iter().any(|one| one.id == rule.id));
+    let gap = judgment.gaps_of(rule).next();
     // With a gap, there may be more than the findings.
     let is_answered = has_findings && gap.is_none();
     if is_answered || judgment.off.iter().any(|off| off.id == rule.id) {
@@ -87,7 +87,7 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let mut event = event_of_rule(time, rule, &uid, rule.severity);
     let (status, id, message) = match gap {
         None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
-        Some(judged) => ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, judged.gap.problem())),
+        Some(gap) => ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, gap.problem())),
     };
     event["compliance"]["status"] = status.into();
     event["compliance"]["status_id"] = id.into();

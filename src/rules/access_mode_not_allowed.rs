@@ -5,7 +5,7 @@ use crate::model::expectations::{AccessMode, Expectations};
 use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::GapReason;
-use crate::model::rule::{Outcome, Rule, Severity};
+use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "access-mode-not-allowed",
@@ -23,6 +23,7 @@ node uses the public endpoint (node-on-public-path):
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
     needs: &[],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -2,7 +2,7 @@ use super::text::ENDPOINT_ACCESS;
 use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Finding, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "cidr-not-allowed",
@@ -21,6 +21,7 @@ Remove the block and keep the others, or list it in eks-netcheck.toml as \
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs = [YOUR_CIDRS] }",
     reference: ENDPOINT_ACCESS,
     needs: &[],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -8,7 +8,7 @@ use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::{GapReason, Observed};
 use crate::model::net::INTERFACES;
-use crate::model::rule::{Need, Outcome, Rule, Severity};
+use crate::model::rule::{Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "control-plane-enis-missing",
@@ -30,6 +30,7 @@ Add subnets in a second zone to the cluster:
 Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
     reference: NETWORK_REQUIREMENTS,
     needs: &[Need::File(INTERFACES)],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

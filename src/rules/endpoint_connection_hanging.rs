@@ -6,7 +6,7 @@ use crate::model::connection::{Component, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
 
 pub(super) static RULE: Rule = Rule {
@@ -30,6 +30,7 @@ the node:
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids }",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

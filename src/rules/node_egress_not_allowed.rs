@@ -11,7 +11,7 @@ use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::net::{INSTANCES, NAT_GATEWAYS, ROUTE_TABLES};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",
@@ -32,6 +32,7 @@ Or add the address in the finding to publicAccessCidrs as ADDRESS/32 (Terraform:
 public_access_cidrs).",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::Dns],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

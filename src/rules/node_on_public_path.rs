@@ -7,7 +7,7 @@ use crate::model::facts::{Facts, has_ambiguous_peer};
 use crate::model::gap::GapReason;
 use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
 use crate::model::traffic::{NodeTraffic, TrafficPath};
 
@@ -39,6 +39,7 @@ private-dns-unavailable), then restart both.",
         Need::Dns,
         Need::Nodes,
     ],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

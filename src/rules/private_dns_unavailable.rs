@@ -10,7 +10,7 @@ use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Observed};
 use crate::model::net::{DHCP_OPTIONS, VPC, Vpc};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "private-dns-unavailable",
@@ -35,6 +35,7 @@ Your own name servers can stay if they forward the endpoint's name to the VPC's 
 resolver, or to a Route 53 Resolver inbound endpoint.",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(VPC), Need::File(DHCP_OPTIONS)],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -2,7 +2,7 @@ use super::gaps;
 use super::text::ENDPOINT_ACCESS;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Outcome, Rule, Severity};
+use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "private-endpoint-disabled",
@@ -23,6 +23,7 @@ Running kubelets and kube-proxies keep their old connections until they are \
 restarted; the endpoint's name resolves to private addresses some minutes later.",
     reference: ENDPOINT_ACCESS,
     needs: &[],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -2,7 +2,7 @@ use super::text::{ENDPOINT_ACCESS, list};
 use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Outcome, Rule, Severity};
+use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "public-endpoint-enabled",
@@ -22,6 +22,7 @@ Manager), close it:
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
     needs: &[],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -2,7 +2,7 @@ use super::text::{ENDPOINT_ACCESS, list};
 use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Outcome, Rule, Severity};
+use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "public-endpoint-open",
@@ -29,6 +29,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }, and i
 later apply public_access_cidrs = [YOUR_CIDRS].",
     reference: ENDPOINT_ACCESS,
     needs: &[],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -6,7 +6,7 @@ use crate::model::connection::{Component, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "unattributed-connection",
@@ -27,6 +27,7 @@ where cluster-ca.pem is the cluster's own CA:
 If it is, restart the process so that it resolves the name again.",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

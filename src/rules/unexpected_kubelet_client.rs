@@ -6,7 +6,7 @@ use crate::model::connection::{Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "unexpected-kubelet-client",
@@ -25,6 +25,7 @@ VPC. A peered or on-premises network that should have access can be waived in th
 policy.",
     reference: NETWORK_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::Nodes],
+    without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 

@@ -130,8 +130,13 @@ mod tests {
             traffic: Vec::new(),
             egress: Vec::new(),
         };
-        let judgment =
-            Judgment { verdict: Verdict::Pass, findings: Vec::new(), gaps: Vec::new(), off: Vec::new() };
+        let judgment = Judgment {
+            verdict: Verdict::Pass,
+            findings: Vec::new(),
+            gaps: Vec::new(),
+            not_judged: Vec::new(),
+            off: Vec::new(),
+        };
         Audited { facts, judgment }
     }
 

@@ -12,7 +12,7 @@ use super::words::{
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::connection::Connection;
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
-use crate::model::judgment::{JudgedFinding, JudgedGap, PolicyNote, Waiver};
+use crate::model::judgment::{JudgedFinding, JudgedGap, NotJudged, PolicyNote, Waiver};
 use crate::model::node::Node;
 use crate::model::traffic;
 use crate::report::remediation::fill;
@@ -43,6 +43,8 @@ pub(super) struct Report {
     findings: Vec<FindingReport>,
     /// Evidence that was not seen.
     gaps: Vec<GapReport>,
+    /// Rules that were not judged for lack of evidence; the verdict does not depend on them.
+    not_judged: Vec<NotJudgedReport>,
     /// Rules that the policy switches off.
     rules_off: Vec<String>,
     /// The policy, where there is one; null in a report on several clusters, which has it at the top level.
@@ -237,6 +239,17 @@ struct GapReport {
     rules: Vec<String>,
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+struct NotJudgedReport {
+    rule: String,
+    /// The evidence that is missing.
+    what: String,
+    why: Why,
+    detail: String,
+    /// The next step.
+    hint: String,
+}
+
 impl Report {
     /// The report on a cluster, without the policy.
     pub(super) fn new(audited: &Audited) -> Self {
@@ -256,6 +269,7 @@ impl Report {
             other_connections: facts.other_connections,
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
+            not_judged: judgment.not_judged.iter().map(NotJudgedReport::from).collect(),
             rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
             policy: None,
             verdict: judgment.verdict.into(),
@@ -406,6 +420,18 @@ impl From<&JudgedGap> for GapReport {
             detail: gap.detail.clone(),
             hint: gap.hint.clone(),
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
+        }
+    }
+}
+
+impl From<&NotJudged> for NotJudgedReport {
+    fn from(NotJudged { rule, gap }: &NotJudged) -> Self {
+        Self {
+            rule: rule.id.to_owned(),
+            what: gap.subject.to_string(),
+            why: gap.why.into(),
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
         }
     }
 }

@@ -26,7 +26,8 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Hosting;
 use crate::model::connection::Component;
 use crate::model::facts::{Facts, InterfaceKind};
-use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
+use crate::model::gap::Gap;
+use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
 use crate::model::net::Interface;
 use crate::model::traffic::TrafficPath;
 
@@ -90,6 +91,7 @@ fn write_section(audited: &Audited, style: Style, out: &mut dyn Write) -> Result
     write_nodes(facts, &names, style, out)?;
     write_findings(facts, &judgment.findings, style, out)?;
     write_gaps(&judgment.gaps, style, out)?;
+    write_not_judged(&judgment.not_judged, style, out)?;
     if !judgment.off.is_empty() {
         let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
         write!(
@@ -376,6 +378,23 @@ fn write_gaps(gaps: &[JudgedGap], style: Style, out: &mut dyn Write) -> Result<(
     }
     for JudgedGap { gap, .. } in unneeded {
         write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
+    }
+    Ok(())
+}
+
+/// The rules that were not judged, with the missing evidence, each gap once.
+fn write_not_judged(not_judged: &[NotJudged], style: Style, out: &mut dyn Write) -> Result<()> {
+    if not_judged.is_empty() {
+        return Ok(());
+    }
+    let mut rules_by_gap: BTreeMap<&Gap, Vec<&str>> = BTreeMap::new();
+    for NotJudged { rule, gap } in not_judged {
+        rules_by_gap.entry(gap).or_default().push(rule.id);
+    }
+    writeln!(out, "\n{}", style.bold("Not judged, without effect on the verdict"))?;
+    for (gap, rules) in rules_by_gap {
+        write!(out, "{}", style.prose(&rules.join(", "), "  - ", "    "))?;
+        write!(out, "{}", style.prose(&escape(&gap.problem()), "    ", "    "))?;
     }
     Ok(())
 }
