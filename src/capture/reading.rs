@@ -27,6 +27,8 @@ pub struct CaptureSummary {
     own_markers: u64,
     /// Whether any row lists a process.
     has_process_names: bool,
+    /// Whether any row lists no process of kubelet.
+    has_other_rows: bool,
 }
 
 impl CaptureSummary {
@@ -90,7 +92,18 @@ impl CaptureSummary {
         }
     }
 
+    /// Whether every row lists a process of kubelet, as after `grep kubelet`. In a complete
+    /// capture, rows of other processes or of none occur.
+    #[must_use]
+    pub fn has_only_kubelet(&self) -> bool {
+        self.tally.rows > 0 && !self.has_other_rows
+    }
+
     fn add_row(&mut self, row: &Row<'_>) {
+        if !self.has_other_rows {
+            let mut processes = row.processes.clone();
+            self.has_other_rows = !processes.any(|process| process.comm == b"kubelet");
+        }
         self.has_process_names |= !row.processes.is_empty();
     }
 
@@ -106,6 +119,7 @@ impl CaptureSummary {
         self.own_markers += other.own_markers;
         self.broken += other.broken;
         self.has_process_names |= other.has_process_names;
+        self.has_other_rows |= other.has_other_rows;
         self.rejected.extend(other.rejected);
         self.rejected.truncate(Node::REJECTED_KEPT);
     }

@@ -1,35 +1,113 @@
 //! Egress addresses of nodes, derived from route tables and NAT gateways.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::model::egress::{EgressAddress, NodeEgress};
+use crate::model::egress::{EgressAddress, NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
+use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
-use crate::model::net::{Instance, NatGateway, RouteTable, RouteTarget};
+use crate::model::name::NodeName;
+use crate::model::net::{Instance, NatGateway, Route, RouteTable, RouteTarget};
+use crate::model::node::Node;
 
-/// Returns the egress addresses of each node that EC2 lists. The addresses of the
-/// endpoint can have different routes, so each is looked up.
-pub(super) fn node_egress(evidence: &Evidence) -> Vec<NodeEgress> {
+/// Returns the egress addresses of each node: those that EC2 lists, those that were
+/// captured, and those that run a pod on Fargate. The addresses of the endpoint can have
+/// different routes, so each is looked up.
+pub(super) fn node_egress(
+    evidence: &Evidence,
+    interfaces: &[ClassifiedInterface],
+    nodes: &[Node],
+    machines: &[Vec<Machine>],
+) -> Vec<NodeEgress> {
     let mut endpoints: Vec<_> =
         evidence.endpoint_addresses().into_iter().filter(IpAddr::is_ipv4).map(Some).collect();
     if endpoints.is_empty() {
         endpoints.push(None);
     }
     let tables = Tables::new(evidence);
-    let egress = |node: &Instance| NodeEgress {
-        instance: node.id.clone(),
-        name: node.dns_name.clone().or_else(|| node.name_tag().map(ToOwned::to_owned)),
+    let egress = |host: Host<'_>, name: Option<String>, ipv6: Vec<IpAddr>| NodeEgress {
+        instance: host.id.to_owned(),
+        name,
         ipv4: endpoints
             .iter()
-            .map(|endpoint| match egress_addresses(evidence, &tables, node, *endpoint) {
+            .map(|endpoint| match egress_addresses(evidence, &tables, host, *endpoint) {
                 Ok(addresses) => Observed::Seen(addresses),
                 Err(gap) => Observed::Unseen(gap),
             })
             .collect(),
-        ipv6: node.addresses.iter().copied().filter(IpAddr::is_ipv6).collect(),
+        ipv6,
     };
-    evidence.node_instances().map(egress).collect()
+    let captured = Captured::new(evidence, nodes, machines);
+    let of_instances = evidence.node_instances().chain(captured.untagged.values().copied()).map(|node| {
+        let name = node.dns_name.clone().or_else(|| node.name_tag().map(ToOwned::to_owned));
+        let ipv6 = node.addresses.iter().copied().filter(IpAddr::is_ipv6).collect();
+        egress(Host { id: &node.id, subnet: node.subnet.as_deref(), public_ip: node.public_ip }, name, ipv6)
+    });
+    let pods = interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster)).map(|known| {
+        let pod = &known.interface;
+        let subnet = (!pod.subnet.is_empty()).then_some(pod.subnet.as_str());
+        let ipv6 = pod.addresses.iter().copied().filter(IpAddr::is_ipv6).collect();
+        egress(Host { id: &pod.id, subnet, public_ip: None }, Some("a pod on Fargate".to_owned()), ipv6)
+    });
+    let unknown = |subject: Subject, detail: &str| {
+        let name = subject.to_string();
+        let gap = evidence.gap(subject, GapReason::NotSupported, detail);
+        NodeEgress { instance: name, name: None, ipv4: vec![Observed::Unseen(gap)], ipv6: Vec::new() }
+    };
+    let unlisted = captured.unlisted.iter().map(|node| {
+        let detail = "a kubelet runs on it, EC2 does not list it, and the address with which it leaves its network is not known";
+        unknown(Subject::Egress(node.to_string()), detail)
+    });
+    let hybrid = evidence.cluster.hybrid_nodes_enabled.then(|| {
+        let detail = "hybrid nodes are enabled on the cluster, and the addresses with which they reach the public endpoint are not known";
+        unknown(Subject::HybridNodes, detail)
+    });
+    let mut all: Vec<_> = of_instances.chain(pods).chain(unlisted).chain(hybrid).collect();
+    all.sort_by(|a, b| a.instance.cmp(&b.instance));
+    all
+}
+
+/// The captured nodes that EC2 does not list as nodes of the cluster.
+struct Captured<'a> {
+    /// Instances that EC2 lists without a tag of the cluster, by id.
+    untagged: BTreeMap<&'a str, &'a Instance>,
+    /// Nodes on machines that EC2 does not list.
+    unlisted: Vec<&'a NodeName>,
+}
+
+impl<'a> Captured<'a> {
+    fn new(evidence: &'a Evidence, nodes: &'a [Node], machines: &[Vec<Machine>]) -> Self {
+        let tagged: HashSet<_> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
+        let listed = evidence.network.instances.seen().into_iter().flatten();
+        let listed: HashMap<_, _> = listed.map(|instance| (instance.id.as_str(), instance)).collect();
+        let mut captured = Self { untagged: BTreeMap::new(), unlisted: Vec::new() };
+        for (node, machines) in nodes.iter().zip(machines) {
+            for machine in machines.iter().filter(|machine| machine.has_kubelet) {
+                let instance = machine.instance.as_deref();
+                if instance.is_some_and(|id| tagged.contains(id)) {
+                    continue;
+                }
+                match instance.and_then(|id| listed.get_key_value(id)) {
+                    Some((id, instance)) => {
+                        captured.untagged.insert(id, instance);
+                    }
+                    None => captured.unlisted.push(&node.name),
+                }
+            }
+        }
+        captured.unlisted.dedup();
+        captured
+    }
+}
+
+/// A host in the VPC, as far as its routes depend on it.
+#[derive(Clone, Copy)]
+struct Host<'a> {
+    /// The id of the instance or network interface.
+    id: &'a str,
+    subnet: Option<&'a str>,
+    public_ip: Option<IpAddr>,
 }
 
 /// The route tables, by subnet.
@@ -51,41 +129,67 @@ impl<'a> Tables<'a> {
         Self { by_subnet, main: tables().filter(|table| table.main).find(is_of_vpc) }
     }
 
-    /// The target of the most specific route from a node's subnet to an address of the
-    /// endpoint, or of the default route if no address is known.
-    fn route(&self, node: &Instance, endpoint: Option<IpAddr>) -> Option<&'a RouteTarget> {
-        let subnet = node.subnet.as_ref()?;
-        let table = self.by_subnet.get(subnet.as_str()).copied().or(self.main)?;
-        let matching = table.routes.iter().filter_map(|route| {
-            let destination = route.destination?;
-            let matches = match endpoint {
-                Some(address) => destination.contains(&address),
-                None => destination.prefix_len() == 0 && destination.addr().is_ipv4(),
-            };
-            matches.then_some((destination.prefix_len(), &route.target))
-        });
-        matching.max_by_key(|(length, _)| *length).map(|(_, target)| target)
+    /// The table of a host's subnet.
+    fn of(&self, host: Host<'_>) -> Option<&'a RouteTable> {
+        self.by_subnet.get(host.subnet?).copied().or(self.main)
     }
 }
 
-/// The possible egress addresses of a node for one address of the endpoint.
+/// The target of the most specific route to an address of the endpoint, or of the default
+/// route if no address is known.
+fn route(table: &RouteTable, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
+    let matching = table.routes.iter().filter_map(|route| {
+        let destination = route.destination?;
+        let matches = match endpoint {
+            Some(address) => destination.contains(&address),
+            None => destination.prefix_len() == 0 && destination.addr().is_ipv4(),
+        };
+        matches.then_some((destination.prefix_len(), &route.target))
+    });
+    matching.max_by_key(|(length, _)| *length).map(|(_, target)| target)
+}
+
+/// A route by a prefix list that may contain an address of the endpoint and leads
+/// elsewhere than the route by its CIDR block. The prefix lists of gateway endpoints
+/// contain the addresses of S3 and `DynamoDB` only.
+fn prefix_list_route<'a>(table: &'a RouteTable, target: Option<&RouteTarget>) -> Option<&'a Route> {
+    let is_gateway_endpoint =
+        |target: &RouteTarget| matches!(target, RouteTarget::Other(id) if id.starts_with("vpce-"));
+    table.routes.iter().find(|route| {
+        route.destination.is_none() && Some(&route.target) != target && !is_gateway_endpoint(&route.target)
+    })
+}
+
+/// The possible egress addresses of a host for one address of the endpoint.
 fn egress_addresses(
     evidence: &Evidence,
     tables: &Tables<'_>,
-    node: &Instance,
+    host: Host<'_>,
     endpoint: Option<IpAddr>,
-) -> Result<Vec<EgressAddress>, Gap> {
-    let gap = |why, detail: &str| evidence.gap(Subject::Egress(node.id.clone()), why, detail);
+) -> Result<WayOut, Gap> {
+    let gap = |why, detail: &str| evidence.gap(Subject::Egress(host.id.to_owned()), why, detail);
     evidence.network.route_tables.as_result()?;
-    let Some(target) = tables.route(node, endpoint) else {
-        return Err(gap(GapReason::Incomplete, "its subnet has no route to the endpoint"));
+    let table = tables.of(host);
+    let target = table.and_then(|table| route(table, endpoint));
+    if table.and_then(|table| prefix_list_route(table, target)).is_some() {
+        let detail =
+            "its subnet has a route by a prefix list, and whether that contains the endpoint is not known";
+        return Err(gap(GapReason::NotSupported, detail));
+    }
+    let target = match (table, target) {
+        (Some(_), Some(target)) => target,
+        (Some(_), None) if endpoint.is_some() => {
+            return Ok(WayOut::None("its subnet has no route to the endpoint".to_owned()));
+        }
+        _ => return Err(gap(GapReason::Incomplete, "the route of its subnet to the endpoint is not known")),
     };
     match target {
-        RouteTarget::InternetGateway => match node.public_ip {
-            Some(address) => Ok(vec![EgressAddress { via: node.id.clone(), address }]),
-            None => Err(gap(
-                GapReason::Incomplete,
-                "its subnet routes to an internet gateway, but the instance has no public address",
+        RouteTarget::InternetGateway => match host.public_ip {
+            Some(address) => Ok(WayOut::Addresses(vec![EgressAddress { via: host.id.to_owned(), address }])),
+            // An internet gateway drops packets from private addresses.
+            None => Ok(WayOut::None(
+                "its subnet routes to an internet gateway, and it has no public address to leave with"
+                    .to_owned(),
             )),
         },
         RouteTarget::NatGateway(id) => {
@@ -94,7 +198,7 @@ fn egress_addresses(
                 let detail = format!("its route goes through {id}, whose public address is not known");
                 return Err(gap(GapReason::Incomplete, &detail));
             }
-            Ok(addresses)
+            Ok(WayOut::Addresses(addresses))
         }
         RouteTarget::Other(id) => {
             let detail = format!(
@@ -102,9 +206,10 @@ fn egress_addresses(
             );
             Err(gap(GapReason::NotSupported, &detail))
         }
-        RouteTarget::Local | RouteTarget::Blackhole => {
-            Err(gap(GapReason::Incomplete, "its route to the endpoint is local or a blackhole"))
+        RouteTarget::Blackhole => {
+            Ok(WayOut::None("its route to the endpoint is a blackhole: the target was deleted".to_owned()))
         }
+        RouteTarget::Local => Err(gap(GapReason::Incomplete, "its route to the endpoint is local")),
     }
 }
 

@@ -59,11 +59,16 @@ fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind,
     }
     let account = foreign_account(interface, interface.attachment.as_ref()?)?;
     let in_vpc = cluster.vpc.as_deref() == Some(&interface.vpc);
-    if name != cluster.name || !in_vpc {
-        let of = if name == cluster.name {
-            "a cluster with the same name in another VPC"
+    // In a shared VPC, the account of the cluster owns its interfaces, and another account
+    // may have a cluster of the same name.
+    let owns = cluster.account().is_none_or(|account| account == interface.owner);
+    if name != cluster.name || !in_vpc || !owns {
+        let of = if name != cluster.name {
+            "another cluster".to_owned()
+        } else if in_vpc {
+            format!("a cluster with the same name in account {}", interface.owner)
         } else {
-            "another cluster"
+            "a cluster with the same name in another VPC".to_owned()
         };
         return Some((
             InterfaceKind::OtherCluster,
@@ -177,18 +182,9 @@ mod tests {
     fn cluster() -> Cluster {
         Cluster {
             name: "myeks".to_owned(),
-            arn: None,
-            status: None,
-            hosting: Hosting::Region,
-            endpoint: None,
             access: EndpointAccess::Private,
             vpc: Some("vpc-1".to_owned()),
-            subnets: Vec::new(),
-            security_group: None,
-            cluster_ips: Vec::new(),
-            egress_mode: None,
-            auto_mode: false,
-            hybrid_nodes_enabled: false,
+            ..Cluster::unknown()
         }
     }
 
@@ -252,6 +248,21 @@ mod tests {
         assert_eq!(kind(|eni| attachment(eni).instance_owner = None), InterfaceKind::Unknown);
         assert_eq!(kind(|eni| attachment(eni).instance = Some("i-1".to_owned())), InterfaceKind::Instance);
         assert_eq!(kind(|eni| eni.interface_type = "branch".to_owned()), InterfaceKind::Branch);
+    }
+
+    #[test]
+    fn in_a_shared_vpc_the_account_of_the_cluster_owns_its_enis() {
+        for (account, expected) in [
+            ("111122223333", InterfaceKind::EksOwned),
+            ("999988887777", InterfaceKind::OtherCluster),
+            ("XXXXXXXXXXXX", InterfaceKind::EksOwned),
+            ("", InterfaceKind::EksOwned),
+        ] {
+            let arn = format!("arn:aws:eks:eu-west-1:{account}:cluster/myeks");
+            let cluster = Cluster { arn: Some(arn), ..cluster() };
+            let known = classify_interface(eks_owned_eni(), &cluster, &HashSet::new());
+            assert_eq!(known.kind, expected, "{account}: {}", known.why);
+        }
     }
 
     #[test]

@@ -1,38 +1,44 @@
 //! Gaps for known nodes that were not read.
 
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
-use crate::model::connection::Connection;
 use crate::model::evidence::Evidence;
+use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Subject};
-use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, Instance};
 use crate::model::node::Node;
 
-/// Returns the gaps for nodes that are known and were not read. A capture belongs to an
-/// instance if a socket in it has one of the instance's addresses.
-pub(super) fn missing_nodes(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> Vec<Gap> {
+/// Returns the gaps for nodes that are known and were not read. `machines` are those of
+/// the capture of each node.
+pub(super) fn missing_nodes(
+    evidence: &Evidence,
+    interfaces: &[ClassifiedInterface],
+    nodes: &[Node],
+    machines: &[Vec<Machine>],
+) -> Vec<Gap> {
+    let fargate = fargate_pods(evidence, interfaces);
     if nodes.is_empty() {
-        return vec![evidence.gap(Subject::Nodes, GapReason::NotRecorded, "no node's sockets were read")];
+        let gap = evidence.gap(Subject::Nodes, GapReason::NotRecorded, "no node's sockets were read");
+        return [gap].into_iter().chain(fargate).collect();
     }
     if evidence.network.instances.seen().is_some() && evidence.node_instances().next().is_none() {
-        return vec![no_instances(evidence, ", so it is not known whether every node was read")];
+        let gap = no_instances(evidence, ", so it is not known whether every node was read");
+        return [gap].into_iter().chain(fargate).collect();
     }
-    let read = ReadNodes::new(evidence, nodes, connections);
+    let read = ReadNodes::new(evidence, nodes, machines);
     let unread = evidence.node_instances().filter(|instance| !read.contains(instance)).map(|instance| {
         let address = instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
         let detail = format!(
-            "it is running, its tags identify it as a node of the cluster{address}, and no capture contains a socket with one of its addresses"
+            "it is running, its tags or its operator identify it as a node of the cluster{address}, and no capture contains a socket with one of its addresses"
         );
         evidence.gap(Subject::Instance(instance.id.clone()), GapReason::NotRecorded, detail)
     });
-    let hybrid = evidence.cluster.hybrid_nodes_enabled && !has_unlisted_node(evidence, nodes, connections);
+    let hybrid = evidence.cluster.hybrid_nodes_enabled && !has_unlisted_node(evidence, nodes, machines);
     let hybrid = hybrid.then(|| {
         let detail = "hybrid nodes are enabled on the cluster, EC2 does not list them, and all captures are of nodes that EC2 lists";
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)
     });
-    unread.chain(hybrid).collect()
+    unread.chain(hybrid).chain(fargate).collect()
 }
 
 /// The gap for a list of instances that contains no node of the cluster.
@@ -41,10 +47,27 @@ fn no_instances(evidence: &Evidence, consequence: &str) -> Gap {
     evidence.gap(INSTANCES, GapReason::Incomplete, detail)
 }
 
-/// The addresses and names by which instances that were read are identified.
+/// The gap for pods on Fargate: each has a node of its own, on a host that AWS owns.
+fn fargate_pods(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Option<Gap> {
+    const SHOWN: usize = 3;
+    let pods = || interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster));
+    let shown: Vec<_> = pods().take(SHOWN).map(|known| known.interface.id.as_str()).collect();
+    if shown.is_empty() {
+        return None;
+    }
+    let more = pods().count() - shown.len();
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let detail = format!(
+        "pods of the cluster run on Fargate ({}{more}), and the sockets of their kubelets cannot be read: AWS owns their hosts",
+        shown.join(", ")
+    );
+    Some(evidence.gap(Subject::FargatePods, GapReason::NotSupported, detail))
+}
+
+/// The instances that were read, and the names by which others are identified.
 struct ReadNodes<'a> {
-    /// The local addresses of all connections.
-    addresses: HashSet<IpAddr>,
+    /// The ids of the instances whose sockets are in a capture.
+    instances: HashSet<&'a str>,
     /// The names of nodes without sockets. They have gaps of their own, and only their
     /// names can identify their instances.
     empty: HashSet<&'a str>,
@@ -54,14 +77,20 @@ struct ReadNodes<'a> {
 }
 
 impl<'a> ReadNodes<'a> {
-    fn new(evidence: &'a Evidence, nodes: &'a [Node], connections: &[Connection]) -> Self {
-        let addresses = connections.iter().filter_map(|connection| connection.socket.local.ip()).collect();
+    fn new(evidence: &'a Evidence, nodes: &'a [Node], machines: &'a [Vec<Machine>]) -> Self {
+        // In a capture with the sockets of several machines, a row of any process is no
+        // proof that its machine was read.
+        let read = machines.iter().flat_map(|of_node| {
+            let is_only = of_node.len() == 1;
+            of_node.iter().filter(move |machine| is_only || machine.has_kubelet)
+        });
+        let instances = read.filter_map(|machine| machine.instance.as_deref()).collect();
         let empty = nodes.iter().filter(|node| node.tally.rows == 0).map(|node| node.name.as_str()).collect();
         let mut name_tags: HashMap<&str, u32> = HashMap::new();
         for name in evidence.node_instances().filter_map(Instance::name_tag) {
             *name_tags.entry(name).or_default() += 1;
         }
-        Self { addresses, empty, name_tags }
+        Self { instances, empty, name_tags }
     }
 
     fn contains(&self, instance: &Instance) -> bool {
@@ -69,7 +98,7 @@ impl<'a> ReadNodes<'a> {
         let host = dns_name.split('.').next().unwrap_or_default();
         let addresses = || instance.addresses.iter();
         let has_unique_name = |name: &&str| self.empty.contains(name) && self.name_tags.get(name) == Some(&1);
-        addresses().any(|address| self.addresses.contains(address))
+        self.instances.contains(instance.id.as_str())
             || addresses().any(|address| self.empty.contains(address.to_string().as_str()))
             || [instance.id.as_str(), dns_name, host].iter().any(|name| self.empty.contains(name))
             || instance.name_tag().as_ref().is_some_and(has_unique_name)
@@ -77,12 +106,10 @@ impl<'a> ReadNodes<'a> {
 }
 
 /// Whether any node was read that EC2 does not list.
-fn has_unlisted_node(evidence: &Evidence, nodes: &[Node], connections: &[Connection]) -> bool {
-    let listed: HashSet<&IpAddr> =
-        evidence.node_instances().flat_map(|instance| &instance.addresses).collect();
+fn has_unlisted_node(evidence: &Evidence, nodes: &[Node], machines: &[Vec<Machine>]) -> bool {
+    let listed: HashSet<&str> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
     let is_listed =
-        |connection: &&Connection| connection.socket.local.ip().is_some_and(|local| listed.contains(&local));
-    let on_listed: HashSet<&NodeName> =
-        connections.iter().filter(is_listed).map(|connection| &connection.node).collect();
-    nodes.iter().any(|node| node.tally.rows > 0 && !on_listed.contains(&node.name))
+        |machine: &Machine| machine.instance.as_deref().is_some_and(|instance| listed.contains(instance));
+    let mut read = nodes.iter().zip(machines).filter(|(node, _)| node.tally.rows > 0);
+    read.any(|(_, machines)| !machines.iter().any(is_listed))
 }

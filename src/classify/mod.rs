@@ -5,6 +5,7 @@ pub mod changes;
 mod egress;
 mod eni;
 pub mod history;
+mod machines;
 mod missing;
 pub mod path;
 mod traffic;
@@ -13,12 +14,13 @@ use std::collections::HashSet;
 
 use self::egress::node_egress;
 use self::eni::classify_interface;
+use self::machines::{Machines, several_machines};
 use self::missing::missing_nodes;
 use self::path::Index;
 use self::traffic::node_traffic;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
-use crate::model::facts::{ClassifiedInterface, Facts};
+use crate::model::facts::{ClassifiedInterface, Facts, connections_of};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::socket::{Process, Socket};
@@ -33,6 +35,7 @@ pub struct Classifier {
     evidence: Evidence,
     interfaces: Vec<ClassifiedInterface>,
     index: Index,
+    machines: Machines,
     connections: Vec<Connection>,
     other_connections: u64,
 }
@@ -47,7 +50,8 @@ impl Classifier {
         let interfaces: Vec<_> =
             seen.map(|interface| classify_interface(interface.clone(), cluster, &nodes)).collect();
         let index = Index::new(&evidence, &interfaces);
-        Self { evidence, interfaces, index, connections: Vec::new(), other_connections: 0 }
+        let machines = Machines::new(&evidence);
+        Self { evidence, interfaces, index, machines, connections: Vec::new(), other_connections: 0 }
     }
 
     /// Adds a socket of a node. `processes` are those of its row, as `comm` and pid, in
@@ -58,6 +62,7 @@ impl Classifier {
         socket: Socket,
         processes: impl Iterator<Item = (&'a [u8], Option<u32>)> + Clone,
     ) {
+        self.machines.add(node, socket.local.ip());
         let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));
         let direction = self.index.direction(&socket);
         let attribution = self.index.attribute(&socket, direction, component);
@@ -81,6 +86,7 @@ impl Classifier {
 
     /// Adds a connection that [`Self::connection`] classified.
     pub fn add_connection(&mut self, connection: Connection) {
+        self.machines.add(&connection.node, connection.socket.local.ip());
         if is_reported(connection.component, connection.attribution.path) {
             self.connections.push(connection);
         } else {
@@ -117,16 +123,24 @@ impl Classifier {
 
     /// Returns the facts. `nodes` are the nodes whose sockets were added.
     #[must_use]
-    pub fn finish(self, nodes: Vec<Node>) -> Facts {
-        let Self { evidence, interfaces, index, mut connections, other_connections } = self;
+    pub fn finish(self, mut nodes: Vec<Node>) -> Facts {
+        let Self { evidence, interfaces, index, machines, mut connections, other_connections } = self;
         connections.sort();
+        // Output that was recorded several times, as by a loop, repeats connections.
+        connections.dedup();
+        let of_node = |node: &Node| machines.of(&node.name, connections_of(&connections, &node.name));
+        let machines: Vec<_> = nodes.iter().map(of_node).collect();
+        for (node, machines) in nodes.iter_mut().zip(&machines) {
+            node.gaps.extend(several_machines(&evidence, &node.name, machines));
+        }
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();
         let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();
         Facts {
-            missing_nodes: missing_nodes(&evidence, &nodes, &connections),
-            traffic: node_traffic(&nodes, &connections, &endpoint_addresses),
-            egress: node_egress(&evidence),
+            missing_nodes: missing_nodes(&evidence, &interfaces, &nodes, &machines),
+            traffic: node_traffic(&nodes, &machines, &connections, &endpoint_addresses),
+            egress: node_egress(&evidence, &interfaces, &nodes, &machines),
+            machines,
             evidence,
             interfaces,
             endpoint_addresses,

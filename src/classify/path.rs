@@ -2,14 +2,15 @@
 //! well-known address ranges.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PORT, Path};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
+use crate::model::net::NAT64;
 use crate::model::socket::{Port, Socket};
 
 /// An index of the evidence by address.
@@ -21,6 +22,10 @@ pub struct Index {
     prefixes: BTreeMap<u128, (IpNet, usize)>,
     /// The CIDR blocks of the VPC.
     blocks: Vec<IpNet>,
+    /// The networks of hybrid nodes and their pods.
+    remote: Vec<IpNet>,
+    /// The prefixes by which IPv6 addresses embed IPv4 addresses (NAT64), each a /96.
+    nat64: Vec<Ipv6Net>,
     api_port: u16,
 }
 
@@ -32,6 +37,7 @@ impl Index {
         let in_vpc = |eni: &ClassifiedInterface| cluster.vpc.as_deref() == Some(&eni.interface.vpc);
         let in_vpc = || interfaces.iter().enumerate().filter(|(_, eni)| in_vpc(eni));
         let blocks = vpc_blocks(evidence);
+        let nat64 = nat64_prefixes(evidence);
         // In ascending precedence: later entries replace earlier ones.
         let mut addresses = BTreeMap::new();
         let mut prefixes = BTreeMap::new();
@@ -46,7 +52,7 @@ impl Index {
             );
         }
         let outside_vpc_is_public = outside_vpc_is_public(evidence, interfaces);
-        for address in evidence.endpoint_addresses() {
+        for address in evidence.endpoint_addresses().into_iter().map(|address| embedded(address, &nat64)) {
             let is_inside =
                 addresses.contains_key(&bits(address)) || blocks.iter().any(|block| block.contains(&address));
             let is_public_only = matches!(cluster.access, EndpointAccess::Public { .. });
@@ -69,7 +75,8 @@ impl Index {
                 );
             }
         }
-        Self { addresses, prefixes, blocks, api_port: cluster.api_port() }
+        let remote = [cluster.remote_node_networks.as_slice(), &cluster.remote_pod_networks].concat();
+        Self { addresses, prefixes, blocks, remote, nat64, api_port: cluster.api_port() }
     }
 
     /// Returns the direction of a socket.
@@ -111,12 +118,29 @@ impl Index {
         if peer.is_loopback() || socket.local.ip() == Some(peer) {
             return Attribution { path: Path::Loopback, by: By::None, eni: None };
         }
-        self.lookup(peer).unwrap_or_else(unknown)
+        // A client of the kubelet may be any address of the VPC or of the declared remote
+        // networks. A peer of an outbound connection may not: addresses that no interface
+        // has are former ones of the control plane, among others.
+        let by_block = || (direction == Direction::Inbound).then(|| self.block(peer)).flatten();
+        self.interface(peer).or_else(by_block).unwrap_or_else(unknown)
     }
 
     /// Attributes an address; `None` if no evidence explains it.
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> Option<Attribution> {
+        self.interface(address).or_else(|| self.block(address))
+    }
+
+    /// Whether an address is in the VPC or in the declared remote networks.
+    fn block(&self, address: IpAddr) -> Option<Attribution> {
+        let address = embedded(address, &self.nat64);
+        let is_inside = self.blocks.iter().chain(&self.remote).any(|block| block.contains(&address));
+        is_inside.then_some(Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None })
+    }
+
+    /// Attributes an address to an interface, the endpoint or a `ClusterIP`.
+    fn interface(&self, address: IpAddr) -> Option<Attribution> {
+        let address = embedded(address, &self.nat64);
         if let Some(attribution) = self.addresses.get(&bits(address)) {
             return Some(attribution.clone());
         }
@@ -125,11 +149,49 @@ impl Index {
             .range(..=bits(address))
             .next_back()
             .filter(|(_, (prefix, _))| prefix.contains(&address));
-        if let Some((_, (_, eni))) = prefix {
-            return Some(Attribution { path: Path::Vpc, by: By::Eni, eni: Some(*eni) });
+        prefix.map(|(_, (_, eni))| Attribution { path: Path::Vpc, by: By::Eni, eni: Some(*eni) })
+    }
+}
+
+/// The IPv4 address that an IPv6 address of NAT64 embeds in its last 32 bits; other
+/// addresses as they are.
+fn embedded(address: IpAddr, nat64: &[Ipv6Net]) -> IpAddr {
+    let IpAddr::V6(ip) = address else { return address };
+    match nat64.iter().any(|prefix| prefix.contains(&ip)) {
+        true => IpAddr::V4(last_32_bits(ip)),
+        false => address,
+    }
+}
+
+fn last_32_bits(ip: Ipv6Addr) -> Ipv4Addr {
+    let [.., a, b, c, d] = ip.octets();
+    Ipv4Addr::new(a, b, c, d)
+}
+
+/// The prefixes of NAT64: the well-known one, which DNS64 of the VPC resolver uses, and
+/// those that answers show: all IPv6 addresses of an answer embed IPv4 addresses of the
+/// same answer behind one prefix.
+///
+/// <https://www.rfc-editor.org/rfc/rfc6052>
+fn nat64_prefixes(evidence: &Evidence) -> Vec<Ipv6Net> {
+    let prefix_of = |ip: Ipv6Addr| Ipv6Net::new_assert(ip, 96).trunc();
+    let mut prefixes = vec![Ipv6Net::new_assert(NAT64, 96)];
+    for answer in evidence.dns.iter().filter_map(|vantage| vantage.answer.seen()) {
+        let v6: Vec<_> = answer.addresses.iter().filter_map(|address| as_v6(*address)).collect();
+        let Some(prefix) = v6.first().map(|first| prefix_of(*first)) else { continue };
+        let is_embedding =
+            |ip: &Ipv6Addr| prefix.contains(ip) && answer.addresses.contains(&IpAddr::V4(last_32_bits(*ip)));
+        if !prefixes.contains(&prefix) && v6.iter().all(is_embedding) {
+            prefixes.push(prefix);
         }
-        let in_block = self.blocks.iter().any(|block| block.contains(&address));
-        in_block.then_some(Attribution { path: Path::Vpc, by: By::VpcCidr, eni: None })
+    }
+    prefixes
+}
+
+fn as_v6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(ip) => Some(ip),
+        IpAddr::V4(_) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::connection::{Component, Connection, Direction, Path};
-use crate::model::facts::{connections_of, has_ambiguous_peer};
+use crate::model::facts::{Machine, connections_of, has_ambiguous_peer};
 use crate::model::node::Node;
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
@@ -13,30 +13,45 @@ use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
 /// sorted by node; `endpoint_addresses` are those that the endpoint's name resolves to.
 pub(super) fn node_traffic(
     nodes: &[Node],
+    machines: &[Vec<Machine>],
     connections: &[Connection],
     endpoint_addresses: &BTreeMap<IpAddr, Path>,
 ) -> Vec<NodeTraffic> {
     // Some clusters run without kube-proxy: it is expected if any node runs it.
     let runs_kube_proxy =
         connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
-    let traffic = |node: &Node| {
+    let traffic = |(node, machines): (&Node, &Vec<Machine>)| {
         let own = connections_of(connections, &node.name);
-        let component = |component| ComponentTraffic {
-            component,
-            path: component_path(
-                own.iter().filter(|connection| connection.component == Some(component)),
-                endpoint_addresses,
-            ),
+        let path = |component, machine: Option<&Machine>| {
+            let own = own.iter().filter(|connection| connection.component == Some(component));
+            let is_of = |connection: &&Connection| {
+                machine.is_none_or(|machine| {
+                    connection.socket.local.ip().is_some_and(|local| machine.addresses.contains(&local))
+                })
+            };
+            component_path(own.filter(is_of), endpoint_addresses)
+        };
+        let component = |component| {
+            let path = match machines.as_slice() {
+                [] | [_] => path(component, None),
+                several => {
+                    let paths: Vec<_> =
+                        several.iter().map(|machine| path(component, Some(machine))).collect();
+                    combined(&paths)
+                }
+            };
+            ComponentTraffic { component, path }
         };
         let mut components = vec![component(Component::Kubelet)];
-        // A capture without column headings may have been filtered.
-        if runs_kube_proxy || !node.has_header {
+        // A capture without column headings, or with rows of kubelet alone, may have been
+        // filtered.
+        if runs_kube_proxy || !node.has_header || node.has_only_kubelet {
             components.push(component(Component::KubeProxy));
         }
         let paths: Vec<_> = components.iter().map(|component| component.path).collect();
-        NodeTraffic { node: node.name.clone(), path: node_path(&paths), components }
+        NodeTraffic { node: node.name.clone(), path: combined(&paths), components }
     };
-    nodes.iter().map(traffic).collect()
+    nodes.iter().zip(machines).map(traffic).collect()
 }
 
 /// Returns the path of a component, given its connections.
@@ -63,8 +78,9 @@ fn component_path<'a>(
     }
 }
 
-/// Returns the path of a node, given those of its components.
-fn node_path(components: &[TrafficPath]) -> TrafficPath {
+/// Returns the path of a node, given those of its components; or of a component, given
+/// those on several machines.
+fn combined(components: &[TrafficPath]) -> TrafficPath {
     use TrafficPath::{Mixed, None, Private, Public, Unknown};
     let any = |path| components.contains(&path);
     let all = |path| components.iter().all(|component| *component == path);
@@ -102,9 +118,9 @@ mod tests {
             (None, None, None),
             (Unknown, Unknown, Unknown),
         ] {
-            assert_eq!(node_path(&[kubelet, kube_proxy]), node, "{kubelet:?} {kube_proxy:?}");
-            assert_eq!(node_path(&[kube_proxy, kubelet]), node, "{kube_proxy:?} {kubelet:?}");
-            assert_eq!(node_path(&[kubelet]), kubelet);
+            assert_eq!(combined(&[kubelet, kube_proxy]), node, "{kubelet:?} {kube_proxy:?}");
+            assert_eq!(combined(&[kube_proxy, kubelet]), node, "{kube_proxy:?} {kubelet:?}");
+            assert_eq!(combined(&[kubelet]), kubelet);
         }
     }
 }

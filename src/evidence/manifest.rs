@@ -76,7 +76,8 @@ fn write_gaps<S: Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Er
 fn parse_subject(text: String) -> Result<Subject, String> {
     let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER]);
     let fields = Field::ALL.into_iter().map(Subject::Field);
-    let fixed = [Subject::Nodes, Subject::HybridNodes, Subject::Vantages, Subject::Sockets];
+    let fixed =
+        [Subject::Nodes, Subject::HybridNodes, Subject::FargatePods, Subject::Vantages, Subject::Sockets];
     let mut known = files.map(Subject::File).chain(fields).chain(fixed);
     if let Some(subject) = known.find(|subject| subject.to_string() == text) {
         return Ok(subject);
@@ -116,6 +117,7 @@ mod tests {
             Subject::Node(node),
             Subject::Nodes,
             Subject::HybridNodes,
+            Subject::FargatePods,
             Subject::Egress("i-1".to_owned()),
             Subject::Sockets,
             Subject::Other("the operator's notes".to_owned()),

@@ -34,7 +34,14 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
             "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
         }
         (Subject::Recording { of, .. }, why) => record(cluster, of, why),
-        (Subject::Egress(_) | Subject::Sockets | Subject::Action(_) | Subject::Other(_), _) => String::new(),
+        (
+            Subject::FargatePods
+            | Subject::Egress(_)
+            | Subject::Sockets
+            | Subject::Action(_)
+            | Subject::Other(_),
+            _,
+        ) => String::new(),
     }
 }
 
@@ -47,6 +54,9 @@ pub fn of_any_source(subject: &Subject, why: GapReason) -> Option<&'static str> 
         }
         (Subject::File(File::INTERFACES), GapReason::NotSupported) => {
             Some("find the control plane's instances in the Outpost")
+        }
+        (Subject::FargatePods, _) => {
+            Some("if that is known and accepted, list it in the policy under [[accept-gap]]")
         }
         (Subject::Egress(_), _) => {
             Some("find its egress address by running on the node: curl -s https://checkip.amazonaws.com")

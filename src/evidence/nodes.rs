@@ -103,7 +103,15 @@ fn unread(name: NodeName, gap: Gap) -> Node {
         GapReason::Malformed => NodeStatus::Malformed,
         _ => NodeStatus::Unreachable,
     };
-    Node { name, status, tally: Tally::default(), has_header: false, rejected: Vec::new(), gaps: vec![gap] }
+    Node {
+        name,
+        status,
+        tally: Tally::default(),
+        has_header: false,
+        has_only_kubelet: false,
+        rejected: Vec::new(),
+        gaps: vec![gap],
+    }
 }
 
 /// The node for a capture, with the gaps that the capture implies.
@@ -137,6 +145,13 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
             gaps.push(gap(GapReason::Incomplete, detail));
         }
     }
-    let has_header = summary.has_header();
-    Node { name, status, tally: summary.tally, has_header, rejected: summary.rejected, gaps }
+    Node {
+        has_header: summary.has_header(),
+        has_only_kubelet: summary.has_only_kubelet(),
+        tally: summary.tally,
+        rejected: summary.rejected,
+        name,
+        status,
+        gaps,
+    }
 }

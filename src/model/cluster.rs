@@ -36,6 +36,10 @@ pub struct Cluster {
     pub auto_mode: bool,
     /// Whether hybrid nodes are enabled (`remoteNetworkConfig`). EC2 does not list them.
     pub hybrid_nodes_enabled: bool,
+    /// The networks of hybrid nodes (`remoteNodeNetworks`), outside the VPC.
+    pub remote_node_networks: Vec<IpNet>,
+    /// The networks of pods on hybrid nodes (`remotePodNetworks`), outside the VPC.
+    pub remote_pod_networks: Vec<IpNet>,
 }
 
 impl Cluster {
@@ -56,6 +60,8 @@ impl Cluster {
             egress_mode: None,
             auto_mode: false,
             hybrid_nodes_enabled: false,
+            remote_node_networks: Vec::new(),
+            remote_pod_networks: Vec::new(),
         }
     }
 
@@ -65,10 +71,11 @@ impl Cluster {
         self.arn.as_deref()?.split(':').nth(3).filter(|part| !part.is_empty())
     }
 
-    /// The account, read from the ARN.
+    /// The account, read from the ARN; `None` if the ARN is not recorded or redacted.
     #[must_use]
     pub fn account(&self) -> Option<&str> {
-        self.arn.as_deref()?.split(':').nth(4).filter(|part| !part.is_empty())
+        let is_account = |part: &&str| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_digit());
+        self.arn.as_deref()?.split(':').nth(4).filter(is_account)
     }
 
     /// The subject of findings about the cluster: its ARN, or its name if the ARN is not

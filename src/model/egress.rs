@@ -7,15 +7,24 @@ use super::gap::Observed;
 /// The egress addresses of a node's traffic to the endpoint.
 #[derive(Debug, Clone)]
 pub struct NodeEgress {
-    /// The instance id.
+    /// The instance id; of a node without one, the id of its interface or its name.
     pub instance: String,
     /// Its private DNS name, or its `Name` tag if it has none.
     pub name: Option<String>,
-    /// The possible egress addresses for each IPv4 address of the endpoint. If no such
-    /// address is known, one element: those of the default route.
-    pub ipv4: Vec<Observed<Vec<EgressAddress>>>,
+    /// The way out for each IPv4 address of the endpoint. If no such address is known, one
+    /// element: that of the default route.
+    pub ipv4: Vec<Observed<WayOut>>,
     /// Its own IPv6 addresses, which are also its egress addresses.
     pub ipv6: Vec<IpAddr>,
+}
+
+/// The way of a node's traffic out of the VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WayOut {
+    /// It leaves with one of these addresses.
+    Addresses(Vec<EgressAddress>),
+    /// It cannot leave, for this reason.
+    None(String),
 }
 
 /// A source address of traffic outside the VPC.

@@ -61,14 +61,14 @@ impl Evidence {
     /// The running instances that are nodes of the cluster.
     pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
         let instances = self.network.instances.seen().into_iter().flatten();
-        instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster.name))
+        instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster))
     }
 
     /// The detail of the gap for a list of instances that contains no node of the cluster.
     #[must_use]
     pub fn no_node_instances(&self) -> String {
         format!(
-            "no running instance in it is tagged kubernetes.io/cluster/{0} or eks:cluster-name = {0}",
+            "no running instance in it is a node of the cluster, by the tag kubernetes.io/cluster/{0}, eks:cluster-name = {0} or eks:eks-cluster-name = {0}",
             self.cluster.name
         )
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::cluster::Cluster;
 use super::connection::{Connection, Path};
 use super::egress::NodeEgress;
 use super::evidence::Evidence;
@@ -33,6 +34,9 @@ pub struct Facts {
     pub other_connections: u64,
     /// The path of each node's traffic to the API server, in the order of `nodes`.
     pub traffic: Vec<NodeTraffic>,
+    /// The machines whose sockets the capture of each node holds, in the order of `nodes`:
+    /// one, unless the output of several was put into one capture.
+    pub machines: Vec<Vec<Machine>>,
     /// The egress addresses of each node that EC2 lists, sorted by instance id.
     pub egress: Vec<NodeEgress>,
 }
@@ -66,6 +70,31 @@ impl Facts {
         Some(sources.into_iter().collect())
     }
 
+    /// Whether every known node was read and resolves the endpoint's name to EKS-owned ENIs
+    /// alone.
+    #[must_use]
+    pub fn all_nodes_resolve_to_enis(&self) -> bool {
+        let is_private = |address| self.endpoint_addresses.get(address) == Some(&Path::PrivateEni);
+        let resolves = |node: &Node| {
+            let own = self.evidence.dns.iter().find(|vantage| vantage.name == node.name.as_str());
+            let answer = own.and_then(|vantage| vantage.answer.seen());
+            answer.is_some_and(|answer| answer.addresses.iter().all(is_private))
+        };
+        let is_read = |node: &Node| node.gaps.is_empty() && node.tally.rows > 0;
+        let are_all_known = self.evidence.network.instances.seen().is_some() && self.missing_nodes.is_empty();
+        are_all_known
+            && !self.nodes.is_empty()
+            && self.nodes.iter().all(|node| is_read(node) && resolves(node))
+    }
+
+    /// Whether the peer of a connection is in a CIDR block of the VPC.
+    #[must_use]
+    pub fn is_in_vpc(&self, connection: &Connection) -> bool {
+        let vpc = self.evidence.network.vpc.seen();
+        let peer = connection.socket.peer.ip();
+        peer.zip(vpc).is_some_and(|(peer, vpc)| vpc.cidrs.iter().any(|block| block.contains(&peer)))
+    }
+
     /// The connections of a node.
     #[must_use]
     pub fn connections_of(&self, node: &NodeName) -> &[Connection] {
@@ -95,6 +124,17 @@ pub fn has_ambiguous_peer(connection: &Connection, endpoint_addresses: &BTreeMap
     }
 }
 
+/// A machine whose sockets a capture holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// The instance that has its addresses, if EC2 lists one.
+    pub instance: Option<String>,
+    /// Its local addresses that identify it.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Whether a socket of its kubelet was seen.
+    pub has_kubelet: bool,
+}
+
 /// A network interface with its kind.
 #[derive(Debug, Clone)]
 pub struct ClassifiedInterface {
@@ -105,6 +145,17 @@ pub struct ClassifiedInterface {
     /// The explanation for an interface that has the description of an EKS-owned ENI;
     /// empty for others.
     pub why: String,
+}
+
+impl ClassifiedInterface {
+    /// Whether it belongs to a pod of this cluster on Fargate, which has the cluster
+    /// security group.
+    #[must_use]
+    pub fn is_fargate_pod_of(&self, cluster: &Cluster) -> bool {
+        let has_group = cluster.security_group.as_ref().is_none_or(|id| self.interface.groups.contains(id));
+        let is_in_vpc = cluster.vpc.as_ref().is_none_or(|id| *id == self.interface.vpc);
+        self.kind == InterfaceKind::Fargate && has_group && is_in_vpc
+    }
 }
 
 /// The kind of a network interface: what it belongs to.

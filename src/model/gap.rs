@@ -105,7 +105,9 @@ pub enum Subject {
     Nodes,
     /// Hybrid nodes, which EC2 does not list.
     HybridNodes,
-    /// The egress address of a node, by its instance id.
+    /// Pods on Fargate.
+    FargatePods,
+    /// The egress address of a node, by its instance id or its name.
     Egress(String),
     /// The sockets of several samples.
     Sockets,
@@ -164,6 +166,7 @@ impl fmt::Display for Subject {
             Self::Instance(id) => write!(f, "node {id}"),
             Self::Nodes => f.write_str("nodes"),
             Self::HybridNodes => f.write_str("hybrid nodes"),
+            Self::FargatePods => f.write_str("Fargate pods"),
             Self::Egress(id) => write!(f, "egress of node {id}"),
             Self::Sockets => f.write_str("sockets"),
             Self::Action(action) => f.write_str(action),

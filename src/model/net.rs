@@ -1,10 +1,11 @@
 //! EC2 objects of a cluster's VPC and nodes, with the fields that rules and reports use,
 //! and the files of the evidence directory that record them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
+use super::cluster::Cluster;
 use super::file::File;
 use super::gap::{Gap, Observed};
 
@@ -79,6 +80,12 @@ impl Network {
     }
 }
 
+/// The well-known prefix of NAT64, a /96: its addresses embed an IPv4 address in their last
+/// 32 bits.
+///
+/// <https://www.rfc-editor.org/rfc/rfc6052>
+pub const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+
 /// An elastic network interface (ENI).
 #[derive(Debug, Clone, Default)]
 pub struct Interface {
@@ -150,10 +157,15 @@ impl Instance {
         tag.map(|(_, value)| value.as_str())
     }
 
-    /// Whether its tags identify it as a node of this cluster.
+    /// Whether it is a node of this cluster: by its tags, or, for an instance of EKS Auto
+    /// Mode in one of the cluster's subnets whose tags name no cluster, by its operator.
     #[must_use]
-    pub fn is_node_of(&self, cluster: &str) -> bool {
-        self.tags.iter().any(|(key, value)| is_node_tag(key, value, cluster))
+    pub fn is_node_of(&self, cluster: &Cluster) -> bool {
+        let named: Vec<_> = self.tags.iter().filter_map(|(key, value)| cluster_of_tag(key, value)).collect();
+        if named.is_empty() {
+            return self.auto_mode && self.subnet.as_ref().is_some_and(|id| cluster.subnets.contains(id));
+        }
+        named.contains(&cluster.name.as_str())
     }
 }
 
@@ -162,15 +174,16 @@ impl Instance {
 ///
 /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
 pub const CLUSTER_TAG_PREFIX: &str = "kubernetes.io/cluster/";
-/// The keys of the tags whose value is the cluster's name.
-pub const CLUSTER_NAME_TAGS: [&str; 2] = ["eks:cluster-name", "aws:eks:cluster-name"];
+/// The keys of the tags whose value is the cluster's name. The last one is that of EKS
+/// Auto Mode.
+pub const CLUSTER_NAME_TAGS: [&str; 3] = ["eks:cluster-name", "aws:eks:cluster-name", "eks:eks-cluster-name"];
 
-/// Whether a tag of an instance identifies it as a node of the cluster.
+/// The name of the cluster to which a tag of an instance assigns it.
 #[must_use]
-pub fn is_node_tag(key: &str, value: &str, cluster: &str) -> bool {
+pub fn cluster_of_tag<'a>(key: &'a str, value: &'a str) -> Option<&'a str> {
     match key.strip_prefix(CLUSTER_TAG_PREFIX) {
-        Some(name) => name == cluster,
-        None => CLUSTER_NAME_TAGS.contains(&key) && value == cluster,
+        Some(name) => Some(name),
+        None => (CLUSTER_NAME_TAGS.contains(&key) && !value.is_empty()).then_some(value),
     }
 }
 
@@ -194,6 +207,8 @@ pub struct Vpc {
     pub id: String,
     /// All its CIDR blocks, of both families.
     pub cidrs: Vec<IpNet>,
+    /// Its primary IPv4 block.
+    pub primary: Option<Ipv4Net>,
     /// Its DHCP option set.
     pub dhcp_options: Option<String>,
     /// `enableDnsSupport`; `None` if not obtained.

@@ -16,6 +16,9 @@ pub struct Node {
     pub tally: Tally,
     /// Whether its capture has column headings, which shows that it was not filtered.
     pub has_header: bool,
+    /// Whether every row of its capture lists a process of kubelet, as no complete capture
+    /// does.
+    pub has_only_kubelet: bool,
     /// The first rejected lines; [`Tally::rejected`] is the number of all.
     pub rejected: Vec<RejectedLine>,
     /// What is missing about it.

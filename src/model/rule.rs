@@ -131,13 +131,21 @@ pub struct Finding {
     pub about: Option<String>,
     /// What was found, and the next step if the remediation of the rule has none.
     pub message: String,
+    /// Its severity, if it is lower than that of the rule.
+    pub severity: Option<Severity>,
 }
 
 impl Finding {
     /// A finding with a subject and a message.
     #[must_use]
     pub fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { subject: subject.into(), about: None, message: message.into() }
+        Self { subject: subject.into(), about: None, message: message.into(), severity: None }
+    }
+
+    /// Sets a severity lower than that of the rule.
+    #[must_use]
+    pub fn at(self, severity: Severity) -> Self {
+        Self { severity: Some(severity), ..self }
     }
 
     /// Sets `about`.

@@ -142,6 +142,8 @@ impl Policy {
             let set = self.settings_of(cluster).find_map(|settings| settings.rules.get(rule.id));
             set.copied().unwrap_or(Some(rule.severity))
         };
+        let is_set =
+            |rule: &Rule| self.settings_of(cluster).any(|settings| settings.rules.contains_key(rule.id));
         let is_needed = |gap: &Gap, rules: &[&Rule]| {
             !gap.is_left_out() && rules.iter().any(|rule| severity(rule).is_some_and(counts))
         };
@@ -158,6 +160,10 @@ impl Policy {
             outcome.findings.sort();
             findings.extend(outcome.findings.into_iter().map(|finding| {
                 let waiver = self.waiver(rule, cluster, &finding).cloned();
+                let severity = match finding.severity {
+                    Some(lower) if !is_set(rule) => lower,
+                    _ => severity,
+                };
                 JudgedFinding { rule, severity, finding, waiver }
             }));
             outcome.gaps.sort();

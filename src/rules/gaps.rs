@@ -71,12 +71,6 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
 }
 
-/// Vantage points without an answer, and why the endpoint's addresses are not known.
-pub(super) fn answers(facts: &Facts) -> Vec<Gap> {
-    let unanswered = facts.evidence.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
-    unanswered.chain(endpoint_addresses(&facts.evidence)).collect()
-}
-
 /// Why the endpoint's addresses are not known, if they are not.
 pub(super) fn endpoint_addresses(evidence: &Evidence) -> Option<Gap> {
     let cluster = &evidence.cluster;

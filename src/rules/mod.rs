@@ -6,6 +6,8 @@ mod access_mode_not_allowed;
 mod cidr_not_allowed;
 mod control_plane_enis_missing;
 mod endpoint_connection_hanging;
+mod node_agent_on_public_path;
+mod node_cut_off;
 mod node_egress_not_allowed;
 mod node_on_public_path;
 mod private_dns_unavailable;
@@ -15,6 +17,7 @@ mod public_endpoint_open;
 mod unattributed_connection;
 mod unexpected_kubelet_client;
 
+mod cause;
 mod gaps;
 mod reach;
 mod text;
@@ -22,7 +25,7 @@ mod text;
 use crate::model::rule::Rule;
 
 /// Every rule, in the order in which they are documented.
-pub static ALL: [&Rule; 12] = [
+pub static ALL: [&Rule; 14] = [
     &public_endpoint_open::RULE,
     &public_endpoint_enabled::RULE,
     &private_endpoint_disabled::RULE,
@@ -35,4 +38,6 @@ pub static ALL: [&Rule; 12] = [
     &endpoint_connection_hanging::RULE,
     &cidr_not_allowed::RULE,
     &access_mode_not_allowed::RULE,
+    &node_cut_off::RULE,
+    &node_agent_on_public_path::RULE,
 ];

@@ -5,12 +5,12 @@ use ipnet::IpNet;
 
 use super::text::{ENDPOINT_ACCESS, list};
 use super::{gaps, reach};
-use crate::model::egress::NodeEgress;
+use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
-use crate::model::net::{INSTANCES, NAT_GATEWAYS, ROUTE_TABLES};
+use crate::model::net::{INSTANCES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
@@ -53,11 +53,11 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     if let Observed::Unseen(gap) = &evidence.network.instances {
         return Outcome::inconclusive(gap.clone());
     }
-    if facts.egress.is_empty() {
-        let detail = evidence.no_node_instances();
-        return Outcome::inconclusive(evidence.gap(INSTANCES, GapReason::Incomplete, detail));
-    }
     let mut outcome = judge(facts, &allowed);
+    if evidence.node_instances().next().is_none() {
+        let detail = evidence.no_node_instances();
+        outcome.gaps.push(evidence.gap(INSTANCES, GapReason::Incomplete, detail));
+    }
     // Which route is taken depends on the endpoint's addresses.
     outcome.gaps.extend(gaps::endpoint_addresses(evidence));
     outcome
@@ -66,16 +66,26 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
 fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
     let is_allowed = |address: IpAddr| allowed.iter().any(|block| block.contains(&address));
     // A node may reach a dual-stack endpoint over IPv6, with its own address.
-    let is_dual_stack = facts.endpoint_addresses.keys().any(IpAddr::is_ipv6);
+    let is_own_ipv6 = |address: &IpAddr| match address {
+        IpAddr::V6(ip) => ip.segments()[..6] != NAT64.segments()[..6],
+        IpAddr::V4(_) => false,
+    };
+    let is_dual_stack = facts.endpoint_addresses.keys().any(is_own_ipv6);
     let over_ipv6 = |node: &NodeEgress| is_dual_stack && node.ipv6.iter().any(|&address| is_allowed(address));
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: there is one finding for each egress address.
     let mut refused: BTreeMap<(&str, IpAddr), BTreeSet<String>> = BTreeMap::new();
+    let mut enclosed: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (node, addresses) in
         facts.egress.iter().flat_map(|node| node.ipv4.iter().map(move |addresses| (node, addresses)))
     {
         let addresses = match addresses {
-            Observed::Seen(addresses) => addresses,
+            Observed::Seen(WayOut::Addresses(addresses)) => addresses,
+            Observed::Seen(WayOut::None(_)) if over_ipv6(node) => continue,
+            Observed::Seen(WayOut::None(reason)) => {
+                enclosed.insert((&node.instance, reason));
+                continue;
+            }
             Observed::Unseen(gap) => {
                 outcome.gaps.push(gap.clone());
                 continue;
@@ -94,6 +104,11 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
         .into_iter()
         .map(|((by, address), nodes)| finding(by, address, &Vec::from_iter(nodes)))
         .collect();
+    outcome.findings.extend(
+        enclosed.into_iter().map(|(node, reason)| {
+            Finding::new(node, format!("it cannot reach the public endpoint: {reason}"))
+        }),
+    );
     outcome
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::cluster::Hosting;
@@ -5,7 +7,7 @@ use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::{Facts, has_ambiguous_peer};
 use crate::model::gap::GapReason;
-use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
+use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
@@ -31,14 +33,7 @@ If the answer is private addresses, the connection is stale. Restart the process
 If the answer is public addresses, fix the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
     reference: ENDPOINT_ACCESS,
-    needs: &[
-        Need::File(INTERFACES),
-        Need::File(INSTANCES),
-        Need::File(VPC),
-        Need::File(SUBNETS),
-        Need::Dns,
-        Need::Nodes,
-    ],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
@@ -54,7 +49,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         return Outcome::inconclusive(gaps::outposts(&facts.evidence));
     }
     let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
-    outcome.gaps.extend(gaps::answers(facts));
+    outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
     for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
         if node.status != NodeStatus::Read {
             continue;
@@ -95,35 +90,69 @@ fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<Strin
             && connection.attribution.path.is_api_server()
     };
     if !outbound(facts, node).any(is_kubelets) {
-        details.push("no established connection of its kubelet to the API server was seen".to_owned());
+        details.push(no_connection(facts, node, Component::Kubelet));
     }
     // Some clusters run without kube-proxy; but `grep kubelet` leaves it out too.
     if let Some(proxy) = traffic.components.iter().find(|traffic| traffic.component == Component::KubeProxy) {
         let is_seen = connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
-        let own = outbound(facts, node).filter(|connection| {
+        let mut own = outbound(facts, node).filter(|connection| {
             connection.component == Some(Component::KubeProxy)
                 && connection.socket.state == State::Established
         });
-        let (unknown, others): (Vec<_>, Vec<_>) =
-            own.partition(|connection| has_ambiguous_peer(connection, &facts.endpoint_addresses));
+        let has_unknown = own.any(|connection| has_ambiguous_peer(connection, &facts.endpoint_addresses));
         match proxy.path {
             _ if !is_seen => details.push("no socket of kube-proxy was seen".to_owned()),
             TrafficPath::None => details.push(
                 "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT"
                     .to_owned(),
             ),
-            TrafficPath::Unknown if unknown.is_empty() => details.push(no_connection(&others)),
+            TrafficPath::Unknown if !has_unknown => {
+                details.push(no_connection(facts, node, Component::KubeProxy));
+            }
             _ => {}
         }
     }
     details
 }
 
-/// A kube-proxy that has no connection to the API server, but may have `others`.
-fn no_connection(others: &[&Connection]) -> String {
-    let seen = "no established connection of its kube-proxy to the API server was seen";
-    let peers: Vec<_> = others.iter().map(|connection| connection.socket.peer.to_string()).collect();
-    if peers.is_empty() { seen.to_owned() } else { format!("{seen}, only to {}", list(&peers)) }
+/// The detail for a component without a connection to the API server: its other
+/// connections may be the way by which it reaches it.
+fn no_connection(facts: &Facts, node: &Node, component: Component) -> String {
+    let seen = format!("no established connection of its {} to the API server was seen", component.as_str());
+    let own = facts.connections_of(&node.name).iter().filter(|connection| {
+        connection.component == Some(component) && connection.socket.state == State::Established
+    });
+    let others: BTreeSet<_> = own.filter_map(|connection| other_way(facts, connection)).collect();
+    match others.into_iter().collect::<Vec<_>>().as_slice() {
+        [] => seen,
+        others => format!("{seen}, only to {}", list(others)),
+    }
+}
+
+/// The usual ports of HTTP proxies.
+const PROXY_PORTS: [u16; 5] = [1080, 3128, 8080, 8118, 8888];
+
+/// The peer of a connection that may lead to the API server by way of another host: a
+/// proxy, a load balancer, an interface of the VPC.
+fn other_way(facts: &Facts, connection: &Connection) -> Option<String> {
+    let peer = &connection.socket.peer;
+    // The server side of a connection has a well-known port, the client side does not.
+    if connection.direction == Direction::Inbound || peer.is_ephemeral() {
+        return None;
+    }
+    let interface = connection.attribution.eni.and_then(|index| facts.interfaces.get(index));
+    let what = if PROXY_PORTS.iter().any(|port| peer.is_port(*port)) {
+        "probably an HTTP proxy".to_owned()
+    } else if connection.attribution.path == Path::Loopback {
+        "a proxy or load balancer on the node itself".to_owned()
+    } else if let Some(known) = interface {
+        format!("{}, {}", known.interface.id, known.kind.as_str())
+    } else if connection.direction == Direction::Outbound {
+        "no interface has it".to_owned()
+    } else {
+        return Some(peer.to_string());
+    };
+    Some(format!("{peer} ({what})"))
 }
 
 /// A peer that may be the API server, and may be something else.
@@ -134,6 +163,9 @@ fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
     let why = match connection.attribution.path {
         Path::Vpc => {
             "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it"
+        }
+        _ if facts.is_in_vpc(connection) => {
+            "it is in the VPC and no interface has it; whether that is the API server is not known"
         }
         _ => "whether that is the API server is not known",
     };

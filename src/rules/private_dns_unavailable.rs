@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::Ipv4Net;
 
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
@@ -47,12 +47,13 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         Err(gap) => return Outcome::inconclusive(gap),
     }
     match &evidence.network.vpc {
-        Observed::Seen(vpc) => check_vpc(evidence, vpc),
+        Observed::Seen(vpc) => check_vpc(facts, vpc),
         Observed::Unseen(gap) => Outcome::inconclusive(gap.clone()),
     }
 }
 
-fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
+fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
+    let evidence = &facts.evidence;
     let mut outcome = Outcome::pass();
     for (attribute, value) in
         [(Field::EnableDnsSupport, vpc.dns_support), (Field::EnableDnsHostnames, vpc.dns_hostnames)]
@@ -69,14 +70,20 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
             }
         }
     }
+    // What was observed outranks the setting: own name servers work where they forward to
+    // the VPC's resolver.
+    if facts.all_nodes_resolve_to_enis() {
+        return outcome;
+    }
     match name_servers(evidence, vpc) {
         Ok(servers) if servers.iter().any(|server| is_amazon_provided(server, vpc)) => {}
         Ok(servers) => {
             let servers = if servers.is_empty() { "none".to_owned() } else { list(&servers) };
             let message = format!(
-                "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses"
+                "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses; this is a setting only: what every node resolves the name to was not seen"
             );
-            outcome.findings.push(Finding::new(&vpc.id, message).of("DHCP options"));
+            let finding = Finding::new(&vpc.id, message).of("DHCP options");
+            outcome.findings.push(finding.at(Severity::Medium));
         }
         Err(gap) => outcome.gaps.push(gap),
     }
@@ -84,19 +91,17 @@ fn check_vpc(evidence: &Evidence, vpc: &Vpc) -> Outcome {
 }
 
 /// Whether a name server is the VPC's own resolver, by name or by one of its
-/// addresses: two fixed ones, and the VPC's base address plus two.
+/// addresses: two fixed ones, and the base address of the VPC's primary block plus two.
 ///
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
 fn is_amazon_provided(server: &str, vpc: &Vpc) -> bool {
-    let base_plus_two = |block: &IpNet| match block.network() {
-        IpAddr::V4(base) => Some(IpAddr::V4((u32::from(base).checked_add(2)?).into())),
-        IpAddr::V6(_) => None,
-    };
+    let base_plus_two =
+        |block: Ipv4Net| u32::from(block.network()).checked_add(2).map(|bits| IpAddr::V4(bits.into()));
     match server.parse::<IpAddr>() {
         Ok(address) => {
             server == "169.254.169.253"
                 || server == "fd00:ec2::253"
-                || vpc.cidrs.iter().filter_map(base_plus_two).any(|own| own == address)
+                || vpc.primary.and_then(base_plus_two) == Some(address)
         }
         Err(_) => server == "AmazonProvidedDNS",
     }

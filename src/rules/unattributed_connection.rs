@@ -13,10 +13,10 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Medium,
     summary: "kubelet or kube-proxy is connected to port 443 of an address that nothing explains",
     why: "\
-The peer is not an address of the endpoint, not an EKS-owned ENI, not the \
-kubernetes Service and not in the VPC. Often it is a former address of the \
-endpoint: AWS replaces API servers, and a connection outlives the DNS answer. It \
-can also be a registry or credential helper of the kubelet, a proxy, or another \
+The peer is not an address of the endpoint, not the kubernetes Service, and no \
+network interface of the VPC has it. Often it is a former address of the endpoint \
+or of an EKS-owned ENI: AWS replaces API servers, and a connection outlives the \
+DNS answer and the interface. It can also be a registry or credential helper of the kubelet, a proxy, or another \
 process with the same name.",
     remediation: "\
 Inspect the process, and check whether the address is this cluster's API server:
@@ -58,16 +58,22 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
             outcome.gaps.push(gap);
             continue;
         }
-        let pids =
-            peers.entry((&connection.node, connection.component, &connection.socket.peer)).or_default();
+        let in_vpc = facts.is_in_vpc(connection);
+        let pids = peers
+            .entry((&connection.node, connection.component, &connection.socket.peer, in_vpc))
+            .or_default();
         pids.extend(connection.process.as_ref().and_then(|process| process.pid));
     }
-    outcome.findings.extend(peers.into_iter().map(|((node, component, peer), pids)| {
+    outcome.findings.extend(peers.into_iter().map(|((node, component, peer, in_vpc), pids)| {
         let component = component.map_or("a process", Component::as_str);
         let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
         let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", list(&pids)) };
         let message =
-            format!("{component}{pids} is connected to {peer}, which is not an address of the endpoint, not an ENI and not in the VPC");
+            if in_vpc {
+                format!("{component}{pids} is connected to {peer}, which is in the VPC, and no network interface has it: an interface that was replaced, or not an API server at all")
+            } else {
+                format!("{component}{pids} is connected to {peer}, which is not an address of the endpoint, not an ENI and not in the VPC")
+            };
         Finding::new(node.as_str(), message).of(format!("{component} {peer}"))
     }));
     outcome

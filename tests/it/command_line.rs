@@ -7,8 +7,8 @@ use crate::common::{Netcheck, scratch, story};
 
 #[test]
 fn fail_on_sets_the_exit_code_and_formats_do_not_change_it() {
-    let dir = story("endpoint-black-holed");
-    for (threshold, code) in [("critical", 0), ("high", 0), ("medium", 1), ("low", 1), ("never", 0)] {
+    let dir = story("node-egress-missing");
+    for (threshold, code) in [("critical", 0), ("high", 1), ("medium", 1), ("low", 1), ("never", 0)] {
         for format in ["table", "json"] {
             let ran = Netcheck::audit(&dir).args(&["--fail-on", threshold, "--format", format]).run();
             assert_eq!(ran.code, code, "{threshold} {format}");

@@ -94,7 +94,9 @@ fn sarif_matches_the_schema_and_githubs_requirements() {
             let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
             assert_eq!(rule["id"], result["ruleId"]);
         }
-        assert_eq!(run["invocations"][0]["executionSuccessful"], code != 3, "{name}");
+        // A cluster that fails may have gaps as well.
+        let is_successful = run["invocations"][0]["executionSuccessful"].as_bool().unwrap();
+        assert!(code == 1 || is_successful == (code == 0), "{name}");
     }
     let log = parsed(&story("study-public"), "sarif", &[]);
     for rule in list(&log["runs"][0]["tool"]["driver"]["rules"]) {

@@ -296,7 +296,7 @@ fn the_last_matching_override_applies() {
 /// Whether the override applies is unknown, so its threshold cannot be ignored.
 #[test]
 fn an_override_for_an_unknown_account_is_inconclusive() {
-    let copy = copy_of("decoy-enis");
+    let copy = copy_of("exec-second-eni");
     let path = copy.path().join("cluster.json");
     let mut cluster: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     cluster["cluster"].as_object_mut().unwrap().remove("arn");

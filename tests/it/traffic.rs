@@ -67,7 +67,7 @@ fn the_path_comes_from_established_connections_alone() {
             vec![("SYN-SENT", ENI, "kubelet"), ("SYN-SENT", ENI, "kube-proxy")],
             "none",
             ["none", "none"],
-            3,
+            1,
             false,
         ),
         // A peer that nothing explains may be the API server.

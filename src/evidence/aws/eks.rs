@@ -33,10 +33,17 @@ struct WireCluster {
 /// Where nodes are that are not in AWS.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_RemoteNetworkConfigResponse.html>
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct RemoteNetworkConfig {
-    remote_node_networks: Option<Vec<serde::de::IgnoredAny>>,
+    remote_node_networks: Option<Vec<RemoteNetwork>>,
+    remote_pod_networks: Option<Vec<RemoteNetwork>>,
+}
+
+/// CIDR blocks outside AWS.
+#[derive(Deserialize)]
+struct RemoteNetwork {
+    cidrs: Option<Vec<IpNet>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -85,6 +92,7 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
     let cluster_ips = network.iter().flat_map(|config| [config.service_ipv4_cidr, config.service_ipv6_cidr]);
     let cluster_ips = cluster_ips.flatten().filter_map(first_address).collect();
     let vpc = wire.resources_vpc_config.unwrap_or_default();
+    let remote = wire.remote_network_config.unwrap_or_default();
     Ok(Cluster {
         name: wire.name,
         arn: wire.arn,
@@ -97,12 +105,15 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
         security_group: vpc.cluster_security_group_id,
         cluster_ips,
         egress_mode: vpc.control_plane_egress_mode,
-        hybrid_nodes_enabled: wire
-            .remote_network_config
-            .and_then(|config| config.remote_node_networks)
-            .is_some_and(|networks| !networks.is_empty()),
+        hybrid_nodes_enabled: remote.remote_node_networks.as_ref().is_some_and(|all| !all.is_empty()),
+        remote_node_networks: cidrs(remote.remote_node_networks),
+        remote_pod_networks: cidrs(remote.remote_pod_networks),
         auto_mode: wire.compute_config.and_then(|config| config.enabled).unwrap_or(false),
     })
+}
+
+fn cidrs(networks: Option<Vec<RemoteNetwork>>) -> Vec<IpNet> {
+    networks.into_iter().flatten().filter_map(|network| network.cidrs).flatten().collect()
 }
 
 fn access(

@@ -125,6 +125,10 @@ impl From<Vpc> for net::Vpc {
     fn from(wire: Vpc) -> Self {
         let blocks = wire.cidr_block_association_set.into_iter();
         let blocks6 = wire.ipv6_cidr_block_association_set.into_iter();
+        let primary = match wire.cidr_block {
+            Some(IpNet::V4(block)) => Some(block),
+            _ => None,
+        };
         let mut cidrs: Vec<_> = wire.cidr_block.into_iter().collect();
         cidrs.extend(blocks.filter_map(CidrBlockAssociation::in_use));
         cidrs.extend(blocks6.filter_map(Ipv6CidrBlockAssociation::in_use));
@@ -133,6 +137,7 @@ impl From<Vpc> for net::Vpc {
         Self {
             id: wire.vpc_id,
             cidrs,
+            primary,
             dhcp_options: wire.dhcp_options_id,
             dns_support: wire.enable_dns_support.and_then(|attribute| attribute.value),
             dns_hostnames: wire.enable_dns_hostnames.and_then(|attribute| attribute.value),
