@@ -85,15 +85,16 @@ impl Machines {
             let group = groups.of_instance(index);
             groups.machines[group].addresses.insert(address);
         }
-        for connection in connections {
-            let Some(component) = connection.component.filter(|one| one.is_node_component()) else {
-                continue;
-            };
-            let Some(local) = connection.socket.local.ip().filter(|local| !is_of_every_host(*local)) else {
-                continue;
-            };
-            let instance = self.by_address.get(&local).copied();
+        let own = connections.iter().filter_map(|connection| {
+            let component = connection.component.filter(|component| component.is_node_component())?;
+            let local = connection.socket.local.ip().filter(|local| !is_of_every_host(*local))?;
             let pid = connection.process.as_ref().and_then(|process| process.pid);
+            Some((self.by_address.get(&local).copied(), local, component, pid))
+        });
+        // Addresses of instances come first: a process on one of them identifies other
+        // addresses of the machine, such as that of a bridge.
+        let (on_instances, others): (Vec<_>, Vec<_>) = own.partition(|(instance, ..)| instance.is_some());
+        for (instance, local, component, pid) in on_instances.into_iter().chain(others) {
             let group = groups.of_socket(instance, local, pid.map(|pid| (component, pid)));
             groups.machines[group].addresses.insert(local);
             groups.machines[group].has_kubelet |= component == Component::Kubelet;

@@ -95,6 +95,13 @@ impl Facts {
         peer.zip(vpc).is_some_and(|(peer, vpc)| vpc.cidrs.iter().any(|block| block.contains(&peer)))
     }
 
+    /// The machines of a node's capture.
+    #[must_use]
+    pub fn machines_of(&self, node: &NodeName) -> &[Machine] {
+        let at = self.nodes.binary_search_by(|known| known.name.cmp(node)).ok();
+        at.and_then(|at| self.machines.get(at)).map_or(&[], Vec::as_slice)
+    }
+
     /// The connections of a node.
     #[must_use]
     pub fn connections_of(&self, node: &NodeName) -> &[Connection] {

@@ -47,9 +47,8 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(C
         let text = format!("{peer} is an address of the public endpoint, and the public endpoint is off");
         return Some((Certainty::AccessMode, text));
     }
-    let at = facts.nodes.iter().position(|known| known.name == *node)?;
-    let instances: Vec<_> =
-        facts.machines.get(at)?.iter().filter_map(|machine| machine.instance.as_deref()).collect();
+    let machines = facts.machines_of(node).iter();
+    let instances: Vec<_> = machines.filter_map(|machine| machine.instance.as_deref()).collect();
     let egress = facts.egress.iter().filter(|egress| instances.contains(&egress.instance.as_str()));
     let ways: Vec<_> = egress
         .flat_map(|egress| &egress.ipv4)

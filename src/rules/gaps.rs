@@ -9,7 +9,7 @@ use crate::model::facts::Facts;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::INTERFACES;
-use crate::model::node::NodeStatus;
+use crate::model::node::{Node, NodeStatus};
 use crate::model::socket::Host;
 
 /// Whether private access is on, or why that is not known.
@@ -57,18 +57,20 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     let unread = facts.nodes.iter().flat_map(|node| &node.gaps);
     let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
     let instances = facts.evidence.network.instances.as_result().err();
-    // Without root, ss names the caller's own processes and no others.
-    let nameless = facts.nodes.iter().filter(|node| names_needed && node.status == NodeStatus::Read);
-    let nameless = nameless.filter(|node| {
-        let mut connections = facts.connections_of(&node.name).iter();
-        !connections.any(|connection| connection.component.is_some_and(Component::is_node_component))
-    });
+    let nameless = facts.nodes.iter().filter(|node| names_needed && is_nameless(facts, node));
     let nameless = nameless.map(|node| {
         let detail =
             "no row of its capture is of kubelet or kube-proxy: not run as root, filtered, or not a node";
         facts.evidence.gap(node.name.clone(), GapReason::NoProcessNames, detail)
     });
     facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
+}
+
+/// Whether a node was read and its capture names neither kubelet nor kube-proxy. Without
+/// root, ss names the caller's own processes and no others.
+pub(super) fn is_nameless(facts: &Facts, node: &Node) -> bool {
+    let is_named = |connection: &Connection| connection.component.is_some_and(Component::is_node_component);
+    node.status == NodeStatus::Read && !facts.connections_of(&node.name).iter().any(is_named)
 }
 
 /// Why the endpoint's addresses are not known, if they are not.

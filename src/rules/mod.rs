@@ -21,6 +21,7 @@ mod cause;
 mod gaps;
 mod reach;
 mod text;
+mod unknown_path;
 
 use crate::model::rule::Rule;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{cause, gaps};
+use super::{cause, gaps, unknown_path};
 use crate::model::connection::{Component, Connection, Direction};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -55,14 +55,13 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
     for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
         let kubelet = traffic.components.iter().find(|traffic| traffic.component == Component::Kubelet);
-        match kubelet.map(|kubelet| kubelet.path) {
-            _ if node.status != NodeStatus::Read => {}
-            Some(TrafficPath::None) => outcome.findings.push(finding(facts, &node.name)),
-            Some(TrafficPath::Unknown) | None => {
-                let detail = "no established connection of its kubelet to the API server was seen";
-                outcome.gaps.push(facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail));
-            }
-            Some(TrafficPath::Public | TrafficPath::Private | TrafficPath::Mixed) => {}
+        let Some(kubelet) = kubelet.filter(|_| node.status == NodeStatus::Read) else { continue };
+        if kubelet.path == TrafficPath::None {
+            outcome.findings.push(finding(facts, &node.name));
+        } else if kubelet.path == TrafficPath::Unknown {
+            let details = unknown_path::details(facts, node, *kubelet).into_iter();
+            let gap = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
+            outcome.gaps.extend(details.map(gap));
         }
     }
     outcome

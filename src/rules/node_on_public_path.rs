@@ -1,17 +1,17 @@
 use std::collections::BTreeSet;
 
-use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, unknown_path};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
-use crate::model::facts::{Facts, has_ambiguous_peer};
+use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
-use crate::model::traffic::{NodeTraffic, TrafficPath};
+use crate::model::traffic::NodeTraffic;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-on-public-path",
@@ -80,96 +80,12 @@ fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Conne
 /// The reasons why the path of a node's components is not known, as text.
 fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<String> {
     let connections = facts.connections_of(&node.name);
-    let mut details: Vec<_> = outbound(facts, node)
-        .filter_map(|connection| unknown_peer(facts, connection).or_else(|| public_attempt(connection)))
-        .collect();
+    let mut details: Vec<_> = outbound(facts, node).filter_map(public_attempt).collect();
     details.extend(connections.iter().filter_map(unnamed_on_public_endpoint));
-    let is_kubelets = |connection: &Connection| {
-        connection.component == Some(Component::Kubelet)
-            && connection.socket.state == State::Established
-            && connection.attribution.path.is_api_server()
-    };
-    if !outbound(facts, node).any(is_kubelets) {
-        details.push(no_connection(facts, node, Component::Kubelet));
-    }
-    // Some clusters run without kube-proxy; but `grep kubelet` leaves it out too.
-    if let Some(proxy) = traffic.components.iter().find(|traffic| traffic.component == Component::KubeProxy) {
-        let is_seen = connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
-        let mut own = outbound(facts, node).filter(|connection| {
-            connection.component == Some(Component::KubeProxy)
-                && connection.socket.state == State::Established
-        });
-        let has_unknown = own.any(|connection| has_ambiguous_peer(connection, &facts.endpoint_addresses));
-        match proxy.path {
-            _ if !is_seen => details.push("no socket of kube-proxy was seen".to_owned()),
-            TrafficPath::None => details.push(
-                "its kube-proxy has no established connection to the API server, only attempts in SYN-SENT"
-                    .to_owned(),
-            ),
-            TrafficPath::Unknown if !has_unknown => {
-                details.push(no_connection(facts, node, Component::KubeProxy));
-            }
-            _ => {}
-        }
+    for traffic in &traffic.components {
+        details.extend(unknown_path::details(facts, node, *traffic));
     }
     details
-}
-
-/// The detail for a component without a connection to the API server: its other
-/// connections may be the way by which it reaches it.
-fn no_connection(facts: &Facts, node: &Node, component: Component) -> String {
-    let seen = format!("no established connection of its {} to the API server was seen", component.as_str());
-    let own = facts.connections_of(&node.name).iter().filter(|connection| {
-        connection.component == Some(component) && connection.socket.state == State::Established
-    });
-    let others: BTreeSet<_> = own.filter_map(|connection| other_way(facts, connection)).collect();
-    match others.into_iter().collect::<Vec<_>>().as_slice() {
-        [] => seen,
-        others => format!("{seen}, only to {}", list(others)),
-    }
-}
-
-/// The usual ports of HTTP proxies.
-const PROXY_PORTS: [u16; 5] = [1080, 3128, 8080, 8118, 8888];
-
-/// The peer of a connection that may lead to the API server by way of another host: a
-/// proxy, a load balancer, an interface of the VPC.
-fn other_way(facts: &Facts, connection: &Connection) -> Option<String> {
-    let peer = &connection.socket.peer;
-    // The server side of a connection has a well-known port, the client side does not.
-    if connection.direction == Direction::Inbound || peer.is_ephemeral() {
-        return None;
-    }
-    let interface = connection.attribution.eni.and_then(|index| facts.interfaces.get(index));
-    let what = if PROXY_PORTS.iter().any(|port| peer.is_port(*port)) {
-        "probably an HTTP proxy".to_owned()
-    } else if connection.attribution.path == Path::Loopback {
-        "a proxy or load balancer on the node itself".to_owned()
-    } else if let Some(known) = interface {
-        format!("{}, {}", known.interface.id, known.kind.as_str())
-    } else if connection.direction == Direction::Outbound {
-        "no interface has it".to_owned()
-    } else {
-        return Some(peer.to_string());
-    };
-    Some(format!("{peer} ({what})"))
-}
-
-/// A peer that may be the API server, and may be something else.
-fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
-    if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
-        return None;
-    }
-    let why = match connection.attribution.path {
-        Path::Vpc => {
-            "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it"
-        }
-        _ if facts.is_in_vpc(connection) => {
-            "it is in the VPC and no interface has it; whether that is the API server is not known"
-        }
-        _ => "whether that is the API server is not known",
-    };
-    Some(format!("{} is connected to {}, and {why}", component(connection), connection.socket.peer))
 }
 
 /// An attempt to connect to the public endpoint: not a path in use, but one that may be
@@ -204,13 +120,21 @@ fn component(connection: &Connection) -> &'static str {
 }
 
 fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
-    let sockets: Vec<_> = public
+    let sockets: BTreeSet<_> = public
         .iter()
         .map(|connection| format!("{} on {}", component(connection), connection.socket.peer))
         .collect();
     let vantage = facts.evidence.dns.iter().find(|vantage| vantage.name == node.name.as_str());
     let is_public = |address| facts.endpoint_addresses.get(address) == Some(&Path::PublicEndpoint);
+    let remote = &facts.evidence.cluster.remote_node_networks;
+    let is_remote = |connection: &&Connection| {
+        let local = connection.socket.local.ip();
+        local.is_some_and(|local| remote.iter().any(|network| network.contains(&local)))
+    };
     let cause = match vantage.and_then(|vantage| vantage.answer.seen()) {
+        _ if public.iter().any(is_remote) => {
+            "it is a hybrid node: outside the VPC, the name resolves to the public addresses while both endpoints are on; for a cluster with hybrid nodes, turn one of them off"
+        }
         Some(answer) if !answer.addresses.iter().any(is_public) => {
             "stale: the node's DNS answers with private addresses, and a connection outlives a change of mode; restart the process"
         }
@@ -219,5 +143,6 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
             "stale, or its DNS is wrong: the node's DNS answer is not known; run `getent ahosts` for the endpoint on it"
         }
     };
+    let sockets = Vec::from_iter(sockets);
     Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", list(&sockets)))
 }

@@ -1,0 +1,100 @@
+//! Why the path of a component of a node to the API server is not known.
+
+use std::collections::BTreeSet;
+
+use super::gaps;
+use super::text::list;
+use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::facts::{Facts, has_ambiguous_peer};
+use crate::model::node::Node;
+use crate::model::socket::State;
+use crate::model::traffic::{ComponentTraffic, TrafficPath};
+
+/// The reasons, as text; none if the path is known, or if the node has a gap of another
+/// kind that explains it: missing process names, or the sockets of several machines.
+pub(super) fn details(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec<String> {
+    let component = traffic.component;
+    let own = || {
+        let connections = facts.connections_of(&node.name).iter();
+        connections.filter(move |connection| connection.component == Some(component))
+    };
+    let established = || own().filter(|connection| connection.socket.state == State::Established);
+    let unknown: BTreeSet<_> = own()
+        .filter(|connection| {
+            connection.direction == Direction::Outbound && connection.socket.state.is_open_or_opening()
+        })
+        .filter_map(|connection| unknown_peer(facts, connection))
+        .collect();
+    let is_explained = gaps::is_nameless(facts, node) || facts.machines_of(&node.name).len() > 1;
+    let is_missing = match traffic.path {
+        TrafficPath::Unknown => unknown.is_empty() && !is_explained,
+        TrafficPath::None => true,
+        TrafficPath::Public | TrafficPath::Private | TrafficPath::Mixed => false,
+    };
+    let missing = is_missing.then(|| match traffic.path {
+        TrafficPath::None => format!(
+            "its {} has no established connection to the API server, only attempts in SYN-SENT",
+            component.as_str()
+        ),
+        _ if own().next().is_none() => format!("no socket of {} was seen", component.as_str()),
+        _ => {
+            let others: BTreeSet<_> = established().filter_map(|other| other_way(facts, other)).collect();
+            no_connection(component, &Vec::from_iter(others))
+        }
+    });
+    unknown.into_iter().chain(missing).collect()
+}
+
+/// The detail for a component that has no connection to the API server, only to `others`,
+/// by way of which it may reach it.
+fn no_connection(component: Component, others: &[String]) -> String {
+    let seen = format!("no established connection of its {} to the API server was seen", component.as_str());
+    if others.is_empty() { seen } else { format!("{seen}, only to {}", list(others)) }
+}
+
+/// The usual ports of HTTP proxies.
+const PROXY_PORTS: [u16; 5] = [1080, 3128, 8080, 8118, 8888];
+
+/// The peer of a connection that may lead to the API server by way of another host: a
+/// proxy, a load balancer, an interface of the VPC.
+fn other_way(facts: &Facts, connection: &Connection) -> Option<String> {
+    let peer = &connection.socket.peer;
+    // The server side of a connection has a well-known port, the client side does not.
+    if connection.direction == Direction::Inbound || peer.is_ephemeral() {
+        return None;
+    }
+    let interface = connection.attribution.eni.and_then(|index| facts.interfaces.get(index));
+    let what = if PROXY_PORTS.iter().any(|port| peer.is_port(*port)) {
+        "probably an HTTP proxy".to_owned()
+    } else if connection.attribution.path == Path::Loopback {
+        "a proxy or load balancer on the node itself".to_owned()
+    } else if let Some(known) = interface {
+        format!("{}, {}", known.interface.id, known.kind.as_str())
+    } else if connection.direction == Direction::Outbound {
+        "no interface has it".to_owned()
+    } else {
+        return Some(peer.to_string());
+    };
+    Some(format!("{peer} ({what})"))
+}
+
+/// A peer that may be the API server, and may be something else.
+fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
+    if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
+        return None;
+    }
+    let why = match connection.attribution.path {
+        Path::Vpc => {
+            "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it"
+        }
+        _ if facts.is_in_vpc(connection) => {
+            "it is in the VPC and no interface has it; whether that is the API server is not known"
+        }
+        _ => "whether that is the API server is not known",
+    };
+    Some(format!("{} is connected to {}, and {why}", name(connection), connection.socket.peer))
+}
+
+fn name(connection: &Connection) -> &'static str {
+    connection.component.map_or("a process", Component::as_str)
+}
