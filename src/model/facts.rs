@@ -155,13 +155,25 @@ pub struct ClassifiedInterface {
 }
 
 impl ClassifiedInterface {
-    /// Whether it belongs to a pod of this cluster on Fargate, which has the cluster
-    /// security group.
+    /// Whether it belongs, or may belong, to a pod of this cluster on Fargate, which has the
+    /// cluster security group. What is not recorded decides nothing.
     #[must_use]
     pub fn is_fargate_pod_of(&self, cluster: &Cluster) -> bool {
-        let has_group = cluster.security_group.as_ref().is_none_or(|id| self.interface.groups.contains(id));
-        let is_in_vpc = cluster.vpc.as_ref().is_none_or(|id| *id == self.interface.vpc);
-        self.kind == InterfaceKind::Fargate && has_group && is_in_vpc
+        let Interface { vpc, groups, description, attachment, .. } = &self.interface;
+        let is_on_foreign_host = || {
+            let attachment = attachment.as_ref().filter(|attachment| attachment.instance.is_none());
+            let owner = attachment.and_then(|attachment| attachment.instance_owner.as_deref());
+            owner.is_some_and(|owner| owner.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let may_be_fargate = match self.kind {
+            InterfaceKind::Fargate => true,
+            InterfaceKind::Unknown => description.is_empty() && is_on_foreign_host(),
+            _ => false,
+        };
+        let group = cluster.security_group.as_ref().filter(|id| !id.is_empty());
+        let has_group = groups.iter().all(String::is_empty) || group.is_none_or(|id| groups.contains(id));
+        let is_in_vpc = vpc.is_empty() || cluster.vpc.as_ref().is_none_or(|id| id == vpc);
+        may_be_fargate && has_group && is_in_vpc
     }
 }
 

@@ -211,7 +211,9 @@ fn harmless(text: &str) -> String {
     for (at, char) in text.char_indices() {
         let is_link = match char {
             ':' => text[at..].starts_with("://"),
-            '.' => text[..at].to_ascii_lowercase().ends_with("www"),
+            '.' => {
+                text.as_bytes()[..at].last_chunk::<3>().is_some_and(|last| last.eq_ignore_ascii_case(b"www"))
+            }
             _ => false,
         };
         match char {

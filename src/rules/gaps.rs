@@ -66,6 +66,13 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
 }
 
+/// Answers that exist and cannot be parsed: they may contain addresses of the endpoint
+/// that no other answer has. A query without an answer counts as one that was not made.
+pub(super) fn malformed_answers(facts: &Facts) -> impl Iterator<Item = Gap> {
+    let unanswered = facts.evidence.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
+    unanswered.filter(|gap| gap.why == GapReason::Malformed)
+}
+
 /// Whether a node was read and its capture names neither kubelet nor kube-proxy. Without
 /// root, ss names the caller's own processes and no others.
 pub(super) fn is_nameless(facts: &Facts, node: &Node) -> bool {

@@ -50,6 +50,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     }
     let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
     outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
+    outcome.gaps.extend(gaps::malformed_answers(facts));
     for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
         if node.status != NodeStatus::Read {
             continue;

@@ -113,7 +113,7 @@ pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
     scratch
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

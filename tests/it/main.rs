@@ -9,6 +9,7 @@
 #[cfg(feature = "live")]
 mod aws;
 mod bad_input;
+mod cases;
 mod command_line;
 mod common;
 #[cfg(feature = "live")]
@@ -23,6 +24,7 @@ mod formats;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;
+mod mutations;
 mod needs;
 #[cfg(feature = "live")]
 mod pipelines;
