@@ -7,7 +7,7 @@
 
 use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
 use super::bytes::{self, digits, is_blank_or_end};
-use super::processes::Processes;
+use super::processes::{Processes, USERS};
 use crate::model::node::RejectReason;
 use crate::model::socket::{Port, Socket, State};
 
@@ -34,6 +34,8 @@ pub struct Row<'a> {
     pub socket: Socket,
     /// The processes that have the socket open.
     pub processes: Processes<'a>,
+    /// Whether the row has the column of the state, which `ss state X` omits.
+    pub has_state: bool,
 }
 
 /// Parses one line, passed without its line feed.
@@ -41,14 +43,22 @@ pub struct Row<'a> {
 pub fn parse_line(line: &[u8]) -> Line<'_> {
     let text = line.trim_ascii_end();
     match parse_row(text) {
+        Ok(_) if has_open_users(text) => Line::Rejected(RejectReason::BrokenRow),
         Ok(row) => Line::Row(row),
         Err(reason) => parse_other(line, text, reason),
     }
 }
 
+/// Whether the `users:` column of a row does not end. Most rows end with it.
+fn has_open_users(text: &[u8]) -> bool {
+    !text.ends_with(b"))")
+        && memchr::memmem::find(text, USERS)
+            .is_some_and(|start| memchr::memmem::find(&text[start + USERS.len()..], b"))").is_none())
+}
+
 /// Whether a line is the `users:` column of the row above it, wrapped to the next line.
 pub(super) fn is_wrapped_users(line: &[u8]) -> bool {
-    line.trim_ascii_start().starts_with(b"users:((")
+    line.trim_ascii_start().starts_with(USERS)
 }
 
 fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line<'a> {
@@ -60,6 +70,9 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
             Line::Rejected(RejectReason::Blank)
         };
     }
+    if is_wrapped_users(line) && has_open_users(text) {
+        return Line::Rejected(RejectReason::BrokenRow);
+    }
     if line.starts_with(b"\t") || is_wrapped_users(line) {
         return Line::Continuation;
     }
@@ -69,20 +82,78 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
     if let Some(name) = node_marker(text) {
         return Line::Node(name);
     }
-    Line::Rejected(if reason == RejectReason::NotARow && names_state(text) {
-        RejectReason::BrokenRow
-    } else {
-        reason
+    Line::Rejected(match reason {
+        RejectReason::NotARow if is_left_out(text) => RejectReason::LeftOut,
+        RejectReason::NotARow if names_state(text) || has_two_addresses(text) => RejectReason::BrokenRow,
+        other => other,
     })
 }
 
-/// Whether a line that does not parse as a row begins with a TCP state or contains the
-/// name of a live one: a row that was truncated, quoted in a mail, or damaged.
+/// Whether a line that does not parse as a row begins with a TCP state, or contains the
+/// name of a live one before a queue or an address: a row that was truncated, quoted in a
+/// mail, or damaged. A command such as `grep ESTAB` is none.
 fn names_state(text: &[u8]) -> bool {
-    parse_ss_state(token(text).0).is_some()
-        || [&b"ESTAB"[..], b"SYN-SENT", b"SYN_SENT"]
-            .iter()
-            .any(|state| memchr::memmem::find(text, state).is_some())
+    let (first, mut rest) = token(text);
+    if parse_ss_state(first).is_some() {
+        return true;
+    }
+    while !rest.is_empty() {
+        let (word, after) = token(rest);
+        let is_live = matches!(word, b"ESTAB" | b"ESTABLISHED" | b"SYN-SENT" | b"SYN_SENT");
+        let (next, _) = token(after);
+        if is_live && next.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'[') {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// Whether a line has two words that are an address with a port, whatever surrounds them: a
+/// row whose first columns are damaged.
+fn has_two_addresses(text: &[u8]) -> bool {
+    let mut addresses = 0;
+    let mut rest = text;
+    while !rest.is_empty() && addresses < 2 {
+        let (word, after) = token(rest);
+        let word = word.trim_ascii();
+        let begin = word.iter().position(|byte| !b",;|<>\"'`(".contains(byte)).unwrap_or(word.len());
+        let end = word.iter().rposition(|byte| !b",;|<>\"'`)".contains(byte)).map_or(begin, |last| last + 1);
+        addresses += u32::from(parse_ss(&word[begin..end.max(begin)]).is_ok());
+        rest = after;
+    }
+    addresses == 2
+}
+
+/// The longest line that is examined for a marker of left-out lines.
+const MARKER_MAX: usize = 80;
+
+/// Whether a line says that lines were left out: an ellipsis, `[snip]`, the prompt of a
+/// pager, or the marker with which the SSM agent ends output that it cut.
+fn is_left_out(text: &[u8]) -> bool {
+    let Some(text) = std::str::from_utf8(text).ok().filter(|text| text.len() <= MARKER_MAX) else {
+        return false;
+    };
+    let text = text.trim().to_lowercase();
+    let is_frame = |char: char| char.is_whitespace() || "-.…<>()[]{}*~".contains(char);
+    let words = text.trim_matches(is_frame);
+    let has_ellipsis = text.contains("...") || text.contains('…') || text.contains(". . .");
+    let has_dashes = text.starts_with("--");
+    match words {
+        "" => has_ellipsis,
+        "snip" | "snipped" | "snipping" | "cut" | "truncated" | "omitted" | "skipped" | "elided" => true,
+        "output truncated" | "error truncated" | "more output" => true,
+        "more" | "etc" => has_dashes || has_ellipsis,
+        _ if has_dashes && words.starts_with("more--") => true,
+        _ => {
+            let mut all = words.split_whitespace();
+            let counts = all.clone().count() <= 6
+                && all.clone().any(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+            let is_verb =
+                |word: &str| ["omitted", "truncated", "snipped", "skipped", "elided"].contains(&word);
+            counts && (has_ellipsis || all.any(is_verb))
+        }
+    }
 }
 
 /// The first tokens of rows and of wrapped `users:` columns.
@@ -161,14 +232,24 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
 }
 
 fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, RejectReason> {
-    let after_queues = after_queues(text).ok_or(RejectReason::NotARow)?;
+    // Rows that were shortened by hand may lack the queues.
+    let after_queues = match (after_queues(text), state) {
+        (Some(after_queues), _) => after_queues,
+        (None, Some(_)) => text,
+        (None, None) => return Err(RejectReason::NotARow),
+    };
+    let has_state = state.is_some();
     if let Some((local, rest)) = CommonAddress::parse_prefix(skip_blanks(after_queues))
         && let Some((peer, rest)) = CommonAddress::parse_prefix(skip_blanks(rest))
     {
         // The form of most rows. The addresses are built in place and not moved again.
         let state = state.unwrap_or(State::Established);
         let processes = Processes::from_ss(skip_blanks(rest));
-        return Ok(Row { socket: Socket { state, local: local.into(), peer: peer.into() }, processes });
+        return Ok(Row {
+            socket: Socket { state, local: local.into(), peer: peer.into() },
+            processes,
+            has_state,
+        });
     }
     let (local, rest) = token(after_queues);
     let (peer, rest) = token(rest);
@@ -177,7 +258,8 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
     // `ss state X` omits the state column, so X is unknown. It is almost always
     // `established`; a peer with port `*` belongs to a listening socket.
     let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::Established });
-    Ok(Row { socket: Socket { state, local, peer }, processes: Processes::from_ss(skip_blanks(rest)) })
+    let processes = Processes::from_ss(skip_blanks(rest));
+    Ok(Row { socket: Socket { state, local, peer }, processes, has_state })
 }
 
 fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
@@ -186,7 +268,7 @@ fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
     let (state, rest) = token(rest);
     let state = parse_netstat_state(state)?;
     let socket = Socket { state, local: parse_netstat(local).ok()?, peer: parse_netstat(peer).ok()? };
-    Some(Row { socket, processes: Processes::from_netstat(rest) })
+    Some(Row { socket, processes: Processes::from_netstat(rest), has_state: true })
 }
 
 /// Skips the columns Recv-Q and Send-Q and returns the rest.
@@ -386,6 +468,35 @@ mod tests {
             ("LISTEN", "Rejected(BrokenRow)"),
             ("ESTAB 0 x 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
             ("> ESTAB 0 0 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
+            ("> ESTAB 0 0 1.2.3", "Rejected(BrokenRow)"),
+            ("estab 0 0 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
+            ("STAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1,fd=2))", "Rejected(BrokenRow)"),
+            ("| ESTAB | 0 | 0 | 1.2.3.4:5 | 6.7.8.9:443 |", "Rejected(BrokenRow)"),
+            ("n1: '1.2.3.4:5', '[2001:db8::1]:443',", "Rejected(BrokenRow)"),
+            ("ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1", "Rejected(BrokenRow)"),
+            ("   users:((\"kubelet\",pid=1,fd", "Rejected(BrokenRow)"),
+            ("[root@n1 ~]# ss -tnp | grep ESTAB", "Rejected(NotARow)"),
+            ("curl -v https://10.0.0.1:443/", "Rejected(NotARow)"),
+            (
+                "aws-k8s-a 3301 root 7u IPv4 22514 0t0 TCP n1:36338->n2:https (ESTABLISHED)",
+                "Rejected(NotARow)",
+            ),
+            ("09:45:42.934459 IP 10.0.1.2.36338 > 10.0.9.9.443: Flags [.], ack 3", "Rejected(NotARow)"),
+            ("...", "Rejected(LeftOut)"),
+            ("    ...   ", "Rejected(LeftOut)"),
+            ("[...]", "Rejected(LeftOut)"),
+            ("\u{2026}", "Rejected(LeftOut)"),
+            ("[snip]", "Rejected(LeftOut)"),
+            ("--- SNIP ---", "Rejected(LeftOut)"),
+            ("--More--", "Rejected(LeftOut)"),
+            ("--More--(42%)", "Rejected(LeftOut)"),
+            ("---Output truncated---", "Rejected(LeftOut)"),
+            ("--output truncated--", "Rejected(LeftOut)"),
+            ("---Error truncated----", "Rejected(LeftOut)"),
+            ("... 12 more lines ...", "Rejected(LeftOut)"),
+            ("(120 rows omitted)", "Rejected(LeftOut)"),
+            ("=====", "Rejected(NotARow)"),
+            ("waiting for n1...", "Rejected(NotARow)"),
             ("u_str ESTAB 0 0 /run/x.sock 123 * 456", "Rejected(NotTcp)"),
             ("udp UNCONN 0 0 127.0.0.1:323 0.0.0.0:*", "Rejected(NotTcp)"),
             ("ESTAB 0 0 ip-10-0-0-1.ec2.internal:ssh 6.7.8.9:443", "Rejected(NameForAddress)"),

@@ -44,7 +44,7 @@ enum Form {
 }
 
 /// The start of the column that lists the processes in a row of `ss`.
-const USERS: &[u8] = b"users:((";
+pub(super) const USERS: &[u8] = b"users:((";
 
 impl<'a> Processes<'a> {
     /// The processes in `rest`, the text after the peer address in a row of `ss`.

@@ -25,6 +25,12 @@ pub struct CaptureSummary {
     pub other_nodes: u64,
     /// How many marker lines name this node.
     own_markers: u64,
+    /// The number of the first line that says that lines were left out.
+    pub left_out: Option<u64>,
+    /// The limit at which the capture ends: that of a service that cuts output.
+    pub cut_at: Option<u64>,
+    /// Whether any row lacks the column of the state, since `ss` was told a state.
+    pub is_state_filtered: bool,
     /// Whether any row lists a process.
     has_process_names: bool,
     /// Whether any row lists no process of kubelet.
@@ -38,7 +44,8 @@ impl CaptureSummary {
     /// If `reader` fails.
     pub fn read(name: &NodeName, reader: impl Read, mut sink: impl FnMut(Row<'_>)) -> io::Result<Self> {
         let mut summary = Self::default();
-        let tally = parse(reader, |event| match event {
+        let mut reader = Counted { reader, characters: 0, last: 0 };
+        let tally = parse(&mut reader, |event| match event {
             Event::Row(row) => {
                 summary.add_row(&row);
                 sink(row);
@@ -52,6 +59,7 @@ impl CaptureSummary {
             }
             Event::Node { .. } => summary.own_markers += 1,
         })?;
+        summary.cut_at = reader.limit();
         summary.tally = tally;
         summary.tally.headers -= summary.other_nodes;
         summary.tally.rejected += summary.other_nodes;
@@ -68,7 +76,7 @@ impl CaptureSummary {
     #[must_use]
     pub fn status(&self) -> NodeStatus {
         match (self.tally.rows, self.has_process_names) {
-            (0, _) if !self.has_header() => NodeStatus::Malformed,
+            (0, _) if !self.has_header() || self.broken > 0 => NodeStatus::Malformed,
             (0, _) | (_, true) => NodeStatus::Read,
             (_, false) => NodeStatus::NoProcessNames,
         }
@@ -105,10 +113,14 @@ impl CaptureSummary {
             self.has_other_rows = !processes.any(|process| process.comm == b"kubelet");
         }
         self.has_process_names |= !row.processes.is_empty();
+        self.is_state_filtered |= !row.has_state;
     }
 
     fn add_rejected(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
         self.broken += u64::from(reason.may_be_socket());
+        if reason == RejectReason::LeftOut {
+            self.left_out.get_or_insert(number);
+        }
         if self.rejected.len() < Node::REJECTED_KEPT {
             self.rejected.push(RejectedLine { number, reason, text: truncated(text) });
         }
@@ -118,10 +130,46 @@ impl CaptureSummary {
         self.tally += other.tally;
         self.own_markers += other.own_markers;
         self.broken += other.broken;
+        self.left_out = self.left_out.or(other.left_out);
+        self.is_state_filtered |= other.is_state_filtered;
         self.has_process_names |= other.has_process_names;
         self.has_other_rows |= other.has_other_rows;
         self.rejected.extend(other.rejected);
         self.rejected.truncate(Node::REJECTED_KEPT);
+    }
+}
+
+/// A reader that counts characters.
+struct Counted<R> {
+    reader: R,
+    characters: u64,
+    last: u8,
+}
+
+/// The lengths, in characters, at which Systems Manager cuts the output of a command:
+/// that of `GetCommandInvocation` and that of `ListCommandInvocations`.
+///
+/// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html>
+const LIMITS: [u64; 2] = [24_000, 2_500];
+
+impl<R> Counted<R> {
+    /// The limit at which the text ends, with or without a line feed added to it.
+    fn limit(&self) -> Option<u64> {
+        let without_line_feed = self.characters - u64::from(self.last == b'\n');
+        LIMITS.into_iter().find(|limit| self.characters == *limit || without_line_feed == *limit)
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        // Text near the limits is short; do not examine the bytes of longer ones.
+        if self.characters <= LIMITS[0] + 1 {
+            let is_character = |byte: &&u8| **byte & 0xc0 != 0x80;
+            self.characters += buffer[..read].iter().filter(is_character).count() as u64;
+        }
+        self.last = buffer[..read].last().copied().unwrap_or(self.last);
+        Ok(read)
     }
 }
 

@@ -109,6 +109,7 @@ fn unread(name: NodeName, gap: Gap) -> Node {
         tally: Tally::default(),
         has_header: false,
         has_only_kubelet: false,
+        is_state_filtered: false,
         rejected: Vec::new(),
         gaps: vec![gap],
     }
@@ -137,6 +138,16 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
         let detail = "its capture contains the marker line of another node, so some rows may belong to that node; put the output of several nodes into nodes.txt";
         gaps.push(gap(GapReason::Incomplete, detail.to_owned()));
     }
+    if let Some(line) = summary.left_out {
+        let detail = format!("line {line} of its capture says that lines were left out");
+        gaps.push(gap(GapReason::Incomplete, detail));
+    }
+    if let Some(limit) = summary.cut_at {
+        let detail = format!(
+            "its capture is exactly {limit} characters long, the limit at which Systems Manager cuts the output of a command"
+        );
+        gaps.push(gap(GapReason::Incomplete, detail));
+    }
     match summary.broken {
         0 => {}
         broken => {
@@ -148,6 +159,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
     Node {
         has_header: summary.has_header(),
         has_only_kubelet: summary.has_only_kubelet(),
+        is_state_filtered: summary.is_state_filtered,
         tally: summary.tally,
         rejected: summary.rejected,
         name,

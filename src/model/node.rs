@@ -19,6 +19,9 @@ pub struct Node {
     /// Whether every row of its capture lists a process of kubelet, as no complete capture
     /// does.
     pub has_only_kubelet: bool,
+    /// Whether its capture lacks the column of the state, because `ss` was told a state:
+    /// sockets in other states are not in it.
+    pub is_state_filtered: bool,
     /// The first rejected lines; [`Tally::rejected`] is the number of all.
     pub rejected: Vec<RejectedLine>,
     /// What is missing about it.
@@ -126,6 +129,9 @@ pub enum RejectReason {
     BrokenRow,
     /// It has a host name instead of an address: the capture was made without `-n`.
     NameForAddress,
+    /// It says that lines were left out: `...`, `[snip]`, the marker of a pager or of the
+    /// SSM agent.
+    LeftOut,
     /// It is longer than any row of `ss`.
     TooLong,
     /// It is the marker line of another node, in the capture of a single node.
@@ -148,6 +154,7 @@ impl RejectReason {
             Self::NotTcp => "not a TCP socket",
             Self::BrokenRow => "a truncated or invalid socket row",
             Self::NameForAddress => "a host name instead of an address: capture with -n",
+            Self::LeftOut => "a marker of lines that were left out",
             Self::TooLong => "longer than any row of ss",
             Self::OtherNode => {
                 "the marker line of another node: put the output of several nodes into nodes.txt"

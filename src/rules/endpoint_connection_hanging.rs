@@ -36,6 +36,7 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, false) };
+    outcome.gaps.extend(gaps::other_states(facts));
     let mut hanging: BTreeMap<&str, (BTreeMap<&str, u32>, BTreeSet<String>)> = BTreeMap::new();
     let mut unexplained = false;
     for connection in &facts.connections {

@@ -73,6 +73,14 @@ pub(super) fn malformed_answers(facts: &Facts) -> impl Iterator<Item = Gap> {
     unanswered.filter(|gap| gap.why == GapReason::Malformed)
 }
 
+/// Nodes whose captures were limited to sockets in one state.
+pub(super) fn other_states(facts: &Facts) -> impl Iterator<Item = Gap> {
+    facts.nodes.iter().filter(|node| node.is_state_filtered).map(|node| {
+        let detail = "its capture lacks the column of the state: ss was told a state, and connections in SYN-SENT are not in it";
+        facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail)
+    })
+}
+
 /// Whether a node was read and its capture names neither kubelet nor kube-proxy. Without
 /// root, ss names the caller's own processes and no others.
 pub(super) fn is_nameless(facts: &Facts, node: &Node) -> bool {

@@ -128,6 +128,7 @@ mod tests {
             connections: Vec::new(),
             other_connections: 0,
             traffic: Vec::new(),
+            machines: Vec::new(),
             egress: Vec::new(),
         };
         let judgment = Judgment {
