@@ -63,9 +63,10 @@ impl Facts {
             let group = groups.iter().find(|group| group.id == *id)?;
             let admitting = group
                 .ingress
+                .as_ref()?
                 .iter()
                 .filter(|rule| rule.ports.is_some_and(|(from, to)| (from..=to).contains(&port)));
-            sources.extend(admitting.flat_map(|rule| rule.sources.iter().cloned()));
+            sources.extend(admitting.flat_map(|rule| rule.peers.iter().map(ToString::to_string)));
         }
         Some(sources.into_iter().collect())
     }

@@ -1,6 +1,7 @@
 //! EC2 objects of a cluster's VPC and nodes, with the fields that rules and reports use,
 //! and the files of the evidence directory that record them.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -215,15 +216,36 @@ pub struct Vpc {
     pub dns_support: Option<bool>,
     /// `enableDnsHostnames`; `None` if not obtained.
     pub dns_hostnames: Option<bool>,
+    /// Its state of Block Public Access; `None` if not recorded.
+    pub block_mode: Option<BlockMode>,
+}
+
+/// The traffic of internet gateways that VPC Block Public Access blocks. It applies to
+/// the way through a NAT gateway as well.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockMode {
+    /// `off`: none.
+    Off,
+    /// `block-ingress`: connections from the internet.
+    Ingress,
+    /// `block-bidirectional`: all.
+    Bidirectional,
 }
 
 /// A subnet.
 #[derive(Debug, Clone)]
 pub struct Subnet {
+    /// `subnet-...`; missing in some recordings.
+    pub id: Option<String>,
     /// Its VPC.
     pub vpc: String,
     /// Its CIDR blocks, of both families.
     pub cidrs: Vec<IpNet>,
+    /// Its state of Block Public Access, which takes precedence over that of the VPC;
+    /// `None` if not recorded.
+    pub block_mode: Option<BlockMode>,
 }
 
 /// A DHCP option set.
@@ -244,6 +266,9 @@ pub struct NatGateway {
     pub available: bool,
     /// Its public addresses; a private NAT gateway has none.
     pub public_ips: Vec<IpAddr>,
+    /// Whether AWS adds public addresses to it, as it does to a regional one on demand and
+    /// in new availability zones.
+    pub has_automatic_addresses: bool,
 }
 
 /// A route table.
@@ -284,20 +309,53 @@ pub enum RouteTarget {
     Blackhole,
 }
 
-/// A security group with its inbound rules.
+/// A security group with its rules. Its rules for one direction are `None` if they are
+/// not recorded; an empty list admits nothing.
 #[derive(Debug, Clone)]
 pub struct SecurityGroup {
     /// `sg-...`.
     pub id: String,
+    /// Its account.
+    pub owner: Option<String>,
     /// Its inbound rules.
-    pub ingress: Vec<Ingress>,
+    pub ingress: Option<Vec<GroupRule>>,
+    /// Its outbound rules.
+    pub egress: Option<Vec<GroupRule>>,
 }
 
-/// An inbound rule of a [`SecurityGroup`].
+/// A rule of a [`SecurityGroup`].
 #[derive(Debug, Clone)]
-pub struct Ingress {
+pub struct GroupRule {
     /// The range of TCP ports; `None` if the rule is for another protocol.
     pub ports: Option<(u16, u16)>,
-    /// The sources: CIDR blocks, security groups and prefix lists, as text.
-    pub sources: Vec<String>,
+    /// The sources of an inbound rule, the destinations of an outbound one.
+    pub peers: Vec<RulePeer>,
+}
+
+/// A source or destination of a [`GroupRule`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RulePeer {
+    /// A CIDR block.
+    Block(IpNet),
+    /// A security group: the interfaces that have it.
+    Group {
+        /// `sg-...`.
+        id: String,
+        /// Its account.
+        account: Option<String>,
+    },
+    /// A prefix list, whose blocks `DescribeSecurityGroups` does not return.
+    PrefixList(String),
+    /// Any other text.
+    Other(String),
+}
+
+impl fmt::Display for RulePeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(block) => block.fmt(f),
+            Self::Group { id, .. } => f.write_str(id),
+            Self::PrefixList(text) | Self::Other(text) => f.write_str(text),
+        }
+    }
 }

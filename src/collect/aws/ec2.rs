@@ -22,7 +22,7 @@ use crate::evidence::aws::security_groups::{
     IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroup, UserIdGroupPair,
 };
 use crate::evidence::aws::vpc::{
-    AttributeBooleanValue, AttributeValue, CidrBlockAssociation, CidrBlockState, DhcpConfiguration,
+    AttributeBooleanValue, AttributeValue, BlockPublicAccessStates, CidrBlockAssociation, CidrBlockState, DhcpConfiguration,
     DhcpOptions, Ipv6CidrBlockAssociation, Subnet, Vpc, VpcAttributes,
 };
 use crate::evidence::aws::{Call, DESCRIBE_REGIONS, DESCRIBE_VPC_ATTRIBUTE};
@@ -258,7 +258,7 @@ from_sdk! {
 
     Vpc => Vpc {
         vpc_id, owner_id, cidr_block, dhcp_options_id, cidr_block_association_set,
-        ipv6_cidr_block_association_set, ..Vpc::default()
+        ipv6_cidr_block_association_set, block_public_access_states, ..Vpc::default()
     }
     AttributeBooleanValue => AttributeBooleanValue { value }
     VpcCidrBlockAssociation => CidrBlockAssociation { cidr_block, cidr_block_state }
@@ -267,8 +267,9 @@ from_sdk! {
 
     Subnet => Subnet {
         subnet_id, vpc_id, availability_zone, available_ip_address_count, cidr_block,
-        ipv6_cidr_block_association_set,
+        ipv6_cidr_block_association_set, block_public_access_states,
     }
+    BlockPublicAccessStates => BlockPublicAccessStates { internet_gateway_block_mode }
     SubnetIpv6CidrBlockAssociation => Ipv6CidrBlockAssociation { ipv6_cidr_block, ipv6_cidr_block_state }
     SubnetCidrBlockState => CidrBlockState { state }
 
@@ -277,7 +278,8 @@ from_sdk! {
     AttributeValue => AttributeValue { value }
 
     NatGateway => NatGateway {
-        nat_gateway_id, state, connectivity_type, vpc_id, subnet_id, nat_gateway_addresses,
+        nat_gateway_id, state, connectivity_type, availability_mode, auto_scaling_ips,
+        auto_provision_zones, vpc_id, subnet_id, nat_gateway_addresses,
     }
     NatGatewayAddress => NatGatewayAddress { allocation_id, private_ip, public_ip }
 
@@ -289,7 +291,9 @@ from_sdk! {
         network_interface_id, local_gateway_id, carrier_gateway_id, core_network_arn,
     }
 
-    SecurityGroup => SecurityGroup { group_id, group_name, vpc_id, ip_permissions }
+    SecurityGroup => SecurityGroup {
+        group_id, group_name, vpc_id, owner_id, ip_permissions, ip_permissions_egress,
+    }
     IpPermission => IpPermission {
         ip_protocol, from_port, to_port, ip_ranges, ipv6_ranges, prefix_list_ids, user_id_group_pairs,
     }
@@ -300,6 +304,7 @@ from_sdk! {
 }
 
 from_enumeration! {
-    AttachmentStatus, ConnectivityType, InstanceStateName, NatGatewayState, NetworkInterfaceStatus,
+    AttachmentStatus, AutoProvisionZonesState, AutoScalingIpsState, AvailabilityMode, BlockPublicAccessMode,
+    ConnectivityType, InstanceStateName, NatGatewayState, NetworkInterfaceStatus,
     NetworkInterfaceType, RouteState, SubnetCidrBlockStateCode, VpcCidrBlockStateCode,
 }

@@ -58,6 +58,13 @@ impl<T: FromSdk<S>, S> FromSdk<Option<Vec<S>>> for Vec<T> {
     }
 }
 
+/// A list that differs from an absent one.
+impl<T: FromSdk<S>, S> FromSdk<Vec<S>> for Vec<T> {
+    fn from_sdk(sdk: Vec<S>) -> Result<Self, Failure> {
+        sdk.into_iter().map(T::from_sdk).collect()
+    }
+}
+
 /// An id, which every item has.
 impl FromSdk<Option<String>> for String {
     fn from_sdk(sdk: Option<String>) -> Result<Self, Failure> {

@@ -19,6 +19,12 @@ pub(crate) struct NatGateway {
     pub(crate) state: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) connectivity_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) availability_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auto_scaling_ips: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auto_provision_zones: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_id: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
@@ -57,10 +63,14 @@ pub fn parse_nat_gateways(bytes: &[u8]) -> Result<Vec<net::NatGateway>, JsonErro
 impl From<NatGateway> for net::NatGateway {
     fn from(wire: NatGateway) -> Self {
         let addresses = wire.nat_gateway_addresses.into_iter();
+        let is_enabled = |state: Option<String>| state.as_deref() == Some("enabled");
+        let is_regional = wire.availability_mode.as_deref() == Some("regional");
         Self {
             id: wire.nat_gateway_id,
             available: !matches!(wire.state.as_deref(), Some("failed" | "deleting" | "deleted")),
             public_ips: addresses.filter_map(|address| address.public_ip).collect(),
+            has_automatic_addresses: is_regional
+                && (is_enabled(wire.auto_scaling_ips) || is_enabled(wire.auto_provision_zones)),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::{Listed, list_or_null, read_list};
 use crate::evidence::json::JsonError;
-use crate::model::net::{self, Ingress};
+use crate::model::net::{self, GroupRule, RulePeer};
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_SecurityGroup.html>
 #[derive(Debug, Deserialize, Serialize)]
@@ -15,8 +15,12 @@ pub(crate) struct SecurityGroup {
     pub(crate) group_name: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_id: Option<String>,
-    #[serde(default, deserialize_with = "list_or_null")]
-    pub(crate) ip_permissions: Vec<IpPermission>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ip_permissions: Option<Vec<IpPermission>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ip_permissions_egress: Option<Vec<IpPermission>>,
 }
 
 impl Listed for SecurityGroup {
@@ -43,7 +47,7 @@ pub(crate) struct IpPermission {
     pub(crate) user_id_group_pairs: Vec<UserIdGroupPair>,
 }
 
-/// An IPv4 CIDR block that a rule admits.
+/// An IPv4 CIDR block of a rule.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct IpRange {
@@ -51,7 +55,7 @@ pub(crate) struct IpRange {
     pub(crate) cidr_ip: Option<String>,
 }
 
-/// An IPv6 CIDR block that a rule admits.
+/// An IPv6 CIDR block of a rule.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Ipv6Range {
@@ -59,7 +63,7 @@ pub(crate) struct Ipv6Range {
     pub(crate) cidr_ipv6: Option<String>,
 }
 
-/// A prefix list that a rule admits.
+/// A prefix list of a rule.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct PrefixListId {
@@ -67,13 +71,13 @@ pub(crate) struct PrefixListId {
     pub(crate) prefix_list_id: Option<String>,
 }
 
-/// A security group that a rule admits, and its account.
+/// A security group of a rule, with its account.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct UserIdGroupPair {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group_id: Option<String>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user_id: Option<String>,
 }
 
@@ -87,11 +91,19 @@ pub fn parse_security_groups(bytes: &[u8]) -> Result<Vec<net::SecurityGroup>, Js
 
 impl From<SecurityGroup> for net::SecurityGroup {
     fn from(wire: SecurityGroup) -> Self {
-        Self { id: wire.group_id, ingress: wire.ip_permissions.into_iter().map(Into::into).collect() }
+        let rules = |permissions: Option<Vec<IpPermission>>| {
+            permissions.map(|permissions| permissions.into_iter().map(Into::into).collect())
+        };
+        Self {
+            id: wire.group_id,
+            owner: wire.owner_id,
+            ingress: rules(wire.ip_permissions),
+            egress: rules(wire.ip_permissions_egress),
+        }
     }
 }
 
-impl From<IpPermission> for Ingress {
+impl From<IpPermission> for GroupRule {
     fn from(wire: IpPermission) -> Self {
         let port = |number: Option<i32>, default: u16| {
             number.and_then(|number| u16::try_from(number).ok()).unwrap_or(default)
@@ -103,8 +115,15 @@ impl From<IpPermission> for Ingress {
         };
         let ranges = wire.ip_ranges.into_iter().filter_map(|range| range.cidr_ip);
         let ranges6 = wire.ipv6_ranges.into_iter().filter_map(|range| range.cidr_ipv6);
+        let blocks = ranges.chain(ranges6).map(|text| match text.parse() {
+            Ok(block) => RulePeer::Block(block),
+            Err(_) => RulePeer::Other(text),
+        });
         let lists = wire.prefix_list_ids.into_iter().filter_map(|list| list.prefix_list_id);
-        let groups = wire.user_id_group_pairs.into_iter().filter_map(|pair| pair.group_id);
-        Self { ports, sources: ranges.chain(ranges6).chain(lists).chain(groups).collect() }
+        let lists = lists.map(RulePeer::PrefixList);
+        let groups = wire.user_id_group_pairs.into_iter();
+        let groups =
+            groups.filter_map(|pair| Some(RulePeer::Group { id: pair.group_id?, account: pair.user_id }));
+        Self { ports, peers: blocks.chain(lists).chain(groups).collect() }
     }
 }

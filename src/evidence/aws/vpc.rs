@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::list::{Listed, list_or_null, read_list};
 use crate::evidence::json::{JsonError, from_json};
-use crate::model::net;
+use crate::model::net::{self, BlockMode};
 
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Vpc.html>
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -23,6 +23,8 @@ pub(crate) struct Vpc {
     pub(crate) cidr_block_association_set: Vec<CidrBlockAssociation>,
     #[serde(default, deserialize_with = "list_or_null")]
     pub(crate) ipv6_cidr_block_association_set: Vec<Ipv6CidrBlockAssociation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) block_public_access_states: Option<BlockPublicAccessStates>,
     /// Put here by hand; `collect` writes it beside `Vpcs`.
     #[serde(skip_serializing)]
     pub(crate) enable_dns_support: Option<AttributeBooleanValue>,
@@ -85,6 +87,27 @@ pub(crate) struct CidrBlockState {
     pub(crate) state: Option<String>,
 }
 
+/// The state of Block Public Access of a VPC or subnet.
+///
+/// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockPublicAccessStates.html>
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct BlockPublicAccessStates {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) internet_gateway_block_mode: Option<String>,
+}
+
+impl BlockPublicAccessStates {
+    fn mode(self) -> Option<BlockMode> {
+        match self.internet_gateway_block_mode.as_deref() {
+            Some("off") => Some(BlockMode::Off),
+            Some("block-ingress") => Some(BlockMode::Ingress),
+            Some("block-bidirectional") => Some(BlockMode::Bidirectional),
+            _ => None,
+        }
+    }
+}
+
 impl CidrBlockState {
     /// Whether addresses of the block can be in use.
     fn in_use(state: Option<&Self>) -> bool {
@@ -141,6 +164,7 @@ impl From<Vpc> for net::Vpc {
             dhcp_options: wire.dhcp_options_id,
             dns_support: wire.enable_dns_support.and_then(|attribute| attribute.value),
             dns_hostnames: wire.enable_dns_hostnames.and_then(|attribute| attribute.value),
+            block_mode: wire.block_public_access_states.and_then(BlockPublicAccessStates::mode),
         }
     }
 }
@@ -149,7 +173,7 @@ impl From<Vpc> for net::Vpc {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Subnet {
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subnet_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_id: Option<String>,
@@ -161,6 +185,8 @@ pub(crate) struct Subnet {
     pub(crate) cidr_block: Option<IpNet>,
     #[serde(default, deserialize_with = "list_or_null")]
     pub(crate) ipv6_cidr_block_association_set: Vec<Ipv6CidrBlockAssociation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) block_public_access_states: Option<BlockPublicAccessStates>,
 }
 
 impl Listed for Subnet {
@@ -180,8 +206,10 @@ impl From<Subnet> for net::Subnet {
         let blocks6 = wire.ipv6_cidr_block_association_set.into_iter();
         let blocks6 = blocks6.filter_map(Ipv6CidrBlockAssociation::in_use);
         Self {
+            id: wire.subnet_id,
             vpc: wire.vpc_id.unwrap_or_default(),
             cidrs: wire.cidr_block.into_iter().chain(blocks6).collect(),
+            block_mode: wire.block_public_access_states.and_then(BlockPublicAccessStates::mode),
         }
     }
 }
