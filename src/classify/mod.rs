@@ -8,6 +8,8 @@ pub mod history;
 mod machines;
 mod missing;
 pub mod path;
+mod reach;
+mod security_groups;
 mod traffic;
 
 use std::collections::HashSet;
@@ -17,6 +19,7 @@ use self::eni::classify_interface;
 use self::machines::{Machines, several_machines};
 use self::missing::missing_nodes;
 use self::path::Index;
+use self::reach::node_reach;
 use self::traffic::node_traffic;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
@@ -141,6 +144,7 @@ impl Classifier {
             traffic: node_traffic(&nodes, &machines, &connections, &endpoint_addresses),
             egress: node_egress(&evidence, &interfaces, &nodes, &machines),
             machines,
+            reach: node_reach(&evidence, &interfaces, &connections),
             evidence,
             interfaces,
             endpoint_addresses,

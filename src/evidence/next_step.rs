@@ -5,6 +5,7 @@ use super::aws::CALLS;
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
+use crate::model::net::SECURITY_GROUPS;
 use crate::model::shell::shell_word;
 
 /// Returns the next step for evidence that is missing from an evidence directory.
@@ -58,6 +59,9 @@ pub fn of_any_source(subject: &Subject, why: GapReason) -> Option<&'static str> 
         (Subject::FargatePods, _) => {
             Some("if that is known and accepted, list it in the policy under [[accept-gap]]")
         }
+        (Subject::File(SECURITY_GROUPS), GapReason::NotSupported) => Some(
+            "compare the rules by hand: aws ec2 describe-security-group-rules, and get-managed-prefix-list-entries for prefix lists",
+        ),
         (Subject::Egress(_), _) => {
             Some("find its egress address by running on the node: curl -s https://checkip.amazonaws.com")
         }

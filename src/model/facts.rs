@@ -7,10 +7,11 @@ use super::cluster::Cluster;
 use super::connection::{Connection, Path};
 use super::egress::NodeEgress;
 use super::evidence::Evidence;
-use super::gap::Gap;
+use super::gap::{Gap, Observed};
 use super::name::NodeName;
 use super::net::Interface;
 use super::node::Node;
+use super::reach::NodeReach;
 use super::traffic::NodeTraffic;
 
 /// The facts about a cluster.
@@ -39,6 +40,9 @@ pub struct Facts {
     pub machines: Vec<Vec<Machine>>,
     /// The egress addresses of each node that EC2 lists, sorted by instance id.
     pub egress: Vec<NodeEgress>,
+    /// What the security groups admit between the EKS-owned ENIs and each node that EC2
+    /// lists, sorted by instance id.
+    pub reach: Observed<Vec<NodeReach>>,
 }
 
 impl Facts {

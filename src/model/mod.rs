@@ -13,6 +13,7 @@ pub mod judgment;
 pub mod name;
 pub mod net;
 pub mod node;
+pub mod reach;
 pub mod rule;
 pub mod shell;
 pub mod socket;

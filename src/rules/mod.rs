@@ -14,9 +14,12 @@ mod private_dns_unavailable;
 mod private_endpoint_disabled;
 mod public_endpoint_enabled;
 mod public_endpoint_open;
+mod security_group_blocks_api;
+mod security_group_blocks_kubelet;
 mod unattributed_connection;
 mod unexpected_kubelet_client;
 
+mod blocked;
 mod cause;
 mod gaps;
 mod reach;
@@ -26,7 +29,7 @@ mod unknown_path;
 use crate::model::rule::Rule;
 
 /// Every rule, in the order in which they are documented.
-pub static ALL: [&Rule; 14] = [
+pub static ALL: [&Rule; 16] = [
     &public_endpoint_open::RULE,
     &public_endpoint_enabled::RULE,
     &private_endpoint_disabled::RULE,
@@ -41,4 +44,6 @@ pub static ALL: [&Rule; 14] = [
     &access_mode_not_allowed::RULE,
     &node_cut_off::RULE,
     &node_agent_on_public_path::RULE,
+    &security_group_blocks_api::RULE,
+    &security_group_blocks_kubelet::RULE,
 ];

@@ -6,6 +6,9 @@ pub(super) const ENDPOINT_ACCESS: &str =
 /// AWS's page on what the cluster's VPC and subnets need.
 pub(super) const NETWORK_REQUIREMENTS: &str =
     "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html";
+/// AWS's page on the security groups of control plane and nodes.
+pub(super) const SECURITY_GROUP_REQUIREMENTS: &str =
+    "https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html";
 
 /// The first few items, and the number of the others.
 pub(super) fn list(items: &[String]) -> String {

@@ -22,8 +22,8 @@ use crate::evidence::aws::security_groups::{
     IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroup, UserIdGroupPair,
 };
 use crate::evidence::aws::vpc::{
-    AttributeBooleanValue, AttributeValue, BlockPublicAccessStates, CidrBlockAssociation, CidrBlockState, DhcpConfiguration,
-    DhcpOptions, Ipv6CidrBlockAssociation, Subnet, Vpc, VpcAttributes,
+    AttributeBooleanValue, AttributeValue, BlockPublicAccessStates, CidrBlockAssociation, CidrBlockState,
+    DhcpConfiguration, DhcpOptions, Ipv6CidrBlockAssociation, Subnet, Vpc, VpcAttributes,
 };
 use crate::evidence::aws::{Call, DESCRIBE_REGIONS, DESCRIBE_VPC_ATTRIBUTE};
 use crate::model::file::Field;

@@ -95,14 +95,12 @@ pub fn write_reports_schema(out: &mut dyn Write) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::Value;
 
     use super::*;
+    use crate::classify::Classifier;
     use crate::model::audit::Unjudged;
     use crate::model::evidence::Evidence;
-    use crate::model::facts::Facts;
     use crate::model::file::File;
     use crate::model::gap::{Gap, GapReason};
     use crate::model::judgment::{Judgment, Verdict};
@@ -119,18 +117,7 @@ mod tests {
     fn cluster(name: &str) -> Audited {
         let mut evidence = Evidence::none(gap(), |_, _, _| String::new());
         evidence.cluster.name = name.to_owned();
-        let facts = Facts {
-            evidence,
-            interfaces: Vec::new(),
-            endpoint_addresses: BTreeMap::new(),
-            nodes: Vec::new(),
-            missing_nodes: Vec::new(),
-            connections: Vec::new(),
-            other_connections: 0,
-            traffic: Vec::new(),
-            machines: Vec::new(),
-            egress: Vec::new(),
-        };
+        let facts = Classifier::new(evidence).finish(Vec::new());
         let judgment = Judgment {
             verdict: Verdict::Pass,
             findings: Vec::new(),

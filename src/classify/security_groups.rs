@@ -1,0 +1,303 @@
+//! Evaluation of security groups: whether they admit TCP connections to or from a peer.
+//!
+//! A connection is admitted if any rule of any group of the interface admits it. A rule
+//! that refers to a security group admits the interfaces that have that group.
+//!
+//! <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::net::{GroupRule, RulePeer, SecurityGroup};
+use crate::model::reach::RuleSide;
+
+/// How many security groups of an interface are evaluated. EC2 permits at most 16.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>
+const GROUPS_MAX: usize = 64;
+
+/// The rules of all security groups for one side and one TCP port, by group.
+pub(super) struct Rules<'a> {
+    side: RuleSide,
+    by_group: HashMap<&'a str, GroupAdmits<'a>>,
+}
+
+/// What the rules of one group admit.
+struct GroupAdmits<'a> {
+    groups: HashSet<&'a str>,
+    /// CIDR blocks, sorted and disjoint.
+    blocks: Vec<IpNet>,
+    /// The reason why it may admit more.
+    unknown: Option<String>,
+}
+
+/// The other end of a connection.
+pub(super) struct Peer<'a> {
+    /// The security groups of its interface.
+    pub(super) groups: &'a [String],
+    /// Its possible addresses.
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// Whether a connection is admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Admits {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// It is not known, for this reason.
+    Unknown(String),
+}
+
+impl Admits {
+    /// Whether both of two conditions hold.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Yes, other) => other,
+            (unknown, _) => unknown,
+        }
+    }
+}
+
+impl<'a> Rules<'a> {
+    /// Selects the rules of the groups for a port.
+    pub(super) fn new(groups: &'a [SecurityGroup], side: RuleSide, port: u16) -> Self {
+        let known: HashSet<&str> = groups.iter().map(|group| group.id.as_str()).collect();
+        let by_group = groups.iter().map(|group| {
+            let rules = match side {
+                RuleSide::Inbound => &group.ingress,
+                RuleSide::Outbound => &group.egress,
+            };
+            let admits = match rules {
+                Some(rules) => GroupAdmits::new(group, rules, port, &known),
+                None => GroupAdmits {
+                    groups: HashSet::new(),
+                    blocks: Vec::new(),
+                    unknown: Some(format!("the {} rules of {} are not recorded", side.as_str(), group.id)),
+                },
+            };
+            (group.id.as_str(), admits)
+        });
+        Self { side, by_group: by_group.collect() }
+    }
+}
+
+impl<'a> GroupAdmits<'a> {
+    fn new(group: &SecurityGroup, rules: &'a [GroupRule], port: u16, known: &HashSet<&str>) -> Self {
+        let (mut groups, mut blocks, mut unknown) = (HashSet::new(), Vec::new(), None);
+        let matching =
+            rules.iter().filter(|rule| rule.ports.is_some_and(|(from, to)| (from..=to).contains(&port)));
+        for peer in matching.flat_map(|rule| &rule.peers) {
+            match peer {
+                RulePeer::Block(block) => blocks.push(*block),
+                RulePeer::Group { id, account } => {
+                    groups.insert(id.as_str());
+                    // A group of another account can have interfaces that are not listed. A
+                    // group of the same account that is not listed was deleted.
+                    let is_own = account.is_some() && *account == group.owner;
+                    if !is_own && !known.contains(id.as_str()) {
+                        unknown.get_or_insert_with(|| {
+                            format!(
+                                "{} refers to {id}, which security-groups.json does not contain",
+                                group.id
+                            )
+                        });
+                    }
+                }
+                RulePeer::PrefixList(id) => {
+                    unknown.get_or_insert_with(|| {
+                        format!("{} refers to the prefix list {id}, whose blocks are not recorded", group.id)
+                    });
+                }
+                RulePeer::Other(text) => {
+                    unknown.get_or_insert_with(|| format!("{} refers to {text:?}", group.id));
+                }
+            }
+        }
+        Self { groups, blocks: IpNet::aggregate(&blocks), unknown }
+    }
+
+    fn admits(&self, peer: &Peer<'_>) -> Admits {
+        let in_block = |address: &IpAddr| {
+            let next = self.blocks.partition_point(|block| block.network() <= *address);
+            next.checked_sub(1)
+                .and_then(|at| self.blocks.get(at))
+                .is_some_and(|block| block.contains(address))
+        };
+        if peer.groups.iter().any(|group| self.groups.contains(group.as_str()))
+            || peer.addresses.iter().any(in_block)
+        {
+            return Admits::Yes;
+        }
+        match &self.unknown {
+            Some(reason) => Admits::Unknown(reason.clone()),
+            None if peer.addresses.is_empty() && !self.blocks.is_empty() => {
+                Admits::Unknown("the address of the other end is not recorded".to_owned())
+            }
+            None => Admits::No,
+        }
+    }
+}
+
+/// Whether any of an interface's security groups admits connections with a peer.
+pub(super) fn admits(groups: &[String], rules: &Rules<'_>, peer: &Peer<'_>) -> Admits {
+    if groups.is_empty() {
+        return Admits::Unknown("the security groups of an interface are not recorded".to_owned());
+    }
+    if groups.len() > GROUPS_MAX || peer.groups.len() > GROUPS_MAX {
+        return Admits::Unknown(format!("an interface has more than {GROUPS_MAX} security groups"));
+    }
+    let mut admits = Admits::No;
+    for group in groups {
+        let one = match rules.by_group.get(group.as_str()) {
+            Some(group) => group.admits(peer),
+            None => Admits::Unknown(format!("the {} rules of {group} are not recorded", rules.side.as_str())),
+        };
+        match (one, &admits) {
+            (Admits::Yes, _) => return Admits::Yes,
+            (unknown @ Admits::Unknown(_), Admits::No) => admits = unknown,
+            _ => {}
+        }
+    }
+    admits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn block(text: &str) -> RulePeer {
+        RulePeer::Block(text.parse().expect("a CIDR block"))
+    }
+
+    fn group(id: &str) -> RulePeer {
+        RulePeer::Group { id: id.to_owned(), account: Some("1".to_owned()) }
+    }
+
+    fn tcp(from: u16, to: u16, peers: Vec<RulePeer>) -> GroupRule {
+        GroupRule { ports: Some((from, to)), peers }
+    }
+
+    /// Whether `sg-a`, with these inbound rules, admits port 10250 from an interface with
+    /// `sg-b` and the address 10.0.0.9 or `2001:db8::9`.
+    fn admitted(rules: Vec<GroupRule>) -> Admits {
+        let group = |id: &str, ingress| SecurityGroup {
+            id: id.to_owned(),
+            owner: Some("1".to_owned()),
+            ingress,
+            egress: None,
+        };
+        let groups = [group("sg-a", Some(rules)), group("sg-b", Some(Vec::new()))];
+        let rules = Rules::new(&groups, RuleSide::Inbound, 10250);
+        let addresses = ["10.0.0.9", "2001:db8::9"].map(|address| address.parse().expect("an address"));
+        let peer = Peer { groups: &["sg-b".to_owned()], addresses: addresses.to_vec() };
+        admits(&["sg-a".to_owned()], &rules, &peer)
+    }
+
+    #[test]
+    fn rules_admit_by_port_and_peer() {
+        for (rules, expected) in [
+            (vec![], Admits::No),
+            (vec![tcp(10250, 10250, vec![group("sg-b")])], Admits::Yes),
+            (vec![tcp(10250, 10250, vec![group("sg-a")])], Admits::No),
+            (vec![tcp(0, u16::MAX, vec![group("sg-b")])], Admits::Yes),
+            (vec![tcp(1025, 65535, vec![group("sg-b")])], Admits::Yes),
+            (vec![tcp(443, 443, vec![group("sg-b")])], Admits::No),
+            (vec![tcp(10251, 65535, vec![block("0.0.0.0/0")])], Admits::No),
+            (vec![GroupRule { ports: None, peers: vec![block("0.0.0.0/0")] }], Admits::No),
+            (vec![tcp(10250, 10250, vec![block("10.0.0.0/28")])], Admits::Yes),
+            (vec![tcp(10250, 10250, vec![block("10.0.0.9/32")])], Admits::Yes),
+            (vec![tcp(10250, 10250, vec![block("10.0.0.8/32"), block("10.0.0.10/32")])], Admits::No),
+            (vec![tcp(10250, 10250, vec![block("10.0.0.9/0")])], Admits::Yes),
+            (vec![tcp(10250, 10250, vec![block("2001:db8::/32")])], Admits::Yes),
+            (vec![tcp(10250, 10250, vec![block("2001:db9::/32")])], Admits::No),
+            (vec![tcp(10250, 10250, vec![]), tcp(1, 20000, vec![block("::/0")])], Admits::Yes),
+            // The group was deleted.
+            (vec![tcp(10250, 10250, vec![group("sg-old")])], Admits::No),
+        ] {
+            let text = format!("{rules:?}");
+            assert_eq!(admitted(rules), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_unknown_unless_another_rule_admits() {
+        let list = || RulePeer::PrefixList("pl-1".to_owned());
+        let foreign = || RulePeer::Group { id: "sg-z".to_owned(), account: Some("2".to_owned()) };
+        for peer in [list(), foreign(), RulePeer::Other("10.0.0".to_owned())] {
+            let text = format!("{peer:?}");
+            assert!(
+                matches!(admitted(vec![tcp(10250, 10250, vec![peer.clone()])]), Admits::Unknown(_)),
+                "{text}"
+            );
+            assert_eq!(admitted(vec![tcp(443, 443, vec![peer.clone()])]), Admits::No, "{text}");
+            let both = vec![tcp(10250, 10250, vec![peer]), tcp(10250, 10250, vec![group("sg-b")])];
+            assert_eq!(admitted(both), Admits::Yes, "{text}");
+        }
+        let rules = Rules::new(&[], RuleSide::Outbound, 443);
+        let peer = || Peer { groups: &[], addresses: Vec::new() };
+        assert!(matches!(admits(&["sg-a".to_owned()], &rules, &peer()), Admits::Unknown(_)));
+        assert!(matches!(admits(&[], &rules, &peer()), Admits::Unknown(_)));
+    }
+
+    #[test]
+    fn a_side_that_blocks_decides() {
+        let unknown = || Admits::Unknown("?".to_owned());
+        for (a, b, both) in [
+            (Admits::Yes, Admits::Yes, Admits::Yes),
+            (Admits::Yes, Admits::No, Admits::No),
+            (unknown(), Admits::No, Admits::No),
+            (unknown(), Admits::Yes, unknown()),
+        ] {
+            assert_eq!(a.clone().and(b.clone()), both);
+            assert_eq!(b.and(a), both);
+        }
+    }
+
+    /// A rule whose peers and ports are near those of the connection.
+    fn any_rule() -> impl Strategy<Value = GroupRule> {
+        let port = || prop_oneof![Just(0), Just(443), Just(10249), Just(10250), Just(10251), Just(u16::MAX)];
+        let ports = proptest::option::weighted(0.9, (port(), port()));
+        let peer = prop_oneof![
+            Just(group("sg-a")),
+            Just(group("sg-b")),
+            Just(RulePeer::PrefixList("pl-1".to_owned())),
+            (0..16_u8, 24..=32_u8).prop_map(|(host, length)| block(&format!("10.0.0.{host}/{length}"))),
+            (0..16_u8, 120..=128_u8)
+                .prop_map(|(host, length)| block(&format!("2001:db8::{host:x}/{length}"))),
+        ];
+        let peers = proptest::collection::vec(peer, 0..3);
+        (ports, peers).prop_map(|(ports, peers)| GroupRule { ports, peers })
+    }
+
+    proptest! {
+        /// The result is that of a check of each rule in turn, in any order of the rules, and
+        /// another rule never blocks what was admitted.
+        #[test]
+        fn rules_are_a_union(rules in proptest::collection::vec(any_rule(), 0..5), other in any_rule()) {
+            let own = ["10.0.0.9", "2001:db8::9"].map(|address| address.parse::<IpAddr>().expect("an address"));
+            let of_port = rules.iter().filter(|rule| {
+                rule.ports.is_some_and(|(from, to)| from <= 10250 && 10250 <= to)
+            });
+            let peers: Vec<_> = of_port.flat_map(|rule| rule.peers.clone()).collect();
+            let is_admitted = peers.iter().any(|peer| match peer {
+                RulePeer::Block(block) => own.iter().any(|address| block.contains(address)),
+                peer => *peer == group("sg-b"),
+            });
+            let has_list = peers.iter().any(|peer| matches!(peer, RulePeer::PrefixList(_)));
+            let result = admitted(rules.clone());
+            prop_assert_eq!(result == Admits::Yes, is_admitted);
+            prop_assert_eq!(result == Admits::No, !is_admitted && !has_list);
+            let reversed: Vec<_> = rules.iter().rev().cloned().collect();
+            prop_assert_eq!(&admitted(reversed), &result);
+            let more = admitted([rules, vec![other]].concat());
+            prop_assert!(result != Admits::Yes || more == Admits::Yes);
+        }
+    }
+}
