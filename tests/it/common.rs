@@ -108,9 +108,22 @@ pub(crate) fn scratch() -> tempfile::TempDir {
 
 /// A copy of a story, for a test to change.
 pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
+    copy_of_dir(&story(name))
+}
+
+/// A copy of an evidence directory, for a test to change.
+pub(crate) fn copy_of_dir(dir: &Path) -> tempfile::TempDir {
     let scratch = scratch();
-    copy(&story(name), scratch.path());
+    copy(dir, scratch.path());
     scratch
+}
+
+/// Changes a JSON file.
+pub(crate) fn edit_json(dir: &Path, file: &str, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = dir.join(file);
+    let mut json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut json);
+    std::fs::write(&path, json.to_string()).unwrap();
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {

@@ -35,6 +35,7 @@ mod pty;
 mod rules;
 #[cfg(feature = "live")]
 mod sampling;
+mod security_groups;
 mod stories;
 #[cfg(feature = "live")]
 mod trace;
