@@ -3,9 +3,12 @@
 //! never makes it pass.
 
 mod access_mode_not_allowed;
+mod block_public_access_cuts_nodes;
 mod cidr_not_allowed;
 mod control_plane_enis_missing;
 mod endpoint_connection_hanging;
+mod hybrid_nodes_with_both_endpoints;
+mod nat_address_not_stable;
 mod node_agent_on_public_path;
 mod node_cut_off;
 mod node_egress_not_allowed;
@@ -29,7 +32,7 @@ mod unknown_path;
 use crate::model::rule::Rule;
 
 /// Every rule, in the order in which they are documented.
-pub static ALL: [&Rule; 16] = [
+pub static ALL: [&Rule; 19] = [
     &public_endpoint_open::RULE,
     &public_endpoint_enabled::RULE,
     &private_endpoint_disabled::RULE,
@@ -46,4 +49,7 @@ pub static ALL: [&Rule; 16] = [
     &node_agent_on_public_path::RULE,
     &security_group_blocks_api::RULE,
     &security_group_blocks_kubelet::RULE,
+    &hybrid_nodes_with_both_endpoints::RULE,
+    &block_public_access_cuts_nodes::RULE,
+    &nat_address_not_stable::RULE,
 ];

@@ -26,6 +26,7 @@ mod hostile;
 mod lab;
 mod mutations;
 mod needs;
+mod network;
 #[cfg(feature = "live")]
 mod pipelines;
 mod policy;

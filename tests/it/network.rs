@@ -1,0 +1,111 @@
+//! The rules about the ways out of the VPC and about hybrid nodes, on variants of their
+//! fixtures.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, copy_of_dir, edit_json, fixtures};
+
+/// The numbers of findings of a rule and of gaps for which it is not judged.
+fn outcome(dir: &Path, rule: &str) -> (usize, usize) {
+    let (report, _) = Netcheck::audit(dir).json();
+    let count =
+        |list: &str| report[list].as_array().unwrap().iter().filter(|one| one["rule"] == rule).count();
+    (count("findings"), count("not_judged"))
+}
+
+/// A copy of the fixture in which a rule fires, with a changed file.
+fn changed(rule: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let copy = copy_of_dir(&fixtures().join("rules").join(rule).join("fires"));
+    edit_json(copy.path(), file, change);
+    copy
+}
+
+/// The state of a subnet takes precedence over that of the VPC, and only
+/// `block-bidirectional` blocks the way out.
+#[test]
+fn block_public_access_of_subnet_and_vpc() {
+    const RULE: &str = "block-public-access-cuts-nodes";
+    for (vpc, subnet, expected) in [
+        ("block-bidirectional", None, (1, 0)),
+        ("block-bidirectional", Some("off"), (0, 0)),
+        ("block-bidirectional", Some("block-ingress"), (0, 0)),
+        ("block-ingress", None, (0, 0)),
+        ("block-ingress", Some("block-bidirectional"), (1, 0)),
+        ("off", None, (0, 0)),
+        ("off", Some("block-bidirectional"), (1, 0)),
+        ("a new mode", None, (0, 1)),
+    ] {
+        let copy = changed(RULE, "vpc.json", |json| {
+            json["Vpcs"][0]["BlockPublicAccessStates"] = json!({"InternetGatewayBlockMode": vpc});
+        });
+        // The first subnet is that of n1 and has a state of its own, the second that of n2.
+        edit_json(copy.path(), "subnets.json", |json| {
+            if let Some(subnet) = subnet {
+                json["Subnets"][1]["BlockPublicAccessStates"] = json!({"InternetGatewayBlockMode": subnet});
+            }
+        });
+        assert_eq!(outcome(copy.path(), RULE), expected, "{vpc} {subnet:?}");
+    }
+    let access = changed(RULE, "cluster.json", |json| {
+        json["cluster"]["resourcesVpcConfig"]["endpointPrivateAccess"] = json!(true);
+    });
+    assert_eq!(outcome(access.path(), RULE), (0, 0));
+    for file in ["vpc.json", "subnets.json", "instances.json"] {
+        let copy = changed(RULE, "cluster.json", |_| {});
+        std::fs::remove_file(copy.path().join(file)).unwrap();
+        assert_eq!(outcome(copy.path(), RULE), (0, 1), "{file}");
+    }
+}
+
+/// Addresses are added to regional NAT gateways only, by either setting, and matter only
+/// with a restricted list and without private access.
+#[test]
+fn automatic_addresses_of_nat_gateways() {
+    const RULE: &str = "nat-address-not-stable";
+    for (mode, scaling, zones, expected) in [
+        ("regional", "enabled", "enabled", 1),
+        ("regional", "enabled", "disabled", 1),
+        ("regional", "disabled", "enabled", 1),
+        ("regional", "disabled", "disabled", 0),
+        ("zonal", "enabled", "enabled", 0),
+    ] {
+        let copy = changed(RULE, "nat-gateways.json", |json| {
+            let gateway = &mut json["NatGateways"][0];
+            gateway["AvailabilityMode"] = json!(mode);
+            gateway["AutoScalingIps"] = json!(scaling);
+            gateway["AutoProvisionZones"] = json!(zones);
+        });
+        assert_eq!(outcome(copy.path(), RULE), (expected, 0), "{mode} {scaling} {zones}");
+    }
+    for (field, value) in
+        [("endpointPrivateAccess", json!(true)), ("publicAccessCidrs", json!(["0.0.0.0/1", "128.0.0.0/1"]))]
+    {
+        let copy = changed(RULE, "cluster.json", |json| json["cluster"]["resourcesVpcConfig"][field] = value);
+        assert_eq!(outcome(copy.path(), RULE), (0, 0), "{field}");
+    }
+}
+
+/// Either kind of remote network is enough; one endpoint is no finding.
+#[test]
+fn hybrid_nodes_need_one_endpoint() {
+    const RULE: &str = "hybrid-nodes-with-both-endpoints";
+    let networks = json!([{"cidrs": ["172.20.40.0/22"]}]);
+    for (remote, expected) in [
+        (json!({"remoteNodeNetworks": networks}), 1),
+        (json!({"remotePodNetworks": networks}), 1),
+        (json!({"remoteNodeNetworks": [], "remotePodNetworks": null}), 0),
+        (Value::Null, 0),
+    ] {
+        let copy =
+            changed(RULE, "cluster.json", |json| json["cluster"]["remoteNetworkConfig"] = remote.clone());
+        assert_eq!(outcome(copy.path(), RULE), (expected, 0), "{remote}");
+    }
+    for field in ["endpointPublicAccess", "endpointPrivateAccess"] {
+        let copy = changed(RULE, "cluster.json", |json| {
+            json["cluster"]["resourcesVpcConfig"][field] = json!(false);
+        });
+        assert_eq!(outcome(copy.path(), RULE), (0, 0), "{field}");
+    }
+}
