@@ -12,6 +12,7 @@ use eks_netcheck::evidence::write::EvidenceWriter;
 use eks_netcheck::model::audit::{Audited, Summary};
 use eks_netcheck::model::file::File;
 use eks_netcheck::model::gap::Subject;
+use eks_netcheck::model::kubernetes;
 use eks_netcheck::model::name::NodeName;
 use eks_netcheck::model::net;
 use eks_netcheck::model::node::{Node, NodeStatus};
@@ -38,6 +39,8 @@ fuzz_target!(|bytes: &[u8]| {
         net::NAT_GATEWAYS,
         net::ROUTE_TABLES,
         net::SECURITY_GROUPS,
+        kubernetes::NODES,
+        kubernetes::ENDPOINT_SLICES,
     ];
     let vantages = ["here", "n1"].map(|name| Subject::Vantage(name.to_owned()));
     for subject in files.map(Subject::from).into_iter().chain(vantages) {

@@ -6,6 +6,7 @@ use crate::evidence::next_step::of_any_source;
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
+use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 
 /// The next step for evidence that was requested and is missing or incomplete.
 pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> String {
@@ -17,6 +18,9 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         (Subject::Field(field), _) => permission(field.file()),
         (Subject::File(file), GapReason::Incomplete) if is_list_of_nodes(*file) => {
             "name the nodes with --node NAME=TARGET".to_owned()
+        }
+        (Subject::File(NODES | ENDPOINT_SLICES), _) => {
+            "add the answer of kubectl to an evidence directory".to_owned()
         }
         (Subject::File(file), _) => permission(*file),
         (Subject::Vantage(_) | Subject::Vantages | Subject::Records { .. }, _) => {
@@ -60,7 +64,10 @@ mod tests {
     fn no_next_step_of_a_live_run_is_to_edit_a_recording() {
         let cluster =
             parse_cluster(br#"{"cluster": {"name": "myeks", "resourcesVpcConfig": {}}}"#).expect("JSON");
-        let files = CALLS.iter().map(|call| Subject::File(call.file)).chain([Subject::File(File::CLUSTER)]);
+        let files = CALLS
+            .iter()
+            .map(|call| Subject::File(call.file))
+            .chain([File::CLUSTER, NODES, ENDPOINT_SLICES].map(Subject::File));
         let fields = [Field::Endpoint, Field::EnableDnsSupport].map(Subject::Field);
         let node = "n1".parse().expect("a name");
         let others = [

@@ -12,12 +12,14 @@ use super::aws::{self, eks};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
 use super::json::{JsonError, from_json};
+use super::kubernetes;
 use super::manifest::Manifest;
 use super::next_step;
 use crate::model::cluster::Cluster;
 use crate::model::evidence::{Evidence, NextStep, Vantage};
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
+use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
 use crate::model::name::NodeName;
 use crate::model::shell::shell_word;
 
@@ -124,7 +126,25 @@ impl EvidenceDir {
         let absent =
             |file: File, detail: String| self.gap(&cluster, file.into(), GapReason::Malformed, &detail);
         let network = aws::read_network(cluster.vpc.as_deref().unwrap_or("VPC"), read, malformed, absent)?;
-        Ok(Evidence { network, dns: self.dns()?, gaps, next_step: self.next_step, cluster })
+        let kubernetes = self.kubernetes(&cluster)?;
+        Ok(Evidence { network, kubernetes, dns: self.dns()?, gaps, next_step: self.next_step, cluster })
+    }
+
+    fn kubernetes(&self, cluster: &Cluster) -> Result<Kubernetes, EvidenceError> {
+        let nodes = self.json(NODES.name(), kubernetes::parse_nodes)?;
+        let addresses = self.json(ENDPOINT_SLICES.name(), kubernetes::parse_api_addresses)?;
+        let no_slice = || {
+            let detail = "no slice of the Service `kubernetes` is in it";
+            self.gap(cluster, ENDPOINT_SLICES.into(), GapReason::Incomplete, detail)
+        };
+        Ok(Kubernetes {
+            nodes: nodes.map_or_else(|| Observed::Unseen(self.missing(cluster, NODES)), Observed::Seen),
+            api_addresses: match addresses {
+                Some(Some(addresses)) => Observed::Seen(addresses),
+                Some(None) => Observed::Unseen(no_slice()),
+                None => Observed::Unseen(self.missing(cluster, ENDPOINT_SLICES)),
+            },
+        })
     }
 
     fn cluster(&self, name: &str) -> Result<Cluster, EvidenceError> {

@@ -5,6 +5,7 @@ pub mod directory;
 pub mod dns;
 pub mod error;
 pub mod json;
+pub mod kubernetes;
 mod manifest;
 pub mod next_step;
 pub mod nodes;

@@ -5,6 +5,7 @@ use super::aws::CALLS;
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
+use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::net::SECURITY_GROUPS;
 use crate::model::shell::shell_word;
 
@@ -75,6 +76,14 @@ fn record_file(cluster: &Cluster, file: File) -> String {
             "record it with: aws eks describe-cluster --name {} > {file}",
             shell_word(&cluster.name, "NAME")
         );
+    }
+    let objects = match file {
+        NODES => Some("nodes"),
+        ENDPOINT_SLICES => Some("endpointslices -n default"),
+        _ => None,
+    };
+    if let Some(objects) = objects {
+        return format!("record it with: kubectl get {objects} -o json > {file}");
     }
     let vpc = shell_word(cluster.vpc.as_deref().unwrap_or_default(), "VPC");
     let command = CALLS.iter().find(|call| call.file == file).map_or("describe-...", |call| call.command);

@@ -141,6 +141,8 @@ pub enum By {
     Dns,
     /// A network interface that has the address.
     Eni,
+    /// An endpoint slice of the `kubernetes` Service.
+    EndpointSlice,
     /// The cluster's service CIDR block.
     ServiceCidr,
     /// A CIDR block of the VPC or of one of its subnets.
@@ -156,6 +158,7 @@ impl By {
         match self {
             Self::Dns => "dns",
             Self::Eni => "eni",
+            Self::EndpointSlice => "endpointslice",
             Self::ServiceCidr => "service-cidr",
             Self::VpcCidr => "vpc-cidr",
             Self::None => "none",

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::cluster::Cluster;
 use super::gap::{Gap, GapReason, Observed, Subject};
+use super::kubernetes::Kubernetes;
 use super::net::{Instance, Network};
 
 /// The evidence about a cluster, except the sockets of its nodes.
@@ -14,6 +15,8 @@ pub struct Evidence {
     pub cluster: Cluster,
     /// The answers of EC2 about the cluster's VPC and nodes.
     pub network: Network,
+    /// The answers of the Kubernetes API.
+    pub kubernetes: Kubernetes,
     /// The DNS answers for the endpoint's host name, sorted by vantage point.
     pub dns: Vec<Vantage>,
     /// Other evidence that was requested and not obtained.
@@ -33,6 +36,7 @@ impl Evidence {
         Self {
             cluster: Cluster::unknown(),
             network: Network::unseen(&gap),
+            kubernetes: Kubernetes::unseen(&gap),
             dns: Vec::new(),
             gaps: vec![gap],
             next_step,

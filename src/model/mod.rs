@@ -10,6 +10,7 @@ pub mod facts;
 pub mod file;
 pub mod gap;
 pub mod judgment;
+pub mod kubernetes;
 pub mod name;
 pub mod net;
 pub mod node;

@@ -31,10 +31,10 @@ impl From<&EndpointAccess> for Access {
 
 /// Defines the enum of JSON values for an enum of the model.
 macro_rules! words {
-    ($($name:ident of $model:ty { $($variant:ident),* $(,)? })*) => { $(
+    ($($name:ident of $model:ty { $($(#[$rename:meta])? $variant:ident),* $(,)? })*) => { $(
         #[derive(Debug, Serialize, JsonSchema)]
         #[serde(rename_all = "kebab-case")]
-        pub(super) enum $name { $($variant),* }
+        pub(super) enum $name { $($(#[$rename])? $variant),* }
 
         impl From<$model> for $name {
             fn from(word: $model) -> Self {
@@ -47,7 +47,7 @@ macro_rules! words {
 words! {
     Direction of connection::Direction { Outbound, Inbound, None }
     Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
-    By of connection::By { Dns, Eni, ServiceCidr, VpcCidr, None }
+    By of connection::By { Dns, Eni, #[serde(rename = "endpointslice")] EndpointSlice, ServiceCidr, VpcCidr, None }
     TrafficPath of traffic::TrafficPath { Public, Private, Mixed, None, Unknown }
     Status of NodeStatus { Read, NoProcessNames, Unreachable, NotSupported, Malformed }
     Kind of InterfaceKind {
