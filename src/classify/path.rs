@@ -67,6 +67,12 @@ impl Index {
             addresses
                 .insert(bits(address), Attribution { path: Path::ClusterIp, by: By::ServiceCidr, eni: None });
         }
+        // A second witness of the EKS-owned ENIs' addresses, which are not listed.
+        if evidence.network.interfaces.seen().is_none() {
+            let by_slice = Attribution { path: Path::PrivateEni, by: By::EndpointSlice, eni: None };
+            let slices = evidence.kubernetes.api_addresses.seen().into_iter().flatten();
+            addresses.extend(slices.map(|&address| (bits(address), by_slice.clone())));
+        }
         for (index, eni) in in_vpc().filter(|(_, eni)| eni.kind == InterfaceKind::EksOwned) {
             for &address in &eni.interface.addresses {
                 addresses.insert(
