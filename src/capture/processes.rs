@@ -120,9 +120,11 @@ impl<'a> Processes<'a> {
             return Some(process);
         }
         let Some((name, tail)) = find_name_end(entry) else {
-            // A truncated line: take the remaining text as the name.
+            // A line that was truncated or shortened by hand: take the text up to the quote,
+            // if there is one, as the name.
             self.text = &[];
-            return Some(Process { comm: entry, pid: &[] });
+            let end = memchr::memchr(b'"', entry).unwrap_or(entry.len());
+            return Some(Process { comm: &entry[..end], pid: &[] });
         };
         self.text = match &entry[name + tail.len..] {
             [b',', next @ ..] => next,
@@ -307,6 +309,8 @@ mod tests {
             [("kubelet".to_owned(), None)]
         );
         assert_eq!(ss(br#"users:(("kube"#), [("kube".to_owned(), None)]);
+        assert_eq!(ss(br#"users:(("kubelet"...))"#), [("kubelet".to_owned(), None)]);
+        assert_eq!(ss(br#"users:(("kubelet"))"#), [("kubelet".to_owned(), None)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod block_public_access_cuts_nodes;
 mod cidr_not_allowed;
 mod control_plane_enis_missing;
 mod endpoint_connection_hanging;
+mod endpoint_witnesses_disagree;
 mod hybrid_nodes_with_both_endpoints;
 mod nat_address_not_stable;
 mod node_agent_on_public_path;
@@ -32,7 +33,7 @@ mod unknown_path;
 use crate::model::rule::Rule;
 
 /// Every rule, in the order in which they are documented.
-pub static ALL: [&Rule; 19] = [
+pub static ALL: [&Rule; 20] = [
     &public_endpoint_open::RULE,
     &public_endpoint_enabled::RULE,
     &private_endpoint_disabled::RULE,
@@ -52,4 +53,5 @@ pub static ALL: [&Rule; 19] = [
     &hybrid_nodes_with_both_endpoints::RULE,
     &block_public_access_cuts_nodes::RULE,
     &nat_address_not_stable::RULE,
+    &endpoint_witnesses_disagree::RULE,
 ];

@@ -118,6 +118,14 @@ pub(crate) fn copy_of_dir(dir: &Path) -> tempfile::TempDir {
     scratch
 }
 
+/// A copy of the story `private-only`, with endpoint slices that name its EKS-owned ENIs.
+pub(crate) fn private_only_with_slices() -> tempfile::TempDir {
+    let copied = copy_of("private-only");
+    let slices = fixtures().join("rules/endpoint-witnesses-disagree/quiet/kubernetes");
+    copy(&slices, &copied.path().join("kubernetes"));
+    copied
+}
+
 /// Changes a JSON file.
 pub(crate) fn edit_json(dir: &Path, file: &str, change: impl FnOnce(&mut serde_json::Value)) {
     let path = dir.join(file);

@@ -9,7 +9,7 @@ use eks_netcheck::report::text::is_hostile;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of, root, scratch, story, subdirs};
+use crate::common::{Netcheck, copy_of, private_only_with_slices, root, scratch, story, subdirs};
 
 const FORMATS: [&str; 6] = ["sarif", "junit", "markdown", "github", "gitlab", "ocsf"];
 
@@ -198,14 +198,15 @@ fn waived_and_inconclusive_rules_are_marked_in_each_format() {
 
 #[test]
 fn a_passing_audit_has_no_findings_in_any_format() {
-    let dir = story("private-only");
-    assert_eq!(parsed(&dir, "gitlab", &[]), json!([]));
-    assert_eq!(written(&dir, "github", &[]), "");
-    assert_eq!(parsed(&dir, "sarif", &[])["runs"][0]["results"], json!([]));
-    assert!(written(&dir, "markdown", &[]).starts_with("## eks-netcheck: ✅ pass\n"));
-    let report = Report::deserialize_from_str(&written(&dir, "junit", &[])).unwrap();
+    let copy = private_only_with_slices();
+    let dir = copy.path();
+    assert_eq!(parsed(dir, "gitlab", &[]), json!([]));
+    assert_eq!(written(dir, "github", &[]), "");
+    assert_eq!(parsed(dir, "sarif", &[])["runs"][0]["results"], json!([]));
+    assert!(written(dir, "markdown", &[]).starts_with("## eks-netcheck: ✅ pass\n"));
+    let report = Report::deserialize_from_str(&written(dir, "junit", &[])).unwrap();
     assert_eq!((report.failures, report.errors), (0, 0));
-    let events = parsed(&dir, "ocsf", &[]);
+    let events = parsed(dir, "ocsf", &[]);
     assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
 }
 

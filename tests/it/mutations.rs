@@ -187,7 +187,7 @@ fn is_right(mutant: &str) -> bool {
 
 #[test]
 fn evidence_that_is_taken_away_never_improves_a_verdict() {
-    let stride = if std::env::var("MUTANTS").is_ok_and(|value| value == "all") { 1 } else { 29 };
+    let stride = if std::env::var("MUTANTS").is_ok_and(|value| value == "all") { 1 } else { 61 };
     let stories = subdirs(&fixtures().join("evidence")).into_iter().map(|name| (story(&name), name));
     let cases = subdirs(&fixtures().join("cases/reports"));
     let cases = cases.into_iter().map(|name| (fixtures().join("cases/reports").join(&name), name));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of_dir, edit_json, fixtures};
+use crate::common::{Netcheck, copy_of_dir, edit_json, fixtures, private_only_with_slices};
 
 /// The numbers of findings of a rule and of gaps for which it is not judged.
 fn outcome(dir: &Path, rule: &str) -> (usize, usize) {
@@ -107,5 +107,74 @@ fn hybrid_nodes_need_one_endpoint() {
             json["cluster"]["resourcesVpcConfig"][field] = json!(false);
         });
         assert_eq!(outcome(copy.path(), RULE), (0, 0), "{field}");
+    }
+}
+
+/// The second witness of the control plane's addresses.
+#[test]
+fn endpoint_slices_are_compared_with_the_eks_owned_enis() {
+    const RULE: &str = "endpoint-witnesses-disagree";
+    let with = |addresses: &[&str]| {
+        changed(RULE, "kubernetes/endpointslices.json", |json| {
+            let endpoints = addresses.iter().map(|address| json!({"addresses": [address]})).collect();
+            json["items"][0]["endpoints"] = Value::Array(endpoints);
+        })
+    };
+    for (addresses, expected) in [
+        (&["192.168.1.55", "192.168.2.66"][..], 0),
+        // EKS may list fewer than all ENIs.
+        (&["192.168.1.55"], 0),
+        (&[], 0),
+        (&["192.168.1.55", "192.168.2.77"], 1),
+        // The address of a node's interface, and one outside of the VPC.
+        (&["192.168.1.55", "192.168.1.20"], 1),
+        (&["192.168.1.55", "198.51.100.7"], 1),
+    ] {
+        assert_eq!(outcome(with(addresses).path(), RULE), (expected, 0), "{addresses:?}");
+    }
+    for file in ["network-interfaces.json", "kubernetes/endpointslices.json"] {
+        let copy = with(&["192.168.2.77"]);
+        std::fs::remove_file(copy.path().join(file)).unwrap();
+        assert_eq!(outcome(copy.path(), RULE), (0, 1), "{file}");
+    }
+    let of_another_service = changed(RULE, "kubernetes/endpointslices.json", |json| {
+        json["items"].as_array_mut().unwrap().remove(0);
+    });
+    assert_eq!(outcome(of_another_service.path(), RULE), (0, 1));
+}
+
+/// Without permission to list the interfaces, the endpoint slices attribute the control
+/// plane's addresses.
+#[test]
+fn endpoint_slices_stand_in_for_interfaces_that_are_not_recorded() {
+    let copy = private_only_with_slices();
+    std::fs::remove_file(copy.path().join("network-interfaces.json")).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!(code, 0, "{:#}", report["gaps"]);
+    let connections = report["connections"].as_array().unwrap();
+    let private: Vec<_> = connections.iter().filter(|one| one["path"] == "private-eni").collect();
+    assert!(!private.is_empty());
+    assert!(private.iter().all(|one| one["by"] == "endpointslice" && one["eni"].is_null()), "{private:?}");
+    let is_private = |node: &Value| node["path"] == "private";
+    assert!(report["node_traffic"].as_array().unwrap().iter().all(is_private));
+    // The list of the interfaces takes precedence: it names the ENI.
+    let (report, _) = Netcheck::audit(private_only_with_slices().path()).json();
+    let connections = report["connections"].as_array().unwrap();
+    assert!(connections.iter().all(|one| one["by"] != "endpointslice"));
+    // Without either witness the control plane's addresses are not known.
+    std::fs::remove_dir_all(copy.path().join("kubernetes")).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 3);
+}
+
+#[test]
+fn malformed_answers_of_kubernetes_are_errors() {
+    for file in ["kubernetes/nodes.json", "kubernetes/endpointslices.json"] {
+        for text in ["", "{", "[]", "{\"kind\": \"PodList\", \"items\": []}"] {
+            let copy = private_only_with_slices();
+            std::fs::write(copy.path().join(file), text).unwrap();
+            let ran = Netcheck::audit(copy.path()).run();
+            assert_eq!(ran.code, 2, "{file}: {text}");
+            assert!(ran.stderr.contains(file), "{}", ran.stderr);
+        }
     }
 }
