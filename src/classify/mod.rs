@@ -2,6 +2,7 @@
 //! evidence gives the same facts, in whatever order it is added.
 
 pub mod changes;
+mod control_plane;
 mod egress;
 mod eni;
 pub mod history;
@@ -14,6 +15,7 @@ mod traffic;
 
 use std::collections::HashSet;
 
+use self::control_plane::subnets_without_egress;
 use self::egress::node_egress;
 use self::eni::classify_interface;
 use self::machines::{Machines, several_machines};
@@ -144,6 +146,7 @@ impl Classifier {
             traffic: node_traffic(&nodes, &machines, &connections, &endpoint_addresses),
             egress: node_egress(&evidence, &interfaces, &nodes, &machines),
             machines,
+            subnets_without_egress: subnets_without_egress(&evidence, &interfaces),
             reach: node_reach(&evidence, &interfaces, &connections),
             evidence,
             interfaces,

@@ -43,6 +43,10 @@ pub struct Facts {
     /// What the security groups admit between the EKS-owned ENIs and each node that EC2
     /// lists, sorted by instance id.
     pub reach: Observed<Vec<NodeReach>>,
+    /// The subnets of the EKS-owned ENIs from which nothing leads out of the VPC, if the
+    /// control plane's traffic is routed through it (`CUSTOMER_ROUTED`). `None` if it is
+    /// not, or the routes are not known.
+    pub subnets_without_egress: Option<Vec<String>>,
 }
 
 impl Facts {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of_dir, edit_json, fixtures, private_only_with_slices};
+use crate::common::{Netcheck, copy_of, copy_of_dir, edit_json, fixtures, private_only_with_slices};
 
 /// The numbers of findings of a rule and of gaps for which it is not judged.
 fn outcome(dir: &Path, rule: &str) -> (usize, usize) {
@@ -177,4 +177,47 @@ fn malformed_answers_of_kubernetes_are_errors() {
             assert!(ran.stderr.contains(file), "{}", ran.stderr);
         }
     }
+}
+
+/// The control plane's own traffic, if it is routed through the VPC, needs a way out for
+/// private addresses.
+#[test]
+fn customer_routed_egress_needs_more_than_an_internet_gateway() {
+    let gateway = |key: &str, id: &str| json!([{"DestinationCidrBlock": "192.168.0.0/16", "GatewayId": "local"}, {"DestinationCidrBlock": "0.0.0.0/0", key: id}]);
+    let halves = json!([{"DestinationCidrBlock": "0.0.0.0/1", "NatGatewayId": "nat-1"}, {"DestinationCidrBlock": "128.0.0.0/1", "NatGatewayId": "nat-1"}]);
+    let s3 = json!([{"DestinationPrefixListId": "pl-1", "GatewayId": "vpce-1"}]);
+    for (mode, routes, expected) in [
+        ("CUSTOMER_ROUTED", gateway("NatGatewayId", "nat-1"), json!([])),
+        ("CUSTOMER_ROUTED", gateway("TransitGatewayId", "tgw-1"), json!([])),
+        ("CUSTOMER_ROUTED", halves, json!([])),
+        ("CUSTOMER_ROUTED", gateway("GatewayId", "igw-1"), json!(2)),
+        ("CUSTOMER_ROUTED", s3, json!(2)),
+        ("CUSTOMER_ROUTED", json!([]), json!(2)),
+        ("AWS_MANAGED", json!([]), Value::Null),
+    ] {
+        let copy = copy_of("private-only");
+        edit_json(copy.path(), "cluster.json", |json| {
+            json["cluster"]["resourcesVpcConfig"]["controlPlaneEgressMode"] = json!(mode);
+        });
+        edit_json(copy.path(), "route-tables.json", |json| {
+            for table in json["RouteTables"].as_array_mut().unwrap() {
+                table["Routes"] = routes.clone();
+            }
+        });
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(code, 0);
+        let without = &report["cluster"]["control_plane_subnets_without_egress"];
+        let number = without.as_array().map(|subnets| json!(subnets.len()));
+        assert!(*without == expected || number.as_ref() == Some(&expected), "{mode} {routes}: {without}");
+        let table = Netcheck::audit(copy.path()).run().stdout;
+        assert!(table.contains(&format!("control plane egress mode {mode}")), "{table}");
+        assert_eq!(table.contains("no NAT gateway or other way"), expected == json!(2), "{table}");
+    }
+    let copy = copy_of("private-only");
+    edit_json(copy.path(), "cluster.json", |json| {
+        json["cluster"]["resourcesVpcConfig"]["controlPlaneEgressMode"] = json!("CUSTOMER_ROUTED");
+    });
+    std::fs::remove_file(copy.path().join("route-tables.json")).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    assert_eq!(report["cluster"]["control_plane_subnets_without_egress"], Value::Null);
 }

@@ -131,6 +131,9 @@ struct Cluster {
     private_access_sources: Option<Vec<String>>,
     vpc: Option<String>,
     control_plane_egress_mode: Option<String>,
+    /// Subnets of the EKS-owned ENIs from which nothing leads out of the VPC, where the control plane's traffic is routed
+    /// through it (CUSTOMER_ROUTED); null if it is not, or the routes were not seen.
+    control_plane_subnets_without_egress: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -319,6 +322,7 @@ impl Cluster {
             private_access_sources: facts.private_access_sources(),
             vpc: cluster.vpc.clone(),
             control_plane_egress_mode: cluster.egress_mode.clone(),
+            control_plane_subnets_without_egress: facts.subnets_without_egress.clone(),
         }
     }
 }

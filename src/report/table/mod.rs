@@ -213,7 +213,16 @@ fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()>
         rows.push(("Private", format!("port {} of the ENIs admits {sources}", cluster.api_port())));
     }
     if let Some(mode) = &cluster.egress_mode {
-        rows.push(("Egress", format!("control plane egress mode {mode}")));
+        let without = facts.subnets_without_egress.as_deref().unwrap_or_default();
+        let note = if without.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "; no NAT gateway or other way out in {}: webhooks, OIDC providers and aggregated APIs outside the VPC cannot be reached",
+                without.join(", ")
+            )
+        };
+        rows.push(("Egress", format!("control plane egress mode {mode}{note}")));
     }
     if cluster.auto_mode {
         rows.push(("Auto Mode", "on: its nodes do not accept ssh".to_owned()));
