@@ -132,7 +132,7 @@ struct Cluster {
     vpc: Option<String>,
     control_plane_egress_mode: Option<String>,
     /// Subnets of the EKS-owned ENIs from which nothing leads out of the VPC, where the control plane's traffic is routed
-    /// through it (CUSTOMER_ROUTED); null if it is not, or the routes were not seen.
+    /// through it (`CUSTOMER_ROUTED`); null if it is not, or the routes were not seen.
     control_plane_subnets_without_egress: Option<Vec<String>>,
 }
 
