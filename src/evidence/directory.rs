@@ -127,7 +127,10 @@ impl EvidenceDir {
             |file: File, detail: String| self.gap(&cluster, file.into(), GapReason::Malformed, &detail);
         let network = aws::read_network(cluster.vpc.as_deref().unwrap_or("VPC"), read, malformed, absent)?;
         let kubernetes = self.kubernetes(&cluster)?;
-        Ok(Evidence { network, kubernetes, dns: self.dns()?, gaps, next_step: self.next_step, cluster })
+        let host = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
+        let (dns, failed_queries) = self.dns(host)?;
+        let gaps = gaps.into_iter().chain(failed_queries).collect();
+        Ok(Evidence { network, kubernetes, dns, gaps, next_step: self.next_step, cluster })
     }
 
     fn kubernetes(&self, cluster: &Cluster) -> Result<Kubernetes, EvidenceError> {
@@ -165,11 +168,16 @@ impl EvidenceDir {
         Ok(cluster)
     }
 
-    fn dns(&self) -> Result<Vec<Vantage>, EvidenceError> {
+    /// The DNS answers for the endpoint's name, and the gaps for record types whose query
+    /// failed.
+    fn dns(&self, host: Option<&str>) -> Result<(Vec<Vantage>, Vec<Gap>), EvidenceError> {
         let mut vantages = Vec::new();
+        let mut failed = Vec::new();
         for name in self.vantage_points()? {
             if let Some(bytes) = self.bytes(&format!("dns/{name}.txt"), DNS_MAX)? {
-                vantages.push(parse_answer(name.as_str(), &bytes));
+                let (vantage, gaps) = parse_answer(name.as_str(), host, &bytes);
+                vantages.push(vantage);
+                failed.extend(gaps);
             }
         }
         for gap in &self.manifest.gaps {
@@ -179,7 +187,7 @@ impl EvidenceDir {
             }
         }
         vantages.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(vantages)
+        Ok((vantages, failed))
     }
 
     /// The captures of single nodes, as name and path, sorted by name.
@@ -220,7 +228,7 @@ impl EvidenceDir {
         match &self.source {
             Source::Directory(root) => {
                 let path = root.join(file);
-                if exists(&path)? { read_bounded(&path, max).map(Some) } else { Ok(None) }
+                if exists_inside(root, &path)? { read_bounded(&path, max).map(Some) } else { Ok(None) }
             }
             Source::Memory(memory) => Ok(memory.files.get(file).cloned()),
         }
@@ -234,7 +242,7 @@ impl EvidenceDir {
         match &self.source {
             Source::Directory(root) => {
                 let path = root.join("nodes.txt");
-                Ok(exists(&path)?.then_some(path))
+                Ok(exists_inside(root, &path)?.then_some(path))
             }
             Source::Memory(_) => Ok(None),
         }
@@ -319,6 +327,7 @@ fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, Eviden
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(EvidenceError::io("list", &dir))?,
     };
+    check_inside(root, &dir)?;
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(EvidenceError::io("list", &dir))?.path();
@@ -337,10 +346,35 @@ fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, Eviden
         let name: NodeName = stem.parse().map_err(|error| {
             EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
         })?;
+        exists_inside(root, &path)?;
         files.push((name, path));
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a regular file exists at a path in an evidence directory.
+fn exists_inside(root: &Path, path: &Path) -> Result<bool, EvidenceError> {
+    let exists = exists(path)?;
+    if exists {
+        check_inside(root, path)?;
+    }
+    Ok(exists)
+}
+
+/// Checks that a path in an evidence directory does not lead out of it by a symbolic link.
+/// Evidence may be from somebody else, and a link would show a file of this machine in the
+/// report.
+fn check_inside(root: &Path, path: &Path) -> Result<(), EvidenceError> {
+    let canonical = |path: &Path| path.canonicalize().map_err(EvidenceError::io("read", path));
+    let target = canonical(path)?;
+    if target.starts_with(canonical(root)?) {
+        return Ok(());
+    }
+    Err(EvidenceError::Unusable(format!(
+        "{} is a symbolic link that leads out of the evidence directory; replace it by a copy of the file",
+        path.display()
+    )))
 }
 
 /// Whether a regular file exists at a path. Anything else there is an error.

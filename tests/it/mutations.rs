@@ -79,13 +79,18 @@ fn remove(value: &mut Value, pointer: &str) {
 }
 
 /// The mutants of a JSON file: each value removed, null and emptied.
-fn of_json(file: &Path, text: &[u8]) -> Vec<Mutant> {
+fn of_json(file: &Path, text: &[u8], stride: usize) -> Vec<Mutant> {
     let whole: Value = serde_json::from_slice(text).unwrap();
     let mut all = Vec::new();
     pointers(&whole, "", &mut all);
     let mut mutants = Vec::new();
+    let mut count = 0;
     for pointer in all {
         let mut add = |what: &str, change: &dyn Fn(&mut Value)| {
+            count += 1;
+            if count % stride != 0 {
+                return;
+            }
             let mut value = whole.clone();
             change(&mut value);
             if value != whole {
@@ -131,7 +136,7 @@ fn of_text(file: &Path, text: &[u8]) -> Vec<Mutant> {
     mutants
 }
 
-fn mutants(dir: &Path) -> Vec<Mutant> {
+fn mutants(dir: &Path, stride: usize) -> Vec<Mutant> {
     let mut mutants = Vec::new();
     for path in files(dir) {
         let text = fs::read(&path).unwrap();
@@ -142,7 +147,11 @@ fn mutants(dir: &Path) -> Vec<Mutant> {
         add("remove", None);
         add("empty", Some(Vec::new()));
         let is_json = path.extension().is_some_and(|extension| extension == "json");
-        mutants.extend(if is_json { of_json(&file, &text) } else { of_text(&file, &text) });
+        mutants.extend(if is_json {
+            of_json(&file, &text, stride)
+        } else {
+            of_text(&file, &text).into_iter().step_by(stride.div_ceil(20)).collect()
+        });
     }
     mutants
 }
@@ -156,7 +165,7 @@ fn improved(name: &str, dir: &Path, stride: usize) -> Vec<String> {
     let scratch = scratch();
     copy(dir, scratch.path());
     let mut improved = Vec::new();
-    for Mutant { file, what, content } in mutants(dir).into_iter().step_by(stride) {
+    for Mutant { file, what, content } in mutants(dir, stride) {
         let path = scratch.path().join(&file);
         match content {
             Some(content) => fs::write(&path, content).unwrap(),

@@ -1,0 +1,368 @@
+//! DNS answers, as the tools print them that resolve a name.
+
+mod tools;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use self::tools::{Item, Reader};
+use crate::model::evidence::{Answer, Vantage};
+use crate::model::gap::{Gap, GapReason, Observed, Subject};
+
+/// The most lines that are accepted: far more than a DNS answer has.
+const LINES_MAX: usize = 1000;
+/// The longest line that is accepted, in bytes: far more than a record of a name with
+/// addresses has.
+const LINE_MAX: usize = 4096;
+/// The prefix of the comment in which `collect` records the TTL, which `dig +short` does
+/// not print.
+pub(crate) const TTL_COMMENT: &str = "; TTL ";
+
+/// Parses the answer for `host` at the vantage point `name`, and returns it with the gaps
+/// for record types whose query failed. If `host` is not known, answers for any name
+/// count.
+#[must_use]
+pub fn parse_answer(name: &str, host: Option<&str>, bytes: &[u8]) -> (Vantage, Vec<Gap>) {
+    let gap = |subject, why, detail: String, hint: &str| Gap { subject, why, detail, hint: hint.to_owned() };
+    let vantage = |answer| Vantage { name: name.to_owned(), answer };
+    let unseen = |why, detail: String, hint: &str| {
+        (vantage(Observed::Unseen(gap(Subject::Vantage(name.to_owned()), why, detail, hint))), Vec::new())
+    };
+    let mut lines = Vec::new();
+    for (number, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        let line = line.trim_ascii_end();
+        if line.len() > LINE_MAX {
+            let detail =
+                format!("line {} is longer than {LINE_MAX} bytes, which is not a DNS answer", number + 1);
+            return unseen(GapReason::Malformed, detail, "record it again with dig +short");
+        }
+        if number > LINES_MAX && !line.is_empty() {
+            let detail = format!("more than {LINES_MAX} lines, which is not a DNS answer for one name");
+            return unseen(GapReason::Malformed, detail, "record it again with dig +short");
+        }
+        lines.push(String::from_utf8_lossy(line));
+    }
+    let Parsed { answer, failed, others } = Parsed::new(&lines, host);
+    let status = failed.first().map(|(_, status)| *status);
+    if !answer.addresses.is_empty() {
+        let is_missing = |kind: &str| match kind {
+            "A" => !answer.addresses.iter().any(IpAddr::is_ipv4),
+            _ => !answer.addresses.iter().any(IpAddr::is_ipv6),
+        };
+        let failed =
+            failed.iter().filter_map(|(kind, status)| Some((kind.filter(|kind| is_missing(kind))?, status)));
+        let gaps = failed.map(|(kind, status)| {
+            let subject = Subject::Records { kind, vantage: name.to_owned() };
+            gap(subject, GapReason::Failed, format!("the query failed: {status}"), "resolve the name again")
+        });
+        let gaps = gaps.collect();
+        return (vantage(Observed::Seen(answer)), gaps);
+    }
+    let (detail, hint) = match (status, others.first(), answer.aside.first()) {
+        (Some("NXDOMAIN"), ..) => (
+            "there is no such name (NXDOMAIN)".to_owned(),
+            "a deleted cluster's name no longer exists, and a resolver may filter names; try another one",
+        ),
+        (Some(status), ..) => (format!("the name server answers {status}"), "try another name server"),
+        (None, Some(other), _) => (
+            format!("it has addresses of {other:?}, and none of {:?}", host.unwrap_or_default()),
+            "resolve the endpoint's name there with dig +short",
+        ),
+        (None, None, Some(line)) => (format!("no address in it, but {line:?}"), RECORD_AGAIN),
+        (None, None, None) => (
+            "empty; dig +short prints nothing for NXDOMAIN, for SERVFAIL and for a name without addresses"
+                .to_owned(),
+            RECORD_AGAIN,
+        ),
+    };
+    unseen(GapReason::NoAnswer, detail, hint)
+}
+
+const RECORD_AGAIN: &str = "record it again with dig +short; without +short, dig shows why a name does not resolve, for example NXDOMAIN after the cluster was deleted";
+
+/// The contents of an answer.
+#[derive(Default)]
+struct Parsed<'a> {
+    answer: Answer,
+    /// The record types whose query failed, with the status.
+    failed: Vec<(Option<&'static str>, &'static str)>,
+    /// Names that have addresses and are not the endpoint's.
+    others: BTreeSet<&'a str>,
+}
+
+impl<'a> Parsed<'a> {
+    fn new(lines: &'a [std::borrow::Cow<'a, str>], host: Option<&str>) -> Self {
+        let mut parsed = Self::default();
+        let mut reader = Reader::default();
+        let mut found: Vec<(Option<&str>, IpAddr)> = Vec::new();
+        let mut aliases = Vec::new();
+        let mut items = Vec::new();
+        for line in lines {
+            if let Some(ttl) = line.strip_prefix(TTL_COMMENT).and_then(|ttl| ttl.parse().ok()) {
+                parsed.answer.ttl = Some(ttl);
+                continue;
+            }
+            items.clear();
+            reader.read(line, &mut items);
+            for item in &items {
+                match *item {
+                    Item::Address(owner, address) => found.push((owner, address)),
+                    Item::Alias(owner, target) => aliases.push((owner, target)),
+                    Item::Failed(kind, status) => parsed.failed.push((kind, status)),
+                    Item::Other => {}
+                }
+            }
+            let has_address = items.iter().any(|item| matches!(item, Item::Address(..)));
+            if !has_address && !line.is_empty() {
+                parsed.answer.aside.push(line.trim().to_owned());
+            }
+        }
+        let names = host.map(|host| aliases_of(host, &aliases));
+        for (owner, address) in found {
+            let is_wanted = match (owner, &names) {
+                (Some(owner), Some(names)) => names.contains(&normalised(owner)),
+                _ => true,
+            };
+            match owner {
+                Some(owner) if !is_wanted => {
+                    parsed.others.insert(owner);
+                }
+                _ if parsed.answer.addresses.contains(&address) => {}
+                _ => parsed.answer.addresses.push(address),
+            }
+        }
+        parsed
+    }
+}
+
+/// The name and, following aliases, the names that it stands for.
+fn aliases_of(host: &str, aliases: &[(&str, &str)]) -> BTreeSet<String> {
+    let mut names = BTreeSet::from([normalised(host)]);
+    loop {
+        let known = names.len();
+        for (owner, target) in aliases {
+            if names.contains(&normalised(owner)) {
+                names.insert(normalised(target));
+            }
+        }
+        if names.len() == known {
+            return names;
+        }
+    }
+}
+
+fn normalised(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "0A1B.gr7.eu-west-1.eks.amazonaws.com";
+
+    fn addresses(text: &str) -> Vec<String> {
+        let answer = read(&text.replace("HOST", HOST));
+        answer
+            .seen()
+            .map(|answer| answer.addresses.iter().map(IpAddr::to_string).collect())
+            .unwrap_or_default()
+    }
+
+    fn detail(text: &str) -> String {
+        match read(&text.replace("HOST", HOST)) {
+            Observed::Seen(answer) => format!("{:?}", answer.addresses),
+            Observed::Unseen(gap) => gap.detail,
+        }
+    }
+
+    fn read(text: &str) -> Observed<Answer> {
+        parse_answer("here", Some(HOST), text.as_bytes()).0.answer
+    }
+
+    #[test]
+    fn addresses_are_separated_from_other_lines() {
+        let answer =
+            read("alias.example.\r\n3.39.55.189\r\n3.37.178.179\n3.39.55.189\n; comment\n2600:1f13::1\n");
+        let answer = answer.seen().expect("an answer");
+        assert_eq!(
+            answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            ["3.39.55.189", "3.37.178.179", "2600:1f13::1"]
+        );
+        assert_eq!(answer.aside, ["alias.example.", "; comment"]);
+    }
+
+    #[test]
+    fn output_of_getent_is_accepted() {
+        let answer =
+            read("192.168.1.55    STREAM a.example\n192.168.1.55    DGRAM  \n::ffff:192.168.1.66 RAW\n");
+        let answer = answer.seen().expect("an answer");
+        assert_eq!(
+            answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            ["192.168.1.55", "192.168.1.66"]
+        );
+    }
+
+    #[test]
+    fn ttl_comment_is_parsed() {
+        let answer = read("3.39.55.189\n; TTL 60\n; TTL soon\n");
+        let answer = answer.seen().expect("an answer");
+        assert_eq!(answer.ttl, Some(60));
+        assert_eq!(answer.aside, ["; TTL soon"]);
+    }
+
+    #[test]
+    fn answer_without_address_is_a_gap() {
+        for text in
+            ["", "\n\n", ";; connection timed out; no servers could be reached\n", "1.2.3.4 is not it\n"]
+        {
+            assert!(read(text).seen().is_none(), "{text:?}");
+        }
+        assert!(read(&"1.2.3.4\n".repeat(LINES_MAX + 2)).seen().is_none());
+    }
+
+    const DIG: &str = "
+; <<>> DiG 9.18.24 <<>> HOST
+;; global options: +cmd
+;; Got answer:
+;; ->>HEADER<<- opcode: QUERY, status: NOERROR, id: 29418
+;; flags: qr rd ra; QUERY: 1, ANSWER: 2, AUTHORITY: 1, ADDITIONAL: 1
+
+;; QUESTION SECTION:
+;HOST. IN A
+
+;; ANSWER SECTION:
+HOST. 60 IN CNAME lb.example.
+lb.example. 60 IN A 3.39.55.189
+lb.example. 60 IN A 3.37.178.179
+
+;; AUTHORITY SECTION:
+example. 60 IN NS ns.example.
+
+;; ADDITIONAL SECTION:
+ns.example. 60 IN A 192.0.2.53
+
+;; Query time: 1 msec
+;; SERVER: 10.0.0.2#53(10.0.0.2) (UDP)
+;; MSG SIZE rcvd: 100
+";
+
+    #[test]
+    fn output_of_each_tool_is_read() {
+        for (tool, text) in [
+            ("dig", DIG),
+            (
+                "dig twice",
+                &format!(
+                    "$ dig HOST\n{DIG}$ dig other.example\n{}",
+                    DIG.replace("HOST", "other.example").replace("3.3", "9.9").replace("lb.", "lb2.")
+                ),
+            ),
+            (
+                "nslookup",
+                "Server:\t\t192.168.0.2\nAddress:\t192.168.0.2#53\n\nNon-authoritative answer:\nName:\tHOST\nAddress: 3.39.55.189\nName:\tHOST\nAddress: 3.37.178.179\n\n",
+            ),
+            (
+                "nslookup of Windows",
+                "Server:  UnKnown\r\nAddress:  192.168.0.2\r\n\r\nNon-authoritative answer:\r\nName:    HOST\r\nAddresses:  3.39.55.189\r\n\t  3.37.178.179\r\n\r\n",
+            ),
+            (
+                "nslookup of BusyBox",
+                "Server:    10.100.0.10\nAddress 1: 10.100.0.10 kube-dns.kube-system.svc.cluster.local\n\nName:      HOST\nAddress 1: 3.39.55.189 ec2.example\nAddress 2: 3.37.178.179 ec2.example\n",
+            ),
+            (
+                "newer nslookup of BusyBox",
+                "Server:\t\t10.100.0.10\nAddress:\t10.100.0.10:53\n\nNon-authoritative answer:\nName:\tHOST\nAddress: 3.39.55.189\nName:\tHOST\nAddress: 3.37.178.179\n",
+            ),
+            (
+                "nslookup with an alias",
+                "Server:\t\t192.168.0.2\nAddress:\t192.168.0.2#53\n\nHOST\tcanonical name = lb.example.\nName:\tlb.example\nAddress: 3.39.55.189\nName:\tlb.example\nAddress: 3.37.178.179\n",
+            ),
+            ("host", "HOST has address 3.39.55.189\nHOST has address 3.37.178.179\n"),
+            (
+                "host with a server",
+                "Using domain server:\nName: 8.8.8.8\nAddress: 8.8.8.8#53\nAliases: \n\nHOST is an alias for lb.example.\nlb.example has address 3.39.55.189\nlb.example has address 3.37.178.179\n",
+            ),
+            ("getent hosts", "3.39.55.189     HOST\n3.37.178.179     HOST\n"),
+            (
+                "getent ahosts",
+                "3.39.55.189     STREAM HOST\n3.39.55.189     DGRAM  \n3.37.178.179    STREAM \n",
+            ),
+            (
+                "wget",
+                "[ec2-user@n1 ~]$ wget https://HOST\n--2021-12-30 08:40:50--  https://HOST/\nResolving HOST (HOST)... 3.39.55.189, 3.37.178.179\nConnecting to HOST (HOST)|3.39.55.189|:443... connected.\n",
+            ),
+            (
+                "curl 8",
+                "* Host HOST:443 was resolved.\n* IPv6: (none)\n* IPv4: 3.39.55.189, 3.37.178.179\n*   Trying 3.39.55.189:443...\n* Connected to HOST (3.39.55.189) port 443\n",
+            ),
+            (
+                "curl 7",
+                "*   Trying 3.39.55.189:443...\n* connect to 3.39.55.189 port 443 failed: Connection timed out\n*   Trying 3.37.178.179:443...\n* Connected to HOST (3.37.178.179) port 443 (#0)\n",
+            ),
+            (
+                "resolvectl",
+                "HOST: 3.39.55.189                    -- link: ens5\n      3.37.178.179                   -- link: ens5\n\n-- Information acquired via protocol DNS in 2.1ms.\n-- Data is authenticated: no; Data was acquired via local or encrypted transport: no\n",
+            ),
+            (
+                "ping",
+                "PING HOST (3.39.55.189) 56(84) bytes of data.\nPING HOST (3.37.178.179): 56 data bytes\n",
+            ),
+            ("dig +short", "3.39.55.189\n3.37.178.179\n"),
+            ("dig +short in a loop", "------\n2025. 02. 09. 01:40:42 KST\n3.39.55.189\n3.37.178.179\n"),
+        ] {
+            assert_eq!(addresses(text), ["3.39.55.189", "3.37.178.179"], "{tool}");
+        }
+        assert_eq!(addresses("* IPv6: 2600:1f13::1, 2600:1f13::2\n"), ["2600:1f13::1", "2600:1f13::2"]);
+        assert_eq!(addresses("*   Trying [2600:1f13::1]:443...\n"), ["2600:1f13::1"]);
+    }
+
+    #[test]
+    fn statuses_are_read() {
+        let failed =
+            |status: &str| DIG.lines().take(9).collect::<Vec<_>>().join("\n").replace("NOERROR", status);
+        assert_eq!(detail(&failed("NXDOMAIN")), "there is no such name (NXDOMAIN)");
+        assert_eq!(detail(&failed("SERVFAIL")), "the name server answers SERVFAIL");
+        for (text, status) in [
+            ("** server can't find HOST: NXDOMAIN\n", "NXDOMAIN"),
+            ("** server can't find HOST: SERVFAIL\n", "SERVFAIL"),
+            ("Host HOST not found: 3(NXDOMAIN)\n", "NXDOMAIN"),
+            ("Host HOST not found: 5(REFUSED)\n", "REFUSED"),
+        ] {
+            assert!(detail(text).contains(status), "{text}: {}", detail(text));
+        }
+    }
+
+    /// The name server, records beside the answer and other names are not taken.
+    #[test]
+    fn only_the_endpoints_addresses_are_taken() {
+        let other = detail("other.example has address 9.9.9.9\n");
+        assert!(other.contains("\"other.example\"") && other.contains(HOST), "{other}");
+        for text in [
+            ";; SERVER: 10.0.0.2#53(10.0.0.2)\n",
+            "Server:\t\t192.168.0.2\nAddress:\t192.168.0.2#53\n",
+            "Server:  UnKnown\nAddress:  192.168.0.2\n",
+            ";; ADDITIONAL SECTION:\nHOST. 60 IN A 192.0.2.53\n",
+        ] {
+            assert_eq!(addresses(text), [""; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_record_type_whose_query_failed_is_a_gap() {
+        let failed = DIG.lines().take(9).collect::<Vec<_>>().join("\n").replace("NOERROR", "SERVFAIL");
+        let text = failed
+            + &DIG.replace("IN A 3.39.55.189", "IN AAAA 2600:1f13::1").replace("IN A 3.37", "IN TXT 3.37");
+        let (vantage, gaps) = parse_answer("n1", Some(HOST), text.replace("HOST", HOST).as_bytes());
+        assert!(vantage.answer.seen().is_some());
+        assert_eq!(gaps[0].subject, Subject::Records { kind: "A", vantage: "n1".to_owned() });
+    }
+
+    #[test]
+    fn text_that_is_no_answer_is_malformed() {
+        for text in [".".repeat(LINE_MAX + 1), "1.2.3.4\n".repeat(LINES_MAX + 2)] {
+            let Observed::Unseen(gap) = read(&text) else { panic!("an answer") };
+            assert_eq!(gap.why, GapReason::Malformed);
+        }
+    }
+}
