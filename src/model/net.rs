@@ -87,6 +87,20 @@ impl Network {
 /// <https://www.rfc-editor.org/rfc/rfc6052>
 pub const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
+/// An IPv4 block that is written as an IPv4-mapped IPv6 one, as an IPv4 block; others as
+/// they are.
+#[must_use]
+pub fn canonical_block(block: IpNet) -> IpNet {
+    match block {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => {
+            let v4 = v6.addr().to_ipv4_mapped();
+            let block = v4.and_then(|address| Ipv4Net::new(address, v6.prefix_len() - 96).ok());
+            block.map_or(IpNet::V6(v6), IpNet::V4)
+        }
+        other => other,
+    }
+}
+
 /// An elastic network interface (ENI).
 #[derive(Debug, Clone, Default)]
 pub struct Interface {

@@ -18,6 +18,7 @@ use toml::value::Datetime;
 use super::{Override, Policy, Settings, WaiverRule};
 use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::Waiver;
+use crate::model::net::canonical_block;
 use crate::model::rule::{Severity, Threshold};
 
 /// The name of the file that is searched for.
@@ -326,7 +327,7 @@ impl Reader<'_> {
         let expires = table.expires.as_ref().map(|expires| self.expires(expires)).transpose()?;
         let is_expired = expires.as_ref().is_some_and(|(_, until)| *until <= self.now);
         let entry = AllowedCidr {
-            cidr,
+            cidr: canonical_block(cidr),
             owner: self.text(&table.owner, "owner")?,
             reason: self.text(&table.reason, "reason")?,
             expires: expires.map(|(text, _)| text),

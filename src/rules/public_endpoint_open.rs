@@ -1,5 +1,6 @@
+use super::gaps;
+use super::reach::{self, Open};
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
@@ -13,7 +14,8 @@ Anyone on the internet can open a connection to the API server. Authentication i
 then the only protection: a flaw in it, a leaked token, or an API that admits \
 anonymous requests is enough. The CIDR blocks are judged as a union: 0.0.0.0/1 and \
 128.0.0.0/1 together are 0.0.0.0/0, and an empty list means 0.0.0.0/0. A block \
-wider than /8 (IPv6: /32), or than the policy allows, counts as the internet.",
+wider than /8 (IPv6: /32), or than the policy allows, counts as the internet; so do \
+blocks that together have four times as many addresses, and for IPv4 at least 2^26.",
     remediation: "\
 If private access is off, turn it on first, or the nodes are locked out (see below). \
 Then limit the public endpoint to the addresses that need it, such as an office and \
@@ -39,15 +41,20 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         Ok(cidrs) => cidrs,
         Err(gap) => return Outcome::inconclusive(gap),
     };
-    let open = reach::open_blocks(&cidrs, expected);
-    if open.is_empty() {
+    let Some(Open { blocks: open, addresses }) = reach::open_blocks(&cidrs, expected) else {
         return Outcome::pass();
-    }
+    };
     let given = cluster.access.cidrs();
     let blocks = list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
     let message = if given.is_empty() {
         "anyone on the internet can reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
             .to_owned()
+    } else if let Some(addresses) = addresses {
+        format!(
+            "anyone in {blocks} can reach the endpoint: the {} blocks of publicAccessCidrs together have {} addresses",
+            open.len(),
+            grouped(addresses)
+        )
     } else if open.iter().all(|block| given.contains(block)) {
         format!("anyone in {blocks} can reach the endpoint")
     } else {
@@ -57,4 +64,17 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         )
     };
     Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
+}
+
+/// A number with its digits in groups of three.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::evidence::json::{JsonError, from_json};
 use crate::model::cluster::{ApiEndpoint, Cluster, EndpointAccess, Hosting};
+use crate::model::net::canonical_block;
 
 #[derive(Deserialize)]
 struct DescribeCluster {
@@ -121,7 +122,7 @@ fn access(
     private: Option<bool>,
     cidrs: Option<Vec<IpNet>>,
 ) -> Result<EndpointAccess, JsonError> {
-    let cidrs = cidrs.unwrap_or_default();
+    let cidrs: Vec<_> = cidrs.into_iter().flatten().map(canonical_block).collect();
     match (public, private) {
         (Some(true), Some(false)) => Ok(EndpointAccess::Public { cidrs }),
         (Some(true), Some(true)) => Ok(EndpointAccess::PublicAndPrivate { cidrs }),
@@ -187,6 +188,11 @@ mod tests {
         );
         assert!(access("\"endpointPublicAccess\": false, \"endpointPrivateAccess\": false").is_err());
         assert!(access("\"publicAccessCidrs\": [\"everyone\"]").is_err());
+        let mapped = access(
+            "\"endpointPublicAccess\": true, \"endpointPrivateAccess\": true, \"publicAccessCidrs\": [\"::ffff:0:0/96\", \"::ffff:203.0.113.0/120\", \"2600::/32\"]",
+        );
+        let cidrs: Vec<_> = mapped.expect("a cluster").cidrs().iter().map(ToString::to_string).collect();
+        assert_eq!(cidrs, ["0.0.0.0/0", "203.0.113.0/24", "2600::/32"]);
     }
 
     #[test]
