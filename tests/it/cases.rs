@@ -104,7 +104,15 @@ const REPORTS: [Case; 18] = [
         contains: &["node-agent-on-public-path", "aws-k8s-agent", "would cut it off"],
         lacks: &[],
     },
-    Case { name: "44-no-443-from-nodes", codes: &[1, 3], contains: &["SYN-SENT"], lacks: &[] },
+    Case {
+        name: "44-no-443-from-nodes",
+        codes: &[1, 3],
+        contains: &[
+            "SYN-SENT",
+            "add to sg-0c1c1c1c1c1c1c1c1 an inbound rule for TCP 443 from sg-00de0000000000001",
+        ],
+        lacks: &[],
+    },
 ];
 
 #[test]
