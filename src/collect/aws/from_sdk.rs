@@ -114,6 +114,7 @@ mod tests {
 
     use super::FromSdk;
     use crate::evidence::aws::interfaces::NetworkInterface;
+    use crate::evidence::aws::security_groups::SecurityGroup;
     use crate::model::gap::GapReason;
 
     #[test]
@@ -146,5 +147,17 @@ mod tests {
                 "Ipv4Prefixes": [], "Ipv6Prefixes": [], "Groups": [], "TagSet": [],
             })
         );
+    }
+
+    /// A group without outbound rules differs from one whose outbound rules were not read.
+    #[test]
+    fn absent_rules_of_a_group_differ_from_none() {
+        let group = || types::SecurityGroup::builder().group_id("sg-1");
+        let json = |group: types::SecurityGroup| {
+            serde_json::to_value(SecurityGroup::from_sdk(group).expect("a group")).expect("JSON")
+        };
+        assert_eq!(json(group().build()), serde_json::json!({"GroupId": "sg-1"}));
+        let empty = group().set_ip_permissions_egress(Some(Vec::new())).build();
+        assert_eq!(json(empty), serde_json::json!({"GroupId": "sg-1", "IpPermissionsEgress": []}));
     }
 }
