@@ -7,6 +7,7 @@ use crate::model::egress::{EgressAddress, NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
+use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
 use crate::model::net::{Instance, NatGateway, Route, RouteTable, RouteTarget};
 use crate::model::node::Node;
@@ -59,11 +60,18 @@ pub(super) fn node_egress(
         let detail = "a kubelet runs on it, EC2 does not list it, and the address with which it leaves its network is not known";
         unknown(Subject::Egress(node.to_string()), detail)
     });
-    let hybrid = evidence.cluster.hybrid_nodes_enabled.then(|| {
+    let of_kubernetes = evidence.nodes_of_kubernetes_alone();
+    let of_kubernetes = of_kubernetes.filter(|node| !node.is_fargate() && !captured.has(node)).map(|node| {
+        let detail = "Kubernetes lists it as a node, EC2 does not, and the address with which it leaves its network is not known";
+        unknown(Subject::Egress(node.name.clone()), detail)
+    });
+    let may_have_hybrid = evidence.cluster.hybrid_nodes_enabled && evidence.kubernetes.nodes.seen().is_none();
+    let hybrid = may_have_hybrid.then(|| {
         let detail = "hybrid nodes are enabled on the cluster, and the addresses with which they reach the public endpoint are not known";
         unknown(Subject::HybridNodes, detail)
     });
-    let mut all: Vec<_> = of_instances.chain(pods).chain(unlisted).chain(hybrid).collect();
+    let mut all: Vec<_> =
+        of_instances.chain(pods).chain(unlisted).chain(of_kubernetes).chain(hybrid).collect();
     all.sort_by(|a, b| a.instance.cmp(&b.instance));
     all
 }
@@ -74,6 +82,8 @@ struct Captured<'a> {
     untagged: BTreeMap<&'a str, &'a Instance>,
     /// Nodes on machines that EC2 does not list.
     unlisted: Vec<&'a NodeName>,
+    /// The addresses of those machines.
+    unlisted_addresses: HashSet<IpAddr>,
 }
 
 impl<'a> Captured<'a> {
@@ -81,7 +91,8 @@ impl<'a> Captured<'a> {
         let tagged: HashSet<_> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
         let listed = evidence.network.instances.seen().into_iter().flatten();
         let listed: HashMap<_, _> = listed.map(|instance| (instance.id.as_str(), instance)).collect();
-        let mut captured = Self { untagged: BTreeMap::new(), unlisted: Vec::new() };
+        let mut captured =
+            Self { untagged: BTreeMap::new(), unlisted: Vec::new(), unlisted_addresses: HashSet::new() };
         for (node, machines) in nodes.iter().zip(machines) {
             for machine in machines.iter().filter(|machine| machine.has_kubelet) {
                 let instance = machine.instance.as_deref();
@@ -92,12 +103,21 @@ impl<'a> Captured<'a> {
                     Some((id, instance)) => {
                         captured.untagged.insert(id, instance);
                     }
-                    None => captured.unlisted.push(&node.name),
+                    None => {
+                        captured.unlisted.push(&node.name);
+                        captured.unlisted_addresses.extend(&machine.addresses);
+                    }
                 }
             }
         }
         captured.unlisted.dedup();
         captured
+    }
+
+    /// Whether a node that Kubernetes lists is one of them.
+    fn has(&self, node: &KubernetesNode) -> bool {
+        node.instance_id().is_some_and(|id| self.untagged.contains_key(id))
+            || node.addresses.iter().any(|address| self.unlisted_addresses.contains(address))
     }
 }
 

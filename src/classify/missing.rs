@@ -1,10 +1,12 @@
 //! Gaps for known nodes that were not read.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::kubernetes::KubernetesNode;
 use crate::model::net::{INSTANCES, Instance};
 use crate::model::node::Node;
 
@@ -17,11 +19,17 @@ pub(super) fn missing_nodes(
     machines: &[Vec<Machine>],
 ) -> Vec<Gap> {
     let fargate = fargate_pods(evidence, interfaces);
+    if nodes.is_empty() && evidence.has_no_nodes() {
+        return fargate.into_iter().collect();
+    }
     if nodes.is_empty() {
         let gap = evidence.gap(Subject::Nodes, GapReason::NotRecorded, "no node's sockets were read");
         return [gap].into_iter().chain(fargate).collect();
     }
-    if evidence.network.instances.seen().is_some() && evidence.node_instances().next().is_none() {
+    let of_kubernetes = evidence.kubernetes.nodes.seen();
+    let has_no_instances =
+        evidence.network.instances.seen().is_some() && evidence.node_instances().next().is_none();
+    if has_no_instances && of_kubernetes.is_none() {
         let gap = no_instances(evidence, ", so it is not known whether every node was read");
         return [gap].into_iter().chain(fargate).collect();
     }
@@ -33,12 +41,21 @@ pub(super) fn missing_nodes(
         );
         evidence.gap(Subject::Instance(instance.id.clone()), GapReason::NotRecorded, detail)
     });
-    let hybrid = evidence.cluster.hybrid_nodes_enabled && !has_unlisted_node(evidence, nodes, machines);
+    let of_kubernetes_alone = evidence.nodes_of_kubernetes_alone();
+    let unlisted =
+        of_kubernetes_alone.filter(|node| !node.is_fargate() && !read.contains_unlisted(node)).map(|node| {
+            let detail =
+                "Kubernetes lists it as a node, and no capture contains a socket with one of its addresses";
+            evidence.gap(Subject::Instance(node.name.clone()), GapReason::NotRecorded, detail)
+        });
+    let hybrid = evidence.cluster.hybrid_nodes_enabled
+        && of_kubernetes.is_none()
+        && !has_unlisted_node(evidence, nodes, machines);
     let hybrid = hybrid.then(|| {
         let detail = "hybrid nodes are enabled on the cluster, EC2 does not list them, and all captures are of nodes that EC2 lists";
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)
     });
-    unread.chain(hybrid).chain(fargate).collect()
+    unread.chain(unlisted).chain(hybrid).chain(fargate).collect()
 }
 
 /// The gap for a list of instances that contains no node of the cluster.
@@ -50,12 +67,17 @@ fn no_instances(evidence: &Evidence, consequence: &str) -> Gap {
 /// The gap for pods on Fargate: each has a node of its own, on a host that AWS owns.
 fn fargate_pods(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Option<Gap> {
     const SHOWN: usize = 3;
-    let pods = || interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster));
-    let shown: Vec<_> = pods().take(SHOWN).map(|known| known.interface.id.as_str()).collect();
-    if shown.is_empty() {
+    let by_interface = interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster));
+    let by_interface: Vec<_> = by_interface.map(|known| known.interface.id.as_str()).collect();
+    let listed = evidence.nodes_of_kubernetes_alone().filter(|node| node.is_fargate());
+    let listed: Vec<_> = listed.map(|node| node.name.as_str()).collect();
+    // The same pods, by either list.
+    let pods = if listed.is_empty() { by_interface } else { listed };
+    if pods.is_empty() {
         return None;
     }
-    let more = pods().count() - shown.len();
+    let shown = &pods[..pods.len().min(SHOWN)];
+    let more = pods.len() - shown.len();
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let detail = format!(
         "pods of the cluster run on Fargate ({}{more}), and the sockets of their kubelets cannot be read: AWS owns their hosts",
@@ -68,6 +90,8 @@ fn fargate_pods(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Opti
 struct ReadNodes<'a> {
     /// The ids of the instances whose sockets are in a capture.
     instances: HashSet<&'a str>,
+    /// The local addresses of their machines.
+    addresses: HashSet<IpAddr>,
     /// The names of nodes without sockets. They have gaps of their own, and only their
     /// names can identify their instances.
     empty: HashSet<&'a str>,
@@ -84,13 +108,20 @@ impl<'a> ReadNodes<'a> {
             let is_only = of_node.len() == 1;
             of_node.iter().filter(move |machine| is_only || machine.has_kubelet)
         });
+        let addresses = read.clone().flat_map(|machine| machine.addresses.iter().copied()).collect();
         let instances = read.filter_map(|machine| machine.instance.as_deref()).collect();
         let empty = nodes.iter().filter(|node| node.tally.rows == 0).map(|node| node.name.as_str()).collect();
         let mut name_tags: HashMap<&str, u32> = HashMap::new();
         for name in evidence.node_instances().filter_map(Instance::name_tag) {
             *name_tags.entry(name).or_default() += 1;
         }
-        Self { instances, empty, name_tags }
+        Self { instances, addresses, empty, name_tags }
+    }
+
+    fn contains_unlisted(&self, node: &KubernetesNode) -> bool {
+        node.instance_id().is_some_and(|id| self.instances.contains(id))
+            || node.addresses.iter().any(|address| self.addresses.contains(address))
+            || self.empty.contains(node.name.as_str())
     }
 
     fn contains(&self, instance: &Instance) -> bool {

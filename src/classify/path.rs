@@ -24,6 +24,9 @@ pub struct Index {
     blocks: Vec<IpNet>,
     /// The networks of hybrid nodes and their pods.
     remote: Vec<IpNet>,
+    /// The networks of the pods on each node, for clusters whose pods have no addresses of
+    /// the VPC.
+    pods: Vec<IpNet>,
     /// The prefixes by which IPv6 addresses embed IPv4 addresses (NAT64), each a /96.
     nat64: Vec<Ipv6Net>,
     api_port: u16,
@@ -82,7 +85,9 @@ impl Index {
             }
         }
         let remote = [cluster.remote_node_networks.as_slice(), &cluster.remote_pod_networks].concat();
-        Self { addresses, prefixes, blocks, remote, nat64, api_port: cluster.api_port() }
+        let nodes = evidence.kubernetes.nodes.seen().into_iter().flatten();
+        let pods = nodes.flat_map(|node| node.pod_cidrs.iter().copied()).collect();
+        Self { addresses, prefixes, blocks, remote, pods, nat64, api_port: cluster.api_port() }
     }
 
     /// Returns the direction of a socket.
@@ -127,6 +132,10 @@ impl Index {
         // A client of the kubelet may be any address of the VPC or of the declared remote
         // networks. A peer of an outbound connection may not: addresses that no interface
         // has are former ones of the control plane, among others.
+        if direction == Direction::Outbound && self.pods.iter().any(|pods| pods.contains(&peer)) {
+            let other = Attribution { path: Path::Other, by: By::None, eni: None };
+            return self.interface(peer).unwrap_or(other);
+        }
         let by_block = || (direction == Direction::Inbound).then(|| self.block(peer)).flatten();
         self.interface(peer).or_else(by_block).unwrap_or_else(unknown)
     }

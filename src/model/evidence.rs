@@ -1,11 +1,11 @@
 //! The evidence about a cluster, except the sockets of its nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
 use super::gap::{Gap, GapReason, Observed, Subject};
-use super::kubernetes::Kubernetes;
+use super::kubernetes::{Kubernetes, KubernetesNode};
 use super::net::{Instance, Network};
 
 /// The evidence about a cluster, except the sockets of its nodes.
@@ -66,6 +66,21 @@ impl Evidence {
     pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
         let instances = self.network.instances.seen().into_iter().flatten();
         instances.filter(|instance| instance.running && instance.is_node_of(&self.cluster))
+    }
+
+    /// The nodes that Kubernetes lists and EC2 does not.
+    pub fn nodes_of_kubernetes_alone(&self) -> impl Iterator<Item = &KubernetesNode> {
+        let listed: HashSet<&str> = self.node_instances().map(|instance| instance.id.as_str()).collect();
+        let nodes = self.kubernetes.nodes.seen().into_iter().flatten();
+        nodes.filter(move |node| node.instance_id().is_none_or(|id| !listed.contains(id)))
+    }
+
+    /// Whether both EC2 and Kubernetes list no node.
+    #[must_use]
+    pub fn has_no_nodes(&self) -> bool {
+        self.network.instances.seen().is_some()
+            && self.node_instances().next().is_none()
+            && self.kubernetes.nodes.seen().is_some_and(Vec::is_empty)
     }
 
     /// The detail of the gap for a list of instances that contains no node of the cluster.

@@ -57,6 +57,20 @@ impl KubernetesNode {
         let id = self.provider_id.as_deref()?.strip_prefix("aws://")?.rsplit('/').next()?;
         id.starts_with("i-").then_some(id)
     }
+
+    /// Whether it runs one pod on a host that AWS owns.
+    #[must_use]
+    pub fn is_fargate(&self) -> bool {
+        self.compute_type.as_deref() == Some("fargate")
+            || self.provider_id.as_deref().is_some_and(|id| id.contains("/fargate-"))
+    }
+
+    /// Whether it is outside AWS.
+    #[must_use]
+    pub fn is_hybrid(&self) -> bool {
+        self.compute_type.as_deref() == Some("hybrid")
+            || self.provider_id.as_deref().is_some_and(|id| id.starts_with("eks-hybrid:"))
+    }
 }
 
 #[cfg(test)]

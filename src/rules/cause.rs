@@ -9,6 +9,8 @@ use crate::model::egress::WayOut;
 use crate::model::facts::Facts;
 use crate::model::gap::Observed;
 use crate::model::name::NodeName;
+use crate::model::net::BlockMode;
+use crate::model::reach::{Admission, MissingRule, RuleSide};
 
 /// The causes of attempts of a node to connect to the API server, the most certain one
 /// first.
@@ -22,8 +24,10 @@ pub(super) fn of_hanging(facts: &Facts, attempts: &[&Connection]) -> Option<Stri
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Certainty {
     Interface,
+    SecurityGroup,
     Route,
     CidrList,
+    BlockPublicAccess,
     AccessMode,
 }
 
@@ -31,6 +35,9 @@ fn cause(facts: &Facts, attempt: &Connection) -> Option<(Certainty, String)> {
     let peer = attempt.socket.peer.ip()?;
     if attempt.attribution.path == Path::PublicEndpoint {
         return of_public_endpoint(facts, &attempt.node, peer);
+    }
+    if attempt.attribution.path == Path::PrivateEni {
+        return of_security_groups(facts, &attempt.node);
     }
     let has_interface = attempt.attribution.eni.is_some();
     let are_known = facts.evidence.network.interfaces.seen().is_some();
@@ -47,8 +54,7 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(C
         let text = format!("{peer} is an address of the public endpoint, and the public endpoint is off");
         return Some((Certainty::AccessMode, text));
     }
-    let machines = facts.machines_of(node).iter();
-    let instances: Vec<_> = machines.filter_map(|machine| machine.instance.as_deref()).collect();
+    let instances = instances(facts, node);
     let egress = facts.egress.iter().filter(|egress| instances.contains(&egress.instance.as_str()));
     let ways: Vec<_> = egress
         .flat_map(|egress| &egress.ipv4)
@@ -65,8 +71,49 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(C
         WayOut::Addresses(addresses) => addresses.as_slice(),
         WayOut::None(_) => &[],
     });
-    let refused = addresses
-        .map(|egress| egress.address)
-        .find(|address| !allowed.iter().any(|block| block.contains(address)))?;
-    Some((Certainty::CidrList, format!("publicAccessCidrs does not contain its egress address {refused}")))
+    let mut addresses = addresses.map(|egress| egress.address);
+    if let Some(refused) = addresses.find(|address| !allowed.iter().any(|block| block.contains(address))) {
+        let text = format!("publicAccessCidrs does not contain its egress address {refused}");
+        return Some((Certainty::CidrList, text));
+    }
+    of_block_public_access(facts, &instances).map(|text| (Certainty::BlockPublicAccess, text))
+}
+
+/// The instances of a node's capture.
+fn instances<'a>(facts: &'a Facts, node: &NodeName) -> Vec<&'a str> {
+    facts.machines_of(node).iter().filter_map(|machine| machine.instance.as_deref()).collect()
+}
+
+/// The security groups that do not admit a node to the EKS-owned ENIs.
+fn of_security_groups(facts: &Facts, node: &NodeName) -> Option<(Certainty, String)> {
+    let instances = instances(facts, node);
+    let nodes = facts.reach.seen()?.iter().filter(|reach| instances.contains(&reach.instance.as_str()));
+    let blocked = nodes.filter(|reach| !reach.api.is_established);
+    let rules: Vec<_> = blocked
+        .filter_map(|reach| match &reach.api.admission {
+            Admission::Blocked(rules) => rules.first(),
+            Admission::Admitted | Admission::Unknown(_) => None,
+        })
+        .collect();
+    let MissingRule { group, side, port, peer } = rules.first()?;
+    let preposition = match side {
+        RuleSide::Inbound => "from",
+        RuleSide::Outbound => "to",
+    };
+    let text =
+        format!("security group {group} has no {} rule for TCP {port} {preposition} {peer}", side.as_str());
+    Some((Certainty::SecurityGroup, text))
+}
+
+/// Block Public Access of the subnet of a node, or of its VPC.
+fn of_block_public_access(facts: &Facts, instances: &[&str]) -> Option<String> {
+    let network = &facts.evidence.network;
+    let nodes = facts.evidence.node_instances();
+    let subnet =
+        nodes.filter(|node| instances.contains(&node.id.as_str())).find_map(|node| node.subnet.as_deref());
+    let mut subnets = network.subnets.seen().into_iter().flatten();
+    let of_subnet = subnets.find(|known| known.id.as_deref() == subnet).and_then(|known| known.block_mode);
+    let mode = of_subnet.or_else(|| network.vpc.seen()?.block_mode)?;
+    (mode == BlockMode::Bidirectional)
+        .then(|| "VPC Block Public Access is block-bidirectional for its subnet".to_owned())
 }

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
-use crate::model::connection::{Component, Direction, Path};
+use super::{cause, gaps};
+use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::kubernetes;
+use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
 
@@ -29,7 +30,18 @@ the node:
     aws ec2 describe-security-groups --region REGION --group-ids SECURITY_GROUP
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids }",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    needs: &[
+        Need::File(INTERFACES),
+        Need::File(INSTANCES),
+        Need::File(VPC),
+        Need::File(SUBNETS),
+        Need::File(ROUTE_TABLES),
+        Need::File(NAT_GATEWAYS),
+        Need::File(SECURITY_GROUPS),
+        Need::File(kubernetes::NODES),
+        Need::Dns,
+        Need::Nodes,
+    ],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
@@ -37,7 +49,7 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, false) };
     outcome.gaps.extend(gaps::other_states(facts));
-    let mut hanging: BTreeMap<&str, (BTreeMap<&str, u32>, BTreeSet<String>)> = BTreeMap::new();
+    let mut hanging: BTreeMap<&str, Vec<&Connection>> = BTreeMap::new();
     let mut unexplained = false;
     for connection in &facts.connections {
         if connection.socket.state != State::SynSent || connection.direction != Direction::Outbound {
@@ -47,9 +59,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         let is_named =
             connection.socket.peer.ip().is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
         if connection.attribution.path.is_api_server() || is_named {
-            let (components, peers) = hanging.entry(connection.node.as_str()).or_default();
-            *components.entry(connection.component.map_or("a process", Component::as_str)).or_default() += 1;
-            peers.insert(connection.socket.peer.to_string());
+            hanging.entry(connection.node.as_str()).or_default().push(connection);
         } else if matches!(connection.attribution.path, Path::Unattributed | Path::Vpc) {
             outcome.gaps.extend(gaps::truncated_address(&facts.evidence, connection));
             unexplained = true;
@@ -59,12 +69,22 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         // It may be the endpoint or something else.
         outcome.gaps.extend(gaps::attribution(&facts.evidence));
     }
-    for (node, (components, peers)) in hanging {
-        let components: Vec<_> =
-            components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
-        let peers: Vec<_> = peers.into_iter().collect();
-        let message = format!("connections in SYN-SENT to {}: {}", list(&peers), components.join(", "));
-        outcome.findings.push(Finding::new(node, message));
-    }
+    outcome.findings.extend(hanging.into_iter().map(|(node, attempts)| finding(facts, node, &attempts)));
     outcome
+}
+
+fn finding(facts: &Facts, node: &str, attempts: &[&Connection]) -> Finding {
+    let mut components: BTreeMap<&str, u32> = BTreeMap::new();
+    for attempt in attempts {
+        *components.entry(attempt.component.map_or("a process", Component::as_str)).or_default() += 1;
+    }
+    let components: Vec<_> =
+        components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
+    let peers: BTreeSet<_> = attempts.iter().map(|attempt| attempt.socket.peer.to_string()).collect();
+    let peers = list(&Vec::from_iter(peers));
+    let cause = match cause::of_hanging(facts, attempts) {
+        Some(cause) => format!("; likely cause: {cause}"),
+        None => String::new(),
+    };
+    Finding::new(node, format!("connections in SYN-SENT to {peers}: {}{cause}", components.join(", ")))
 }

@@ -56,7 +56,9 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     }
     let unread = facts.nodes.iter().flat_map(|node| &node.gaps);
     let unread = unread.filter(|gap| names_needed || gap.why != GapReason::NoProcessNames);
-    let instances = facts.evidence.network.instances.as_result().err();
+    // Kubernetes lists all nodes too.
+    let is_listed = facts.evidence.kubernetes.nodes.seen().is_some();
+    let instances = facts.evidence.network.instances.as_result().err().filter(|_| !is_listed);
     let nameless = facts.nodes.iter().filter(|node| names_needed && is_nameless(facts, node));
     let nameless = nameless.map(|node| {
         let detail =

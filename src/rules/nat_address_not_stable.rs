@@ -6,7 +6,8 @@ use crate::model::egress::WayOut;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::{GapReason, Observed};
-use crate::model::net::{INSTANCES, NAT_GATEWAYS, ROUTE_TABLES};
+use crate::model::kubernetes;
+use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
@@ -26,7 +27,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Or route the nodes through a NAT gateway whose addresses you allocate: a zonal one, or a \
 regional one with availability zone addresses given.",
     reference: "https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateways-regional.html",
-    needs: &[Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::Dns],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
     check,
 };

@@ -5,6 +5,7 @@ use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::connection::{Component, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
+use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
@@ -25,7 +26,14 @@ Other agents likewise; then make sure that none is left before you close the pub
 endpoint:
     eks-netcheck audit --cluster CLUSTER",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    needs: &[
+        Need::File(INTERFACES),
+        Need::File(INSTANCES),
+        Need::File(VPC),
+        Need::File(kubernetes::NODES),
+        Need::Dns,
+        Need::Nodes,
+    ],
     without_evidence: WithoutEvidence::NotJudged,
     check,
 };

@@ -6,8 +6,9 @@ use crate::model::connection::{Component, Connection, Direction};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
+use crate::model::kubernetes;
 use crate::model::name::NodeName;
-use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, VPC};
+use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC};
 use crate::model::node::NodeStatus;
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
@@ -37,22 +38,16 @@ port 443 from the node:
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access, public_access_cidrs, \
 security_group_ids }",
     reference: ENDPOINT_ACCESS,
-    needs: &[
-        Need::File(INTERFACES),
-        Need::File(INSTANCES),
-        Need::File(VPC),
-        Need::File(ROUTE_TABLES),
-        Need::File(NAT_GATEWAYS),
-        Need::Dns,
-        Need::Nodes,
-    ],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(SECURITY_GROUPS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
-    outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
+    if !facts.nodes.is_empty() {
+        outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
+    }
     for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
         let kubelet = traffic.components.iter().find(|traffic| traffic.component == Component::Kubelet);
         let Some(kubelet) = kubelet.filter(|_| node.status == NodeStatus::Read) else { continue };

@@ -10,7 +10,8 @@ use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
-use crate::model::net::{INSTANCES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
+use crate::model::kubernetes;
+use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
@@ -31,7 +32,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Or add the address in the finding to publicAccessCidrs as ADDRESS/32 (Terraform: \
 public_access_cidrs).",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::Dns],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };
@@ -54,7 +55,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         return Outcome::inconclusive(gap.clone());
     }
     let mut outcome = judge(facts, &allowed);
-    if evidence.node_instances().next().is_none() {
+    if facts.egress.is_empty() && !evidence.has_no_nodes() {
         let detail = evidence.no_node_instances();
         outcome.gaps.push(evidence.gap(INSTANCES, GapReason::Incomplete, detail));
     }

@@ -7,6 +7,7 @@ use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
+use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
@@ -33,7 +34,14 @@ If the answer is private addresses, the connection is stale. Restart the process
 If the answer is public addresses, fix the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    needs: &[
+        Need::File(INTERFACES),
+        Need::File(INSTANCES),
+        Need::File(VPC),
+        Need::File(kubernetes::NODES),
+        Need::Dns,
+        Need::Nodes,
+    ],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };

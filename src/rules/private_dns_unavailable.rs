@@ -9,7 +9,8 @@ use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Observed};
-use crate::model::net::{DHCP_OPTIONS, VPC, Vpc};
+use crate::model::kubernetes;
+use crate::model::net::{DHCP_OPTIONS, INSTANCES, INTERFACES, VPC, Vpc};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
@@ -34,7 +35,7 @@ aws_vpc_dhcp_options: domain_name_servers = [\"AmazonProvidedDNS\"]
 Your own name servers can stay if they forward the endpoint's name to the VPC's \
 resolver, or to a Route 53 Resolver inbound endpoint.",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(VPC), Need::File(DHCP_OPTIONS)],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(DHCP_OPTIONS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };

@@ -5,6 +5,7 @@ use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::connection::{Component, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
+use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
@@ -26,7 +27,7 @@ where cluster-ca.pem is the cluster's own CA:
     aws eks describe-cluster --region REGION --name CLUSTER --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem
 If it is, restart the process so that it resolves the name again.",
     reference: ENDPOINT_ACCESS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::Dns, Need::Nodes],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };

@@ -5,6 +5,7 @@ use super::text::{NETWORK_REQUIREMENTS, list};
 use crate::model::connection::{Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
+use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
@@ -24,7 +25,7 @@ Admit port 10250 only from the cluster security group and from the monitoring in
 VPC. A peered or on-premises network that should have access can be waived in the \
 policy.",
     reference: NETWORK_REQUIREMENTS,
-    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::Nodes],
+    needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(kubernetes::NODES), Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     check,
 };

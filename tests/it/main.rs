@@ -27,6 +27,7 @@ mod lab;
 mod mutations;
 mod needs;
 mod network;
+mod nodes;
 #[cfg(feature = "live")]
 mod pipelines;
 mod policy;

@@ -77,7 +77,8 @@ fn automatic_addresses_of_nat_gateways() {
             gateway["AutoScalingIps"] = json!(scaling);
             gateway["AutoProvisionZones"] = json!(zones);
         });
-        assert_eq!(outcome(copy.path(), RULE), (expected, 0), "{mode} {scaling} {zones}");
+        // The way out of the captured node that EC2 does not list is not known.
+        assert_eq!(outcome(copy.path(), RULE), (expected, 1), "{mode} {scaling} {zones}");
     }
     for (field, value) in
         [("endpointPrivateAccess", json!(true)), ("publicAccessCidrs", json!(["0.0.0.0/1", "128.0.0.0/1"]))]

@@ -37,8 +37,9 @@ fn rules_fire_on_their_fires_fixture() {
         let (report, _) = audit(rule.id, "fires").json();
         let (findings, _) = of_rule(&report, rule.id);
         assert!(!findings.is_empty(), "{} does not fire", rule.id);
+        // Some findings of a rule may be of a lower severity.
+        assert!(findings.iter().any(|finding| finding["severity"] == rule.severity.as_str()), "{}", rule.id);
         for finding in findings {
-            assert_eq!(finding["severity"], rule.severity.as_str());
             for field in ["subject", "message", "remediation"] {
                 assert!(!finding[field].as_str().unwrap().is_empty(), "{}: no {field}", rule.id);
             }

@@ -83,6 +83,11 @@ fn peer(connection: &Connection, facts: &Facts) -> String {
 
 pub(super) fn write_nodes(facts: &Facts, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     if facts.nodes.is_empty() {
+        if facts.evidence.has_no_nodes() {
+            writeln!(out, "\n{}", style.bold("Nodes"))?;
+            let text = "none, according to EC2 and Kubernetes: the rules about nodes have nothing to judge";
+            write!(out, "{}", style.prose(text, "", ""))?;
+        }
         return Ok(());
     }
     writeln!(out, "\n{}", style.bold("Nodes"))?;

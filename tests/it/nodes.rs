@@ -1,0 +1,136 @@
+//! Which nodes a cluster has, according to EC2, Kubernetes, captures and interfaces.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, copy_of, edit_json};
+
+/// Writes `kubernetes/nodes.json` with nodes of these names, addresses and provider ids.
+fn kubernetes_nodes(dir: &std::path::Path, nodes: &[(&str, &str, &str)]) {
+    let item = |(name, address, provider): &(&str, &str, &str)| {
+        json!({
+            "metadata": {"name": name},
+            "spec": {"providerID": provider},
+            "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+        })
+    };
+    let list = json!({"kind": "List", "items": nodes.iter().map(item).collect::<Vec<_>>()});
+    fs::create_dir_all(dir.join("kubernetes")).unwrap();
+    fs::write(dir.join("kubernetes/nodes.json"), list.to_string()).unwrap();
+}
+
+fn needed_gaps(report: &Value) -> Vec<String> {
+    let gaps = report["gaps"].as_array().unwrap().iter();
+    let needed = gaps.filter(|gap| !gap["rules"].as_array().unwrap().is_empty());
+    needed.map(|gap| gap["what"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Without nodes, shown by both EC2 and Kubernetes, the rules about access decide.
+#[test]
+fn a_cluster_without_nodes_can_pass() {
+    let copy = copy_of("private-only");
+    fs::remove_dir_all(copy.path().join("nodes")).unwrap();
+    edit_json(copy.path(), "instances.json", |json| json["Reservations"] = json!([]));
+    // EC2 alone is no proof: hybrid nodes are not in its list.
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 3);
+    kubernetes_nodes(copy.path(), &[]);
+    let ran = Netcheck::audit(copy.path()).run();
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stdout.contains("none, according to EC2 and Kubernetes"), "{}", ran.stdout);
+    // Kubernetes alone is no proof either.
+    fs::remove_file(copy.path().join("instances.json")).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 3);
+}
+
+/// A node that Kubernetes lists and EC2 does not is missing until it is read.
+#[test]
+fn a_node_that_only_kubernetes_lists_must_be_read() {
+    let copy = copy_of("private-only");
+    let known = [("n1", "192.168.1.20", "aws:///a/i-1"), ("n2", "192.168.2.94", "aws:///a/i-2")];
+    kubernetes_nodes(copy.path(), &known);
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
+    let hybrid = ("mi-0a1b", "10.80.0.7", "eks-hybrid:///ap-northeast-2/myeks/mi-0a1b");
+    kubernetes_nodes(copy.path(), &[&known[..], &[hybrid]].concat());
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!((code, needed_gaps(&report)), (3, vec!["node mi-0a1b".to_owned()]));
+    let capture = fs::read_to_string(copy.path().join("nodes/n1.txt")).unwrap();
+    fs::write(copy.path().join("nodes/h.txt"), capture.replace("192.168.1.20", "10.80.0.7")).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
+    // A node on Fargate cannot be read.
+    let fargate = ("fargate-x", "192.168.1.77", "aws:///a/0f1e/fargate-x");
+    kubernetes_nodes(copy.path(), &[&known[..], &[hybrid, fargate]].concat());
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!((code, needed_gaps(&report)), (3, vec!["Fargate pods".to_owned()]));
+}
+
+/// Without the permission for EC2's list, that of Kubernetes tells which nodes there are.
+#[test]
+fn the_list_of_kubernetes_stands_in_for_that_of_ec2() {
+    let copy = copy_of("private-only");
+    fs::remove_file(copy.path().join("instances.json")).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 3);
+    let known = [("n1", "192.168.1.20", "aws:///a/i-1"), ("n2", "192.168.2.94", "aws:///a/i-2")];
+    kubernetes_nodes(copy.path(), &known);
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
+    fs::remove_file(copy.path().join("nodes/n2.txt")).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!((code, needed_gaps(&report)), (3, vec!["node n2".to_owned()]));
+}
+
+/// Instances count as nodes by any of the tags, whatever the value of the cluster tag is,
+/// and instances of Auto Mode by their operator and subnet.
+#[test]
+fn tags_and_operator_identify_nodes() {
+    let auto = json!({"Managed": true, "Principal": "eks.amazonaws.com"});
+    for (tags, operator, code) in [
+        (json!([{"Key": "kubernetes.io/cluster/myeks", "Value": "owned"}]), Value::Null, 3),
+        (json!([{"Key": "kubernetes.io/cluster/myeks", "Value": "any"}]), Value::Null, 3),
+        (json!([{"Key": "kubernetes.io/cluster/myeks"}]), Value::Null, 3),
+        (json!([{"Key": "eks:cluster-name", "Value": "myeks"}]), Value::Null, 3),
+        (json!([{"Key": "eks:eks-cluster-name", "Value": "myeks"}]), Value::Null, 3),
+        (json!([]), auto.clone(), 3),
+        (json!([{"Key": "Name", "Value": "x"}]), auto.clone(), 3),
+        (json!([{"Key": "eks:eks-cluster-name", "Value": "other"}]), auto.clone(), 0),
+        (json!([{"Key": "kubernetes.io/cluster/other", "Value": "owned"}]), auto, 0),
+        (json!([{"Key": "Name", "Value": "x"}]), Value::Null, 0),
+    ] {
+        let copy = copy_of("private-only");
+        let cluster = fs::read_to_string(copy.path().join("cluster.json")).unwrap();
+        let cluster: Value = serde_json::from_str(&cluster).unwrap();
+        edit_json(copy.path(), "instances.json", |json| {
+            let reservations = json["Reservations"].as_array_mut().unwrap();
+            let mut extra = reservations[0].clone();
+            let instance = &mut extra["Instances"][0];
+            instance["InstanceId"] = json!("i-0extra");
+            instance["PrivateIpAddress"] = json!("192.168.1.99");
+            instance["NetworkInterfaces"] = json!([]);
+            instance["SubnetId"] = cluster["cluster"]["resourcesVpcConfig"]["subnetIds"][0].clone();
+            instance["Tags"] = tags.clone();
+            instance["Operator"] = operator.clone();
+            reservations.push(extra);
+        });
+        let (report, exit_code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(exit_code, code, "{tags} {operator}: {:?}", needed_gaps(&report));
+    }
+}
+
+/// A capture in which every row is of kubelet was filtered, though it has its headings.
+#[test]
+fn a_capture_of_kubelet_alone_is_filtered() {
+    let filtered = |keep: fn(&str) -> bool| {
+        let copy = copy_of("private-only");
+        for node in ["n1", "n2"] {
+            let path = copy.path().join("nodes").join(format!("{node}.txt"));
+            let text = fs::read_to_string(&path).unwrap();
+            let lines: Vec<_> = text.lines().filter(|line| keep(line)).collect();
+            fs::write(path, lines.join("\n") + "\n").unwrap();
+        }
+        Netcheck::audit(copy.path()).run().code
+    };
+    assert_eq!(filtered(|_| true), 0);
+    assert_eq!(filtered(|line| line.contains("State") || line.contains("kubelet")), 3);
+    assert_eq!(filtered(|line| line.contains("kubelet")), 3);
+    // A cluster may have no kube-proxy.
+    assert_eq!(filtered(|line| !line.contains("kube-proxy")), 0);
+}
