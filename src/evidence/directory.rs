@@ -127,9 +127,10 @@ impl EvidenceDir {
             |file: File, detail: String| self.gap(&cluster, file.into(), GapReason::Malformed, &detail);
         let network = aws::read_network(cluster.vpc.as_deref().unwrap_or("VPC"), read, malformed, absent)?;
         let kubernetes = self.kubernetes(&cluster)?;
+        let not_read = self.files_not_read(&cluster)?;
         let host = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
         let (dns, failed_queries) = self.dns(host)?;
-        let gaps = gaps.into_iter().chain(failed_queries).collect();
+        let gaps = gaps.into_iter().chain(failed_queries).chain(not_read).collect();
         Ok(Evidence { network, kubernetes, dns, gaps, next_step: self.next_step, cluster })
     }
 
@@ -203,6 +204,37 @@ impl EvidenceDir {
                 Ok(captures.map(|(name, path)| (name.clone(), path.to_path_buf())).collect())
             }
         }
+    }
+
+    /// The names of the nodes with a bundle of logs instead of a capture, sorted.
+    ///
+    /// # Errors
+    /// If `nodes/` cannot be listed, or a bundle is not named after a node.
+    pub fn bundles(&self) -> Result<Vec<NodeName>, EvidenceError> {
+        let Source::Directory(root) = &self.source else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for path in list(root, "nodes")? {
+            let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(BUNDLE)) else {
+                continue;
+            };
+            names.push(node_name(stem, &path)?);
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The gaps for files that may be in an evidence directory and are not read yet.
+    fn files_not_read(&self, cluster: &Cluster) -> Result<Vec<Gap>, EvidenceError> {
+        let Source::Directory(root) = &self.source else { return Ok(Vec::new()) };
+        let probes = list(root, "probe")?.into_iter().filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            let subject = Subject::Other(format!("probe/{name}"));
+            let detail = "this version does not read what an address of the endpoint answered";
+            Some(self.gap(cluster, subject, GapReason::NotSupported, detail))
+        });
+        let mut gaps: Vec<_> = probes.collect();
+        gaps.sort();
+        Ok(gaps)
     }
 
     /// The names of the vantage points with a DNS answer, sorted.
@@ -319,20 +351,41 @@ impl EvidenceDir {
     }
 }
 
-/// Returns the files `NAME.txt` in a subdirectory, sorted by name; none if it does not
-/// exist.
-fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+/// How the name of a bundle of a node's logs ends.
+const BUNDLE: &str = ".tar.gz";
+
+/// Returns the paths in a subdirectory, except hidden ones; none if it does not exist.
+fn list(root: &Path, sub: &str) -> Result<Vec<PathBuf>, EvidenceError> {
     let dir = root.join(sub);
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(EvidenceError::io("list", &dir))?,
     };
     check_inside(root, &dir)?;
-    let mut files = Vec::new();
+    let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(EvidenceError::io("list", &dir))?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if is_hidden {
+        if !is_hidden {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+fn node_name(stem: &str, path: &Path) -> Result<NodeName, EvidenceError> {
+    stem.parse().map_err(|error| {
+        EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
+    })
+}
+
+/// Returns the files `NAME.txt` in a subdirectory, sorted by name; none if it does not
+/// exist.
+fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+    let mut files = Vec::new();
+    for path in list(root, sub)? {
+        let is_bundle = path.to_str().is_some_and(|path| path.ends_with(BUNDLE));
+        if is_bundle && sub == "nodes" {
             continue;
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -343,9 +396,7 @@ fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, Eviden
                 path.display()
             )));
         };
-        let name: NodeName = stem.parse().map_err(|error| {
-            EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
-        })?;
+        let name = node_name(stem, &path)?;
         exists_inside(root, &path)?;
         files.push((name, path));
     }

@@ -20,7 +20,7 @@ pub enum EvidenceError {
         source: io::Error,
     },
     /// A JSON file cannot be parsed.
-    #[error("{}: {error}; record it as the aws CLI prints it with --output json", path.display())]
+    #[error("{}: {error}; {}", path.display(), error.next_step())]
     Json {
         /// The file.
         path: PathBuf,

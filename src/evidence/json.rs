@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// A JSON error, with its position.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,11 +15,23 @@ pub struct JsonError {
     pub path: String,
     /// The error message.
     pub message: String,
+    /// Whether the document is JSON of another shape, such as a query of the aws CLI prints.
+    pub is_other_shape: bool,
 }
 
 impl JsonError {
     pub(super) fn of_whole(message: impl Into<String>) -> Self {
-        Self { line: 0, column: 0, path: String::new(), message: message.into() }
+        Self { line: 0, column: 0, path: String::new(), message: message.into(), is_other_shape: false }
+    }
+
+    /// The next step.
+    #[must_use]
+    pub fn next_step(&self) -> &'static str {
+        if self.is_other_shape {
+            "record the whole answer as the aws CLI prints it: leave out --query"
+        } else {
+            "record it as the aws CLI prints it with --output json"
+        }
     }
 }
 
@@ -51,7 +63,10 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonErro
         // In a truncated object, the path ends with an unknown key, shown as `?`.
         let path = error.path().to_string();
         let path = path.trim_end_matches(['.', '?']).to_owned();
-        json_error(&error.into_inner(), path)
+        // An answer is an object, whose fields the path names.
+        let is_top_level = path.is_empty() || path.starts_with('[');
+        let is_other_shape = is_top_level && serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+        JsonError { is_other_shape, ..json_error(&error.into_inner(), path) }
     })?;
     json.end().map_err(|error| json_error(&error, String::new()))?;
     Ok(value)
@@ -62,7 +77,7 @@ fn json_error(error: &serde_json::Error, path: String) -> JsonError {
     // serde_json appends the position to the message; it is kept in fields instead.
     let position = format!(" at line {} column {}", error.line(), error.column());
     let message = text.strip_suffix(&position).unwrap_or(&text).to_owned();
-    JsonError { line: error.line(), column: error.column(), path, message }
+    JsonError { line: error.line(), column: error.column(), path, message, is_other_shape: false }
 }
 
 #[cfg(test)]
@@ -71,6 +86,20 @@ mod tests {
 
     fn error(bytes: &[u8]) -> String {
         parse_cluster(bytes).expect_err("no cluster").to_string()
+    }
+
+    #[test]
+    fn the_output_of_a_query_is_recognised() {
+        for (bytes, expected) in [
+            (&b"[\"myeks\"]"[..], "leave out --query"),
+            (b"{\"name\": \"myeks\"}", "leave out --query"),
+            (b"null", "leave out --query"),
+            (b"<html>", "--output json"),
+            (b"{\"cluster\": {\"name\": 7}}", "--output json"),
+        ] {
+            let error = parse_cluster(bytes).expect_err("no cluster");
+            assert!(error.next_step().ends_with(expected), "{error}; {}", error.next_step());
+        }
     }
 
     #[test]

@@ -47,6 +47,13 @@ pub fn read_nodes(
     let node =
         |(name, summary): (NodeName, CaptureSummary)| (name.clone(), node(name, summary, dir.next_step()));
     let mut nodes: BTreeMap<_, _> = summaries.into_iter().map(node).collect();
+    for name in dir.bundles()? {
+        let subject = Subject::Node(name.clone());
+        let hint = dir.next_step()(&Cluster::unknown(), &subject, GapReason::NotSupported);
+        let detail = format!("nodes/{name}.tar.gz is a bundle of logs, which this version does not read");
+        let gap = Gap { subject, why: GapReason::NotSupported, detail, hint };
+        nodes.entry(name.clone()).or_insert_with(|| unread(name, gap));
+    }
     for (name, gap) in dir.unread_nodes() {
         match nodes.entry(name) {
             Entry::Vacant(entry) => {
@@ -135,7 +142,8 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
         _ => {}
     }
     if summary.other_nodes > 0 {
-        let detail = "its capture contains the marker line of another node, so some rows may belong to that node; put the output of several nodes into nodes.txt";
+        let detail =
+            "its capture contains the marker line of another node, so some rows may belong to that node";
         gaps.push(gap(GapReason::Incomplete, detail.to_owned()));
     }
     if let Some(line) = summary.left_out {

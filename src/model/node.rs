@@ -153,12 +153,10 @@ impl RejectReason {
             Self::NotARow => "not a socket row",
             Self::NotTcp => "not a TCP socket",
             Self::BrokenRow => "a truncated or invalid socket row",
-            Self::NameForAddress => "a host name instead of an address: capture with -n",
+            Self::NameForAddress => "a host name instead of an address",
             Self::LeftOut => "a marker of lines that were left out",
             Self::TooLong => "longer than any row of ss",
-            Self::OtherNode => {
-                "the marker line of another node: put the output of several nodes into nodes.txt"
-            }
+            Self::OtherNode => "the marker line of another node",
         }
     }
 }

@@ -125,9 +125,6 @@ pub(super) fn attribution(evidence: &Evidence) -> Vec<Gap> {
 /// A peer of which only a part is known.
 pub(super) fn truncated_address(evidence: &Evidence, connection: &Connection) -> Option<Gap> {
     let Host::Truncated(_) = connection.socket.peer.host else { return None };
-    let detail = format!(
-        "netstat truncated the address {}; capture with ss, or with netstat --wide",
-        connection.socket.peer
-    );
+    let detail = format!("netstat truncated the address {} to fit its column", connection.socket.peer);
     Some(evidence.gap(connection.node.clone(), GapReason::Incomplete, detail))
 }

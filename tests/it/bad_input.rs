@@ -312,3 +312,24 @@ fn unread_hybrid_nodes_are_a_gap() {
     let (report, _) = Netcheck::audit(copy.path()).json();
     assert!(!report["gaps"].to_string().contains("hybrid nodes"), "{report:#}");
 }
+
+/// Files that an evidence directory may have and that are not read yet are listed.
+#[test]
+fn files_that_are_not_read_are_listed() {
+    let copy = crate::common::copy_of("private-only");
+    std::fs::create_dir(copy.path().join("probe")).unwrap();
+    std::fs::write(copy.path().join("probe/here.json"), "{}").unwrap();
+    std::fs::write(copy.path().join("nodes/n3.tar.gz"), "x").unwrap();
+    std::fs::write(copy.path().join("nodes/n1.tar.gz"), "x").unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    let gaps = report["gaps"].as_array().unwrap();
+    let rules_of = |what: &str| {
+        let gap = gaps.iter().find(|gap| gap["what"] == what).unwrap();
+        gap["rules"].as_array().unwrap().len()
+    };
+    // n1 was captured as well.
+    assert_eq!((code, gaps.len(), rules_of("probe/here.json")), (3, 2, 0), "{gaps:?}");
+    assert!(rules_of("node n3") > 0);
+    let node = report["nodes"].as_array().unwrap().iter().find(|node| node["name"] == "n3").unwrap();
+    assert_eq!(node["status"], "not-supported");
+}
