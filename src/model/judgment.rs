@@ -1,7 +1,9 @@
 //! The judgment: the outcomes of the rules under a policy.
 
+use std::sync::Arc;
+
 use super::gap::Gap;
-use super::rule::{Finding, Rule, Severity};
+use super::rule::{Finding, Rule, Severity, Step};
 
 /// The verdict of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +71,9 @@ pub struct JudgedFinding {
     pub severity: Severity,
     /// The finding.
     pub finding: Finding,
+    /// The steps that resolve it and the other findings of the rule; none if the rule's
+    /// remediation applies as it is.
+    pub steps: Arc<[Step]>,
     /// The waiver that matches it, which may have expired.
     pub waiver: Option<Waiver>,
 }

@@ -56,6 +56,9 @@ pub struct Rule {
     pub needs: &'static [Need],
     /// The effect of missing evidence on the run.
     pub without_evidence: WithoutEvidence,
+    /// The steps that resolve its findings in a cluster, in their order; none if the
+    /// remediation applies to every cluster as it is.
+    pub steps: fn(&Facts, &[Finding]) -> Vec<Step>,
     /// The check. Its second argument is what the policy allows.
     pub check: fn(&Facts, &Expectations) -> Outcome,
 }
@@ -67,6 +70,52 @@ pub enum WithoutEvidence {
     Inconclusive,
     /// The rule is listed as not judged, and the verdict does not depend on it.
     NotJudged,
+}
+
+/// A step of a remediation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What to do, as a sentence without a full stop.
+    pub text: String,
+    /// The command that does it.
+    pub command: Option<String>,
+    /// How to see that it worked.
+    pub check: Option<Check>,
+}
+
+/// How to see that a step worked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What is seen, as a sentence without a full stop.
+    pub text: String,
+    /// The command that shows it, unless it is that of the step.
+    pub command: Option<String>,
+}
+
+impl Step {
+    /// A step without a command.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), command: None, check: None }
+    }
+
+    /// Sets the command.
+    #[must_use]
+    pub fn command(self, command: impl Into<String>) -> Self {
+        Self { command: Some(command.into()), ..self }
+    }
+
+    /// Sets what the command shows when the step is done.
+    #[must_use]
+    pub fn done_when(self, text: impl Into<String>) -> Self {
+        Self { check: Some(Check { text: text.into(), command: None }), ..self }
+    }
+
+    /// Sets a command that shows whether the step worked, and what it shows.
+    #[must_use]
+    pub fn check(self, text: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { check: Some(Check { text: text.into(), command: Some(command.into()) }), ..self }
+    }
 }
 
 /// A kind of evidence that a rule needs.
@@ -99,6 +148,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// The missing evidence that the rule needs.
     pub gaps: Vec<Gap>,
+    /// The steps that resolve the findings.
+    pub steps: Vec<Step>,
 }
 
 impl Outcome {
@@ -111,13 +162,13 @@ impl Outcome {
     /// The outcome with one finding.
     #[must_use]
     pub fn fail(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { findings: vec![Finding::new(subject, message)], gaps: Vec::new() }
+        Self { findings: vec![Finding::new(subject, message)], gaps: Vec::new(), steps: Vec::new() }
     }
 
     /// The outcome with one gap.
     #[must_use]
     pub fn inconclusive(gap: Gap) -> Self {
-        Self { findings: Vec::new(), gaps: vec![gap] }
+        Self { findings: Vec::new(), gaps: vec![gap], steps: Vec::new() }
     }
 }
 

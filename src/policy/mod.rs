@@ -3,6 +3,7 @@
 pub mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use glob::Pattern;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use crate::model::gap::{Gap, GapReason};
 use crate::model::judgment::{
     JudgedFinding, JudgedGap, Judgment, NotJudged, PolicyNote, PolicyNoteKind, Verdict, Waiver,
 };
-use crate::model::rule::{Finding, Outcome, Rule, Severity, Threshold, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, Threshold, WithoutEvidence};
 
 /// The severity from which findings fail a run by default.
 const FAIL_ON: Severity = Severity::High;
@@ -158,13 +159,14 @@ impl Policy {
                 continue;
             };
             outcome.findings.sort();
+            let steps: Arc<[Step]> = outcome.steps.into();
             findings.extend(outcome.findings.into_iter().map(|finding| {
                 let waiver = self.waiver(rule, cluster, &finding).cloned();
                 let severity = match finding.severity {
                     Some(lower) if !is_set(rule) => lower,
                     _ => severity,
                 };
-                JudgedFinding { rule, severity, finding, waiver }
+                JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver }
             }));
             outcome.gaps.sort();
             outcome.gaps.dedup();

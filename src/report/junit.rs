@@ -8,7 +8,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::entry::waived_by;
 use super::format::{AuditFormat, ReportWriter};
-use super::remediation::fill;
+use super::remediation;
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::{JudgedFinding, JudgedGap};
@@ -74,7 +74,7 @@ fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
     if let Some(first) = counted.first() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         let mut text: Vec<_> = counted.iter().map(finding_text).collect();
-        text.push(fill(rule.remediation, facts));
+        text.push(remediation::of(first, facts));
         status.set_message(finding_text(first)).set_type(first.severity.as_str());
         status.set_description(text.join("\n"));
         status

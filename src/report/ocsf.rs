@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::entry::{Entry, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
-use super::remediation::fill;
+use super::remediation;
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Cluster;
 use crate::model::rule::{Rule, Severity};
@@ -61,7 +61,7 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
     event["compliance"]["status_id"] = 3.into();
     event["message"] = entry.message_of_cluster().into();
     event["finding_info"]["desc"] = entry.message().into();
-    event["remediation"]["desc"] = fill(judged.rule.remediation, &audited.facts).into();
+    event["remediation"]["desc"] = remediation::of(judged, &audited.facts).into();
     if let Some(waiver) = judged.waived_by() {
         event["status"] = "Suppressed".into();
         event["status_id"] = 3.into();

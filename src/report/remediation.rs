@@ -3,8 +3,33 @@
 use std::io::{Result, Write};
 
 use super::style::Style;
+use super::text::escape;
 use crate::model::facts::Facts;
+use crate::model::judgment::JudgedFinding;
+use crate::model::rule::{Check, Step};
 use crate::model::shell::shell_word;
+
+/// The remediation of a finding: the steps for this cluster, or the rule's own text.
+#[must_use]
+pub(super) fn of(judged: &JudgedFinding, facts: &Facts) -> String {
+    if judged.steps.is_empty() { fill(judged.rule.remediation, facts) } else { numbered(&judged.steps, 1) }
+}
+
+/// Steps as text, numbered from `first`.
+#[must_use]
+pub(super) fn numbered(steps: &[Step], first: usize) -> String {
+    let mut lines = Vec::new();
+    for (number, Step { text, command, check }) in (first..).zip(steps) {
+        lines.push(format!("{number}. {text}{}", if command.is_some() { ":" } else { "." }));
+        lines.extend(command.as_ref().map(|command| format!("{COMMAND}{command}")));
+        if let Some(Check { text, command }) = check {
+            lines.push(format!("   {text}{}", if command.is_some() { ":" } else { "." }));
+            lines.extend(command.as_ref().map(|command| format!("{COMMAND}{command}")));
+        }
+    }
+    // Names of processes are in it.
+    lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("\n")
+}
 
 /// Replaces placeholders in commands by the cluster's own names. A placeholder remains
 /// where the name is unknown or would need quotes.
@@ -39,9 +64,12 @@ fn is_in_command(text: &str) -> bool {
     is_command(text.rsplit('\n').next().unwrap_or_default())
 }
 
+/// The indentation of a command.
+const COMMAND: &str = "    ";
+
 /// Whether a line of a remediation is a command, which is indented by four blanks.
 pub(super) fn is_command(line: &str) -> bool {
-    line.starts_with("    ")
+    line.starts_with(COMMAND)
 }
 
 /// Writes a remediation: prose wrapped, commands unbroken so that they can be pasted.
@@ -50,7 +78,13 @@ pub(super) fn write_remediation(text: &str, indent: &str, style: Style, out: &mu
         if is_command(line) {
             writeln!(out, "{indent}{line}")?;
         } else {
-            write!(out, "{}", style.prose(line, indent, indent))?;
+            // The text of a step is aligned behind its number.
+            let text = line.trim_start();
+            let is_numbered = text.starts_with(|char: char| char.is_ascii_digit()) && text.contains(". ");
+            let hanging = if is_numbered { text.find(' ').map_or(0, |at| at + 1) } else { 0 };
+            let margin = format!("{indent}{}", " ".repeat(line.len() - text.len()));
+            let rest = format!("{margin}{}", " ".repeat(hanging));
+            write!(out, "{}", style.prose(text, &margin, &rest))?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::entry::{Entry, Rank, Unseen};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::write_pretty;
-use super::remediation::{fill, is_command};
+use super::remediation::{self, is_command};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
 use crate::model::rule::{Rule, Severity};
@@ -122,7 +122,7 @@ impl Writer {
 impl Finding {
     fn new(entry: &Entry<'_>, audited: &Audited) -> Self {
         let judged = entry.judged;
-        let remediation = fill(judged.rule.remediation, &audited.facts);
+        let remediation = remediation::of(judged, &audited.facts);
         let justification = judged
             .waived_by()
             .map(|waiver| format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires));

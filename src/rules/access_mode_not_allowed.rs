@@ -1,11 +1,11 @@
-use super::gaps;
 use super::text::ENDPOINT_ACCESS;
+use super::{gaps, steps};
 use crate::model::cluster::Hosting;
 use crate::model::expectations::{AccessMode, Expectations};
 use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::GapReason;
-use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "access-mode-not-allowed",
@@ -24,6 +24,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoin
     reference: ENDPOINT_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -51,4 +52,13 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     }
     let detail = "which access modes are on is not recorded";
     Outcome::inconclusive(facts.evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail))
+}
+
+fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+    if facts.evidence.cluster.access.public() == Some(false) {
+        return Vec::new();
+    }
+    let mut steps = steps::to_private_path(facts);
+    steps.push(steps::close(facts));
+    steps
 }

@@ -50,6 +50,7 @@ pub(super) fn check(facts: &Facts, traffic: &Traffic) -> Outcome {
     Outcome {
         findings: missing.into_iter().map(|(rule, nodes)| finding(rule, &nodes, traffic)).collect(),
         gaps: gaps.collect(),
+        steps: Vec::new(),
     }
 }
 

@@ -1,8 +1,8 @@
 use super::text::ENDPOINT_ACCESS;
-use super::{gaps, reach};
+use super::{gaps, reach, steps};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Finding, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "cidr-not-allowed",
@@ -22,6 +22,7 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs = [YOUR_CIDRS] }",
     reference: ENDPOINT_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -50,4 +51,20 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         outcome.findings.push(Finding::new(cidr.to_string(), message));
     }
     outcome
+}
+
+fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+    let refused: Vec<_> = findings.iter().map(|finding| finding.subject.as_str()).collect();
+    let cidrs = facts.evidence.cluster.public_cidrs();
+    let kept: Vec<_> =
+        cidrs.iter().map(ToString::to_string).filter(|cidr| !refused.contains(&cidr.as_str())).collect();
+    let blocks = if kept.is_empty() { "YOUR_CIDRS".to_owned() } else { kept.join(",") };
+    let text = "Remove the block and keep the others, or list it in eks-netcheck.toml as [[allowed-cidr]] with cidr, owner, reason and expires";
+    let mut steps = match facts.evidence.cluster.access.private() {
+        Some(true) => Vec::new(),
+        // Nodes may use the public endpoint by way of the block.
+        _ => steps::to_private_path(facts),
+    };
+    steps.push(Step::new(text).command(steps::update(facts, &format!("publicAccessCidrs={blocks}"))));
+    steps
 }

@@ -43,11 +43,12 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids
         Need::Nodes,
     ],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps: |_, _| Vec::new(),
     check,
 };
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
-    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, false) };
+    let mut outcome = Outcome { gaps: gaps::nodes(facts, false), ..Outcome::pass() };
     outcome.gaps.extend(gaps::other_states(facts));
     let mut hanging: BTreeMap<&str, Vec<&Connection>> = BTreeMap::new();
     let mut unexplained = false;

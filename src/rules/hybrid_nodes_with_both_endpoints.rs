@@ -26,6 +26,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoin
     reference: "https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-networking.html",
     needs: &[],
     without_evidence: WithoutEvidence::NotJudged,
+    steps: |_, _| Vec::new(),
     check,
 };
 

@@ -27,10 +27,13 @@ mod blocked;
 mod cause;
 mod gaps;
 mod reach;
+mod steps;
 mod text;
 mod unknown_path;
 
-use crate::model::rule::Rule;
+use crate::model::expectations::Expectations;
+use crate::model::facts::Facts;
+use crate::model::rule::{Outcome, Rule};
 
 /// Every rule, in the order in which they are documented.
 pub static ALL: [&Rule; 20] = [
@@ -55,3 +58,15 @@ pub static ALL: [&Rule; 20] = [
     &nat_address_not_stable::RULE,
     &endpoint_witnesses_disagree::RULE,
 ];
+
+/// Judges facts by every rule.
+#[must_use]
+pub fn outcomes(facts: &Facts, expected: &Expectations) -> Vec<(&'static Rule, Outcome)> {
+    let judge = |rule: &'static Rule| {
+        let outcome = (rule.check)(facts, expected);
+        let steps =
+            if outcome.findings.is_empty() { Vec::new() } else { (rule.steps)(facts, &outcome.findings) };
+        (rule, Outcome { steps, ..outcome })
+    };
+    ALL.into_iter().map(judge).collect()
+}

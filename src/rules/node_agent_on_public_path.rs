@@ -1,13 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, steps};
 use crate::model::connection::{Component, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
 
 pub(super) static RULE: Rule = Rule {
@@ -35,6 +35,7 @@ endpoint:
         Need::Nodes,
     ],
     without_evidence: WithoutEvidence::NotJudged,
+    steps,
     check,
 };
 
@@ -44,7 +45,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         Ok(false) => return Outcome::pass(),
         Err(gap) => return Outcome::inconclusive(gap),
     }
-    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
+    let mut outcome = Outcome { gaps: gaps::nodes(facts, true), ..Outcome::pass() };
     outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
     let mut agents: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for connection in &facts.connections {
@@ -65,4 +66,10 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         Finding::new(node.as_str(), message).of(agent.as_str())
     }));
     outcome
+}
+
+fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+    let mut steps = steps::agents(facts, true);
+    steps.push(steps::check_paths(facts));
+    steps
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, reach};
+use super::{gaps, reach, steps};
 use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
@@ -12,7 +12,7 @@ use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",
@@ -34,6 +34,7 @@ public_access_cidrs).",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -136,4 +137,21 @@ fn label(node: &NodeEgress) -> String {
         Some(name) => format!("{} ({name})", node.instance),
         None => node.instance.clone(),
     }
+}
+
+fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+    let added: BTreeSet<_> = findings.iter().filter_map(|finding| finding.about.clone()).collect();
+    let mut steps = Vec::new();
+    if !added.is_empty() {
+        let given = facts.evidence.cluster.public_cidrs();
+        let given = given.iter().map(ToString::to_string);
+        let added = added.into_iter().map(|address| format!("{address}/32"));
+        let blocks: Vec<_> = given.chain(added).collect();
+        let text = "Add the egress addresses to publicAccessCidrs, so that the nodes can connect at once; this list has the present blocks too";
+        steps.push(
+            Step::new(text).command(steps::update(facts, &format!("publicAccessCidrs={}", blocks.join(",")))),
+        );
+    }
+    steps.extend(steps::to_private_path(facts));
+    steps
 }

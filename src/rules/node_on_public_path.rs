@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, unknown_path};
+use super::{gaps, steps, unknown_path};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
@@ -10,7 +10,7 @@ use crate::model::gap::GapReason;
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
 use crate::model::traffic::NodeTraffic;
 
@@ -43,6 +43,7 @@ private-dns-unavailable), then restart both.",
         Need::Nodes,
     ],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -56,7 +57,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     if cluster.hosting == Hosting::Outposts {
         return Outcome::inconclusive(gaps::outposts(&facts.evidence));
     }
-    let mut outcome = Outcome { findings: Vec::new(), gaps: gaps::nodes(facts, true) };
+    let mut outcome = Outcome { gaps: gaps::nodes(facts, true), ..Outcome::pass() };
     outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
     outcome.gaps.extend(gaps::malformed_answers(facts));
     for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
@@ -154,4 +155,13 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
     };
     let sockets = Vec::from_iter(sockets);
     Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", list(&sockets)))
+}
+
+fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+    if !facts.evidence.cluster.remote_node_networks.is_empty() {
+        // The finding says what to do about hybrid nodes.
+        let text = "Hybrid nodes use the public endpoint while it is on, since the name resolves to public addresses outside the VPC: for a cluster with hybrid nodes, AWS recommends public or private access, not both";
+        return [Step::new(text)].into_iter().chain(steps::after_private_access(facts)).collect();
+    }
+    steps::after_private_access(facts)
 }

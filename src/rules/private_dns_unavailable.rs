@@ -2,8 +2,8 @@ use std::net::IpAddr;
 
 use ipnet::Ipv4Net;
 
-use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, steps};
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -11,7 +11,10 @@ use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Observed};
 use crate::model::kubernetes;
 use crate::model::net::{DHCP_OPTIONS, INSTANCES, INTERFACES, VPC, Vpc};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
+
+/// What findings about the DHCP options are about.
+const DHCP: &str = "DHCP options";
 
 pub(super) static RULE: Rule = Rule {
     id: "private-dns-unavailable",
@@ -37,6 +40,7 @@ resolver, or to a Route 53 Resolver inbound endpoint.",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(DHCP_OPTIONS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -83,7 +87,7 @@ fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
             let message = format!(
                 "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses; this is a setting only: what every node resolves the name to was not seen"
             );
-            let finding = Finding::new(&vpc.id, message).of("DHCP options");
+            let finding = Finding::new(&vpc.id, message).of(DHCP);
             outcome.findings.push(finding.at(Severity::Medium));
         }
         Err(gap) => outcome.gaps.push(gap),
@@ -126,4 +130,14 @@ fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
         let detail = format!("the VPC's DHCP option set {set} is not in it");
         evidence.gap(DHCP_OPTIONS, GapReason::Incomplete, detail)
     })
+}
+
+fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+    let mut steps = steps::dns_attributes(facts);
+    if findings.iter().any(|finding| finding.about.as_deref() == Some(DHCP)) {
+        let text = "Make the name servers in the VPC's DHCP options forward the endpoint's name to the VPC's resolver or to a Route 53 Resolver inbound endpoint, or use AmazonProvidedDNS";
+        steps.push(Step::new(text));
+    }
+    steps.extend(steps::after_dns(facts));
+    steps
 }

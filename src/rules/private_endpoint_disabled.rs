@@ -1,8 +1,8 @@
-use super::gaps;
 use super::text::ENDPOINT_ACCESS;
+use super::{gaps, steps};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "private-endpoint-disabled",
@@ -24,6 +24,7 @@ restarted; the endpoint's name resolves to private addresses some minutes later.
     reference: ENDPOINT_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -37,4 +38,8 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         ),
         Err(gap) => Outcome::inconclusive(gap),
     }
+}
+
+fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+    steps::to_private_path(facts)
 }

@@ -1,8 +1,8 @@
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, reach};
+use super::{gaps, reach, steps};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "public-endpoint-enabled",
@@ -23,6 +23,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoin
     reference: ENDPOINT_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -38,4 +39,10 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();
     let message = format!("{} can reach the endpoint over the internet", list(&blocks));
     Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
+}
+
+fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+    let mut steps = steps::to_private_path(facts);
+    steps.push(steps::close(facts));
+    steps
 }

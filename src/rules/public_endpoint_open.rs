@@ -1,9 +1,9 @@
-use super::gaps;
 use super::reach::{self, Open};
 use super::text::{ENDPOINT_ACCESS, list};
+use super::{gaps, steps};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "public-endpoint-open",
@@ -32,6 +32,7 @@ later apply public_access_cidrs = [YOUR_CIDRS].",
     reference: ENDPOINT_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
+    steps,
     check,
 };
 
@@ -77,4 +78,10 @@ fn grouped(number: u128) -> String {
         text.push(digit);
     }
     text
+}
+
+fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+    let mut steps = steps::to_private_path(facts);
+    steps.push(steps::narrow(facts));
+    steps
 }

@@ -43,6 +43,6 @@ pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<Threshold>) 
 #[must_use]
 pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
     let expected = policy.expected(&facts.evidence.cluster);
-    let outcomes = rules::ALL.iter().map(|rule| (*rule, (rule.check)(facts, &expected))).collect();
+    let outcomes = rules::outcomes(facts, &expected);
     policy.judge(&facts.evidence, fail_on, outcomes, facts.evidence.all_gaps())
 }

@@ -38,6 +38,7 @@ mod rules;
 #[cfg(feature = "live")]
 mod sampling;
 mod security_groups;
+mod steps;
 mod stories;
 #[cfg(feature = "live")]
 mod trace;

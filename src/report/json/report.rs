@@ -14,8 +14,9 @@ use crate::model::connection::Connection;
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
 use crate::model::judgment::{JudgedFinding, JudgedGap, NotJudged, PolicyNote, Waiver};
 use crate::model::node::Node;
+use crate::model::rule::{Check, Step};
 use crate::model::traffic;
-use crate::report::remediation::fill;
+use crate::report::remediation;
 
 /// The name of the schema, which changes with its shape.
 const SCHEMA: &str = "eks-netcheck.report.v1";
@@ -214,7 +215,10 @@ struct FindingReport {
     /// The part of the subject, where a rule can find several: a peer, an attribute.
     about: Option<String>,
     message: String,
+    /// What resolves it, as text.
     remediation: String,
+    /// The same as steps, where they depend on the cluster; those of all findings of the rule.
+    steps: Vec<StepReport>,
     /// Whether it does not count because of a waiver.
     waived: bool,
     /// Its waiver, which may have expired.
@@ -240,6 +244,21 @@ struct GapReport {
     hint: String,
     /// The rules that are inconclusive without it.
     rules: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StepReport {
+    text: String,
+    command: Option<String>,
+    /// How to see that it worked.
+    check: Option<CheckReport>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct CheckReport {
+    text: String,
+    /// The command that shows it; null where it is that of the step.
+    command: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -408,7 +427,8 @@ impl FindingReport {
             subject: judged.finding.subject.clone(),
             about: judged.finding.about.clone(),
             message: judged.finding.message.clone(),
-            remediation: fill(judged.rule.remediation, facts),
+            remediation: remediation::of(judged, facts),
+            steps: judged.steps.iter().map(StepReport::from).collect(),
             waived: judged.waived_by().is_some(),
             waiver: judged.waiver.as_ref().map(WaiverReport::from),
         }
@@ -425,6 +445,18 @@ impl From<&JudgedGap> for GapReport {
             hint: gap.hint.clone(),
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
         }
+    }
+}
+
+impl From<&Check> for CheckReport {
+    fn from(Check { text, command }: &Check) -> Self {
+        Self { text: text.clone(), command: command.clone() }
+    }
+}
+
+impl From<&Step> for StepReport {
+    fn from(Step { text, command, check }: &Step) -> Self {
+        Self { text: text.clone(), command: command.clone(), check: check.as_ref().map(CheckReport::from) }
     }
 }
 

@@ -19,7 +19,7 @@ use self::names::Names;
 use self::nodes::{write_nodes, write_paths};
 use super::entry::{about, waived_by};
 use super::format::{AuditFormat, ReportWriter};
-use super::remediation::{fill, is_command, write_remediation};
+use super::remediation::{self, is_command, write_remediation};
 use super::style::{Style, count};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
@@ -29,6 +29,7 @@ use crate::model::facts::{Facts, InterfaceKind};
 use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
 use crate::model::net::Interface;
+use crate::model::rule::Step;
 use crate::model::traffic::TrafficPath;
 
 /// The format.
@@ -325,6 +326,7 @@ fn write_findings(
     let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
         a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
     };
+    let mut printed: Vec<(&[Step], &str)> = Vec::new();
     for same_rule in findings.chunk_by(is_alike) {
         let Some(first) = same_rule.first() else { continue };
         let waived = if first.waived_by().is_some() { "  waived" } else { "" };
@@ -343,10 +345,30 @@ fn write_findings(
             writeln!(out)?;
             continue;
         }
-        write_remediation(&next_step(&fill(first.rule.remediation, facts)), "  ", style, out)?;
+        if first.steps.is_empty() {
+            let text = remediation::of(first, facts);
+            write_remediation(&next_step(&text), "  ", style, out)?;
+        } else {
+            write_steps(&first.steps, &printed, style, out)?;
+            printed.push((&first.steps, first.rule.id));
+        }
         writeln!(out, "  More: eks-netcheck explain {}\n", first.rule.id)?;
     }
     Ok(())
+}
+
+/// Writes the steps of a rule. Those that begin the steps of another rule, which are in
+/// `printed` with its name, are referred to.
+fn write_steps(steps: &[Step], printed: &[(&[Step], &str)], style: Style, out: &mut dyn Write) -> Result<()> {
+    let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let best = printed.iter().map(|(other, rule)| (in_common(other), rule)).max_by_key(|(common, _)| *common);
+    let (common, rule) = best.filter(|(common, _)| *common > 1 || *common == steps.len()).unwrap_or((0, &""));
+    if common > 0 {
+        let which = if common == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {common}") };
+        let end = if common == steps.len() { "." } else { ", then:" };
+        write!(out, "{}", style.prose(&format!("{which} of {rule} above{end}"), "  ", "  "))?;
+    }
+    write_remediation(&remediation::numbered(&steps[common..], common + 1), "  ", style, out)
 }
 
 /// A remediation up to its first command.

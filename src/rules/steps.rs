@@ -1,0 +1,211 @@
+//! The steps by which findings about access are resolved without cutting nodes off, in
+//! their order, for one cluster: without the steps that are known to be done.
+
+use std::collections::BTreeSet;
+
+use crate::model::connection::{Component, Path};
+use crate::model::facts::Facts;
+use crate::model::rule::Step;
+use crate::model::shell::shell_word;
+use crate::model::socket::State;
+use crate::model::traffic::TrafficPath;
+
+/// How many nodes a step names.
+const NODES_SHOWN: usize = 10;
+
+/// The steps after which every node uses the private endpoint.
+pub(super) fn to_private_path(facts: &Facts) -> Vec<Step> {
+    let mut steps = Vec::new();
+    if facts.evidence.cluster.access.private() != Some(true) {
+        steps.extend(dns_attributes(facts));
+        steps.push(private_access_on(facts));
+    }
+    steps.extend(after_private_access(facts));
+    steps
+}
+
+/// The steps that remain once private access is on.
+pub(super) fn after_private_access(facts: &Facts) -> Vec<Step> {
+    let is_on = facts.evidence.cluster.access.private() == Some(true);
+    let mut steps = Vec::new();
+    if !(is_on && facts.all_nodes_resolve_to_enis()) {
+        if is_on {
+            steps.extend(dns_attributes(facts));
+        }
+        steps.push(wait_for_dns(facts));
+    }
+    steps.extend(restarts(facts, is_on));
+    if !(is_on && steps.is_empty() && is_known_private(facts)) {
+        steps.push(check_paths(facts));
+    }
+    steps
+}
+
+/// Whether every known node was read and its traffic is private.
+fn is_known_private(facts: &Facts) -> bool {
+    facts.missing_nodes.is_empty()
+        && !facts.traffic.is_empty()
+        && facts.traffic.iter().all(|traffic| traffic.path == TrafficPath::Private)
+}
+
+fn private_access_on(facts: &Facts) -> Step {
+    let command = update(facts, "endpointPrivateAccess=true");
+    let check = describe(facts, "cluster.resourcesVpcConfig.endpointPrivateAccess");
+    Step::new("Turn private access on, and leave public access as it is for now")
+        .command(command)
+        .check("It worked when this prints true", check)
+}
+
+fn wait_for_dns(facts: &Facts) -> Step {
+    let cluster = &facts.evidence.cluster;
+    let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+    let addresses: BTreeSet<_> = facts.eks_owned().flat_map(|known| &known.interface.addresses).collect();
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let check = if addresses.is_empty() {
+        "It is done when it prints addresses of the VPC only".to_owned()
+    } else {
+        format!("It is done when it prints only addresses of EKS-owned ENIs, now {}", addresses.join(", "))
+    };
+    let text = "Wait until the endpoint's name resolves to private addresses on every node, some 8 to 15 minutes after the change; on each node";
+    Step::new(text).command(format!("getent ahosts {}", shell_word(host, "ENDPOINT"))).done_when(check)
+}
+
+/// The restarts of processes that keep connections to the public endpoint, or, before
+/// private access is on, may keep them.
+fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
+    let is_public = |path| matches!(path, TrafficPath::Public | TrafficPath::Mixed);
+    let stale: Vec<_> = facts
+        .traffic
+        .iter()
+        .filter(|traffic| !is_on || is_public(traffic.path))
+        .map(|traffic| traffic.node.as_str())
+        .collect();
+    let mut steps = Vec::new();
+    if !stale.is_empty() || !is_on {
+        let nodes = if stale.is_empty() { "every node".to_owned() } else { names(&stale) };
+        let text = format!("Restart kubelet, which keeps its old connections until then, on {nodes}");
+        steps.push(Step::new(text).command("sudo systemctl restart kubelet"));
+        if takes_no_ssh(facts) {
+            let text = "Nodes that take no ssh (EKS Auto Mode, Bottlerocket): replace or reboot them instead, one at a time";
+            steps.push(
+                Step::new(text)
+                    .command(format!("aws ec2 reboot-instances{} --instance-ids INSTANCE_ID", region(facts))),
+            );
+        }
+        steps.push(
+            Step::new("Restart kube-proxy")
+                .command("kubectl -n kube-system rollout restart daemonset kube-proxy"),
+        );
+    }
+    steps.extend(agents(facts, is_on));
+    steps
+}
+
+/// The restarts of other agents on the host network.
+pub(super) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
+    let public = facts.connections.iter().filter(|connection| {
+        connection.attribution.path == Path::PublicEndpoint
+            && connection.socket.state == State::Established
+            && !connection.component.is_some_and(Component::is_node_component)
+    });
+    let names: BTreeSet<_> = public
+        .filter_map(|connection| connection.process.as_ref())
+        .map(|process| process.name.as_str())
+        .collect();
+    let has_cni = names.contains(Component::VpcCni.as_str());
+    let mut steps = Vec::new();
+    if has_cni || !is_on {
+        steps.push(
+            Step::new("Restart the VPC CNI")
+                .command("kubectl -n kube-system rollout restart daemonset aws-node"),
+        );
+    }
+    let others: Vec<_> = names.into_iter().filter(|name| *name != Component::VpcCni.as_str()).collect();
+    if !others.is_empty() {
+        steps.push(Step::new(format!(
+            "Restart the other host processes that are connected to the public endpoint: {}",
+            self::names(&others)
+        )));
+    }
+    steps
+}
+
+/// Whether the cluster may have nodes that take no ssh.
+fn takes_no_ssh(facts: &Facts) -> bool {
+    let nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
+    let is_bottlerocket =
+        { nodes }.any(|node| node.os_image.as_deref().is_some_and(|image| image.contains("Bottlerocket")));
+    facts.evidence.cluster.auto_mode
+        || is_bottlerocket
+        || facts.evidence.node_instances().any(|node| node.auto_mode)
+}
+
+/// The steps after the DNS of the VPC was changed.
+pub(super) fn after_dns(facts: &Facts) -> Vec<Step> {
+    [wait_for_dns(facts)].into_iter().chain(restarts(facts, true)).chain([check_paths(facts)]).collect()
+}
+
+/// The check that no node is left on the public path.
+pub(super) fn check_paths(facts: &Facts) -> Step {
+    let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
+    Step::new("Make sure that no node and no agent is left on the public endpoint")
+        .command(format!("eks-netcheck audit --cluster {name}{}", region(facts)))
+        .done_when("It is done when it reports neither node-on-public-path nor node-agent-on-public-path")
+}
+
+/// The attributes of the VPC without which the name does not resolve to private addresses.
+pub(super) fn dns_attributes(facts: &Facts) -> Vec<Step> {
+    let Some(vpc) = facts.evidence.network.vpc.seen() else { return Vec::new() };
+    let attributes = [("dns-support", vpc.dns_support), ("dns-hostnames", vpc.dns_hostnames)];
+    let off = attributes.into_iter().filter(|(_, is_on)| *is_on == Some(false));
+    off.map(|(attribute, _)| {
+        Step::new(format!(
+            "Turn on {attribute} of the VPC, without which the private addresses do not resolve"
+        ))
+        .command(format!(
+            "aws ec2 modify-vpc-attribute{} --vpc-id {} --enable-{attribute}",
+            region(facts),
+            shell_word(&vpc.id, "VPC")
+        ))
+    })
+    .collect()
+}
+
+/// The command that changes the cluster's access.
+pub(super) fn update(facts: &Facts, setting: &str) -> String {
+    let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
+    format!("aws eks update-cluster-config{} --name {name} --resources-vpc-config {setting}", region(facts))
+}
+
+fn describe(facts: &Facts, query: &str) -> String {
+    let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
+    format!("aws eks describe-cluster{} --name {name} --query {query}", region(facts))
+}
+
+fn region(facts: &Facts) -> String {
+    let region = facts.evidence.cluster.region();
+    region.map(|region| format!(" --region {}", shell_word(region, "REGION"))).unwrap_or_default()
+}
+
+/// The step that narrows the list of blocks.
+pub(super) fn narrow(facts: &Facts) -> Step {
+    let text = "Limit the public endpoint to the addresses that need it, such as an office and a VPN";
+    Step::new(text)
+        .command(update(facts, "publicAccessCidrs=YOUR_CIDRS"))
+        .check("It worked when the nodes stay Ready", "kubectl get nodes")
+}
+
+/// The step that closes the public endpoint.
+pub(super) fn close(facts: &Facts) -> Step {
+    let text = "Close the public endpoint, if everyone who needs the API server can reach the VPC (VPN, Direct Connect, a bastion, Session Manager)";
+    Step::new(text)
+        .command(update(facts, "endpointPublicAccess=false,endpointPrivateAccess=true"))
+        .check("It worked when the nodes stay Ready, as seen from inside the VPC", "kubectl get nodes")
+}
+
+fn names(all: &[&str]) -> String {
+    match all.len().checked_sub(NODES_SHOWN) {
+        Some(more) if more > 0 => format!("{} and {more} more", all[..NODES_SHOWN].join(", ")),
+        _ => all.join(", "),
+    }
+}
