@@ -45,11 +45,14 @@ pub struct Judgment {
 }
 
 impl Judgment {
-    /// The missing evidence of a rule, whether or not the verdict depends on it.
-    pub fn gaps_of(&self, rule: &Rule) -> impl Iterator<Item = &Gap> {
+    /// The missing evidence of a rule, whether or not the verdict depends on it, with its
+    /// acceptance if it is accepted. Of several gaps, one that is not accepted.
+    #[must_use]
+    pub fn gap_of(&self, rule: &Rule) -> Option<(&Gap, Option<&Acceptance>)> {
         let gaps = self.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
         let not_judged = self.not_judged.iter().filter(|one| one.rule.id == rule.id);
-        gaps.map(|judged| &judged.gap).chain(not_judged.map(|one| &one.gap))
+        let all = gaps.map(|judged| (&judged.gap, judged.accepted_by()));
+        all.chain(not_judged.map(|one| (&one.gap, None))).min_by_key(|(_, accepted)| accepted.is_some())
     }
 }
 
@@ -105,6 +108,23 @@ pub struct Waiver {
     pub is_expired: bool,
 }
 
+/// An acceptance: an entry of the policy that accepts gaps until a date.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Acceptance {
+    /// Its line in the policy file, from 1.
+    pub line: usize,
+    /// A glob that matches the subjects of the gaps.
+    pub subject: String,
+    /// The reason.
+    pub reason: String,
+    /// The owner.
+    pub owner: String,
+    /// The expiry date, as written in the policy.
+    pub expires: String,
+    /// Whether it has expired.
+    pub is_expired: bool,
+}
+
 /// A note about the policy itself, such as an expired waiver.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyNote {
@@ -123,6 +143,10 @@ pub enum PolicyNoteKind {
     WaiverExpired,
     /// A waiver matches no finding.
     WaiverUnused,
+    /// The acceptance of a gap has expired; the gap counts again.
+    AcceptanceExpired,
+    /// An acceptance matches no gap.
+    AcceptanceUnused,
     /// An allowed CIDR block has expired.
     CidrExpired,
 }
@@ -134,6 +158,8 @@ impl PolicyNoteKind {
         match self {
             Self::WaiverExpired => "waiver-expired",
             Self::WaiverUnused => "waiver-unused",
+            Self::AcceptanceExpired => "acceptance-expired",
+            Self::AcceptanceUnused => "acceptance-unused",
             Self::CidrExpired => "cidr-expired",
         }
     }
@@ -148,4 +174,14 @@ pub struct JudgedGap {
     pub rules: Vec<&'static Rule>,
     /// Whether the verdict depends on the missing evidence.
     pub needed: bool,
+    /// The acceptance that matches it, which may have expired.
+    pub accepted: Option<Acceptance>,
+}
+
+impl JudgedGap {
+    /// The acceptance in force, which excludes the gap from the verdict.
+    #[must_use]
+    pub fn accepted_by(&self) -> Option<&Acceptance> {
+        self.accepted.as_ref().filter(|accepted| !accepted.is_expired)
+    }
 }

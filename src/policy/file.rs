@@ -15,9 +15,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::{Override, Policy, Settings, WaiverRule};
+use super::Policy;
+use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
+use super::scope::Scope;
 use crate::model::expectations::{AccessMode, AllowedCidr};
-use crate::model::judgment::Waiver;
+use crate::model::judgment::{Acceptance, Waiver};
 use crate::model::net::canonical_block;
 use crate::model::rule::{Severity, Threshold};
 
@@ -66,6 +68,9 @@ pub struct PolicyFile {
     /// Findings that do not count until a date.
     #[schemars(with = "Vec<WaiverTable>")]
     waiver: Vec<Spanned<WaiverTable>>,
+    /// Missing evidence that does not count until a date.
+    #[schemars(with = "Vec<AcceptGapTable>")]
+    accept_gap: Vec<Spanned<AcceptGapTable>>,
 }
 
 /// What is expected of the endpoint.
@@ -152,6 +157,28 @@ struct WaiverTable {
     expires: Spanned<Datetime>,
 }
 
+/// Missing evidence that does not count until a date.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct AcceptGapTable {
+    /// A glob over what is missing, as reports name it: `hybrid nodes`, `node fargate-*`.
+    #[schemars(with = "String")]
+    subject: Spanned<String>,
+    /// Globs over the names and ARNs of the clusters that it applies to; all by default.
+    #[schemars(with = "Vec<String>")]
+    #[serde(default)]
+    clusters: Vec<Spanned<String>>,
+    /// The reason.
+    #[schemars(with = "String")]
+    reason: Spanned<String>,
+    /// Its owner.
+    #[schemars(with = "String")]
+    owner: Spanned<String>,
+    /// The last day on which it applies, in UTC, or a time with an offset.
+    #[schemars(with = "String")]
+    expires: Spanned<Datetime>,
+}
+
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum FailOnSetting {
@@ -223,11 +250,14 @@ pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Polic
     let file: PolicyFile = toml::from_str(text).map_err(|error| reader.toml_error(&error))?;
     let overrides = file.r#override.into_iter().map(|table| reader.override_of(table));
     let waivers = file.waiver.into_iter().map(|table| reader.waiver(table));
-    Ok(Policy {
+    let accepted = file.accept_gap.into_iter().map(|table| reader.acceptance(table));
+    let entries = Entries {
         settings: reader.settings(file.fail_on, file.rules, file.endpoint, file.allowed_cidr)?,
         overrides: overrides.collect::<Result<_, _>>()?,
         waivers: waivers.collect::<Result<_, _>>()?,
-    })
+        accepted: accepted.collect::<Result<_, _>>()?,
+    };
+    Ok(Policy { entries })
 }
 
 /// The JSON Schema of the file, for editors.
@@ -280,8 +310,10 @@ impl Reader<'_> {
         }
         Ok(Override {
             line: self.position(span.start).0,
-            clusters: self.patterns(&table.clusters)?,
-            accounts: self.patterns(&table.accounts)?,
+            scope: Scope {
+                clusters: self.patterns(&table.clusters)?,
+                accounts: self.patterns(&table.accounts)?,
+            },
             settings: self.settings(table.fail_on, table.rules, table.endpoint, table.allowed_cidr)?,
         })
     }
@@ -301,10 +333,34 @@ impl Reader<'_> {
         };
         Ok(WaiverRule {
             resource: self.pattern(&table.resource)?,
-            clusters: self.patterns(&table.clusters)?,
+            scope: self.clusters(&table.clusters)?,
             until,
             waiver,
         })
+    }
+
+    fn acceptance(&self, table: Spanned<AcceptGapTable>) -> Result<AcceptRule, PolicyError> {
+        let line = self.position(table.span().start).0;
+        let table = table.into_inner();
+        let (expires, until) = self.expires(&table.expires)?;
+        let acceptance = Acceptance {
+            line,
+            subject: table.subject.get_ref().clone(),
+            reason: self.text(&table.reason, "reason")?,
+            owner: self.text(&table.owner, "owner")?,
+            expires,
+            is_expired: until <= self.now,
+        };
+        Ok(AcceptRule {
+            subject: self.pattern(&table.subject)?,
+            scope: self.clusters(&table.clusters)?,
+            until,
+            acceptance,
+        })
+    }
+
+    fn clusters(&self, globs: &[Spanned<String>]) -> Result<Scope, PolicyError> {
+        Ok(Scope { clusters: self.patterns(globs)?, accounts: Vec::new() })
     }
 
     fn allowed(&self, table: Spanned<AllowedCidrTable>) -> Result<(usize, AllowedCidr), PolicyError> {
@@ -484,7 +540,8 @@ mod tests {
             .join("\n")
             .replace("control-plane-enis-missing", "cidr-not-allowed");
         let policy = at("2026-01-01T00:00:00Z", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        assert_eq!((policy.waivers.len(), policy.overrides.len()), (1, 1));
+        let policy = policy.entries;
+        assert_eq!((policy.waivers.len(), policy.overrides.len(), policy.accepted.len()), (1, 1, 1));
         assert_eq!(policy.settings.rules.len(), 2);
     }
 
@@ -518,6 +575,19 @@ mod tests {
             ("[[override]]\nfail-on = \"low\"\n", "1:1: an override needs clusters or accounts"),
             ("[[override]]\nclusters = [\"[\"]\n", "2:13: \"[\" is not a valid glob: "),
             ("[[waiver]]\nrule = \"cidr-not-allowed\"\n", "1:1: the required key resource is missing"),
+            ("[[accept-gap]]\nreason = \"r\"\n", "1:1: the required key subject is missing"),
+            (
+                "[[accept-gap]]\nsubject = \"nodes\"\nreason = \"r\"\nowner = \"o\"\n",
+                "1:1: the required key expires is missing",
+            ),
+            (
+                "[[accept-gap]]\nsubject = \"\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2027-01-31\n",
+                "2:11: an empty glob matches nothing",
+            ),
+            (
+                "[[accept-gap]]\nsubject = \"nodes\"\nreason = \"\"\nowner = \"o\"\nexpires = 2027-01-31\n",
+                "3:10: reason is empty",
+            ),
         ];
         for (text, message) in wrong {
             assert!(error(text).starts_with(message), "{text}: {}", error(text));
@@ -532,7 +602,9 @@ mod tests {
     #[test]
     fn a_waiver_expires_at_the_end_of_its_day_in_utc() {
         let is_expired = |now: &str, expires: &str| {
-            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).waivers[0].waiver.is_expired
+            at(now, &waiver(expires)).unwrap_or_else(|error| panic!("{error}")).entries.waivers[0]
+                .waiver
+                .is_expired
         };
         for (now, expires, expected) in [
             ("2026-12-31T23:59:59.999999999Z", "2026-12-31", false),

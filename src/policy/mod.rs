@@ -1,294 +1,168 @@
-//! The policy: severities, expectations and waivers, and the verdict that they lead to.
+//! The policy: severities, expectations, waivers and accepted gaps, and the verdict that
+//! they lead to.
 
+mod entries;
 pub mod file;
+mod judge;
+mod scope;
+pub mod usage;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use glob::Pattern;
-use jiff::Timestamp;
-
-use crate::model::audit::Audited;
+use self::entries::{Entries, Override};
+use self::judge::{Outcomes, Way, unknown_exceptions};
+use self::scope::Applies;
+use self::usage::Usage;
 use crate::model::cluster::Cluster;
 use crate::model::evidence::Evidence;
-use crate::model::expectations::{AccessMode, AllowedCidr, Expectations};
+use crate::model::expectations::Expectations;
 use crate::model::file::Field;
-use crate::model::gap::{Gap, GapReason};
-use crate::model::judgment::{
-    JudgedFinding, JudgedGap, Judgment, NotJudged, PolicyNote, PolicyNoteKind, Verdict, Waiver,
-};
-use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, Threshold, WithoutEvidence};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::judgment::{JudgedGap, Judgment, Verdict};
+use crate::model::rule::{Outcome, Rule, Threshold};
 
-/// The severity from which findings fail a run by default.
-const FAIL_ON: Severity = Severity::High;
+/// The largest number of overrides for which all combinations are judged if it is not
+/// known whether they apply.
+const UNKNOWN_MAX: usize = 6;
 
-/// A policy. The default one has the rules' own severities and no waivers.
+/// A policy. The default one has the rules' own severities, and excepts nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    settings: Settings,
-    overrides: Vec<Override>,
-    waivers: Vec<WaiverRule>,
-}
-
-/// Settings; what is not set keeps the value that it has without them.
-#[derive(Debug, Clone, Default)]
-struct Settings {
-    fail_on: Option<Threshold>,
-    /// Per rule: its severity, or `None` where it is off.
-    rules: BTreeMap<String, Option<Severity>>,
-    access: Option<Vec<AccessMode>>,
-    widest_v4: Option<u8>,
-    widest_v6: Option<u8>,
-    /// Allowed blocks with their lines in the file.
-    allowed: Option<Vec<(usize, AllowedCidr)>>,
-}
-
-/// Settings of some clusters.
-#[derive(Debug, Clone)]
-struct Override {
-    /// Its line in the file, from 1.
-    line: usize,
-    /// Names or ARNs; all if empty.
-    clusters: Vec<Pattern>,
-    /// Accounts; all if empty.
-    accounts: Vec<Pattern>,
-    settings: Settings,
-}
-
-impl Override {
-    fn applies_to(&self, cluster: &Cluster) -> bool {
-        is_one_of(&self.clusters, cluster)
-            && (self.accounts.is_empty() || cluster.account().is_some_and(|id| matches(&self.accounts, id)))
-    }
-
-    /// Whether it may apply to a cluster whose ARN is not recorded.
-    fn may_apply_to(&self, cluster: &Cluster) -> bool {
-        let may_be_one = is_one_of(&self.clusters, cluster)
-            || self.clusters.iter().any(|pattern| pattern.as_str().starts_with("arn:"));
-        cluster.arn.is_none() && may_be_one
-    }
-}
-
-/// A waiver and what it applies to.
-#[derive(Debug, Clone)]
-struct WaiverRule {
-    /// The cluster, or the subject of a finding.
-    resource: Pattern,
-    /// Names or ARNs of clusters; all if empty.
-    clusters: Vec<Pattern>,
-    until: Timestamp,
-    waiver: Waiver,
-}
-
-impl WaiverRule {
-    fn applies_to(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> bool {
-        let subject = finding.subject.as_str();
-        let about = finding.about.as_ref().map(|about| format!("{subject} {about}"));
-        let names = [Some(cluster.name.as_str()), cluster.arn.as_deref(), Some(subject), about.as_deref()];
-        self.waiver.rule == rule.id
-            && is_one_of(&self.clusters, cluster)
-            && names.iter().flatten().any(|name| self.resource.matches(name))
-    }
-}
-
-/// Whether a cluster's name or ARN matches one of the patterns; true if there are none.
-fn is_one_of(patterns: &[Pattern], cluster: &Cluster) -> bool {
-    patterns.is_empty()
-        || matches(patterns, &cluster.name)
-        || cluster.arn.as_ref().is_some_and(|arn| matches(patterns, arn))
-}
-
-fn matches(patterns: &[Pattern], name: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(name))
+    entries: Entries,
 }
 
 impl Policy {
-    /// The settings that apply to a cluster, the one with the highest precedence first.
-    fn settings_of<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a Settings> {
-        let overrides = self.overrides.iter().rev().filter(|one| one.applies_to(cluster));
-        overrides.map(|one| &one.settings).chain([&self.settings])
-    }
-
-    /// What it expects of a cluster's endpoint.
+    /// What it expects of a cluster's endpoint, without overrides of which it is not known
+    /// whether they apply.
     #[must_use]
     pub fn expected(&self, cluster: &Cluster) -> Expectations {
-        let default = Expectations::default();
-        let settings = || self.settings_of(cluster);
-        let lists: Vec<_> = settings().filter_map(|settings| settings.allowed.as_deref()).collect();
-        let allowed = lists.iter().copied().flatten().map(|(_, entry)| entry.clone());
-        Expectations {
-            access: settings().find_map(|settings| settings.access.clone()),
-            widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(default.widest_v4),
-            widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(default.widest_v6),
-            // The lists of overrides add to the general one.
-            allowed: (!lists.is_empty()).then(|| allowed.collect()),
-        }
+        self.way(cluster, &[], false).expected()
     }
 
-    /// Judges a cluster. `fail_on` takes precedence over the policy's; `gaps` are all
-    /// gaps of the evidence, whether or not a rule needs them.
+    /// Judges a cluster. `fail_on` takes precedence over the policy's; `check` applies the
+    /// rules; `gaps` are all gaps of the evidence, whether or not a rule needs them.
+    ///
+    /// If it is not known whether an entry of the policy applies to the cluster, it is
+    /// judged both ways: the verdict is inconclusive if it depends on that.
     #[must_use]
     pub fn judge(
         &self,
         evidence: &Evidence,
         fail_on: Option<Threshold>,
-        outcomes: Vec<(&'static Rule, Outcome)>,
-        gaps: Vec<Gap>,
+        check: impl Fn(&Expectations) -> Vec<(&'static Rule, Outcome)>,
+        gaps: &[Gap],
     ) -> Judgment {
         let cluster = &evidence.cluster;
-        let of_policy = || self.settings_of(cluster).find_map(|settings| settings.fail_on);
-        let fail_on = fail_on.or_else(of_policy).unwrap_or(Some(FAIL_ON));
-        let counts = |severity: Severity| fail_on.is_some_and(|threshold| severity >= threshold);
-        let severity = |rule: &Rule| {
-            let set = self.settings_of(cluster).find_map(|settings| settings.rules.get(rule.id));
-            set.copied().unwrap_or(Some(rule.severity))
+        let mut known: Vec<(Expectations, Outcomes)> = Vec::new();
+        let mut judge = |overrides: &[usize], with_unknown: bool| {
+            let way = self.way(cluster, overrides, with_unknown);
+            let expected = way.expected();
+            let checked = known.iter().find(|(known, _)| *known == expected);
+            let outcomes = checked.map(|(_, outcomes)| outcomes.clone());
+            let outcomes = outcomes.unwrap_or_else(|| {
+                let outcomes = check(&expected);
+                known.push((expected, outcomes.clone()));
+                outcomes
+            });
+            way.judge(fail_on, outcomes, gaps.to_vec())
         };
-        let is_set =
-            |rule: &Rule| self.settings_of(cluster).any(|settings| settings.rules.contains_key(rule.id));
-        let is_needed = |gap: &Gap, rules: &[&Rule]| {
-            !gap.is_left_out() && rules.iter().any(|rule| severity(rule).is_some_and(counts))
-        };
-        let mut findings = Vec::new();
-        let mut off = Vec::new();
-        let mut not_judged = Vec::new();
-        let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
-            gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
-        for (rule, mut outcome) in outcomes {
-            let Some(severity) = severity(rule) else {
-                off.push(rule);
-                continue;
-            };
-            outcome.findings.sort();
-            let steps: Arc<[Step]> = outcome.steps.into();
-            findings.extend(outcome.findings.into_iter().map(|finding| {
-                let waiver = self.waiver(rule, cluster, &finding).cloned();
-                let severity = match finding.severity {
-                    Some(lower) if !is_set(rule) => lower,
-                    _ => severity,
-                };
-                JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver }
-            }));
-            outcome.gaps.sort();
-            outcome.gaps.dedup();
-            if rule.without_evidence == WithoutEvidence::NotJudged {
-                not_judged.extend(outcome.gaps.into_iter().map(|gap| NotJudged { rule, gap }));
-                continue;
-            }
-            for gap in outcome.gaps {
-                rules_by_gap.entry(gap).or_default().push(rule);
-            }
+        let mut judgment = judge(&[], false);
+        let unknown: Vec<_> = self.unknown_overrides(cluster).collect();
+        let exceptions = unknown_exceptions(&self.entries, cluster, &judgment);
+        if unknown.is_empty() && exceptions.is_empty() {
+            return judgment;
         }
-        // Waived findings come last.
-        findings.sort_by_key(|judged| (judged.waived_by().is_some(), std::cmp::Reverse(judged.severity)));
-        let mut gaps: Vec<_> = rules_by_gap
-            .into_iter()
-            .map(|(gap, rules)| JudgedGap { needed: is_needed(&gap, &rules), gap, rules })
-            .collect();
-        // Overrides that may apply decide the verdict, so they must be known.
-        let unsure =
-            self.overrides.iter().filter(|one| !one.applies_to(cluster) && one.may_apply_to(cluster));
-        gaps.extend(unsure.map(|one| JudgedGap {
-            gap: no_arn(evidence, one.line),
-            rules: Vec::new(),
-            needed: true,
-        }));
-        gaps.sort_by_key(|judged| !judged.needed);
-        let fails = |judged: &JudgedFinding| judged.waived_by().is_none() && counts(judged.severity);
-        let verdict = if findings.iter().any(fails) {
-            Verdict::Fail
-        } else if gaps.iter().any(|judged| judged.needed) {
-            Verdict::Inconclusive
-        } else {
-            Verdict::Pass
+        let mut ways = Ways::new(unknown.len());
+        if unknown.len() <= UNKNOWN_MAX {
+            ways.verdicts = (0..1 << unknown.len())
+                .map(|way: usize| {
+                    let chosen = unknown.iter().enumerate().filter(|(bit, _)| way >> bit & 1 == 1);
+                    let chosen: Vec<_> = chosen.map(|(_, at)| *at).collect();
+                    [false, true].map(|with_unknown| judge(&chosen, with_unknown).verdict)
+                })
+                .collect();
+        }
+        judgment.verdict = ways.verdict();
+        let overrides = unknown.iter().enumerate().map(|(bit, at)| {
+            let what = ("override", self.entries.overrides[*at].line);
+            unknown_entry(evidence, what, ways.depend_on_override(bit))
+        });
+        let exceptions =
+            exceptions.into_iter().map(|what| unknown_entry(evidence, what, ways.depend_on_exceptions()));
+        judgment.gaps.extend(overrides.chain(exceptions).collect::<Vec<_>>());
+        judgment.gaps.sort_by_key(|judged| !judged.needed);
+        judgment
+    }
+
+    /// The way to judge a cluster in which these overrides apply besides those that are
+    /// known to.
+    fn way<'a>(&'a self, cluster: &'a Cluster, overrides: &[usize], with_unknown: bool) -> Way<'a> {
+        let applies = |(at, one): &(usize, &Override)| {
+            one.scope.includes(cluster) == Applies::Yes || overrides.contains(at)
         };
-        Judgment { verdict, findings, gaps, not_judged, off }
+        let all: Vec<_> = self.entries.overrides.iter().enumerate().filter(applies).collect();
+        let settings = all.into_iter().rev().map(|(_, one)| &one.settings).chain([&self.entries.settings]);
+        Way { entries: &self.entries, cluster, settings: settings.collect(), with_unknown }
     }
 
-    /// The waiver for a finding: of several, the one that expires last.
-    fn waiver(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> Option<&Waiver> {
-        let all = self.waivers.iter().filter(|one| one.applies_to(rule, cluster, finding));
-        all.max_by_key(|one| one.until).map(|one| &one.waiver)
+    /// The overrides of which it is not known whether they apply to a cluster.
+    fn unknown_overrides(&self, cluster: &Cluster) -> impl Iterator<Item = usize> {
+        let all = self.entries.overrides.iter().enumerate();
+        all.filter(|(_, one)| one.scope.includes(cluster) == Applies::Unknown).map(|(at, _)| at)
     }
 
-    /// Begins to record which waivers a run uses.
+    /// Begins to record which waivers and accepted gaps a run uses.
     #[must_use]
     pub fn usage(&self) -> Usage<'_> {
-        Usage { policy: self, waivers: vec![WaiverUse::default(); self.waivers.len()] }
+        Usage::new(&self.entries)
     }
 }
 
-/// The use of a policy's waivers in a run. It keeps nothing of a cluster.
-#[derive(Debug)]
-pub struct Usage<'a> {
-    policy: &'a Policy,
-    /// In the order of the policy's waivers.
-    waivers: Vec<WaiverUse>,
+/// The verdicts of all ways to judge a cluster.
+struct Ways {
+    /// By the overrides that apply, one bit each; in each, without and with the waivers and
+    /// acceptances of which it is not known whether they apply. With more of them, fewer
+    /// findings and gaps count, so that no other choice of them has another verdict. Empty
+    /// if there are too many overrides.
+    verdicts: Vec<[Verdict; 2]>,
 }
 
-/// The use of a waiver.
-#[derive(Debug, Clone, Default)]
-struct WaiverUse {
-    /// It applied to a finding.
-    is_used: bool,
-    /// Its rule was inconclusive for a cluster, so that it may apply there.
-    may_be_used: bool,
-}
+impl Ways {
+    fn new(overrides: usize) -> Self {
+        Self { verdicts: Vec::with_capacity(1 << overrides.min(UNKNOWN_MAX)) }
+    }
 
-impl Usage<'_> {
-    /// Records a cluster.
-    pub fn cluster(&mut self, audited: &Audited) {
-        let Audited { facts, judgment } = audited;
-        let cluster = &facts.evidence.cluster;
-        for (one, used) in self.policy.waivers.iter().zip(&mut self.waivers) {
-            let mut findings = judgment.findings.iter();
-            used.is_used |= findings.any(|judged| one.applies_to(judged.rule, cluster, &judged.finding));
-            let is_of_rule = |rule: &Rule| rule.id == one.waiver.rule;
-            used.may_be_used |= judgment.not_judged.iter().any(|not_judged| is_of_rule(not_judged.rule))
-                || judgment.gaps.iter().any(|gap| gap.rules.iter().any(|rule| is_of_rule(rule)));
+    /// The verdict, which is inconclusive unless it is the same in all ways.
+    fn verdict(&self) -> Verdict {
+        let mut all = self.verdicts.iter().flatten();
+        match all.next() {
+            Some(first) if all.all(|verdict| verdict == first) => *first,
+            _ => Verdict::Inconclusive,
         }
     }
 
-    /// Notes to the owner of the policy, in the file's order. `is_whole` if every cluster
-    /// was judged: only then is a waiver known to be unused.
-    #[must_use]
-    pub fn notes(&self, is_whole: bool) -> Vec<PolicyNote> {
-        let mut notes = BTreeSet::new();
-        for (one, used) in self.policy.waivers.iter().zip(&self.waivers) {
-            let Waiver { line, rule, resource, owner, expires, is_expired, .. } = &one.waiver;
-            let what = format!("the waiver of {rule} for {resource:?}");
-            let (kind, text) = match (is_expired, used.is_used) {
-                (true, true) => (
-                    PolicyNoteKind::WaiverExpired,
-                    format!("{what} expired {expires}, so its findings count; owner: {owner}"),
-                ),
-                (true, false) => (
-                    PolicyNoteKind::WaiverExpired,
-                    format!("{what} expired {expires}: remove it; owner: {owner}"),
-                ),
-                (false, false) if is_whole && !used.may_be_used => {
-                    (PolicyNoteKind::WaiverUnused, format!("{what} matches no finding; owner: {owner}"))
-                }
-                (false, _) => continue,
-            };
-            notes.insert(PolicyNote { line: *line, kind, text });
-        }
-        let policy = self.policy;
-        let settings = policy.overrides.iter().map(|one| &one.settings).chain([&policy.settings]);
-        let allowed = settings.filter_map(|settings| settings.allowed.as_deref()).flatten();
-        for (line, entry) in allowed.filter(|(_, entry)| entry.is_expired) {
-            let AllowedCidr { cidr, owner, expires, .. } = entry;
-            let expires = expires.as_deref().unwrap_or_default();
-            let text = format!("{cidr} was allowed until {expires}; owner: {owner}");
-            notes.insert(PolicyNote { line: *line, kind: PolicyNoteKind::CidrExpired, text });
-        }
-        notes.into_iter().collect()
+    /// Whether the verdict depends on the override with this bit.
+    fn depend_on_override(&self, bit: usize) -> bool {
+        let mut ways = self.verdicts.iter().enumerate();
+        self.verdicts.is_empty() || ways.any(|(way, verdicts)| *verdicts != self.verdicts[way | 1 << bit])
+    }
+
+    /// Whether it depends on waivers and acceptances.
+    fn depend_on_exceptions(&self) -> bool {
+        self.verdicts.iter().any(|[without, with]| without != with)
     }
 }
 
-/// It is not known whether an override applies.
-fn no_arn(evidence: &Evidence, line: usize) -> Gap {
-    let detail = format!(
-        "the policy's override in line {line} applies to some accounts or ARNs, and the cluster's ARN is not recorded"
-    );
-    evidence.gap(Field::Arn, GapReason::NotRecorded, detail)
+/// The gap for an entry of the policy, with its line, of which it is not known whether it
+/// applies.
+fn unknown_entry(evidence: &Evidence, (what, line): (&str, usize), needed: bool) -> JudgedGap {
+    let cluster = &evidence.cluster;
+    let (why, cause) = match &cluster.arn {
+        None => (GapReason::NotRecorded, "the cluster's ARN is not recorded".to_owned()),
+        Some(arn) => (GapReason::Incomplete, format!("the cluster's ARN is not complete: {arn:?}")),
+    };
+    let effect = if needed { "" } else { "; the verdict is the same either way" };
+    let detail =
+        format!("the policy's {what} in line {line} applies to some accounts or ARNs, and {cause}{effect}");
+    let subject = Subject::from(Field::Arn);
+    let hint = (evidence.next_step)(cluster, &subject, why);
+    JudgedGap { gap: Gap { subject, why, detail, hint }, rules: Vec::new(), needed, accepted: None }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::text::escape;
 use crate::model::audit::{Audited, Unjudged};
 use crate::model::cluster::Cluster;
-use crate::model::judgment::{JudgedFinding, JudgedGap, Waiver};
+use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Waiver};
 use crate::model::rule::{Finding, Severity};
 
 /// A finding and its cluster.
@@ -73,6 +73,27 @@ pub(super) fn waived_by(waiver: &Waiver) -> String {
     }
 }
 
+/// The effect of an acceptance, in words.
+pub(super) fn accepted_by(accepted: &Acceptance) -> String {
+    let Acceptance { owner, reason, expires, .. } = accepted;
+    if accepted.is_expired {
+        format!("counts, since its acceptance expired {expires} ({owner}: {reason})")
+    } else {
+        format!("accepted until {expires} ({owner}: {reason})")
+    }
+}
+
+/// The text of a gap: with the next step, or with what accepts it.
+pub(super) fn gap_text(judged: &JudgedGap) -> String {
+    match &judged.accepted {
+        Some(accepted) if !accepted.is_expired => {
+            format!("{}; {}", judged.gap.problem(), accepted_by(accepted))
+        }
+        Some(accepted) => format!("{}; {}", judged.gap, accepted_by(accepted)),
+        None => judged.gap.to_string(),
+    }
+}
+
 /// An id derived from names, the same in every run.
 pub(super) fn id(names: &[Option<&str>]) -> Uuid {
     let name = serde_json::json!(["eks-netcheck", names]).to_string();
@@ -90,18 +111,21 @@ pub(super) struct Unseen {
     pub(super) why: &'static str,
     /// Whether the verdict needed it.
     pub(super) needed: bool,
+    /// Whether the policy accepts it.
+    pub(super) is_accepted: bool,
 }
 
 impl Unseen {
     /// The gaps of a cluster.
     pub(super) fn all_of(audited: &Audited) -> impl Iterator<Item = Self> {
         let cluster = &audited.facts.evidence.cluster;
-        audited.judgment.gaps.iter().map(|JudgedGap { gap, needed, .. }| Self {
+        audited.judgment.gaps.iter().map(|judged| Self {
             subject: cluster.subject().to_owned(),
-            what: Some(gap.subject.to_string()),
-            text: escape(&format!("{}: not seen: {gap}", cluster.name)).into_owned(),
-            why: gap.why.as_str(),
-            needed: *needed,
+            what: Some(judged.gap.subject.to_string()),
+            text: escape(&format!("{}: not seen: {}", cluster.name, gap_text(judged))).into_owned(),
+            why: judged.gap.why.as_str(),
+            needed: judged.needed,
+            is_accepted: judged.accepted_by().is_some(),
         })
     }
 }
@@ -114,6 +138,7 @@ impl From<&Unjudged> for Unseen {
             text: escape(&format!("{}: not seen: {}", unjudged.subject, unjudged.cause())).into_owned(),
             why: unjudged.gap.why.as_str(),
             needed: true,
+            is_accepted: false,
         }
     }
 }

@@ -23,6 +23,7 @@ pub const FORMAT: AuditFormat = AuditFormat {
             anchor: settings.anchor.clone(),
             findings: Level::ALL.map(|_| Findings::default()),
             unseen: Shown::default(),
+            accepted: Shown::default(),
         })
     },
 };
@@ -108,6 +109,8 @@ struct Writer {
     findings: [Findings; 3],
     /// Gaps that a verdict needed.
     unseen: Shown,
+    /// Gaps that the policy accepts.
+    accepted: Shown,
 }
 
 impl Writer {
@@ -127,9 +130,13 @@ impl ReportWriter for Writer {
             let annotation = self.annotation(entry.judged.rule.id, entry.message_of_cluster());
             self.findings[level as usize].push(entry.rank(), annotation);
         }
-        for unseen in Unseen::all_of(audited).filter(|unseen| unseen.needed) {
+        for unseen in Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted) {
             let annotation = self.annotation("not-seen", unseen.text);
-            self.unseen.push(annotation);
+            if unseen.needed {
+                self.unseen.push(annotation);
+            } else {
+                self.accepted.push(annotation);
+            }
         }
         Ok(())
     }
@@ -143,6 +150,7 @@ impl ReportWriter for Writer {
         let mut levels = self.findings.map(Shown::from);
         let level = if summary.verdict() == Verdict::Inconclusive { Level::Error } else { Level::Warning };
         levels[level as usize].append(unseen);
+        levels[Level::Notice as usize].append(self.accepted);
         if let Some(policy) = &summary.policy {
             for note in &policy.notes {
                 levels[Level::Warning as usize].push(Annotation {

@@ -1,7 +1,7 @@
 //! GitLab's code quality report.
 //!
 //! Kept until the end, since findings are sorted: an issue for each finding, and for each
-//! gap that the verdict needed.
+//! gap that the verdict needed or the policy accepts.
 //!
 //! <https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format>
 
@@ -62,7 +62,8 @@ impl From<&Entry<'_>> for Issue {
 impl From<Unseen> for Issue {
     fn from(unseen: Unseen) -> Self {
         let names = [Some("not-seen"), Some(&unseen.subject), unseen.what.as_deref(), Some(unseen.why)];
-        Self { check: "not-seen", severity: "critical", fingerprint: id(&names), description: unseen.text }
+        let severity = if unseen.is_accepted { "info" } else { "critical" };
+        Self { check: "not-seen", severity, fingerprint: id(&names), description: unseen.text }
     }
 }
 
@@ -81,7 +82,8 @@ impl Issue {
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
         self.findings.extend(Entry::all_of(audited).map(|entry| (entry.rank(), Issue::from(&entry))));
-        self.unseen.extend(Unseen::all_of(audited).filter(|unseen| unseen.needed).map(Issue::from));
+        let unseen = Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted);
+        self.unseen.extend(unseen.map(Issue::from));
         Ok(())
     }
 

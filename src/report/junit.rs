@@ -6,7 +6,7 @@ use std::io::{Error, Result, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::entry::waived_by;
+use super::entry::{gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation;
 use super::text::escape;
@@ -69,8 +69,9 @@ fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
         escape(&format!("{}: {}", judged.finding.subject, judged.finding.message)).into_owned()
     };
     let gaps = judgment.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
-    let (left_out, gaps): (Vec<_>, Vec<_>) = gaps.partition(|judged| judged.gap.is_left_out());
-    let gap_text = |judged: &JudgedGap| escape(&judged.gap.to_string()).into_owned();
+    let is_excepted = |judged: &&JudgedGap| judged.gap.is_left_out() || judged.accepted_by().is_some();
+    let (excepted, gaps): (Vec<_>, Vec<_>) = gaps.partition(is_excepted);
+    let gap_text = |judged: &JudgedGap| escape(&gap_text(judged)).into_owned();
     if let Some(first) = counted.first() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         let mut text: Vec<_> = counted.iter().map(finding_text).collect();
@@ -85,7 +86,7 @@ fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
         status
     } else {
         let why = waived.first().and_then(|judged| judged.waiver.as_ref()).map(waived_by);
-        let why = why.or_else(|| left_out.first().copied().map(gap_text));
+        let why = why.or_else(|| excepted.first().copied().map(gap_text));
         let not_judged = || judgment.not_judged.iter().find(|one| one.rule.id == rule.id);
         let why = why.or_else(|| not_judged().map(|one| format!("not judged: {}", one.gap)));
         let is_off = judgment.off.iter().any(|off| off.id == rule.id);

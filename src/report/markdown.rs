@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
-use super::entry::{Unseen, about, waived_by};
+use super::entry::{Unseen, about, gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
@@ -167,8 +167,14 @@ fn section(audited: &Audited) -> String {
     let (needed, others): (Vec<_>, Vec<_>) = judgment.gaps.iter().partition(|judged| judged.needed);
     if !needed.is_empty() {
         text.push_str("\nNot seen, and needed:\n\n");
+        text.push_str(&list(needed.into_iter().map(|judged| format!("- {}\n", harmless(&gap_text(judged))))));
+    }
+    let (accepted, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|judged| judged.accepted_by().is_some());
+    if !accepted.is_empty() {
+        text.push_str("\nNot seen, and accepted by the policy:\n\n");
         text.push_str(&list(
-            needed.into_iter().map(|JudgedGap { gap, .. }| format!("- {}\n", harmless(&gap.to_string()))),
+            accepted.into_iter().map(|judged| format!("- {}\n", harmless(&gap_text(judged)))),
         ));
     }
     if !others.is_empty() {

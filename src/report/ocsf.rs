@@ -65,10 +65,15 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
     if let Some(waiver) = judged.waived_by() {
         event["status"] = "Suppressed".into();
         event["status_id"] = 3.into();
-        event["comment"] = format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires).into();
+        event["comment"] = comment(&waiver.owner, &waiver.reason, &waiver.expires).into();
     }
     about(&mut event, entry.cluster);
     event
+}
+
+/// Why a finding or a gap does not count.
+fn comment(owner: &str, reason: &str, expires: &str) -> String {
+    format!("{owner}: {reason} (until {expires})")
 }
 
 /// The event of a rule that found nothing or is inconclusive. None if the rule is off, or
@@ -77,7 +82,7 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let judgment = &audited.judgment;
     let cluster = &audited.facts.evidence.cluster;
     let has_findings = judgment.findings.iter().any(|judged| judged.rule.id == rule.id);
-    let gap = judgment.gaps_of(rule).next();
+    let gap = judgment.gap_of(rule);
     // With a gap, there may be more than the findings.
     let is_answered = has_findings && gap.is_none();
     if is_answered || judgment.off.iter().any(|off| off.id == rule.id) {
@@ -87,8 +92,13 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let mut event = event_of_rule(time, rule, &uid, rule.severity);
     let (status, id, message) = match gap {
         None => ("Pass", 1, format!("{}: nothing found", cluster.name)),
-        Some(gap) => ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, gap.problem())),
+        Some((gap, _)) => ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, gap.problem())),
     };
+    if let Some((_, Some(accepted))) = gap {
+        event["status"] = "Suppressed".into();
+        event["status_id"] = 3.into();
+        event["comment"] = comment(&accepted.owner, &accepted.reason, &accepted.expires).into();
+    }
     event["compliance"]["status"] = status.into();
     event["compliance"]["status_id"] = id.into();
     if id == 1 {

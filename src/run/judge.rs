@@ -7,6 +7,7 @@ use crate::evidence::directory::EvidenceDir;
 use crate::evidence::error::EvidenceError;
 use crate::evidence::nodes::read_nodes;
 use crate::model::audit::Audited;
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::judgment::Judgment;
 use crate::model::rule::Threshold;
@@ -42,7 +43,6 @@ pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<Threshold>) 
 /// Judges facts by all rules under a policy; `fail_on` takes precedence over the policy's.
 #[must_use]
 pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
-    let expected = policy.expected(&facts.evidence.cluster);
-    let outcomes = rules::outcomes(facts, &expected);
-    policy.judge(&facts.evidence, fail_on, outcomes, facts.evidence.all_gaps())
+    let check = |expected: &Expectations| rules::outcomes(facts, expected);
+    policy.judge(&facts.evidence, fail_on, check, &facts.evidence.all_gaps())
 }

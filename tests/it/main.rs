@@ -18,6 +18,7 @@ mod dependencies;
 mod dialects;
 mod diff;
 mod docs;
+mod exceptions;
 #[cfg(feature = "live")]
 mod fleet;
 mod formats;

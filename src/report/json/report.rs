@@ -12,7 +12,7 @@ use super::words::{
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::connection::Connection;
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
-use crate::model::judgment::{JudgedFinding, JudgedGap, NotJudged, PolicyNote, Waiver};
+use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, NotJudged, PolicyNote, Waiver};
 use crate::model::node::Node;
 use crate::model::rule::{Check, Step};
 use crate::model::traffic;
@@ -244,6 +244,17 @@ struct GapReport {
     hint: String,
     /// The rules that are inconclusive without it.
     rules: Vec<String>,
+    /// The entry of the policy because of which it does not count; null if it may count.
+    accepted: Option<AcceptanceReport>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct AcceptanceReport {
+    subject: String,
+    reason: String,
+    owner: String,
+    /// As written in the policy.
+    expires: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -444,6 +455,18 @@ impl From<&JudgedGap> for GapReport {
             detail: gap.detail.clone(),
             hint: gap.hint.clone(),
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
+            accepted: judged.accepted_by().map(AcceptanceReport::from),
+        }
+    }
+}
+
+impl From<&Acceptance> for AcceptanceReport {
+    fn from(accepted: &Acceptance) -> Self {
+        Self {
+            subject: accepted.subject.clone(),
+            reason: accepted.reason.clone(),
+            owner: accepted.owner.clone(),
+            expires: accepted.expires.clone(),
         }
     }
 }

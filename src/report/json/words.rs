@@ -56,7 +56,9 @@ words! {
     }
     Severity of rule::Severity { Low, Medium, High, Critical }
     Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
-    PolicyNoteKind of judgment::PolicyNoteKind { WaiverExpired, WaiverUnused, CidrExpired }
+    PolicyNoteKind of judgment::PolicyNoteKind {
+        WaiverExpired, WaiverUnused, AcceptanceExpired, AcceptanceUnused, CidrExpired,
+    }
     Why of GapReason {
         NotRecorded, Incomplete, NotSupported, Malformed, NoProcessNames, Unreachable, NoAnswer, AccessDenied,
         NoCredentials, NotAsked, TimedOut, TooMuchOutput, NameNotResolved, ConnectionRefused, ConnectionLost, HostKeyUnknown,

@@ -17,7 +17,7 @@ use std::io::{Result, Write};
 use self::many::Row;
 use self::names::Names;
 use self::nodes::{write_nodes, write_paths};
-use super::entry::{about, waived_by};
+use super::entry::{about, accepted_by, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation::{self, is_command, write_remediation};
 use super::style::{Style, count};
@@ -134,13 +134,19 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, style: Style, out: &mut dyn
     };
     let is_left_out = |judged: &&JudgedGap| judged.gap.is_left_out();
     let left_out = judgment.gaps.iter().filter(is_left_out);
-    let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty() && !is_left_out(gap)).count();
+    let is_accepted = |judged: &&JudgedGap| judged.accepted_by().is_some();
+    let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty());
+    let unseen = unseen.filter(|gap| !is_left_out(gap) && !is_accepted(gap)).count();
     let mut worst = match judgment.verdict {
         Verdict::Pass if unseen > 0 => {
             format!("{worst}; {} needed only by rules below the threshold", count(unseen, "gap"))
         }
         _ => worst,
     };
+    let accepted = judgment.gaps.iter().filter(is_accepted).count();
+    if judgment.verdict == Verdict::Pass && accepted > 0 {
+        worst = format!("{worst}; {} accepted by the policy", count(accepted, "gap"));
+    }
     for judged in left_out {
         worst = format!("{worst}; {} not read, as requested", judged.gap.subject);
     }
@@ -389,19 +395,24 @@ fn write_gaps(gaps: &[JudgedGap], style: Style, out: &mut dyn Write) -> Result<(
         return Ok(());
     }
     writeln!(out, "\n{}", style.bold("Not seen"))?;
-    let (needed, unneeded): (Vec<_>, Vec<_>) =
-        gaps.iter().partition(|judged| judged.needed || !judged.rules.is_empty());
-    for judged in needed {
+    let is_shown =
+        |judged: &&JudgedGap| judged.needed || judged.accepted.is_some() || !judged.rules.is_empty();
+    let (shown, unneeded): (Vec<_>, Vec<_>) = gaps.iter().partition(is_shown);
+    for judged in shown {
         let gap = &judged.gap;
         write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
-        if !gap.hint.is_empty() {
+        if let Some(accepted) = &judged.accepted {
+            write!(out, "{}", style.prose(&escape(&accepted_by(accepted)), "    ", "    "))?;
+        }
+        if !gap.hint.is_empty() && judged.accepted_by().is_none() {
             write!(out, "{}", style.prose(&escape(&gap.hint), "    ", "    "))?;
         }
         let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
         if rules.is_empty() {
             continue;
         }
-        let without = if gap.is_left_out() { "Not judged without it" } else { "Inconclusive without it" };
+        let is_excepted = gap.is_left_out() || judged.accepted_by().is_some();
+        let without = if is_excepted { "Not judged without it" } else { "Inconclusive without it" };
         write!(out, "{}", style.prose(&format!("{without}: {}", rules.join(", ")), "    ", "    "))?;
     }
     if !unneeded.is_empty() {

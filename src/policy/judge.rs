@@ -1,0 +1,163 @@
+//! One way to judge a cluster, and what comes of all the ways that the policy leaves open.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::entries::{AcceptRule, Entries, Settings, WaiverRule};
+use super::scope::Applies;
+use crate::model::cluster::Cluster;
+use crate::model::expectations::Expectations;
+use crate::model::gap::Gap;
+use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict, Waiver};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, Threshold, WithoutEvidence};
+
+/// The outcomes of all rules.
+pub(super) type Outcomes = Vec<(&'static Rule, Outcome)>;
+
+/// The severity from which findings fail a run by default.
+const FAIL_ON: Severity = Severity::High;
+
+/// A way to judge a cluster: a decision on each entry of the policy of which it is not
+/// known whether it applies.
+pub(super) struct Way<'a> {
+    pub(super) entries: &'a Entries,
+    pub(super) cluster: &'a Cluster,
+    /// The settings that apply, the one with the highest precedence first.
+    pub(super) settings: Vec<&'a Settings>,
+    /// Whether waivers and acceptances apply of which that is not known.
+    pub(super) with_unknown: bool,
+}
+
+impl<'a> Way<'a> {
+    /// What is expected of the endpoint.
+    pub(super) fn expected(&self) -> Expectations {
+        let default = Expectations::default();
+        let settings = || self.settings.iter();
+        let lists: Vec<_> = settings().filter_map(|settings| settings.allowed.as_deref()).collect();
+        let allowed = lists.iter().copied().flatten().map(|(_, entry)| entry.clone());
+        Expectations {
+            access: settings().find_map(|settings| settings.access.clone()),
+            widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(default.widest_v4),
+            widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(default.widest_v6),
+            // The lists of overrides add to the general one.
+            allowed: (!lists.is_empty()).then(|| allowed.collect()),
+        }
+    }
+
+    /// Judges the outcomes of the rules. `fail_on` takes precedence over the policy's.
+    pub(super) fn judge(&self, fail_on: Option<Threshold>, outcomes: Outcomes, gaps: Vec<Gap>) -> Judgment {
+        let of_policy = || self.settings.iter().find_map(|settings| settings.fail_on);
+        let fail_on = fail_on.or_else(of_policy).unwrap_or(Some(FAIL_ON));
+        let counts = |severity: Severity| fail_on.is_some_and(|threshold| severity >= threshold);
+        let mut judgment = Judgment {
+            verdict: Verdict::Pass,
+            findings: Vec::new(),
+            gaps: Vec::new(),
+            not_judged: Vec::new(),
+            off: Vec::new(),
+        };
+        let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
+            gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
+        for (rule, outcome) in outcomes {
+            let Some(severity) = self.severity(rule) else {
+                judgment.off.push(rule);
+                continue;
+            };
+            judgment.findings.extend(self.findings(rule, severity, outcome.findings, outcome.steps.into()));
+            let gaps = BTreeSet::from_iter(outcome.gaps);
+            if rule.without_evidence == WithoutEvidence::NotJudged {
+                judgment.not_judged.extend(gaps.into_iter().map(|gap| NotJudged { rule, gap }));
+                continue;
+            }
+            for gap in gaps {
+                rules_by_gap.entry(gap).or_default().push(rule);
+            }
+        }
+        // Waived findings come last.
+        judgment.findings.sort_by_key(|judged| (judged.waived_by().is_some(), Reverse(judged.severity)));
+        let is_needed = |rules: &[&Rule]| rules.iter().any(|rule| self.severity(rule).is_some_and(counts));
+        judgment.gaps = rules_by_gap
+            .into_iter()
+            .map(|(gap, rules)| {
+                let accepted = self.acceptance(&gap).cloned();
+                let is_accepted = accepted.as_ref().is_some_and(|accepted| !accepted.is_expired);
+                let needed = !gap.is_left_out() && !is_accepted && is_needed(&rules);
+                JudgedGap { gap, rules, needed, accepted }
+            })
+            .collect();
+        judgment.gaps.sort_by_key(|judged| !judged.needed);
+        let fails = |judged: &JudgedFinding| judged.waived_by().is_none() && counts(judged.severity);
+        judgment.verdict = if judgment.findings.iter().any(fails) {
+            Verdict::Fail
+        } else if judgment.gaps.iter().any(|judged| judged.needed) {
+            Verdict::Inconclusive
+        } else {
+            Verdict::Pass
+        };
+        judgment
+    }
+
+    /// The severity of a rule; `None` if it is off.
+    fn severity(&self, rule: &Rule) -> Option<Severity> {
+        let set = self.settings.iter().find_map(|settings| settings.rules.get(rule.id));
+        set.copied().unwrap_or(Some(rule.severity))
+    }
+
+    fn findings(
+        &self,
+        rule: &'static Rule,
+        severity: Severity,
+        mut findings: Vec<Finding>,
+        steps: Arc<[Step]>,
+    ) -> impl Iterator<Item = JudgedFinding> {
+        let is_set = self.settings.iter().any(|settings| settings.rules.contains_key(rule.id));
+        findings.sort();
+        findings.into_iter().map(move |finding| {
+            let waiver = self.waiver(rule, &finding).cloned();
+            let severity = finding.severity.filter(|_| !is_set).unwrap_or(severity);
+            JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver }
+        })
+    }
+
+    fn counts(&self, applies: Applies) -> bool {
+        applies == Applies::Yes || self.with_unknown && applies == Applies::Unknown
+    }
+
+    /// The waiver for a finding: of several, the one that expires last.
+    fn waiver(&self, rule: &Rule, finding: &Finding) -> Option<&'a Waiver> {
+        let all = self.entries.waivers.iter();
+        let all = all.filter(|one| self.counts(one.applies_to(rule, self.cluster, finding)));
+        all.max_by_key(|one| one.until).map(|one| &one.waiver)
+    }
+
+    /// The acceptance of a gap: of several, the one that expires last.
+    fn acceptance(&self, gap: &Gap) -> Option<&'a Acceptance> {
+        let all = self.entries.accepted.iter();
+        let all = all.filter(|one| self.counts(one.applies_to(self.cluster, &gap.subject)));
+        all.max_by_key(|one| one.until).map(|one| &one.acceptance)
+    }
+}
+
+/// The entries of a policy that except something in a judgment if they apply to the
+/// cluster, which is not known: what they are, and their lines.
+pub(super) fn unknown_exceptions(
+    entries: &Entries,
+    cluster: &Cluster,
+    judgment: &Judgment,
+) -> Vec<(&'static str, usize)> {
+    let is_waived = |one: &WaiverRule| {
+        let mut findings = judgment.findings.iter();
+        !one.waiver.is_expired
+            && findings
+                .any(|judged| one.applies_to(judged.rule, cluster, &judged.finding) == Applies::Unknown)
+    };
+    let is_accepted = |one: &AcceptRule| {
+        let mut gaps = judgment.gaps.iter();
+        !one.acceptance.is_expired
+            && gaps.any(|judged| one.applies_to(cluster, &judged.gap.subject) == Applies::Unknown)
+    };
+    let waivers = entries.waivers.iter().filter(|one| is_waived(one)).map(|one| ("waiver", one.waiver.line));
+    let accepted = entries.accepted.iter().filter(|one| is_accepted(one));
+    waivers.chain(accepted.map(|one| ("accept-gap", one.acceptance.line))).collect()
+}
