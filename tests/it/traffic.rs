@@ -102,7 +102,10 @@ fn the_path_comes_from_established_connections_alone() {
             "public" => "over the public endpoint on 1 of 2 nodes",
             "mixed" => "partly over the public endpoint on 1 of 2 nodes",
             "none" => "hanging in SYN-SENT on 1 of 2 nodes",
-            _ => "not known on 1 of 2 nodes",
+            _ => match [kubelet, kube_proxy] {
+                ["private", _] => "not known for kube-proxy on 1 of 2 nodes",
+                _ => "not known on 1 of 2 nodes",
+            },
         };
         assert!(head.contains(expected), "{rows:?}: {head}");
     }

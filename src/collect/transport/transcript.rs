@@ -14,6 +14,9 @@ use std::io::{self, Write};
 
 use super::framing::{Frame, Framer, TooMuchOutput, complete_lines};
 
+/// The line that replaces a truncated one. It makes the capture incomplete.
+const TRUNCATED: &[u8] = b"[truncated]\n";
+
 /// The largest capture of a node's sockets.
 pub(crate) const CAPTURE_MAX: u64 = 64 << 20;
 /// The largest answer of a node's resolver.
@@ -158,13 +161,17 @@ impl<W: Write> Sections<W> {
             None if !self.has_begun => self.keep_preamble(bytes),
             None => {}
             Some(Section::Privileged | Section::Unprivileged) => {
-                // A line without an end before a marker is truncated.
-                let bytes = complete_lines(bytes);
-                self.captured += bytes.len() as u64;
+                // A line without an end before a marker is truncated: an address in it
+                // may be another one.
+                let complete = complete_lines(bytes);
+                self.captured += complete.len() as u64;
                 if self.captured > CAPTURE_MAX {
                     return Err(TranscriptError::TooMuchOutput);
                 }
-                self.capture.write_all(bytes)?;
+                self.capture.write_all(complete)?;
+                if !bytes[complete.len()..].trim_ascii().is_empty() {
+                    self.capture.write_all(TRUNCATED)?;
+                }
             }
             Some(Section::Dns) => {
                 if self.answer.len() + bytes.len() > ANSWER_MAX {
@@ -235,10 +242,10 @@ marker-5eed end 0
     }
 
     #[test]
-    fn a_truncated_row_before_a_marker_is_dropped() {
+    fn a_truncated_row_before_a_marker_is_replaced() {
         let text = format!("{MARKER} ss\nwhole\nESTAB 0 0 10.0.0.1:1 10.0.0.2:44{MARKER} end 137\n");
         let (transcript, _) = read(&text, 3);
-        assert_eq!(String::from_utf8_lossy(&transcript.capture), "whole\n");
+        assert_eq!(String::from_utf8_lossy(&transcript.capture), "whole\n[truncated]\n");
         assert_eq!(transcript.status(Section::Privileged), Some(137));
     }
 

@@ -171,12 +171,32 @@ fn traffic(facts: &Facts) -> Option<String> {
     let parts = parts
         .map(|(path, words)| (facts.traffic.iter().filter(|traffic| traffic.path == path).count(), words));
     let parts = parts.iter().filter(|(nodes, _)| *nodes > 0);
-    let parts: Vec<_> =
-        parts.map(|(nodes, words)| format!("{words} on {nodes} of {}", count(total, "node"))).collect();
+    let of = |words: &str| match (words, unknown_component(facts)) {
+        ("not known", Some(component)) => format!(" for {}", component.as_str()),
+        _ => String::new(),
+    };
+    let parts: Vec<_> = parts
+        .map(|(nodes, words)| format!("{words}{} on {nodes} of {}", of(words), count(total, "node")))
+        .collect();
     let components = facts.traffic.iter().flat_map(|traffic| &traffic.components);
     let has_proxy = { components }.any(|traffic| traffic.component == Component::KubeProxy);
     let subject = if has_proxy { "kubelet and kube-proxy reach" } else { "kubelet reaches" };
     (total > 0).then(|| format!("{subject} the API server: {}.", parts.join(", ")))
+}
+
+/// The only component whose path is not known on the nodes whose path is not known.
+fn unknown_component(facts: &Facts) -> Option<Component> {
+    let is_known = |path| !matches!(path, TrafficPath::Unknown | TrafficPath::None);
+    let unknown = facts.traffic.iter().filter(|traffic| traffic.path == TrafficPath::Unknown);
+    let components = unknown.flat_map(|traffic| &traffic.components);
+    let mut unknown: Vec<_> = components.filter(|one| !is_known(one.path)).map(|one| one.component).collect();
+    unknown.sort();
+    unknown.dedup();
+    let has_others = facts.traffic.iter().any(|traffic| traffic.components.len() > 1);
+    match unknown.as_slice() {
+        [only] if has_others => Some(*only),
+        _ => None,
+    }
 }
 
 fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
