@@ -43,10 +43,16 @@ pub struct Row<'a> {
 pub fn parse_line(line: &[u8]) -> Line<'_> {
     let text = line.trim_ascii_end();
     match parse_row(text) {
-        Ok(_) if has_open_users(text) => Line::Rejected(RejectReason::BrokenRow),
+        Ok(_) if has_open_users(text) || ends_with_marker(text) => Line::Rejected(RejectReason::BrokenRow),
         Ok(row) => Line::Row(row),
         Err(reason) => parse_other(line, text, reason),
     }
+}
+
+/// Whether a marker of left-out lines follows a row on the same line.
+fn ends_with_marker(text: &[u8]) -> bool {
+    text.ends_with(b"--")
+        && memchr::memmem::rfind(text, b"))").is_some_and(|end| is_left_out(&text[end + 2..]))
 }
 
 /// Whether the `users:` column of a row does not end. Most rows end with it.
@@ -142,8 +148,9 @@ fn is_left_out(text: &[u8]) -> bool {
     match words {
         "" => has_ellipsis,
         "snip" | "snipped" | "snipping" | "cut" | "truncated" | "omitted" | "skipped" | "elided" => true,
+        "etc" | "and so on" => true,
         "output truncated" | "error truncated" | "more output" => true,
-        "more" | "etc" => has_dashes || has_ellipsis,
+        "more" => has_dashes || has_ellipsis,
         _ if has_dashes && words.starts_with("more--") => true,
         _ => {
             let mut all = words.split_whitespace();
@@ -490,6 +497,14 @@ mod tests {
             ("--- SNIP ---", "Rejected(LeftOut)"),
             ("--More--", "Rejected(LeftOut)"),
             ("--More--(42%)", "Rejected(LeftOut)"),
+            ("-- More --", "Rejected(LeftOut)"),
+            ("etc.", "Rejected(LeftOut)"),
+            ("... (truncated)", "Rejected(LeftOut)"),
+            ("<truncated 20 lines>", "Rejected(LeftOut)"),
+            (
+                "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1,fd=2))---Output truncated---",
+                "Rejected(BrokenRow)",
+            ),
             ("---Output truncated---", "Rejected(LeftOut)"),
             ("--output truncated--", "Rejected(LeftOut)"),
             ("---Error truncated----", "Rejected(LeftOut)"),

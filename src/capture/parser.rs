@@ -22,6 +22,8 @@ pub enum Event<'a> {
         name: &'a [u8],
         /// The counts of the lines above it.
         above: Tally,
+        /// The offsets of the line in the capture: its first byte, and that of the next line.
+        range: (u64, u64),
     },
     /// A socket row.
     Row(Row<'a>),
@@ -49,6 +51,8 @@ pub struct Parser {
     filled: usize,
     /// The offset in `buffer` at which the incomplete last line begins.
     line: usize,
+    /// The number of bytes above the line that is parsed.
+    offset: u64,
     /// Whether the rest of the incomplete line is dropped, since it is too long.
     skipping: bool,
     /// Whether the previous line was a row or a continuation of one.
@@ -113,17 +117,20 @@ impl Parser {
                 self.skipping = false;
                 let first = memchr::memchr(b'\n', &buffer[..self.filled]);
                 begin = first.map_or(self.filled, |end| end + 1);
+                self.offset += begin as u64;
             }
             self.line = fresh + end + 1;
             begin += self.parse_lines(&buffer[begin..self.filled], End::Open, sink);
         }
         if self.skipping {
+            self.offset += (self.filled - begin) as u64;
             begin = self.filled;
         } else if self.filled - self.line > LINE_MAX {
             // First parse the row, if any, that was waiting for this line to be complete.
             begin += self.parse_lines(&buffer[begin..self.filled], End::Open, sink);
             self.reject(RejectReason::TooLong, &buffer[begin..self.filled], sink);
             self.skipping = true;
+            self.offset += (self.filled - begin) as u64;
             begin = self.filled;
         }
         buffer.copy_within(begin..self.filled, 0);
@@ -154,6 +161,7 @@ impl Parser {
             }
             used += end + 1;
             self.emit(parsed, line, sink);
+            self.offset += end as u64 + 1;
         }
         used
     }
@@ -176,7 +184,8 @@ impl Parser {
             Line::Node(name) => {
                 let above = self.tally;
                 self.tally.headers += 1;
-                sink(Event::Node { number: self.tally.lines(), name, above });
+                let range = (self.offset, self.offset + line.len() as u64 + 1);
+                sink(Event::Node { number: self.tally.lines(), name, above, range });
             }
             Line::Rejected(reason) => self.reject(reason, line, sink),
         }
@@ -277,6 +286,26 @@ mod tests {
         assert_eq!(whole.1, Tally { headers: 2, rows: 4, continuations: 2, rejected: 3 });
         for size in 1..text.len() {
             assert_eq!(events(text, size), whole, "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn marker_lines_have_their_place() {
+        let long = format!("first\n{}\n>> node n1 <<\nrow\n>> node n2 <<\n", "x".repeat(2 * LINE_MAX));
+        for size in [7, 4096, usize::MAX] {
+            let mut ranges = Vec::new();
+            let mut sink = |event: Event<'_>| {
+                if let Event::Node { range, .. } = event {
+                    ranges.push(range);
+                }
+            };
+            let mut parser = Parser::new();
+            for mut chunk in long.as_bytes().chunks(size) {
+                while parser.read_from(&mut chunk, &mut sink).expect("memory can be read") > 0 {}
+            }
+            parser.finish(&mut sink);
+            let begin = long.find(">> node n1").expect("a marker line") as u64;
+            assert_eq!(ranges, [(begin, begin + 14), (begin + 18, begin + 32)], "{size}");
         }
     }
 

@@ -44,7 +44,7 @@ impl CaptureSummary {
     /// If `reader` fails.
     pub fn read(name: &NodeName, reader: impl Read, mut sink: impl FnMut(Row<'_>)) -> io::Result<Self> {
         let mut summary = Self::default();
-        let mut reader = Counted { reader, characters: 0, last: 0 };
+        let mut reader = Counted::new(reader);
         let tally = parse(&mut reader, |event| match event {
             Event::Row(row) => {
                 summary.add_row(&row);
@@ -59,7 +59,7 @@ impl CaptureSummary {
             }
             Event::Node { .. } => summary.own_markers += 1,
         })?;
-        summary.cut_at = reader.limit();
+        summary.cut_at = limit(reader.characters, reader.last);
         summary.tally = tally;
         summary.tally.headers -= summary.other_nodes;
         summary.tally.rejected += summary.other_nodes;
@@ -131,6 +131,7 @@ impl CaptureSummary {
         self.own_markers += other.own_markers;
         self.broken += other.broken;
         self.left_out = self.left_out.or(other.left_out);
+        self.cut_at = self.cut_at.or(other.cut_at);
         self.is_state_filtered |= other.is_state_filtered;
         self.has_process_names |= other.has_process_names;
         self.has_other_rows |= other.has_other_rows;
@@ -139,9 +140,10 @@ impl CaptureSummary {
     }
 }
 
-/// A reader that counts characters.
+/// A reader that counts bytes, and characters as long as they are few.
 struct Counted<R> {
     reader: R,
+    bytes: u64,
     characters: u64,
     last: u8,
 }
@@ -152,17 +154,23 @@ struct Counted<R> {
 /// <https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetCommandInvocation.html>
 const LIMITS: [u64; 2] = [24_000, 2_500];
 
+/// The limit at which a text of this many characters ends, with or without a line feed
+/// added to it.
+fn limit(characters: u64, last: u8) -> Option<u64> {
+    let without_line_feed = characters.saturating_sub(u64::from(last == b'\n'));
+    LIMITS.into_iter().find(|limit| characters == *limit || without_line_feed == *limit)
+}
+
 impl<R> Counted<R> {
-    /// The limit at which the text ends, with or without a line feed added to it.
-    fn limit(&self) -> Option<u64> {
-        let without_line_feed = self.characters - u64::from(self.last == b'\n');
-        LIMITS.into_iter().find(|limit| self.characters == *limit || without_line_feed == *limit)
+    fn new(reader: R) -> Self {
+        Self { reader, bytes: 0, characters: 0, last: 0 }
     }
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
+        self.bytes += read as u64;
         // Text near the limits is short; do not examine the bytes of longer ones.
         if self.characters <= LIMITS[0] + 1 {
             let is_character = |byte: &&u8| **byte & 0xc0 != 0x80;
@@ -217,8 +225,10 @@ pub fn read_combined(
     let mut counted = Tally::default();
     let mut has_unmarked = false;
     let mut problem = None;
+    let mut section = 0;
+    let mut reader = Counted::new(reader);
     let row_above_markers = || "a socket row precedes the first `>> node NAME <<` line".to_owned();
-    let tally = parse(reader, |event| match event {
+    let tally = parse(&mut reader, |event| match event {
         Event::Row(row) => {
             has_unmarked |= name.is_none();
             match name.as_ref().or(unmarked) {
@@ -232,7 +242,7 @@ pub fn read_combined(
             }
         }
         Event::Rejected { number, reason, text } => summary.add_rejected(number, reason, text),
-        Event::Node { number, name: marked, above } => {
+        Event::Node { number, name: marked, above, range: (begin, end) } => {
             if has_unmarked {
                 problem.get_or_insert_with(row_above_markers);
             }
@@ -242,7 +252,9 @@ pub fn read_combined(
                 });
                 return;
             };
+            let begun = std::mem::replace(&mut section, end);
             if let Some(name) = name.replace(next) {
+                summary.cut_at = limit(begin - begun, b'\n');
                 summary.tally = above - counted;
                 counted = above;
                 summaries.entry(name).or_default().merge(std::mem::take(&mut summary));
@@ -257,6 +269,7 @@ pub fn read_combined(
     }
     if let Some(name) = name {
         summary.tally = tally - counted;
+        summary.cut_at = limit(reader.bytes - section, reader.last);
         summaries.entry(name).or_default().merge(summary);
     }
     Ok(summaries)

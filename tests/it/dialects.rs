@@ -173,3 +173,45 @@ fn captures_of_a_real_cluster_parse_without_rejected_lines() {
         }
     }
 }
+
+/// Output that Systems Manager cut, at whatever line, is incomplete: also in one file of
+/// several nodes.
+#[test]
+fn output_at_a_limit_of_systems_manager_is_incomplete() {
+    let padded = |length: usize| {
+        let mut text =
+            std::fs::read_to_string(crate::common::story("private-only").join("nodes/n1.txt")).unwrap();
+        let mut port = 10_000;
+        while text.len() + 80 < length {
+            text += &format!("TIME-WAIT 0 0 192.168.1.20:{port} 192.168.1.55:443\n");
+            port += 1;
+        }
+        let filler = length - text.len() - 1;
+        text + &" ".repeat(filler) + "\n"
+    };
+    let codes = |length: usize, with_line_feed: bool, is_combined: bool| {
+        let copy = crate::common::copy_of("private-only");
+        let mut text = padded(length);
+        if with_line_feed {
+            text.push('\n');
+        }
+        let n1 = copy.path().join("nodes/n1.txt");
+        if is_combined {
+            let n2 = std::fs::read_to_string(copy.path().join("nodes/n2.txt")).unwrap();
+            std::fs::remove_dir_all(copy.path().join("nodes")).unwrap();
+            let nodes = format!(">> node n1 <<\n{text}>> node n2 <<\n{n2}");
+            std::fs::write(copy.path().join("nodes.txt"), nodes).unwrap();
+        } else {
+            std::fs::write(n1, text).unwrap();
+        }
+        crate::common::Netcheck::audit(copy.path()).run().code
+    };
+    for is_combined in [false, true] {
+        for (length, code) in [(2_498, 0), (2_500, 3), (2_502, 0), (23_998, 0), (24_000, 3), (24_002, 0)] {
+            assert_eq!(codes(length, false, is_combined), code, "{length} {is_combined}");
+        }
+        for length in [2_500, 24_000] {
+            assert_eq!(codes(length, true, is_combined), 3, "{length} and a line feed, {is_combined}");
+        }
+    }
+}

@@ -277,7 +277,7 @@ fn the_headline_includes_kube_proxy() {
     };
     without("n1");
     let text = headline(dir.path());
-    assert!(text.contains("private on 1 of 2 nodes, not known on 1 of 2 nodes."), "{text}");
+    assert!(text.contains("private on 1 of 2 nodes, not known for kube-proxy on 1 of 2 nodes."), "{text}");
     without("n2");
     let text = headline(dir.path());
     assert!(text.contains("kubelet reaches the API server: private on 2 of 2 nodes."), "{text}");
