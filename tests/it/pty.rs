@@ -11,6 +11,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
+/// The option of env(1) for the default effect of the signals of a terminal's keys.
+pub(crate) const DEFAULT_SIGNALS: &str = "--default-signal=INT,QUIT";
+
 /// A pseudo-terminal that runs a program.
 pub(crate) struct Pty {
     keyboard: File,
@@ -33,8 +36,13 @@ impl Pty {
         tcsetwinsize(&inside, size).unwrap();
         let modes = modes(&inside);
         let stdio = || Stdio::from(inside.try_clone().unwrap());
-        let mut session = Command::new("setsid");
-        session.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args()).env_clear();
+        // A runner in the background may ignore SIGINT, which a child inherits and a shell keeps.
+        let mut session = Command::new("env");
+        session
+            .args([DEFAULT_SIGNALS, "setsid", "--ctty", "--wait"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear();
         session.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?)))).env_remove("COLUMNS");
         if let Some(dir) = command.get_current_dir() {
             session.current_dir(dir);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{Access, Testbed, testbed};
 use crate::common::scratch;
+use crate::pty::DEFAULT_SIGNALS;
 
 #[test]
 fn an_interrupted_collect_keeps_its_files_and_leaves_no_process() {
@@ -109,7 +110,12 @@ fn temporary_evidence_is_private_and_removed() {
 fn hanging_collect(testbed: &Testbed, out: &Path, hup: &str) -> Child {
     let dir = out.join("evidence");
     let mut collect = testbed.lab.operator_command("env");
-    collect.args([&format!("--{hup}-signal=HUP"), env!("CARGO_BIN_EXE_eks-netcheck"), "collect"]);
+    collect.args([
+        DEFAULT_SIGNALS,
+        &format!("--{hup}-signal=HUP"),
+        env!("CARGO_BIN_EXE_eks-netcheck"),
+        "collect",
+    ]);
     collect.args(["--cluster", "myeks", "--timeout", "4", "--ssh-user", "ec2-user", "--node", "n1"]);
     collect.args(["--node", "n2=hang@192.168.10.11", "--out"]).arg(&dir);
     collect.envs(testbed.netcheck(&[]).get_envs().filter_map(|(key, value)| Some((key, value?))));

@@ -16,6 +16,7 @@ use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENDPOINT_HOST, ENIS, Lab, LabConfig,
 use serde_json::{Value, json};
 
 use crate::common::{Ran, story};
+use crate::pty::DEFAULT_SIGNALS;
 
 /// The lab and its fake AWS.
 pub(crate) struct Testbed {
@@ -78,8 +79,9 @@ impl Testbed {
 
     /// A run on the operator's host, with credentials for the fake AWS.
     pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
-        let mut command = self.lab.operator_command(env!("CARGO_BIN_EXE_eks-netcheck"));
+        let mut command = self.lab.operator_command("env");
         command
+            .args([DEFAULT_SIGNALS, env!("CARGO_BIN_EXE_eks-netcheck")])
             .args(args)
             .args(["--cluster", "myeks"])
             .env("AWS_ENDPOINT_URL", self.aws.url())
