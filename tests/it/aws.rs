@@ -252,6 +252,83 @@ fn an_html_page_is_not_an_empty_list() {
     assert_eq!((code, report["verdict"].as_str()), (3, Some("inconclusive")), "{report:#}");
 }
 
+/// A body that no length delimits ends where the connection does, which the client cannot
+/// tell from its end.
+#[test]
+fn no_beginning_of_an_answer_is_taken_for_the_answer() {
+    let files = FILES.map(|(operation, file, _)| (operation, file));
+    let attributes = ["vpc.json: enableDnsSupport", "vpc.json: enableDnsHostnames"];
+    let attributes = attributes.map(|what| ("DescribeVpcAttribute", what));
+    let calls = [&files[..], &attributes[..]];
+    let cuts = [0, 150, 400, 600, 800, 900, 970, 999];
+    for (thousandths, calls) in cuts.into_iter().flat_map(|cut| calls.map(|calls| (cut, calls))) {
+        let aws = Aws::of("private-only");
+        for (operation, _) in calls {
+            aws.fault(operation, FaultKind::Cut { thousandths });
+        }
+        let (report, code) = aws.run("audit").args(&["--nodes", "none", "--timeout", "1"]).json();
+        assert_eq!((code, text(&report["verdict"])), (3, "inconclusive"), "{thousandths}: {report:#}");
+        for (_, what) in calls {
+            let gap = gap(&report, what).unwrap_or_else(|| panic!("{what} of {thousandths}: {report:#}"));
+            // The empty document is no XML for the SDK either.
+            let detail = if thousandths == 0 { "not from AWS" } else { "the answer is cut off or damaged" };
+            assert!(text(&gap["detail"]).contains(detail), "{gap}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_once_is_requested_again() {
+    let aws = Aws::of("private-only");
+    for (operation, ..) in FILES {
+        aws.0.inject_fault(Fault::always(operation, FaultKind::Cut { thousandths: 700 }).times(1));
+    }
+    let (report, _) = aws.audit().json();
+    for (_, file, _) in FILES {
+        assert!(gap(&report, file).is_none(), "{report:#}");
+    }
+}
+
+/// A cut in a later page loses nodes, not the whole answer.
+#[test]
+fn a_page_that_is_cut_off_is_a_gap() {
+    let aws = Aws::of("private-only");
+    aws.0.update_account(|account| account.page_size = Some(1));
+    let cut = FaultKind::Cut { thousandths: 950 };
+    aws.0.inject_fault(Fault::always("DescribeNetworkInterfaces", cut).after(1));
+    let (report, code) = aws.run("audit").args(&["--nodes", "none", "--timeout", "1"]).json();
+    assert_eq!(code, 3, "{report:#}");
+    assert!(gap(&report, "network-interfaces.json").is_some(), "{report:#}");
+}
+
+#[test]
+fn a_description_that_is_cut_off_is_not_judged() {
+    for thousandths in [0, 100, 300, 500, 700, 900, 990, 999] {
+        let ran = failed_describe(FaultKind::Cut { thousandths });
+        assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{thousandths}: {}", ran.stderr);
+    }
+}
+
+/// An empty list is an answer; the answer without the list is not.
+#[test]
+fn an_answer_without_its_list_is_a_gap() {
+    for (operation, file, _) in FILES {
+        let aws = Aws::of("private-only");
+        let body = format!("<{operation}Response><requestId>1</requestId></{operation}Response>");
+        aws.fault(operation, FaultKind::Body(body));
+        let (report, _) = aws.audit().json();
+        let gap = gap(&report, file).unwrap_or_else(|| panic!("{file}: {report:#}"));
+        assert_eq!(gap["why"], "malformed", "{gap}");
+        assert!(text(&gap["detail"]).contains("the answer has no list of"), "{gap}");
+    }
+    let aws = Aws::of("private-only");
+    let body = "<DescribeVpcAttributeResponse><vpcId>vpc-1</vpcId></DescribeVpcAttributeResponse>";
+    aws.fault("DescribeVpcAttribute", FaultKind::Body(body.to_owned()));
+    let (report, code) = aws.audit().json();
+    let gap = gap(&report, "vpc.json: enableDnsSupport").unwrap();
+    assert_eq!((code, text(&gap["why"])), (3, "malformed"), "{gap}");
+}
+
 #[test]
 fn an_endless_answer_is_cut_off() {
     let aws = Aws::of("study-public");

@@ -209,6 +209,31 @@ fn no_matching_cluster_exits_with_4() {
     assert_eq!((code, unjudged(&report)), (3, vec![("cluster x (ap-northeast-2)", "not-found")]));
 }
 
+/// An answer without its list names no cluster and no region, and is not the answer that
+/// there are none.
+#[test]
+fn a_list_that_is_missing_or_cut_off_is_not_empty() {
+    let bodies = ["{}", r#"{"clusters": null}"#, r#"{"nextToken": null}"#, "", r#"{"clusters": ["a""#];
+    let bodies = bodies.map(|body| FaultKind::Body(body.to_owned()));
+    for kind in bodies.into_iter().chain([300, 700, 950].map(|thousandths| FaultKind::Cut { thousandths })) {
+        let aws = two_regions();
+        aws.inject_fault(Fault::always("ListClusters", kind.clone()));
+        let (report, code) = audit(&aws, &["--all-clusters", "--timeout", "1"]).json();
+        let subjects: Vec<_> = unjudged(&report).into_iter().map(|(subject, _)| subject).collect();
+        assert_eq!((code, subjects), (3, vec!["all clusters (ap-northeast-2)"]), "{kind:?}");
+    }
+    let response = |inner: &str| format!("<DescribeRegionsResponse>{inner}</DescribeRegionsResponse>");
+    let bodies = ["", "<regionInfo/>", "<regionInfo><item/></regionInfo>"];
+    let bodies = bodies.map(|inner| FaultKind::Body(response(inner)));
+    for kind in bodies.into_iter().chain([300, 700, 950].map(|thousandths| FaultKind::Cut { thousandths })) {
+        let aws = two_regions();
+        aws.inject_fault(Fault::always("DescribeRegions", kind.clone()));
+        let (report, code) = audit(&aws, &["--all-clusters", "--region", "all", "--timeout", "1"]).json();
+        let subjects: Vec<_> = unjudged(&report).into_iter().map(|(subject, _)| subject).collect();
+        assert_eq!((code, subjects), (3, vec!["all regions"]), "{kind:?}");
+    }
+}
+
 #[test]
 fn each_account_is_queried_with_its_role() {
     let aws = two_regions();
@@ -378,6 +403,8 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
     assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(reports(&report).len(), 500);
+    let findings = report["reports"][0]["findings"].as_array().unwrap().len() * 500;
+    assert!(findings >= 1500, "{findings}");
     let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();
     let results = json("sarif")["runs"][0]["results"].as_array().unwrap().clone();
@@ -397,5 +424,3 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
     let rules = std::fs::read_dir(root().join("fixtures/rules")).unwrap().count();
     assert!(read("junit").contains(&format!(r#"tests="{}""#, 500 * rules)));
 }
-    let findings = report["reports"][0]["findings"].as_array().unwrap().len() * 500;
-    assert!(findings >= 1500, "{findings}");

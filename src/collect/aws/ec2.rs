@@ -72,8 +72,12 @@ impl Client {
         let request = self.ec2.describe_regions().customize().interceptor(attempts.clone());
         let answer = request.send().await.map_err(|error| attempts.failure(&error, self.timeout));
         log(DESCRIBE_REGIONS, began, &answer);
-        let regions = answer?.regions.unwrap_or_default();
-        let mut names: Vec<_> = regions.into_iter().filter_map(|region| region.region_name).collect();
+        let regions = answer?.regions.ok_or_else(|| Failure::no_list("regions"))?;
+        let names: Option<Vec<_>> = regions.into_iter().map(|region| region.region_name).collect();
+        // No account is without a region.
+        let mut names = names
+            .filter(|names| !names.is_empty())
+            .ok_or_else(|| Failure::malformed("the answer names no region, or one without its name"))?;
         names.sort();
         Ok(names)
     }
@@ -135,7 +139,12 @@ impl Client {
         );
         let mut missing = Vec::new();
         let mut found = |field, answer: Result<Option<types::AttributeBooleanValue>, Failure>| {
-            let attribute = answer.and_then(Option::<AttributeBooleanValue>::from_sdk);
+            let attribute = answer.and_then(|attribute| {
+                let attribute = attribute.filter(|attribute| attribute.value.is_some());
+                attribute
+                    .ok_or_else(|| Failure::malformed(format!("the answer has no {}", Field::name(field))))
+            });
+            let attribute = attribute.and_then(AttributeBooleanValue::from_sdk).map(Some);
             attribute.unwrap_or_else(|failure| {
                 missing.push(MissingField { field, action: DESCRIBE_VPC_ATTRIBUTE, failure });
                 None
@@ -217,7 +226,8 @@ fn item<T: Listed + FromSdk<S>, S>(scope: Scope, sdk: S) -> Result<Item, Failure
 /// The instances of a reservation, each in a reservation of its own, since the clusters of
 /// a batch may share one.
 fn instance_items(reservation: types::Reservation) -> Result<Vec<Item>, Failure> {
-    let instances = reservation.instances.unwrap_or_default().into_iter().map(|instance| {
+    let instances = reservation.instances.ok_or_else(|| Failure::no_list("instances"))?;
+    let instances = instances.into_iter().map(|instance| {
         let reservation = Reservation { instances: vec![Instance::from_sdk(instance)?] };
         let json = to_json(&reservation)?;
         Ok(Item {

@@ -57,6 +57,11 @@ impl Failure {
         Self::new(GapReason::Malformed, detail)
     }
 
+    /// An answer without the list that it is about: an empty list is an answer, none is not.
+    pub(super) fn no_list(name: &str) -> Self {
+        Self::malformed(format!("the answer has no list of {}", name.replace('_', " ")))
+    }
+
     /// The gap that it leaves; `actions` are the IAM actions of the request.
     pub(crate) fn gap(&self, subject: impl Into<Subject>, actions: &[&str]) -> Gap {
         Gap {
@@ -105,14 +110,8 @@ impl Failure {
                 let status = context.raw().status().as_u16();
                 service_failure(context.err().code(), context.err().message(), status)
             }
-            SdkError::ResponseError(context) => {
-                let raw = context.raw();
-                let kind = raw.headers().get("content-type").unwrap_or("no content type");
-                Self::malformed(format!(
-                    "the answer is not from AWS: HTTP status {}, {kind}",
-                    raw.status().as_u16()
-                ))
-            }
+            // The connection was lost, or ended before the answer did.
+            SdkError::ResponseError(_) => Self::new(GapReason::Incomplete, causes(error)),
             SdkError::DispatchFailure(dispatch) => {
                 let connector = dispatch.as_connector_error();
                 let detail = connector.map_or_else(|| "not sent".to_owned(), |error| causes(error));

@@ -8,3 +8,4 @@ mod eks;
 pub(super) mod failure;
 mod from_sdk;
 mod paging;
+mod whole;

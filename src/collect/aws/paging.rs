@@ -4,18 +4,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::config::interceptors::FinalizerInterceptorContextRef;
+use aws_sdk_ec2::config::interceptors::{FinalizerInterceptorContextMut, FinalizerInterceptorContextRef};
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 use tracing::debug;
 
 use super::failure::{Failure, causes};
+use super::whole::check_xml;
 use crate::model::gap::GapReason;
 
 /// The most items of a list; no VPC or region has more.
 pub(super) const ITEMS_MAX: usize = 1_000_000;
 
-/// An interceptor that records the attempts at an operation.
+/// An interceptor that records the attempts at an operation. An attempt whose answer is a
+/// part of an XML document fails, and is repeated like one whose connection was lost.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attempts {
     record: Arc<Mutex<Record>>,
@@ -75,6 +78,28 @@ impl Intercept for Attempts {
         "Attempts"
     }
 
+    fn modify_before_attempt_completion(
+        &self,
+        context: &mut FinalizerInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response().filter(|response| response.status().is_success());
+        let Some((answer, body)) = answer.and_then(|answer| Some((answer, answer.body().bytes()?))) else {
+            return Ok(());
+        };
+        // EKS answers in JSON, whose end the SDK requires; a page in HTML is no answer of AWS.
+        let is_html = answer.headers().get("content-type").is_some_and(|kind| kind.contains("html"));
+        if body.trim_ascii_start().starts_with(b"<")
+            && !is_html
+            && let Err(error) = check_xml(body)
+            && let Some(output) = context.output_or_error_mut()
+        {
+            *output = Err(OrchestratorError::response(error.into()));
+        }
+        Ok(())
+    }
+
     fn read_after_attempt(
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
@@ -86,6 +111,8 @@ impl Intercept for Attempts {
         let error = context.output_or_error().and_then(Result::err);
         record.last_error = match (error, context.response()) {
             (None, _) => None,
+            // Its status is that of an answer, which did not end.
+            (Some(error), Some(_)) if error.is_response_error() => Some(causes(error)),
             (Some(_), Some(response)) => Some(format!("HTTP status {}", response.status().as_u16())),
             (Some(error), None) => error.as_connector_error().map(|error| causes(error)),
         };
@@ -111,7 +138,10 @@ macro_rules! pages {
                 let request = $request.clone().set_next_token(token.clone()).customize();
                 let page = request.interceptor(attempts.clone()).send().await;
                 let page = page.map_err(|error| attempts.failure(&error, timeout))?;
-                for item in page.$items.unwrap_or_default() {
+                let listed = page
+                    .$items
+                    .ok_or_else(|| $crate::collect::aws::failure::Failure::no_list(stringify!($items)))?;
+                for item in listed {
                     items.push($convert(item)?);
                 }
                 let next = page.next_token.filter(|token| !token.is_empty());

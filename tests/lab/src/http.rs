@@ -38,12 +38,20 @@ pub(crate) struct Response {
 impl Response {
     /// The status line and the headers.
     pub(crate) fn head(&self) -> String {
+        self.head_with(&format!("content-length: {}\r\n", self.body.len()))
+    }
+
+    /// The status line and the headers of a response whose body ends with the connection.
+    pub(crate) fn head_without_length(&self) -> String {
+        self.head_with("connection: close\r\n")
+    }
+
+    fn head_with(&self, length: &str) -> String {
         let mut head = format!(
-            "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\n",
+            "HTTP/1.1 {} {}\r\ncontent-type: {}\r\n{length}",
             self.status,
             reason(self.status),
             self.content_type,
-            self.body.len()
         );
         for (name, value) in &self.headers {
             head.extend([name, ": ", value, "\r\n"]);

@@ -80,6 +80,14 @@ pub enum FaultKind {
     Close,
     /// The connection is closed after half of the body.
     TruncatedBody,
+    /// The beginning of the body, which is all of a body whose length no header gives: it ends with the
+    /// connection.
+    Cut {
+        /// How many thousandths of the body are sent.
+        thousandths: usize,
+    },
+    /// Another body, with status 200.
+    Body(String),
     /// The connection stays open without a response.
     NoResponse,
     /// The body never ends.
@@ -119,6 +127,8 @@ impl FaultKind {
                 | Self::Html
                 | Self::Close
                 | Self::TruncatedBody
+                | Self::Cut { .. }
+                | Self::Body(_)
                 | Self::NoResponse
                 | Self::EndlessBody,
                 _,

@@ -200,6 +200,12 @@ fn serve_fault(
             let half = &response.body.as_bytes()[..response.body.len() / 2];
             stream.write_all(&[response.head().as_bytes(), half].concat())
         }
+        FaultKind::Cut { thousandths } => {
+            let response = regular_response();
+            let sent = &response.body.as_bytes()[..response.body.len() * thousandths / 1000];
+            stream.write_all(&[response.head_without_length().as_bytes(), sent].concat())
+        }
+        FaultKind::Body(body) => Response { body: body.clone(), ..regular_response() }.send(stream),
         FaultKind::NoResponse => io::copy(&mut stream.take(u64::MAX), &mut io::sink()).map(|_| ()),
         FaultKind::EndlessBody => {
             stream.write_all(ENDLESS_RESPONSE)?;
