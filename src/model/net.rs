@@ -189,9 +189,10 @@ impl Instance {
 ///
 /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
 pub const CLUSTER_TAG_PREFIX: &str = "kubernetes.io/cluster/";
-/// The keys of the tags whose value is the cluster's name. The last one is that of EKS
-/// Auto Mode.
-pub const CLUSTER_NAME_TAGS: [&str; 3] = ["eks:cluster-name", "aws:eks:cluster-name", "eks:eks-cluster-name"];
+/// The keys of the tags whose value is the cluster's name.
+pub const CLUSTER_NAME_TAGS: [&str; 3] = ["eks:cluster-name", "aws:eks:cluster-name", AUTO_MODE_TAG];
+/// The key of the tag that EKS Auto Mode sets.
+pub const AUTO_MODE_TAG: &str = "eks:eks-cluster-name";
 
 /// The name of the cluster to which a tag of an instance assigns it.
 #[must_use]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
@@ -327,6 +328,96 @@ fn an_answer_without_its_list_is_a_gap() {
     let (report, code) = aws.audit().json();
     let gap = gap(&report, "vpc.json: enableDnsSupport").unwrap();
     assert_eq!((code, text(&gap["why"])), (3, "malformed"), "{gap}");
+}
+
+/// A directory with an `ssh` whose node prints these lines below the headings of `ss`.
+fn fake_ssh(lines: &str) -> tempfile::TempDir {
+    let dir = scratch();
+    let ssh = dir.path().join("ssh");
+    let script = format!(
+        r#"#!/bin/sh
+IFS= read -r marker
+echo "$marker ss"
+echo "State Recv-Q Send-Q Local Address:Port Peer Address:Port Process"
+echo '{lines}'
+echo "$marker end 0"
+IFS= read -r host
+echo "$marker dns"
+echo "192.168.1.55 STREAM"
+echo "$marker end 0"
+"#
+    );
+    std::fs::write(&ssh, script).unwrap();
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+fn path_with(dir: &tempfile::TempDir) -> String {
+    format!("{}:/usr/bin:/bin", dir.path().display())
+}
+
+/// The nodes of a cluster carry one of several tags, or none where EKS operates them.
+#[test]
+fn nodes_are_found_by_each_tag_and_by_their_operator() {
+    let aws = Aws::of("private-only");
+    let tags = |key: &str, value: &str| json!([{"Key": key, "Value": value}]);
+    let eks = json!({"Managed": true, "Principal": "eks.amazonaws.com"});
+    let other = json!({"Managed": true, "Principal": "workspaces.amazonaws.com"});
+    aws.0.update_account(|account| {
+        let subnet = account.clusters["myeks"]["resourcesVpcConfig"]["subnetIds"][0].clone();
+        let elsewhere = json!("subnet-0000000000000000f");
+        let model = account.reservations[0].clone();
+        account.reservations.clear();
+        for (number, (tags, operator, subnet)) in [
+            (tags("kubernetes.io/cluster/myeks", "owned"), None, &subnet),
+            (tags("kubernetes.io/cluster/myeks", ""), None, &subnet),
+            (tags("kubernetes.io/cluster/myeks", "true"), None, &subnet),
+            (tags("eks:cluster-name", "myeks"), None, &subnet),
+            (tags("eks:eks-cluster-name", "myeks"), Some(&eks), &subnet),
+            (tags("Name", "web"), Some(&eks), &subnet),
+            // These are not nodes of the cluster.
+            (tags("eks:eks-cluster-name", "other"), Some(&eks), &subnet),
+            (tags("kubernetes.io/cluster/myeks-2", "owned"), None, &subnet),
+            (tags("Name", "web"), Some(&eks), &elsewhere),
+            (tags("Name", "web"), Some(&other), &subnet),
+            (tags("Name", "web"), None, &subnet),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut reservation = model.clone();
+            let instance = &mut reservation["Instances"][0];
+            instance["InstanceId"] = json!(format!("i-{number:017}"));
+            instance["PrivateDnsName"] = json!(format!("n{number}"));
+            instance["SubnetId"] = subnet.clone();
+            instance["Tags"] = tags;
+            if let Some(operator) = operator {
+                instance["Operator"] = operator.clone();
+            }
+            account.reservations.push(reservation);
+        }
+    });
+    let (home, out) = (fake_ssh(""), scratch());
+    let dir = out.path().join("evidence");
+    let collect = aws.run("collect").env("PATH", &path_with(&home));
+    let ran = collect.args(&["--timeout", "5", "--out"]).arg(&dir).run();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let recorded = std::fs::read_to_string(dir.join("instances.json")).unwrap();
+    let recorded: Value = serde_json::from_str(&recorded).unwrap();
+    let instances = recorded["Reservations"].as_array().unwrap().iter();
+    let ids: Vec<_> = instances.map(|reservation| &reservation["Instances"][0]["InstanceId"]).collect();
+    assert_eq!(
+        ids.into_iter().map(text).collect::<Vec<_>>(),
+        (0..6).map(|number| format!("i-{number:017}")).collect::<Vec<_>>()
+    );
+    assert_eq!(recorded["Reservations"][5]["Instances"][0]["Operator"], eks);
+    let manifest = std::fs::read_to_string(dir.join("manifest.json")).unwrap();
+    for node in ["node n4", "node n5"] {
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let gap = gap(&manifest, node).unwrap_or_else(|| panic!("{node}: {manifest:#}"));
+        assert_eq!(gap["why"], "not-supported", "{gap}");
+        assert!(text(&gap["hint"]).contains("debug pod"), "{gap}");
+    }
 }
 
 #[test]

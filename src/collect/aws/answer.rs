@@ -30,7 +30,7 @@ pub(super) struct Item {
 pub(super) enum Scope {
     /// Those in this VPC.
     Vpc(Option<String>),
-    /// Those that these instances are nodes of.
+    /// Those that these instances are nodes of, which may be none.
     Instances(Vec<Instance>),
     /// All of the region.
     Region,

@@ -95,12 +95,13 @@ impl Batch {
         cluster: &str,
         vpc: Option<&str>,
     ) -> Result<Part<'_>, Failure> {
-        let (answer, fields) = tokio::join!(self.answer(call), self.fields(call, vpc));
+        let (answer, fields, described) =
+            tokio::join!(self.answer(call), self.fields(call, vpc), self.description(cluster));
         let answer = answer.as_ref().map_err(Clone::clone)?;
+        let cluster = &described?.cluster;
         let is_alone = self.clusters.len() == 1;
         let is_about = |scope: &Scope| match scope {
-            _ if is_alone => true,
-            Scope::Vpc(id) => id.as_deref() == vpc,
+            Scope::Vpc(id) => is_alone || id.as_deref() == vpc,
             Scope::Instances(instances) => instances.iter().any(|instance| instance.is_node_of(cluster)),
             Scope::Region => true,
         };

@@ -11,7 +11,9 @@ use super::client::Client;
 use super::failure::Failure;
 use super::from_sdk::{FromSdk, from_enumeration, from_sdk};
 use super::paging::{Attempts, log, pages};
-use crate::evidence::aws::instances::{Instance, InstanceNetworkInterface, InstanceState, Reservation};
+use crate::evidence::aws::instances::{
+    EKS_PRINCIPAL_PREFIX, Instance, InstanceNetworkInterface, InstanceState, Reservation,
+};
 use crate::evidence::aws::interfaces::{
     GroupIdentifier, Ipv4Prefix, Ipv6Address, Ipv6Prefix, NetworkInterface, NetworkInterfaceAttachment,
     Operator, PrivateIpAddress, Tag,
@@ -91,9 +93,11 @@ impl Client {
         pages!(self, request, network_interfaces, convert).map(Answer::of::<NetworkInterface>)
     }
 
-    /// The running nodes of some clusters, by the tags that node groups and launch templates
-    /// set: filters of different names all have to match, so that each tag needs a separate
-    /// request.
+    /// The running instances that may be nodes of some clusters: by the tags that node groups
+    /// and launch templates set, and, since those of EKS Auto Mode need not have one of them,
+    /// all that EKS operates in the region. Filters of different names all have to match, so
+    /// that each needs a separate request. Which instance is a node of which cluster is
+    /// decided when the clusters' subnets are known; these requests need not wait for them.
     ///
     /// <https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html>
     async fn instances(&self, clusters: &[String]) -> Result<Answer, Failure> {
@@ -101,13 +105,14 @@ impl Client {
         let keys = names().map(|name| format!("{CLUSTER_TAG_PREFIX}{name}"));
         let mut filters = vec![filter("tag-key", keys)];
         filters.extend(CLUSTER_NAME_TAGS.map(|key| filter(&format!("tag:{key}"), names())));
-        let of_tag = async |tag: Filter| -> Result<Vec<Vec<Item>>, Failure> {
+        filters.push(filter("operator.principal", [format!("{EKS_PRINCIPAL_PREFIX}*")]));
+        let with = async |one: Filter| -> Result<Vec<Vec<Item>>, Failure> {
             let request = self.ec2.describe_instances().include_managed_resources(true);
             let running = filter("instance-state-name", ["running".to_owned()]);
-            let request = request.filters(tag).filters(running);
+            let request = request.filters(one).filters(running);
             pages!(self, request, reservations, instance_items)
         };
-        let items = try_join_all(filters.into_iter().map(of_tag)).await?;
+        let items = try_join_all(filters.into_iter().map(with)).await?;
         let mut items: Vec<_> = items.into_iter().flatten().flatten().collect();
         let id = |item: &Item| item.instances().first().map(|instance| instance.id.clone());
         items.sort_by_cached_key(id);

@@ -92,6 +92,9 @@ impl From<Instance> for net::Instance {
             .flat_map(|interface| addresses(interface.private_ip_addresses, interface.ipv6_addresses));
         let state = wire.state.and_then(|state| state.name);
         let tags = wire.tags.into_iter();
+        let tags: Vec<_> =
+            tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect();
+        let has_tag_of_auto_mode = tags.iter().any(|(key, _)| key == net::AUTO_MODE_TAG);
         Self {
             id: wire.instance_id,
             dns_name: wire.private_dns_name.filter(|name| !name.is_empty()),
@@ -99,14 +102,17 @@ impl From<Instance> for net::Instance {
             running: state.is_none_or(|state| state == "running"),
             addresses: unique(wire.private_ip_address.into_iter().chain(of_interfaces)),
             public_ip: wire.public_ip_address,
-            auto_mode: wire.operator.is_some_and(|operator| is_eks(&operator)),
-            tags: tags.map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default())).collect(),
+            auto_mode: has_tag_of_auto_mode || wire.operator.is_some_and(|operator| is_eks(&operator)),
+            tags,
         }
     }
 }
 
+/// The beginning of the principal of EKS, whose end is the domain of the partition.
+pub(crate) const EKS_PRINCIPAL_PREFIX: &str = "eks.";
+
 /// Whether EKS manages an instance, as Auto Mode does.
 fn is_eks(operator: &Operator) -> bool {
     operator.managed == Some(true)
-        && operator.principal.as_deref().is_some_and(|name| name.starts_with("eks."))
+        && operator.principal.as_deref().is_some_and(|name| name.starts_with(EKS_PRINCIPAL_PREFIX))
 }

@@ -79,7 +79,7 @@ pub static CALLS: [Call; 8] = [
 /// The call that lists the instances, the only one that can do without the VPC's id.
 pub const DESCRIBE_INSTANCES: Call = Call {
     file: INSTANCES,
-    command: "describe-instances --filters Name=vpc-id,Values=VPC",
+    command: "describe-instances --filters Name=vpc-id,Values=VPC --include-managed-resources",
     actions: &["ec2:DescribeInstances"],
 };
 

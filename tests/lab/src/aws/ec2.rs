@@ -103,6 +103,7 @@ static OPERATIONS: &[Describe] = &[
             ("ip-address", "PublicIpAddress"),
             ("network-interface.network-interface-id", "NetworkInterfaces.NetworkInterfaceId"),
             ("operator.managed", "Operator.Managed"),
+            ("operator.principal", "Operator.Principal"),
             ("private-dns-name", "PrivateDnsName"),
             ("private-ip-address", "PrivateIpAddress"),
             ("subnet-id", "SubnetId"),
