@@ -29,6 +29,16 @@ Exit codes:
   70  a bug in eks-netcheck: please report the line that it prints
 Missing evidence is never a pass.";
 
+const COLLECT_HELP: &str = "\
+Judge it with: eks-netcheck audit --cluster NAME --evidence DIR
+
+Exit codes:
+  0   recorded, and nothing is missing that was requested
+  2   usage or configuration: bad flag, no region, a directory that is not empty
+  3   something is missing, as listed in manifest.json: a node that could not be read,
+      an answer of AWS or DNS; or the cluster could not be described
+  4   no such cluster";
+
 const TRACE_HELP: &str = "\
 The command has the terminal to itself while it runs; the report follows it.
 Without a command, nodes are sampled until Ctrl-C.
@@ -76,7 +86,7 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Audit(AuditArgs),
     /// Record the evidence that `audit` uses, to judge or send it later
-    #[command(after_help = "Judge it with: eks-netcheck audit --cluster NAME --evidence DIR")]
+    #[command(after_help = COLLECT_HELP)]
     Collect(CollectArgs),
     /// Sample the nodes' sockets before, during and after a command
     #[command(after_help = TRACE_HELP)]

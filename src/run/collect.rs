@@ -13,7 +13,8 @@ use crate::collect::recording::record_to;
 use crate::model::gap::Gap;
 use crate::report::text::escape;
 
-/// Records a cluster, and lists what is missing.
+/// Records a cluster, and lists what is missing. The run is inconclusive if anything is that
+/// was requested.
 pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     if options.verbosity == Verbosity::Requests {
         log_to_stderr();
@@ -28,9 +29,12 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     if let Some(gaps) = recorded.gaps.filter(|gaps| !(is_quiet && gaps.is_empty())) {
         // Standard error may be closed; the files are written.
         let _ = list_missing(&options.out, &gaps, &mut BufWriter::new(anstream::stderr()));
+    // Nodes that are left out were not requested.
+    let is_whole = recorded.gaps.iter().flatten().all(Gap::is_left_out);
     }
     match recorded.ended {
-        Ok(()) => Ok(Exit::Pass.into()),
+        Ok(()) if is_whole => Ok(Exit::Pass.into()),
+        Ok(()) => Ok(Exit::Inconclusive.into()),
         Err(error) => ending(error),
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::aws::{Fault, FaultKind};
-use eks_netcheck_lab::sandbox::PUBLIC;
+use eks_netcheck_lab::sandbox::{ENIS, PUBLIC};
 use serde_json::Value;
 
 use super::{Access, Testbed, testbed};
@@ -66,6 +66,39 @@ fn a_failed_collect_can_be_repeated_with_the_same_directory() {
     assert_eq!((ran.code, dir.join("cluster.json").exists()), (0, true), "{}", ran.stderr);
 }
 
+/// `collect` ends with 0 only if it got everything that it was to get.
+#[test]
+fn the_exit_code_of_collect_says_whether_anything_is_missing() {
+    let testbed = testbed(Access::Private);
+    testbed.dial(ENIS);
+    let out = scratch();
+    let collect = |name: &str, args: &[&str]| {
+        let dir = out.path().join(name);
+        let first = ["collect", "--timeout", "5", "--ssh-user", "ec2-user", "--out", dir.to_str().unwrap()];
+        let ran = testbed.run(&[&first, args].concat());
+        let manifest: Value =
+            serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
+        (ran.code, manifest["gaps"].as_array().unwrap().len())
+    };
+    assert_eq!(collect("whole", &[]), (0, 0));
+    assert_eq!(collect("no-nodes", &["--nodes", "none"]), (0, 1), "nodes were not requested");
+    for (name, args) in [
+        ("login", &["--node", "n1", "--node", "n2=nobody@192.168.10.11"][..]),
+        ("root", &["--node", "n1", "--node", "n2=nosudo@192.168.10.11"]),
+        ("name", &["--node", "n1", "--node", "n2=nobody-has-this-name"]),
+        ("server", &["--resolver", "192.0.2.1"]),
+    ] {
+        let (code, gaps) = collect(name, args);
+        assert!(code == 3 && gaps > 0, "{name}: {code}, {gaps} gaps");
+    }
+    for operation in ["DescribeSecurityGroups", "DescribeInstances", "DescribeVpcAttribute"] {
+        testbed.aws.clear_faults();
+        testbed.aws.inject_fault(Fault::always(operation, FaultKind::Denied));
+        let (code, gaps) = collect(operation, &[]);
+        assert!(code == 3 && gaps > 0, "{operation}: {code}, {gaps} gaps");
+    }
+}
+
 /// 128 + N for a signal N, as in a shell; with SIGHUP ignored, as by nohup, the run
 /// continues.
 #[test]
@@ -81,7 +114,7 @@ fn signals_set_the_exit_code_unless_ignored() {
     let out = scratch();
     let mut child = hanging_collect(&testbed, out.path(), "ignore");
     send_signal(&child, "HUP");
-    assert_eq!(child.wait().unwrap().code(), Some(0), "it continues until the node times out");
+    assert_eq!(child.wait().unwrap().code(), Some(3), "it continues until the node times out");
 }
 
 #[test]
