@@ -50,7 +50,7 @@ Exit codes:
   that of the command, 128 and the number of the signal that ended it, or 126 or
      127 if it cannot be run; with --fail-on:
   1  findings at or above the threshold
-  3  could not judge
+  3  could not judge: a node was not sampled, or not until the end
   without a command 0, and for errors before it runs:
   2  usage or configuration
   3  no node can be sampled

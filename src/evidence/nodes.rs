@@ -104,7 +104,8 @@ fn read_combined_file(
 }
 
 /// The node for a capture that could not be made.
-fn unread(name: NodeName, gap: Gap) -> Node {
+#[must_use]
+pub fn unread(name: NodeName, gap: Gap) -> Node {
     let status = match gap.why {
         GapReason::NotSupported => NodeStatus::NotSupported,
         GapReason::Malformed => NodeStatus::Malformed,

@@ -21,6 +21,7 @@ use crate::collect::nodes::NodesRequest;
 use crate::collect::recording::describe;
 use crate::collect::trace::{self, Recording, Sample, TraceError, TraceEvent};
 use crate::model::evidence::Evidence;
+use crate::evidence::nodes::unread;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
 use crate::model::name::NodeName;
@@ -72,8 +73,8 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     let classifier = Classifier::new(evidence);
     let trace = samples.trace(&classifier, recording, &options.cluster.name, began);
     let judgment = options.judgment.as_ref().zip(policy);
-    let judgment =
-        judgment.map(|(options, policy)| samples.judge(classifier, &policy.rules, options.fail_on));
+    let judgment = judgment
+        .map(|(options, policy)| samples.judge(classifier, &trace.gaps, &policy.rules, options.fail_on));
     report(options, &trace, judgment.as_ref(), files, exit)
 }
 
@@ -180,6 +181,23 @@ impl Samples {
         if self.history.dropped > 0 {
             gaps.push(Gap {
                 subject: Subject::Sockets,
+    /// Adds the gaps of a trace to the nodes that they are about: one that was lost before
+    /// its first sample is a node that was not read.
+    fn add_gaps(&mut self, gaps: &[Gap]) {
+        for gap in gaps {
+            match &gap.subject {
+                Subject::Node(name) => match self.nodes.get_mut(name) {
+                    Some(node) if node.gaps.contains(gap) => {}
+                    Some(node) => node.gaps.push(gap.clone()),
+                    None => drop(self.nodes.insert(name.clone(), unread(name.clone(), gap.clone()))),
+                },
+                // Of which nodes they are is not known.
+                Subject::Sockets => self.nodes.values_mut().for_each(|node| node.gaps.push(gap.clone())),
+                _ => {}
+            }
+        }
+    }
+
                 why: GapReason::TooMuchOutput,
                 detail: format!("{} sockets exceeded the limit and were not kept", self.history.dropped),
                 hint: "trace for a shorter time, or fewer nodes with --only".to_owned(),
@@ -192,8 +210,16 @@ impl Samples {
         Trace { cluster: Some(cluster.to_owned()), command, began: Some(began), nodes, connections, gaps }
     }
 
-    /// The judgment of all sockets by the rules of `audit`.
-    fn judge(self, mut classifier: Classifier, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
+    /// The judgment of all sockets by the rules of `audit`. Of a node with one of `gaps`,
+    /// sockets are missing.
+    fn judge(
+        mut self,
+        mut classifier: Classifier,
+        gaps: &[Gap],
+        policy: &Policy,
+        fail_on: Option<Threshold>,
+    ) -> Judgment {
+        self.add_gaps(gaps);
         for (node, known) in self.history.sockets() {
             let process = known.process.clone();
             let connection = classifier.connection(node, known.socket.clone(), known.component, process);
@@ -232,4 +258,48 @@ fn no_nodes(gaps: &[Gap], options: &TraceOptions) -> Ending {
     };
     let not_run = if options.command.is_empty() { "" } else { ", and the command was not run" };
     Ending::with_message(Exit::Inconclusive, format!("no node can be sampled{not_run}{why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::capture::reading::CaptureSummary;
+    use crate::evidence::directory::EvidenceDir;
+    use crate::evidence::next_step;
+    use crate::evidence::nodes::node;
+    use crate::model::trace::Phase;
+
+    /// The rules that a trace fails whose only sample is a capture of a story.
+    fn findings(capture: &str) -> Vec<(&'static str, String)> {
+        let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/evidence/public-and-private-stale");
+        let evidence = EvidenceDir::open(&story).and_then(|dir| dir.read("myeks")).expect("a story");
+        let mut samples = Samples::default();
+        let name: NodeName = "n1".parse().expect("a name");
+        let mut open = samples.history.begin_sample(&name, Phase::Before, None);
+        let summary = CaptureSummary::read(&name, capture.as_bytes(), |row| {
+            let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
+            open.add(row.socket, processes);
+        });
+        let node = node(name.clone(), summary.expect("rows"), next_step::record);
+        samples.nodes.insert(name, node);
+        let judgment = samples.judge(Classifier::new(evidence), &[], &Policy::default(), None);
+        let findings = judgment.findings.into_iter();
+        findings.map(|judged| (judged.rule.id, judged.finding.subject)).collect()
+    }
+
+    #[test]
+    fn a_socket_is_judged_by_the_component_among_all_its_processes() {
+        let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/evidence/public-and-private-stale");
+        let capture = std::fs::read_to_string(story.join("nodes/n1.txt")).expect("a capture");
+        let is_stale = ("node-on-public-path", "n1".to_owned());
+        assert!(findings(&capture).contains(&is_stale));
+        // As after a fork, or with a socket that systemd passed on.
+        let shared = capture.replace("users:((", r#"users:(("systemd",pid=1,fd=99),("#);
+        assert_ne!(shared, capture);
+        assert!(findings(&shared).contains(&is_stale));
+        let others = capture.replace("\"kube", "\"cube");
+        assert!(!findings(&others).contains(&is_stale));
+    }
 }

@@ -348,6 +348,30 @@ fn a_node_lost_during_the_trace_is_a_gap() {
     assert_eq!(report["nodes"].as_array().unwrap().len(), 2, "{report:#}");
 }
 
+/// The sockets of such a node may be on the public path.
+#[test]
+fn a_node_that_was_not_sampled_to_the_end_is_not_judged() {
+    let kube = kube_testbed(Access::Private);
+    let judged = ["--fail-on", "high"];
+    let (ran, report) = kube.run(&judged, &["true"]);
+    assert_eq!((ran.code, report["verdict"].as_str()), (0, Some("pass")), "{report:#}");
+    // Lost before the command: EC2 does not list n3, so that nothing else is missing.
+    let nodes = ["--node", "n1", "--node", "n2", "--node", "n3=nobody-has-this-name"];
+    let (ran, report) = kube.run(&[&judged, &nodes[..]].concat(), &["true"]);
+    assert_eq!((ran.code, report["verdict"].as_str()), (3, Some("inconclusive")), "{report:#}");
+    // Lost during the command.
+    let (ran, report) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            kube.wait_until_begun();
+            kube.testbed.lab.node(1).run("pkill -KILL -u ec2-user").unwrap();
+        });
+        kube.run(&judged, &["sh", "-c", &kube.sleep_script(2)])
+    });
+    assert_eq!((ran.code, report["verdict"].as_str()), (3, Some("inconclusive")), "{report:#}");
+    // Without a judgment the command's exit code is returned.
+    assert_eq!(kube.run(&nodes, &["sh", "-c", "exit 6"]).0.code, 6);
+}
+
 #[test]
 fn ctrl_c_goes_to_the_command_and_the_report_is_printed() {
     let kube = kube_testbed(Access::Public);
