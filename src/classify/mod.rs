@@ -154,6 +154,7 @@ impl Classifier {
             nodes,
             connections,
             other_connections,
+            incomplete: None,
         }
     }
 }

@@ -296,7 +296,8 @@ impl EvidenceDir {
     /// point or missing file.
     fn other_gaps(&self) -> Vec<Gap> {
         let is_reported_elsewhere = |gap: &&Gap| match &gap.subject {
-            Subject::Node(_) | Subject::Vantage(_) => true,
+            Subject::Node(_) => true,
+            Subject::Vantage(name) => !self.has(&format!("dns/{name}.txt")),
             Subject::File(file) => *file != File::CLUSTER && !self.has(file.name()),
             _ => false,
         };

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::aws::CALLS;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::name::NodeName;
 
 /// The file. One that is written by hand may contain only the gaps.
@@ -74,7 +75,7 @@ fn write_gaps<S: Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Er
 
 /// Parses the text of a subject, the inverse of its `Display`.
 fn parse_subject(text: String) -> Result<Subject, String> {
-    let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER]);
+    let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER, NODES, ENDPOINT_SLICES]);
     let fields = Field::ALL.into_iter().map(Subject::Field);
     let fixed =
         [Subject::Nodes, Subject::HybridNodes, Subject::FargatePods, Subject::Vantages, Subject::Sockets];
@@ -111,6 +112,8 @@ mod tests {
         subjects.extend(Field::ALL.into_iter().map(Subject::Field));
         subjects.extend([
             Subject::File(File::CLUSTER),
+            Subject::File(NODES),
+            Subject::File(ENDPOINT_SLICES),
             Subject::Vantage("here".to_owned()),
             Subject::Records { kind: "AAAA", vantage: "10.0.0.2".to_owned() },
             Subject::Vantages,

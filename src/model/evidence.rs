@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
+use super::file::File;
 use super::gap::{Gap, GapReason, Observed, Subject};
 use super::kubernetes::{Kubernetes, KubernetesNode};
 use super::net::{Instance, Network};
@@ -100,6 +101,41 @@ impl Evidence {
         // If the cluster is missing, all of these are the same gap.
         let rest = network.into_iter().chain(vantages).flatten().filter(|gap| !self.gaps.contains(gap));
         self.gaps.iter().cloned().chain(rest).collect()
+    }
+
+    /// The gaps about evidence that is there: its source says that it is a part of what it
+    /// should be. Of an answer of DNS that lacks a record type only IPv4 addresses count,
+    /// which every endpoint has.
+    #[must_use]
+    pub fn incomplete(&self) -> Vec<Gap> {
+        let has_answer = |name: &String| {
+            self.dns.iter().any(|vantage| vantage.name == *name && vantage.answer.seen().is_some())
+        };
+        let is_there = |gap: &&Gap| match &gap.subject {
+            Subject::File(File::CLUSTER) => true,
+            Subject::File(file) => !self.network.lacks(*file) && !self.kubernetes.lacks(*file),
+            Subject::Vantage(name) | Subject::Records { kind: "A", vantage: name } => has_answer(name),
+            Subject::Vantages => self.dns.iter().any(|vantage| vantage.answer.seen().is_some()),
+            Subject::Nodes | Subject::Sockets => !gap.is_left_out(),
+            _ => false,
+        };
+        self.gaps.iter().filter(is_there).cloned().collect()
+    }
+
+    /// Takes the evidence away that a gap is about, if that is an answer.
+    pub fn take_away(&mut self, gap: &Gap) {
+        let unsee = |vantage: &mut Vantage| vantage.answer = Observed::Unseen(gap.clone());
+        match &gap.subject {
+            Subject::File(file) => {
+                self.network.take_away(*file, gap);
+                self.kubernetes.take_away(*file, gap);
+            }
+            Subject::Vantage(name) | Subject::Records { vantage: name, .. } => {
+                self.dns.iter_mut().filter(|vantage| vantage.name == *name).for_each(unsee);
+            }
+            Subject::Vantages => self.dns.iter_mut().for_each(unsee),
+            _ => {}
+        }
     }
 
     /// All gaps, whether or not a rule needs the evidence.

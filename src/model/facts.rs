@@ -47,6 +47,18 @@ pub struct Facts {
     /// control plane's traffic is routed through it (`CUSTOMER_ROUTED`). `None` if it is
     /// not, or the routes are not known.
     pub subnets_without_egress: Option<Vec<String>>,
+    /// What changes if evidence that is recorded as incomplete counts as missing; `None` if
+    /// none is.
+    pub incomplete: Option<Box<Incomplete>>,
+}
+
+/// Evidence that is there and of which its source says that it is a part.
+#[derive(Debug)]
+pub struct Incomplete {
+    /// What the source says.
+    pub gaps: Vec<Gap>,
+    /// The facts without this evidence.
+    pub without: Facts,
 }
 
 impl Facts {

@@ -30,6 +30,25 @@ impl Kubernetes {
     pub fn unseen(gap: &Gap) -> Self {
         Self { nodes: Observed::Unseen(gap.clone()), api_addresses: Observed::Unseen(gap.clone()) }
     }
+
+    /// Whether an answer is missing.
+    #[must_use]
+    pub fn lacks(&self, file: File) -> bool {
+        match file {
+            NODES => self.nodes.seen().is_none(),
+            ENDPOINT_SLICES => self.api_addresses.seen().is_none(),
+            _ => false,
+        }
+    }
+
+    /// Takes an answer away, with a gap as the reason.
+    pub fn take_away(&mut self, file: File, gap: &Gap) {
+        match file {
+            NODES => self.nodes = Observed::Unseen(gap.clone()),
+            ENDPOINT_SLICES => self.api_addresses = Observed::Unseen(gap.clone()),
+            _ => {}
+        }
+    }
 }
 
 /// A node as the Kubernetes API lists it.

@@ -64,6 +64,37 @@ impl Network {
         }
     }
 
+    /// Whether an answer is missing.
+    #[must_use]
+    pub fn lacks(&self, file: File) -> bool {
+        match file {
+            INTERFACES => self.interfaces.seen().is_none(),
+            INSTANCES => self.instances.seen().is_none(),
+            VPC => self.vpc.seen().is_none(),
+            SUBNETS => self.subnets.seen().is_none(),
+            DHCP_OPTIONS => self.dhcp_options.seen().is_none(),
+            NAT_GATEWAYS => self.nat_gateways.seen().is_none(),
+            ROUTE_TABLES => self.route_tables.seen().is_none(),
+            SECURITY_GROUPS => self.security_groups.seen().is_none(),
+            _ => false,
+        }
+    }
+
+    /// Takes an answer away, with a gap as the reason.
+    pub fn take_away(&mut self, file: File, gap: &Gap) {
+        match file {
+            INTERFACES => self.interfaces = Observed::Unseen(gap.clone()),
+            INSTANCES => self.instances = Observed::Unseen(gap.clone()),
+            VPC => self.vpc = Observed::Unseen(gap.clone()),
+            SUBNETS => self.subnets = Observed::Unseen(gap.clone()),
+            DHCP_OPTIONS => self.dhcp_options = Observed::Unseen(gap.clone()),
+            NAT_GATEWAYS => self.nat_gateways = Observed::Unseen(gap.clone()),
+            ROUTE_TABLES => self.route_tables = Observed::Unseen(gap.clone()),
+            SECURITY_GROUPS => self.security_groups = Observed::Unseen(gap.clone()),
+            _ => {}
+        }
+    }
+
     /// The gaps for the kinds that are missing.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {

@@ -7,10 +7,13 @@ use crate::evidence::directory::EvidenceDir;
 use crate::evidence::error::EvidenceError;
 use crate::evidence::nodes::read_nodes;
 use crate::model::audit::Audited;
+use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Incomplete};
+use crate::model::file::File;
+use crate::model::gap::{Gap, Subject};
 use crate::model::judgment::Judgment;
-use crate::model::rule::Threshold;
+use crate::model::rule::{Need, Outcome, Rule, Threshold};
 use crate::policy::Policy;
 use crate::rules;
 
@@ -27,7 +30,24 @@ pub(super) fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts, Evid
 /// # Errors
 /// If the evidence cannot be read.
 pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts, EvidenceError> {
-    let mut classifier = Classifier::new(dir.read(cluster)?);
+    let mut facts = classify(dir, dir.read(cluster)?, true)?;
+    let gaps = facts.evidence.incomplete();
+    if !gaps.is_empty() {
+        let mut evidence = dir.read(cluster)?;
+        gaps.iter().for_each(|gap| evidence.take_away(gap));
+        let has_nodes = !gaps.iter().any(|gap| need(gap) == Some(Need::Nodes));
+        let without = classify(dir, evidence, has_nodes)?;
+        facts.incomplete = Some(Box::new(Incomplete { gaps, without }));
+    }
+    Ok(facts)
+}
+
+/// Classifies evidence, with or without the sockets of the nodes.
+fn classify(dir: &EvidenceDir, evidence: Evidence, has_nodes: bool) -> Result<Facts, EvidenceError> {
+    let mut classifier = Classifier::new(evidence);
+    if !has_nodes {
+        return Ok(classifier.finish(Vec::new()));
+    }
     let nodes = read_nodes(dir, |node, row| {
         classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
     })?;
@@ -43,6 +63,33 @@ pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<Threshold>) 
 /// Judges facts by all rules under a policy; `fail_on` takes precedence over the policy's.
 #[must_use]
 pub fn judge_facts(facts: &Facts, policy: &Policy, fail_on: Option<Threshold>) -> Judgment {
-    let check = |expected: &Expectations| rules::outcomes(facts, expected);
+    let check = |expected: &Expectations| outcomes(facts, expected);
     policy.judge(&facts.evidence, fail_on, check, &facts.evidence.all_gaps())
+}
+
+/// The outcomes of all rules. What incomplete evidence proves stands; a rule whose outcome
+/// would be another one without this evidence has read it, and needs the rest of it.
+fn outcomes(facts: &Facts, expected: &Expectations) -> Vec<(&'static Rule, Outcome)> {
+    let mut outcomes = rules::outcomes(facts, expected);
+    let Some(Incomplete { gaps, without }) = facts.incomplete.as_deref() else { return outcomes };
+    for ((rule, outcome), (_, without)) in outcomes.iter_mut().zip(rules::outcomes(without, expected)) {
+        let has_read = (&outcome.findings, &outcome.gaps) != (&without.findings, &without.gaps);
+        // All rules read the description of the cluster.
+        let is_needed = |gap: &&Gap| {
+            gap.subject == Subject::File(File::CLUSTER)
+                || has_read && need(gap).is_some_and(|need| rule.needs.contains(&need))
+        };
+        outcome.gaps.extend(gaps.iter().filter(is_needed).cloned());
+    }
+    outcomes
+}
+
+/// The kind of evidence that a gap is about.
+fn need(gap: &Gap) -> Option<Need> {
+    match &gap.subject {
+        Subject::File(file) => Some(Need::File(*file)),
+        Subject::Vantage(_) | Subject::Vantages | Subject::Records { .. } => Some(Need::Dns),
+        Subject::Nodes | Subject::Sockets => Some(Need::Nodes),
+        _ => None,
+    }
 }

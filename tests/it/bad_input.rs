@@ -273,6 +273,49 @@ fn manifest_gaps_give_the_reason_for_missing_files() {
     assert_eq!(why("node n2"), "unreachable");
 }
 
+/// The verdict and the gap about `what` of a story whose manifest says that it is incomplete.
+fn with_incomplete(story: &str, what: &str) -> (i32, serde_json::Value) {
+    let copy = copy_of(story);
+    let gap = serde_json::json!({"what": what, "why": "incomplete", "detail": "the first page only"});
+    let manifest = serde_json::json!({"gaps": [gap]}).to_string();
+    fs::write(copy.path().join("manifest.json"), manifest).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == what);
+    (code, gap.unwrap_or_else(|| panic!("{what}: {report:#}")).clone())
+}
+
+/// What the source of the evidence calls a part is needed by the rules that read it.
+#[test]
+fn recorded_evidence_that_is_incomplete_is_needed_by_the_rules_that_read_it() {
+    assert_eq!(Netcheck::audit(&story("private-only")).run().code, 0);
+    for (what, code, rule) in [
+        ("cluster.json", 3, Some("public-endpoint-open")),
+        ("network-interfaces.json", 3, Some("control-plane-enis-missing")),
+        ("instances.json", 3, Some("node-on-public-path")),
+        ("vpc.json", 3, Some("private-dns-unavailable")),
+        ("dns/here.txt", 0, None),
+        ("dns", 3, Some("node-on-public-path")),
+        ("nodes", 3, Some("node-on-public-path")),
+        ("sockets", 3, Some("node-on-public-path")),
+        // No rule reads these where private access is on and the public endpoint is off.
+        ("nat-gateways.json", 0, None),
+        ("route-tables.json", 0, None),
+        ("AAAA records from n1", 0, None),
+        ("the operator's notes", 0, None),
+    ] {
+        let (ended, gap) = with_incomplete("private-only", what);
+        assert_eq!(ended, code, "{what}: {gap}");
+        let rules = gap["rules"].as_array().unwrap();
+        assert_eq!(rules.is_empty(), rule.is_none(), "{gap}");
+        assert!(rule.is_none_or(|rule| rules.contains(&rule.into())), "{gap}");
+    }
+    // What is seen in the part stands.
+    for what in ["network-interfaces.json", "instances.json", "nodes"] {
+        let (ended, gap) = with_incomplete("public-and-private-stale", what);
+        assert_eq!(ended, 1, "{gap}");
+    }
+}
+
 #[test]
 fn a_cluster_without_an_endpoint_is_inconclusive() {
     let text = fs::read_to_string(story("private-only").join("cluster.json")).unwrap();
