@@ -316,6 +316,30 @@ fn recorded_evidence_that_is_incomplete_is_needed_by_the_rules_that_read_it() {
     }
 }
 
+/// The attributes of a VPC, put beside `Vpcs` as `describe-vpc-attribute` prints them.
+#[test]
+fn the_attributes_of_another_vpc_do_not_count() {
+    let audit = |id: Option<&str>| {
+        let copy = copy_of("private-only");
+        let path = copy.path().join("vpc.json");
+        let mut vpc: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(vpc["EnableDnsSupport"]["Value"], true, "the story has them beside Vpcs");
+        if let Some(id) = id {
+            vpc["VpcId"] = id.into();
+        }
+        fs::write(&path, vpc.to_string()).unwrap();
+        Netcheck::audit(copy.path()).json()
+    };
+    let vpc = "vpc-0743da384fd1e48f4";
+    assert_eq!(audit(None).1, 0);
+    assert_eq!(audit(Some(vpc)).1, 0);
+    let (report, code) = audit(Some("vpc-00000000000000001"));
+    assert_eq!(code, 3, "{report:#}");
+    let gaps = report["gaps"].as_array().unwrap();
+    let gap = gaps.iter().find(|gap| gap["what"] == "vpc.json: enableDnsSupport").unwrap();
+    assert_eq!(gap["rules"], serde_json::json!(["private-dns-unavailable"]));
+}
+
 #[test]
 fn a_cluster_without_an_endpoint_is_inconclusive() {
     let text = fs::read_to_string(story("private-only").join("cluster.json")).unwrap();

@@ -158,6 +158,7 @@ impl Client {
         let support = support.map(|answer| answer.enable_dns_support);
         let hostnames = hostnames.map(|answer| answer.enable_dns_hostnames);
         let found = VpcAttributes {
+            vpc_id: None,
             enable_dns_support: found(Field::EnableDnsSupport, support),
             enable_dns_hostnames: found(Field::EnableDnsHostnames, hostnames),
         };

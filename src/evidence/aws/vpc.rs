@@ -45,6 +45,9 @@ impl Listed for Vpc {
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct VpcAttributes {
+    /// The VPC that they are of; absent where only `Vpcs` names it.
+    #[serde(default, skip_serializing)]
+    pub(crate) vpc_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) enable_dns_support: Option<AttributeBooleanValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,13 +132,17 @@ impl Ipv6CidrBlockAssociation {
 }
 
 /// Reads `describe-vpcs`, with what `describe-vpc-attribute` printed beside
-/// `Vpcs` or inside the VPC. `None` if the VPC is not among them.
+/// `Vpcs` or inside the VPC. `None` if the VPC is not among them. The attributes of another
+/// VPC do not count.
 ///
 /// # Errors
 /// If it is not such JSON.
 pub fn parse_vpc(bytes: &[u8], id: &str) -> Result<Option<net::Vpc>, JsonError> {
     let vpcs = read_list::<Vpc>(bytes)?;
-    let beside: VpcAttributes = from_json(bytes)?;
+    let mut beside: VpcAttributes = from_json(bytes)?;
+    if beside.vpc_id.as_ref().is_some_and(|of| of != id) {
+        beside = VpcAttributes::default();
+    }
     let vpc = vpcs.into_iter().find(|vpc| vpc.vpc_id == id);
     Ok(vpc.map(|mut vpc| {
         vpc.enable_dns_support = vpc.enable_dns_support.or(beside.enable_dns_support);
