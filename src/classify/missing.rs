@@ -39,14 +39,19 @@ pub(super) fn missing_nodes(
         let detail = format!(
             "it is running, its tags or its operator identify it as a node of the cluster{address}, and no capture contains a socket with one of its addresses"
         );
-        evidence.gap(Subject::Instance(instance.id.clone()), GapReason::NotRecorded, detail)
+        let of_kubernetes = of_kubernetes.into_iter().flatten();
+        let accepts_no_login = instance.auto_mode
+            || of_kubernetes
+                .filter(|node| node.instance_id() == Some(&instance.id))
+                .any(KubernetesNode::accepts_no_login);
+        evidence.gap(Subject::Instance(instance.id.clone()), why_unread(accepts_no_login), detail)
     });
     let of_kubernetes_alone = evidence.nodes_of_kubernetes_alone();
     let unlisted =
         of_kubernetes_alone.filter(|node| !node.is_fargate() && !read.contains_unlisted(node)).map(|node| {
             let detail =
                 "Kubernetes lists it as a node, and no capture contains a socket with one of its addresses";
-            evidence.gap(Subject::Instance(node.name.clone()), GapReason::NotRecorded, detail)
+            evidence.gap(Subject::Instance(node.name.clone()), why_unread(node.accepts_no_login()), detail)
         });
     let hybrid = evidence.cluster.hybrid_nodes_enabled
         && of_kubernetes.is_none()
@@ -56,6 +61,11 @@ pub(super) fn missing_nodes(
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)
     });
     unread.chain(unlisted).chain(hybrid).chain(fargate).collect()
+}
+
+/// Why a node was not read.
+fn why_unread(accepts_no_login: bool) -> GapReason {
+    if accepts_no_login { GapReason::NotSupported } else { GapReason::NotRecorded }
 }
 
 /// The gap for a list of instances that contains no node of the cluster.

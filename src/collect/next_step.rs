@@ -1,8 +1,9 @@
 //! The next step for evidence that a live run did not obtain: an option to pass, or
 //! something to change at its source.
 
+use super::transport::ROOT_HINTS;
 use crate::evidence::aws::CALLS;
-use crate::evidence::next_step::of_any_source;
+use crate::evidence::next_step::{IN_A_DEBUG_POD, of_any_source};
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
@@ -27,14 +28,18 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
             "pass another name server with --resolver".to_owned()
         }
         (Subject::Node(name), GapReason::NoProcessNames) => {
-            format!("log in to {name} as root with --ssh-user, or allow `sudo -n ss -tnp` there")
+            format!("on {name}, allow `sudo -n ss -tnp`, or {ROOT_HINTS}")
         }
         (Subject::Node(name), _) => format!("run it by hand on {name}: sudo ss -tnp"),
+        (Subject::Instance(_), GapReason::NotSupported) => {
+            format!("{IN_A_DEBUG_POD} and judge it with --evidence")
+        }
         (Subject::Instance(id), _) => format!("name it as well: --node {id}=TARGET"),
         (Subject::Nodes, _) => "name them with --node NAME=TARGET".to_owned(),
         (Subject::HybridNodes, _) => "name each with --node NAME=TARGET".to_owned(),
         (
-            Subject::Egress(_)
+            Subject::FargatePods
+            | Subject::Egress(_)
             | Subject::Recording { .. }
             | Subject::Sockets
             | Subject::Action(_)
@@ -79,11 +84,15 @@ mod tests {
             Subject::Nodes,
             Subject::HybridNodes,
             Subject::Egress("i-1".to_owned()),
+            Subject::FargatePods,
         ];
         for subject in files.chain(fields).chain(others) {
             for why in [GapReason::Incomplete, GapReason::NoProcessNames, GapReason::NotSupported] {
                 let step = next_step(&cluster, &subject, why);
                 assert!(!step.is_empty(), "{subject}");
+                // A host that takes no ssh has no target.
+                let takes_ssh = why != GapReason::NotSupported || !matches!(subject, Subject::Instance(_));
+                assert!(takes_ssh || !step.contains("TARGET"), "{subject}: {step}");
                 for word in ["record", ".txt", ".json", " > "] {
                     assert!(!step.contains(word), "{subject}: {step}");
                 }

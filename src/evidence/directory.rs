@@ -129,7 +129,7 @@ impl EvidenceDir {
         let kubernetes = self.kubernetes(&cluster)?;
         let not_read = self.files_not_read(&cluster)?;
         let host = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
-        let (dns, failed_queries) = self.dns(host)?;
+        let (dns, failed_queries) = self.dns(&cluster, host)?;
         let gaps = gaps.into_iter().chain(failed_queries).chain(not_read).collect();
         Ok(Evidence { network, kubernetes, dns, gaps, next_step: self.next_step, cluster })
     }
@@ -171,12 +171,22 @@ impl EvidenceDir {
 
     /// The DNS answers for the endpoint's name, and the gaps for record types whose query
     /// failed.
-    fn dns(&self, host: Option<&str>) -> Result<(Vec<Vantage>, Vec<Gap>), EvidenceError> {
+    fn dns(&self, cluster: &Cluster, host: Option<&str>) -> Result<(Vec<Vantage>, Vec<Gap>), EvidenceError> {
         let mut vantages = Vec::new();
         let mut failed = Vec::new();
         for name in self.vantage_points()? {
             if let Some(bytes) = self.bytes(&format!("dns/{name}.txt"), DNS_MAX)? {
-                let (vantage, gaps) = parse_answer(name.as_str(), host, &bytes);
+                let (mut vantage, mut gaps) = parse_answer(name.as_str(), host, &bytes);
+                if let Source::Memory(_) = self.source {
+                    // The hints of the parser are about files that are written by hand.
+                    let unseen = match &mut vantage.answer {
+                        Observed::Unseen(gap) => Some(gap),
+                        Observed::Seen(_) => None,
+                    };
+                    for gap in gaps.iter_mut().chain(unseen) {
+                        gap.hint = (self.next_step)(cluster, &gap.subject, gap.why);
+                    }
+                }
                 vantages.push(vantage);
                 failed.extend(gaps);
             }
@@ -308,7 +318,11 @@ impl EvidenceDir {
     fn missing(&self, cluster: &Cluster, file: File) -> Gap {
         let recorded = self.manifest.gaps.iter().find(|gap| gap.subject == Subject::File(file));
         recorded.cloned().unwrap_or_else(|| {
-            self.gap(cluster, file.into(), GapReason::NotRecorded, "not in the evidence directory")
+            let detail = match self.source {
+                Source::Directory(_) => "not in the evidence directory",
+                Source::Memory(_) => "a live run does not ask for it",
+            };
+            self.gap(cluster, file.into(), GapReason::NotRecorded, detail)
         })
     }
 

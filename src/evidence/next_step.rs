@@ -32,6 +32,9 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
         (Subject::Node(name), _) => {
             format!("capture its complete output: ssh {name} sudo ss -tnp > nodes/{name}.txt")
         }
+        (Subject::Instance(_), GapReason::NotSupported) => {
+            format!("{IN_A_DEBUG_POD} and put it into nodes/NODE.txt")
+        }
         (Subject::Instance(_) | Subject::Nodes | Subject::HybridNodes, _) => {
             "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
         }
@@ -46,6 +49,10 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
         ) => String::new(),
     }
 }
+
+/// The next step for a node that accepts no login, as those of EKS Auto Mode.
+pub(crate) const IN_A_DEBUG_POD: &str =
+    "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin)";
 
 /// The next step for evidence that neither a recording nor a live run can have.
 #[must_use]

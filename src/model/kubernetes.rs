@@ -69,6 +69,14 @@ pub struct KubernetesNode {
 }
 
 impl KubernetesNode {
+    /// Whether it accepts no login: nodes of EKS Auto Mode, and of Bottlerocket unless its
+    /// admin container is on.
+    #[must_use]
+    pub fn accepts_no_login(&self) -> bool {
+        self.compute_type.as_deref() == Some("auto")
+            || self.os_image.as_deref().is_some_and(|image| image.starts_with("Bottlerocket"))
+    }
+
     /// Its instance id, read from `providerID`; `None` for a node that is not an EC2
     /// instance.
     #[must_use]

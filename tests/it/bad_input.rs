@@ -316,6 +316,49 @@ fn recorded_evidence_that_is_incomplete_is_needed_by_the_rules_that_read_it() {
     }
 }
 
+/// Nodes of Auto Mode and Bottlerocket accept no login, so that ssh is no next step.
+#[test]
+fn a_node_that_accepts_no_login_is_not_to_be_captured_by_ssh() {
+    let text = fs::read_to_string(story("private-only").join("instances.json")).unwrap();
+    let mut instances: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let nodes = instances["Reservations"].as_array_mut().unwrap().iter_mut();
+    let mut nodes = nodes.flat_map(|reservation| reservation["Instances"].as_array_mut().unwrap());
+    let n2 = nodes.find(|instance| instance["PrivateIpAddress"] == "192.168.2.94").unwrap();
+    let id = n2["InstanceId"].as_str().unwrap().to_owned();
+    n2["Tags"] = serde_json::json!([{"Key": "eks:eks-cluster-name", "Value": "myeks"}]);
+    let kubernetes = |image: &str, compute: &str| {
+        serde_json::json!({"kind": "List", "items": [{
+            "kind": "Node",
+            "metadata": {"name": "n2", "labels": {"eks.amazonaws.com/compute-type": compute}},
+            "spec": {"providerID": format!("aws:///ap-northeast-2a/{id}")},
+            "status": {"nodeInfo": {"osImage": image}},
+        }]})
+    };
+    let linux = "Amazon Linux 2023.8.20250818";
+    for (auto_mode, nodes, by_ssh) in [
+        (None, None, true),
+        (None, Some(kubernetes(linux, "")), true),
+        (Some(&instances), None, false),
+        (None, Some(kubernetes(linux, "auto")), false),
+        (None, Some(kubernetes("Bottlerocket OS 1.44.0 (aws-k8s-1.33)", "")), false),
+    ] {
+        let copy = copy_of("private-only");
+        fs::remove_file(copy.path().join("nodes/n2.txt")).unwrap();
+        if let Some(instances) = auto_mode {
+            fs::write(copy.path().join("instances.json"), instances.to_string()).unwrap();
+        }
+        if let Some(nodes) = nodes {
+            fs::create_dir(copy.path().join("kubernetes")).unwrap();
+            fs::write(copy.path().join("kubernetes/nodes.json"), nodes.to_string()).unwrap();
+        }
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        let gap = report["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == format!("node {id}"));
+        let gap = gap.unwrap_or_else(|| panic!("{report:#}"));
+        let hint = gap["hint"].as_str().unwrap();
+        assert_eq!((hint.contains("ssh"), hint.contains("debug pod")), (by_ssh, !by_ssh), "{gap}");
+    }
+}
+
 /// The attributes of a VPC, put beside `Vpcs` as `describe-vpc-attribute` prints them.
 #[test]
 fn the_attributes_of_another_vpc_do_not_count() {

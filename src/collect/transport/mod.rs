@@ -25,6 +25,9 @@ use self::ssh::{InvalidDestination, Ssh, SshTarget};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 
+/// How to read a node as root, as a next step that does not know the transport.
+pub(super) const ROOT_HINTS: &str = ssh::ROOT_HINT;
+
 /// A transport, as the user configured it.
 #[derive(Debug, Clone)]
 pub enum Transport {

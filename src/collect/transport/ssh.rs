@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::client::{Ending, Invocation};
 use super::diagnosis::{CAPTURE_ELSEWHERE, Diagnosis, excerpt, last_line};
+use crate::evidence::next_step::IN_A_DEBUG_POD;
 use crate::model::gap::GapReason;
 use crate::model::name::NodeName;
 use crate::model::net::{Instance, NodeAddress};
@@ -143,7 +144,7 @@ impl Ssh {
             return Err(Diagnosis::new(
                 GapReason::NotSupported,
                 "EKS Auto Mode runs it, and its nodes do not accept ssh",
-                "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin) and judge it with --evidence",
+                format!("{IN_A_DEBUG_POD} and judge it with --evidence"),
             ));
         }
         let (text, word) = match address {
@@ -333,8 +334,7 @@ const SIGNS: [Sign; 14] = [
     },
 ];
 
-const NO_ANSWER_HINT: &str =
-    "check that its security group admits you on port 22, or use a jump host: --ssh-option ProxyJump=BASTION";
+const NO_ANSWER_HINT: &str = "check that its security group admits you on port 22, or use a jump host: --ssh-option ProxyJump=BASTION; nodes of Bottlerocket accept no ssh by default";
 const NO_ROUTE_HINT: &str =
     "use a jump host: --ssh-option ProxyJump=BASTION, or Session Manager with a ProxyCommand";
 

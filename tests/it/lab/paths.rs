@@ -106,6 +106,13 @@ fn recorded_evidence_gives_the_same_report_as_a_live_audit() {
         for answer in report["dns"].as_array_mut().unwrap() {
             answer["addresses"].as_array_mut().unwrap().sort_by_key(ToString::to_string);
         }
+        // What neither of the two has is described by its source.
+        for one in report["not_judged"].as_array_mut().unwrap() {
+            if one["what"].as_str().unwrap().starts_with("kubernetes/") {
+                one["detail"] = json!(null);
+                one["hint"] = json!(null);
+            }
+        }
         report
     };
     assert_eq!(comparable(&recorded.stdout), comparable(&live.stdout));
