@@ -1,6 +1,5 @@
 //! `audit`: each cluster is classified, judged, written to every report, and dropped.
 
-use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::slice;
 
@@ -12,6 +11,7 @@ use super::github_actions::Step;
 use super::judge::{classify_recorded, judged};
 use super::output::Output;
 use super::policy::{self, Loaded};
+use super::rejected::list_rejected;
 use super::report::Report;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::FleetOptions;
@@ -19,9 +19,8 @@ use crate::cli::options::{AuditOptions, Source, Verbosity};
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
-use crate::model::node::Node;
 use crate::report::format::{AuditFormat, ReportSettings};
-use crate::report::{table, text::escape};
+use crate::report::table;
 use crate::rules;
 
 /// Audits clusters and reports on them.
@@ -174,26 +173,4 @@ fn no_cluster(unjudged: &[Unjudged]) -> String {
     }
     let all: Vec<_> = unjudged.iter().map(ToString::to_string).collect();
     format!("there is no such cluster: {}", all.join("; "))
-}
-
-/// Lists the rejected lines of captures on standard error.
-fn list_rejected(nodes: &[Node]) {
-    let mut err = BufWriter::new(anstream::stderr());
-    for node in nodes {
-        for line in &node.rejected {
-            // Standard error may be closed; the report matters more.
-            let _ = writeln!(
-                err,
-                "node {}, line {}: {}: {}",
-                node.name,
-                line.number,
-                line.reason.as_str(),
-                escape(&line.text)
-            );
-        }
-        let more = node.tally.rejected - node.rejected.len() as u64;
-        if more > 0 {
-            let _ = writeln!(err, "node {}: {more} more lines that are not sockets", node.name);
-        }
-    }
 }

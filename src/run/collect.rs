@@ -7,9 +7,12 @@ use anyhow::Result;
 
 use super::exit::{Ending, Exit};
 use super::live::{cluster_request, ending};
+use super::rejected::list_rejected;
 use crate::cli::options::{CollectOptions, Verbosity};
 use crate::collect::log::log_to_stderr;
 use crate::collect::recording::record_to;
+use crate::evidence::directory::EvidenceDir;
+use crate::evidence::nodes::read_nodes;
 use crate::model::gap::Gap;
 use crate::report::text::escape;
 
@@ -26,11 +29,14 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     };
     // What is missing is not progress, which --quiet hides.
     let is_quiet = options.verbosity == Verbosity::Quiet;
+    // Nodes that are left out were not requested.
+    let is_whole = recorded.gaps.iter().flatten().all(Gap::is_left_out);
     if let Some(gaps) = recorded.gaps.filter(|gaps| !(is_quiet && gaps.is_empty())) {
         // Standard error may be closed; the files are written.
         let _ = list_missing(&options.out, &gaps, &mut BufWriter::new(anstream::stderr()));
-    // Nodes that are left out were not requested.
-    let is_whole = recorded.gaps.iter().flatten().all(Gap::is_left_out);
+    }
+    if options.verbosity >= Verbosity::RejectedLines && options.out.is_dir() {
+        list_rejected(&read_nodes(&EvidenceDir::open(&options.out)?, |_, _| {})?);
     }
     match recorded.ended {
         Ok(()) if is_whole => Ok(Exit::Pass.into()),

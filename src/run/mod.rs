@@ -12,6 +12,7 @@ pub mod judge;
 mod live;
 mod output;
 mod policy;
+mod rejected;
 mod report;
 #[cfg(feature = "live")]
 mod trace;

@@ -12,6 +12,7 @@ use super::judge::judge_facts;
 use super::live::{cluster_request, ending};
 use super::output::Output;
 use super::policy::load;
+use super::rejected::list_rejected;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
@@ -20,8 +21,8 @@ use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
 use crate::collect::recording::describe;
 use crate::collect::trace::{self, Recording, Sample, TraceError, TraceEvent};
-use crate::model::evidence::Evidence;
 use crate::evidence::nodes::unread;
+use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
 use crate::model::name::NodeName;
@@ -72,6 +73,9 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
 
     let classifier = Classifier::new(evidence);
     let trace = samples.trace(&classifier, recording, &options.cluster.name, began);
+    if options.verbosity >= Verbosity::RejectedLines {
+        list_rejected(samples.nodes.values().chain(samples.incomplete.values()));
+    }
     let judgment = options.judgment.as_ref().zip(policy);
     let judgment = judgment
         .map(|(options, policy)| samples.judge(classifier, &trace.gaps, &policy.rules, options.fail_on));
@@ -116,6 +120,8 @@ struct Samples {
     nodes: BTreeMap<NodeName, Node>,
     /// Samples that are not complete.
     gaps: Vec<Gap>,
+    /// Each node as of its first sample that is not complete, if that is not its first.
+    incomplete: BTreeMap<NodeName, Node>,
 }
 
 impl Samples {
@@ -153,11 +159,13 @@ impl Samples {
 
     /// Adds a sample. Returns whether it has new sockets whose processes are unknown.
     fn add(&mut self, sample: &Sample) -> bool {
-        let mut gaps = sample.rows(|_| {}).gaps;
+        let mut sampled = sample.rows(|_| {});
+        let mut gaps = std::mem::take(&mut sampled.gaps);
         gaps.retain(|gap| gap.why != GapReason::NoProcessNames);
         // Sockets that an incomplete sample lacks may still exist.
         if !gaps.is_empty() && self.nodes.contains_key(&sample.node) {
             self.gaps.extend(gaps);
+            self.incomplete.entry(sample.node.clone()).or_insert(sampled);
             return false;
         }
         let mut open = self.history.begin_sample(&sample.node, sample.phase, Some(sample.moment));
@@ -173,14 +181,6 @@ impl Samples {
         has_new_nameless
     }
 
-    /// What changed.
-    fn trace(&self, classifier: &Classifier, recording: Recording, cluster: &str, began: String) -> Trace {
-        let Recording { nodes, mut gaps, command, .. } = recording;
-        gaps.extend(self.gaps.iter().cloned());
-        gaps.extend(self.history.incomplete(&gaps));
-        if self.history.dropped > 0 {
-            gaps.push(Gap {
-                subject: Subject::Sockets,
     /// Adds the gaps of a trace to the nodes that they are about: one that was lost before
     /// its first sample is a node that was not read.
     fn add_gaps(&mut self, gaps: &[Gap]) {
@@ -198,6 +198,14 @@ impl Samples {
         }
     }
 
+    /// What changed.
+    fn trace(&self, classifier: &Classifier, recording: Recording, cluster: &str, began: String) -> Trace {
+        let Recording { nodes, mut gaps, command, .. } = recording;
+        gaps.extend(self.gaps.iter().cloned());
+        gaps.extend(self.history.incomplete(&gaps));
+        if self.history.dropped > 0 {
+            gaps.push(Gap {
+                subject: Subject::Sockets,
                 why: GapReason::TooMuchOutput,
                 detail: format!("{} sockets exceeded the limit and were not kept", self.history.dropped),
                 hint: "trace for a shorter time, or fewer nodes with --only".to_owned(),

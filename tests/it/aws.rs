@@ -356,6 +356,25 @@ fn path_with(dir: &tempfile::TempDir) -> String {
     format!("{}:/usr/bin:/bin", dir.path().display())
 }
 
+#[test]
+fn rejected_lines_of_nodes_are_listed_on_request() {
+    let aws = Aws::of("private-only");
+    let ssh = fake_ssh("Warning: neither a socket");
+    let expected = "node n1, line 2: ";
+    let run = |command: &str, args: &[&str]| {
+        let run = aws.run(command).env("PATH", &path_with(&ssh)).args(&["--node", "n1=a", "--timeout", "5"]);
+        run.args(args).run().stderr
+    };
+    let out = scratch();
+    let dir = |name: &str| out.path().join(name).to_str().unwrap().to_owned();
+    for (command, args) in [("collect", vec!["--out".to_owned(), dir("v")]), ("audit", vec![])] {
+        let args: Vec<_> = args.iter().map(String::as_str).chain(["-v"]).collect();
+        let stderr = run(command, &args);
+        assert!(stderr.contains(expected) && stderr.contains(": Warning: neither a socket"), "{stderr}");
+    }
+    assert!(!run("collect", &["--out", &dir("quiet")]).contains(expected));
+}
+
 /// The nodes of a cluster carry one of several tags, or none where EKS operates them.
 #[test]
 fn nodes_are_found_by_each_tag_and_by_their_operator() {

@@ -109,7 +109,8 @@ impl ScriptedNode {
             .env("AWS_REGION", "ap-northeast-2")
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
-            .args(["trace", "--cluster", "myeks", "--node", "n1=192.168.1.20", "-q"])
+            .args(["trace", "--cluster", "myeks", "--node", "n1=192.168.1.20"])
+            .args((!args.contains(&"-v")).then_some("-q"))
             .args(["--write", "json=trace.json"])
             .args(args)
             .args(["--", "sh", "-c", script]);
@@ -162,6 +163,24 @@ def sample(number):
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
     let gaps = report["gaps"].as_array().unwrap();
     assert!(gaps.iter().any(|gap| gap["what"] == "node n1" && gap["why"] == "incomplete"), "{report:#}");
+}
+
+#[test]
+fn rejected_lines_of_samples_are_listed_on_request() {
+    let node = scripted_node(
+        "
+def sample(number):
+    return ALWAYS + (['neither a socket'] if number == 1 else [ALWAYS[1][:30]]), 0
+",
+    );
+    let trace = |args: &[&str]| {
+        let output = node.trace(args, "sleep 0.5").output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!trace(&[]).contains("node n1, line"));
+    let stderr = trace(&["-v"]);
+    assert!(stderr.contains("node n1, line 3: ") && stderr.contains(": neither a socket"), "{stderr}");
+    assert!(stderr.contains(": ESTAB 0 0 192.168.1.20:10250 1"), "{stderr}");
 }
 
 #[test]
