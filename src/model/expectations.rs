@@ -11,10 +11,9 @@ pub struct Expectations {
     /// The access modes that are allowed; `None` allows any.
     pub access: Option<Vec<AccessMode>>,
     /// The shortest allowed prefix of an IPv4 block; a wider block counts as the whole
-    /// internet.
+    /// internet, and so do blocks that together hold four times as many addresses.
     pub widest_v4: u8,
-    /// The shortest allowed prefix of an IPv6 block; a wider block counts as the whole
-    /// internet.
+    /// The same for IPv6.
     pub widest_v6: u8,
     /// The blocks that `publicAccessCidrs` may contain; `None` allows any.
     pub allowed: Option<Vec<AllowedCidr>>,

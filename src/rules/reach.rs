@@ -62,6 +62,10 @@ pub(super) fn union(cidrs: &[IpNet]) -> Vec<IpNet> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn blocks(cidrs: &[&str]) -> Vec<IpNet> {
@@ -139,5 +143,49 @@ mod tests {
             assert_eq!(open_blocks(&blocks(&[all]), &any).expect("open").blocks, blocks(&[all]));
         }
         assert_eq!(open_blocks(&blocks(&["0.0.0.0/1", "8000::/1"]), &any), None);
+    }
+
+    /// Blocks in a small part of the address space, so that they overlap.
+    fn any_block() -> impl Strategy<Value = IpNet> {
+        (0u32..1 << 12, 20u8..=32).prop_map(|(low, prefix)| {
+            IpNet::new(std::net::Ipv4Addr::from(low).into(), prefix).expect("a prefix")
+        })
+    }
+
+    proptest! {
+        /// The union holds each address of the blocks once, and no other.
+        #[test]
+        fn the_union_has_each_address_once(cidrs in prop::collection::vec(any_block(), 0..12)) {
+            let addresses: HashSet<_> = cidrs
+                .iter()
+                .flat_map(|block| match block {
+                    IpNet::V4(block) => u32::from(block.network())..=u32::from(block.broadcast()),
+                    IpNet::V6(_) => unreachable!(),
+                })
+                .collect();
+            let sum: u128 = union(&cidrs).iter().map(|block| size(32 - block.prefix_len())).sum();
+            prop_assert_eq!(sum, addresses.len() as u128);
+        }
+
+        /// More blocks never make a list less open, and neither order nor repetition
+        /// matters.
+        #[test]
+        fn a_longer_list_is_never_less_open(
+            blocks in prop::collection::vec((any::<u32>(), 6u8..=32), 1..50),
+            widest_v4 in 0u8..=32,
+        ) {
+            let expected = Expectations { widest_v4, ..Expectations::default() };
+            let cidrs: Vec<_> = blocks
+                .iter()
+                .map(|(address, prefix)| {
+                    IpNet::new(std::net::Ipv4Addr::from(*address).into(), *prefix).expect("a prefix")
+                })
+                .collect();
+            let whole = open_blocks(&cidrs, &expected);
+            let part = open_blocks(&cidrs[..cidrs.len() - 1], &expected);
+            prop_assert!(part.is_none() || whole.is_some());
+            let backwards: Vec<_> = cidrs.iter().rev().chain(&cidrs).copied().collect();
+            prop_assert_eq!(open_blocks(&backwards, &expected), whole);
+        }
     }
 }

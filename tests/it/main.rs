@@ -35,6 +35,7 @@ mod policy;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;
+mod reach;
 mod rules;
 #[cfg(feature = "live")]
 mod sampling;
