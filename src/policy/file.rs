@@ -161,7 +161,7 @@ struct WaiverTable {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct AcceptGapTable {
-    /// A glob over what is missing, as reports name it: `hybrid nodes`, `node fargate-*`.
+    /// A glob over what is missing, as reports name it: `hybrid nodes`, `Fargate pods`.
     #[schemars(with = "String")]
     subject: Spanned<String>,
     /// Globs over the names and ARNs of the clusters that it applies to; all by default.
