@@ -4,7 +4,7 @@ use std::io::{Result, Write};
 
 use super::remediation::write_remediation;
 use super::style::Style;
-use crate::model::rule::Rule;
+use crate::model::rule::{Rule, WithoutEvidence};
 
 /// Writes a list of rules, a line each.
 ///
@@ -39,8 +39,22 @@ pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> 
 /// The evidence that a rule needs, as a sentence.
 fn evidence(rule: &Rule) -> String {
     let needs: Vec<_> = rule.needs.iter().map(|need| need.as_str()).collect();
-    if needs.is_empty() {
-        return "cluster.json alone.".to_owned();
-    }
-    format!("cluster.json, {}. Without one of them the rule may be inconclusive.", needs.join(", "))
+    let needs = if needs.is_empty() {
+        "cluster.json alone".to_owned()
+    } else {
+        format!("cluster.json, {}", needs.join(", "))
+    };
+    let without = match rule.without_evidence {
+        WithoutEvidence::Inconclusive if rule.needs.is_empty() => {
+            "If it lacks the settings that the rule reads, the rule is inconclusive"
+        }
+        WithoutEvidence::Inconclusive => "Without one of them the rule may be inconclusive",
+        WithoutEvidence::NotJudged if rule.needs.is_empty() => {
+            "If it lacks the settings that the rule reads, the rule is listed as not judged; it never makes a run inconclusive"
+        }
+        WithoutEvidence::NotJudged => {
+            "Without one of them the rule may be listed as not judged; it never makes a run inconclusive"
+        }
+    };
+    format!("{needs}. {without}.")
 }

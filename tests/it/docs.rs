@@ -7,6 +7,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use eks_netcheck::model::rule::WithoutEvidence;
+
 use crate::common::{Netcheck, root};
 
 pub(crate) fn schema_path() -> PathBuf {
@@ -398,6 +400,8 @@ fn every_rule_can_be_explained() {
                 rule.id
             );
         }
+        let never = words.contains("it never makes a run inconclusive");
+        assert_eq!(never, rule.without_evidence == WithoutEvidence::NotJudged, "{}: {words}", rule.id);
         for need in rule.needs {
             assert!(words.contains(need.as_str()), "{}: {}", rule.id, need.as_str());
         }
