@@ -56,9 +56,9 @@ pub struct Rule {
     pub needs: &'static [Need],
     /// The effect of missing evidence on the run.
     pub without_evidence: WithoutEvidence,
-    /// The steps that resolve its findings in a cluster, in their order; none if the
-    /// remediation applies to every cluster as it is.
-    pub steps: fn(&Facts, &[Finding]) -> Vec<Step>,
+    /// The steps that resolve its findings in a cluster, in their order, under what the
+    /// policy allows; none if the remediation applies to every cluster as it is.
+    pub steps: fn(&Facts, &Expectations, &[Finding]) -> Vec<Step>,
     /// The check. Its second argument is what the policy allows.
     pub check: fn(&Facts, &Expectations) -> Outcome,
 }

@@ -5,9 +5,11 @@ use std::cmp::Reverse;
 
 use uuid::Uuid;
 
+use super::remediation;
 use super::text::escape;
 use crate::model::audit::{Audited, Unjudged};
 use crate::model::cluster::Cluster;
+use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Waiver};
 use crate::model::rule::{Finding, Severity};
 
@@ -51,6 +53,11 @@ impl<'a> Entry<'a> {
     /// The same after the cluster's name.
     pub(super) fn message_of_cluster(&self) -> String {
         format!("{}: {}", escape(&self.cluster.name), self.message())
+    }
+
+    /// What resolves it, as lines of text; none if it is waived. Escaped.
+    pub(super) fn remediation(&self, facts: &Facts) -> Option<String> {
+        self.judged.waived_by().is_none().then(|| remediation::of(self.judged, facts))
     }
 }
 

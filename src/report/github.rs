@@ -127,7 +127,9 @@ impl ReportWriter for Writer {
                 (None, Severity::Medium) => Level::Warning,
                 (Some(_), _) | (None, Severity::Low) => Level::Notice,
             };
-            let annotation = self.annotation(entry.judged.rule.id, entry.message_of_cluster());
+            let remediation = entry.remediation(&audited.facts).map(|text| format!("\n{text}"));
+            let message = entry.message_of_cluster() + &remediation.unwrap_or_default();
+            let annotation = self.annotation(entry.judged.rule.id, message);
             self.findings[level as usize].push(entry.rank(), annotation);
         }
         for unseen in Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted) {

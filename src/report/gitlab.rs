@@ -15,6 +15,7 @@ use super::entry::{Entry, Rank, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
 use crate::model::audit::{Audited, Summary};
+use crate::model::facts::Facts;
 use crate::model::rule::Severity;
 
 /// The format.
@@ -39,8 +40,8 @@ struct Issue {
     fingerprint: Uuid,
 }
 
-impl From<&Entry<'_>> for Issue {
-    fn from(entry: &Entry<'_>) -> Self {
+impl Issue {
+    fn of_finding(entry: &Entry<'_>, facts: &Facts) -> Self {
         let waiver = entry.judged.waived_by();
         let severity = match (waiver, entry.judged.severity) {
             (Some(_), _) => "info",
@@ -50,9 +51,10 @@ impl From<&Entry<'_>> for Issue {
             (None, Severity::Low) => "minor",
         };
         let suffix = waiver.map(|waiver| format!(" (waived until {} by {})", waiver.expires, waiver.owner));
+        let remediation = entry.remediation(facts).map(|text| format!("\n{text}"));
         Self {
             check: entry.judged.rule.id,
-            description: entry.message_of_cluster() + &suffix.unwrap_or_default(),
+            description: entry.message_of_cluster() + &suffix.or(remediation).unwrap_or_default(),
             severity,
             fingerprint: entry.fingerprint,
         }
@@ -81,7 +83,9 @@ impl Issue {
 
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
-        self.findings.extend(Entry::all_of(audited).map(|entry| (entry.rank(), Issue::from(&entry))));
+        self.findings.extend(
+            Entry::all_of(audited).map(|entry| (entry.rank(), Issue::of_finding(&entry, &audited.facts))),
+        );
         let unseen = Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted);
         self.unseen.extend(unseen.map(Issue::from));
         Ok(())

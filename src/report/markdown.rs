@@ -8,6 +8,7 @@ use std::io::{Result, Write};
 
 use super::entry::{Unseen, about, gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
+use super::remediation::{self, is_command};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
@@ -164,6 +165,7 @@ fn section(audited: &Audited) -> String {
             )
         })));
     }
+    text.push_str(&remediations(audited));
     let (needed, others): (Vec<_>, Vec<_>) = judgment.gaps.iter().partition(|judged| judged.needed);
     if !needed.is_empty() {
         text.push_str("\nNot seen, and needed:\n\n");
@@ -200,6 +202,36 @@ fn section(audited: &Audited) -> String {
         let _ = write!(text, "\nSwitched off by the policy: {}.\n", off.join(", "));
     }
     text
+}
+
+/// What resolves the findings of each rule, with commands as blocks of code.
+fn remediations(audited: &Audited) -> String {
+    let Audited { facts, judgment } = audited;
+    let counted = judgment.findings.iter().filter(|judged| judged.waived_by().is_none());
+    let counted: Vec<_> = counted.collect();
+    let rules = counted.chunk_by(|a, b| a.rule.id == b.rule.id).filter_map(|same_rule| same_rule.first());
+    list(rules.map(|first| {
+        let mut text = format!("\n#### Steps for {}\n\n", first.rule.id);
+        for line in remediation::of(first, facts).lines() {
+            // Writing to a String does not fail.
+            let _ = if is_command(line) {
+                // Backticks of a query would end a fence that has no more of them.
+                write!(text, "   ````sh\n   {}\n   ````\n", line.trim_start())
+            } else {
+                writeln!(text, "{}", numbered(line))
+            };
+        }
+        text
+    }))
+}
+
+/// A line of a remediation, shown literally behind its number.
+fn numbered(line: &str) -> String {
+    let number = line.find(". ").filter(|end| line[..*end].bytes().all(|byte| byte.is_ascii_digit()));
+    match number {
+        Some(end) if end > 0 => format!("{}. {}", &line[..end], harmless(&line[end + 2..])),
+        _ => format!("{}{}", &line[..line.len() - line.trim_start().len()], harmless(line.trim_start())),
+    }
 }
 
 fn word(verdict: Verdict) -> &'static str {

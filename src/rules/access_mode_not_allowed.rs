@@ -54,11 +54,22 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     Outcome::inconclusive(facts.evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail))
 }
 
-fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
-    if facts.evidence.cluster.access.public() == Some(false) {
-        return Vec::new();
+/// The steps to the allowed mode that is nearest to the present one. The owners of the
+/// cluster decide on a mode that is less private.
+fn steps(facts: &Facts, expected: &Expectations, _: &[Finding]) -> Vec<Step> {
+    let access = &facts.evidence.cluster.access;
+    let allows = |mode| expected.access.as_ref().is_some_and(|modes| modes.contains(&mode));
+    let is_public_only = access.public() == Some(true) && access.private() == Some(false);
+    if is_public_only && allows(AccessMode::PublicAndPrivate) {
+        return steps::to_private_path(facts);
     }
-    let mut steps = steps::to_private_path(facts);
-    steps.push(steps::close(facts));
-    steps
+    if access.public() == Some(false) || !allows(AccessMode::Private) {
+        let modes: Vec<_> = expected.access.iter().flatten().map(|mode| mode.as_str()).collect();
+        let text = format!(
+            "Decide between the access mode that the cluster has and the policy: change the mode to {}, or add the present one to endpoint.access in eks-netcheck.toml",
+            modes.join(" or ")
+        );
+        return vec![Step::new(text)];
+    }
+    steps::to_private_path(facts).into_iter().chain([steps::close(facts)]).collect()
 }

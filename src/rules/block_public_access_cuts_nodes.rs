@@ -30,7 +30,7 @@ Or exclude the VPC for outbound traffic:
     reference: "https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html",
     needs: &[Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

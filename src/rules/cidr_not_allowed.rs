@@ -53,18 +53,15 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     outcome
 }
 
-fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
     let refused: Vec<_> = findings.iter().map(|finding| finding.subject.as_str()).collect();
     let cidrs = facts.evidence.cluster.public_cidrs();
     let kept: Vec<_> =
         cidrs.iter().map(ToString::to_string).filter(|cidr| !refused.contains(&cidr.as_str())).collect();
     let blocks = if kept.is_empty() { "YOUR_CIDRS".to_owned() } else { kept.join(",") };
     let text = "Remove the block and keep the others, or list it in eks-netcheck.toml as [[allowed-cidr]] with cidr, owner, reason and expires";
-    let mut steps = match facts.evidence.cluster.access.private() {
-        Some(true) => Vec::new(),
-        // Nodes may use the public endpoint by way of the block.
-        _ => steps::to_private_path(facts),
-    };
+    // Nodes may use the public endpoint by way of the block.
+    let mut steps = steps::to_private_path(facts);
     steps.push(Step::new(text).command(steps::update(facts, &format!("publicAccessCidrs={blocks}"))));
     steps
 }

@@ -31,7 +31,7 @@ Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
     reference: NETWORK_REQUIREMENTS,
     needs: &[Need::File(INTERFACES)],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

@@ -43,7 +43,7 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids
         Need::Nodes,
     ],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

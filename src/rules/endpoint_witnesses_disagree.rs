@@ -29,7 +29,7 @@ If they still differ, find in the audit log who wrote the EndpointSlice.",
     reference: NETWORK_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(ENDPOINT_SLICES)],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

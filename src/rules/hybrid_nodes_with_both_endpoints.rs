@@ -1,11 +1,11 @@
-use super::gaps;
 use super::text::list;
+use super::{gaps, steps};
 use crate::model::cluster::Hosting;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::GapReason;
-use crate::model::rule::{Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "hybrid-nodes-with-both-endpoints",
@@ -26,7 +26,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoin
     reference: "https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-networking.html",
     needs: &[],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _| Vec::new(),
+    steps,
     check,
 };
 
@@ -55,4 +55,8 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
             Outcome::inconclusive(evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail))
         }
     }
+}
+
+fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
+    steps::after_private_access(facts).into_iter().chain([steps::close(facts)]).collect()
 }

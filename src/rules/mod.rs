@@ -64,8 +64,11 @@ pub static ALL: [&Rule; 20] = [
 pub fn outcomes(facts: &Facts, expected: &Expectations) -> Vec<(&'static Rule, Outcome)> {
     let judge = |rule: &'static Rule| {
         let outcome = (rule.check)(facts, expected);
-        let steps =
-            if outcome.findings.is_empty() { Vec::new() } else { (rule.steps)(facts, &outcome.findings) };
+        let steps = if outcome.findings.is_empty() {
+            Vec::new()
+        } else {
+            (rule.steps)(facts, expected, &outcome.findings)
+        };
         (rule, Outcome { steps, ..outcome })
     };
     ALL.into_iter().map(judge).collect()

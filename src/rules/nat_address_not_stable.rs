@@ -29,7 +29,7 @@ regional one with availability zone addresses given.",
     reference: "https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateways-regional.html",
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

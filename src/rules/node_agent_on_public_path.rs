@@ -68,7 +68,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome
 }
 
-fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
     let mut steps = steps::agents(facts, true);
     steps.push(steps::check_paths(facts));
     steps

@@ -40,7 +40,7 @@ security_group_ids }",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(SECURITY_GROUPS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

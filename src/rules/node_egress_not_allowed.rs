@@ -139,7 +139,7 @@ fn label(node: &NodeEgress) -> String {
     }
 }
 
-fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
     let added: BTreeSet<_> = findings.iter().filter_map(|finding| finding.about.clone()).collect();
     let mut steps = Vec::new();
     if !added.is_empty() {

@@ -157,11 +157,10 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
     Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", list(&sockets)))
 }
 
-fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
-    if !facts.evidence.cluster.remote_node_networks.is_empty() {
-        // The finding says what to do about hybrid nodes.
-        let text = "Hybrid nodes use the public endpoint while it is on, since the name resolves to public addresses outside the VPC: for a cluster with hybrid nodes, AWS recommends public or private access, not both";
-        return [Step::new(text)].into_iter().chain(steps::after_private_access(facts)).collect();
+fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
+    let mut steps = steps::after_private_access(facts);
+    if steps::has_hybrid_nodes(facts) {
+        steps.push(steps::close(facts));
     }
-    steps::after_private_access(facts)
+    steps
 }

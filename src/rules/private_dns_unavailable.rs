@@ -132,7 +132,7 @@ fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
     })
 }
 
-fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
     let mut steps = steps::dns_attributes(facts);
     if findings.iter().any(|finding| finding.about.as_deref() == Some(DHCP)) {
         let text = "Make the name servers in the VPC's DHCP options forward the endpoint's name to the VPC's resolver or to a Route 53 Resolver inbound endpoint, or use AmazonProvidedDNS";

@@ -40,6 +40,10 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     }
 }
 
-fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
-    steps::to_private_path(facts)
+fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
+    let mut steps = steps::to_private_path(facts);
+    if steps::has_hybrid_nodes(facts) {
+        steps.push(steps::close(facts));
+    }
+    steps
 }

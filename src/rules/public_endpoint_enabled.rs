@@ -41,7 +41,7 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
 }
 
-fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
     let mut steps = steps::to_private_path(facts);
     steps.push(steps::close(facts));
     steps

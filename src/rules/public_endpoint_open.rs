@@ -80,7 +80,7 @@ fn grouped(number: u128) -> String {
     text
 }
 
-fn steps(facts: &Facts, _: &[Finding]) -> Vec<Step> {
+fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
     let mut steps = steps::to_private_path(facts);
     steps.push(steps::narrow(facts));
     steps

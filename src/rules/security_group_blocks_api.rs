@@ -29,7 +29,7 @@ ip_protocol = \"tcp\", security_group_id and referenced_security_group_id",
     reference: SECURITY_GROUP_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(SECURITY_GROUPS), Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

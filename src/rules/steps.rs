@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
+use crate::model::name::NodeName;
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
 use crate::model::socket::State;
@@ -31,6 +32,9 @@ pub(super) fn after_private_access(facts: &Facts) -> Vec<Step> {
     if !(is_on && facts.all_nodes_resolve_to_enis()) {
         if is_on {
             steps.extend(dns_attributes(facts));
+        }
+        if has_hybrid_nodes(facts) {
+            steps.push(forward_to_vpc());
         }
         steps.push(wait_for_dns(facts));
     }
@@ -70,35 +74,82 @@ fn wait_for_dns(facts: &Facts) -> Step {
     Step::new(text).command(format!("getent ahosts {}", shell_word(host, "ENDPOINT"))).done_when(check)
 }
 
+/// Whether the cluster has, or may have, nodes outside the VPC.
+pub(super) fn has_hybrid_nodes(facts: &Facts) -> bool {
+    let cluster = &facts.evidence.cluster;
+    cluster.hybrid_nodes_enabled || !cluster.remote_node_networks.is_empty()
+}
+
+/// Outside the VPC, the name resolves to public addresses while public access is on. AWS
+/// supports one endpoint for clusters with hybrid nodes, not both.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-networking.html>
+fn forward_to_vpc() -> Step {
+    Step::new(
+        "Make the network of the hybrid nodes resolve the endpoint's name by the VPC, with a Route 53 Resolver inbound endpoint: a cluster with hybrid nodes uses private access alone in the end (or public access alone, if publicAccessCidrs contains the egress addresses of all nodes)",
+    )
+}
+
 /// The restarts of processes that keep connections to the public endpoint, or, before
 /// private access is on, may keep them.
 fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
-    let is_public = |path| matches!(path, TrafficPath::Public | TrafficPath::Mixed);
-    let stale: Vec<_> = facts
-        .traffic
-        .iter()
-        .filter(|traffic| !is_on || is_public(traffic.path))
-        .map(|traffic| traffic.node.as_str())
-        .collect();
+    let kubelet = on_public_path(facts, Component::Kubelet);
+    let kube_proxy = on_public_path(facts, Component::KubeProxy);
+    let (without_ssh, with_ssh): (Vec<_>, Vec<_>) =
+        kubelet.iter().partition(|node| takes_no_ssh(facts, node).unwrap_or(false));
+    // Before private access is on, a node that was not read keeps its connections too.
+    let are_others = !is_on && !is_every_node_read(facts);
     let mut steps = Vec::new();
-    if !stale.is_empty() || !is_on {
-        let nodes = if stale.is_empty() { "every node".to_owned() } else { names(&stale) };
+    if !with_ssh.is_empty() || are_others {
+        let nodes = match (with_ssh.as_slice(), are_others) {
+            ([], _) => "every node".to_owned(),
+            (nodes, true) => format!("{} and the nodes that were not read", names_of(nodes)),
+            (nodes, false) => names_of(nodes),
+        };
         let text = format!("Restart kubelet, which keeps its old connections until then, on {nodes}");
         steps.push(Step::new(text).command("sudo systemctl restart kubelet"));
-        if takes_no_ssh(facts) {
-            let text = "Nodes that take no ssh (EKS Auto Mode, Bottlerocket): replace or reboot them instead, one at a time";
-            steps.push(
-                Step::new(text)
-                    .command(format!("aws ec2 reboot-instances{} --instance-ids INSTANCE_ID", region(facts))),
-            );
-        }
+    }
+    let may_lack_ssh = are_others || with_ssh.iter().any(|node| takes_no_ssh(facts, node).is_none());
+    if !without_ssh.is_empty() || may_lack_ssh && may_have_nodes_without_ssh(facts) {
+        let (nodes, ids) = if without_ssh.is_empty() {
+            ("the nodes that take no ssh instead".to_owned(), "INSTANCE_ID".to_owned())
+        } else {
+            let ids: Vec<_> = without_ssh.iter().filter_map(|node| instance_of(facts, node)).collect();
+            let ids: Vec<_> = ids.iter().take(NODES_SHOWN).map(|id| shell_word(id, "INSTANCE_ID")).collect();
+            (names_of(&without_ssh), ids.join(" "))
+        };
+        let text =
+            format!("Replace or reboot {nodes}, one at a time: EKS Auto Mode and Bottlerocket take no ssh");
+        let command = format!("aws ec2 reboot-instances{} --instance-ids {ids}", region(facts));
+        steps.push(Step::new(text).command(command));
+    }
+    if !kube_proxy.is_empty() || are_others {
+        let nodes = if kube_proxy.is_empty() { "every node".to_owned() } else { names_of(&kube_proxy) };
         steps.push(
-            Step::new("Restart kube-proxy")
+            Step::new(format!("Restart kube-proxy, for {nodes}"))
                 .command("kubectl -n kube-system rollout restart daemonset kube-proxy"),
         );
     }
     steps.extend(agents(facts, is_on));
     steps
+}
+
+/// The nodes of which a component has an established connection to the public endpoint.
+fn on_public_path(facts: &Facts, component: Component) -> Vec<&NodeName> {
+    let is_public = |path| matches!(path, TrafficPath::Public | TrafficPath::Mixed);
+    let nodes = facts.traffic.iter().filter(|traffic| {
+        traffic.components.iter().any(|one| one.component == component && is_public(one.path))
+    });
+    nodes.map(|traffic| &traffic.node).collect()
+}
+
+/// Whether the path of each component of every known node is known.
+fn is_every_node_read(facts: &Facts) -> bool {
+    let is_known = |path| !matches!(path, TrafficPath::Unknown | TrafficPath::None);
+    facts.missing_nodes.is_empty()
+        && !facts.nodes.is_empty()
+        && facts.nodes.iter().all(|node| node.gaps.is_empty())
+        && facts.traffic.iter().flat_map(|traffic| &traffic.components).all(|one| is_known(one.path))
 }
 
 /// The restarts of other agents on the host network.
@@ -114,7 +165,7 @@ pub(super) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
         .collect();
     let has_cni = names.contains(Component::VpcCni.as_str());
     let mut steps = Vec::new();
-    if has_cni || !is_on {
+    if has_cni || !is_on && !is_every_node_read(facts) {
         steps.push(
             Step::new("Restart the VPC CNI")
                 .command("kubectl -n kube-system rollout restart daemonset aws-node"),
@@ -130,8 +181,26 @@ pub(super) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
     steps
 }
 
+/// The instance of a node, if EC2 lists one.
+fn instance_of<'a>(facts: &'a Facts, node: &NodeName) -> Option<&'a str> {
+    match facts.machines_of(node) {
+        [only] => only.instance.as_deref(),
+        _ => None,
+    }
+}
+
+/// Whether a node takes no ssh; `None` if that is not known.
+fn takes_no_ssh(facts: &Facts, node: &NodeName) -> Option<bool> {
+    let id = instance_of(facts, node)?;
+    let instance = facts.evidence.node_instances().find(|instance| instance.id == id)?;
+    let mut nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
+    let image = nodes.find(|node| node.instance_id() == Some(id)).and_then(|node| node.os_image.as_deref());
+    let is_bottlerocket = image.map(|image| image.contains("Bottlerocket"));
+    if instance.auto_mode { Some(true) } else { is_bottlerocket }
+}
+
 /// Whether the cluster may have nodes that take no ssh.
-fn takes_no_ssh(facts: &Facts) -> bool {
+fn may_have_nodes_without_ssh(facts: &Facts) -> bool {
     let nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
     let is_bottlerocket =
         { nodes }.any(|node| node.os_image.as_deref().is_some_and(|image| image.contains("Bottlerocket")));
@@ -187,8 +256,12 @@ fn region(facts: &Facts) -> String {
     region.map(|region| format!(" --region {}", shell_word(region, "REGION"))).unwrap_or_default()
 }
 
-/// The step that narrows the list of blocks.
+/// The step that narrows the list of blocks, or, for a cluster with hybrid nodes, closes
+/// the public endpoint.
 pub(super) fn narrow(facts: &Facts) -> Step {
+    if has_hybrid_nodes(facts) {
+        return close(facts);
+    }
     let text = "Limit the public endpoint to the addresses that need it, such as an office and a VPN";
     Step::new(text)
         .command(update(facts, "publicAccessCidrs=YOUR_CIDRS"))
@@ -201,6 +274,10 @@ pub(super) fn close(facts: &Facts) -> Step {
     Step::new(text)
         .command(update(facts, "endpointPublicAccess=false,endpointPrivateAccess=true"))
         .check("It worked when the nodes stay Ready, as seen from inside the VPC", "kubectl get nodes")
+}
+
+fn names_of(nodes: &[&NodeName]) -> String {
+    names(&nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>())
 }
 
 fn names(all: &[&str]) -> String {

@@ -27,7 +27,7 @@ policy.",
     reference: NETWORK_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(kubernetes::NODES), Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _| Vec::new(),
+    steps: |_, _, _| Vec::new(),
     check,
 };
 

@@ -42,15 +42,14 @@ fn private_access_comes_before_a_narrow_list() {
             "Turn private access",
             "Wait until the",
             "Restart kubelet ",
-            "Restart kube-proxy",
-            "Restart the VPC",
+            "Restart kube-proxy ",
             "Make sure that",
             "Limit the public",
         ]
     );
     // Private access is on and every node resolves to ENIs: n1 is restarted, and no more.
     let (report, _) = Netcheck::audit(&story("public-and-private-stale")).json();
-    let restart = ["Restart kubelet ", "Restart kube-proxy", "Make sure that"];
+    let restart = ["Restart kubelet ", "Restart kube-proxy ", "Make sure that"];
     assert_eq!(outline(&report, "node-on-public-path"), restart);
     let steps = steps(&report, "node-on-public-path");
     assert!(steps[0].0.ends_with("on n1"), "{steps:?}");
@@ -62,12 +61,97 @@ fn private_access_comes_before_a_narrow_list() {
 #[test]
 fn nodes_without_ssh_are_replaced() {
     let copy = copy_of("public-and-private-stale");
-    edit_json(copy.path(), "cluster.json", |json| {
-        json["cluster"]["computeConfig"] = json!({"enabled": true});
+    edit_json(copy.path(), "instances.json", |json| {
+        for reservation in json["Reservations"].as_array_mut().unwrap() {
+            for instance in reservation["Instances"].as_array_mut().unwrap() {
+                instance["Operator"] = json!({"Managed": true, "Principal": "eks.amazonaws.com"});
+            }
+        }
     });
     let (report, _) = Netcheck::audit(copy.path()).json();
-    let steps = steps(&report, "node-on-public-path");
-    assert!(steps[1].0.contains("EKS Auto Mode") && steps[1].1.as_ref().unwrap().contains("reboot"));
+    let all = steps(&report, "node-on-public-path");
+    assert!(all[0].0.starts_with("Replace or reboot n1, one at a time"), "{all:?}");
+    let command = all[0].1.as_ref().unwrap();
+    assert!(command.contains("reboot-instances") && command.contains("--instance-ids i-0"), "{command}");
+    assert!(all.iter().all(|(_, command)| !command.as_ref().unwrap().contains("systemctl")), "{all:?}");
+}
+
+/// A component that is on the private path is not restarted.
+#[test]
+fn only_stale_components_are_restarted() {
+    let copy = copy_of("public-and-private-stale");
+    let path = copy.path().join("nodes/n1.txt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let moved = text.replace("3.37.178.179:443", "192.168.2.66:443");
+    assert_ne!(moved, text);
+    std::fs::write(&path, moved).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    assert_eq!(outline(&report, "node-on-public-path"), ["Restart kubelet ", "Make sure that"]);
+}
+
+/// AWS supports one endpoint for clusters with hybrid nodes.
+#[test]
+fn clusters_with_hybrid_nodes_end_with_one_endpoint() {
+    for (name, rules) in [
+        ("study-public", &["public-endpoint-open", "private-endpoint-disabled"][..]),
+        ("public-and-private-stale", &["hybrid-nodes-with-both-endpoints", "public-endpoint-enabled"]),
+    ] {
+        let copy = copy_of(name);
+        edit_json(copy.path(), "cluster.json", |json| {
+            json["cluster"]["remoteNetworkConfig"] =
+                json!({"remoteNodeNetworks": [{"cidrs": ["10.80.0.0/16"]}]});
+        });
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        for rule in rules {
+            let all = steps(&report, rule);
+            let last = all.last().unwrap().1.as_ref().unwrap();
+            assert!(last.contains("endpointPublicAccess=false"), "{rule}: {all:?}");
+            let narrows = |(_, command): &(String, Option<String>)| {
+                command.as_ref().is_some_and(|command| command.contains("publicAccessCidrs="))
+            };
+            assert!(!all.iter().any(narrows), "{rule}: {all:?}");
+            let is_on = name == "public-and-private-stale";
+            let forwards = all.iter().any(|(text, _)| text.contains("Route 53 Resolver inbound endpoint"));
+            assert!(forwards || is_on, "{rule}: {all:?}");
+        }
+    }
+}
+
+/// The steps end in a mode that the policy allows.
+#[test]
+fn steps_lead_to_an_allowed_access_mode() {
+    for (name, modes, last) in [
+        ("study-public", r#"["public-and-private"]"#, Some("eks-netcheck audit")),
+        ("study-public", r#"["public-and-private", "private"]"#, Some("eks-netcheck audit")),
+        ("study-public", r#"["private"]"#, Some("endpointPublicAccess=false")),
+        ("public-and-private-stale", r#"["private"]"#, Some("endpointPublicAccess=false")),
+        ("public-and-private-stale", r#"["public"]"#, None),
+        ("private-only", r#"["public-and-private"]"#, None),
+    ] {
+        let copy = copy_of(name);
+        std::fs::write(copy.path().join("eks-netcheck.toml"), format!("[endpoint]\naccess = {modes}\n"))
+            .unwrap();
+        let (report, _) = Netcheck::audit(copy.path()).dir(copy.path()).json();
+        let all = steps(&report, "access-mode-not-allowed");
+        let command = all.last().and_then(|(_, command)| command.as_deref());
+        assert_eq!(command.is_some(), last.is_some(), "{name} {modes}: {all:?}");
+        assert!(last.is_none_or(|last| command.unwrap().contains(last)), "{name} {modes}: {all:?}");
+    }
+}
+
+/// The commands of the steps are in every format.
+#[test]
+fn every_format_has_the_steps() {
+    for format in ["table", "json", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
+        let ran = Netcheck::audit(&story("study-public")).args(&["--format", format]).run();
+        let position = |text: &str| ran.stdout.find(text).unwrap_or_else(|| panic!("{format}: no {text}"));
+        let on = position("--name myeks --resources-vpc-config endpointPrivateAccess=true");
+        assert!(
+            on < position("--name myeks --resources-vpc-config publicAccessCidrs=YOUR_CIDRS"),
+            "{format}"
+        );
+        position("kubectl -n kube-system rollout restart daemonset kube-proxy");
+    }
 }
 
 /// Only what is off is turned on.
