@@ -147,9 +147,8 @@ fn is_left_out(text: &[u8]) -> bool {
     let has_dashes = text.starts_with("--");
     match words {
         "" => has_ellipsis,
-        "snip" | "snipped" | "snipping" | "cut" | "truncated" | "omitted" | "skipped" | "elided" => true,
-        "etc" | "and so on" => true,
-        "output truncated" | "error truncated" | "more output" => true,
+        "snip" | "snipped" | "snipping" | "cut" | "truncated" | "omitted" | "skipped" | "elided" | "etc"
+        | "and so on" | "output truncated" | "error truncated" | "more output" => true,
         "more" => has_dashes || has_ellipsis,
         _ if has_dashes && words.starts_with("more--") => true,
         _ => {

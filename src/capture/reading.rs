@@ -252,9 +252,9 @@ pub fn read_combined(
                 });
                 return;
             };
-            let begun = std::mem::replace(&mut section, end);
+            let start = std::mem::replace(&mut section, end);
             if let Some(name) = name.replace(next) {
-                summary.cut_at = limit(begin - begun, b'\n');
+                summary.cut_at = limit(begin - start, b'\n');
                 summary.tally = above - counted;
                 counted = above;
                 summaries.entry(name).or_default().merge(std::mem::take(&mut summary));

@@ -99,14 +99,11 @@ impl<'a> Captured<'a> {
                 if instance.is_some_and(|id| tagged.contains(id)) {
                     continue;
                 }
-                match instance.and_then(|id| listed.get_key_value(id)) {
-                    Some((id, instance)) => {
-                        captured.untagged.insert(id, instance);
-                    }
-                    None => {
-                        captured.unlisted.push(&node.name);
-                        captured.unlisted_addresses.extend(&machine.addresses);
-                    }
+                if let Some((id, instance)) = instance.and_then(|id| listed.get_key_value(id)) {
+                    captured.untagged.insert(id, instance);
+                } else {
+                    captured.unlisted.push(&node.name);
+                    captured.unlisted_addresses.extend(&machine.addresses);
                 }
             }
         }

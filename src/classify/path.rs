@@ -172,10 +172,7 @@ impl Index {
 /// addresses as they are.
 fn embedded(address: IpAddr, nat64: &[Ipv6Net]) -> IpAddr {
     let IpAddr::V6(ip) = address else { return address };
-    match nat64.iter().any(|prefix| prefix.contains(&ip)) {
-        true => IpAddr::V4(last_32_bits(ip)),
-        false => address,
-    }
+    if nat64.iter().any(|prefix| prefix.contains(&ip)) { IpAddr::V4(last_32_bits(ip)) } else { address }
 }
 
 fn last_32_bits(ip: Ipv6Addr) -> Ipv4Addr {

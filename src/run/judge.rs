@@ -34,7 +34,9 @@ pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Fact
     let gaps = facts.evidence.incomplete();
     if !gaps.is_empty() {
         let mut evidence = dir.read(cluster)?;
-        gaps.iter().for_each(|gap| evidence.take_away(gap));
+        for gap in &gaps {
+            evidence.take_away(gap);
+        }
         let has_nodes = !gaps.iter().any(|gap| need(gap) == Some(Need::Nodes));
         let without = classify(dir, evidence, has_nodes)?;
         facts.incomplete = Some(Box::new(Incomplete { gaps, without }));

@@ -183,7 +183,8 @@ fn output_at_a_limit_of_systems_manager_is_incomplete() {
             std::fs::read_to_string(crate::common::story("private-only").join("nodes/n1.txt")).unwrap();
         let mut port = 10_000;
         while text.len() + 80 < length {
-            text += &format!("TIME-WAIT 0 0 192.168.1.20:{port} 192.168.1.55:443\n");
+            let row = format!("TIME-WAIT 0 0 192.168.1.20:{port} 192.168.1.55:443\n");
+            text.push_str(&row);
             port += 1;
         }
         let filler = length - text.len() - 1;

@@ -104,14 +104,13 @@ impl<'a> Reader<'a> {
     /// nslookup prints the name server, then names and their addresses.
     fn nslookup(&mut self, line: &'a str, words: &[&'a str], items: &mut Vec<Item<'a>>) {
         match words {
-            [] => self.section = Section::None,
+            [] | ["Non-authoritative", "answer:"] => self.section = Section::None,
             ["Server:" | "DNS", ..] | ["Using", "domain", "server:"] => {
                 (self.section, self.name) = (Section::Server, None);
             }
             ["Name:", name] if self.section != Section::Server || parse_ip(name).is_none() => {
                 (self.section, self.name) = (Section::Answer, Some(*name));
             }
-            ["Non-authoritative", "answer:"] => self.section = Section::None,
             [name, "canonical", "name", "=", target] => items.push(Item::Alias(name, target)),
             ["Address:" | "Addresses:", data] | ["Address", _, data, ..]
                 if self.section == Section::Answer && !data.contains('#') =>
@@ -170,10 +169,8 @@ impl<'a> Reader<'a> {
                 items.extend(address(self.name, data));
             }
             [data, "--", "link:", ..] => items.extend(address(self.name, data)),
-            // dig +short
-            [data] => items.extend(address(None, data)),
-            // getent ahosts
-            [data, "STREAM" | "DGRAM" | "RAW", ..] => items.extend(address(None, data)),
+            // dig +short, and getent ahosts
+            [data] | [data, "STREAM" | "DGRAM" | "RAW", ..] => items.extend(address(None, data)),
             // getent hosts, and /etc/hosts
             [data, names @ ..] if parse_ip(data).is_some() && names.iter().all(|name| is_host_name(name)) => {
                 items.extend(names.iter().filter_map(|name| address(Some(*name), data)));
