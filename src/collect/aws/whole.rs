@@ -24,7 +24,8 @@ pub(super) fn check_xml(document: &[u8]) -> Result<(), NotWhole> {
                 has_root = true;
             }
             Token::ElementEnd { end: ElementEnd::Close(prefix, local), .. } => {
-                if open.pop() != Some((prefix.as_str(), local.as_str())) {
+                let last = open.pop();
+                if last != Some((prefix.as_str(), local.as_str())) {
                     return Err(NotWhole("an element ends that was not the last to begin"));
                 }
             }
