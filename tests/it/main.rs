@@ -29,6 +29,7 @@ mod mutations;
 mod needs;
 mod network;
 mod nodes;
+mod peers;
 #[cfg(feature = "live")]
 mod pipelines;
 mod policy;
