@@ -6,7 +6,10 @@
 //! `proto recv-q send-q local peer state [rest]`.
 
 use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
-use super::bytes::{self, digits, is_blank_or_end};
+use super::columns::{after_number, after_queues, parse_netstat_state, parse_ss_state, skip_blanks, token};
+use super::damage::{
+    ends_in_pid, has_damaged_end, has_state_last, has_two_addresses, is_left_out, is_part_of_row,
+};
 use super::processes::{Processes, USERS};
 use crate::model::node::RejectReason;
 use crate::model::socket::{Port, Socket, State};
@@ -43,23 +46,9 @@ pub struct Row<'a> {
 pub fn parse_line(line: &[u8]) -> Line<'_> {
     let text = line.trim_ascii_end();
     match parse_row(text) {
-        Ok(_) if has_open_users(text) || ends_with_marker(text) => Line::Rejected(RejectReason::BrokenRow),
         Ok(row) => Line::Row(row),
         Err(reason) => parse_other(line, text, reason),
     }
-}
-
-/// Whether a marker of left-out lines follows a row on the same line.
-fn ends_with_marker(text: &[u8]) -> bool {
-    text.ends_with(b"--")
-        && memchr::memmem::rfind(text, b"))").is_some_and(|end| is_left_out(&text[end + 2..]))
-}
-
-/// Whether the `users:` column of a row does not end. Most rows end with it.
-fn has_open_users(text: &[u8]) -> bool {
-    !text.ends_with(b"))")
-        && memchr::memmem::find(text, USERS)
-            .is_some_and(|start| memchr::memmem::find(&text[start + USERS.len()..], b"))").is_none())
 }
 
 /// Whether a line is the `users:` column of the row above it, wrapped to the next line.
@@ -76,91 +65,31 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
             Line::Rejected(RejectReason::Blank)
         };
     }
-    if is_wrapped_users(line) && has_open_users(text) {
-        return Line::Rejected(RejectReason::BrokenRow);
-    }
-    if line.starts_with(b"\t") || is_wrapped_users(line) {
-        return Line::Continuation;
+    let is_wrapped_users = is_wrapped_users(line);
+    if is_wrapped_users || line.starts_with(b"\t") {
+        // A row whose state is damaged may look like a continuation line.
+        let words = if is_wrapped_users { usize::MAX } else { ROW_WORDS };
+        let is_broken =
+            is_wrapped_users && has_damaged_end(skip_blanks(text)) || has_two_addresses(text, words);
+        return if is_broken { Line::Rejected(RejectReason::BrokenRow) } else { Line::Continuation };
     }
     if is_header(text) {
-        return Line::Header;
+        // The output may be cut behind the headings.
+        return if text.ends_with(b"--") { Line::Rejected(RejectReason::LeftOut) } else { Line::Header };
     }
     if let Some(name) = node_marker(text) {
         return Line::Node(name);
     }
     Line::Rejected(match reason {
+        RejectReason::NotARow if is_other_netid(&token(text).0.to_ascii_lowercase()) => RejectReason::NotTcp,
         RejectReason::NotARow if is_left_out(text) => RejectReason::LeftOut,
-        RejectReason::NotARow if names_state(text) || has_two_addresses(text) => RejectReason::BrokenRow,
+        RejectReason::NotARow if is_part_of_row(text) => RejectReason::BrokenRow,
         other => other,
     })
 }
 
-/// Whether a line that does not parse as a row begins with a TCP state, or contains the
-/// name of a live one before a queue or an address: a row that was truncated, quoted in a
-/// mail, or damaged. A command such as `grep ESTAB` is none.
-fn names_state(text: &[u8]) -> bool {
-    let (first, mut rest) = token(text);
-    if parse_ss_state(first).is_some() {
-        return true;
-    }
-    while !rest.is_empty() {
-        let (word, after) = token(rest);
-        let is_live = matches!(word, b"ESTAB" | b"ESTABLISHED" | b"SYN-SENT" | b"SYN_SENT");
-        let (next, _) = token(after);
-        if is_live && next.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'[') {
-            return true;
-        }
-        rest = after;
-    }
-    false
-}
-
-/// Whether a line has two words that are an address with a port, whatever surrounds them: a
-/// row whose first columns are damaged.
-fn has_two_addresses(text: &[u8]) -> bool {
-    let mut addresses = 0;
-    let mut rest = text;
-    while !rest.is_empty() && addresses < 2 {
-        let (word, after) = token(rest);
-        let word = word.trim_ascii();
-        let begin = word.iter().position(|byte| !b",;|<>\"'`(".contains(byte)).unwrap_or(word.len());
-        let end = word.iter().rposition(|byte| !b",;|<>\"'`)".contains(byte)).map_or(begin, |last| last + 1);
-        addresses += u32::from(parse_ss(&word[begin..end.max(begin)]).is_ok());
-        rest = after;
-    }
-    addresses == 2
-}
-
-/// The longest line that is examined for a marker of left-out lines.
-const MARKER_MAX: usize = 80;
-
-/// Whether a line says that lines were left out: an ellipsis, `[snip]`, the prompt of a
-/// pager, or the marker with which the SSM agent ends output that it cut.
-fn is_left_out(text: &[u8]) -> bool {
-    let Some(text) = std::str::from_utf8(text).ok().filter(|text| text.len() <= MARKER_MAX) else {
-        return false;
-    };
-    let text = text.trim().to_lowercase();
-    let is_frame = |char: char| char.is_whitespace() || "-.…<>()[]{}*~".contains(char);
-    let words = text.trim_matches(is_frame);
-    let has_ellipsis = text.contains("...") || text.contains('…') || text.contains(". . .");
-    let has_dashes = text.starts_with("--");
-    match words {
-        "" => has_ellipsis,
-        "snip" | "snipped" | "snipping" | "cut" | "truncated" | "omitted" | "skipped" | "elided" | "etc"
-        | "and so on" | "output truncated" | "error truncated" | "more output" => true,
-        "more" => has_dashes || has_ellipsis,
-        _ if has_dashes && words.starts_with("more--") => true,
-        _ => {
-            let mut all = words.split_whitespace();
-            let counts = all.clone().count() <= 6
-                && all.clone().any(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
-            let is_verb =
-                |word: &str| ["omitted", "truncated", "snipped", "skipped", "elided"].contains(&word);
-            counts && (has_ellipsis || all.any(is_verb))
-        }
-    }
-}
+/// How many words of a row precede the end of its second address.
+const ROW_WORDS: usize = 6;
 
 /// The first tokens of rows and of wrapped `users:` columns.
 const ROW_STARTS: [&[u8]; 15] = [
@@ -225,6 +154,9 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
             match parse_ss_state(second) {
                 Some(state) => (Some(state), after),
                 None => match parse_netstat_columns(rest) {
+                    Some(_) if ends_in_pid(rest) => {
+                        return Err(RejectReason::BrokenRow);
+                    }
                     Some(row) => return Ok(row),
                     None => (None, rest),
                 },
@@ -250,7 +182,7 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
     {
         // The form of most rows. The addresses are built in place and not moved again.
         let state = state.unwrap_or(State::Established);
-        let processes = Processes::from_ss(skip_blanks(rest));
+        let processes = parse_processes(skip_blanks(rest), has_state)?;
         return Ok(Row {
             socket: Socket { state, local: local.into(), peer: peer.into() },
             processes,
@@ -264,8 +196,19 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
     // `ss state X` omits the state column, so X is unknown. It is almost always
     // `established`; a peer with port `*` belongs to a listening socket.
     let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::Established });
-    let processes = Processes::from_ss(skip_blanks(rest));
+    let processes = parse_processes(skip_blanks(rest), has_state)?;
     Ok(Row { socket: Socket { state, local, peer }, processes, has_state })
+}
+
+/// Parses what follows the peer address in a row of `ss`: nothing, the processes, or
+/// columns that `ss` prints on request.
+#[inline]
+fn parse_processes(rest: &[u8], has_state: bool) -> Result<Processes<'_>, RejectReason> {
+    let is_usual = rest.is_empty() || rest.ends_with(b"))") && rest.starts_with(b"users:((\"");
+    if !is_usual && (has_damaged_end(rest) || !has_state && has_state_last(rest)) {
+        return Err(RejectReason::BrokenRow);
+    }
+    Ok(Processes::from_ss(rest))
 }
 
 fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
@@ -277,81 +220,11 @@ fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
     Some(Row { socket, processes: Processes::from_netstat(rest), has_state: true })
 }
 
-/// Skips the columns Recv-Q and Send-Q and returns the rest.
-#[inline]
-fn after_queues(text: &[u8]) -> Option<&[u8]> {
-    after_number(after_number(text)?)
-}
-
-/// Skips the next token if it is a number, and returns the rest.
-#[inline]
-fn after_number(text: &[u8]) -> Option<&[u8]> {
-    let (digits, rest) = digits(skip_blanks(text));
-    (!digits.is_empty() && is_blank_or_end(rest)).then_some(rest)
-}
-
 fn reject(why: NotAnAddress) -> RejectReason {
     match why {
         NotAnAddress::Name => RejectReason::NameForAddress,
         NotAnAddress::Other => RejectReason::NotARow,
     }
-}
-
-/// Returns the next token and the rest.
-#[inline]
-fn token(text: &[u8]) -> (&[u8], &[u8]) {
-    let text = skip_blanks(text);
-    bytes::split(text, |word| bytes::equal(word, b' ') | bytes::equal(word, b'\t'))
-}
-
-/// Skips leading blanks and TABs. `ss` pads with dozens of blanks; TABs are rare.
-#[inline]
-fn skip_blanks(mut text: &[u8]) -> &[u8] {
-    while let Some(rest) = text.strip_prefix(b"        ") {
-        text = rest;
-    }
-    if let Some(bytes) = text.first_chunk() {
-        text = &text[bytes::first(u64::from_le_bytes(*bytes) ^ bytes::splat(b' '))..];
-    }
-    let start = text.iter().position(|&byte| byte != b' ' && byte != b'\t').unwrap_or(text.len());
-    &text[start..]
-}
-
-fn parse_ss_state(token: &[u8]) -> Option<State> {
-    Some(match token {
-        b"ESTAB" => State::Established,
-        b"SYN-SENT" => State::SynSent,
-        b"SYN-RECV" | b"NEW-SYN-RECV" => State::SynRecv,
-        b"FIN-WAIT-1" => State::FinWait1,
-        b"FIN-WAIT-2" => State::FinWait2,
-        b"TIME-WAIT" => State::TimeWait,
-        b"UNCONN" => State::Close,
-        b"CLOSE-WAIT" => State::CloseWait,
-        b"LAST-ACK" => State::LastAck,
-        b"LISTEN" => State::Listen,
-        b"CLOSING" => State::Closing,
-        b"BOUND-INACTIVE" => State::BoundInactive,
-        b"UNKNOWN" => State::Unknown,
-        _ => return None,
-    })
-}
-
-fn parse_netstat_state(token: &[u8]) -> Option<State> {
-    Some(match token {
-        b"ESTABLISHED" => State::Established,
-        b"SYN_SENT" => State::SynSent,
-        b"SYN_RECV" => State::SynRecv,
-        b"FIN_WAIT1" => State::FinWait1,
-        b"FIN_WAIT2" => State::FinWait2,
-        b"TIME_WAIT" => State::TimeWait,
-        b"CLOSE" => State::Close,
-        b"CLOSE_WAIT" => State::CloseWait,
-        b"LAST_ACK" => State::LastAck,
-        b"LISTEN" => State::Listen,
-        b"CLOSING" => State::Closing,
-        b"UNKNOWN" => State::Unknown,
-        _ => return None,
-    })
 }
 
 fn is_other_netid(token: &[u8]) -> bool {
@@ -437,19 +310,6 @@ mod tests {
     }
 
     #[test]
-    fn any_number_of_blanks_separates_tokens() {
-        for (front, back) in (0..20).flat_map(|front| (0..20).map(move |back| (front, back))) {
-            let blanks = format!("{}\t{}", " ".repeat(front), " ".repeat(back));
-            for blanks in [&blanks, &blanks[..front], &blanks[front..]] {
-                let text = format!("{blanks}token\u{b}\u{a0}0 ");
-                assert_eq!(skip_blanks(text.as_bytes()), &text.as_bytes()[blanks.len()..], "{text:?}");
-                assert_eq!(token(text.as_bytes()), ("token\u{b}\u{a0}0".as_bytes(), &b" "[..]), "{text:?}");
-                assert_eq!(skip_blanks(blanks.as_bytes()), b"", "{blanks:?}");
-            }
-        }
-    }
-
-    #[test]
     fn lines_that_are_not_rows() {
         for (line, expected) in [
             ("", "Rejected(Blank)"),
@@ -465,6 +325,7 @@ mod tests {
                 "Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name    ",
                 "Header",
             ),
+            ("Recv-Q Send-Q Local Address:Port Peer Address:Port---Output truncated---", "Rejected(LeftOut)"),
             ("[root@n1 ~]# ss -tnp", "Rejected(NotARow)"),
             ("-----", "Rejected(NotARow)"),
             ("**", "Rejected(NotARow)"),
@@ -474,43 +335,6 @@ mod tests {
             ("LISTEN", "Rejected(BrokenRow)"),
             ("ESTAB 0 x 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
             ("> ESTAB 0 0 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
-            ("> ESTAB 0 0 1.2.3", "Rejected(BrokenRow)"),
-            ("estab 0 0 1.2.3.4:5 6.7.8.9:443", "Rejected(BrokenRow)"),
-            ("STAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1,fd=2))", "Rejected(BrokenRow)"),
-            ("| ESTAB | 0 | 0 | 1.2.3.4:5 | 6.7.8.9:443 |", "Rejected(BrokenRow)"),
-            ("n1: '1.2.3.4:5', '[2001:db8::1]:443',", "Rejected(BrokenRow)"),
-            ("ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1", "Rejected(BrokenRow)"),
-            ("   users:((\"kubelet\",pid=1,fd", "Rejected(BrokenRow)"),
-            ("[root@n1 ~]# ss -tnp | grep ESTAB", "Rejected(NotARow)"),
-            ("curl -v https://10.0.0.1:443/", "Rejected(NotARow)"),
-            (
-                "aws-k8s-a 3301 root 7u IPv4 22514 0t0 TCP n1:36338->n2:https (ESTABLISHED)",
-                "Rejected(NotARow)",
-            ),
-            ("09:45:42.934459 IP 10.0.1.2.36338 > 10.0.9.9.443: Flags [.], ack 3", "Rejected(NotARow)"),
-            ("...", "Rejected(LeftOut)"),
-            ("    ...   ", "Rejected(LeftOut)"),
-            ("[...]", "Rejected(LeftOut)"),
-            ("\u{2026}", "Rejected(LeftOut)"),
-            ("[snip]", "Rejected(LeftOut)"),
-            ("--- SNIP ---", "Rejected(LeftOut)"),
-            ("--More--", "Rejected(LeftOut)"),
-            ("--More--(42%)", "Rejected(LeftOut)"),
-            ("-- More --", "Rejected(LeftOut)"),
-            ("etc.", "Rejected(LeftOut)"),
-            ("... (truncated)", "Rejected(LeftOut)"),
-            ("<truncated 20 lines>", "Rejected(LeftOut)"),
-            (
-                "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1,fd=2))---Output truncated---",
-                "Rejected(BrokenRow)",
-            ),
-            ("---Output truncated---", "Rejected(LeftOut)"),
-            ("--output truncated--", "Rejected(LeftOut)"),
-            ("---Error truncated----", "Rejected(LeftOut)"),
-            ("... 12 more lines ...", "Rejected(LeftOut)"),
-            ("(120 rows omitted)", "Rejected(LeftOut)"),
-            ("=====", "Rejected(NotARow)"),
-            ("waiting for n1...", "Rejected(NotARow)"),
             ("u_str ESTAB 0 0 /run/x.sock 123 * 456", "Rejected(NotTcp)"),
             ("udp UNCONN 0 0 127.0.0.1:323 0.0.0.0:*", "Rejected(NotTcp)"),
             ("ESTAB 0 0 ip-10-0-0-1.ec2.internal:ssh 6.7.8.9:443", "Rejected(NameForAddress)"),
@@ -522,5 +346,143 @@ mod tests {
         assert_eq!(parse_line(b"  >> Node n1 << "), Line::Node(b"n1"));
         assert_eq!(parse_line(b">> node <<"), Line::Node(b""));
         assert_eq!(parse_line(b">> nodes <<"), Line::Rejected(RejectReason::NotARow));
+    }
+
+    #[test]
+    fn lines_that_say_that_rows_were_left_out() {
+        for line in [
+            "...",
+            "    ...   ",
+            "....",
+            "[...]",
+            "[ ... ]",
+            "<...>",
+            ". . .",
+            "# ...",
+            "…",
+            "[…]",
+            "⋮",
+            "[snip]",
+            "(snip)",
+            "<snip>",
+            "--- SNIP ---",
+            "--8<--",
+            "[truncated]",
+            "---Output truncated---",
+            "--output truncated--",
+            "---Error truncated----",
+            "-------OUTPUT TRUNCATED-",
+            "Output truncated due to size limit.",
+            "Output too long, truncated",
+            "--More--",
+            "-- More --",
+            "<truncated 20 lines>",
+            "... (truncated)",
+            "--More--(42%)",
+            "--More-- (Next 1 page)",
+            "lines 1-23",
+            "lines 1-23/50 45%",
+            ":",
+            "... 12 more lines ...",
+            "...12 more lines...",
+            "+12 more",
+            "and 12 more",
+            "12 more rows",
+            "(120 rows omitted)",
+            "--- 12 lines removed ---",
+            "[some lines removed]",
+            "<omitted for brevity>",
+            "... and so on",
+            "and so on",
+            "(... many more ...)",
+            "etc.",
+            "[Message clipped]  View entire message",
+        ] {
+            assert_eq!(parse_line(line.as_bytes()), Line::Rejected(RejectReason::LeftOut), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_neither_rows_nor_markers() {
+        for line in [
+            "=====",
+            "-----",
+            "**",
+            "~~~",
+            "0",
+            "3 nodes",
+            "1/2 done",
+            "# more",
+            "$ sudo ss -tnp | more",
+            "$ cat nodes.txt | cut -d' ' -f1",
+            "waiting for n1...",
+            "retrying in 5 seconds...",
+            "Connecting to 10.0.0.1:443...",
+            "curl -v https://10.0.0.1:443/",
+            "[root@n1 ~]# ss -tnp | grep ESTAB",
+            "lines 25-50/50 (END)",
+            "sh-4.2$ ss -tnp state established",
+            "Active UNIX domain sockets (w/o servers)",
+            "Exiting session with sessionId: ops-0a1b2c3d4e5f.",
+            "(Not all processes could be identified, non-owned process info",
+            " will not be shown, you would have to be root to see it all.)",
+            "aws-k8s-a 3301 root 7u IPv4 22514 0t0 TCP n1:36338->n2:https (ESTABLISHED)",
+            "kubelet 301 root 7u IPv4 22514 0t0 TCP 10.0.0.1:36338->10.0.0.2:443 (ESTABLISHED)",
+            "09:45:42.934459 IP 10.0.1.2.36338 > 10.0.9.9.443: Flags [.], ack 3",
+        ] {
+            assert_eq!(parse_line(line.as_bytes()), Line::Rejected(RejectReason::NotARow), "{line}");
+        }
+        for line in ["UDP 0 0 10.0.0.1:68 10.0.0.2:67 ESTABLISHED", "unix 3 [ ] STREAM CONNECTED 5 2/kubelet"]
+        {
+            assert_eq!(parse_line(line.as_bytes()), Line::Rejected(RejectReason::NotTcp), "{line}");
+        }
+    }
+
+    #[test]
+    fn parts_of_rows_and_damaged_rows() {
+        const USERS: &str = "users:((\"kubelet\",pid=1,fd=2))";
+        for line in [
+            "estab 0 0 1.2.3.4:5 6.7.8.9:443",
+            "estab 0 0 n1:5 n2:https",
+            "STAB 0 0 1.2.3.4:5 6.7.8.9:443 USERS",
+            "\testab 0 0 1.2.3.4:5 6.7.8.9:443 USERS",
+            "USERS 1.2.3.4:5 6.7.8.9:443 ESTAB",
+            "> ESTAB 0 0 1.2.3",
+            "| ESTAB | 0 | 0 | 1.2.3.4:5 | 6.7.8.9:443 |",
+            "ESTAB,0,0,1.2.3.4:5,6.7.8.9:443,kubelet",
+            "ESTAB\u{a0}0\u{a0}0\u{a0}1.2.3.4:5\u{a0}6.7.8.9:443",
+            "{\"local\":\"1.2.3.4:5\",\"peer\":\"6.7.8.9:443\"}",
+            "n1: '1.2.3.4:5', '[2001:db8::1]:443',",
+            "0 0 1.2.3.4:5",
+            "43 USERS",
+            "rs:((\"kubelet\",pid=1,fd=2))",
+            "let\",pid=1,fd=2))",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 us",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 users:((&quot;kubelet&quot;,pid=1,fd=2))",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 ...",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 ---Output truncated---",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 USERS--output truncated--",
+            "TIME-WAIT 0 0 1.2.3.4:5 6.7.8.9:443---Output truncated---",
+            "   users:((\"kubelet\",pid=1,fd",
+            "tcp        0      0 1.2.3.4:5",
+            "tcp 0 0 1.2.3.4:5 6.7.8.9:443 established 1/kubelet",
+            "TCP 0 0 1.2.3.4:5 6.7.8.9:443 ESTABLISHED 1/kubelet",
+            "SHED 3011/kubelet",
+        ] {
+            let line = line.replace("USERS", USERS);
+            assert_eq!(parse_line(line.as_bytes()), Line::Rejected(RejectReason::BrokenRow), "{line}");
+        }
+        for line in [
+            "ESTAB 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\"...))  \u{2190} new",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 USERS timer:(keepalive,9sec,0) ino:1 sk:2 <->",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 timer:(keepalive,9sec,0) USERS",
+            "TIME-WAIT 0 0 1.2.3.4:5 6.7.8.9:443 timer:(timewait,59sec,0) ino:0 sk:1b",
+            "tcp 0 0 1.2.3.4:5 6.7.8.9:443 ino:0 sk:1b",
+        ] {
+            let line = line.replace("USERS", USERS);
+            assert!(matches!(parse_line(line.as_bytes()), Line::Row(_)), "{line}");
+        }
     }
 }

@@ -3,6 +3,8 @@
 
 pub mod address;
 mod bytes;
+mod columns;
+mod damage;
 pub mod line;
 pub mod parser;
 pub mod processes;

@@ -338,6 +338,29 @@ mod tests {
         }
     }
 
+    /// A row that is broken over two lines at any position is read, or makes the capture
+    /// incomplete.
+    #[test]
+    fn rows_broken_over_two_lines_are_detected() {
+        for row in [
+            "ESTAB 0 0 10.0.0.1:42801 3.39.1.1:443 users:((\"kubelet\",pid=3011,fd=44))",
+            "tcp ESTAB 0 0 [::ffff:10.0.0.1]:10250 [2001:db8::1]:443 users:((\"kubelet\",pid=3011,fd=44))",
+            "SYN-SENT 0 1 10.0.0.1:42801 3.39.1.1:443 users:((\"kubelet\",3011,44),(\"b\",3,4))",
+            "0 0 10.0.0.1:42801 3.39.1.1:443 users:((\"kubelet\",pid=3011,fd=44))",
+            "tcp        0      0 10.0.0.1:42801   3.39.1.1:443  ESTABLISHED 3011/kubelet ",
+        ] {
+            // netstat does not mark the end of a name, so a broken name is a shorter one.
+            let end = row.rfind('/').map_or(row.len(), |slash| slash + 2);
+            for at in 1..end {
+                let (first, second) = row.split_at(at);
+                let (events, tally) = events(format!("{first}\n{second}\n\n").as_bytes(), usize::MAX);
+                let is_broken = events.iter().any(|event| event.contains("BrokenRow"));
+                let is_whole = tally.rows == 1 && events.iter().any(|event| event.contains("443 kubelet"));
+                assert!(is_broken || is_whole, "{first:?} {second:?}: {events:?}");
+            }
+        }
+    }
+
     #[test]
     fn overlong_lines_are_counted_and_dropped() {
         let mut text = b"ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n".to_vec();
