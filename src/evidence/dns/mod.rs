@@ -2,10 +2,10 @@
 
 mod tools;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use self::tools::{Item, Reader};
+use self::tools::{Failed, Item, NO_ANSWER, NOT_RESOLVED, Reader};
 use crate::model::evidence::{Answer, Vantage};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 
@@ -43,27 +43,31 @@ pub fn parse_answer(name: &str, host: Option<&str>, bytes: &[u8]) -> (Vantage, V
         lines.push(String::from_utf8_lossy(line));
     }
     let Parsed { answer, failed, others } = Parsed::new(&lines, host);
-    let status = failed.first().map(|(_, status)| *status);
     if !answer.addresses.is_empty() {
-        let is_missing = |kind: &str| match kind {
-            "A" => !answer.addresses.iter().any(IpAddr::is_ipv4),
-            _ => !answer.addresses.iter().any(IpAddr::is_ipv6),
-        };
-        let failed =
-            failed.iter().filter_map(|(kind, status)| Some((kind.filter(|kind| is_missing(kind))?, status)));
-        let gaps = failed.map(|(kind, status)| {
+        let gap = |kind, status| {
             let subject = Subject::Records { kind, vantage: name.to_owned() };
-            gap(subject, GapReason::Failed, format!("the query failed: {status}"), "resolve the name again")
-        });
-        let gaps = gaps.collect();
+            gap(
+                subject,
+                GapReason::Failed,
+                format!("the query failed: {}", problem(status)),
+                "resolve the name again",
+            )
+        };
+        let gaps = failed.missing(&answer).into_iter().map(|(kind, status)| gap(kind, status)).collect();
         return (vantage(Observed::Seen(answer)), gaps);
     }
+    let status = failed.0.first().map(|(failed, _)| failed.status);
     let (detail, hint) = match (status, others.first(), answer.aside.first()) {
-        (Some("NXDOMAIN"), ..) => (
-            "there is no such name (NXDOMAIN)".to_owned(),
-            "a deleted cluster's name no longer exists, and a resolver may filter names; try another one",
+        (Some(status), ..) => (
+            problem(status),
+            match status {
+                "NXDOMAIN" => {
+                    "a deleted cluster's name no longer exists, and a resolver may filter names; try another one"
+                }
+                NOT_RESOLVED => RECORD_AGAIN,
+                _ => "try another name server",
+            },
         ),
-        (Some(status), ..) => (format!("the name server answers {status}"), "try another name server"),
         (None, Some(other), _) => (
             format!("it has addresses of {other:?}, and none of {:?}", host.unwrap_or_default()),
             "resolve the endpoint's name there with dig +short",
@@ -80,12 +84,44 @@ pub fn parse_answer(name: &str, host: Option<&str>, bytes: &[u8]) -> (Vantage, V
 
 const RECORD_AGAIN: &str = "record it again with dig +short; without +short, dig shows why a name does not resolve, for example NXDOMAIN after the cluster was deleted";
 
+/// What the status of a query that failed says.
+fn problem(status: &str) -> String {
+    match status {
+        "NXDOMAIN" => "there is no such name (NXDOMAIN)".to_owned(),
+        NO_ANSWER => "no name server answered".to_owned(),
+        NOT_RESOLVED => "the name did not resolve".to_owned(),
+        status => format!("the name server answers {status}"),
+    }
+}
+
+/// The queries for a name that failed, with whether an address of the name precedes them.
+#[derive(Default)]
+struct FailedQueries<'a>(Vec<(Failed<'a>, bool)>);
+
+impl FailedQueries<'_> {
+    /// The record types that are missing in an answer because their query failed, with its
+    /// status. A name that does not exist for one type only has no records of that type.
+    fn missing(&self, answer: &Answer) -> BTreeMap<&'static str, &'static str> {
+        let has_v4 = answer.addresses.iter().any(IpAddr::is_ipv4);
+        let has_v6 = answer.addresses.iter().any(IpAddr::is_ipv6);
+        let missing = |kind: &str| if kind == "A" { !has_v4 } else { !has_v6 };
+        // nslookup queries both types, and does not tell which one failed.
+        let other = if has_v4 { "AAAA" } else { "A" };
+        let kinds = self.0.iter().filter(|(failed, _)| failed.status != "NXDOMAIN").filter_map(
+            |(failed, is_second)| {
+                let kind = failed.kind.or(is_second.then_some(other))?;
+                missing(kind).then_some((kind, failed.status))
+            },
+        );
+        kinds.collect()
+    }
+}
+
 /// The contents of an answer.
 #[derive(Default)]
 struct Parsed<'a> {
     answer: Answer,
-    /// The record types whose query failed, with the status.
-    failed: Vec<(Option<&'static str>, &'static str)>,
+    failed: FailedQueries<'a>,
     /// Names that have addresses and are not the endpoint's.
     others: BTreeSet<&'a str>,
 }
@@ -96,39 +132,46 @@ impl<'a> Parsed<'a> {
         let mut reader = Reader::default();
         let mut found: Vec<(Option<&str>, IpAddr)> = Vec::new();
         let mut aliases = Vec::new();
+        let mut failed = Vec::new();
         let mut items = Vec::new();
         for line in lines {
             if let Some(ttl) = line.strip_prefix(TTL_COMMENT).and_then(|ttl| ttl.parse().ok()) {
                 parsed.answer.ttl = Some(ttl);
                 continue;
             }
-            items.clear();
+            let before = items.len();
             reader.read(line, &mut items);
-            for item in &items {
-                match *item {
-                    Item::Address(owner, address) => found.push((owner, address)),
-                    Item::Alias(owner, target) => aliases.push((owner, target)),
-                    Item::Failed(kind, status) => parsed.failed.push((kind, status)),
-                    Item::Other => {}
-                }
-            }
-            let has_address = items.iter().any(|item| matches!(item, Item::Address(..)));
+            let has_address = items[before..].iter().any(|item| matches!(item, Item::Address(..)));
             if !has_address && !line.is_empty() {
                 parsed.answer.aside.push(line.trim().to_owned());
             }
         }
+        reader.end(&mut items);
+        for item in items {
+            match item {
+                Item::Address(owner, address) => found.push((owner, address)),
+                Item::Alias(owner, target) => aliases.push((owner, target)),
+                Item::Failed(query) => failed.push((query, found.len())),
+                Item::Other => {}
+            }
+        }
         let names = host.map(|host| aliases_of(host, &aliases));
+        let is_wanted = |owner: Option<&str>| match (owner, &names) {
+            (Some(owner), Some(names)) => names.contains(&normalised(owner)),
+            _ => true,
+        };
+        let failed = failed.into_iter().filter(|(query, _)| is_wanted(query.name));
+        let first = found.iter().position(|(owner, _)| is_wanted(*owner));
+        let is_second = |before: usize| first.is_some_and(|first| first < before);
+        parsed.failed = FailedQueries(failed.map(|(query, before)| (query, is_second(before))).collect());
+        let mut seen = BTreeSet::new();
         for (owner, address) in found {
-            let is_wanted = match (owner, &names) {
-                (Some(owner), Some(names)) => names.contains(&normalised(owner)),
-                _ => true,
-            };
             match owner {
-                Some(owner) if !is_wanted => {
+                Some(owner) if !is_wanted(Some(owner)) => {
                     parsed.others.insert(owner);
                 }
-                _ if parsed.answer.addresses.contains(&address) => {}
-                _ => parsed.answer.addresses.push(address),
+                _ if seen.insert(address) => parsed.answer.addresses.push(address),
+                _ => {}
             }
         }
         parsed
@@ -137,18 +180,17 @@ impl<'a> Parsed<'a> {
 
 /// The name and, following aliases, the names that it stands for.
 fn aliases_of(host: &str, aliases: &[(&str, &str)]) -> BTreeSet<String> {
-    let mut names = BTreeSet::from([normalised(host)]);
-    loop {
-        let known = names.len();
-        for (owner, target) in aliases {
-            if names.contains(&normalised(owner)) {
-                names.insert(normalised(target));
-            }
-        }
-        if names.len() == known {
-            return names;
-        }
+    let mut targets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (owner, target) in aliases {
+        targets.entry(normalised(owner)).or_default().push(normalised(target));
     }
+    let mut names = BTreeSet::new();
+    let mut next = vec![normalised(host)];
+    while let Some(name) = next.pop() {
+        next.extend(targets.remove(&name).unwrap_or_default());
+        names.insert(name);
+    }
+    names
 }
 
 fn normalised(name: &str) -> String {
@@ -309,6 +351,46 @@ ns.example. 60 IN A 192.0.2.53
                 "PING HOST (3.39.55.189) 56(84) bytes of data.\nPING HOST (3.37.178.179): 56 data bytes\n",
             ),
             ("dig +short", "3.39.55.189\n3.37.178.179\n"),
+            (
+                "dig +short of several names",
+                "[root@n1 ~]# dig +short HOST\nlb.example.\n3.39.55.189\n3.37.178.179\n[root@n1 ~]# dig +short other.example\n9.9.9.9\n[root@n1 ~]# curl -s https://checkip.amazonaws.com\n8.8.4.4\n",
+            ),
+            (
+                "dig +short in a transcript",
+                "sh-4.2$ sudo ss -tnp\nsh-4.2$ dig +short $HOST_OF_ENDPOINT @10.0.0.2\n3.39.55.189\n3.37.178.179\n# from the bastion\n3.37.178.179\nsh-4.2$ hostname -i\n10.0.0.7\n",
+            ),
+            ("dig +noall +answer", "HOST. 60 IN A 3.39.55.189\nHOST. 60 IN A 3.37.178.179\n"),
+            ("dig +nocl", "HOST. 60 A 3.39.55.189\nHOST. 60 A 3.37.178.179\n"),
+            ("dig +nottlid", "HOST. IN A 3.39.55.189\nHOST. IN A 3.37.178.179\n"),
+            (
+                "drill",
+                ";; ->>HEADER<<- opcode: QUERY, rcode: NOERROR, id: 1\n;; QUESTION SECTION:\n;; HOST.\tIN\tA\n\n;; ANSWER SECTION:\nHOST.\t60\tIN\tA\t3.39.55.189\nHOST.\t60\tIN\tA\t3.37.178.179\n\n;; AUTHORITY SECTION:\n\n;; ADDITIONAL SECTION:\n\n;; Query time: 1 msec\n;; SERVER: 10.0.0.2\n",
+            ),
+            (
+                "Resolve-DnsName",
+                "PS C:\\Users\\me> Resolve-DnsName HOST\n\nName   Type   TTL   Section    IPAddress\n----   ----   ---   -------    ---------\nHOST   A      60    Answer     3.39.55.189\nHOST   A      60    Answer     3.37.178.179\n",
+            ),
+            ("dscacheutil", "name: HOST\nip_address: 3.39.55.189\nip_address: 3.37.178.179\n"),
+            (
+                "systemd-resolve",
+                "HOST: 3.39.55.189\n      3.37.178.179\n\n-- Information acquired via protocol DNS in 2.1ms.\n",
+            ),
+            (
+                "curl of several names",
+                "$ curl -v https://other.example/\n*   Trying 9.9.9.9:443...\n* Connected to other.example (9.9.9.9) port 443 (#0)\n$ curl -v https://HOST/\n*   Trying 3.39.55.189:443...\n* connect to 3.39.55.189 port 443 failed: Connection timed out\n*   Trying 3.37.178.179:443...\n",
+            ),
+            (
+                "curl without prompts",
+                "*   Trying 9.9.9.9...\n* TCP_NODELAY set\n* Connected to other.example (9.9.9.9) port 443 (#0)\n*   Trying 3.39.55.189...\n* Trying 3.37.178.179...\n* Failed to connect to HOST port 443: Connection timed out\n",
+            ),
+            (
+                "telnet",
+                "Trying 3.39.55.189...\nTrying 3.37.178.179...\nConnected to HOST.\nEscape character is '^]'.\n",
+            ),
+            (
+                "nc",
+                "Connection to HOST (3.39.55.189) 443 port [tcp/https] succeeded!\nConnection to HOST (3.37.178.179) 443 port [tcp/https] succeeded!\n",
+            ),
             ("dig +short in a loop", "------\n2025. 02. 09. 01:40:42 KST\n3.39.55.189\n3.37.178.179\n"),
         ] {
             assert_eq!(addresses(text), ["3.39.55.189", "3.37.178.179"], "{tool}");
@@ -328,6 +410,24 @@ ns.example. 60 IN A 192.0.2.53
             ("** server can't find HOST: SERVFAIL\n", "SERVFAIL"),
             ("Host HOST not found: 3(NXDOMAIN)\n", "NXDOMAIN"),
             ("Host HOST not found: 5(REFUSED)\n", "REFUSED"),
+            (
+                "Server:  dns\nAddress:  10.0.0.2\n\n*** dns can't find HOST: Non-existent domain\n",
+                "NXDOMAIN",
+            ),
+            (
+                "; <<>> DiG 9.16.1 <<>> HOST\n;; global options: +cmd\n;; connection timed out; no servers could be reached\n",
+                "no name server answered",
+            ),
+            (
+                "Resolving HOST (HOST)... failed: Name or service not known.\nwget: unable to resolve host address 'HOST'\n",
+                "did not resolve",
+            ),
+            (
+                "* Could not resolve host: HOST\n* Closing connection\ncurl: (6) Could not resolve host: HOST\n",
+                "did not resolve",
+            ),
+            ("HOST: resolve call failed: 'HOST' not found\n", "did not resolve"),
+            ("HOST: resolve call failed: Name 'HOST' not found\n", "did not resolve"),
         ] {
             assert!(detail(text).contains(status), "{text}: {}", detail(text));
         }
@@ -343,6 +443,10 @@ ns.example. 60 IN A 192.0.2.53
             "Server:\t\t192.168.0.2\nAddress:\t192.168.0.2#53\n",
             "Server:  UnKnown\nAddress:  192.168.0.2\n",
             ";; ADDITIONAL SECTION:\nHOST. 60 IN A 192.0.2.53\n",
+            "* Uses proxy env variable https_proxy == 'http://10.0.0.5:3128'\n*   Trying 10.0.0.5:3128...\n* Connected to 10.0.0.5 (10.0.0.5) port 3128 (#0)\n* Establish HTTP proxy tunnel to HOST:443\n",
+            "Resolving proxy.corp.example (proxy.corp.example)... 10.0.0.5\nConnecting to proxy.corp.example (proxy.corp.example)|10.0.0.5|:3128... connected.\n",
+            "$ curl -s https://checkip.amazonaws.com\n10.0.0.5\n",
+            "$ hostname -i\n10.0.0.5\n",
         ] {
             assert_eq!(addresses(text), [""; 0], "{text}");
         }
@@ -356,6 +460,53 @@ ns.example. 60 IN A 192.0.2.53
         let (vantage, gaps) = parse_answer("n1", Some(HOST), text.replace("HOST", HOST).as_bytes());
         assert!(vantage.answer.seen().is_some());
         assert_eq!(gaps[0].subject, Subject::Records { kind: "A", vantage: "n1".to_owned() });
+    }
+
+    #[test]
+    fn a_failed_query_counts_for_its_name_and_type() {
+        let missing = |text: &str| {
+            let (_, gaps) = parse_answer("n1", Some(HOST), text.replace("HOST", HOST).as_bytes());
+            gaps.iter().map(|gap| format!("{}: {}", gap.subject, gap.detail)).collect::<Vec<_>>()
+        };
+        let failed = DIG.lines().take(9).collect::<Vec<_>>().join("\n").replace("NOERROR", "SERVFAIL") + "\n";
+        let of_aaaa = failed.replace("IN A", "IN AAAA");
+        assert_eq!(
+            missing(&(DIG.to_owned() + &of_aaaa)),
+            ["AAAA records from n1: the query failed: the name server answers SERVFAIL"]
+        );
+        // The same query was repeated, is about another name, or says that there is no record.
+        assert_eq!(missing(&(failed.clone() + DIG)), [""; 0]);
+        assert_eq!(missing(&(DIG.to_owned() + &of_aaaa.replace("HOST", "other.example"))), [""; 0]);
+        assert_eq!(missing(&(DIG.to_owned() + &of_aaaa.replace("SERVFAIL", "NXDOMAIN"))), [""; 0]);
+        // nslookup asks for both types.
+        let nslookup =
+            "Server:\t\t192.168.0.2\nAddress:\t192.168.0.2#53\n\nName:\tHOST\nAddress: 3.39.55.189\n";
+        let second = "** server can't find HOST: SERVFAIL\n";
+        assert_eq!(missing(&(nslookup.to_owned() + second)).len(), 1);
+        assert_eq!(missing(&(second.to_owned() + nslookup)), [""; 0]);
+        let timed_out =
+            "; <<>> DiG 9.16.1 <<>> HOST A\n;; connection timed out; no servers could be reached\n";
+        let of_aaaa = "HOST. 60 IN AAAA 2600:1f13::1\n";
+        assert_eq!(
+            missing(&(of_aaaa.to_owned() + timed_out)),
+            ["A records from n1: the query failed: no name server answered"]
+        );
+    }
+
+    /// Many addresses and aliases in one text take no more than linear time.
+    #[test]
+    fn time_is_linear() {
+        let addresses = |line: usize| {
+            let all: Vec<_> =
+                (0..60).map(|byte| format!("10.{}.{}.{byte}", line / 250, line % 250)).collect();
+            format!("Resolving {HOST} ({HOST})... {}\n", all.join(", "))
+        };
+        let aliases =
+            (0..LINES_MAX).rev().map(|line| format!("a{line}.example. 60 IN CNAME a{}.example.\n", line + 1));
+        let began = std::time::Instant::now();
+        read(&(0..LINES_MAX).map(addresses).collect::<String>());
+        read(&aliases.collect::<String>());
+        assert!(began.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]
