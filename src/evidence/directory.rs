@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::aws::{self, eks};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
+use super::files::{BUNDLE, exists_inside, list, names, node_name, read_bounded, text_files};
 use super::json::{JsonError, from_json};
 use super::kubernetes;
 use super::manifest::Manifest;
@@ -233,17 +233,51 @@ impl EvidenceDir {
         Ok(names)
     }
 
-    /// The gaps for files that may be in an evidence directory and are not read yet.
+    /// The gaps for files that are not read: those of later versions, and unknown ones.
     fn files_not_read(&self, cluster: &Cluster) -> Result<Vec<Gap>, EvidenceError> {
         let Source::Directory(root) = &self.source else { return Ok(Vec::new()) };
-        let probes = list(root, "probe")?.into_iter().filter_map(|path| {
-            let name = path.file_name()?.to_str()?.to_owned();
-            let subject = Subject::Other(format!("probe/{name}"));
+        let gap = |name: String, why, detail: &str| self.gap(cluster, Subject::Other(name), why, detail);
+        let mut gaps = Vec::new();
+        for name in names(root, "probe")? {
             let detail = "this version does not read what an address of the endpoint answered";
-            Some(self.gap(cluster, subject, GapReason::NotSupported, detail))
-        });
-        let mut gaps: Vec<_> = probes.collect();
-        gaps.sort();
+            gaps.push(gap(format!("probe/{name}"), GapReason::NotSupported, detail));
+        }
+        for name in names(root, "nodes")? {
+            let Some(node) = name.strip_suffix(BUNDLE) else { continue };
+            if root.join(format!("nodes/{node}.txt")).exists() {
+                let detail = "a bundle of logs, which this version does not read; the node's capture is";
+                gaps.push(gap(format!("nodes/{name}"), GapReason::NotSupported, detail));
+            }
+        }
+        let known: Vec<_> = aws::CALLS
+            .iter()
+            .map(|call| call.file)
+            .chain([File::CLUSTER, NODES, ENDPOINT_SLICES])
+            .map(File::name)
+            .collect();
+        let is_known = |name: &str| {
+            known.contains(&name)
+                || name == MANIFEST
+                || name == COMBINED_CAPTURE
+                || SUBDIRECTORIES.contains(&name)
+        };
+        let of_kubernetes = names(root, "kubernetes")?.into_iter().map(|name| format!("kubernetes/{name}"));
+        let unknown = names(root, "")?.into_iter().chain(of_kubernetes).filter(|name| !is_known(name));
+        let mut unknown: Vec<_> = unknown.collect();
+        unknown.sort();
+        let omitted = unknown.len().saturating_sub(UNKNOWN_MAX);
+        unknown.truncate(UNKNOWN_MAX);
+        for name in unknown {
+            let detail = match known.iter().find(|known| letters(known) == letters(&name)) {
+                Some(similar) => format!("not read; the name of that file is {similar}"),
+                None => "not a file of an evidence directory, and not read".to_owned(),
+            };
+            gaps.push(gap(name, GapReason::NotSupported, &detail));
+        }
+        if omitted > 0 {
+            let detail = "not files of an evidence directory, and not read";
+            gaps.push(gap(format!("{omitted} more files"), GapReason::NotSupported, detail));
+        }
         Ok(gaps)
     }
 
@@ -283,7 +317,7 @@ impl EvidenceDir {
     pub fn nodes_file(&self) -> Result<Option<PathBuf>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => {
-                let path = root.join("nodes.txt");
+                let path = root.join(COMBINED_CAPTURE);
                 Ok(exists_inside(root, &path)?.then_some(path))
             }
             Source::Memory(_) => Ok(None),
@@ -366,114 +400,15 @@ impl EvidenceDir {
     }
 }
 
-/// How the name of a bundle of a node's logs ends.
-const BUNDLE: &str = ".tar.gz";
+/// The combined capture.
+const COMBINED_CAPTURE: &str = "nodes.txt";
+/// The subdirectories of an evidence directory.
+const SUBDIRECTORIES: [&str; 4] = ["dns", "kubernetes", "nodes", "probe"];
+/// How many unknown files are listed.
+const UNKNOWN_MAX: usize = 10;
 
-/// Returns the paths in a subdirectory, except hidden ones; none if it does not exist.
-fn list(root: &Path, sub: &str) -> Result<Vec<PathBuf>, EvidenceError> {
-    let dir = root.join(sub);
-    let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(EvidenceError::io("list", &dir))?,
-    };
-    check_inside(root, &dir)?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(EvidenceError::io("list", &dir))?.path();
-        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !is_hidden {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
-}
-
-fn node_name(stem: &str, path: &Path) -> Result<NodeName, EvidenceError> {
-    stem.parse().map_err(|error| {
-        EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
-    })
-}
-
-/// Returns the files `NAME.txt` in a subdirectory, sorted by name; none if it does not
-/// exist.
-fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
-    let mut files = Vec::new();
-    for path in list(root, sub)? {
-        let is_bundle = path.to_str().is_some_and(|path| path.ends_with(BUNDLE));
-        if is_bundle && sub == "nodes" {
-            continue;
-        }
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let (Some(stem), Some("txt")) = (stem, path.extension().and_then(|extension| extension.to_str()))
-        else {
-            return Err(EvidenceError::Unusable(format!(
-                "{} is not named NAME.txt; rename it, or move it out of {sub}/",
-                path.display()
-            )));
-        };
-        let name = node_name(stem, &path)?;
-        exists_inside(root, &path)?;
-        files.push((name, path));
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Whether a regular file exists at a path in an evidence directory.
-fn exists_inside(root: &Path, path: &Path) -> Result<bool, EvidenceError> {
-    let exists = exists(path)?;
-    if exists {
-        check_inside(root, path)?;
-    }
-    Ok(exists)
-}
-
-/// Checks that a path in an evidence directory does not lead out of it by a symbolic link.
-/// Evidence may be from somebody else, and a link would show a file of this machine in the
-/// report.
-fn check_inside(root: &Path, path: &Path) -> Result<(), EvidenceError> {
-    let canonical = |path: &Path| path.canonicalize().map_err(EvidenceError::io("read", path));
-    let target = canonical(path)?;
-    if target.starts_with(canonical(root)?) {
-        return Ok(());
-    }
-    Err(EvidenceError::Unusable(format!(
-        "{} is a symbolic link that leads out of the evidence directory; replace it by a copy of the file",
-        path.display()
-    )))
-}
-
-/// Whether a regular file exists at a path. Anything else there is an error.
-fn exists(path: &Path) -> Result<bool, EvidenceError> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(true),
-        Ok(_) => Err(EvidenceError::Unusable(format!("{} is not a regular file", path.display()))),
-        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            Err(EvidenceError::Unusable(format!("{} is a dangling symbolic link", path.display())))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(EvidenceError::io("read", path)(error)),
-    }
-}
-
-/// Opens a regular file. Pipes and devices are rejected, since reading them may not end.
-pub(super) fn open_file(path: &Path) -> Result<fs::File, EvidenceError> {
-    exists(path)?;
-    fs::File::open(path).map_err(EvidenceError::io("read", path))
-}
-
-fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, EvidenceError> {
-    let file = open_file(path)?;
-    // Allocate once: a growing buffer would be copied several times.
-    let size = file.metadata().map_or(0, |metadata| metadata.len().min(max));
-    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-    file.take(max + 1).read_to_end(&mut bytes).map_err(EvidenceError::io("read", path))?;
-    if bytes.len() as u64 > max {
-        return Err(EvidenceError::Unusable(format!(
-            "{} is larger than the limit of {} MiB",
-            path.display(),
-            max >> 20
-        )));
-    }
-    Ok(bytes)
+/// The letters of the name of a file, by which a misspelt name is recognised.
+fn letters(name: &str) -> String {
+    let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
+    letters.to_ascii_lowercase().replacen("describe", "", 1)
 }

@@ -4,6 +4,7 @@ pub mod aws;
 pub mod directory;
 pub mod dns;
 pub mod error;
+mod files;
 pub mod json;
 pub mod kubernetes;
 mod manifest;

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::directory::{EvidenceDir, open_file};
+use super::directory::EvidenceDir;
 use super::error::EvidenceError;
+use super::files::open_file;
 use super::next_step;
 use crate::capture::line::Row;
 use crate::capture::reading::{CaptureSummary, CombinedCaptureError, read_combined};

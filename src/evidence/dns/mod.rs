@@ -289,6 +289,10 @@ ns.example. 60 IN A 192.0.2.53
 ;; MSG SIZE rcvd: 100
 ";
 
+    fn assert_both(tool: &str, text: &str) {
+        assert_eq!(addresses(text), ["3.39.55.189", "3.37.178.179"], "{tool}");
+    }
+
     #[test]
     fn output_of_each_tool_is_read() {
         for (tool, text) in [
@@ -351,14 +355,6 @@ ns.example. 60 IN A 192.0.2.53
                 "PING HOST (3.39.55.189) 56(84) bytes of data.\nPING HOST (3.37.178.179): 56 data bytes\n",
             ),
             ("dig +short", "3.39.55.189\n3.37.178.179\n"),
-            (
-                "dig +short of several names",
-                "[root@n1 ~]# dig +short HOST\nlb.example.\n3.39.55.189\n3.37.178.179\n[root@n1 ~]# dig +short other.example\n9.9.9.9\n[root@n1 ~]# curl -s https://checkip.amazonaws.com\n8.8.4.4\n",
-            ),
-            (
-                "dig +short in a transcript",
-                "sh-4.2$ sudo ss -tnp\nsh-4.2$ dig +short $HOST_OF_ENDPOINT @10.0.0.2\n3.39.55.189\n3.37.178.179\n# from the bastion\n3.37.178.179\nsh-4.2$ hostname -i\n10.0.0.7\n",
-            ),
             ("dig +noall +answer", "HOST. 60 IN A 3.39.55.189\nHOST. 60 IN A 3.37.178.179\n"),
             ("dig +nocl", "HOST. 60 A 3.39.55.189\nHOST. 60 A 3.37.178.179\n"),
             ("dig +nottlid", "HOST. IN A 3.39.55.189\nHOST. IN A 3.37.178.179\n"),
@@ -376,14 +372,6 @@ ns.example. 60 IN A 192.0.2.53
                 "HOST: 3.39.55.189\n      3.37.178.179\n\n-- Information acquired via protocol DNS in 2.1ms.\n",
             ),
             (
-                "curl of several names",
-                "$ curl -v https://other.example/\n*   Trying 9.9.9.9:443...\n* Connected to other.example (9.9.9.9) port 443 (#0)\n$ curl -v https://HOST/\n*   Trying 3.39.55.189:443...\n* connect to 3.39.55.189 port 443 failed: Connection timed out\n*   Trying 3.37.178.179:443...\n",
-            ),
-            (
-                "curl without prompts",
-                "*   Trying 9.9.9.9...\n* TCP_NODELAY set\n* Connected to other.example (9.9.9.9) port 443 (#0)\n*   Trying 3.39.55.189...\n* Trying 3.37.178.179...\n* Failed to connect to HOST port 443: Connection timed out\n",
-            ),
-            (
                 "telnet",
                 "Trying 3.39.55.189...\nTrying 3.37.178.179...\nConnected to HOST.\nEscape character is '^]'.\n",
             ),
@@ -393,10 +381,34 @@ ns.example. 60 IN A 192.0.2.53
             ),
             ("dig +short in a loop", "------\n2025. 02. 09. 01:40:42 KST\n3.39.55.189\n3.37.178.179\n"),
         ] {
-            assert_eq!(addresses(text), ["3.39.55.189", "3.37.178.179"], "{tool}");
+            assert_both(tool, text);
         }
         assert_eq!(addresses("* IPv6: 2600:1f13::1, 2600:1f13::2\n"), ["2600:1f13::1", "2600:1f13::2"]);
         assert_eq!(addresses("*   Trying [2600:1f13::1]:443...\n"), ["2600:1f13::1"]);
+    }
+
+    #[test]
+    fn transcripts_of_several_commands_are_read() {
+        for (what, text) in [
+            (
+                "dig +short of several names",
+                "[root@n1 ~]# dig +short HOST\nlb.example.\n3.39.55.189\n3.37.178.179\n[root@n1 ~]# dig +short other.example\n9.9.9.9\n[root@n1 ~]# curl -s https://checkip.amazonaws.com\n8.8.4.4\n",
+            ),
+            (
+                "dig +short in a transcript",
+                "sh-4.2$ sudo ss -tnp\nsh-4.2$ dig +short $HOST_OF_ENDPOINT @10.0.0.2\n3.39.55.189\n3.37.178.179\n# from the bastion\n3.37.178.179\nsh-4.2$ hostname -i\n10.0.0.7\n",
+            ),
+            (
+                "curl of several names",
+                "$ curl -v https://other.example/\n*   Trying 9.9.9.9:443...\n* Connected to other.example (9.9.9.9) port 443 (#0)\n$ curl -v https://HOST/\n*   Trying 3.39.55.189:443...\n* connect to 3.39.55.189 port 443 failed: Connection timed out\n*   Trying 3.37.178.179:443...\n",
+            ),
+            (
+                "curl without prompts",
+                "*   Trying 9.9.9.9...\n* TCP_NODELAY set\n* Connected to other.example (9.9.9.9) port 443 (#0)\n*   Trying 3.39.55.189...\n* Trying 3.37.178.179...\n* Failed to connect to HOST port 443: Connection timed out\n",
+            ),
+        ] {
+            assert_both(what, text);
+        }
     }
 
     #[test]

@@ -283,8 +283,9 @@ impl<'a> Reader<'a> {
                 let in_line = rest.first().map(|data| data.trim_matches(['(', ')']));
                 self.connected(name, in_line, items);
             }
-            ["*", "Failed", "to", "connect", "to", name, ..] => self.connected(name, None, items),
-            ["Connected", "to", name] => self.connected(name, None, items),
+            ["*", "Failed", "to", "connect", "to", name, ..] | ["Connected", "to", name] => {
+                self.connected(name, None, items);
+            }
             // nc
             ["Connection", "to", name, data, ..] if data.starts_with('(') => {
                 items.extend(address(Some(*name), &data.trim_matches(['(', ')', ','])));
