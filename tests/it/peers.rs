@@ -28,7 +28,7 @@ fn with_peer(component: &str, peer: &str) -> tempfile::TempDir {
 fn needed(report: &Value) -> String {
     let gaps = report["gaps"].as_array().unwrap().iter();
     let needed = gaps.filter(|gap| !gap["rules"].as_array().unwrap().is_empty());
-    needed.map(|gap| format!("{}: {}\n", gap["what"], gap["detail"])).collect()
+    needed.map(|gap| format!("{}: {}", gap["what"], gap["detail"])).collect::<Vec<_>>().join("\n")
 }
 
 /// A peer that is not the API server itself may lead to it: it is named, and never passes.
