@@ -8,6 +8,7 @@ use super::line::Row;
 use super::parser::{Event, Parser};
 use crate::model::name::{NodeName, NotANodeName};
 use crate::model::node::{Node, NodeStatus, RejectReason, RejectedLine, Tally};
+use crate::model::socket::State;
 
 /// How many bytes of a rejected line are kept.
 const TEXT_KEPT: usize = 200;
@@ -30,7 +31,9 @@ pub struct CaptureSummary {
     /// The limit at which the capture ends: that of a service that cuts output.
     pub cut_at: Option<u64>,
     /// Whether any row lacks the column of the state, since `ss` was told a state.
-    pub is_state_filtered: bool,
+    lacks_state: bool,
+    /// Whether any row is in a state other than established.
+    has_other_states: bool,
     /// Whether any row lists a process.
     has_process_names: bool,
     /// Whether any row lists no process of kubelet.
@@ -107,13 +110,22 @@ impl CaptureSummary {
         self.tally.rows > 0 && !self.has_other_rows
     }
 
+    /// Whether the capture is limited to sockets in one state: `ss` was told a state and
+    /// omitted its column, or neither headings nor a row in another state is left, as after
+    /// `grep ESTAB`.
+    #[must_use]
+    pub fn is_state_filtered(&self) -> bool {
+        self.lacks_state || self.tally.rows > 0 && !self.has_header() && !self.has_other_states
+    }
+
     fn add_row(&mut self, row: &Row<'_>) {
         if !self.has_other_rows {
             let mut processes = row.processes.clone();
             self.has_other_rows = !processes.any(|process| process.comm == b"kubelet");
         }
         self.has_process_names |= !row.processes.is_empty();
-        self.is_state_filtered |= !row.has_state;
+        self.lacks_state |= !row.has_state;
+        self.has_other_states |= row.socket.state != State::Established;
     }
 
     fn add_rejected(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
@@ -132,7 +144,8 @@ impl CaptureSummary {
         self.broken += other.broken;
         self.left_out = self.left_out.or(other.left_out);
         self.cut_at = self.cut_at.or(other.cut_at);
-        self.is_state_filtered |= other.is_state_filtered;
+        self.lacks_state |= other.lacks_state;
+        self.has_other_states |= other.has_other_states;
         self.has_process_names |= other.has_process_names;
         self.has_other_rows |= other.has_other_rows;
         self.rejected.extend(other.rejected);

@@ -169,7 +169,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
     Node {
         has_header: summary.has_header(),
         has_only_kubelet: summary.has_only_kubelet(),
-        is_state_filtered: summary.is_state_filtered,
+        is_state_filtered: summary.is_state_filtered(),
         tally: summary.tally,
         rejected: summary.rejected,
         name,

@@ -19,8 +19,8 @@ pub struct Node {
     /// Whether every row of its capture lists a process of kubelet, as no complete capture
     /// does.
     pub has_only_kubelet: bool,
-    /// Whether its capture lacks the column of the state, because `ss` was told a state:
-    /// sockets in other states are not in it.
+    /// Whether its capture is limited to sockets in one state, by `ss` or by `grep`. Sockets
+    /// in other states are not in it.
     pub is_state_filtered: bool,
     /// The first rejected lines; [`Tally::rejected`] is the number of all.
     pub rejected: Vec<RejectedLine>,

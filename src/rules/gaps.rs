@@ -1,10 +1,12 @@
 //! Gaps that several rules report.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::connection::{Component, Connection};
-use crate::model::evidence::Evidence;
+use crate::model::evidence::{Evidence, Vantage};
 use crate::model::facts::Facts;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -78,7 +80,7 @@ pub(super) fn malformed_answers(facts: &Facts) -> impl Iterator<Item = Gap> {
 /// Nodes whose captures were limited to sockets in one state.
 pub(super) fn other_states(facts: &Facts) -> impl Iterator<Item = Gap> {
     facts.nodes.iter().filter(|node| node.is_state_filtered).map(|node| {
-        let detail = "its capture lacks the column of the state: ss was told a state, and connections in SYN-SENT are not in it";
+        let detail = "its capture has no column of the state, or neither headings nor a second state: ss or grep was told a state, and connections in SYN-SENT are not in it";
         facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail)
     })
 }
@@ -96,13 +98,37 @@ pub(super) fn endpoint_addresses(evidence: &Evidence) -> Option<Gap> {
     let Some(endpoint) = &cluster.endpoint else {
         return Some(no_endpoint(evidence, cluster));
     };
-    if evidence.dns.iter().any(|vantage| vantage.answer.seen().is_some()) {
-        return None;
+    let is_answered = |vantage: &&Vantage| vantage.answer.seen().is_some();
+    if let Some(first) = evidence.dns.iter().find(is_answered) {
+        return no_v4_addresses(evidence, first);
     }
     let unanswered = evidence.dns.iter().find_map(|vantage| vantage.answer.as_result().err());
     Some(unanswered.unwrap_or_else(|| {
         let detail = format!("what {} resolves to is not known", endpoint.host);
         evidence.gap(Subject::Vantages, GapReason::NotRecorded, detail)
+    }))
+}
+
+/// Why the IPv4 addresses of the endpoint are not known, if no answer has one. Every endpoint
+/// of EKS has some, also those of IPv6 clusters.
+fn no_v4_addresses(evidence: &Evidence, vantage: &Vantage) -> Option<Gap> {
+    let is_v4 = |address: &IpAddr| match address {
+        IpAddr::V4(_) => true,
+        // NAT64: the last 32 bits are an IPv4 address.
+        IpAddr::V6(address) => address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0],
+    };
+    let mut answers = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
+    if answers.any(|answer| answer.addresses.iter().any(is_v4)) {
+        return None;
+    }
+    let failed = evidence.gaps.iter().find(|gap| matches!(gap.subject, Subject::Records { kind: "A", .. }));
+    Some(failed.cloned().unwrap_or_else(|| {
+        let subject = Subject::Records { kind: "A", vantage: vantage.name.clone() };
+        evidence.gap(
+            subject,
+            GapReason::NotRecorded,
+            "no answer has an IPv4 address, and every endpoint has some",
+        )
     }))
 }
 
