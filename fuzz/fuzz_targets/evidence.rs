@@ -67,6 +67,8 @@ fuzz_target!(|bytes: &[u8]| {
         status: NodeStatus::Read,
         tally,
         has_header: true,
+        has_only_kubelet: false,
+        is_state_filtered: false,
         rejected: Vec::new(),
         gaps: Vec::new(),
     };
