@@ -9,7 +9,7 @@ use super::columns::{after_queues, parse_netstat_state, parse_ss_state, token};
 use super::processes::USERS;
 
 /// Whether the end of a row of `ss` is damaged: its `users:` column does not end or does
-/// not begin as `ss` prints it, or a marker of left-out text follows. `rest` is the text
+/// not begin as `ss` prints it, or a marker of left-out text or another row follows. `rest` is the text
 /// after the peer address, which is not empty.
 #[inline(never)]
 pub(super) fn has_damaged_end(rest: &[u8]) -> bool {
@@ -25,6 +25,10 @@ pub(super) fn has_damaged_end(rest: &[u8]) -> bool {
         None if rest.starts_with(b"users:") || USERS.starts_with(rest) => return true,
         None => rest,
     };
+    let end = memchr::memmem::find(rest, b"))").filter(|_| rest.starts_with(USERS));
+    if has_two_addresses(&rest[end.map_or(0, |end| end + 2)..], usize::MAX) {
+        return true;
+    }
     if tail.starts_with(b"...") || tail.starts_with("…".as_bytes()) {
         return true;
     }
@@ -39,6 +43,18 @@ pub(super) fn has_damaged_end(rest: &[u8]) -> bool {
 pub(super) fn has_state_last(rest: &[u8]) -> bool {
     let (word, _) = token(rest);
     word.first().is_some_and(u8::is_ascii_alphabetic) && !word.contains(&b':')
+}
+
+/// The shortest columns of two rows of `netstat`, the first of which lacks its protocol.
+const TWO_ROWS_MIN: usize = 60;
+
+/// Whether another row follows the columns of a row of `netstat` on the same line.
+pub(super) fn has_second_row(columns: &[u8]) -> bool {
+    columns.len() > TWO_ROWS_MIN && has_two_addresses(skip_words(columns, 5), usize::MAX)
+}
+
+fn skip_words(text: &[u8], count: usize) -> &[u8] {
+    (0..count).fold(text, |rest, _| token(rest).1)
 }
 
 /// Whether a row of `netstat` ends with a number after its state: a

@@ -8,7 +8,8 @@
 use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
 use super::columns::{after_number, after_queues, parse_netstat_state, parse_ss_state, skip_blanks, token};
 use super::damage::{
-    ends_in_pid, has_damaged_end, has_state_last, has_two_addresses, is_left_out, is_part_of_row,
+    ends_in_pid, has_damaged_end, has_second_row, has_state_last, has_two_addresses, is_left_out,
+    is_part_of_row,
 };
 use super::processes::{Processes, USERS};
 use crate::model::node::RejectReason;
@@ -74,7 +75,10 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
         return if is_broken { Line::Rejected(RejectReason::BrokenRow) } else { Line::Continuation };
     }
     if is_header(text) {
-        // The output may be cut behind the headings.
+        // The output may be cut behind the headings, or the line feed be lost.
+        if has_two_addresses(text, usize::MAX) {
+            return Line::Rejected(RejectReason::BrokenRow);
+        }
         return if text.ends_with(b"--") { Line::Rejected(RejectReason::LeftOut) } else { Line::Header };
     }
     if let Some(name) = node_marker(text) {
@@ -154,7 +158,7 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
             match parse_ss_state(second) {
                 Some(state) => (Some(state), after),
                 None => match parse_netstat_columns(rest) {
-                    Some(_) if ends_in_pid(rest) => {
+                    Some(_) if ends_in_pid(rest) || has_second_row(rest) => {
                         return Err(RejectReason::BrokenRow);
                     }
                     Some(row) => return Ok(row),
@@ -200,11 +204,17 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
     Ok(Row { socket: Socket { state, local, peer }, processes, has_state })
 }
 
+/// The longest text after the peer address in which no second row fits.
+const USUAL_MAX: usize = 60;
+
 /// Parses what follows the peer address in a row of `ss`: nothing, the processes, or
 /// columns that `ss` prints on request.
 #[inline]
 fn parse_processes(rest: &[u8], has_state: bool) -> Result<Processes<'_>, RejectReason> {
-    let is_usual = rest.is_empty() || rest.ends_with(b"))") && rest.starts_with(b"users:((\"");
+    let is_usual = rest.is_empty()
+        || rest.ends_with(b"))")
+            && rest.starts_with(b"users:((\"")
+            && (rest.len() <= USUAL_MAX || memchr::memmem::find(rest, b"))") == Some(rest.len() - 2));
     if !is_usual && (has_damaged_end(rest) || !has_state && has_state_last(rest)) {
         return Err(RejectReason::BrokenRow);
     }
@@ -466,6 +476,12 @@ mod tests {
             "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 USERS--output truncated--",
             "TIME-WAIT 0 0 1.2.3.4:5 6.7.8.9:443---Output truncated---",
             "   users:((\"kubelet\",pid=1,fd",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 USERSESTAB 0 0 1.2.3.4:6 6.7.8.9:443 USERS",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 USERS\rESTAB 0 0 1.2.3.4:6 6.7.8.9:443 USERS",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 ESTAB 0 0 1.2.3.4:6 6.7.8.9:443 USERS",
+            "ESTAB 0 0 1.2.3.4:5 6.7.8.9:443 ESTAB 0 0 1.2.3.4:6 6.7.8.9:443",
+            "tcp 0 0 1.2.3.4:5 6.7.8.9:443 ESTABLISHED 1/kubelet tcp 0 0 1.2.3.4:5 6.7.8.9:443 ESTABLISHED 2/b",
+            "State Recv-Q Send-Q Local Address:Port Peer Address:PortProcessESTAB 0 0 1.2.3.4:5 6.7.8.9:443",
             "tcp        0      0 1.2.3.4:5",
             "tcp 0 0 1.2.3.4:5 6.7.8.9:443 established 1/kubelet",
             "TCP 0 0 1.2.3.4:5 6.7.8.9:443 ESTABLISHED 1/kubelet",

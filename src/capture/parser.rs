@@ -57,6 +57,8 @@ pub struct Parser {
     skipping: bool,
     /// Whether the previous line was a row or a continuation of one.
     in_row: bool,
+    /// Whether the processes of the previous line, a row, are on the next line.
+    is_wrapped: bool,
     tally: Tally,
 }
 
@@ -144,13 +146,17 @@ impl Parser {
         while let Some(end) = memchr::memchr(b'\n', &bytes[used..]) {
             let line = &bytes[used..used + end];
             let below = &bytes[used + end + 1..];
+            let mut is_wrapped = false;
             let mut parsed =
                 if line.len() > LINE_MAX { Line::Rejected(RejectReason::TooLong) } else { parse_line(line) };
             if let Line::Row(row) = &mut parsed
                 && row.processes.is_empty()
             {
                 match users_in_next_line(below) {
-                    NextLine::Users(users) => row.processes = users,
+                    NextLine::Users(users) => {
+                        row.processes = users;
+                        is_wrapped = true;
+                    }
                     NextLine::Other => {}
                     NextLine::Incomplete if input_end != End::Open || below.len() > LINE_MAX => {}
                     NextLine::Incomplete => break,
@@ -160,6 +166,11 @@ impl Parser {
                 parsed = Line::Rejected(RejectReason::BrokenRow);
             }
             used += end + 1;
+            if parsed == Line::Continuation && is_wrapped_users(line) && !self.is_wrapped {
+                // The row of these processes is not in the line above.
+                parsed = Line::Rejected(RejectReason::BrokenRow);
+            }
+            self.is_wrapped = is_wrapped;
             self.emit(parsed, line, sink);
             self.offset += end as u64 + 1;
         }
@@ -357,6 +368,23 @@ mod tests {
                 let is_broken = events.iter().any(|event| event.contains("BrokenRow"));
                 let is_whole = tally.rows == 1 && events.iter().any(|event| event.contains("443 kubelet"));
                 assert!(is_broken || is_whole, "{first:?} {second:?}: {events:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn processes_of_a_row_that_is_missing_are_detected() {
+        let row = "ESTAB 0 0 10.0.0.1:1 10.0.0.2:443";
+        let users = "users:((\"kubelet\",pid=1,fd=2))";
+        for (text, is_broken) in [
+            (format!("{row}\n  {users}\n"), false),
+            (format!("{row} {users}\n  {users}\n"), true),
+            (format!("{row}\n  {users}\n  {users}\n"), true),
+            (format!("{users}\n"), true),
+        ] {
+            for size in [1, usize::MAX] {
+                let (events, _) = events(text.as_bytes(), size);
+                assert_eq!(events.iter().any(|event| event.contains("BrokenRow")), is_broken, "{text}");
             }
         }
     }

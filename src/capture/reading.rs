@@ -30,10 +30,10 @@ pub struct CaptureSummary {
     pub left_out: Option<u64>,
     /// The limit at which the capture ends: that of a service that cuts output.
     pub cut_at: Option<u64>,
-    /// Whether any row lacks the column of the state, since `ss` was told a state.
-    lacks_state: bool,
-    /// Whether any row is in a state other than established.
-    has_other_states: bool,
+    /// How many rows lack the column of the state, since `ss` was told a state.
+    stateless: u64,
+    /// How many rows are established.
+    established: u64,
     /// Whether any row lists a process.
     has_process_names: bool,
     /// Whether any row lists no process of kubelet.
@@ -115,7 +115,8 @@ impl CaptureSummary {
     /// `grep ESTAB`.
     #[must_use]
     pub fn is_state_filtered(&self) -> bool {
-        self.lacks_state || self.tally.rows > 0 && !self.has_header() && !self.has_other_states
+        let is_one_state = self.tally.rows > 0 && self.established == self.tally.rows;
+        self.stateless > 0 || is_one_state && !self.has_header()
     }
 
     fn add_row(&mut self, row: &Row<'_>) {
@@ -124,8 +125,8 @@ impl CaptureSummary {
             self.has_other_rows = !processes.any(|process| process.comm == b"kubelet");
         }
         self.has_process_names |= !row.processes.is_empty();
-        self.lacks_state |= !row.has_state;
-        self.has_other_states |= row.socket.state != State::Established;
+        self.stateless += u64::from(!row.has_state);
+        self.established += u64::from(row.socket.state == State::Established);
     }
 
     fn add_rejected(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
@@ -144,8 +145,8 @@ impl CaptureSummary {
         self.broken += other.broken;
         self.left_out = self.left_out.or(other.left_out);
         self.cut_at = self.cut_at.or(other.cut_at);
-        self.lacks_state |= other.lacks_state;
-        self.has_other_states |= other.has_other_states;
+        self.stateless += other.stateless;
+        self.established += other.established;
         self.has_process_names |= other.has_process_names;
         self.has_other_rows |= other.has_other_rows;
         self.rejected.extend(other.rejected);
