@@ -235,7 +235,7 @@ pub(super) fn is_left_out(text: &[u8]) -> bool {
     let Some(text) = std::str::from_utf8(text).ok().filter(|text| text.len() <= MARKER_MAX) else {
         return false;
     };
-    let text = text.trim().to_lowercase();
+    let text = without_escapes(text).trim().to_lowercase();
     let is_ellipsis =
         |text: &str| ["...", "…", ". . .", "···", "⋮", "⋯"].iter().any(|dots| text.starts_with(dots));
     let is_frame = |char: char| char.is_whitespace() || "-.…·⋮⋯<>()[]{}*~_=|/#$+\"'`".contains(char);
@@ -286,5 +286,16 @@ fn is_ellipsis_char(char: char) -> bool {
 /// 1-23/50 45%`. At the end, it says so.
 fn is_prompt_of_less(text: &str) -> bool {
     let Some(range) = text.strip_prefix("lines ") else { return false };
-    !range.contains("(end)") && range.bytes().all(|byte| byte.is_ascii_digit() || b"-/% ".contains(&byte))
+    !range.contains("(end)") && range.bytes().all(|byte| byte.is_ascii_digit() || b"-/% ()".contains(&byte))
+}
+
+/// A text without the escape sequences by which a pager sets off its prompt.
+fn without_escapes(text: &str) -> String {
+    let mut pieces = text.split("\u{1b}[");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|char: char| char.is_ascii_alphabetic()).map_or(piece.len(), |end| end + 1);
+        plain.push_str(&piece[end..]);
+    }
+    plain
 }

@@ -36,7 +36,7 @@ pub struct CaptureSummary {
     established: u64,
     /// Whether any row lists a process.
     has_process_names: bool,
-    /// Whether any row lists no process of kubelet.
+    /// Whether any row lists processes, and none of kubelet.
     has_other_rows: bool,
 }
 
@@ -104,7 +104,7 @@ impl CaptureSummary {
     }
 
     /// Whether every row lists a process of kubelet, as after `grep kubelet`. In a complete
-    /// capture, rows of other processes or of none occur.
+    /// capture, rows of other processes occur.
     #[must_use]
     pub fn has_only_kubelet(&self) -> bool {
         self.tally.rows > 0 && !self.has_other_rows
@@ -122,7 +122,9 @@ impl CaptureSummary {
     fn add_row(&mut self, row: &Row<'_>) {
         if !self.has_other_rows {
             let mut processes = row.processes.clone();
-            self.has_other_rows = !processes.any(|process| process.comm == b"kubelet");
+            // Sockets in TIME-WAIT have no process.
+            self.has_other_rows =
+                !row.processes.is_empty() && !processes.any(|process| process.comm == b"kubelet");
         }
         self.has_process_names |= !row.processes.is_empty();
         self.stateless += u64::from(!row.has_state);
@@ -187,7 +189,8 @@ impl<R: Read> Read for Counted<R> {
         self.bytes += read as u64;
         // Text near the limits is short; do not examine the bytes of longer ones.
         if self.characters <= LIMITS[0] + 1 {
-            let is_character = |byte: &&u8| **byte & 0xc0 != 0x80;
+            // A carriage return was added by the program that saved the text.
+            let is_character = |byte: &&u8| **byte & 0xc0 != 0x80 && **byte != b'\r';
             self.characters += buffer[..read].iter().filter(is_character).count() as u64;
         }
         self.last = buffer[..read].last().copied().unwrap_or(self.last);

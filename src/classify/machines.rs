@@ -13,14 +13,14 @@ use crate::model::facts::Machine;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 
-/// The instances by address, and those that were seen in the captures.
+/// The known machines by address, and those that were seen in the captures.
 #[derive(Debug, Default)]
 pub(super) struct Machines {
-    /// The instance ids.
-    instances: Vec<String>,
+    /// The instance ids; `None` for a machine that only Kubernetes lists.
+    instances: Vec<Option<String>>,
     /// Indexes into `instances`, by address.
     by_address: HashMap<IpAddr, usize>,
-    /// The instances that have a local address of a socket, by node, with the first such
+    /// The machines that have a local address of a socket, by node, with the first such
     /// address.
     seen: BTreeMap<NodeName, BTreeMap<usize, IpAddr>>,
     /// The node of the last socket, and its two last local addresses: most sockets of a
@@ -30,35 +30,49 @@ pub(super) struct Machines {
 }
 
 impl Machines {
-    /// The instances of the evidence.
+    /// The machines that EC2 and Kubernetes list.
     pub(super) fn new(evidence: &Evidence) -> Self {
         let mut machines = Self::default();
-        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut known = HashMap::new();
         // An instance of another VPC may have the address of a node: the node comes first.
         let others = evidence.network.instances.seen().into_iter().flatten();
         for instance in evidence.node_instances().chain(others) {
-            let index = *known.entry(&instance.id).or_insert(machines.instances.len());
-            if index == machines.instances.len() {
-                machines.instances.push(instance.id.clone());
-            }
-            for &address in &instance.addresses {
-                machines.by_address.entry(address).or_insert(index);
-            }
+            machines.add_known(&mut known, Some(&instance.id), &instance.addresses);
         }
         let in_vpc = |vpc: &str| evidence.cluster.vpc.as_deref() == Some(vpc);
         for interface in evidence.network.interfaces.seen().into_iter().flatten() {
-            let attached =
+            let instance =
                 interface.attachment.as_ref().and_then(|attachment| attachment.instance.as_deref());
-            let Some(id) = attached.filter(|_| in_vpc(&interface.vpc)) else { continue };
-            let index = *known.entry(id).or_insert(machines.instances.len());
-            if index == machines.instances.len() {
-                machines.instances.push(id.to_owned());
-            }
-            for &address in &interface.addresses {
-                machines.by_address.entry(address).or_insert(index);
+            if let Some(id) = instance.filter(|_| in_vpc(&interface.vpc)) {
+                machines.add_known(&mut known, Some(id), &interface.addresses);
             }
         }
+        for node in evidence.kubernetes.nodes.seen().into_iter().flatten() {
+            machines.add_known(&mut known, node.instance_id(), &node.addresses);
+        }
         machines
+    }
+
+    /// Adds the addresses of a machine. Those that are known keep their machine.
+    fn add_known<'a>(
+        &mut self,
+        known: &mut HashMap<&'a str, usize>,
+        instance: Option<&'a str>,
+        addresses: &[IpAddr],
+    ) {
+        let by_address = || addresses.iter().find_map(|address| self.by_address.get(address).copied());
+        let index = match instance {
+            Some(id) => known.get(id).copied(),
+            None => by_address(),
+        };
+        let index = index.unwrap_or_else(|| {
+            self.instances.push(instance.map(ToOwned::to_owned));
+            self.instances.len() - 1
+        });
+        known.extend(instance.map(|id| (id, index)));
+        for &address in addresses {
+            self.by_address.entry(address).or_insert(index);
+        }
     }
 
     /// Records the local address of a socket of a node.
@@ -82,27 +96,23 @@ impl Machines {
     pub(super) fn of(&self, node: &NodeName, connections: &[Connection]) -> Vec<Machine> {
         let mut groups = Groups::default();
         for (&index, &address) in self.seen.get(node).into_iter().flatten() {
-            let group = groups.of_instance(index);
-            groups.machines[group].addresses.insert(address);
+            groups.add(address, Some(index), None);
         }
         let own = connections.iter().filter_map(|connection| {
             let component = connection.component.filter(|component| component.is_node_component())?;
             let local = connection.socket.local.ip().filter(|local| !is_of_every_host(*local))?;
             let pid = connection.process.as_ref().and_then(|process| process.pid);
-            Some((self.by_address.get(&local).copied(), local, component, pid))
+            Some((local, component, pid))
         });
-        // Addresses of instances come first: a process on one of them identifies other
-        // addresses of the machine, such as that of a bridge.
-        let (on_instances, others): (Vec<_>, Vec<_>) = own.partition(|(instance, ..)| instance.is_some());
-        for (instance, local, component, pid) in on_instances.into_iter().chain(others) {
-            let group = groups.of_socket(instance, local, pid.map(|pid| (component, pid)));
-            groups.machines[group].addresses.insert(local);
-            groups.machines[group].has_kubelet |= component == Component::Kubelet;
+        for (local, component, pid) in own {
+            groups.add(local, self.by_address.get(&local).copied(), Some((component, pid)));
         }
-        let id = |instance: Option<usize>| instance.map(|index| self.instances[index].clone());
-        let machines = groups.machines.into_iter().zip(groups.instances);
-        let machines = machines.filter(|(machine, _)| !machine.addresses.is_empty());
-        machines.map(|(machine, instance)| Machine { instance: id(instance), ..machine }).collect()
+        let machine = |group: Group| Machine {
+            instance: group.identity.and_then(|index| self.instances[index].clone()),
+            addresses: group.addresses,
+            has_kubelet: group.has_kubelet,
+        };
+        groups.finish().into_iter().map(machine).collect()
     }
 }
 
@@ -114,64 +124,102 @@ fn is_of_every_host(address: IpAddr) -> bool {
     }
 }
 
-/// Machines while they are being told apart.
+/// Local addresses that belong to one machine.
+#[derive(Default)]
+struct Group {
+    /// The machine, if it is known.
+    identity: Option<usize>,
+    addresses: BTreeSet<IpAddr>,
+    processes: BTreeSet<(Component, u32)>,
+    has_kubelet: bool,
+    /// Whether it has a row of kubelet or kube-proxy.
+    has_components: bool,
+}
+
+impl Group {
+    fn merge(&mut self, other: Self) {
+        self.identity = self.identity.or(other.identity);
+        self.addresses.extend(other.addresses);
+        self.processes.extend(other.processes);
+        self.has_kubelet |= other.has_kubelet;
+        self.has_components |= other.has_components;
+    }
+}
+
+/// How many unknown addresses of a capture are compared: far more than a node has.
+const UNKNOWN_MAX: usize = 64;
+
+/// The addresses of a capture, by the machine or, if it is not known, by the address.
 #[derive(Default)]
 struct Groups {
-    machines: Vec<Machine>,
-    /// The instance of each machine, if it is known.
-    instances: Vec<Option<usize>>,
-    by_instance: HashMap<usize, usize>,
-    by_address: HashMap<IpAddr, usize>,
-    by_process: HashMap<(Component, u32), usize>,
+    known: BTreeMap<usize, Group>,
+    unknown: BTreeMap<IpAddr, Group>,
 }
 
 impl Groups {
-    fn of_instance(&mut self, instance: usize) -> usize {
-        if let Some(&group) = self.by_instance.get(&instance) {
-            return group;
-        }
-        let group = self.add(Some(instance));
-        self.by_instance.insert(instance, group);
-        group
-    }
-
-    /// The machine of a socket: that of its instance, else that with the same address or
-    /// process.
-    fn of_socket(
-        &mut self,
-        instance: Option<usize>,
-        local: IpAddr,
-        process: Option<(Component, u32)>,
-    ) -> usize {
-        let known = match instance {
-            Some(instance) => Some(self.of_instance(instance)),
-            None => self
-                .by_address
-                .get(&local)
-                .or_else(|| self.by_process.get(&process?))
-                .copied()
-                // Rows without a pid do not tell an address of the other family apart.
-                .or_else(|| self.only_of_other_family(local).filter(|_| process.is_none())),
+    /// Adds the local address of a socket of a component, if it is of one.
+    fn add(&mut self, local: IpAddr, identity: Option<usize>, socket: Option<(Component, Option<u32>)>) {
+        let group = match identity {
+            Some(identity) => self.known.entry(identity).or_default(),
+            None if self.unknown.len() >= UNKNOWN_MAX && !self.unknown.contains_key(&local) => return,
+            None => self.unknown.entry(local).or_default(),
         };
-        let group = known.unwrap_or_else(|| self.add(None));
-        self.by_address.insert(local, group);
-        if let Some(process) = process {
-            self.by_process.entry(process).or_insert(group);
+        group.identity = identity;
+        group.addresses.insert(local);
+        let Some((component, pid)) = socket else { return };
+        group.processes.extend(pid.map(|pid| (component, pid)));
+        group.has_kubelet |= component == Component::Kubelet;
+        group.has_components = true;
+    }
+
+    /// Assigns unknown addresses to machines by their processes, such as that of a bridge,
+    /// and returns the machines. Known machines stay apart, since processes of different
+    /// machines may have the same pid.
+    fn finish(self) -> Vec<Group> {
+        let mut machines: Vec<Group> = self.known.into_values().collect();
+        let known = machines.len();
+        for group in self.unknown.into_values() {
+            let has_common = |other: &&mut Group| !other.processes.is_disjoint(&group.processes);
+            match machines.iter_mut().find(has_common) {
+                Some(machine) => machine.merge(group),
+                None => machines.push(group),
+            }
         }
-        group
+        // Two unknown addresses may have had a process in common with a later one only.
+        let mut at = known;
+        while at < machines.len() {
+            let other =
+                (0..at).find(|before| !machines[*before].processes.is_disjoint(&machines[at].processes));
+            match other {
+                Some(before) => {
+                    let group = machines.remove(at);
+                    machines[before].merge(group);
+                }
+                None => at += 1,
+            }
+        }
+        merge_other_family(machines)
     }
+}
 
-    /// The only machine, if all its addresses are of the other family.
-    fn only_of_other_family(&self, local: IpAddr) -> Option<usize> {
-        let [only] = self.machines.as_slice() else { return None };
-        only.addresses.iter().all(|known| known.is_ipv4() != local.is_ipv4()).then_some(0)
+/// Merges the only machine with addresses of one family with the only one of the other
+/// family, unless components on both show that they are two.
+fn merge_other_family(mut machines: Vec<Group>) -> Vec<Group> {
+    if let [first, second] = machines.as_slice()
+        && (first.identity.is_none() || second.identity.is_none())
+    {
+        let has_v4 = |group: &Group| group.addresses.iter().any(IpAddr::is_ipv4);
+        let has_v6 = |group: &Group| group.addresses.iter().any(IpAddr::is_ipv6);
+        let are_apart = !(has_v4(first) && has_v4(second) || has_v6(first) && has_v6(second));
+        let has_pids = !first.processes.is_empty() && !second.processes.is_empty();
+        if are_apart
+            && !(has_pids && first.has_components && second.has_components)
+            && let Some(last) = machines.pop()
+        {
+            machines[0].merge(last);
+        }
     }
-
-    fn add(&mut self, instance: Option<usize>) -> usize {
-        self.machines.push(Machine::default());
-        self.instances.push(instance);
-        self.machines.len() - 1
-    }
+    machines
 }
 
 /// The gap for a capture that holds the sockets of several machines.

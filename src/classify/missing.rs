@@ -7,6 +7,7 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::KubernetesNode;
+use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, Instance};
 use crate::model::node::Node;
 
@@ -36,8 +37,12 @@ pub(super) fn missing_nodes(
     let read = ReadNodes::new(evidence, nodes, machines);
     let unread = evidence.node_instances().filter(|instance| !read.contains(instance)).map(|instance| {
         let address = instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
+        let seen = match read.others.get(instance.id.as_str()) {
+            Some(node) => format!("the capture of {node} contains only sockets of its other processes"),
+            None => "no capture contains a socket with one of its addresses".to_owned(),
+        };
         let detail = format!(
-            "it is running, its tags or its operator identify it as a node of the cluster{address}, and no capture contains a socket with one of its addresses"
+            "it is running, its tags or its operator identify it as a node of the cluster{address}, and {seen}"
         );
         let of_kubernetes = of_kubernetes.into_iter().flatten();
         let accepts_no_login = instance.auto_mode
@@ -100,6 +105,9 @@ fn fargate_pods(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Opti
 struct ReadNodes<'a> {
     /// The ids of the instances whose sockets are in a capture.
     instances: HashSet<&'a str>,
+    /// The instances of which a capture of several machines contains only sockets of
+    /// processes other than kubelet, with the name of the node.
+    others: HashMap<&'a str, &'a NodeName>,
     /// The local addresses of their machines.
     addresses: HashSet<IpAddr>,
     /// The names of nodes without sockets. They have gaps of their own, and only their
@@ -125,7 +133,10 @@ impl<'a> ReadNodes<'a> {
         for name in evidence.node_instances().filter_map(Instance::name_tag) {
             *name_tags.entry(name).or_default() += 1;
         }
-        Self { instances, addresses, empty, name_tags }
+        let all = nodes.iter().zip(machines).flat_map(|(node, of_node)| {
+            of_node.iter().filter_map(move |machine| Some((machine.instance.as_deref()?, &node.name)))
+        });
+        Self { instances, others: all.collect(), addresses, empty, name_tags }
     }
 
     fn contains_unlisted(&self, node: &KubernetesNode) -> bool {

@@ -63,6 +63,13 @@ impl Evidence {
         answers.flat_map(|answer| answer.addresses.iter().copied()).collect()
     }
 
+    /// The vantage point with this name.
+    #[must_use]
+    pub fn vantage(&self, name: &str) -> Option<&Vantage> {
+        let at = self.dns.binary_search_by(|vantage| vantage.name.as_str().cmp(name)).ok()?;
+        self.dns.get(at)
+    }
+
     /// The running instances that are nodes of the cluster.
     pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
         let instances = self.network.instances.seen().into_iter().flatten();

@@ -97,7 +97,7 @@ impl Facts {
     pub fn all_nodes_resolve_to_enis(&self) -> bool {
         let is_private = |address| self.endpoint_addresses.get(address) == Some(&Path::PrivateEni);
         let resolves = |node: &Node| {
-            let own = self.evidence.dns.iter().find(|vantage| vantage.name == node.name.as_str());
+            let own = self.evidence.vantage(node.name.as_str());
             let answer = own.and_then(|vantage| vantage.answer.seen());
             answer.is_some_and(|answer| answer.addresses.iter().all(is_private))
         };
@@ -106,6 +106,22 @@ impl Facts {
         are_all_known
             && !self.nodes.is_empty()
             && self.nodes.iter().all(|node| is_read(node) && resolves(node))
+    }
+
+    /// The nodes that resolve the endpoint's name to an address that no EKS-owned ENI has,
+    /// each with that address.
+    #[must_use]
+    pub fn nodes_that_resolve_elsewhere(&self) -> Vec<String> {
+        let is_private = |address: &&IpAddr| self.endpoint_addresses.get(address) == Some(&Path::PrivateEni);
+        let of_nodes = self.evidence.dns.iter().filter(|vantage| {
+            let is_named = |node: &Node| node.name.as_str().cmp(&vantage.name);
+            self.nodes.binary_search_by(is_named).is_ok()
+        });
+        let elsewhere = of_nodes.filter_map(|vantage| {
+            let address = vantage.answer.seen()?.addresses.iter().find(|address| !is_private(address))?;
+            Some(format!("{} to {address}", vantage.name))
+        });
+        elsewhere.collect()
     }
 
     /// Whether the peer of a connection is in a CIDR block of the VPC.

@@ -55,7 +55,11 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(C
         return Some((Certainty::AccessMode, text));
     }
     let instances = instances(facts, node);
-    let egress = facts.egress.iter().filter(|egress| instances.contains(&egress.instance.as_str()));
+    // Both lists are sorted by instance.
+    let egress = instances.iter().filter_map(|id| {
+        let at = facts.egress.binary_search_by(|egress| egress.instance.as_str().cmp(id)).ok()?;
+        facts.egress.get(at)
+    });
     let ways: Vec<_> = egress
         .flat_map(|egress| &egress.ipv4)
         .filter_map(|way| match way {
@@ -87,7 +91,11 @@ fn instances<'a>(facts: &'a Facts, node: &NodeName) -> Vec<&'a str> {
 /// The security groups that do not admit a node to the EKS-owned ENIs.
 fn of_security_groups(facts: &Facts, node: &NodeName) -> Option<(Certainty, String)> {
     let instances = instances(facts, node);
-    let nodes = facts.reach.seen()?.iter().filter(|reach| instances.contains(&reach.instance.as_str()));
+    let known = facts.reach.seen()?;
+    let nodes = instances.iter().filter_map(|id| {
+        let at = known.binary_search_by(|reach| reach.instance.as_str().cmp(id)).ok()?;
+        known.get(at)
+    });
     let blocked = nodes.filter(|reach| !reach.api.is_established);
     let rules: Vec<_> = blocked
         .filter_map(|reach| match &reach.api.admission {

@@ -1,10 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::text::{ENDPOINT_ACCESS, list};
 use super::{gaps, reach, steps};
+use crate::model::connection::{Connection, Path};
 use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
@@ -13,6 +14,7 @@ use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
+use crate::model::socket::State;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",
@@ -106,12 +108,27 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
         .into_iter()
         .map(|((by, address), nodes)| finding(by, address, &Vec::from_iter(nodes)))
         .collect();
-    outcome.findings.extend(
-        enclosed.into_iter().map(|(node, reason)| {
-            Finding::new(node, format!("it cannot reach the public endpoint: {reason}"))
-        }),
-    );
+    let connected = connected(facts);
+    outcome.findings.extend(enclosed.into_iter().map(|(node, reason)| {
+        let message = if connected.contains(node) {
+            format!("it has connections to the public endpoint and cannot open new ones: {reason}")
+        } else {
+            format!("it cannot reach the public endpoint: {reason}")
+        };
+        Finding::new(node, message)
+    }));
     outcome
+}
+
+/// The instances of captured nodes that have an established connection to the public
+/// endpoint.
+fn connected(facts: &Facts) -> HashSet<&str> {
+    let is_public = |connection: &Connection| {
+        connection.socket.state == State::Established && connection.attribution.path == Path::PublicEndpoint
+    };
+    let nodes = facts.nodes.iter().zip(&facts.machines);
+    let connected = nodes.filter(|(node, _)| facts.connections_of(&node.name).iter().any(is_public));
+    connected.flat_map(|(_, machines)| machines).filter_map(|machine| machine.instance.as_deref()).collect()
 }
 
 fn either_family(evidence: &Evidence, node: &NodeEgress) -> Gap {

@@ -58,8 +58,11 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         return Outcome::inconclusive(gaps::outposts(&facts.evidence));
     }
     let mut outcome = Outcome { gaps: gaps::nodes(facts, true), ..Outcome::pass() };
-    outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
-    outcome.gaps.extend(gaps::malformed_answers(facts));
+    // Without nodes there are no connections to attribute.
+    if !facts.nodes.is_empty() {
+        outcome.gaps.extend(gaps::endpoint_addresses(&facts.evidence));
+        outcome.gaps.extend(gaps::malformed_answers(facts));
+    }
     for (node, traffic) in facts.nodes.iter().zip(&facts.traffic) {
         if node.status != NodeStatus::Read {
             continue;
@@ -134,7 +137,7 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
         .iter()
         .map(|connection| format!("{} on {}", component(connection), connection.socket.peer))
         .collect();
-    let vantage = facts.evidence.dns.iter().find(|vantage| vantage.name == node.name.as_str());
+    let vantage = facts.evidence.vantage(node.name.as_str());
     let is_public = |address| facts.endpoint_addresses.get(address) == Some(&Path::PublicEndpoint);
     let remote = &facts.evidence.cluster.remote_node_networks;
     let is_remote = |connection: &&Connection| {

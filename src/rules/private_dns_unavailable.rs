@@ -84,9 +84,18 @@ fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
         Ok(servers) if servers.iter().any(|server| is_amazon_provided(server, vpc)) => {}
         Ok(servers) => {
             let servers = if servers.is_empty() { "none".to_owned() } else { list(&servers) };
-            let message = format!(
-                "its DHCP options lack AmazonProvidedDNS and name {servers}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses; this is a setting only: what every node resolves the name to was not seen"
-            );
+            let options = format!("its DHCP options lack AmazonProvidedDNS and name {servers}");
+            let elsewhere = facts.nodes_that_resolve_elsewhere();
+            let message = if elsewhere.is_empty() {
+                format!(
+                    "{options}: unless these forward the endpoint's name to the VPC's resolver, nodes resolve it to public addresses; this is a setting only: what every node resolves the name to was not seen"
+                )
+            } else {
+                format!(
+                    "{options}, and not every node resolves the name to EKS-owned ENIs: {}",
+                    list(&elsewhere)
+                )
+            };
             let finding = Finding::new(&vpc.id, message).of(DHCP);
             outcome.findings.push(finding.at(Severity::Medium));
         }

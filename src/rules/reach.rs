@@ -1,5 +1,7 @@
 //! How much of the internet `publicAccessCidrs` covers, judged as a union.
 
+use std::net::Ipv4Addr;
+
 use ipnet::IpNet;
 
 use crate::model::cluster::EndpointAccess;
@@ -25,6 +27,8 @@ pub(super) fn open_blocks(cidrs: &[IpNet], expected: &Expectations) -> Option<Op
     let merged = union(cidrs);
     let is_open = |block: &IpNet| match block {
         _ if block.prefix_len() == 0 => true,
+        // It contains all IPv4-mapped addresses.
+        IpNet::V6(block) if block.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()) => true,
         IpNet::V4(block) => block.prefix_len() < expected.widest_v4,
         IpNet::V6(block) => block.prefix_len() < expected.widest_v6,
     };
@@ -143,6 +147,7 @@ mod tests {
             assert_eq!(open_blocks(&blocks(&[all]), &any).expect("open").blocks, blocks(&[all]));
         }
         assert_eq!(open_blocks(&blocks(&["0.0.0.0/1", "8000::/1"]), &any), None);
+        assert_eq!(open(&["::/80"]), ["::/80"]);
     }
 
     /// Blocks in a small part of the address space, so that they overlap.

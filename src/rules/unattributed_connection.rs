@@ -2,12 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
-use crate::model::connection::{Component, Direction, Path};
+use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::socket::State;
 
 pub(super) static RULE: Rule = Rule {
     id: "unattributed-connection",
@@ -54,29 +55,39 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         return outcome;
     }
     // A process may have many sockets to one peer: that is one finding.
-    let mut peers: BTreeMap<_, BTreeSet<u32>> = BTreeMap::new();
+    let mut peers: BTreeMap<_, Vec<&Connection>> = BTreeMap::new();
     for connection in unexplained {
-        if let Some(gap) = gaps::truncated_address(&facts.evidence, connection) {
-            outcome.gaps.push(gap);
-            continue;
+        match gaps::truncated_address(&facts.evidence, connection) {
+            Some(gap) => outcome.gaps.push(gap),
+            None => peers
+                .entry((&connection.node, connection.component, &connection.socket.peer))
+                .or_default()
+                .push(connection),
         }
-        let in_vpc = facts.is_in_vpc(connection);
-        let pids = peers
-            .entry((&connection.node, connection.component, &connection.socket.peer, in_vpc))
-            .or_default();
-        pids.extend(connection.process.as_ref().and_then(|process| process.pid));
     }
-    outcome.findings.extend(peers.into_iter().map(|((node, component, peer, in_vpc), pids)| {
-        let component = component.map_or("a process", Component::as_str);
-        let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
-        let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", list(&pids)) };
-        let message =
-            if in_vpc {
-                format!("{component}{pids} is connected to {peer}, which is in the VPC, and no network interface has it: an interface that was replaced, or not an API server at all")
-            } else {
-                format!("{component}{pids} is connected to {peer}, which is not an address of the endpoint, not an ENI and not in the VPC")
-            };
-        Finding::new(node.as_str(), message).of(format!("{component} {peer}"))
-    }));
+    outcome.findings.extend(peers.into_values().filter_map(|sockets| finding(facts, &sockets)));
     outcome
+}
+
+/// The finding for the sockets of a component of a node to one peer.
+fn finding(facts: &Facts, sockets: &[&Connection]) -> Option<Finding> {
+    let Connection { node, component, socket, .. } = sockets.first()?;
+    let component = component.map_or("a process", Component::as_str);
+    let pids = sockets.iter().filter_map(|connection| connection.process.as_ref()?.pid);
+    let pids: Vec<_> = BTreeSet::from_iter(pids).iter().map(ToString::to_string).collect();
+    let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", list(&pids)) };
+    let is_established = |connection: &&Connection| connection.socket.state == State::Established;
+    let verb = if sockets.iter().any(is_established) {
+        "is connected to"
+    } else {
+        "is trying to connect (SYN-SENT) to"
+    };
+    let what = if sockets.iter().any(|connection| facts.is_in_vpc(connection)) {
+        "which is in the VPC, and no network interface has it: an interface that was replaced, or not an API server at all"
+    } else {
+        "which is not an address of the endpoint, not an ENI and not in the VPC"
+    };
+    let peer = &socket.peer;
+    let message = format!("{component}{pids} {verb} {peer}, {what}");
+    Some(Finding::new(node.as_str(), message).of(format!("{component} {peer}")))
 }

@@ -28,7 +28,8 @@ pub(super) fn details(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> 
     let is_explained = gaps::is_nameless(facts, node) || facts.machines_of(&node.name).len() > 1;
     let is_missing = match traffic.path {
         TrafficPath::Unknown => unknown.is_empty() && !is_explained,
-        TrafficPath::None => true,
+        // node-cut-off has a finding for kubelet.
+        TrafficPath::None => component != Component::Kubelet,
         TrafficPath::Public | TrafficPath::Private | TrafficPath::Mixed => false,
     };
     let missing = is_missing.then(|| match traffic.path {
@@ -38,7 +39,14 @@ pub(super) fn details(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> 
         ),
         _ if own().next().is_none() => format!("no socket of {} was seen", component.as_str()),
         _ => {
-            let others: BTreeSet<_> = established().filter_map(|other| other_way(facts, other)).collect();
+            let mut others: BTreeSet<_> = established().filter_map(|other| other_way(facts, other)).collect();
+            if others.is_empty() {
+                // A proxy may listen on any port.
+                let elsewhere = established().filter(|other| {
+                    other.direction != Direction::Inbound && other.attribution.path != Path::Loopback
+                });
+                others.extend(elsewhere.map(|other| other.socket.peer.to_string()));
+            }
             no_connection(component, &Vec::from_iter(others))
         }
     });
@@ -92,7 +100,11 @@ fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
         }
         _ => "whether that is the API server is not known",
     };
-    Some(format!("{} is connected to {}, and {why}", name(connection), connection.socket.peer))
+    let verb = match connection.socket.state {
+        State::SynSent => "is trying to connect",
+        _ => "is connected",
+    };
+    Some(format!("{} {verb} to {}, and {why}", name(connection), connection.socket.peer))
 }
 
 fn name(connection: &Connection) -> &'static str {

@@ -297,7 +297,7 @@ from_sdk! {
         nat_gateway_id, state, connectivity_type, availability_mode, auto_scaling_ips,
         auto_provision_zones, vpc_id, subnet_id, nat_gateway_addresses,
     }
-    NatGatewayAddress => NatGatewayAddress { allocation_id, private_ip, public_ip }
+    NatGatewayAddress => NatGatewayAddress { allocation_id, private_ip, public_ip, status }
 
     RouteTable => RouteTable { route_table_id, vpc_id, associations, routes }
     RouteTableAssociation => RouteTableAssociation { main, subnet_id, gateway_id }

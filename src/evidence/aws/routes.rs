@@ -47,6 +47,16 @@ pub(crate) struct NatGatewayAddress {
     pub(crate) private_ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) public_ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<String>,
+}
+
+impl NatGatewayAddress {
+    /// The public address, if traffic may leave with it.
+    fn in_use(self) -> Option<IpAddr> {
+        let is_out = matches!(self.status.as_deref(), Some("failed" | "disassociating" | "unassigning"));
+        self.public_ip.filter(|_| !is_out)
+    }
 }
 
 /// Reads `describe-nat-gateways`: sorted by id.
@@ -68,7 +78,7 @@ impl From<NatGateway> for net::NatGateway {
         Self {
             id: wire.nat_gateway_id,
             available: !matches!(wire.state.as_deref(), Some("failed" | "deleting" | "deleted")),
-            public_ips: addresses.filter_map(|address| address.public_ip).collect(),
+            public_ips: addresses.filter_map(NatGatewayAddress::in_use).collect(),
             has_automatic_addresses: is_regional
                 && (is_enabled(wire.auto_scaling_ips) || is_enabled(wire.auto_provision_zones)),
         }
