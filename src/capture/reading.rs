@@ -62,7 +62,8 @@ impl CaptureSummary {
             }
             Event::Node { .. } => summary.own_markers += 1,
         })?;
-        summary.cut_at = limit(reader.characters, reader.last);
+        let characters = [reader.characters, reader.characters - reader.returns];
+        summary.cut_at = characters.into_iter().find_map(|characters| limit(characters, reader.last));
         summary.tally = tally;
         summary.tally.headers -= summary.other_nodes;
         summary.tally.rejected += summary.other_nodes;
@@ -161,6 +162,8 @@ struct Counted<R> {
     reader: R,
     bytes: u64,
     characters: u64,
+    /// The carriage returns among them, which may have been added when the text was saved.
+    returns: u64,
     last: u8,
 }
 
@@ -179,7 +182,7 @@ fn limit(characters: u64, last: u8) -> Option<u64> {
 
 impl<R> Counted<R> {
     fn new(reader: R) -> Self {
-        Self { reader, bytes: 0, characters: 0, last: 0 }
+        Self { reader, bytes: 0, characters: 0, returns: 0, last: 0 }
     }
 }
 
@@ -189,8 +192,8 @@ impl<R: Read> Read for Counted<R> {
         self.bytes += read as u64;
         // Text near the limits is short; do not examine the bytes of longer ones.
         if self.characters <= LIMITS[0] + 1 {
-            // A carriage return was added by the program that saved the text.
-            let is_character = |byte: &&u8| **byte & 0xc0 != 0x80 && **byte != b'\r';
+            let is_character = |byte: &&u8| **byte & 0xc0 != 0x80;
+            self.returns += memchr::memchr_iter(b'\r', &buffer[..read]).count() as u64;
             self.characters += buffer[..read].iter().filter(is_character).count() as u64;
         }
         self.last = buffer[..read].last().copied().unwrap_or(self.last);
