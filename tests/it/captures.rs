@@ -59,14 +59,11 @@ fn a_capture_of_one_state_does_not_show_what_hangs() {
         rows.map(|row| row.split_once(' ').unwrap().1.trim_start().to_owned() + "\n").collect::<String>()
     };
     let grep = |capture: &str| {
-        capture
-            .lines()
-            .filter(|row| row.starts_with("ESTAB"))
-            .map(|row| format!("{row}\n"))
-            .collect::<String>()
+        let rows = capture.lines().filter(|row| row.starts_with("ESTAB"));
+        rows.map(|row| row.to_owned() + "\n").collect::<String>()
     };
-    let filters: [(&str, &dyn Fn(&str) -> String); 2] = [("ss state", &without_state), ("grep", &grep)];
-    for (name, filter) in filters {
+    for name in ["ss state", "grep"] {
+        let filter = |capture: &str| if name == "grep" { grep(capture) } else { without_state(capture) };
         let copy = copy_of("private-only");
         for node in ["n1", "n2"] {
             let path = copy.path().join(format!("nodes/{node}.txt"));
