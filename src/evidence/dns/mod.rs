@@ -1,6 +1,8 @@
 //! DNS answers, as the tools print them that resolve a name.
 
+mod prompt;
 mod tools;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -71,6 +73,10 @@ pub fn parse_answer(name: &str, host: Option<&str>, bytes: &[u8]) -> (Vantage, V
         (None, Some(other), _) => (
             format!("it has addresses of {other:?}, and none of {:?}", host.unwrap_or_default()),
             "resolve the endpoint's name there with dig +short",
+        ),
+        (None, None, Some(_)) if answer.aside.iter().any(|line| line.contains("status: NOERROR")) => (
+            "the name exists and has no address (NOERROR)".to_owned(),
+            "resolve the endpoint's name there again",
         ),
         (None, None, Some(line)) => (format!("no address in it, but {line:?}"), RECORD_AGAIN),
         (None, None, None) => (
@@ -355,6 +361,13 @@ ns.example. 60 IN A 192.0.2.53
                 "PING HOST (3.39.55.189) 56(84) bytes of data.\nPING HOST (3.37.178.179): 56 data bytes\n",
             ),
             ("dig +short", "3.39.55.189\n3.37.178.179\n"),
+            ("dig +short with comments", "3.39.55.189 ; one\n3.37.178.179 # two\n"),
+            ("a list", "['3.39.55.189', '3.37.178.179']\n"),
+            ("JSON", "[\n  \"3.39.55.189\",\n  \"3.37.178.179\"\n]\n"),
+            ("a line", "3.39.55.189 3.37.178.179\n"),
+            ("a script", "n1$ sh resolve.sh\n3.39.55.189\n3.37.178.179\n"),
+            ("a quotation", "> HOST has address 3.39.55.189\n> HOST has address 3.37.178.179\n"),
+            ("dig +ttlunits", "HOST. 1m IN A 3.39.55.189\nHOST. 1m30s IN A 3.37.178.179\n"),
             ("dig +noall +answer", "HOST. 60 IN A 3.39.55.189\nHOST. 60 IN A 3.37.178.179\n"),
             ("dig +nocl", "HOST. 60 A 3.39.55.189\nHOST. 60 A 3.37.178.179\n"),
             ("dig +nottlid", "HOST. IN A 3.39.55.189\nHOST. IN A 3.37.178.179\n"),
@@ -416,6 +429,7 @@ ns.example. 60 IN A 192.0.2.53
         let failed =
             |status: &str| DIG.lines().take(9).collect::<Vec<_>>().join("\n").replace("NOERROR", status);
         assert_eq!(detail(&failed("NXDOMAIN")), "there is no such name (NXDOMAIN)");
+        assert_eq!(detail(&failed("NOERROR")), "the name exists and has no address (NOERROR)");
         assert_eq!(detail(&failed("SERVFAIL")), "the name server answers SERVFAIL");
         for (text, status) in [
             ("** server can't find HOST: NXDOMAIN\n", "NXDOMAIN"),

@@ -3,6 +3,9 @@
 
 use std::net::IpAddr;
 
+use super::prompt::Command;
+use super::words::{is_host_name, is_ttl, parse_ip, without_port};
+
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item<'a> {
@@ -63,6 +66,9 @@ fn status_in(line: &str) -> Option<&'static str> {
     STATUSES.into_iter().find(|(text, _)| line.contains(text)).map(|(_, status)| status)
 }
 
+/// How many words of a line are examined: a line of wget has one for each address.
+const WORDS_MAX: usize = 64;
+
 /// A reader of lines, which depend on the lines before them.
 #[derive(Debug, Default)]
 pub(super) struct Reader<'a> {
@@ -101,10 +107,13 @@ enum Section {
 impl<'a> Reader<'a> {
     /// Reads a line, which may say several things.
     pub(super) fn read(&mut self, line: &'a str, items: &mut Vec<Item<'a>>) {
+        // A quotation in a mail.
+        let line = line.strip_prefix("> ").unwrap_or(line);
         let words: Vec<&str> = line.split_ascii_whitespace().take(WORDS_MAX).collect();
         let before = items.len();
-        if let Some(command) = command(line) {
-            self.begin(command, items);
+        if let Some(Command { name, prints_other_addresses }) = Command::parse(line) {
+            self.end(items);
+            *self = Self { name, ignores_bare: prints_other_addresses, ..Self::default() };
             items.push(Item::Other);
             return;
         }
@@ -116,7 +125,7 @@ impl<'a> Reader<'a> {
             self.connections(line, &words, items);
         }
         if items.len() == before && matches!(self.section, Section::None | Section::Answer) {
-            self.others(&words, items);
+            self.others(line, &words, items);
         }
         if items.len() == before {
             let is_message = line.contains("->>HEADER<<-");
@@ -136,25 +145,6 @@ impl<'a> Reader<'a> {
     pub(super) fn end(&mut self, items: &mut Vec<Item<'a>>) {
         let name = self.name;
         items.extend(self.tried.drain(..).map(|ip| Item::Address(name, ip)));
-    }
-
-    /// Begins the output of a command that was typed at a prompt.
-    fn begin(&mut self, command: &'a str, items: &mut Vec<Item<'a>>) {
-        self.end(items);
-        let words = || command.split(|char: char| char.is_ascii_whitespace() || "\"'`()|;&<>".contains(char));
-        let is_resolver =
-            words().any(|word| RESOLVERS.contains(&word.rsplit('/').next().unwrap_or_default()));
-        let names = words()
-            .filter(|word| !word.starts_with(['@', '-', '+', '$']))
-            .map(host_of)
-            .filter(|name| is_host_name(name));
-        let names: Vec<_> = names.collect();
-        let name = match names[..] {
-            [name] => Some(name),
-            // Which address is of which name is not known.
-            _ => None,
-        };
-        *self = Self { name, ignores_bare: !is_resolver, ..Self::default() };
     }
 
     /// dig prints a message as comments and records: `NAME TTL IN A ADDRESS`.
@@ -200,11 +190,11 @@ impl<'a> Reader<'a> {
         }
         // The columns of the TTL and the class can be switched off.
         let record = match words {
-            [name, ttl, "IN", kind, data, ..] if is_number(ttl) => Some((name, kind, data)),
+            [name, ttl, "IN", kind, data, ..] if is_ttl(ttl) => Some((name, kind, data)),
             [name, "IN", kind, data, ..] => Some((name, kind, data)),
-            [name, ttl, kind, data, ..] if is_number(ttl) => Some((name, kind, data)),
+            [name, ttl, kind, data, ..] if is_ttl(ttl) => Some((name, kind, data)),
             // Resolve-DnsName of PowerShell
-            [name, kind, ttl, "Answer", data, ..] if is_number(ttl) => Some((name, kind, data)),
+            [name, kind, ttl, "Answer", data, ..] if is_ttl(ttl) => Some((name, kind, data)),
             _ => None,
         };
         if let Some((name, kind, data)) = record {
@@ -303,7 +293,7 @@ impl<'a> Reader<'a> {
         items.push(Item::Other);
     }
 
-    fn others(&mut self, words: &[&'a str], items: &mut Vec<Item<'a>>) {
+    fn others(&mut self, line: &'a str, words: &[&'a str], items: &mut Vec<Item<'a>>) {
         let address = |name, data: &&str| parse_ip(data).map(|ip| Item::Address(name, ip));
         match words {
             // host
@@ -325,90 +315,29 @@ impl<'a> Reader<'a> {
             }
             [data, "--", "link:", ..] => items.extend(address(self.name, data)),
             // dig +short, and getent ahosts
-            [data] | [data, "STREAM" | "DGRAM" | "RAW", ..] if !self.ignores_bare => {
+            [data] | [data, "STREAM" | "DGRAM" | "RAW", ..]
+                if !self.ignores_bare && parse_ip(data).is_some() =>
+            {
                 items.extend(address(self.name, data));
             }
             // getent hosts, and /etc/hosts
             [data, names @ ..] if parse_ip(data).is_some() && names.iter().all(|name| is_host_name(name)) => {
                 items.extend(names.iter().filter_map(|name| address(Some(*name), data)));
             }
+            // An address with a comment.
+            [data, comment, ..]
+                if !self.ignores_bare && comment.starts_with([';', '#', '(', '<', '\u{2190}']) =>
+            {
+                items.extend(address(self.name, data));
+            }
+            // Several addresses on a line, such as a list of a script.
+            _ if !self.ignores_bare => {
+                let parts = line.split(|char: char| char.is_whitespace() || ",'\"[]".contains(char));
+                let addresses: Option<Vec<_>> = parts.filter(|part| !part.is_empty()).map(parse_ip).collect();
+                let addresses = addresses.unwrap_or_default().into_iter();
+                items.extend(addresses.map(|ip| Item::Address(self.name, ip)));
+            }
             _ => {}
         }
     }
-}
-
-/// The commands whose output is, or contains, an answer.
-const RESOLVERS: [&str; 14] = [
-    "dig",
-    "kdig",
-    "delv",
-    "drill",
-    "getent",
-    "nslookup",
-    "host",
-    "resolvectl",
-    "systemd-resolve",
-    "dscacheutil",
-    "resolveip",
-    "Resolve-DnsName",
-    "python",
-    "python3",
-];
-
-/// The command in a line that begins with a shell's prompt, such as
-/// `[ec2-user@ip-10-0-0-1 ~]$ dig HOST`.
-fn command(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    if let Some(command) = line.strip_prefix("$ ") {
-        return Some(command.trim_start());
-    }
-    let (at, end) = ["$ ", "# ", "% ", "> "].iter().filter_map(|end| Some((line.find(end)?, end))).min()?;
-    let (prompt, command) = (&line[..at], &line[at + end.len()..]);
-    let is_word =
-        !prompt.contains(char::is_whitespace) || prompt.starts_with('[') || prompt.starts_with("PS ");
-    let is_prompt = is_word
-        && !prompt.starts_with(['<', '{', '"', '*', ';'])
-        && prompt.len() <= PROMPT_MAX
-        && prompt.ends_with(|char: char| char.is_alphanumeric() || ")]~\\/".contains(char));
-    is_prompt.then(|| command.trim_start())
-}
-
-/// The longest prompt of a shell.
-const PROMPT_MAX: usize = 100;
-
-/// The host in a URL, or the text itself, without the final dot of a name.
-fn host_of(word: &str) -> &str {
-    let host = word.split_once("://").map_or(word, |(_, rest)| rest);
-    let host = host.split('/').next().unwrap_or_default();
-    without_port(host).trim_end_matches('.')
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// How many words of a line are examined: a line of wget has one for each address.
-const WORDS_MAX: usize = 64;
-
-fn parse_ip(text: &str) -> Option<IpAddr> {
-    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    // A zone, such as that of a link-local address.
-    let text = text.split('%').next().unwrap_or_default();
-    text.parse().ok().map(|address: IpAddr| address.to_canonical())
-}
-
-fn without_port(text: &str) -> &str {
-    match text.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => text,
-    }
-}
-
-/// Whether a word is the name of a host: labels, of which the last one has a letter.
-fn is_host_name(text: &str) -> bool {
-    let text = text.trim_end_matches('.');
-    let Some((_, last)) = text.rsplit_once('.') else { return false };
-    !text.starts_with(['.', '-'])
-        && last.bytes().any(|byte| byte.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
