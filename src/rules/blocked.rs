@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::steps;
 use super::text::list;
 use crate::model::facts::Facts;
 use crate::model::gap::{GapReason, Observed};
 use crate::model::net::{INSTANCES, SECURITY_GROUPS};
 use crate::model::reach::{Admission, MissingRule, NodeReach, Reach, RuleSide};
-use crate::model::rule::{Finding, Outcome};
+use crate::model::rule::{Finding, Outcome, Step};
 
 /// A kind of traffic between nodes and EKS-owned ENIs.
 pub(super) struct Traffic {
@@ -52,6 +53,20 @@ pub(super) fn check(facts: &Facts, traffic: &Traffic) -> Outcome {
         gaps: gaps.collect(),
         steps: Vec::new(),
     }
+}
+
+/// The steps that add the missing rules.
+pub(super) fn steps(facts: &Facts, traffic: &Traffic) -> Vec<Step> {
+    let nodes = facts.reach.seen().into_iter().flatten();
+    let blocked = nodes.map(traffic.of).filter(|reach| !reach.is_established);
+    let rules: BTreeSet<_> = blocked
+        .filter_map(|reach| match &reach.admission {
+            Admission::Blocked(rules) => Some(rules),
+            Admission::Admitted | Admission::Unknown(_) => None,
+        })
+        .flatten()
+        .collect();
+    rules.into_iter().map(|rule| steps::add_rule(facts, rule)).collect()
 }
 
 fn finding(rule: &MissingRule, nodes: &[&NodeReach], traffic: &Traffic) -> Finding {

@@ -1,61 +1,146 @@
-//! The cause of a connection that hangs, as far as the evidence shows one.
+//! The causes of connections that hang, as far as the evidence shows them, and the steps
+//! that remove them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use super::steps;
 use super::text::list;
-use crate::model::connection::{Connection, Path};
+use crate::model::connection::{Attribution, Connection, Direction, Path};
 use crate::model::egress::WayOut;
 use crate::model::facts::Facts;
 use crate::model::gap::Observed;
 use crate::model::name::NodeName;
 use crate::model::net::BlockMode;
 use crate::model::reach::{Admission, MissingRule, RuleSide};
+use crate::model::rule::{Finding, Step};
+use crate::model::socket::State;
 
-/// The causes of attempts of a node to connect to the API server, the most certain one
-/// first.
-pub(super) fn of_hanging(facts: &Facts, attempts: &[&Connection]) -> Option<String> {
-    let causes: BTreeSet<_> = attempts.iter().filter_map(|attempt| cause(facts, attempt)).collect();
-    let causes: Vec<_> = causes.into_iter().map(|(_, text)| text).collect();
-    (!causes.is_empty()).then(|| list(&causes))
-}
-
-/// How certainly a kind of evidence explains a connection that hangs.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Certainty {
-    Interface,
-    SecurityGroup,
-    Route,
-    CidrList,
+/// A cause; the most certain one first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cause {
+    /// No network interface has the address.
+    NoInterface(IpAddr),
+    /// A security group lacks this rule.
+    SecurityGroup(MissingRule),
+    /// The route leads nowhere, for this reason.
+    Route(String),
+    /// `publicAccessCidrs` does not contain this egress address.
+    CidrList(IpAddr),
+    /// VPC Block Public Access.
     BlockPublicAccess,
-    AccessMode,
+    /// The address is one of the public endpoint, which is off.
+    PublicEndpointOff(IpAddr),
 }
 
-fn cause(facts: &Facts, attempt: &Connection) -> Option<(Certainty, String)> {
-    let peer = attempt.socket.peer.ip()?;
-    if attempt.attribution.path == Path::PublicEndpoint {
-        return of_public_endpoint(facts, &attempt.node, peer);
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInterface(peer) => {
+                write!(
+                    f,
+                    "no network interface has {peer}: the interface that had it was deleted or replaced"
+                )
+            }
+            Self::SecurityGroup(MissingRule { group, side, port, peer }) => {
+                let preposition = match side {
+                    RuleSide::Inbound => "from",
+                    RuleSide::Outbound => "to",
+                };
+                let side = side.as_str();
+                write!(f, "security group {group} has no {side} rule for TCP {port} {preposition} {peer}")
+            }
+            Self::Route(reason) => f.write_str(reason),
+            Self::CidrList(address) => {
+                write!(f, "publicAccessCidrs does not contain its egress address {address}")
+            }
+            Self::BlockPublicAccess => {
+                f.write_str("VPC Block Public Access is block-bidirectional for its subnet")
+            }
+            Self::PublicEndpointOff(peer) => {
+                write!(f, "{peer} is an address of the public endpoint, and the public endpoint is off")
+            }
+        }
     }
-    if attempt.attribution.path == Path::PrivateEni {
-        return of_security_groups(facts, &attempt.node);
-    }
-    let has_interface = attempt.attribution.eni.is_some();
-    let are_known = facts.evidence.network.interfaces.seen().is_some();
-    (!has_interface && are_known && facts.is_in_vpc(attempt)).then(|| {
-        let text =
-            format!("no network interface has {peer}: the interface that had it was deleted or replaced");
-        (Certainty::Interface, text)
-    })
 }
 
-fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(Certainty, String)> {
+/// The text with which a finding names the causes of attempts to connect; empty if none is
+/// known.
+pub(super) fn likely(facts: &Facts, attempts: &[&Connection]) -> String {
+    let causes = of_attempts(facts, attempts.iter().copied());
+    let causes: Vec<_> = causes.iter().map(ToString::to_string).collect();
+    if causes.is_empty() { String::new() } else { format!("; likely cause: {}", list(&causes)) }
+}
+
+/// The steps that remove the causes on the nodes that findings are about.
+pub(super) fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
+    let nodes: BTreeSet<&str> = findings.iter().map(|finding| finding.subject.as_str()).collect();
+    let attempts = facts.connections.iter().filter(|connection| {
+        connection.socket.state == State::SynSent
+            && connection.direction == Direction::Outbound
+            && nodes.contains(connection.node.as_str())
+    });
+    let mut steps = Vec::new();
+    let mut refused = BTreeSet::new();
+    let (mut needs_private_path, mut needs_dns, mut needs_restart) = (false, false, false);
+    for cause in of_attempts(facts, attempts) {
+        match cause {
+            Cause::NoInterface(_) => needs_restart = true,
+            Cause::SecurityGroup(rule) => steps.push(steps::add_rule(facts, &rule)),
+            Cause::CidrList(address) => {
+                refused.insert(IpNet::from(address));
+            }
+            Cause::Route(_) | Cause::BlockPublicAccess => needs_private_path = true,
+            Cause::PublicEndpointOff(_) => needs_dns = true,
+        }
+    }
+    if !refused.is_empty() {
+        steps.push(steps::add_blocks(facts, refused));
+    }
+    if needs_private_path {
+        steps.extend(steps::to_private_path(facts));
+    } else if needs_dns {
+        steps.extend(steps::dns_attributes(facts));
+        steps.extend(steps::after_dns(facts));
+    } else if needs_restart {
+        let nodes: Vec<_> = nodes.into_iter().map(ToOwned::to_owned).collect();
+        steps.extend(steps::resolve_again(&list(&nodes)));
+    }
+    steps
+}
+
+fn of_attempts<'a>(facts: &Facts, attempts: impl Iterator<Item = &'a Connection>) -> BTreeSet<Cause> {
+    let attempts: BTreeSet<_> = attempts
+        .filter_map(|attempt| Some((&attempt.node, attempt.socket.peer.ip()?, &attempt.attribution)))
+        .collect();
+    let cause =
+        |(node, peer, attribution): (&NodeName, IpAddr, &_)| of_attempt(facts, node, peer, attribution);
+    attempts.into_iter().filter_map(cause).collect()
+}
+
+fn of_attempt(facts: &Facts, node: &NodeName, peer: IpAddr, attribution: &Attribution) -> Option<Cause> {
+    match attribution.path {
+        Path::PublicEndpoint => of_public_endpoint(facts, node, peer),
+        Path::PrivateEni => of_security_groups(facts, node),
+        _ => {
+            let vpc = facts.evidence.network.vpc.seen()?;
+            let is_in_vpc = vpc.cidrs.iter().any(|block| block.contains(&peer));
+            let are_known = facts.evidence.network.interfaces.seen().is_some();
+            (attribution.eni.is_none() && are_known && is_in_vpc).then_some(Cause::NoInterface(peer))
+        }
+    }
+}
+
+fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<Cause> {
     let cluster = &facts.evidence.cluster;
     if cluster.access.public() == Some(false) {
-        let text = format!("{peer} is an address of the public endpoint, and the public endpoint is off");
-        return Some((Certainty::AccessMode, text));
+        return Some(Cause::PublicEndpointOff(peer));
     }
     let instances = instances(facts, node);
-    // Both lists are sorted by instance.
+    // The list is sorted by instance.
     let egress = instances.iter().filter_map(|id| {
         let at = facts.egress.binary_search_by(|egress| egress.instance.as_str().cmp(id)).ok()?;
         facts.egress.get(at)
@@ -68,7 +153,7 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(C
         })
         .collect();
     if let Some(WayOut::None(reason)) = ways.iter().find(|way| matches!(way, WayOut::None(_))) {
-        return Some((Certainty::Route, reason.clone()));
+        return Some(Cause::Route(reason.clone()));
     }
     let allowed = cluster.public_cidrs();
     let addresses = ways.iter().flat_map(|way| match way {
@@ -76,11 +161,8 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<(C
         WayOut::None(_) => &[],
     });
     let mut addresses = addresses.map(|egress| egress.address);
-    if let Some(refused) = addresses.find(|address| !allowed.iter().any(|block| block.contains(address))) {
-        let text = format!("publicAccessCidrs does not contain its egress address {refused}");
-        return Some((Certainty::CidrList, text));
-    }
-    of_block_public_access(facts, &instances).map(|text| (Certainty::BlockPublicAccess, text))
+    let refused = addresses.find(|address| !allowed.iter().any(|block| block.contains(address)));
+    refused.map(Cause::CidrList).or_else(|| of_block_public_access(facts, &instances))
 }
 
 /// The instances of a node's capture.
@@ -88,40 +170,30 @@ fn instances<'a>(facts: &'a Facts, node: &NodeName) -> Vec<&'a str> {
     facts.machines_of(node).iter().filter_map(|machine| machine.instance.as_deref()).collect()
 }
 
-/// The security groups that do not admit a node to the EKS-owned ENIs.
-fn of_security_groups(facts: &Facts, node: &NodeName) -> Option<(Certainty, String)> {
-    let instances = instances(facts, node);
+/// The rule of a security group that would admit a node to the EKS-owned ENIs.
+fn of_security_groups(facts: &Facts, node: &NodeName) -> Option<Cause> {
     let known = facts.reach.seen()?;
-    let nodes = instances.iter().filter_map(|id| {
+    let instances = instances(facts, node);
+    // The list is sorted by instance.
+    let mut nodes = instances.iter().filter_map(|id| {
         let at = known.binary_search_by(|reach| reach.instance.as_str().cmp(id)).ok()?;
         known.get(at)
     });
-    let blocked = nodes.filter(|reach| !reach.api.is_established);
-    let rules: Vec<_> = blocked
-        .filter_map(|reach| match &reach.api.admission {
-            Admission::Blocked(rules) => rules.first(),
-            Admission::Admitted | Admission::Unknown(_) => None,
+    nodes
+        .find_map(|node| match &node.api.admission {
+            Admission::Blocked(rules) if !node.api.is_established => rules.first().cloned(),
+            _ => None,
         })
-        .collect();
-    let MissingRule { group, side, port, peer } = rules.first()?;
-    let preposition = match side {
-        RuleSide::Inbound => "from",
-        RuleSide::Outbound => "to",
-    };
-    let text =
-        format!("security group {group} has no {} rule for TCP {port} {preposition} {peer}", side.as_str());
-    Some((Certainty::SecurityGroup, text))
+        .map(Cause::SecurityGroup)
 }
 
 /// Block Public Access of the subnet of a node, or of its VPC.
-fn of_block_public_access(facts: &Facts, instances: &[&str]) -> Option<String> {
+fn of_block_public_access(facts: &Facts, instances: &[&str]) -> Option<Cause> {
     let network = &facts.evidence.network;
-    let nodes = facts.evidence.node_instances();
-    let subnet =
-        nodes.filter(|node| instances.contains(&node.id.as_str())).find_map(|node| node.subnet.as_deref());
+    let mut nodes = facts.evidence.node_instances();
+    let node = nodes.find(|node| instances.contains(&node.id.as_str()))?;
     let mut subnets = network.subnets.seen().into_iter().flatten();
-    let of_subnet = subnets.find(|known| known.id.as_deref() == subnet).and_then(|known| known.block_mode);
+    let of_subnet = subnets.find(|known| known.id == node.subnet).and_then(|known| known.block_mode);
     let mode = of_subnet.or_else(|| network.vpc.seen()?.block_mode)?;
-    (mode == BlockMode::Bidirectional)
-        .then(|| "VPC Block Public Access is block-bidirectional for its subnet".to_owned())
+    (mode == BlockMode::Bidirectional).then_some(Cause::BlockPublicAccess)
 }

@@ -43,7 +43,7 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids
         Need::Nodes,
     ],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _, _| Vec::new(),
+    steps: |facts, _, findings| cause::steps(facts, findings),
     check,
 };
 
@@ -83,9 +83,6 @@ fn finding(facts: &Facts, node: &str, attempts: &[&Connection]) -> Finding {
         components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
     let peers: BTreeSet<_> = attempts.iter().map(|attempt| attempt.socket.peer.to_string()).collect();
     let peers = list(&Vec::from_iter(peers));
-    let cause = match cause::of_hanging(facts, attempts) {
-        Some(cause) => format!("; likely cause: {cause}"),
-        None => String::new(),
-    };
+    let cause = cause::likely(facts, attempts);
     Finding::new(node, format!("connections in SYN-SENT to {peers}: {}{cause}", components.join(", ")))
 }

@@ -5,7 +5,6 @@ use super::{cause, gaps, unknown_path};
 use crate::model::connection::{Component, Connection, Direction};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::gap::GapReason;
 use crate::model::kubernetes;
 use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC};
@@ -40,7 +39,7 @@ security_group_ids }",
     reference: ENDPOINT_ACCESS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(SECURITY_GROUPS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _, _| Vec::new(),
+    steps: |facts, _, findings| cause::steps(facts, findings),
     check,
 };
 
@@ -55,9 +54,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         if kubelet.path == TrafficPath::None {
             outcome.findings.push(finding(facts, &node.name));
         } else if kubelet.path == TrafficPath::Unknown {
-            let details = unknown_path::details(facts, node, *kubelet).into_iter();
-            let gap = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
-            outcome.gaps.extend(details.map(gap));
+            outcome.gaps.extend(unknown_path::gaps(facts, node, *kubelet));
         }
     }
     outcome
@@ -75,10 +72,7 @@ fn finding(facts: &Facts, node: &NodeName) -> Finding {
         .collect();
     let peers: BTreeSet<_> = attempts.iter().map(|attempt| attempt.socket.peer.to_string()).collect();
     let peers = list(&Vec::from_iter(peers));
-    let cause = match cause::of_hanging(facts, &attempts) {
-        Some(cause) => format!("; likely cause: {cause}"),
-        None => String::new(),
-    };
+    let cause = cause::likely(facts, &attempts);
     let message = format!(
         "its kubelet has no established connection to the API server, only attempts in SYN-SENT to {peers}: it is, or is about to be, NotReady{cause}"
     );

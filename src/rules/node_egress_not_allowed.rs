@@ -157,17 +157,11 @@ fn label(node: &NodeEgress) -> String {
 }
 
 fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
-    let added: BTreeSet<_> = findings.iter().filter_map(|finding| finding.about.clone()).collect();
+    let addresses = findings.iter().filter_map(|finding| finding.about.as_ref()?.parse::<IpAddr>().ok());
+    let added: BTreeSet<_> = addresses.map(IpNet::from).collect();
     let mut steps = Vec::new();
     if !added.is_empty() {
-        let given = facts.evidence.cluster.public_cidrs();
-        let given = given.iter().map(ToString::to_string);
-        let added = added.into_iter().map(|address| format!("{address}/32"));
-        let blocks: Vec<_> = given.chain(added).collect();
-        let text = "Add the egress addresses to publicAccessCidrs, so that the nodes can connect at once; this list has the present blocks too";
-        steps.push(
-            Step::new(text).command(steps::update(facts, &format!("publicAccessCidrs={}", blocks.join(",")))),
-        );
+        steps.push(steps::add_blocks(facts, added));
     }
     steps.extend(steps::to_private_path(facts));
     steps

@@ -12,7 +12,6 @@ use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
-use crate::model::traffic::NodeTraffic;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-on-public-path",
@@ -75,7 +74,11 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
             outcome.findings.push(finding(facts, node, &public));
         }
         let gap = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
-        outcome.gaps.extend(unknown_paths(facts, node, traffic).into_iter().map(gap));
+        let connections = facts.connections_of(&node.name);
+        outcome.gaps.extend(outbound(facts, node).filter_map(public_attempt).map(gap));
+        outcome.gaps.extend(connections.iter().filter_map(unnamed_on_public_endpoint).map(gap));
+        let components = traffic.components.iter();
+        outcome.gaps.extend(components.flat_map(|traffic| unknown_path::gaps(facts, node, *traffic)));
     }
     outcome
 }
@@ -88,17 +91,6 @@ fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Conne
             && connection.direction == Direction::Outbound
             && connection.socket.state.is_open_or_opening()
     })
-}
-
-/// The reasons why the path of a node's components is not known, as text.
-fn unknown_paths(facts: &Facts, node: &Node, traffic: &NodeTraffic) -> Vec<String> {
-    let connections = facts.connections_of(&node.name);
-    let mut details: Vec<_> = outbound(facts, node).filter_map(public_attempt).collect();
-    details.extend(connections.iter().filter_map(unnamed_on_public_endpoint));
-    for traffic in &traffic.components {
-        details.extend(unknown_path::details(facts, node, *traffic));
-    }
-    details
 }
 
 /// An attempt to connect to the public endpoint: not a path in use, but one that may be

@@ -29,8 +29,15 @@ ip_protocol = \"tcp\", security_group_id and referenced_security_group_id",
     reference: SECURITY_GROUP_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(SECURITY_GROUPS), Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _, _| Vec::new(),
+    steps: |facts, _, _| blocked::steps(facts, &TRAFFIC),
     check,
+};
+
+/// The traffic that the rule is about.
+const TRAFFIC: Traffic = Traffic {
+    of: |node| &node.api,
+    node_side: RuleSide::Outbound,
+    consequence: "their connections to the API server hang",
 };
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
@@ -42,10 +49,5 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     if facts.evidence.cluster.hosting == Hosting::Outposts {
         return Outcome::inconclusive(gaps::outposts(&facts.evidence));
     }
-    let traffic = Traffic {
-        of: |node| &node.api,
-        node_side: RuleSide::Outbound,
-        consequence: "their connections to the API server hang",
-    };
-    blocked::check(facts, &traffic)
+    blocked::check(facts, &TRAFFIC)
 }

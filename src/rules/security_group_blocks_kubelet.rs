@@ -29,8 +29,15 @@ ip_protocol = \"tcp\", security_group_id and referenced_security_group_id",
     reference: SECURITY_GROUP_REQUIREMENTS,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(SECURITY_GROUPS), Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
-    steps: |_, _, _| Vec::new(),
+    steps: |facts, _, _| blocked::steps(facts, &TRAFFIC),
     check,
+};
+
+/// The traffic that the rule is about.
+const TRAFFIC: Traffic = Traffic {
+    of: |node| &node.kubelet,
+    node_side: RuleSide::Inbound,
+    consequence: "kubectl exec, logs and port-forward time out",
 };
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
@@ -39,10 +46,5 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         Hosting::Outposts => return Outcome::inconclusive(gaps::outposts(&facts.evidence)),
         Hosting::Region => {}
     }
-    let traffic = Traffic {
-        of: |node| &node.kubelet,
-        node_side: RuleSide::Inbound,
-        consequence: "kubectl exec, logs and port-forward time out",
-    };
-    blocked::check(facts, &traffic)
+    blocked::check(facts, &TRAFFIC)
 }

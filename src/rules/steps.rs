@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
+use crate::model::reach::{MissingRule, RuleSide};
 use crate::model::rule::Step;
-use crate::model::shell::shell_word;
+use crate::model::shell::{shell_quoted, shell_word};
 use crate::model::socket::State;
 use crate::model::traffic::TrafficPath;
 
@@ -212,6 +215,44 @@ fn may_have_nodes_without_ssh(facts: &Facts) -> bool {
 /// The steps after the DNS of the VPC was changed.
 pub(super) fn after_dns(facts: &Facts) -> Vec<Step> {
     [wait_for_dns(facts)].into_iter().chain(restarts(facts, true)).chain([check_paths(facts)]).collect()
+}
+
+/// The step that adds a rule to a security group.
+pub(super) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
+    let MissingRule { group, side, port, peer } = rule;
+    let (verb, preposition) = match side {
+        RuleSide::Inbound => ("ingress", "from"),
+        RuleSide::Outbound => ("egress", "to"),
+    };
+    let permissions = format!(
+        "IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={}}}]",
+        shell_word(peer, "GROUP")
+    );
+    let text = format!("Add to {group} an {} rule for TCP {port} {preposition} {peer}", side.as_str());
+    Step::new(text).command(format!(
+        "aws ec2 authorize-security-group-{verb}{} --group-id {} --ip-permissions {}",
+        region(facts),
+        shell_word(group, "GROUP"),
+        shell_quoted(&permissions)
+    ))
+}
+
+/// The step that adds blocks to `publicAccessCidrs`.
+pub(super) fn add_blocks(facts: &Facts, blocks: impl IntoIterator<Item = IpNet>) -> Step {
+    let given = facts.evidence.cluster.public_cidrs();
+    let all: Vec<_> = given.into_iter().chain(blocks).map(|block| block.to_string()).collect();
+    let text = "Add the egress addresses to publicAccessCidrs, so that the nodes can connect at once; this list has the present blocks too";
+    Step::new(text).command(update(facts, &format!("publicAccessCidrs={}", all.join(","))))
+}
+
+/// The steps by which kubelet and kube-proxy resolve the endpoint's name again.
+pub(super) fn resolve_again(nodes: &str) -> [Step; 2] {
+    let text = format!("Restart kubelet, which then resolves the endpoint's name again, on {nodes}");
+    [
+        Step::new(text).command("sudo systemctl restart kubelet"),
+        Step::new("Restart kube-proxy")
+            .command("kubectl -n kube-system rollout restart daemonset kube-proxy"),
+    ]
 }
 
 /// The check that no node is left on the public path.

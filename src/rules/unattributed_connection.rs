@@ -74,7 +74,8 @@ fn finding(facts: &Facts, sockets: &[&Connection]) -> Option<Finding> {
     let Connection { node, component, socket, .. } = sockets.first()?;
     let component = component.map_or("a process", Component::as_str);
     let pids = sockets.iter().filter_map(|connection| connection.process.as_ref()?.pid);
-    let pids: Vec<_> = BTreeSet::from_iter(pids).iter().map(ToString::to_string).collect();
+    let pids: BTreeSet<_> = pids.collect();
+    let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
     let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", list(&pids)) };
     let is_established = |connection: &&Connection| connection.socket.state == State::Established;
     let verb = if sockets.iter().any(is_established) {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use super::gaps;
+use super::gaps::is_nameless;
 use super::text::list;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, has_ambiguous_peer};
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::node::Node;
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, TrafficPath};
 
-/// The reasons, as text; none if the path is known, or if the node has a gap of another
+/// The reasons, as gaps; none if the path is known, or if the node has a gap of another
 /// kind that explains it: missing process names, or the sockets of several machines.
-pub(super) fn details(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec<String> {
+pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec<Gap> {
     let component = traffic.component;
     let own = || {
         let connections = facts.connections_of(&node.name).iter();
@@ -25,19 +26,27 @@ pub(super) fn details(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> 
         })
         .filter_map(|connection| unknown_peer(facts, connection))
         .collect();
-    let is_explained = gaps::is_nameless(facts, node) || facts.machines_of(&node.name).len() > 1;
+    let is_explained = is_nameless(facts, node) || facts.machines_of(&node.name).len() > 1;
     let is_missing = match traffic.path {
         TrafficPath::Unknown => unknown.is_empty() && !is_explained,
         // node-cut-off has a finding for kubelet.
         TrafficPath::None => component != Component::Kubelet,
         TrafficPath::Public | TrafficPath::Private | TrafficPath::Mixed => false,
     };
+    let not_seen = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
     let missing = is_missing.then(|| match traffic.path {
-        TrafficPath::None => format!(
-            "its {} has no established connection to the API server, only attempts in SYN-SENT",
-            component.as_str()
-        ),
-        _ if own().next().is_none() => format!("no socket of {} was seen", component.as_str()),
+        TrafficPath::None => {
+            let detail = format!(
+                "its {} has no established connection to the API server, only attempts in SYN-SENT",
+                component.as_str()
+            );
+            explained(
+                node,
+                detail,
+                "find out why they hang: eks-netcheck explain endpoint-connection-hanging",
+            )
+        }
+        _ if own().next().is_none() => not_seen(format!("no socket of {} was seen", component.as_str())),
         _ => {
             let mut others: BTreeSet<_> = established().filter_map(|other| other_way(facts, other)).collect();
             if others.is_empty() {
@@ -47,10 +56,23 @@ pub(super) fn details(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> 
                 });
                 others.extend(elsewhere.map(|other| other.socket.peer.to_string()));
             }
-            no_connection(component, &Vec::from_iter(others))
+            not_seen(no_connection(component, &Vec::from_iter(others)))
         }
     });
-    unknown.into_iter().chain(missing).collect()
+    let unknown = unknown.into_iter().map(|detail| {
+        explained(node, detail, "find out what the peer is: eks-netcheck explain unattributed-connection")
+    });
+    unknown.chain(missing).collect()
+}
+
+/// A gap of a node whose capture is complete, with a next step of its own.
+fn explained(node: &Node, detail: String, hint: &str) -> Gap {
+    Gap {
+        subject: Subject::Node(node.name.clone()),
+        why: GapReason::Incomplete,
+        detail,
+        hint: hint.to_owned(),
+    }
 }
 
 /// The detail for a component that has no connection to the API server, only to `others`,

@@ -387,7 +387,9 @@ fn write_findings(
 /// `printed` with its name, are referred to.
 fn write_steps(steps: &[Step], printed: &[(&[Step], &str)], style: Style, out: &mut dyn Write) -> Result<()> {
     let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
-    let best = printed.iter().map(|(other, rule)| (in_common(other), rule)).max_by_key(|(common, _)| *common);
+    // Of several, the first one has the text.
+    let in_common = printed.iter().rev().map(|(other, rule)| (in_common(other), rule));
+    let best = in_common.max_by_key(|(common, _)| *common);
     let (common, rule) = best.filter(|(common, _)| *common > 1 || *common == steps.len()).unwrap_or((0, &""));
     if common > 0 {
         let which = if common == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {common}") };
