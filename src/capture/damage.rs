@@ -45,24 +45,11 @@ pub(super) fn has_state_last(rest: &[u8]) -> bool {
     word.first().is_some_and(u8::is_ascii_alphabetic) && !word.contains(&b':')
 }
 
-/// The shortest columns of two rows of `netstat`, the first of which lacks its protocol.
-const TWO_ROWS_MIN: usize = 60;
-
-/// Whether another row follows the columns of a row of `netstat` on the same line.
-pub(super) fn has_second_row(columns: &[u8]) -> bool {
-    columns.len() > TWO_ROWS_MIN && has_two_addresses(skip_words(columns, 5), usize::MAX)
-}
-
-fn skip_words(text: &[u8], count: usize) -> &[u8] {
-    (0..count).fold(text, |rest, _| token(rest).1)
-}
-
-/// Whether a row of `netstat` ends with a number after its state: a
-/// pid without the name of its process.
-pub(super) fn ends_in_pid(text: &[u8]) -> bool {
-    let mut words = text.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let is_pid = |word: &[u8]| is_number(word.strip_suffix(b"/").unwrap_or(word));
-    words.next().is_some_and(is_pid) && words.next().and_then(parse_netstat_state).is_some()
+/// Whether the text after the state in a row of `netstat` is a pid without the name of its
+/// process.
+pub(super) fn is_pid(rest: &[u8]) -> bool {
+    let word = rest.trim_ascii();
+    is_number(word.strip_suffix(b"/").unwrap_or(word))
 }
 
 /// Whether a line that does not parse as a row was one, or a part of one: it names a state,

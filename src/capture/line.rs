@@ -8,8 +8,7 @@
 use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
 use super::columns::{after_number, after_queues, parse_netstat_state, parse_ss_state, skip_blanks, token};
 use super::damage::{
-    ends_in_pid, has_damaged_end, has_second_row, has_state_last, has_two_addresses, is_left_out,
-    is_part_of_row,
+    has_damaged_end, has_state_last, has_two_addresses, is_left_out, is_part_of_row, is_pid,
 };
 use super::processes::{Processes, USERS};
 use crate::model::node::RejectReason;
@@ -158,10 +157,7 @@ fn parse_row(text: &[u8]) -> Result<Row<'_>, RejectReason> {
             match parse_ss_state(second) {
                 Some(state) => (Some(state), after),
                 None => match parse_netstat_columns(rest) {
-                    Some(_) if ends_in_pid(rest) || has_second_row(rest) => {
-                        return Err(RejectReason::BrokenRow);
-                    }
-                    Some(row) => return Ok(row),
+                    Some(row) => return row,
                     None => (None, rest),
                 },
             }
@@ -221,13 +217,20 @@ fn parse_processes(rest: &[u8], has_state: bool) -> Result<Processes<'_>, Reject
     Ok(Processes::from_ss(rest))
 }
 
-fn parse_netstat_columns(text: &[u8]) -> Option<Row<'_>> {
+/// The longest text after the state in a row of `netstat` in which no second row fits.
+const NETSTAT_REST_MAX: usize = 40;
+
+/// Parses the columns after the protocol in a row of `netstat`; `None` if it is not one.
+fn parse_netstat_columns(text: &[u8]) -> Option<Result<Row<'_>, RejectReason>> {
     let (local, rest) = token(after_queues(text)?);
     let (peer, rest) = token(rest);
     let (state, rest) = token(rest);
     let state = parse_netstat_state(state)?;
     let socket = Socket { state, local: parse_netstat(local).ok()?, peer: parse_netstat(peer).ok()? };
-    Some(Row { socket, processes: Processes::from_netstat(rest), has_state: true })
+    if is_pid(rest) || rest.len() > NETSTAT_REST_MAX && has_two_addresses(rest, usize::MAX) {
+        return Some(Err(RejectReason::BrokenRow));
+    }
+    Some(Ok(Row { socket, processes: Processes::from_netstat(rest), has_state: true }))
 }
 
 fn reject(why: NotAnAddress) -> RejectReason {
