@@ -135,7 +135,8 @@ pub(super) fn is_truncated(line: &[u8], parsed: &Line<'_>) -> bool {
 
 fn is_header(text: &[u8]) -> bool {
     let first_headings: [&[u8]; 4] = [b"State", b"Netid", b"Recv-Q", b"Proto"];
-    let (first, _) = token(text);
+    // Editors of Windows write a byte order mark at the beginning of a file.
+    let (first, _) = token(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
     (first_headings.contains(&first) && memchr::memmem::find(text, b"Local Address").is_some())
         || text.starts_with(b"Active Internet connections")
 }
@@ -332,6 +333,7 @@ mod tests {
             ("         users:((\"kubelet\",pid=1,fd=2))", "Continuation"),
             ("State  Recv-Q Send-Q  Local Address:Port  Peer Address:PortProcess", "Header"),
             ("Recv-Q Send-Q   Local Address:Port   Peer Address:Port Process", "Header"),
+            ("\u{feff}State Recv-Q Send-Q Local Address:Port Peer Address:Port Process", "Header"),
             ("Netid State Recv-Q Send-Q Local Address:Port Peer Address:Port", "Header"),
             ("Active Internet connections (w/o servers)", "Header"),
             (
