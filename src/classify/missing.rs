@@ -35,6 +35,7 @@ pub(super) fn missing_nodes(
         return [gap].into_iter().chain(fargate).collect();
     }
     let read = ReadNodes::new(evidence, nodes, machines);
+    let without_login = evidence.instances_without_login();
     let unread = evidence.node_instances().filter(|instance| !read.contains(instance)).map(|instance| {
         let address = instance.addresses.first().map(|address| format!(" ({address})")).unwrap_or_default();
         let seen = match read.others.get(instance.id.as_str()) {
@@ -44,11 +45,7 @@ pub(super) fn missing_nodes(
         let detail = format!(
             "it is running, its tags or its operator identify it as a node of the cluster{address}, and {seen}"
         );
-        let of_kubernetes = of_kubernetes.into_iter().flatten();
-        let accepts_no_login = instance.auto_mode
-            || of_kubernetes
-                .filter(|node| node.instance_id() == Some(&instance.id))
-                .any(KubernetesNode::accepts_no_login);
+        let accepts_no_login = without_login.contains(instance.id.as_str());
         evidence.gap(Subject::Instance(instance.id.clone()), why_unread(accepts_no_login), detail)
     });
     let of_kubernetes_alone = evidence.nodes_of_kubernetes_alone();

@@ -1,10 +1,10 @@
 //! Attribution of peers: an address is looked up in the evidence, never guessed from
 //! well-known address ranges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PORT, Path};
@@ -24,11 +24,12 @@ pub struct Index {
     blocks: Vec<IpNet>,
     /// The networks of hybrid nodes and their pods.
     remote: Vec<IpNet>,
-    /// The networks of the pods on each node, for clusters whose pods have no addresses of
-    /// the VPC.
+    /// The networks of the pods on all nodes, for clusters whose pods have no addresses of
+    /// the VPC. They do not overlap, and are sorted.
     pods: Vec<IpNet>,
-    /// The prefixes by which IPv6 addresses embed IPv4 addresses (NAT64), each a /96.
-    nat64: Vec<Ipv6Net>,
+    /// The prefixes by which IPv6 addresses embed IPv4 addresses (NAT64): their upper 96
+    /// bits.
+    nat64: HashSet<u128>,
     api_port: u16,
 }
 
@@ -86,7 +87,8 @@ impl Index {
         }
         let remote = [cluster.remote_node_networks.as_slice(), &cluster.remote_pod_networks].concat();
         let nodes = evidence.kubernetes.nodes.seen().into_iter().flatten();
-        let pods = nodes.flat_map(|node| node.pod_cidrs.iter().copied()).collect();
+        let mut pods = IpNet::aggregate(&nodes.flat_map(|node| node.pod_cidrs.iter().copied()).collect());
+        pods.sort_by_key(|pods| bits(pods.network()));
         Self { addresses, prefixes, blocks, remote, pods, nat64, api_port: cluster.api_port() }
     }
 
@@ -132,11 +134,13 @@ impl Index {
         // A client of the kubelet may be any address of the VPC or of the declared remote
         // networks. A peer of an outbound connection may not: addresses that no interface
         // has are former ones of the control plane, among others.
-        if direction == Direction::Outbound && self.pods.iter().any(|pods| pods.contains(&peer)) {
-            let other = Attribution { path: Path::Other, by: By::None, eni: None };
-            return self.interface(peer).unwrap_or(other);
-        }
-        let by_block = || (direction == Direction::Inbound).then(|| self.block(peer)).flatten();
+        let by_block = || match direction {
+            Direction::Inbound => self.block(peer),
+            Direction::Outbound if self.is_pod(peer) => {
+                Some(Attribution { path: Path::Other, by: By::None, eni: None })
+            }
+            Direction::Outbound | Direction::None => None,
+        };
         self.interface(peer).or_else(by_block).unwrap_or_else(unknown)
     }
 
@@ -144,6 +148,12 @@ impl Index {
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> Option<Attribution> {
         self.interface(address).or_else(|| self.block(address))
+    }
+
+    /// Whether an address is in the network of the pods on a node.
+    fn is_pod(&self, address: IpAddr) -> bool {
+        let after = self.pods.partition_point(|pods| bits(pods.network()) <= bits(address));
+        after > 0 && self.pods[after - 1].contains(&address)
     }
 
     /// Whether an address is in the VPC or in the declared remote networks.
@@ -170,9 +180,15 @@ impl Index {
 
 /// The IPv4 address that an IPv6 address of NAT64 embeds in its last 32 bits; other
 /// addresses as they are.
-fn embedded(address: IpAddr, nat64: &[Ipv6Net]) -> IpAddr {
-    let IpAddr::V6(ip) = address else { return address };
-    if nat64.iter().any(|prefix| prefix.contains(&ip)) { IpAddr::V4(last_32_bits(ip)) } else { address }
+fn embedded(address: IpAddr, nat64: &HashSet<u128>) -> IpAddr {
+    match address {
+        IpAddr::V6(ip) if nat64.contains(&upper_96_bits(ip)) => IpAddr::V4(last_32_bits(ip)),
+        _ => address,
+    }
+}
+
+fn upper_96_bits(ip: Ipv6Addr) -> u128 {
+    ip.to_bits() >> 32
 }
 
 fn last_32_bits(ip: Ipv6Addr) -> Ipv4Addr {
@@ -185,26 +201,25 @@ fn last_32_bits(ip: Ipv6Addr) -> Ipv4Addr {
 /// same answer behind one prefix.
 ///
 /// <https://www.rfc-editor.org/rfc/rfc6052>
-fn nat64_prefixes(evidence: &Evidence) -> Vec<Ipv6Net> {
-    let prefix_of = |ip: Ipv6Addr| Ipv6Net::new_assert(ip, 96).trunc();
-    let mut prefixes = vec![Ipv6Net::new_assert(NAT64, 96)];
+fn nat64_prefixes(evidence: &Evidence) -> HashSet<u128> {
+    let mut prefixes = HashSet::from([upper_96_bits(NAT64)]);
     for answer in evidence.dns.iter().filter_map(|vantage| vantage.answer.seen()) {
-        let v6: Vec<_> = answer.addresses.iter().filter_map(|address| as_v6(*address)).collect();
-        let Some(prefix) = v6.first().map(|first| prefix_of(*first)) else { continue };
-        let is_embedding =
-            |ip: &Ipv6Addr| prefix.contains(ip) && answer.addresses.contains(&IpAddr::V4(last_32_bits(*ip)));
-        if !prefixes.contains(&prefix) && v6.iter().all(is_embedding) {
-            prefixes.push(prefix);
+        let mut v4 = HashSet::new();
+        let mut v6 = Vec::new();
+        for address in &answer.addresses {
+            match address {
+                IpAddr::V4(ip) => {
+                    v4.insert(*ip);
+                }
+                IpAddr::V6(ip) => v6.push(*ip),
+            }
+        }
+        let Some(prefix) = v6.first().map(|first| upper_96_bits(*first)) else { continue };
+        if v6.iter().all(|ip| upper_96_bits(*ip) == prefix && v4.contains(&last_32_bits(*ip))) {
+            prefixes.insert(prefix);
         }
     }
     prefixes
-}
-
-fn as_v6(address: IpAddr) -> Option<Ipv6Addr> {
-    match address {
-        IpAddr::V6(ip) => Some(ip),
-        IpAddr::V4(_) => None,
-    }
 }
 
 /// Converts an address to one integer, IPv4 as IPv4-mapped IPv6, so that the lookup for

@@ -1,6 +1,6 @@
 //! The path of each node's traffic to the API server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use crate::model::connection::{Component, Connection, Direction, Path};
@@ -22,23 +22,11 @@ pub(super) fn node_traffic(
         connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
     let traffic = |(node, machines): (&Node, &Vec<Machine>)| {
         let own = connections_of(connections, &node.name);
-        let path = |component, machine: Option<&Machine>| {
-            let own = own.iter().filter(|connection| connection.component == Some(component));
-            let is_of = |connection: &&Connection| {
-                machine.is_none_or(|machine| {
-                    connection.socket.local.ip().is_some_and(|local| machine.addresses.contains(&local))
-                })
-            };
-            component_path(own.filter(is_of), endpoint_addresses)
-        };
         let component = |component| {
+            let own = own.iter().filter(|connection| connection.component == Some(component));
             let path = match machines.as_slice() {
-                [] | [_] => path(component, None),
-                several => {
-                    let paths: Vec<_> =
-                        several.iter().map(|machine| path(component, Some(machine))).collect();
-                    combined(&paths)
-                }
+                [] | [_] => component_path(own, endpoint_addresses),
+                several => combined(&paths_of_machines(own, several, endpoint_addresses)),
             };
             ComponentTraffic { component, path }
         };
@@ -52,6 +40,27 @@ pub(super) fn node_traffic(
         NodeTraffic { node: node.name.clone(), path: combined(&paths), components }
     };
     nodes.iter().zip(machines).map(traffic).collect()
+}
+
+/// Returns the path of a component on each of several machines, given its connections.
+fn paths_of_machines<'a>(
+    connections: impl Iterator<Item = &'a Connection>,
+    machines: &[Machine],
+    endpoint_addresses: &BTreeMap<IpAddr, Path>,
+) -> Vec<TrafficPath> {
+    let by_address: HashMap<_, _> = machines
+        .iter()
+        .enumerate()
+        .flat_map(|(at, machine)| machine.addresses.iter().map(move |address| (*address, at)))
+        .collect();
+    let mut own = vec![Vec::new(); machines.len()];
+    for connection in connections {
+        let machine = connection.socket.local.ip().and_then(|local| by_address.get(&local));
+        if let Some(of_machine) = machine.and_then(|at| own.get_mut(*at)) {
+            of_machine.push(connection);
+        }
+    }
+    own.into_iter().map(|own| component_path(own.into_iter(), endpoint_addresses)).collect()
 }
 
 /// Returns the path of a component, given its connections.

@@ -83,6 +83,18 @@ impl Evidence {
         nodes.filter(move |node| node.instance_id().is_none_or(|id| !listed.contains(id)))
     }
 
+    /// The ids of the instances that accept no login, as EC2 or Kubernetes shows.
+    #[must_use]
+    pub fn instances_without_login(&self) -> HashSet<&str> {
+        let by_operator = self.node_instances().filter(|instance| instance.auto_mode);
+        let nodes = self.kubernetes.nodes.seen().into_iter().flatten();
+        let by_image = nodes.filter(|node| node.accepts_no_login());
+        by_operator
+            .map(|instance| instance.id.as_str())
+            .chain(by_image.filter_map(KubernetesNode::instance_id))
+            .collect()
+    }
+
     /// Whether both EC2 and Kubernetes list no node.
     #[must_use]
     pub fn has_no_nodes(&self) -> bool {

@@ -91,13 +91,6 @@ impl KubernetesNode {
         self.compute_type.as_deref() == Some("fargate")
             || self.provider_id.as_deref().is_some_and(|id| id.contains("/fargate-"))
     }
-
-    /// Whether it is outside AWS.
-    #[must_use]
-    pub fn is_hybrid(&self) -> bool {
-        self.compute_type.as_deref() == Some("hybrid")
-            || self.provider_id.as_deref().is_some_and(|id| id.starts_with("eks-hybrid:"))
-    }
 }
 
 #[cfg(test)]

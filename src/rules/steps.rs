@@ -1,12 +1,13 @@
 //! The steps by which findings about access are resolved without cutting nodes off, in
 //! their order, for one cluster: without the steps that are known to be done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ipnet::IpNet;
 
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
+use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
 use crate::model::reach::{MissingRule, RuleSide};
 use crate::model::rule::Step;
@@ -67,7 +68,8 @@ fn wait_for_dns(facts: &Facts) -> Step {
     let cluster = &facts.evidence.cluster;
     let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
     let addresses: BTreeSet<_> = facts.eks_owned().flat_map(|known| &known.interface.addresses).collect();
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    // EKS keeps two to four.
+    let addresses: Vec<_> = addresses.iter().take(NODES_SHOWN).map(ToString::to_string).collect();
     let check = if addresses.is_empty() {
         "It is done when it prints addresses of the VPC only".to_owned()
     } else {
@@ -98,8 +100,9 @@ fn forward_to_vpc() -> Step {
 fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
     let kubelet = on_public_path(facts, Component::Kubelet);
     let kube_proxy = on_public_path(facts, Component::KubeProxy);
+    let logins = Logins::new(facts);
     let (without_ssh, with_ssh): (Vec<_>, Vec<_>) =
-        kubelet.iter().partition(|node| takes_no_ssh(facts, node).unwrap_or(false));
+        kubelet.iter().partition(|node| logins.takes_no_ssh(facts, node).unwrap_or(false));
     // Before private access is on, a node that was not read keeps its connections too.
     let are_others = !is_on && !is_every_node_read(facts);
     let mut steps = Vec::new();
@@ -112,8 +115,8 @@ fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
         let text = format!("Restart kubelet, which keeps its old connections until then, on {nodes}");
         steps.push(Step::new(text).command("sudo systemctl restart kubelet"));
     }
-    let may_lack_ssh = are_others || with_ssh.iter().any(|node| takes_no_ssh(facts, node).is_none());
-    if !without_ssh.is_empty() || may_lack_ssh && may_have_nodes_without_ssh(facts) {
+    let may_lack_ssh = are_others || with_ssh.iter().any(|node| logins.takes_no_ssh(facts, node).is_none());
+    if !without_ssh.is_empty() || may_lack_ssh && logins.may_lack_ssh(facts) {
         let (nodes, ids) = if without_ssh.is_empty() {
             ("the nodes that take no ssh instead".to_owned(), "INSTANCE_ID".to_owned())
         } else {
@@ -192,24 +195,33 @@ fn instance_of<'a>(facts: &'a Facts, node: &NodeName) -> Option<&'a str> {
     }
 }
 
-/// Whether a node takes no ssh; `None` if that is not known.
-fn takes_no_ssh(facts: &Facts, node: &NodeName) -> Option<bool> {
-    let id = instance_of(facts, node)?;
-    let instance = facts.evidence.node_instances().find(|instance| instance.id == id)?;
-    let mut nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
-    let image = nodes.find(|node| node.instance_id() == Some(id)).and_then(|node| node.os_image.as_deref());
-    let is_bottlerocket = image.map(|image| image.contains("Bottlerocket"));
-    if instance.auto_mode { Some(true) } else { is_bottlerocket }
+/// Which instances take no ssh, as far as that is known.
+struct Logins<'a> {
+    without: HashSet<&'a str>,
+    /// The instances that Kubernetes lists, which shows their image.
+    known: HashSet<&'a str>,
 }
 
-/// Whether the cluster may have nodes that take no ssh.
-fn may_have_nodes_without_ssh(facts: &Facts) -> bool {
-    let nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
-    let is_bottlerocket =
-        { nodes }.any(|node| node.os_image.as_deref().is_some_and(|image| image.contains("Bottlerocket")));
-    facts.evidence.cluster.auto_mode
-        || is_bottlerocket
-        || facts.evidence.node_instances().any(|node| node.auto_mode)
+impl<'a> Logins<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        let nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
+        Self {
+            without: facts.evidence.instances_without_login(),
+            known: nodes.filter_map(KubernetesNode::instance_id).collect(),
+        }
+    }
+
+    /// Whether a node takes no ssh; `None` if that is not known.
+    fn takes_no_ssh(&self, facts: &Facts, node: &NodeName) -> Option<bool> {
+        let id = instance_of(facts, node)?;
+        let is_known = || self.known.contains(id).then_some(false);
+        if self.without.contains(id) { Some(true) } else { is_known() }
+    }
+
+    /// Whether the cluster may have nodes that take no ssh.
+    fn may_lack_ssh(&self, facts: &Facts) -> bool {
+        facts.evidence.cluster.auto_mode || !self.without.is_empty()
+    }
 }
 
 /// The steps after the DNS of the VPC was changed.
