@@ -196,7 +196,7 @@ fn egress_addresses(
     let target = match (table, target) {
         (Some(_), Some(target)) => target,
         (Some(_), None) if endpoint.is_some() => {
-            return Ok(WayOut::None("its subnet has no route to the endpoint".to_owned()));
+            return Ok(WayOut::None("the subnet has no route to the endpoint".to_owned()));
         }
         _ => return Err(gap(GapReason::Incomplete, "the route of its subnet to the endpoint is not known")),
     };
@@ -205,7 +205,7 @@ fn egress_addresses(
             Some(address) => Ok(WayOut::Addresses(vec![EgressAddress { via: host.id.to_owned(), address }])),
             // An internet gateway drops packets from private addresses.
             None => Ok(WayOut::None(
-                "its subnet routes to an internet gateway, and it has no public address to leave with"
+                "the subnet routes to an internet gateway, and the node has no public address to leave with"
                     .to_owned(),
             )),
         },
@@ -224,7 +224,7 @@ fn egress_addresses(
             Err(gap(GapReason::NotSupported, &detail))
         }
         RouteTarget::Blackhole => {
-            Ok(WayOut::None("its route to the endpoint is a blackhole: the target was deleted".to_owned()))
+            Ok(WayOut::None("the route to the endpoint is a blackhole: its target was deleted".to_owned()))
         }
         RouteTarget::Local => Err(gap(GapReason::Incomplete, "its route to the endpoint is local")),
     }

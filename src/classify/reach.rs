@@ -169,11 +169,13 @@ impl Between<'_> {
     }
 
     /// Whether nodes have IPv4 and whether they have IPv6 addresses in the cluster; both if
-    /// its service CIDR blocks are not recorded.
+    /// its service CIDR blocks are not recorded, or no ENI has an address of the family.
     fn families(&self) -> (bool, bool) {
         let ips = &self.cluster.cluster_ips;
-        let any = |is: fn(&IpAddr) -> bool| ips.is_empty() || ips.iter().any(is);
-        (any(IpAddr::is_ipv4), any(IpAddr::is_ipv6))
+        let of_enis = |is: fn(&IpAddr) -> bool| self.enis.iter().any(|eni| eni.addresses.iter().any(is));
+        let any = |is: fn(&IpAddr) -> bool| ips.iter().any(is) && of_enis(is);
+        let (ipv4, ipv6) = (any(IpAddr::is_ipv4), any(IpAddr::is_ipv6));
+        if ipv4 || ipv6 { (ipv4, ipv6) } else { (true, true) }
     }
 
     /// Judges the connections between a node and each ENI. `eni_side` is the side of the

@@ -216,6 +216,12 @@ impl EvidenceDir {
         }
     }
 
+    /// Whether the captures are known to be complete: `collect` checks how each ended.
+    #[must_use]
+    pub fn has_complete_captures(&self) -> bool {
+        matches!(self.source, Source::Memory(_)) || self.manifest.version.is_some()
+    }
+
     /// The names of the nodes with a bundle of logs instead of a capture, sorted.
     ///
     /// # Errors

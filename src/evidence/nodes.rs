@@ -30,8 +30,9 @@ pub fn read_nodes(
     let mut summaries = BTreeMap::new();
     for (name, path) in dir.node_files()? {
         let file = open_file(&path)?;
-        let summary = CaptureSummary::read(&name, file, |row| sink(&name, row))
+        let mut summary = CaptureSummary::read(&name, file, |row| sink(&name, row))
             .map_err(EvidenceError::io("read", &path))?;
+        summary.cut_at = summary.cut_at.filter(|_| !dir.has_complete_captures());
         summaries.insert(name, summary);
     }
     if let Some(path) = dir.nodes_file()? {

@@ -8,7 +8,7 @@ mod scope;
 pub mod usage;
 
 use self::entries::{Entries, Override};
-use self::judge::{Outcomes, Way, unknown_exceptions};
+use self::judge::{Way, unknown_exceptions};
 use self::scope::Applies;
 use self::usage::Usage;
 use crate::model::cluster::Cluster;
@@ -51,20 +51,8 @@ impl Policy {
         gaps: &[Gap],
     ) -> Judgment {
         let cluster = &evidence.cluster;
-        let mut known: Vec<(Expectations, Outcomes)> = Vec::new();
-        let mut judge = |overrides: &[usize], with_unknown: bool| {
-            let way = self.way(cluster, overrides, with_unknown);
-            let expected = way.expected();
-            let checked = known.iter().find(|(known, _)| *known == expected);
-            let outcomes = checked.map(|(_, outcomes)| outcomes.clone());
-            let outcomes = outcomes.unwrap_or_else(|| {
-                let outcomes = check(&expected);
-                known.push((expected, outcomes.clone()));
-                outcomes
-            });
-            way.judge(fail_on, outcomes, gaps.to_vec())
-        };
-        let mut judgment = judge(&[], false);
+        let way = self.way(cluster, &[], false);
+        let mut judgment = way.judge(fail_on, check(&way.expected()), gaps.to_vec());
         let unknown: Vec<_> = self.unknown_overrides(cluster).collect();
         let exceptions = unknown_exceptions(&self.entries, cluster, &judgment);
         if unknown.is_empty() && exceptions.is_empty() {
@@ -76,7 +64,10 @@ impl Policy {
                 .map(|way: usize| {
                     let chosen = unknown.iter().enumerate().filter(|(bit, _)| way >> bit & 1 == 1);
                     let chosen: Vec<_> = chosen.map(|(_, at)| *at).collect();
-                    [false, true].map(|with_unknown| judge(&chosen, with_unknown).verdict)
+                    [false, true].map(|with_unknown| {
+                        let way = self.way(cluster, &chosen, with_unknown);
+                        way.judge(fail_on, check(&way.expected()), gaps.to_vec()).verdict
+                    })
                 })
                 .collect();
         }
@@ -147,7 +138,7 @@ impl Ways {
 
     /// Whether it depends on waivers and acceptances.
     fn depend_on_exceptions(&self) -> bool {
-        self.verdicts.iter().any(|[without, with]| without != with)
+        self.verdicts.is_empty() || self.verdicts.iter().any(|[without, with]| without != with)
     }
 }
 

@@ -193,7 +193,9 @@ fn of_block_public_access(facts: &Facts, instances: &[&str]) -> Option<Cause> {
     let mut nodes = facts.evidence.node_instances();
     let node = nodes.find(|node| instances.contains(&node.id.as_str()))?;
     let mut subnets = network.subnets.seen().into_iter().flatten();
-    let of_subnet = subnets.find(|known| known.id == node.subnet).and_then(|known| known.block_mode);
+    let subnet = node.subnet.as_ref();
+    let of_subnet = subnets.find(|known| subnet.is_some() && known.id.as_ref() == subnet);
+    let of_subnet = of_subnet.and_then(|known| known.block_mode);
     let mode = of_subnet.or_else(|| network.vpc.seen()?.block_mode)?;
     (mode == BlockMode::Bidirectional).then_some(Cause::BlockPublicAccess)
 }

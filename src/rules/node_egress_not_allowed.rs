@@ -79,7 +79,7 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: there is one finding for each egress address.
     let mut refused: BTreeMap<(&str, IpAddr), BTreeSet<String>> = BTreeMap::new();
-    let mut enclosed: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut enclosed: BTreeMap<&str, BTreeMap<&str, &NodeEgress>> = BTreeMap::new();
     for (node, addresses) in
         facts.egress.iter().flat_map(|node| node.ipv4.iter().map(move |addresses| (node, addresses)))
     {
@@ -87,7 +87,7 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
             Observed::Seen(WayOut::Addresses(addresses)) => addresses,
             Observed::Seen(WayOut::None(_)) if over_ipv6(node) => continue,
             Observed::Seen(WayOut::None(reason)) => {
-                enclosed.insert((&node.instance, reason));
+                enclosed.entry(reason).or_default().insert(&node.instance, node);
                 continue;
             }
             Observed::Unseen(gap) => {
@@ -109,13 +109,23 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
         .map(|((by, address), nodes)| finding(by, address, &Vec::from_iter(nodes)))
         .collect();
     let connected = connected(facts);
-    outcome.findings.extend(enclosed.into_iter().map(|(node, reason)| {
-        let message = if connected.contains(node) {
-            format!("it has connections to the public endpoint and cannot open new ones: {reason}")
-        } else {
-            format!("it cannot reach the public endpoint: {reason}")
+    outcome.findings.extend(enclosed.into_iter().map(|(reason, nodes)| {
+        let (connected, others): (Vec<_>, Vec<_>) =
+            nodes.into_values().partition(|node| connected.contains(node.instance.as_str()));
+        let labels = |nodes: &[&NodeEgress]| list(&nodes.iter().map(|node| label(node)).collect::<Vec<_>>());
+        let message = match (connected.as_slice(), others.as_slice()) {
+            ([], others) => format!("{} cannot reach the public endpoint: {reason}", labels(others)),
+            (connected, []) => format!(
+                "{} cannot open new connections to the public endpoint, though some are established: {reason}",
+                labels(connected)
+            ),
+            (connected, others) => format!(
+                "{} cannot reach the public endpoint, nor can {} open new connections: {reason}",
+                labels(others),
+                labels(connected)
+            ),
         };
-        Finding::new(node, message)
+        Finding::new(facts.evidence.cluster.subject(), message).of(reason)
     }));
     outcome
 }

@@ -75,7 +75,12 @@ fn outcomes(facts: &Facts, expected: &Expectations) -> Vec<(&'static Rule, Outco
     let mut outcomes = rules::outcomes(facts, expected);
     let Some(Incomplete { gaps, without }) = facts.incomplete.as_deref() else { return outcomes };
     for ((rule, outcome), (_, without)) in outcomes.iter_mut().zip(rules::outcomes(without, expected)) {
-        let has_read = (&outcome.findings, &outcome.gaps) != (&without.findings, &without.gaps);
+        // The text of a finding may name what other evidence shows.
+        let findings = |outcome: &Outcome| -> Vec<_> {
+            let findings = outcome.findings.iter();
+            findings.map(|one| (one.subject.clone(), one.about.clone(), one.severity)).collect()
+        };
+        let has_read = findings(outcome) != findings(&without) || outcome.gaps != without.gaps;
         // All rules read the description of the cluster.
         let is_needed = |gap: &&Gap| {
             gap.subject == Subject::File(File::CLUSTER)

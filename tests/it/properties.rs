@@ -225,7 +225,11 @@ proptest! {
         // The same connection twice counts once.
         let unique: BTreeSet<_> = facts.connections.iter().collect();
         prop_assert_eq!(unique.len(), facts.connections.len());
+        let rows_of_components: BTreeSet<_> = rows.iter().filter(|(_, name)| matches!(name, Some("kubelet" | "kube-proxy"))).collect();
+        prop_assert!(facts.connections.len() >= rows_of_components.len());
         prop_assert!(facts.connections.len() as u64 + facts.other_connections <= rows.len() as u64);
+        let unique_rows: BTreeSet<_> = rows.iter().collect();
+        prop_assert!(facts.connections.len() as u64 + facts.other_connections >= unique_rows.len() as u64);
         let twice = classify(rows.iter().chain(rows.iter()));
         prop_assert_eq!(&twice.connections, &facts.connections);
         prop_assert_eq!(&facts.connections, &backwards.connections);
