@@ -322,5 +322,5 @@ from_sdk! {
 from_enumeration! {
     AttachmentStatus, AutoProvisionZonesState, AutoScalingIpsState, AvailabilityMode, BlockPublicAccessMode,
     ConnectivityType, InstanceStateName, NatGatewayState, NetworkInterfaceStatus,
-    NetworkInterfaceType, RouteState, SubnetCidrBlockStateCode, VpcCidrBlockStateCode,
+    NatGatewayAddressStatus, NetworkInterfaceType, RouteState, SubnetCidrBlockStateCode, VpcCidrBlockStateCode,
 }
