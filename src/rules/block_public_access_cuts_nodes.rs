@@ -5,8 +5,8 @@ use super::text::list;
 use crate::model::connection::{Connection, Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::gap::{GapReason, Observed};
-use crate::model::net::{BlockMode, INSTANCES, Instance, SUBNETS, VPC};
+use crate::model::gap::{Gap, GapReason, Observed};
+use crate::model::net::{BlockMode, INSTANCES, Instance, ROUTE_TABLES, SUBNETS, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
 
@@ -28,7 +28,14 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Or exclude the VPC for outbound traffic:
     aws ec2 create-vpc-block-public-access-exclusion --region REGION --vpc-id VPC --internet-gateway-exclusion-mode allow-egress",
     reference: "https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html",
-    needs: &[Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::Dns, Need::Nodes],
+    needs: &[
+        Need::File(INSTANCES),
+        Need::File(VPC),
+        Need::File(SUBNETS),
+        Need::File(ROUTE_TABLES),
+        Need::Dns,
+        Need::Nodes,
+    ],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |_, _, _| Vec::new(),
     check,
@@ -53,19 +60,25 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         let detail = evidence.no_node_instances();
         return Outcome::inconclusive(evidence.gap(INSTANCES, GapReason::Incomplete, detail));
     }
+    let mut outcome = Outcome::pass();
     for node in evidence.node_instances().filter(|node| !has_way_out(node)) {
-        nodes.entry(node.subnet.as_deref()).or_default().push(node.id.clone());
+        match leaves_otherwise(facts, node) {
+            Some(gap) => outcome.gaps.push(gap.clone()),
+            None => nodes.entry(node.subnet.as_deref()).or_default().push(node.id.clone()),
+        }
     }
     if nodes.is_empty() {
-        return Outcome::pass();
+        return outcome;
     }
-    let subnets = match evidence.network.subnets.as_result() {
-        Ok(subnets) => subnets,
-        Err(gap) => return Outcome::inconclusive(gap),
+    let subnets = match &evidence.network.subnets {
+        Observed::Seen(subnets) => subnets,
+        Observed::Unseen(gap) => {
+            outcome.gaps.push(gap.clone());
+            return outcome;
+        }
     };
     let modes: HashMap<_, _> =
         subnets.iter().filter_map(|subnet| Some((subnet.id.as_deref()?, subnet.block_mode?))).collect();
-    let mut outcome = Outcome::pass();
     for (subnet, nodes) in nodes {
         // The state of a subnet takes account of exclusions of the VPC.
         let of_subnet = subnet.and_then(|subnet| modes.get(subnet).copied());
@@ -95,6 +108,16 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         }
     }
     outcome
+}
+
+/// Why the way of a node out of the VPC is not known, if it leads neither to an internet nor
+/// to a NAT gateway: Block Public Access of this VPC does not decide there.
+fn leaves_otherwise<'a>(facts: &'a Facts, node: &Instance) -> Option<&'a Gap> {
+    let at = facts.egress.binary_search_by(|egress| egress.instance.cmp(&node.id)).ok()?;
+    facts.egress.get(at)?.ipv4.iter().find_map(|way| match way {
+        Observed::Unseen(gap) if gap.why == GapReason::NotSupported => Some(gap),
+        _ => None,
+    })
 }
 
 /// Whether a connection to the public endpoint is established.
