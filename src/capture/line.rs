@@ -208,10 +208,20 @@ const USUAL_MAX: usize = 60;
 /// columns that `ss` prints on request.
 #[inline]
 fn parse_processes(rest: &[u8], has_state: bool) -> Result<Processes<'_>, RejectReason> {
-    let is_usual = rest.is_empty()
-        || rest.ends_with(b"))")
-            && rest.starts_with(b"users:((\"")
-            && (rest.len() <= USUAL_MAX || memchr::memmem::find(rest, b"))") == Some(rest.len() - 2));
+    if rest.len() <= USUAL_MAX
+        && let Some(users) = Processes::of_column(rest)
+    {
+        return Ok(users);
+    }
+    parse_other_columns(rest, has_state)
+}
+
+/// Parses long or unusual text after the peer address.
+#[inline(never)]
+fn parse_other_columns(rest: &[u8], has_state: bool) -> Result<Processes<'_>, RejectReason> {
+    let is_column = || Processes::of_column(rest).is_some();
+    let is_usual =
+        rest.is_empty() || is_column() && memchr::memmem::find(rest, b"))") == Some(rest.len() - 2);
     if !is_usual && (has_damaged_end(rest) || !has_state && has_state_last(rest)) {
         return Err(RejectReason::BrokenRow);
     }

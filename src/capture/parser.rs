@@ -166,7 +166,7 @@ impl Parser {
                 parsed = Line::Rejected(RejectReason::BrokenRow);
             }
             used += end + 1;
-            if parsed == Line::Continuation && is_wrapped_users(line) && !self.is_wrapped {
+            if matches!(parsed, Line::Continuation) && is_wrapped_users(line) && !self.is_wrapped {
                 // The row of these processes is not in the line above.
                 parsed = Line::Rejected(RejectReason::BrokenRow);
             }

@@ -47,6 +47,14 @@ enum Form {
 pub(super) const USERS: &[u8] = b"users:((";
 
 impl<'a> Processes<'a> {
+    /// The processes in a column `users:(("...))`, which is the whole text.
+    #[inline]
+    pub(super) fn of_column(text: &'a [u8]) -> Option<Self> {
+        let entries = text.strip_prefix(USERS)?;
+        let is_whole = entries.first() == Some(&b'"') && entries.ends_with(b"))");
+        is_whole.then_some(Self { form: Form::Ss, text: &text[USERS.len() - 1..] })
+    }
+
     /// The processes in `rest`, the text after the peer address in a row of `ss`.
     pub(super) fn from_ss(rest: &'a [u8]) -> Self {
         // Usually the first column in `rest`; old versions print the timer before it.
