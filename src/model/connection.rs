@@ -101,14 +101,16 @@ pub enum Path {
     PrivateEni,
     /// The `ClusterIP` of the `kubernetes` Service, which is forwarded to an EKS-owned ENI.
     ClusterIp,
-    /// Another ENI of the VPC, or an address in the VPC's CIDRs.
+    /// Another ENI of the VPC; on inbound connections also an address in the VPC's CIDR
+    /// blocks or in the declared remote networks.
     Vpc,
     /// The node itself.
     Loopback,
     /// None of these, on a connection to port 443 from a known [`Component`] or to the
     /// kubelet's port 10250.
     Unattributed,
-    /// None of these, on any other connection: traffic unrelated to the API server.
+    /// None of these, on any other connection: traffic unrelated to the API server. Also an
+    /// outbound connection to a pod whose address is not one of the VPC.
     Other,
 }
 
@@ -145,7 +147,7 @@ pub enum By {
     EndpointSlice,
     /// The cluster's service CIDR block.
     ServiceCidr,
-    /// A CIDR block of the VPC or of one of its subnets.
+    /// A CIDR block of the VPC or of one of its subnets, or a declared remote network.
     VpcCidr,
     /// No evidence.
     None,
