@@ -387,7 +387,7 @@ impl EvidenceDir {
             let problem = format!("{}: {error}; correct it, or delete it", path.display());
             return EvidenceError::Unusable(problem);
         }
-        EvidenceError::Json { path, error }
+        EvidenceError::Json { path, next_step: next_step::record_again(file, &error), error }
     }
 
     fn has(&self, file: &str) -> bool {

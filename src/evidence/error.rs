@@ -20,12 +20,14 @@ pub enum EvidenceError {
         source: io::Error,
     },
     /// A JSON file cannot be parsed.
-    #[error("{}: {error}; {}", path.display(), error.next_step())]
+    #[error("{}: {error}; {next_step}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// The position and the cause.
         error: JsonError,
+        /// The next step, which depends on the tool that prints the file.
+        next_step: String,
     },
     /// A file or directory exists but cannot be used, or is missing. The text is the whole
     /// message.

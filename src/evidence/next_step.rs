@@ -2,6 +2,7 @@
 //! records it.
 
 use super::aws::CALLS;
+use super::json::JsonError;
 use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
@@ -84,17 +85,33 @@ fn record_file(cluster: &Cluster, file: File) -> String {
             shell_word(&cluster.name, "NAME")
         );
     }
-    let objects = match file {
-        NODES => Some("nodes"),
-        ENDPOINT_SLICES => Some("endpointslices -n default"),
-        _ => None,
-    };
-    if let Some(objects) = objects {
-        return format!("record it with: kubectl get {objects} -o json > {file}");
+    if let Some(command) = kubectl(file) {
+        return format!("record it with: {command} > {file}");
     }
     let vpc = shell_word(cluster.vpc.as_deref().unwrap_or_default(), "VPC");
     let command = CALLS.iter().find(|call| call.file == file).map_or("describe-...", |call| call.command);
     format!("record it in {file} with: aws ec2 {}", command.replace("VPC", vpc))
+}
+
+/// The command of kubectl that prints a file; `None` if another tool prints it.
+fn kubectl(file: File) -> Option<&'static str> {
+    match file {
+        NODES => Some("kubectl get nodes -o json"),
+        ENDPOINT_SLICES => Some("kubectl get endpointslices -n default -o json"),
+        _ => None,
+    }
+}
+
+/// Returns the next step for a JSON file that cannot be parsed.
+pub(super) fn record_again(file: &str, error: &JsonError) -> String {
+    match [NODES, ENDPOINT_SLICES].into_iter().find(|known| known.name() == file).and_then(kubectl) {
+        Some(command) if error.is_other_shape => format!("record the whole answer of: {command}"),
+        Some(command) => format!("record it with: {command} > {file}"),
+        None if error.is_other_shape => {
+            "record the whole answer as the aws CLI prints it: leave out --query".to_owned()
+        }
+        None => "record it as the aws CLI prints it with --output json".to_owned(),
+    }
 }
 
 fn record_answer(cluster: &Cluster, vantage: &str) -> String {

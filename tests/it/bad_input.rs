@@ -68,7 +68,10 @@ fn malformed_json_is_refused_with_its_position() {
         &with_file("cluster.json", b"{\n  \"cluster\": {\n"),
         &["cluster.json: line 3, column 0", "EOF"],
     );
-    assert_refused(&with_file("cluster.json", b"<html>Sign in</html>"), &["cluster.json: line 1, column 1"]);
+    assert_refused(
+        &with_file("cluster.json", b"<html>Sign in</html>"),
+        &["cluster.json: line 1, column 1", "aws CLI", "--output json"],
+    );
     assert_refused(
         &with_file("network-interfaces.json", b"{}"),
         &["network-interfaces.json: line 1, column 2", "NetworkInterfaces"],
@@ -82,7 +85,7 @@ fn malformed_json_is_refused_with_its_position() {
         &["network-interfaces.json: NextToken", "--max-items"],
     );
     assert_refused(&with_file("cluster.json", b"{\"cluster\": {\"name\": \"\"}}"), &["cluster.name: empty"]);
-    assert_refused(&with_file("vpc.json", b"[]"), &["vpc.json: line 1"]);
+    assert_refused(&with_file("vpc.json", b"[]"), &["vpc.json: line 1", "leave out --query"]);
     assert_refused(&with_file("manifest.json", b"{\"gaps\": 1}"), &["manifest.json: line 1", "gaps"]);
 }
 

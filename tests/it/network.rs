@@ -172,13 +172,17 @@ fn endpoint_slices_stand_in_for_interfaces_that_are_not_recorded() {
 
 #[test]
 fn malformed_answers_of_kubernetes_are_errors() {
-    for file in ["kubernetes/nodes.json", "kubernetes/endpointslices.json"] {
-        for text in ["", "{", "[]", "{\"kind\": \"PodList\", \"items\": []}"] {
+    for (file, command) in [
+        ("kubernetes/nodes.json", "kubectl get nodes -o json"),
+        ("kubernetes/endpointslices.json", "kubectl get endpointslices -n default -o json"),
+    ] {
+        for text in ["", "{", "[]", "null", "<html>", "{\"kind\": \"PodList\", \"items\": []}"] {
             let copy = private_only_with_slices();
             std::fs::write(copy.path().join(file), text).unwrap();
             let ran = Netcheck::audit(copy.path()).run();
             assert_eq!(ran.code, 2, "{file}: {text}");
-            assert!(ran.stderr.contains(file), "{}", ran.stderr);
+            assert!(ran.stderr.contains(file) && ran.stderr.contains(command), "{}", ran.stderr);
+            assert!(!ran.stderr.contains("aws"), "{}", ran.stderr);
         }
     }
 }
