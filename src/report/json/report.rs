@@ -244,7 +244,9 @@ struct GapReport {
     hint: String,
     /// The rules that are inconclusive without it.
     rules: Vec<String>,
-    /// The entry of the policy because of which it does not count; null if it may count.
+    /// Whether it does not count because of an acceptance.
+    is_accepted: bool,
+    /// The acceptance of the policy that matches it, which may have expired.
     accepted: Option<AcceptanceReport>,
 }
 
@@ -255,6 +257,7 @@ struct AcceptanceReport {
     owner: String,
     /// As written in the policy.
     expires: String,
+    expired: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -455,7 +458,8 @@ impl From<&JudgedGap> for GapReport {
             detail: gap.detail.clone(),
             hint: gap.hint.clone(),
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
-            accepted: judged.accepted_by().map(AcceptanceReport::from),
+            is_accepted: judged.accepted_by().is_some(),
+            accepted: judged.accepted.as_ref().map(AcceptanceReport::from),
         }
     }
 }
@@ -467,6 +471,7 @@ impl From<&Acceptance> for AcceptanceReport {
             reason: accepted.reason.clone(),
             owner: accepted.owner.clone(),
             expires: accepted.expires.clone(),
+            expired: accepted.is_expired,
         }
     }
 }
