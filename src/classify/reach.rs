@@ -188,7 +188,7 @@ impl Between<'_> {
         ends: impl Fn(&Interface, &Interface) -> Ends,
     ) -> Admission {
         let Some(node) = node else {
-            let reason = "network-interfaces.json does not contain its primary interface";
+            let reason = "its primary interface is not among the network interfaces seen";
             return Admission::Unknown(reason.to_owned());
         };
         let (mut blocks_inbound, mut blocks_outbound) = (true, true);

@@ -135,8 +135,10 @@ fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
         (None, _) => None,
     };
     options.map(|options| options.dns_servers.clone()).ok_or_else(|| {
-        let set = id.unwrap_or("(not recorded in vpc.json)");
-        let detail = format!("the VPC's DHCP option set {set} is not in it");
+        let detail = match id {
+            Some(id) => format!("the VPC's DHCP option set {id} is not in it"),
+            None => "which of them is the VPC's is not known".to_owned(),
+        };
         evidence.gap(DHCP_OPTIONS, GapReason::Incomplete, detail)
     })
 }

@@ -37,7 +37,7 @@ ip_protocol = \"tcp\", security_group_id and referenced_security_group_id",
 const TRAFFIC: Traffic = Traffic {
     of: |node| &node.api,
     node_side: RuleSide::Outbound,
-    consequence: "their connections to the API server hang",
+    consequence: "connections to the API server hang",
 };
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {

@@ -118,6 +118,13 @@ fn outbound_rules_block_as_well() {
     }
 }
 
+/// The fixture has one node.
+#[test]
+fn the_consequence_is_about_connections_to_the_api_server() {
+    let (found, _) = outcome(&fixtures().join("rules").join(API).join("fires"), API);
+    assert!(found[0].contains("from it, so connections to the API server hang; add to"), "{found:?}");
+}
+
 /// A group that is not in security-groups.json, and a node whose interface is not listed.
 #[test]
 fn what_is_not_recorded_is_not_judged() {
@@ -136,6 +143,10 @@ fn what_is_not_recorded_is_not_judged() {
         });
         let (found, gaps) = outcome(copy.path(), rule);
         assert_eq!((found.len(), gaps.len()), (0, 1), "{rule}: {found:?} {gaps:?}");
+        assert!(
+            gaps[0].contains("its primary interface is not among the network interfaces seen"),
+            "{gaps:?}"
+        );
         let copy = copy_of_dir(&fires);
         edit(copy.path(), "network-interfaces.json", |json| {
             json["NetworkInterfaces"].as_array_mut().unwrap().retain(|eni| eni["Description"] == "");
