@@ -27,7 +27,8 @@ Exit codes:
   3   could not judge: evidence that a rule at or above --fail-on needs was not seen
   4   nothing to judge: no such cluster, or no cluster where it was queried
   70  a bug in eks-netcheck: please report the line that it prints
-Missing evidence is never a pass.";
+Rules that never make a run inconclusive, and gaps that the policy accepts, are listed
+and do not change the exit code.";
 
 const COLLECT_HELP: &str = "\
 Judge it with: eks-netcheck audit --cluster NAME --evidence DIR

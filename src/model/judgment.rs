@@ -8,7 +8,8 @@ use super::rule::{Finding, Rule, Severity, Step};
 /// The verdict of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// All rules were judged, without findings at or above the threshold.
+    /// No finding is at or above the threshold, and no rule there lacked evidence, other than
+    /// rules that are not judged and gaps that the policy accepts.
     Pass,
     /// There are findings at or above the threshold.
     Fail,

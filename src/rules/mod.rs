@@ -1,6 +1,8 @@
 //! The rules: one file each, named by its id. Each is a pure function of the facts
-//! and of what the policy expects. Missing evidence makes a rule inconclusive; it
-//! never makes it pass.
+//! and of what the policy expects. A rule that lacks evidence returns a gap and is never
+//! counted as passed: it makes the run inconclusive, except for rules that are listed as
+//! not judged ([`WithoutEvidence::NotJudged`](crate::model::rule::WithoutEvidence)) and for
+//! gaps that the policy accepts.
 
 mod access_mode_not_allowed;
 mod block_public_access_cuts_nodes;

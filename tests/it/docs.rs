@@ -142,6 +142,17 @@ fn the_table_of_rules_has_every_rule() {
 }
 
 #[test]
+fn the_list_of_rules_that_are_not_judged_has_every_such_rule() {
+    let mut rules = String::new();
+    for rule in eks_netcheck::rules::ALL {
+        if rule.without_evidence == WithoutEvidence::NotJudged {
+            writeln!(rules, "- `{}`", rule.id).unwrap();
+        }
+    }
+    check_block("docs/report.md", "not-judged", &rules);
+}
+
+#[test]
 fn the_table_of_examples_has_every_story() {
     let mut table =
         String::from("| directory | verdict | exit code | findings |\n| --- | --- | --- | --- |\n");
