@@ -182,7 +182,13 @@ impl Index {
 /// addresses as they are.
 fn embedded(address: IpAddr, nat64: &HashSet<u128>) -> IpAddr {
     match address {
-        IpAddr::V6(ip) if nat64.contains(&upper_96_bits(ip)) => IpAddr::V4(last_32_bits(ip)),
+        // Nearly always, the well-known prefix is the only one.
+        IpAddr::V6(ip)
+            if upper_96_bits(ip) == upper_96_bits(NAT64)
+                || nat64.len() > 1 && nat64.contains(&upper_96_bits(ip)) =>
+        {
+            IpAddr::V4(last_32_bits(ip))
+        }
         _ => address,
     }
 }
