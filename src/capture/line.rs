@@ -37,8 +37,14 @@ pub struct Row<'a> {
     pub socket: Socket,
     /// The processes that have the socket open.
     pub processes: Processes<'a>,
+}
+
+impl Row<'_> {
     /// Whether the row has the column of the state, which `ss state X` omits.
-    pub has_state: bool,
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        self.processes.is_after_state()
+    }
 }
 
 /// Parses one line, passed without its line feed.
@@ -184,11 +190,7 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
         // The form of most rows. The addresses are built in place and not moved again.
         let state = state.unwrap_or(State::Established);
         let processes = parse_processes(skip_blanks(rest), has_state)?;
-        return Ok(Row {
-            socket: Socket { state, local: local.into(), peer: peer.into() },
-            processes,
-            has_state,
-        });
+        return Ok(Row { socket: Socket { state, local: local.into(), peer: peer.into() }, processes });
     }
     let (local, rest) = token(after_queues);
     let (peer, rest) = token(rest);
@@ -198,7 +200,7 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
     // `established`; a peer with port `*` belongs to a listening socket.
     let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::Established });
     let processes = parse_processes(skip_blanks(rest), has_state)?;
-    Ok(Row { socket: Socket { state, local, peer }, processes, has_state })
+    Ok(Row { socket: Socket { state, local, peer }, processes })
 }
 
 /// The longest text after the peer address in which no second row fits.
@@ -211,9 +213,10 @@ fn parse_processes(rest: &[u8], has_state: bool) -> Result<Processes<'_>, Reject
     if rest.len() <= USUAL_MAX
         && let Some(users) = Processes::of_column(rest)
     {
-        return Ok(users);
+        return Ok(if has_state { users } else { users.without_state() });
     }
-    parse_other_columns(rest, has_state)
+    let processes = parse_other_columns(rest, has_state)?;
+    Ok(if has_state { processes } else { processes.without_state() })
 }
 
 /// Parses long or unusual text after the peer address.
@@ -245,7 +248,7 @@ fn parse_netstat_columns(text: &[u8]) -> Option<Result<Row<'_>, RejectReason>> {
     if is_pid(rest) || rest.len() > NETSTAT_REST_MAX && has_two_addresses(rest, usize::MAX) {
         return Some(Err(RejectReason::BrokenRow));
     }
-    Some(Ok(Row { socket, processes: Processes::from_netstat(rest), has_state: true }))
+    Some(Ok(Row { socket, processes: Processes::from_netstat(rest) }))
 }
 
 fn reject(why: NotAnAddress) -> RejectReason {

@@ -154,7 +154,7 @@ impl Parser {
             {
                 match users_in_next_line(below) {
                     NextLine::Users(users) => {
-                        row.processes = users;
+                        row.processes = if row.has_state() { users } else { users.without_state() };
                         is_wrapped = true;
                     }
                     NextLine::Other => {}

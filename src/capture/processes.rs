@@ -40,6 +40,8 @@ pub struct Processes<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Ss,
+    /// `ss` was told a state, and the row lacks its column.
+    SsWithoutState,
     Netstat,
 }
 
@@ -90,6 +92,16 @@ impl<'a> Processes<'a> {
         Self { form: Form::Netstat, text: text.trim_ascii_end() }
     }
 
+    /// The same for a row that lacks the column of the state.
+    pub(super) fn without_state(self) -> Self {
+        Self { form: Form::SsWithoutState, ..self }
+    }
+
+    /// Whether the row has the column of the state.
+    pub(super) fn is_after_state(&self) -> bool {
+        self.form != Form::SsWithoutState
+    }
+
     /// Whether the row is one of `netstat`.
     pub(super) fn is_netstat(&self) -> bool {
         self.form == Form::Netstat
@@ -107,7 +119,7 @@ impl<'a> Iterator for Processes<'a> {
 
     fn next(&mut self) -> Option<Process<'a>> {
         match self.form {
-            Form::Ss => self.next_ss(),
+            Form::Ss | Form::SsWithoutState => self.next_ss(),
             Form::Netstat => {
                 let slash = self.text.iter().position(|&byte| byte == b'/')?;
                 let process = Process { comm: &self.text[slash + 1..], pid: &self.text[..slash] };

@@ -128,7 +128,7 @@ impl CaptureSummary {
                 !row.processes.is_empty() && !processes.any(|process| process.comm == b"kubelet");
         }
         self.has_process_names |= !row.processes.is_empty();
-        self.stateless += u64::from(!row.has_state);
+        self.stateless += u64::from(!row.has_state());
         self.established += u64::from(row.socket.state == State::Established);
     }
 
