@@ -109,7 +109,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
-    /// Write a policy file in which every setting is commented out
+    /// Write a policy file with the defaults, and the other settings commented out
     Init {
         /// The file, which must not exist yet; - for standard output
         #[arg(default_value = "eks-netcheck.toml")]

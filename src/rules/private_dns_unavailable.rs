@@ -4,6 +4,7 @@ use ipnet::Ipv4Net;
 
 use super::text::{ENDPOINT_ACCESS, list};
 use super::{gaps, steps};
+use crate::model::connection::Path;
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -11,6 +12,7 @@ use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Observed};
 use crate::model::kubernetes;
 use crate::model::net::{DHCP_OPTIONS, INSTANCES, INTERFACES, VPC, Vpc};
+use crate::model::node::Node;
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 
 /// What findings about the DHCP options are about.
@@ -75,6 +77,7 @@ fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
             }
         }
     }
+    outcome.findings.extend(public_answers(facts));
     // What was observed outranks the setting: own name servers work where they forward to
     // the VPC's resolver.
     if facts.all_nodes_resolve_to_enis() {
@@ -102,6 +105,32 @@ fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
         Err(gap) => outcome.gaps.push(gap),
     }
     outcome
+}
+
+/// The nodes in the VPC whose own answers have addresses of the public endpoint, whatever
+/// the settings are.
+fn public_answers(facts: &Facts) -> Vec<Finding> {
+    let remote = &facts.evidence.cluster.remote_node_networks;
+    let is_hybrid = |node: &Node| {
+        let mut locals = facts.machines_of(&node.name).iter().flat_map(|machine| &machine.addresses);
+        locals.any(|local| remote.iter().any(|network| network.contains(local)))
+    };
+    let answer = |node: &Node| {
+        let answer = facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
+        let is_public =
+            |address: &&IpAddr| facts.endpoint_addresses.get(address) == Some(&Path::PublicEndpoint);
+        let public: Vec<_> = answer.addresses.iter().filter(is_public).map(ToString::to_string).collect();
+        (!public.is_empty()).then(|| list(&public))
+    };
+    let nodes = facts.nodes.iter().filter(|node| !is_hybrid(node));
+    let findings = nodes.filter_map(|node| {
+        let message = format!(
+            "it resolves the endpoint's name to public addresses, {}, although private access is on: its next connection takes the public path, or fails if public access is off",
+            answer(node)?
+        );
+        Some(Finding::new(node.name.as_str(), message).of("DNS answer").at(Severity::Medium))
+    });
+    findings.collect()
 }
 
 /// Whether a name server is the VPC's own resolver, by name or by one of its

@@ -185,3 +185,25 @@ fn routes_by_prefix_list_leave_the_way_out_open() {
 fn exit_code(dir: &Path) -> i32 {
     Netcheck::audit(dir).run().code
 }
+
+/// A node that resolves the name to public addresses is a finding, whatever the settings
+/// are; a hybrid node is outside the VPC, where the name has public addresses.
+#[test]
+fn nodes_that_resolve_to_public_addresses_are_found() {
+    let copy = copy_of("private-only");
+    fs::write(copy.path().join("dns/n1.txt"), "3.39.55.189\n3.37.178.179\n").unwrap();
+    let found = || {
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let subjects = findings.filter(|finding| finding["rule"] == "private-dns-unavailable");
+        let subjects: Vec<_> =
+            subjects.map(|finding| format!("{} {}", finding["severity"], finding["subject"])).collect();
+        (code, subjects)
+    };
+    assert_eq!(found(), (0, vec!["\"medium\" \"n1\"".to_owned()]));
+    edit_json(copy.path(), "cluster.json", |json| {
+        json["cluster"]["remoteNetworkConfig"] =
+            json!({"remoteNodeNetworks": [{"cidrs": ["192.168.1.20/32"]}]});
+    });
+    assert_eq!(found().1, Vec::<String>::new());
+}
