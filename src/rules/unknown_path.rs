@@ -93,6 +93,7 @@ fn other_way(facts: &Facts, connection: &Connection) -> Option<String> {
     if connection.direction == Direction::Inbound || peer.is_ephemeral() {
         return None;
     }
+    let are_known = facts.evidence.network.interfaces.seen().is_some();
     let interface = connection.attribution.eni.and_then(|index| facts.interfaces.get(index));
     let what = if PROXY_PORTS.iter().any(|port| peer.is_port(*port)) {
         "probably an HTTP proxy".to_owned()
@@ -100,7 +101,7 @@ fn other_way(facts: &Facts, connection: &Connection) -> Option<String> {
         "a proxy or load balancer on the node itself".to_owned()
     } else if let Some(known) = interface {
         format!("{}, {}", known.interface.id, known.kind.as_str())
-    } else if connection.direction == Direction::Outbound {
+    } else if connection.direction == Direction::Outbound && are_known {
         "no interface has it".to_owned()
     } else {
         return Some(peer.to_string());
@@ -113,11 +114,12 @@ fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
     if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
         return None;
     }
+    let are_known = facts.evidence.network.interfaces.seen().is_some();
     let why = match connection.attribution.path {
         Path::Vpc => {
             "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it"
         }
-        _ if facts.is_in_vpc(connection) => {
+        _ if are_known && facts.is_in_vpc(connection) => {
             "it is in the VPC and no interface has it; whether that is the API server is not known"
         }
         _ => "whether that is the API server is not known",
