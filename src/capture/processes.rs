@@ -40,7 +40,7 @@ pub struct Processes<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Ss,
-    /// `ss` was told a state, and the row lacks its column.
+    /// The row lacks the column of the state, as with `ss state X`.
     SsWithoutState,
     Netstat,
 }

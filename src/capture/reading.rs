@@ -30,7 +30,7 @@ pub struct CaptureSummary {
     pub left_out: Option<u64>,
     /// The limit at which the capture ends: that of a service that cuts output.
     pub cut_at: Option<u64>,
-    /// How many rows lack the column of the state, since `ss` was told a state.
+    /// How many rows lack the column of the state, as with `ss state X`.
     stateless: u64,
     /// How many rows are established.
     established: u64,
@@ -111,7 +111,7 @@ impl CaptureSummary {
         self.tally.rows > 0 && !self.has_other_rows
     }
 
-    /// Whether the capture is limited to sockets in one state: `ss` was told a state and
+    /// Whether the capture is limited to sockets in one state: `ss` selected a state and
     /// omitted its column, or neither headings nor a row in another state is left, as after
     /// `grep ESTAB`.
     #[must_use]

@@ -7,11 +7,12 @@
 //!
 //! <https://docs.aws.amazon.com/eks/latest/APIReference/API_VpcConfigResponse.html>
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use super::route_tables::RouteTables;
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
-use crate::model::net::{Route, RouteTable, RouteTarget};
+use crate::model::net::{Route, RouteTarget};
 
 /// The mode in which the control plane's traffic is routed through the VPC.
 const CUSTOMER_ROUTED: &str = "CUSTOMER_ROUTED";
@@ -25,21 +26,16 @@ pub(super) fn subnets_without_egress(
     if evidence.cluster.egress_mode.as_deref() != Some(CUSTOMER_ROUTED) {
         return None;
     }
-    let tables = evidence.network.route_tables.seen()?;
+    evidence.network.route_tables.seen()?;
     let owned = interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned);
     let subnets: BTreeSet<_> = owned.map(|known| known.interface.subnet.as_str()).collect();
     if subnets.is_empty() || subnets.contains("") {
         return None;
     }
-    let by_subnet: HashMap<_, _> = tables
-        .iter()
-        .flat_map(|table| table.subnets.iter().map(move |subnet| (subnet.as_str(), table)))
-        .collect();
-    let is_of_vpc = |table: &&RouteTable| table.vpc.is_none() || table.vpc == evidence.cluster.vpc;
-    let main = tables.iter().filter(|table| table.main).find(is_of_vpc);
+    let tables = RouteTables::new(evidence);
     let mut without = Vec::new();
     for subnet in subnets {
-        let table = by_subnet.get(subnet).copied().or(main)?;
+        let table = tables.of(subnet)?;
         if !table.routes.iter().any(leads_out) {
             without.push(subnet.to_owned());
         }
@@ -47,9 +43,9 @@ pub(super) fn subnets_without_egress(
     Some(without)
 }
 
-/// Whether a route leads private addresses out of the VPC. A default route can be given as
-/// two halves.
+/// Whether a route leads private IPv4 addresses out of the VPC. A default route can be given
+/// as two halves.
 fn leads_out(route: &Route) -> bool {
-    let is_default = route.destination.is_some_and(|block| block.prefix_len() <= 1);
+    let is_default = route.destination.is_some_and(|block| block.addr().is_ipv4() && block.prefix_len() <= 1);
     is_default && matches!(route.target, RouteTarget::NatGateway(_) | RouteTarget::Other(_))
 }

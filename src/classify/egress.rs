@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
+use super::route_tables::RouteTables;
 use crate::model::egress::{EgressAddress, NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Machine};
@@ -26,7 +27,7 @@ pub(super) fn node_egress(
     if endpoints.is_empty() {
         endpoints.push(None);
     }
-    let tables = Tables::new(evidence);
+    let tables = RouteTables::new(evidence);
     let egress = |host: Host<'_>, name: Option<String>, ipv6: Vec<IpAddr>| NodeEgress {
         instance: host.id.to_owned(),
         name,
@@ -41,7 +42,7 @@ pub(super) fn node_egress(
     };
     let captured = Captured::new(evidence, nodes, machines);
     let of_instances = evidence.node_instances().chain(captured.untagged.values().copied()).map(|node| {
-        let name = node.dns_name.clone().or_else(|| node.name_tag().map(ToOwned::to_owned));
+        let name = node.display_name().map(ToOwned::to_owned);
         let ipv6 = node.addresses.iter().copied().filter(IpAddr::is_ipv6).collect();
         egress(Host { id: &node.id, subnet: node.subnet.as_deref(), public_ip: node.public_ip }, name, ipv6)
     });
@@ -127,31 +128,6 @@ struct Host<'a> {
     public_ip: Option<IpAddr>,
 }
 
-/// The route tables, by subnet.
-struct Tables<'a> {
-    by_subnet: HashMap<&'a str, &'a RouteTable>,
-    main: Option<&'a RouteTable>,
-}
-
-impl<'a> Tables<'a> {
-    fn new(evidence: &'a Evidence) -> Self {
-        let tables = || evidence.network.route_tables.seen().into_iter().flatten();
-        let mut by_subnet = HashMap::new();
-        for table in tables() {
-            for subnet in &table.subnets {
-                by_subnet.entry(subnet.as_str()).or_insert(table);
-            }
-        }
-        let is_of_vpc = |table: &&RouteTable| table.vpc.is_none() || table.vpc == evidence.cluster.vpc;
-        Self { by_subnet, main: tables().filter(|table| table.main).find(is_of_vpc) }
-    }
-
-    /// The table of a host's subnet.
-    fn of(&self, host: Host<'_>) -> Option<&'a RouteTable> {
-        self.by_subnet.get(host.subnet?).copied().or(self.main)
-    }
-}
-
 /// The target of the most specific route to an address of the endpoint, or of the default
 /// route if no address is known.
 fn route(table: &RouteTable, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
@@ -180,13 +156,13 @@ fn prefix_list_route<'a>(table: &'a RouteTable, target: Option<&RouteTarget>) ->
 /// The possible egress addresses of a host for one address of the endpoint.
 fn egress_addresses(
     evidence: &Evidence,
-    tables: &Tables<'_>,
+    tables: &RouteTables<'_>,
     host: Host<'_>,
     endpoint: Option<IpAddr>,
 ) -> Result<WayOut, Gap> {
     let gap = |why, detail: &str| evidence.gap(Subject::Egress(host.id.to_owned()), why, detail);
     evidence.network.route_tables.as_result()?;
-    let table = tables.of(host);
+    let table = host.subnet.and_then(|subnet| tables.of(subnet));
     let target = table.and_then(|table| route(table, endpoint));
     if table.and_then(|table| prefix_list_route(table, target)).is_some() {
         let detail =

@@ -12,6 +12,7 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::Machine;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
+use crate::model::text;
 
 /// The known machines by address, and those that were seen in the captures.
 #[derive(Debug, Default)]
@@ -229,20 +230,17 @@ pub(super) fn several_machines(evidence: &Evidence, node: &NodeName, machines: &
         return None;
     }
     let name = |machine: &Machine| {
-        let address = machine.addresses.iter().next().map(ToString::to_string).unwrap_or_default();
+        let address = machine.addresses.iter().next().map(ToString::to_string);
         match &machine.instance {
-            Some(id) => format!("{id} ({address})"),
-            None => address,
+            Some(id) => text::id_and_name(id, address.as_deref()),
+            None => address.unwrap_or_default(),
         }
     };
     let names: BTreeSet<_> = machines.iter().map(name).collect();
-    let shown: Vec<_> = names.into_iter().take(SHOWN).collect();
-    let more = machines.len().saturating_sub(SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let detail = format!(
-        "its capture holds the sockets of {} machines, by their local addresses: {}{more}; which of them were read completely is not known",
+        "its capture holds the sockets of {} machines, by their local addresses: {}; which of them were read completely is not known",
         machines.len(),
-        shown.join(", ")
+        text::list(&Vec::from_iter(names), SHOWN)
     );
     Some(evidence.gap(Subject::Node(node.clone()), GapReason::Incomplete, detail))
 }

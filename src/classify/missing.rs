@@ -10,6 +10,7 @@ use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, Instance};
 use crate::model::node::Node;
+use crate::model::text::list;
 
 /// Returns the gaps for nodes that are known and were not read. `machines` are those of
 /// the capture of each node.
@@ -88,12 +89,9 @@ fn fargate_pods(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Opti
     if pods.is_empty() {
         return None;
     }
-    let shown = &pods[..pods.len().min(SHOWN)];
-    let more = pods.len() - shown.len();
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let detail = format!(
-        "pods of the cluster run on Fargate ({}{more}), and the sockets of their kubelets cannot be read: AWS owns their hosts",
-        shown.join(", ")
+        "pods of the cluster run on Fargate ({}), and the sockets of their kubelets cannot be read: AWS owns their hosts",
+        list(&pods, SHOWN)
     );
     Some(evidence.gap(Subject::FargatePods, GapReason::NotSupported, detail))
 }

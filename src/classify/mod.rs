@@ -10,6 +10,7 @@ mod machines;
 mod missing;
 pub mod path;
 mod reach;
+mod route_tables;
 mod security_groups;
 mod traffic;
 

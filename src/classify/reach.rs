@@ -64,7 +64,7 @@ fn of_nodes(
         let is_in = |seen: &HashSet<IpAddr>| node.addresses.iter().any(|address| seen.contains(address));
         NodeReach {
             instance: node.id.clone(),
-            name: node.dns_name.clone().or_else(|| node.name_tag().map(ToOwned::to_owned)),
+            name: node.display_name().map(ToOwned::to_owned),
             groups: interface.map(|interface| interface.groups.clone()).unwrap_or_default(),
             api: Reach { admission: between.api(interface), is_established: is_in(&established.outbound) },
             kubelet: Reach {

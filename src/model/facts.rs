@@ -132,6 +132,14 @@ impl Facts {
         peer.zip(vpc).is_some_and(|(peer, vpc)| vpc.cidrs.iter().any(|block| block.contains(&peer)))
     }
 
+    /// Whether a captured node is in one of the networks of hybrid nodes.
+    #[must_use]
+    pub fn is_hybrid(&self, node: &NodeName) -> bool {
+        let remote = &self.evidence.cluster.remote_node_networks;
+        let mut addresses = self.machines_of(node).iter().flat_map(|machine| &machine.addresses);
+        addresses.any(|address| remote.iter().any(|network| network.contains(address)))
+    }
+
     /// The machines of a node's capture.
     #[must_use]
     pub fn machines_of(&self, node: &NodeName) -> &[Machine] {

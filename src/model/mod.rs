@@ -18,5 +18,6 @@ pub mod reach;
 pub mod rule;
 pub mod shell;
 pub mod socket;
+pub mod text;
 pub mod trace;
 pub mod traffic;

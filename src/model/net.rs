@@ -203,6 +203,12 @@ impl Instance {
         tag.map(|(_, value)| value.as_str())
     }
 
+    /// Its private DNS name, or its `Name` tag if it has none.
+    #[must_use]
+    pub fn display_name(&self) -> Option<&str> {
+        self.dns_name.as_deref().or_else(|| self.name_tag())
+    }
+
     /// Whether it is a node of this cluster: by its tags, or, for an instance of EKS Auto
     /// Mode in one of the cluster's subnets whose tags name no cluster, by its operator.
     #[must_use]

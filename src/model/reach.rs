@@ -58,6 +58,15 @@ pub enum RuleSide {
 }
 
 impl RuleSide {
+    /// The word before the other end: packets come from it or go to it.
+    #[must_use]
+    pub fn preposition(self) -> &'static str {
+        match self {
+            Self::Inbound => "from",
+            Self::Outbound => "to",
+        }
+    }
+
     /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {

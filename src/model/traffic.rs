@@ -40,6 +40,12 @@ pub enum TrafficPath {
 }
 
 impl TrafficPath {
+    /// Whether established connections show it.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        matches!(self, Self::Public | Self::Private | Self::Mixed)
+    }
+
     /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {

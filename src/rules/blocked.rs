@@ -9,6 +9,7 @@ use crate::model::gap::{GapReason, Observed};
 use crate::model::net::{INSTANCES, SECURITY_GROUPS};
 use crate::model::reach::{Admission, MissingRule, NodeReach, Reach, RuleSide};
 use crate::model::rule::{Finding, Outcome, Step};
+use crate::model::text::id_and_name;
 
 /// A kind of traffic between nodes and EKS-owned ENIs.
 pub(super) struct Traffic {
@@ -78,23 +79,16 @@ fn finding(rule: &MissingRule, nodes: &[&NodeReach], traffic: &Traffic) -> Findi
         (false, [_]) => ("the groups of the EKS-owned ENIs", "it"),
         (false, _) => ("the groups of the EKS-owned ENIs", "them"),
     };
-    let (to_or_from, article) = match side {
-        RuleSide::Inbound => ("from", "an inbound rule"),
-        RuleSide::Outbound => ("to", "an outbound rule"),
-    };
+    let (preposition, side) = (side.preposition(), side.as_str());
     let message = format!(
-        "{} with {}: no {} rule of {of} admits TCP {port} {to_or_from} {others}, so {}; add to {group} {article} for TCP {port} {to_or_from} {peer}",
+        "{} with {}: no {side} rule of {of} admits TCP {port} {preposition} {others}, so {}; add to {group} an {side} rule for TCP {port} {preposition} {peer}",
         list(&labels),
         list(&Vec::from_iter(groups)),
-        side.as_str(),
         traffic.consequence,
     );
-    Finding::new(group, message).of(format!("{} TCP {port} {to_or_from} {peer}", side.as_str()))
+    Finding::new(group, message).of(format!("{side} TCP {port} {preposition} {peer}"))
 }
 
 fn label(node: &NodeReach) -> String {
-    match &node.name {
-        Some(name) => format!("{} ({name})", node.instance),
-        None => node.instance.clone(),
-    }
+    id_and_name(&node.instance, node.name.as_deref())
 }

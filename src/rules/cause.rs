@@ -15,7 +15,7 @@ use crate::model::facts::Facts;
 use crate::model::gap::Observed;
 use crate::model::name::NodeName;
 use crate::model::net::BlockMode;
-use crate::model::reach::{Admission, MissingRule, RuleSide};
+use crate::model::reach::{Admission, MissingRule};
 use crate::model::rule::{Finding, Step};
 use crate::model::socket::State;
 
@@ -46,10 +46,7 @@ impl fmt::Display for Cause {
                 )
             }
             Self::SecurityGroup(MissingRule { group, side, port, peer }) => {
-                let preposition = match side {
-                    RuleSide::Inbound => "from",
-                    RuleSide::Outbound => "to",
-                };
+                let preposition = side.preposition();
                 let side = side.as_str();
                 write!(f, "security group {group} has no {side} rule for TCP {port} {preposition} {peer}")
             }

@@ -15,6 +15,7 @@ use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
+use crate::model::text::id_and_name;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",
@@ -160,10 +161,7 @@ fn finding(by: &str, address: IpAddr, nodes: &[String]) -> Finding {
 }
 
 fn label(node: &NodeEgress) -> String {
-    match &node.name {
-        Some(name) => format!("{} ({name})", node.instance),
-        None => node.instance.clone(),
-    }
+    id_and_name(&node.instance, node.name.as_deref())
 }
 
 fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {

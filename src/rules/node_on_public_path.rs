@@ -131,13 +131,8 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
         .collect();
     let vantage = facts.evidence.vantage(node.name.as_str());
     let is_public = |address| facts.endpoint_addresses.get(address) == Some(&Path::PublicEndpoint);
-    let remote = &facts.evidence.cluster.remote_node_networks;
-    let is_remote = |connection: &&Connection| {
-        let local = connection.socket.local.ip();
-        local.is_some_and(|local| remote.iter().any(|network| network.contains(&local)))
-    };
     let cause = match vantage.and_then(|vantage| vantage.answer.seen()) {
-        _ if public.iter().any(is_remote) => {
+        _ if facts.is_hybrid(&node.name) => {
             "it is a hybrid node: outside the VPC, the name resolves to the public addresses while both endpoints are on; for a cluster with hybrid nodes, turn one of them off"
         }
         Some(answer) if !answer.addresses.iter().any(is_public) => {

@@ -110,11 +110,6 @@ fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
 /// The nodes in the VPC whose own answers have addresses of the public endpoint, whatever
 /// the settings are.
 fn public_answers(facts: &Facts) -> Vec<Finding> {
-    let remote = &facts.evidence.cluster.remote_node_networks;
-    let is_hybrid = |node: &Node| {
-        let mut locals = facts.machines_of(&node.name).iter().flat_map(|machine| &machine.addresses);
-        locals.any(|local| remote.iter().any(|network| network.contains(local)))
-    };
     let answer = |node: &Node| {
         let answer = facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
         let is_public =
@@ -122,7 +117,7 @@ fn public_answers(facts: &Facts) -> Vec<Finding> {
         let public: Vec<_> = answer.addresses.iter().filter(is_public).map(ToString::to_string).collect();
         (!public.is_empty()).then(|| list(&public))
     };
-    let nodes = facts.nodes.iter().filter(|node| !is_hybrid(node));
+    let nodes = facts.nodes.iter().filter(|node| !facts.is_hybrid(&node.name));
     let findings = nodes.filter_map(|node| {
         let message = format!(
             "it resolves the endpoint's name to public addresses, {}, although private access is on: its next connection takes the public path, or fails if public access is off",

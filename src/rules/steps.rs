@@ -13,6 +13,7 @@ use crate::model::reach::{MissingRule, RuleSide};
 use crate::model::rule::Step;
 use crate::model::shell::{shell_quoted, shell_word};
 use crate::model::socket::State;
+use crate::model::text::list;
 use crate::model::traffic::TrafficPath;
 
 /// How many nodes a step names.
@@ -151,11 +152,10 @@ fn on_public_path(facts: &Facts, component: Component) -> Vec<&NodeName> {
 
 /// Whether the path of each component of every known node is known.
 fn is_every_node_read(facts: &Facts) -> bool {
-    let is_known = |path| !matches!(path, TrafficPath::Unknown | TrafficPath::None);
     facts.missing_nodes.is_empty()
         && !facts.nodes.is_empty()
         && facts.nodes.iter().all(|node| node.gaps.is_empty())
-        && facts.traffic.iter().flat_map(|traffic| &traffic.components).all(|one| is_known(one.path))
+        && facts.traffic.iter().flat_map(|traffic| &traffic.components).all(|one| one.path.is_known())
 }
 
 /// The restarts of other agents on the host network.
@@ -181,7 +181,7 @@ pub(super) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
     if !others.is_empty() {
         steps.push(Step::new(format!(
             "Restart the other host processes that are connected to the public endpoint: {}",
-            self::names(&others)
+            list(&others, NODES_SHOWN)
         )));
     }
     steps
@@ -232,10 +232,11 @@ pub(super) fn after_dns(facts: &Facts) -> Vec<Step> {
 /// The step that adds a rule to a security group.
 pub(super) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
     let MissingRule { group, side, port, peer } = rule;
-    let (verb, preposition) = match side {
-        RuleSide::Inbound => ("ingress", "from"),
-        RuleSide::Outbound => ("egress", "to"),
+    let verb = match side {
+        RuleSide::Inbound => "ingress",
+        RuleSide::Outbound => "egress",
     };
+    let preposition = side.preposition();
     let permissions = format!(
         "IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={}}}]",
         shell_word(peer, "GROUP")
@@ -330,12 +331,5 @@ pub(super) fn close(facts: &Facts) -> Step {
 }
 
 fn names_of(nodes: &[&NodeName]) -> String {
-    names(&nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>())
-}
-
-fn names(all: &[&str]) -> String {
-    match all.len().checked_sub(NODES_SHOWN) {
-        Some(more) if more > 0 => format!("{} and {more} more", all[..NODES_SHOWN].join(", ")),
-        _ => all.join(", "),
-    }
+    list(&nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>(), NODES_SHOWN)
 }

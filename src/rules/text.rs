@@ -1,5 +1,7 @@
 //! Text that several rules use: references and lists.
 
+use crate::model::text;
+
 /// AWS's page on the modes of endpoint access.
 pub(super) const ENDPOINT_ACCESS: &str =
     "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html";
@@ -12,9 +14,5 @@ pub(super) const SECURITY_GROUP_REQUIREMENTS: &str =
 
 /// The first few items, and the number of the others.
 pub(super) fn list(items: &[String]) -> String {
-    const SHOWN: usize = 5;
-    match items.len().checked_sub(SHOWN) {
-        Some(more) if more > 0 => format!("{} and {more} more", items[..SHOWN].join(", ")),
-        _ => items.join(", "),
-    }
+    text::list(items, 5)
 }

@@ -186,10 +186,10 @@ fn traffic(facts: &Facts) -> Option<String> {
 
 /// The only component whose path is not known on the nodes whose path is not known.
 fn unknown_component(facts: &Facts) -> Option<Component> {
-    let is_known = |path| !matches!(path, TrafficPath::Unknown | TrafficPath::None);
     let unknown = facts.traffic.iter().filter(|traffic| traffic.path == TrafficPath::Unknown);
     let components = unknown.flat_map(|traffic| &traffic.components);
-    let mut unknown: Vec<_> = components.filter(|one| !is_known(one.path)).map(|one| one.component).collect();
+    let mut unknown: Vec<_> =
+        components.filter(|one| !one.path.is_known()).map(|one| one.component).collect();
     unknown.sort();
     unknown.dedup();
     let has_others = facts.traffic.iter().any(|traffic| traffic.components.len() > 1);
