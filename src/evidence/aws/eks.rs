@@ -12,12 +12,13 @@ use crate::model::cluster::{ApiEndpoint, Cluster, EndpointAccess, Hosting};
 use crate::model::net::canonical_block;
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with the field `cluster`")]
 struct DescribeCluster {
     cluster: WireCluster,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object that describes a cluster")]
 struct WireCluster {
     name: String,
     arn: Option<String>,
