@@ -2,26 +2,23 @@
 //! exits.
 
 use std::io::{ErrorKind, Write};
-use std::panic::{self, PanicHookInfo};
+use std::panic;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use eks_netcheck::cli::{self, Refusal};
 use eks_netcheck::report::text::escape;
 use eks_netcheck::run::exit::{Ending, Exit};
-
-/// Whether any thread panicked. A panic is a bug, whatever the result of the run.
-static PANICKED: AtomicBool = AtomicBool::new(false);
+use eks_netcheck::run::{self, bug};
 
 fn main() -> ExitCode {
-    panic::set_hook(Box::new(report_bug));
+    bug::install_hook();
     let exit = panic::catch_unwind(run).unwrap_or(Exit::Bug);
-    if PANICKED.load(Ordering::SeqCst) { Exit::Bug.into() } else { exit.into() }
+    if bug::has_panicked() { Exit::Bug.into() } else { exit.into() }
 }
 
 fn run() -> Exit {
-    let ended = match cli::parse() {
-        Ok(options) => eks_netcheck::run::run(options),
+    let ended = match cli::parse(std::env::args_os()) {
+        Ok(options) => bug::guard(&options, run::run),
         Err(Refusal::Clap(error)) => return refuse(&error),
         Err(Refusal::Options(message)) => Ok(Ending::with_message(Exit::Usage, message)),
     };
@@ -49,21 +46,6 @@ fn refuse(error: &clap::Error) -> Exit {
     // The arguments may come from an untrusted source.
     text.to_string().lines().for_each(|line| print_error(&escape(line)));
     Exit::Usage
-}
-
-/// Prints a panic as one line that asks for a report.
-fn report_bug(info: &PanicHookInfo<'_>) {
-    PANICKED.store(true, Ordering::SeqCst);
-    let payload = info.payload();
-    let message = payload.downcast_ref::<&str>().copied();
-    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let place = info.location().map(|location| format!(" at {location}")).unwrap_or_default();
-    let text = format!(
-        "bug in eks-netcheck {}: panic{place}: {}; please report this line and the command",
-        env!("CARGO_PKG_VERSION"),
-        message.unwrap_or("unknown")
-    );
-    print_error(&escape(&text));
 }
 
 fn print_error(line: &str) {

@@ -5,6 +5,8 @@ mod args;
 pub mod options;
 mod values;
 
+use std::ffi::OsString;
+
 use clap::Parser;
 
 use self::args::Cli;
@@ -19,11 +21,11 @@ pub enum Refusal {
     Options(String),
 }
 
-/// Parses the arguments of this process.
+/// Parses the arguments of a process, of which the first is its name.
 ///
 /// # Errors
 /// If there is nothing to run.
-pub fn parse() -> Result<Options, Refusal> {
-    let cli = Cli::try_parse().map_err(Refusal::Clap)?;
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Refusal> {
+    let cli = Cli::try_parse_from(args).map_err(Refusal::Clap)?;
     cli.into_options().map_err(Refusal::Options)
 }

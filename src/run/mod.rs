@@ -1,6 +1,7 @@
 //! The commands. This module is the only one that uses all others.
 
 mod audit;
+pub mod bug;
 #[cfg(feature = "live")]
 mod collect;
 mod diff;
@@ -29,22 +30,22 @@ use crate::report::pretty::write_pretty;
 ///
 /// # Errors
 /// Usage, configuration, malformed evidence, and I/O.
-pub fn run(options: Options) -> Result<Ending> {
+pub fn run(options: &Options) -> Result<Ending> {
     match options {
-        Options::Audit(options) => audit::audit(&options),
+        Options::Audit(options) => audit::audit(options),
         #[cfg(feature = "live")]
-        Options::Collect(options) => collect::collect(&options),
+        Options::Collect(options) => collect::collect(options),
         #[cfg(feature = "live")]
-        Options::Trace(options) => trace::trace(&options),
+        Options::Trace(options) => trace::trace(options),
         #[cfg(not(feature = "live"))]
         Options::Collect(_) | Options::Trace(_) => Err(audit::not_live()),
-        Options::Diff(options) => diff::diff(&options),
+        Options::Diff(options) => diff::diff(options),
         Options::IamPolicy => {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
             Ok(Exit::Pass.into())
         }
         Options::Explain(rule) => explain::explain(rule.as_deref()),
-        Options::PolicyInit(file) => policy::init(&file),
-        Options::PolicyCheck(files) => policy::check(&files),
+        Options::PolicyInit(file) => policy::init(file),
+        Options::PolicyCheck(files) => policy::check(files),
     }
 }

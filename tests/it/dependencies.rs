@@ -47,7 +47,7 @@ const ONLY_IN: [(&str, &[&str]); 27] = [
     ("rustix", &["collect"]),
     ("schemars", &["policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
-    ("std::env", &["run"]),
+    ("std::env", &["main", "run"]),
     ("std::fs", &["collect", "evidence", "run"]),
     ("thiserror", &["capture", "collect", "evidence"]),
     ("tokio::", &["collect"]),

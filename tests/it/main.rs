@@ -9,6 +9,7 @@
 #[cfg(feature = "live")]
 mod aws;
 mod bad_input;
+mod bugs;
 mod captures;
 mod cases;
 mod command_line;

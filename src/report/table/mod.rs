@@ -57,6 +57,9 @@ impl ReportWriter for One {
     }
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        if !summary.unjudged.is_empty() {
+            many::write(Vec::new(), summary, self.style, out)?;
+        }
         write_policy(summary, self.style, out)
     }
 }

@@ -1,0 +1,129 @@
+//! Bugs: a panic is printed as one line, and the reports of the run say that nothing was
+//! judged.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::exit::{Ending, Exit};
+use super::output::Output;
+use super::report::Report;
+use crate::cli::options::{AuditOptions, Clusters, Options, Source, WriteTo};
+use crate::model::audit::{Summary, Unjudged};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::trace::Trace;
+use crate::policy::file;
+use crate::report::format::{ReportSettings, TraceWrite};
+use crate::report::text::escape;
+use crate::rules;
+
+/// Whether any thread panicked. A panic is a bug, whatever the result of the run.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// Has panics printed as one line that asks for a report.
+pub fn install_hook() {
+    set_hook(Box::new(print));
+}
+
+/// Whether any thread panicked.
+#[must_use]
+pub fn has_panicked() -> bool {
+    PANICKED.load(Ordering::SeqCst)
+}
+
+fn print(info: &PanicHookInfo<'_>) {
+    PANICKED.store(true, Ordering::SeqCst);
+    let payload = info.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let place = info.location().map(|location| format!(" at {location}")).unwrap_or_default();
+    let text = format!(
+        "bug in eks-netcheck {}: panic{place}: {}; please report this line and the command",
+        env!("CARGO_PKG_VERSION"),
+        message.unwrap_or("unknown")
+    );
+    // Standard error may be closed; the exit code remains.
+    let _ = writeln!(anstream::stderr(), "{}", escape(&text));
+}
+
+/// Runs a command. If it panics, in whatever thread, its reports are written again, with
+/// nothing judged.
+///
+/// # Errors
+/// Those of the command.
+pub fn guard(options: &Options, run: impl FnOnce(&Options) -> Result<Ending>) -> Result<Ending> {
+    let ended = catch_unwind(AssertUnwindSafe(|| run(options)));
+    match ended {
+        Ok(ended) if !has_panicked() => ended,
+        _ => Ok(match catch_unwind(AssertUnwindSafe(|| write_reports(options))) {
+            Ok(Err(error)) => {
+                Ending::with_message(Exit::Bug, format!("not all reports could be written: {error:#}"))
+            }
+            Ok(Ok(())) | Err(_) => Exit::Bug.into(),
+        }),
+    }
+}
+
+/// Writes all reports that are files.
+fn write_reports(options: &Options) -> Result<()> {
+    match options {
+        Options::Audit(options) => write_audit(options),
+        Options::Trace(options) => write_trace(&options.write, Some(options.cluster.name.clone()), &[]),
+        Options::Diff(options) => {
+            write_trace(&options.write, None, &[options.before.clone(), options.after.clone()])
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_audit(options: &AuditOptions) -> Result<()> {
+    let (inputs, is_many, subject) = match &options.source {
+        Source::Recorded { dir, cluster } => (vec![dir.clone()], false, format!("cluster {cluster}")),
+        Source::Live(fleet) => {
+            let subject = match &fleet.clusters {
+                Clusters::Named(names) => {
+                    format!("cluster {}", names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+                }
+                Clusters::All => "all clusters".to_owned(),
+            };
+            (Vec::new(), fleet.is_many(), subject)
+        }
+    };
+    let summary = Summary { unjudged: vec![Unjudged { subject, gap: gap() }], ..Summary::default() };
+    let written = Output::open_all(&options.write, &inputs)?.into_iter().map(|(format, output)| {
+        let settings = ReportSettings {
+            is_many,
+            rules: &rules::ALL,
+            anchor: file::NAME.to_owned(),
+            time: Timestamp::now().as_millisecond(),
+            style: output.style(),
+        };
+        let (output, written) = Report::begin(format, &settings, settings.style, output).end(&summary);
+        output.finish(written)
+    });
+    // An error of one report does not affect the others.
+    written.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &[PathBuf]) -> Result<()> {
+    let gaps = vec![gap()];
+    let trace =
+        Trace { cluster, command: None, began: None, nodes: Vec::new(), connections: Vec::new(), gaps };
+    let written = Output::open_all(write, inputs)?
+        .into_iter()
+        .map(|(format, output)| output.write_whole(|out, style| (format.write)(&trace, None, style, out)));
+    written.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn gap() -> Gap {
+    Gap {
+        subject: Subject::Other("the run".to_owned()),
+        why: GapReason::Failed,
+        detail: "a bug in eks-netcheck ended the run".to_owned(),
+        hint: "please report the line that it printed, and the command".to_owned(),
+    }
+}
