@@ -13,7 +13,8 @@
 //! 6. [`policy`] turns findings into a verdict.
 //! 7. [`report`] writes the result in one of the formats.
 //!
-//! All of them use [`model`], which uses none of them. `tests/it/dependencies.rs`
+//! All of them use [`model`], which uses none of them. What a run must not leave behind
+//! is registered in [`cleanup`], and [`signals`] end a run. `tests/it/dependencies.rs`
 //! enforces these rules.
 
 pub mod cli;
@@ -35,3 +36,6 @@ pub mod policy;
 pub mod report;
 
 pub mod model;
+
+pub mod cleanup;
+pub mod signals;

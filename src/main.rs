@@ -5,14 +5,19 @@ use std::io::{ErrorKind, Write};
 use std::panic;
 use std::process::ExitCode;
 
+use eks_netcheck::cleanup;
 use eks_netcheck::cli::{self, Refusal};
 use eks_netcheck::report::text::escape;
 use eks_netcheck::run::exit::{Ending, Exit};
 use eks_netcheck::run::{self, bug};
+use eks_netcheck::signals;
 
 fn main() -> ExitCode {
     bug::install_hook();
+    // Without the thread that listens, signals have their default effect.
+    let _ = signals::listen();
     let exit = panic::catch_unwind(run).unwrap_or(Exit::Bug);
+    cleanup::all();
     if bug::has_panicked() { Exit::Bug.into() } else { exit.into() }
 }
 

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -16,6 +15,7 @@ use super::error::{CollectError, Result, Undescribed};
 use super::fleet::{FleetRequest, Place, find};
 use super::progress::Progress;
 use super::recording::{finish, scratch};
+use super::runtime;
 use super::signals::interruption;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::error::EvidenceError;
@@ -45,16 +45,16 @@ pub fn collect_clusters<T: Send + 'static>(
     read: Read<T>,
     mut each: impl FnMut(T),
 ) -> Result<Vec<Unjudged>> {
+    let runtime = runtime::start(THREADS).map_err(CollectError::Runtime)?;
     let captures = scratch()?;
     let progress = Progress::new(hides_progress);
     progress.set_message("AWS");
-    let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    let runtime = runtime.map_err(CollectError::Runtime)?;
-    let collector = Collector { fleet, template, captures: captures.path(), progress: &progress, read };
+    let captures = captures.value.path();
+    let collector = Collector { fleet, template, captures, progress: &progress, read };
     let collected = runtime.block_on(async {
         tokio::select! {
             collected = collector.all(&mut each) => collected,
-            signal = interruption() => Err(CollectError::interrupted(signal)),
+            signal = interruption() => Err(progress.interrupted(signal)),
         }
     });
     // A name lookup that is still running in a system call must not delay the end.

@@ -6,18 +6,20 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::process::{Pid, Signal, getpgrp};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::SignalKind;
 
-use super::signals::Signals;
+use crate::cleanup::{self, Family};
+use crate::signals::Received;
 
 /// The command, running.
 pub(super) struct RunningCommand {
     child: Child,
-    terminal: Terminal,
+    id: Option<Pid>,
+    terminal: Arc<Terminal>,
 }
 
 /// Why the command did not start.
@@ -40,29 +42,33 @@ impl StartError {
 impl RunningCommand {
     /// Starts a program with the standard streams of this process.
     pub(super) fn start(program: &OsString, args: &[OsString]) -> Result<Self, StartError> {
-        let terminal = Terminal::save();
-        let child = Command::new(program)
-            .args(args)
-            .spawn()
-            .map_err(|source| StartError { program: program.display().to_string(), source })?;
-        Ok(Self { child, terminal })
+        let terminal = Arc::new(Terminal::save());
+        let restored = Arc::clone(&terminal);
+        cleanup::restore_terminal_by(Some(Box::new(move || restored.restore())));
+        let started =
+            cleanup::start(Family::Descendants, || Command::new(program).args(args).spawn(), Child::id);
+        let (child, id) =
+            started.map_err(|source| StartError { program: program.display().to_string(), source })?;
+        Ok(Self { child, id, terminal })
     }
 
     /// Waits for its end; the exit code is that of a shell. Cancel-safe.
     pub(super) async fn wait(&mut self) -> io::Result<u8> {
         let status = self.child.wait().await?;
+        if let Some(id) = self.id.take() {
+            cleanup::child_ended(id);
+        }
         // It may have been killed before it restored the terminal itself.
         self.terminal.restore();
+        cleanup::restore_terminal_by(None);
         Ok(exit_code(status))
     }
 
-    /// Forwards a signal.
-    pub(super) fn signal(&self, kind: SignalKind) {
-        let signal = if kind == SignalKind::hangup() { Signal::HUP } else { Signal::TERM };
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // Fails if it has ended.
-            let _ = kill_process(pid, signal);
+    /// Forwards a signal to it and to its descendants: a shell would leave them behind.
+    pub(super) fn signal(&self, received: Received) {
+        let signal = Signal::from_named_raw(i32::from(received.number)).unwrap_or(Signal::TERM);
+        if let Some(id) = self.id {
+            cleanup::signal(id, Family::Descendants, signal);
         }
     }
 }
@@ -91,25 +97,7 @@ impl Terminal {
         // A background process that sets the terminal is stopped.
         if tcgetpgrp(terminal).is_ok_and(|owner| owner == getpgrp()) {
             // Fails if the terminal is gone.
-            let _ = tcsetattr(terminal, OptionalActions::Drain, settings);
+            let _ = tcsetattr(terminal, OptionalActions::Now, settings);
         }
     }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        self.restore();
-    }
-}
-
-/// Listens for signals while a command runs: those of the keyboard reach it as well, and
-/// others are forwarded to it.
-pub(super) fn listen() -> io::Result<Signals> {
-    let all = [SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()];
-    Signals::listen(&all)
-}
-
-/// Whether a signal comes from the keyboard.
-pub(super) fn is_from_keyboard(kind: SignalKind) -> bool {
-    kind == SignalKind::interrupt() || kind == SignalKind::quit()
 }

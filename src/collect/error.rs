@@ -22,25 +22,22 @@ pub enum CollectError {
     /// A task panicked.
     #[error(transparent)]
     Task(#[from] JoinError),
-    /// A signal, of this number, interrupts the run.
-    #[error("interrupted")]
-    Interrupted(u8),
-    /// Signals cannot be received.
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
+    /// A signal interrupts the run.
+    #[error("interrupted: {answered} of {expected} answers had been received")]
+    Interrupted {
+        /// Its number.
+        signal: u8,
+        /// How many answers had been received.
+        answered: u64,
+        /// How many were expected.
+        expected: u64,
+    },
     /// The runtime does not start.
-    #[error("cannot start the runtime")]
+    #[error("cannot start threads; raise the limit of processes (ulimit -u)")]
     Runtime(#[source] io::Error),
     /// There is no place for temporary captures.
     #[error("cannot create a temporary directory; set TMPDIR to a directory that can be written to")]
     Scratch(#[source] io::Error),
-}
-
-impl CollectError {
-    /// The error for a signal that was waited for.
-    pub(super) fn interrupted(signal: io::Result<u8>) -> Self {
-        signal.map_or_else(Self::Signals, Self::Interrupted)
-    }
 }
 
 /// A cluster that cannot be described, so that nothing can be judged.

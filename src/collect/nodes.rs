@@ -15,6 +15,7 @@ use super::transport::diagnosis::Diagnosis;
 use super::transport::failure;
 use super::transport::read::read;
 use super::transport::{Target, Transport};
+use crate::cleanup::Temporary;
 use crate::evidence::write::{EvidenceWriter, TempDir};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
@@ -109,7 +110,7 @@ pub(super) async fn record_nodes(
 struct NodeRead {
     name: NodeName,
     /// Its sockets, if any were read.
-    capture: Option<NamedTempFile>,
+    capture: Option<Temporary<NamedTempFile>>,
     /// The answer of its resolver; `None` if that was not queried, or `ss` did not end.
     answer: Option<Result<Vec<u8>, Gap>>,
     gap: Option<Gap>,
@@ -124,7 +125,7 @@ async fn read_node(
 ) -> NodeRead {
     let known_host = host.clone();
     let mut capture = None;
-    let new_capture = || capture.insert(captures.temp_file()?).reopen().map(BufWriter::new);
+    let new_capture = || capture.insert(captures.temp_file()?).value.reopen().map(BufWriter::new);
     let run = match read(target, timeout, host, new_capture).await {
         Ok(run) => run,
         Err(error) => {

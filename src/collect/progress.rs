@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::error::CollectError;
+
 /// A progress bar, which is removed at the end.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -35,6 +37,12 @@ impl Progress {
     /// Sets the message: a constant text, or names that were validated.
     pub(crate) fn set_message(&self, what: impl Into<std::borrow::Cow<'static, str>>) {
         self.bar.set_message(what);
+    }
+
+    /// The error of a run that a signal interrupts.
+    pub(super) fn interrupted(&self, signal: u8) -> CollectError {
+        let (answered, expected) = (self.bar.position(), self.bar.length().unwrap_or_default());
+        CollectError::Interrupted { signal, answered, expected }
     }
 
     /// Counts an answer.

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
-use tokio::runtime::Builder;
 
 use super::aws::batch::Batch;
 use super::aws::client::Client;
@@ -14,7 +13,9 @@ use super::cluster::{Request, record};
 use super::error::{CollectError, Result};
 use super::next_step::next_step;
 use super::progress::Progress;
+use super::runtime;
 use super::signals::interruption;
+use crate::cleanup::{self, Kind, Temporary};
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::error::EvidenceError;
 use crate::evidence::write::EvidenceWriter;
@@ -64,8 +65,8 @@ pub fn describe(request: &Request, hides_progress: bool) -> Result<EvidenceDir> 
 }
 
 fn record_with(writer: &EvidenceWriter, request: &Request, hides_progress: bool) -> Result<()> {
+    let runtime = runtime::start(0).map_err(CollectError::Runtime)?;
     let progress = Progress::new(hides_progress);
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(CollectError::Runtime)?;
     let ended = runtime.block_on(async {
         tokio::select! {
             ended = async {
@@ -73,7 +74,7 @@ fn record_with(writer: &EvidenceWriter, request: &Request, hides_progress: bool)
                 let batch = Batch::new(client, vec![request.cluster.clone()]);
                 Box::pin(record(request, &batch, writer, &progress)).await
             } => ended,
-            signal = interruption() => Err(CollectError::interrupted(signal)),
+            signal = interruption() => Err(progress.interrupted(signal)),
         }
     });
     // A name lookup that is still running in a system call must not delay the end.
@@ -87,10 +88,8 @@ pub(super) fn finish(writer: &EvidenceWriter) -> Result<Vec<Gap>, EvidenceError>
 }
 
 /// A private directory for temporary captures.
-pub(super) fn scratch() -> Result<TempDir> {
-    tempfile::Builder::new()
-        .prefix("eks-netcheck-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir()
-        .map_err(CollectError::Scratch)
+pub(super) fn scratch() -> Result<Temporary<TempDir>> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("eks-netcheck-").permissions(Permissions::from_mode(0o700));
+    cleanup::create(Kind::Tree, || builder.tempdir(), TempDir::path).map_err(CollectError::Scratch)
 }

@@ -2,23 +2,26 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use super::command::RunningCommand;
 pub use super::command::StartError;
-use super::command::{RunningCommand, is_from_keyboard, listen};
 use super::nodes::NodesRequest;
 use super::progress::Progress;
+use super::runtime;
 pub use super::sampling::Sample;
 use super::sampling::{NodeEvent, Sampling};
-use super::signals::{Signals, number};
+use super::signals::Signals;
 use super::transport::sampler::{SampledNode, Stage};
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::trace::{TracedCommand, TracedNode};
+use crate::signals::{Received, Response};
 
 /// How long outstanding samples may delay the command.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -26,6 +29,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const NAMES_MAX: usize = 4;
 /// How long the samplers may take to end.
 const END_MAX: Duration = Duration::from_secs(8);
+/// The same after a signal that ends the run.
+const END_MAX_INTERRUPTED: Duration = Duration::from_millis(450);
 
 /// The options of a trace.
 #[derive(Debug)]
@@ -62,8 +67,7 @@ pub struct Recording {
     pub gaps: Vec<Gap>,
     /// The command and how it ended.
     pub command: Option<TracedCommand>,
-    /// The number of the signal that ended a trace without a command, unless it came from
-    /// the keyboard.
+    /// The number of the signal that ended it, unless it came from the keyboard.
     pub signal: Option<u8>,
 }
 
@@ -82,12 +86,9 @@ pub enum TraceError {
     /// The exit status of the command is not available.
     #[error("cannot wait for the command: {0}")]
     Wait(io::Error),
-    /// Signals cannot be received.
-    #[error("cannot listen for signals: {0}")]
-    Signals(io::Error),
     /// The runtime did not start.
-    #[error(transparent)]
-    Runtime(io::Error),
+    #[error("cannot start threads; raise the limit of processes (ulimit -u)")]
+    Runtime(#[source] io::Error),
 }
 
 /// Samples nodes and runs the command. `instances` are the nodes that EC2 lists. Events
@@ -101,11 +102,14 @@ pub fn record(
     options: &TraceSettings<'_>,
     sink: &mut dyn FnMut(TraceEvent<'_>) -> bool,
 ) -> Result<Recording, TraceError> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(TraceError::Runtime)?;
+    let runtime = runtime::start(0).map_err(TraceError::Runtime)?;
     let recording = runtime.block_on(async {
         let (sampling, gaps) =
             Sampling::start(nodes, instances, options.only, options.interval, Instant::now());
-        Recorder { sampling, sink, gaps, ended: Vec::new() }.record(options).await
+        let is_running = Arc::<AtomicBool>::default();
+        let signals = Signals::new(answer(Arc::clone(&is_running)));
+        let recorder = Recorder { sampling, sink, gaps, ended: Vec::new(), signals, is_running };
+        recorder.record(options).await
     });
     // A name lookup that is still running in a system call must not delay the end.
     runtime.shutdown_background();
@@ -117,114 +121,153 @@ struct Recorder<'a> {
     sink: &'a mut dyn FnMut(TraceEvent<'_>) -> bool,
     gaps: Vec<Gap>,
     ended: Vec<SampledNode>,
+    signals: Signals,
+    /// Whether the command is running.
+    is_running: Arc<AtomicBool>,
+}
+
+/// What is done about a signal: a key is for the command while it is running, and may not
+/// end it.
+fn answer(is_running: Arc<AtomicBool>) -> impl Fn(Received) -> Response {
+    move |signal| {
+        if signal.is_from_keyboard && is_running.load(Ordering::SeqCst) {
+            Response::Continues
+        } else {
+            Response::Ends
+        }
+    }
 }
 
 impl Recorder<'_> {
     async fn record(mut self, options: &TraceSettings<'_>) -> Result<Recording, TraceError> {
-        let mut signals = listen().map_err(TraceError::Signals)?;
-        tokio::select! {
-            () = self.first_samples(options.hides_progress) => {}
-            kind = signals.next() => return Err(TraceError::Interrupted(number(kind))),
-        }
-        if self.sampling.sampled().is_empty() {
-            return Err(TraceError::NoNodes(self.all_gaps()));
-        }
-        tokio::select! {
-            () = self.sample_during(sleep(options.settle)) => {}
-            kind = signals.next() => return Err(TraceError::Interrupted(number(kind))),
-        }
-        self.sampling.set_stage(Stage::Paused);
-        tokio::select! {
-            _ = timeout(PAUSE_MAX, self.until_paused()) => {}
-            kind = signals.next() => return Err(TraceError::Interrupted(number(kind))),
-        }
-        let (mut command, mut signal) = (None, None);
-        if let Some((program, args)) = options.command.split_first() {
-            command = Some(self.run_command(program, args, &mut signals).await?);
+        self.sample_before(options).await?;
+        let (command, mut signal) = if let Some((program, args)) = options.command.split_first() {
+            let (command, signal) = self.run_command(program, args).await?;
+            // A key is for the command alone.
+            (Some(command), signal.filter(|signal| !signal.is_from_keyboard))
         } else {
             self.sampling.set_stage(Stage::During);
             (self.sink)(TraceEvent::Waiting(self.sampling.sampled().len()));
-            let kind = self.sample_during(signals.next()).await;
-            signal = (!is_from_keyboard(kind)).then(|| number(kind));
-        }
+            (None, self.sample_for(None).await)
+        };
         self.sampling.set_stage(Stage::After);
-        tokio::select! {
-            () = self.sample_during(sleep(options.settle)) => {}
-            // A further signal ends the wait, and the report has what there is.
-            _ = signals.next() => {}
+        if signal.is_none() {
+            signal = self.sample_for(Some(options.settle)).await;
         }
         self.sampling.set_stage(Stage::Final);
-        let all_end = async {
-            while let Some(event) = self.sampling.next().await {
-                self.pass_on(event);
-            }
-        };
-        let _ = timeout(END_MAX, all_end).await;
+        self.end(signal).await;
+        let signal = signal.filter(|signal| !signal.is_from_keyboard).map(|signal| signal.number);
         let gaps = self.all_gaps();
         self.ended.sort_by(|a, b| a.node.name.cmp(&b.node.name));
         let nodes = self.ended.into_iter().map(|ended| ended.node).filter(|node| node.samples > 0);
         Ok(Recording { nodes: nodes.collect(), gaps, command, signal })
     }
 
+    /// Samples the nodes before the command, and pauses.
+    async fn sample_before(&mut self, options: &TraceSettings<'_>) -> Result<(), TraceError> {
+        let interrupted = |signal: Received| Err(TraceError::Interrupted(signal.number));
+        if let Some(signal) = self.first_samples(options.hides_progress).await {
+            return interrupted(signal);
+        }
+        if self.sampling.sampled().is_empty() {
+            return Err(TraceError::NoNodes(self.all_gaps()));
+        }
+        if let Some(signal) = self.sample_for(Some(options.settle)).await {
+            return interrupted(signal);
+        }
+        self.sampling.set_stage(Stage::Paused);
+        let until = Instant::now() + PAUSE_MAX;
+        while !self.sampling.is_paused() && Instant::now() < until {
+            tokio::select! {
+                Some(event) = self.sampling.next() => self.pass_on(event),
+                signal = self.signals.next() => return interrupted(signal),
+                () = sleep(until - Instant::now()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the command to its end. Returns the last signal that was received meanwhile.
     async fn run_command(
         &mut self,
         program: &OsString,
         args: &[OsString],
-        signals: &mut Signals,
-    ) -> Result<TracedCommand, TraceError> {
+    ) -> Result<(TracedCommand, Option<Received>), TraceError> {
+        self.is_running.store(true, Ordering::SeqCst);
         let mut running = RunningCommand::start(program, args)?;
         let began = Instant::now();
         self.sampling.set_stage(Stage::During);
+        let mut received = None;
         let exit_code = loop {
             tokio::select! {
-                // A key that ends the command does not end the samples after it.
                 biased;
-                kind = signals.next() => if !is_from_keyboard(kind) {
-                    running.signal(kind);
-                },
+                signal = self.signals.next() => {
+                    received = Some(signal);
+                    // The command has received a key as well.
+                    if !signal.is_from_keyboard {
+                        running.signal(signal);
+                    }
+                }
                 ended = running.wait() => break ended.map_err(TraceError::Wait)?,
-                () = self.sample_during(std::future::pending()) => {}
+                Some(event) = self.sampling.next() => self.pass_on(event),
             }
         };
+        self.is_running.store(false, Ordering::SeqCst);
         let words = std::iter::once(program).chain(args).map(|word| word.to_string_lossy().into_owned());
-        Ok(TracedCommand { words: words.collect(), exit_code, duration: began.elapsed() })
+        let command = TracedCommand { words: words.collect(), exit_code, duration: began.elapsed() };
+        Ok((command, received))
     }
 
-    /// Passes on events until a future is ready.
-    async fn sample_during<T>(&mut self, future: impl Future<Output = T>) -> T {
-        tokio::pin!(future);
+    /// Passes on events for some time, or until a signal, which is returned.
+    async fn sample_for(&mut self, time: Option<Duration>) -> Option<Received> {
+        let until = time.map(|time| Instant::now() + time);
         loop {
             tokio::select! {
                 biased;
-                output = &mut future => return output,
+                signal = self.signals.next() => return Some(signal),
+                () = sleep_until(until) => return None,
                 Some(event) = self.sampling.next() => self.pass_on(event),
-                else => return future.await,
             }
         }
     }
 
-    /// Passes on events until each node was sampled, or its sampler ended.
-    async fn first_samples(&mut self, hides_progress: bool) {
+    /// Passes on the last events until all samplers have ended.
+    async fn end(&mut self, mut signal: Option<Received>) {
+        let max = if signal.is_some() { END_MAX_INTERRUPTED } else { END_MAX };
+        let mut until = Instant::now() + max;
+        loop {
+            tokio::select! {
+                event = self.sampling.next() => match event {
+                    Some(event) => self.pass_on(event),
+                    None => return,
+                },
+                received = self.signals.next(), if signal.is_none() => {
+                    signal = Some(received);
+                    until = until.min(Instant::now() + END_MAX_INTERRUPTED);
+                }
+                () = sleep_until(Some(until)) => return,
+            }
+        }
+    }
+
+    /// Passes on events until each node was sampled, or its sampler ended, or until a
+    /// signal, which is returned.
+    async fn first_samples(&mut self, hides_progress: bool) -> Option<Received> {
         let progress = Progress::new(hides_progress);
         progress.expect(self.sampling.pending().len() as u64);
         loop {
             let pending = self.sampling.pending();
             if pending.is_empty() {
-                return;
+                return None;
             }
             let names: Vec<_> = pending.iter().take(NAMES_MAX).map(NodeName::as_str).collect();
             progress.set_message(format!("first samples of nodes: {}", names.join(", ")));
             let before = pending.len();
-            let Some(event) = self.sampling.next().await else { return };
-            self.pass_on(event);
+            tokio::select! {
+                event = self.sampling.next() => self.pass_on(event?),
+                signal = self.signals.next() => return Some(signal),
+            }
             (self.sampling.pending().len()..before).for_each(|_| progress.answered());
-        }
-    }
-
-    async fn until_paused(&mut self) {
-        while !self.sampling.is_paused() {
-            let Some(event) = self.sampling.next().await else { return };
-            self.pass_on(event);
         }
     }
 
@@ -248,12 +291,20 @@ impl Recorder<'_> {
         let unfinished = self.sampling.sampled().iter().map(|name| Gap {
             subject: name.clone().into(),
             why: GapReason::TimedOut,
-            detail: format!("its last sample was not received within {} s", END_MAX.as_secs()),
+            detail: "its last sample was not received in time".to_owned(),
             hint: "try again".to_owned(),
         });
         let ended = self.ended.iter().flat_map(|ended| ended.gaps.iter().cloned());
         let mut gaps: Vec<_> = self.gaps.iter().cloned().chain(ended).chain(unfinished).collect();
         gaps.sort();
         gaps
+    }
+}
+
+/// Sleeps until a time; for ever if there is none.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use super::directory::{EvidenceDir, MANIFEST, Memory, Source};
 use super::error::EvidenceError;
 use super::manifest::Manifest;
+use crate::cleanup::{self, Kind, Temporary};
 use crate::model::evidence::NextStep;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -29,6 +30,9 @@ const DIRS: [&str; 2] = ["dns", "nodes"];
 pub struct EvidenceWriter {
     root: PathBuf,
     destination: Destination,
+    /// The directories that the writer created, which are removed if nothing is in them
+    /// when the run ends early.
+    _new_dirs: Vec<Temporary<PathBuf>>,
     /// Subjects that are expected and neither written nor reported as a gap yet.
     expected: RefCell<BTreeSet<Subject>>,
     gaps: RefCell<Vec<Gap>>,
@@ -59,12 +63,11 @@ impl TempDir {
     ///
     /// # Errors
     /// If it cannot be created.
-    pub fn temp_file(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new()
-            .prefix(".eks-netcheck-")
-            // The default permissions of a file; the umask applies.
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(&self.0)
+    pub fn temp_file(&self) -> io::Result<Temporary<NamedTempFile>> {
+        let mut builder = tempfile::Builder::new();
+        // The default permissions of a file; the umask applies.
+        builder.prefix(".eks-netcheck-").permissions(Permissions::from_mode(0o666));
+        cleanup::create(Kind::File, || builder.tempfile_in(&self.0), NamedTempFile::path)
     }
 }
 
@@ -76,6 +79,11 @@ impl EvidenceWriter {
     /// mixed.
     pub fn create(root: &Path) -> Result<Self, EvidenceError> {
         let io = || EvidenceError::io("write into", root);
+        let mut new_dirs = Vec::new();
+        let mut create = |dir: &Path, create: fn(&Path) -> io::Result<()>| {
+            let created = || create(dir).map(|()| dir.to_owned());
+            cleanup::create(Kind::EmptyDir, created, PathBuf::as_path).map(|dir| new_dirs.push(dir))
+        };
         let is_new = match fs::read_dir(root) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
@@ -87,15 +95,16 @@ impl EvidenceWriter {
                 false
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(root).map_err(io())?;
+                create(root, |dir| fs::create_dir_all(dir)).map_err(io())?;
                 true
             }
             Err(error) => return Err(io()(error)),
         };
         for dir in DIRS {
-            fs::create_dir(root.join(dir)).map_err(io())?;
+            create(&root.join(dir), |dir| fs::create_dir(dir)).map_err(io())?;
         }
-        Ok(Self::new(root, Destination::Directory { is_new, has_files: Cell::default() }))
+        let destination = Destination::Directory { is_new, has_files: Cell::default() };
+        Ok(Self { _new_dirs: new_dirs, ..Self::new(root, destination) })
     }
 
     /// A writer into memory. The captures of the nodes are temporary files in the existing
@@ -106,7 +115,13 @@ impl EvidenceWriter {
     }
 
     fn new(root: &Path, destination: Destination) -> Self {
-        Self { root: root.to_owned(), destination, expected: RefCell::default(), gaps: RefCell::default() }
+        Self {
+            root: root.to_owned(),
+            destination,
+            _new_dirs: Vec::new(),
+            expected: RefCell::default(),
+            gaps: RefCell::default(),
+        }
     }
 
     /// Converts the writer into a reader of what was written.
@@ -162,10 +177,16 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// If it cannot be moved.
-    pub fn keep_capture(&self, node: &NodeName, capture: NamedTempFile) -> Result<(), EvidenceError> {
+    pub fn keep_capture(
+        &self,
+        node: &NodeName,
+        capture: Temporary<NamedTempFile>,
+    ) -> Result<(), EvidenceError> {
         match &self.destination {
             Destination::Memory { memory, .. } => {
-                memory.borrow_mut().captures.insert(node.clone(), capture.into_temp_path());
+                // The directory of temporary captures is removed as a whole.
+                let capture = capture.value.into_temp_path();
+                memory.borrow_mut().captures.insert(node.clone(), capture);
             }
             Destination::Directory { has_files, .. } => {
                 self.persist(capture, &format!("nodes/{node}.txt"), has_files)?;
@@ -258,9 +279,14 @@ impl EvidenceWriter {
         }
     }
 
-    fn persist(&self, temp: NamedTempFile, file: &str, has_files: &Cell<bool>) -> Result<(), EvidenceError> {
+    fn persist(
+        &self,
+        temp: Temporary<NamedTempFile>,
+        file: &str,
+        has_files: &Cell<bool>,
+    ) -> Result<(), EvidenceError> {
         let path = self.root.join(file);
-        temp.persist(&path).map_err(|error| EvidenceError::io("write", &path)(error.error))?;
+        temp.persist(&path).map_err(EvidenceError::io("write", &path))?;
         has_files.set(true);
         Ok(())
     }

@@ -65,7 +65,9 @@ pub(super) fn ending(error: CollectError) -> Result<Ending> {
             let exit = if undescribed.is_absent { Exit::Nothing } else { Exit::Inconclusive };
             Ok(Ending::with_message(exit, undescribed.message))
         }
-        CollectError::Interrupted(signal) => Ok(Ending::with_message(Exit::Signal(signal), "interrupted")),
+        CollectError::Interrupted { signal, .. } => {
+            Ok(Ending::with_message(Exit::Signal(signal), error.to_string()))
+        }
         error => Err(error.into()),
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::{NamedTempFile, SpooledTempFile};
 
+use crate::cleanup::{self, Kind, Temporary};
 use crate::cli::options::WriteTo;
 use crate::report::format::Format;
 use crate::report::style::Style;
@@ -36,7 +37,7 @@ pub(super) enum Output {
     /// A pipe or a device, which cannot be replaced.
     Device(Buffer, File, PathBuf),
     /// A file: written beside its path and moved there at the end.
-    File(BufWriter<NamedTempFile>, PathBuf),
+    File(BufWriter<Temporary<NamedTempFile>>, PathBuf),
 }
 
 /// A report that is buffered until it is complete: its reader never gets a part of one, it
@@ -103,11 +104,10 @@ impl Output {
                 path.display()
             );
         }
-        let file = tempfile::Builder::new()
-            .prefix(".eks-netcheck-")
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(dir)
-            .with_context(what)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".eks-netcheck-").permissions(Permissions::from_mode(mode));
+        let file = cleanup::create(Kind::File, || builder.tempfile_in(dir), NamedTempFile::path);
+        let file = file.with_context(what)?;
         Ok(Self::File(BufWriter::new(file), path))
     }
 
@@ -152,8 +152,8 @@ impl Output {
             }
             Self::File(file, path) => {
                 let file = written.and_then(|()| file.into_inner().map_err(IntoInnerError::into_error));
-                let moved = file.and_then(|file| file.persist(&path).map_err(|error| error.error));
-                moved.map(drop).with_context(|| cannot_write(&path))
+                let moved = file.and_then(|file| file.persist(&path));
+                moved.with_context(|| cannot_write(&path))
             }
         }
     }

@@ -65,8 +65,8 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
         Err(error) => return refusal(error, options),
     };
     let exit = match (&recording.command, recording.signal) {
-        (Some(command), _) => Exit::Command(command.exit_code),
-        (None, Some(signal)) => Exit::Signal(signal),
+        (_, Some(signal)) => Exit::Signal(signal),
+        (Some(command), None) => Exit::Command(command.exit_code),
         // Ctrl-C is the ordinary end.
         (None, None) => Exit::Pass,
     };

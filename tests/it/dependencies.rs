@@ -8,25 +8,30 @@ use std::path::{Path, PathBuf};
 use crate::common::root;
 
 /// The modules that each top-level module may use.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("main", &[]),
     ("lib", &[]),
     ("cli", &["cli", "model", "report"]),
     (
         "run",
-        &["capture", "classify", "cli", "collect", "evidence", "model", "policy", "report", "rules", "run"],
+        &[
+            "capture", "classify", "cleanup", "cli", "collect", "evidence", "model", "policy", "report",
+            "rules", "run",
+        ],
     ),
-    ("collect", &["capture", "collect", "evidence", "model"]),
-    ("evidence", &["capture", "evidence", "model"]),
+    ("collect", &["capture", "cleanup", "collect", "evidence", "model", "signals"]),
+    ("evidence", &["capture", "cleanup", "evidence", "model"]),
     ("capture", &["capture", "model"]),
     ("classify", &["classify", "model"]),
     ("rules", &["model", "rules"]),
     ("policy", &["model", "policy"]),
     ("report", &["model", "report"]),
+    ("signals", &["cleanup", "signals"]),
+    ("cleanup", &["cleanup"]),
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 27] = [
+const ONLY_IN: [(&str, &[&str]); 28] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
@@ -38,17 +43,18 @@ const ONLY_IN: [(&str, &[&str]); 27] = [
     ("hickory_", &["collect"]),
     ("indicatif", &["collect"]),
     ("io::stdout", &["run"]),
-    ("io::stderr", &["collect", "run"]),
+    ("io::stderr", &["collect", "run", "signals"]),
     ("jiff", &["cli", "collect", "policy", "run"]),
     ("Timestamp::now", &["collect", "run"]),
     ("SystemTime::now", &[]),
     ("process::Command", &["collect"]),
     ("quick_junit", &["report"]),
-    ("rustix", &["collect"]),
+    ("rustix", &["cleanup", "collect", "signals"]),
     ("schemars", &["policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
     ("std::env", &["main", "run"]),
-    ("std::fs", &["collect", "evidence", "run"]),
+    ("signal_hook", &["signals"]),
+    ("std::fs", &["cleanup", "collect", "evidence", "run", "signals"]),
     ("thiserror", &["capture", "collect", "evidence"]),
     ("tokio::", &["collect"]),
     ("toml::", &["policy"]),

@@ -43,6 +43,8 @@ mod rules;
 #[cfg(feature = "live")]
 mod sampling;
 mod security_groups;
+#[cfg(feature = "live")]
+mod signals;
 mod steps;
 mod stories;
 #[cfg(feature = "live")]

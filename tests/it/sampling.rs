@@ -70,6 +70,11 @@ for number, _ in enumerate(sys.stdin, 1):
     after(number)
 "#;
 
+/// A node that answers every request for a sample.
+pub(crate) fn sampled_node() -> String {
+    [SSH, ANSWER].concat()
+}
+
 /// A fake AWS with a cluster, and a directory with the script that answers as its node.
 struct ScriptedNode {
     aws: Api,

@@ -5,11 +5,13 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group};
+use rustix::process::{Pid, Resource, Signal, getrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tracing::debug;
+
+use crate::cleanup::{self, Family};
 
 /// The length of standard error that is kept: its end, which has the reason of a failure.
 pub(super) const STDERR_KEPT: usize = 8 << 10;
@@ -94,21 +96,23 @@ impl Client {
         let Invocation { program, args, env } = invocation;
         debug!(program, ?args, "starting the client");
         let mut command = Command::new(program);
-        command.args(args).envs(env.iter().copied()).process_group(0).kill_on_drop(true);
+        command.args(args).envs(env.iter().copied()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|source| ClientError::Start { program, source })?;
+        let started = cleanup::start(Family::Group, || command.spawn(), Child::id);
+        let (mut child, group) = started.map_err(|source| ClientError::Start { program, source })?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             unreachable!("all three are pipes")
         };
-        let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         Ok((Self { child, group }, Pipes { stdin, stdout, stderr }))
     }
 
     /// Waits until it ends by itself. Cancel-safe.
     pub(super) async fn wait(&mut self) -> Result<ExitStatus, ClientError> {
-        self.child.wait().await.map_err(ClientError::Wait)
+        let status = self.child.wait().await.map_err(ClientError::Wait)?;
+        self.ended();
+        Ok(status)
     }
 
     /// Stops it: by SIGTERM, so that it can clean up, and by SIGKILL if that is not enough.
@@ -117,23 +121,27 @@ impl Client {
         let _ = timeout(TERMINATION, self.child.wait()).await;
         self.signal(Signal::KILL);
         let _ = self.child.wait().await;
-        self.group = None;
+        self.ended();
     }
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // Fails if the group has ended.
-            let _ = kill_process_group(group, signal);
+            cleanup::signal(group, Family::Group, signal);
+        }
+    }
+
+    /// Forgets the process, which was waited for: its number may be used again.
+    fn ended(&mut self) {
+        if let Some(group) = self.group.take() {
+            cleanup::child_ended(group);
         }
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // A process that was waited for has no id: the number may have been reused.
-        if self.child.id().is_some() {
-            self.signal(Signal::TERM);
-        }
+        // It stays registered: the run is ending, which waits for it.
+        self.signal(Signal::TERM);
     }
 }
 

@@ -113,13 +113,12 @@ async fn attempt_read<W: Write>(
             _ = &mut others => parse_output.await,
         }
     };
-    let (status, stopped) = match timeout(limit.saturating_sub(began.elapsed()), whole).await {
-        Ok(ended) => ended?,
-        Err(_) => (None, Some(StopReason::TimedOut(limit))),
-    };
-    if stopped.is_some() {
+    let ended = timeout(limit.saturating_sub(began.elapsed()), whole).await;
+    let ended = ended.unwrap_or(Ok((None, Some(StopReason::TimedOut(limit)))));
+    if !matches!(ended, Ok((Some(_), _))) {
         client.stop().await;
     }
+    let (status, stopped) = ended?;
     let stderr = String::from_utf8_lossy(&stderr_end).into_owned();
     let transcript = transcript.finish().map_err(ClientError::Capture)?;
     Ok(Run { transcript, ending: Ending { status, stderr, stopped } })
