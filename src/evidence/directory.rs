@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::aws::{self, eks};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
-use super::files::{BUNDLE, exists_inside, list, names, node_name, read_bounded, text_files};
+use super::files::{BUNDLE, exists_inside, list, names, node_name, open_inside, read_inside, text_files};
 use super::json::{JsonError, from_json};
 use super::kubernetes;
 use super::manifest::Manifest;
@@ -27,6 +28,10 @@ use crate::model::shell::shell_word;
 const JSON_MAX: u64 = 256 << 20;
 /// The size limit of a DNS answer.
 const DNS_MAX: u64 = 1 << 20;
+/// The size limit of a node's capture: seven million sockets.
+const CAPTURE_MAX: u64 = 1 << 30;
+/// The size limit of a combined capture.
+const CAPTURES_MAX: u64 = 16 << 30;
 
 /// The name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -206,7 +211,7 @@ impl EvidenceDir {
     /// # Errors
     /// If `nodes/` cannot be listed, or the name of a file in it is not `NAME.txt` with a
     /// valid node name.
-    pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+    pub(super) fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => text_files(root, "nodes"),
             Source::Memory(memory) => {
@@ -214,6 +219,18 @@ impl EvidenceDir {
                 Ok(captures.map(|(name, path)| (name.clone(), path.to_path_buf())).collect())
             }
         }
+    }
+
+    /// Opens the capture of a single node.
+    ///
+    /// # Errors
+    /// If it is not a regular file in the directory, or too large.
+    pub(super) fn open_node_file(&self, path: &Path) -> Result<fs::File, EvidenceError> {
+        let Source::Directory(root) = &self.source else {
+            return fs::File::open(path).map_err(EvidenceError::io("read", path));
+        };
+        let removed = || EvidenceError::io("read", path)(ErrorKind::NotFound.into());
+        open_inside(root, path, CAPTURE_MAX)?.ok_or_else(removed)
     }
 
     /// Whether the captures are known to be complete: `collect` checks how each ended.
@@ -233,6 +250,7 @@ impl EvidenceDir {
             let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(BUNDLE)) else {
                 continue;
             };
+            exists_inside(root, &path)?;
             names.push(node_name(stem, &path)?);
         }
         names.sort();
@@ -308,26 +326,19 @@ impl EvidenceDir {
     /// The contents of a file; `None` if it is missing.
     fn bytes(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, EvidenceError> {
         match &self.source {
-            Source::Directory(root) => {
-                let path = root.join(file);
-                if exists_inside(root, &path)? { read_bounded(&path, max).map(Some) } else { Ok(None) }
-            }
+            Source::Directory(root) => read_inside(root, &root.join(file), max),
             Source::Memory(memory) => Ok(memory.files.get(file).cloned()),
         }
     }
 
-    /// The combined capture `nodes.txt`, if it exists.
+    /// Opens the combined capture `nodes.txt`, if it exists.
     ///
     /// # Errors
-    /// If it is not a regular file.
-    pub fn nodes_file(&self) -> Result<Option<PathBuf>, EvidenceError> {
-        match &self.source {
-            Source::Directory(root) => {
-                let path = root.join(COMBINED_CAPTURE);
-                Ok(exists_inside(root, &path)?.then_some(path))
-            }
-            Source::Memory(_) => Ok(None),
-        }
+    /// If it is not a regular file in the directory, or too large.
+    pub(super) fn open_nodes_file(&self) -> Result<Option<(PathBuf, fs::File)>, EvidenceError> {
+        let Source::Directory(root) = &self.source else { return Ok(None) };
+        let path = root.join(COMBINED_CAPTURE);
+        Ok(open_inside(root, &path, CAPTURES_MAX)?.map(|file| (path, file)))
     }
 
     /// The nodes that could not be read according to the manifest, sorted by name.

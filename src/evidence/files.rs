@@ -1,8 +1,12 @@
 //! Access to the files of an evidence directory, which may be from somebody else.
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::error::EvidenceError;
 use crate::model::name::NodeName;
@@ -23,8 +27,17 @@ pub(super) fn names(root: &Path, sub: &str) -> Result<Vec<String>, EvidenceError
 pub(super) fn list(root: &Path, sub: &str) -> Result<Vec<PathBuf>, EvidenceError> {
     let dir = root.join(sub);
     let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(EvidenceError::io("list", &dir))?,
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(EvidenceError::Unusable(format!(
+                "{} is not a directory; rename it, or remove it",
+                dir.display()
+            )));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return missing(&dir, error).map(|()| Vec::new());
+        }
+        Err(error) => return Err(EvidenceError::io("list", &dir)(error)),
     };
     check_inside(root, &dir)?;
     let mut paths = Vec::new();
@@ -61,21 +74,63 @@ pub(super) fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBu
                 path.display()
             )));
         };
-        let name = node_name(stem, &path)?;
-        exists_inside(root, &path)?;
-        files.push((name, path));
+        files.push((node_name(stem, &path)?, path));
     }
     files.sort();
     Ok(files)
 }
 
-/// Whether a regular file exists at a path in an evidence directory.
+/// Whether a file of an evidence directory exists that is not read: a regular file.
 pub(super) fn exists_inside(root: &Path, path: &Path) -> Result<bool, EvidenceError> {
-    let exists = exists(path)?;
-    if exists {
-        check_inside(root, path)?;
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => check_inside(root, path).map(|()| true),
+        Ok(_) => Err(not_regular(path)),
+        Err(error) => missing(path, error).map(|()| false),
     }
-    Ok(exists)
+}
+
+/// Opens a file of an evidence directory, which holds at most `max` bytes; `None` if it does
+/// not exist.
+pub(super) fn open_inside(root: &Path, path: &Path, max: u64) -> Result<Option<fs::File>, EvidenceError> {
+    let file = match open_regular(path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Err(not_regular(path)),
+        Err(error) => return missing(path, error).map(|()| None),
+    };
+    // The opened file is checked: its path may lead to another one by now.
+    let real = real_path(&file, path).map_err(EvidenceError::io("read", path))?;
+    if !real.starts_with(root.canonicalize().map_err(EvidenceError::io("read", root))?) {
+        return Err(leads_out(path));
+    }
+    let size = file.metadata().map_err(EvidenceError::io("read", path))?.len();
+    if size > max { Err(too_large(path, max)) } else { Ok(Some(file)) }
+}
+
+/// Opens a regular file; `None` if something else is at the path. Pipes and devices are not
+/// opened: reading them may not end, and opening a device can have an effect.
+pub(crate) fn open_regular(path: &Path) -> io::Result<Option<fs::File>> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    // A pipe that took its place in between must not delay the opening.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// The path of an opened file without symbolic links. Linux names the opened file itself;
+/// elsewhere, `path` must still lead to it.
+fn real_path(file: &fs::File, path: &Path) -> io::Result<PathBuf> {
+    if let Ok(real) = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) {
+        return Ok(real);
+    }
+    let real = path.canonicalize()?;
+    let (opened, named) = (file.metadata()?, real.symlink_metadata()?);
+    if (opened.dev(), opened.ino()) == (named.dev(), named.ino()) {
+        Ok(real)
+    } else {
+        Err(io::Error::other("it was replaced while it was opened"))
+    }
 }
 
 /// Checks that a path in an evidence directory does not lead out of it by a symbolic link.
@@ -83,47 +138,47 @@ pub(super) fn exists_inside(root: &Path, path: &Path) -> Result<bool, EvidenceEr
 /// report.
 fn check_inside(root: &Path, path: &Path) -> Result<(), EvidenceError> {
     let canonical = |path: &Path| path.canonicalize().map_err(EvidenceError::io("read", path));
-    let target = canonical(path)?;
-    if target.starts_with(canonical(root)?) {
-        return Ok(());
+    if canonical(path)?.starts_with(canonical(root)?) { Ok(()) } else { Err(leads_out(path)) }
+}
+
+/// Whether an error says that nothing is at a path. A link to nothing is an error of its own.
+fn missing(path: &Path, error: io::Error) -> Result<(), EvidenceError> {
+    match error.kind() {
+        ErrorKind::NotFound if path.is_symlink() => Err(EvidenceError::Unusable(format!(
+            "{} is a dangling symbolic link; replace it by a copy of the file, or remove it",
+            path.display()
+        ))),
+        ErrorKind::NotFound => Ok(()),
+        _ => Err(EvidenceError::io("read", path)(error)),
     }
-    Err(EvidenceError::Unusable(format!(
+}
+
+fn leads_out(path: &Path) -> EvidenceError {
+    EvidenceError::Unusable(format!(
         "{} is a symbolic link that leads out of the evidence directory; replace it by a copy of the file",
         path.display()
-    )))
+    ))
 }
 
-/// Whether a regular file exists at a path. Anything else there is an error.
-fn exists(path: &Path) -> Result<bool, EvidenceError> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(true),
-        Ok(_) => Err(EvidenceError::Unusable(format!("{} is not a regular file", path.display()))),
-        Err(error) if error.kind() == ErrorKind::NotFound && path.is_symlink() => {
-            Err(EvidenceError::Unusable(format!("{} is a dangling symbolic link", path.display())))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(EvidenceError::io("read", path)(error)),
-    }
+fn not_regular(path: &Path) -> EvidenceError {
+    EvidenceError::Unusable(format!(
+        "{} is not a regular file; replace it by a copy of the file, or remove it",
+        path.display()
+    ))
 }
 
-/// Opens a regular file. Pipes and devices are rejected, since reading them may not end.
-pub(super) fn open_file(path: &Path) -> Result<fs::File, EvidenceError> {
-    exists(path)?;
-    fs::File::open(path).map_err(EvidenceError::io("read", path))
+fn too_large(path: &Path, max: u64) -> EvidenceError {
+    EvidenceError::Unusable(format!("{} is larger than the limit of {} MiB", path.display(), max >> 20))
 }
 
-pub(super) fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, EvidenceError> {
-    let file = open_file(path)?;
+/// Reads a file of an evidence directory, which holds at most `max` bytes; `None` if it does
+/// not exist.
+pub(super) fn read_inside(root: &Path, path: &Path, max: u64) -> Result<Option<Vec<u8>>, EvidenceError> {
+    let Some(file) = open_inside(root, path, max)? else { return Ok(None) };
     // Allocate once: a growing buffer would be copied several times.
     let size = file.metadata().map_or(0, |metadata| metadata.len().min(max));
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
+    // The file may have grown.
     file.take(max + 1).read_to_end(&mut bytes).map_err(EvidenceError::io("read", path))?;
-    if bytes.len() as u64 > max {
-        return Err(EvidenceError::Unusable(format!(
-            "{} is larger than the limit of {} MiB",
-            path.display(),
-            max >> 20
-        )));
-    }
-    Ok(bytes)
+    if bytes.len() as u64 > max { Err(too_large(path, max)) } else { Ok(Some(bytes)) }
 }

@@ -9,7 +9,6 @@ use std::path::Path;
 
 use super::directory::EvidenceDir;
 use super::error::EvidenceError;
-use super::files::open_file;
 use super::next_step;
 use crate::capture::line::Row;
 use crate::capture::reading::{CaptureSummary, CombinedCaptureError, read_combined};
@@ -29,14 +28,14 @@ pub fn read_nodes(
 ) -> Result<Vec<Node>, EvidenceError> {
     let mut summaries = BTreeMap::new();
     for (name, path) in dir.node_files()? {
-        let file = open_file(&path)?;
+        let file = dir.open_node_file(&path)?;
         let mut summary = CaptureSummary::read(&name, file, |row| sink(&name, row))
             .map_err(EvidenceError::io("read", &path))?;
         summary.cut_at = summary.cut_at.filter(|_| !dir.has_complete_captures());
         summaries.insert(name, summary);
     }
-    if let Some(path) = dir.nodes_file()? {
-        for (name, summary) in read_combined_file(open_file(&path)?, &path, None, &mut sink)? {
+    if let Some((path, file)) = dir.open_nodes_file()? {
+        for (name, summary) in read_combined_file(file, &path, None, &mut sink)? {
             if summaries.contains_key(&name) {
                 return Err(EvidenceError::Unusable(format!(
                     "nodes/{name}.txt and {} both contain node {name}; keep one of them",

@@ -49,7 +49,7 @@ const ONLY_IN: [(&str, &[&str]); 28] = [
     ("SystemTime::now", &[]),
     ("process::Command", &["collect"]),
     ("quick_junit", &["report"]),
-    ("rustix", &["cleanup", "collect", "signals"]),
+    ("rustix", &["cleanup", "collect", "evidence", "run", "signals"]),
     ("schemars", &["policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
     ("std::env", &["main", "run"]),

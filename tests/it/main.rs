@@ -45,6 +45,7 @@ mod sampling;
 mod security_groups;
 #[cfg(feature = "live")]
 mod signals;
+mod special_files;
 mod steps;
 mod stories;
 #[cfg(feature = "live")]
