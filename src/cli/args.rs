@@ -138,7 +138,7 @@ struct AuditArgs {
     /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
     #[arg(long, value_name = "SEVERITY", value_enum)]
     fail_on: Option<FailOnArg>,
-    /// The policy file; without it, eks-netcheck.toml in this directory or one above it
+    /// The policy file, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// The format on standard output
@@ -194,7 +194,7 @@ struct TraceArgs {
     /// Judge the sampled sockets as audit does: exit with 1 on findings of this severity or a higher one, with 3 if evidence is missing
     #[arg(long, value_name = "SEVERITY", value_enum)]
     fail_on: Option<FailOnArg>,
-    /// The policy file to judge by; without it, eks-netcheck.toml in this directory or one above it
+    /// The policy file to judge by, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
     #[arg(long, value_name = "FILE", requires = "fail_on")]
     policy: Option<PathBuf>,
     /// The format on standard output
@@ -257,7 +257,7 @@ struct FleetArgs {
     /// A role to assume; may be repeated, one for each account
     #[arg(long, value_name = "ARN", value_parser = role_arn)]
     role_arn: Vec<String>,
-    /// A file of roles, one for each account: an ARN on each line, and comments after #
+    /// A file of roles, or - for standard input, one role for each account: an ARN on each line, and comments after #
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
 }
@@ -341,6 +341,11 @@ impl AuditArgs {
                 } else {
                     Clusters::Named(self.cluster.into_iter().collect())
                 };
+                let is_stdin =
+                    |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
+                if is_stdin(&self.policy) && is_stdin(&self.fleet.accounts) {
+                    return Err("standard input can be the policy or the accounts, not both".to_owned());
+                }
                 Source::Live(Box::new(self.fleet.into_options(clusters, self.collection)?))
             }
         };

@@ -4,7 +4,7 @@ pub mod aws;
 pub mod directory;
 pub mod dns;
 pub mod error;
-mod files;
+pub(crate) mod files;
 pub mod json;
 pub mod kubernetes;
 mod manifest;

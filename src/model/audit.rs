@@ -22,8 +22,8 @@ pub struct Summary {
     pub counts: Counts,
     /// What could not be judged at all.
     pub unjudged: Vec<Unjudged>,
-    /// The policy, where there is one.
-    pub policy: Option<PolicyUsed>,
+    /// The policy.
+    pub policy: PolicyUsed,
 }
 
 impl Summary {
@@ -94,12 +94,47 @@ impl fmt::Display for Unjudged {
 }
 
 /// The policy of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PolicyUsed {
-    /// The path at which the file was found.
-    pub path: String,
+    /// Where it is from.
+    pub origin: PolicyOrigin,
+    /// The path of the file, or `-`; `None` for the default policy.
+    pub path: Option<String>,
     /// The path for CI systems: relative, with `/` between its parts.
     pub place: String,
     /// Notes to the owner of the policy.
     pub notes: Vec<PolicyNote>,
+}
+
+impl PolicyUsed {
+    /// Its name in text.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self.path.as_deref() {
+            None => "default policy (no eks-netcheck.toml was found)",
+            Some("-") => "standard input",
+            Some(path) => path,
+        }
+    }
+}
+
+/// Where a policy is from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PolicyOrigin {
+    /// No file was named or found.
+    #[default]
+    Default,
+    /// The file was found in the working directory or one above it.
+    Found,
+    /// The user named the file.
+    Named,
+}
+
+/// The judgment of a trace by the rules of `audit`.
+#[derive(Debug)]
+pub struct TraceJudgment {
+    /// The judgment.
+    pub judgment: Judgment,
+    /// The policy that it was made by.
+    pub policy: PolicyUsed,
 }

@@ -3,8 +3,7 @@
 use std::io::{Result, Write};
 
 use super::style::Style;
-use crate::model::audit::{Audited, Summary};
-use crate::model::judgment::Judgment;
+use crate::model::audit::{Audited, Summary, TraceJudgment};
 use crate::model::rule::Rule;
 use crate::model::trace::Trace;
 
@@ -29,7 +28,7 @@ pub type AuditWrite = fn(&ReportSettings) -> Box<dyn ReportWriter>;
 pub type TraceFormat = Format<TraceWrite>;
 
 /// Writes a report of `trace` or `diff`; the judgment is that of `--fail-on`.
-pub type TraceWrite = fn(&Trace, Option<&Judgment>, Style, &mut dyn Write) -> Result<()>;
+pub type TraceWrite = fn(&Trace, Option<&TraceJudgment>, Style, &mut dyn Write) -> Result<()>;
 
 /// What is known before the first cluster.
 #[derive(Debug, Clone)]

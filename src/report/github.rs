@@ -153,15 +153,13 @@ impl ReportWriter for Writer {
         let level = if summary.verdict() == Verdict::Inconclusive { Level::Error } else { Level::Warning };
         levels[level as usize].append(unseen);
         levels[Level::Notice as usize].append(self.accepted);
-        if let Some(policy) = &summary.policy {
-            for note in &policy.notes {
-                levels[Level::Warning as usize].push(Annotation {
-                    file: policy.place.clone(),
-                    line: note.line,
-                    title: note.kind.as_str(),
-                    message: escape(&note.text).into_owned(),
-                });
-            }
+        for note in &summary.policy.notes {
+            levels[Level::Warning as usize].push(Annotation {
+                file: summary.policy.place.clone(),
+                line: note.line,
+                title: note.kind.as_str(),
+                message: escape(&note.text).into_owned(),
+            });
         }
         write(&levels, out)
     }

@@ -51,6 +51,9 @@ impl ReportWriter for Writer {
             suite.add_test_case(case);
             self.report.add_test_suite(suite);
         }
+        for suite in &mut self.report.test_suites {
+            suite.add_property(("policy", escape(summary.policy.name()).as_ref()));
+        }
         let xml = self.report.to_string().map_err(Error::other)?;
         // In Jenkins' XSD, suites have this count, and the root element does not.
         let (root, suites) = xml.split_at(xml.find("<testsuite ").unwrap_or(xml.len()));

@@ -10,7 +10,7 @@ use super::entry::{Unseen, about, gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation::{self, is_command};
 use super::text::escape;
-use crate::model::audit::{Audited, Summary};
+use crate::model::audit::{Audited, PolicyUsed, Summary};
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
 
 /// The format.
@@ -99,10 +99,12 @@ fn tail(summary: &Summary) -> String {
         let rows = summary.unjudged.iter().map(Unseen::from);
         tail.push_str(&list(rows.map(|unseen| format!("- {}\n", harmless(&unseen.text)))));
     }
-    if let Some(policy) = &summary.policy {
-        let _ = write!(tail, "\nPolicy: {}\n\n", harmless(&policy.path));
-        let notes = policy.notes.iter();
-        tail.push_str(&list(notes.map(|note| format!("- line {}: {}\n", note.line, harmless(&note.text)))));
+    let PolicyUsed { notes, .. } = &summary.policy;
+    let _ = writeln!(tail, "\nPolicy: {}", harmless(summary.policy.name()));
+    if !notes.is_empty() {
+        let notes = notes.iter().map(|note| format!("- line {}: {}\n", note.line, harmless(&note.text)));
+        tail.push('\n');
+        tail.push_str(&list(notes));
     }
     tail
 }

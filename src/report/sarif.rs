@@ -90,6 +90,7 @@ impl ReportWriter for Writer {
                 }],
                 "results": results,
                 "columnKind": "unicodeCodePoints",
+                "properties": { "policy": escape(summary.policy.name()) },
             }],
         });
         write_pretty(&log, out)
@@ -104,7 +105,7 @@ impl Writer {
         };
         let unjudged = summary.unjudged.iter().map(|unjudged| of_gap(&Unseen::from(unjudged)));
         let mut notifications: Vec<_> = unjudged.chain(self.unseen.iter().map(of_gap)).collect();
-        for note in summary.policy.iter().flat_map(|policy| &policy.notes) {
+        for note in &summary.policy.notes {
             let text = format!("line {} of the policy: {}", note.line, note.text);
             notifications.push(json!({
                 "level": "warning", "message": { "text": plain(&escape(&text)) }, "descriptor": { "id": note.kind.as_str() },

@@ -16,7 +16,7 @@ use super::report::Report;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::FleetOptions;
 use crate::cli::options::{AuditOptions, Source, Verbosity};
-use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
+use crate::model::audit::{Audited, Summary, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
 use crate::report::format::{AuditFormat, ReportSettings};
@@ -37,7 +37,7 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     let settings = ReportSettings {
         is_many,
         rules: &rules::ALL,
-        anchor: policy::anchor(options.anchor.as_deref(), policy.path.as_deref())?,
+        anchor: policy::anchor(options.anchor.as_deref(), policy.file())?,
         time: now.as_millisecond(),
         style: stdout.style(),
     };
@@ -92,11 +92,7 @@ fn judge_all(
             ControlFlow::Break(ending) => return Ok(ControlFlow::Break(ending)),
         },
     };
-    summary.policy = policy.path.as_ref().map(|path| PolicyUsed {
-        path: path.display().to_string(),
-        place: policy::place(path),
-        notes: usage.notes(unjudged.is_empty()),
-    });
+    summary.policy = policy.used(usage.notes(unjudged.is_empty()));
     summary.unjudged = unjudged;
     Ok(ControlFlow::Continue(summary))
 }

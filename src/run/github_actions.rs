@@ -4,10 +4,11 @@
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands>
 
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::files::open_to_append;
 use super::report::Report;
 use crate::model::audit::{Audited, Summary};
 use crate::report::format::{AuditFormat, ReportSettings};
@@ -28,8 +29,9 @@ impl Step {
         env::var("GITHUB_ACTIONS").ok().filter(|value| value == "true")?;
         let path = env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
         let file = path.and_then(|path| {
-            let opened = OpenOptions::new().append(true).create(true).open(&path);
-            opened.map_err(|error| warn(&format!("cannot write to {}: {error}", path.display()))).ok()
+            let opened = open_to_append(&path);
+            let warn = |error| warn(&format!("cannot write to {}: {error}", path.display()));
+            opened.map_err(warn).ok()
         });
         let report = |format| Report::begin(format, settings, settings.style, Vec::new());
         Some(Self {

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::exit::{Ending, Exit};
+use super::files::read_settings;
 use super::judge::classify_evidence;
-use super::policy::read_settings;
 use crate::cli::options::{
     ClusterOptions, Clusters, CollectionOptions, FleetOptions, NodeOptions, Regions, TransportOptions,
     Verbosity, role_arn,

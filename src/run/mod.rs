@@ -7,6 +7,7 @@ mod collect;
 mod diff;
 pub mod exit;
 mod explain;
+mod files;
 mod github_actions;
 pub mod judge;
 #[cfg(feature = "live")]
@@ -15,6 +16,7 @@ mod output;
 mod policy;
 mod rejected;
 mod report;
+mod search;
 #[cfg(feature = "live")]
 mod trace;
 

@@ -1,7 +1,7 @@
 //! The destinations of reports: standard output, and files, which are opened before the
 //! work begins and replaced when their report is complete.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, IntoInnerError, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tempfile::{NamedTempFile, SpooledTempFile};
 
+use super::files::open_device;
 use crate::cleanup::{self, Kind, Temporary};
 use crate::cli::options::WriteTo;
 use crate::report::format::Format;
@@ -81,7 +82,7 @@ impl Output {
         let path = path.unwrap_or_else(|_| file.to_owned());
         let what = || cannot_write(&path);
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
-            let device = OpenOptions::new().write(true).open(&path).with_context(what)?;
+            let device = open_device(&path).with_context(what)?;
             return Ok(Self::Device(buffer(), device, path));
         }
         // The mode of the old file, or the default one.

@@ -1,71 +1,68 @@
-//! `policy`, and the policy file of other commands: found, read, written and checked.
+//! `policy`, and the policy of other commands: read, written and checked.
 
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit};
+use super::files::{is_stdin, read_settings, read_text};
 use super::output::to_stdout;
+use super::search::{cannot_read, find};
+use crate::model::audit::{PolicyOrigin, PolicyUsed};
+use crate::model::judgment::PolicyNote;
 use crate::policy::{Policy, file};
 use crate::report::text::escape;
 use crate::rules;
 
-/// The largest file of settings that is read.
-const SIZE_MAX: u64 = 4 << 20;
-
-/// A policy and where it was found.
+/// A policy and where it is from.
 pub(super) struct Loaded {
-    /// The file; `None` if there is none, and the default policy applies.
-    pub(super) path: Option<PathBuf>,
+    origin: PolicyOrigin,
+    /// The file; `None` for the default policy.
+    path: Option<PathBuf>,
     pub(super) rules: Policy,
+}
+
+impl Loaded {
+    /// The file at which findings are shown, if there is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.path.as_deref().filter(|path| !is_stdin(path))
+    }
+
+    /// What reports say about it.
+    pub(super) fn used(&self, notes: Vec<PolicyNote>) -> PolicyUsed {
+        PolicyUsed {
+            origin: self.origin,
+            path: self.path.as_ref().map(|path| path.display().to_string()),
+            place: self.file().map_or_else(|| file::NAME.to_owned(), place),
+            notes,
+        }
+    }
 }
 
 /// Loads the named policy, or else the one that is found in the working directory or one
 /// above it. `now` decides what in it has expired.
 pub(super) fn load(named: Option<&Path>, now: Timestamp) -> Result<Loaded> {
-    let path = match named {
-        Some(path) => Some(path.to_owned()),
-        None => find(&std::env::current_dir().context("cannot determine the working directory")?)?,
-    };
-    let rules = match &path {
-        Some(path) => read(path, now)?,
-        None => Policy::default(),
-    };
-    Ok(Loaded { path, rules })
+    load_or_find(named, now, "pass --policy")
 }
 
-fn find(from: &Path) -> Result<Option<PathBuf>> {
-    for path in from.ancestors().map(|dir| dir.join(file::NAME)) {
-        match path.symlink_metadata() {
-            Ok(_) => return Ok(Some(path)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            // A file that may exist and cannot be seen must not be skipped.
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("cannot determine whether {} exists", path.display()));
+/// The same; `to_name` is how the user names a file that is found and not obeyed.
+fn load_or_find(named: Option<&Path>, now: Timestamp, to_name: &str) -> Result<Loaded> {
+    let (origin, path, text) = match named {
+        Some(path) => (PolicyOrigin::Named, path.to_owned(), read_settings(path)),
+        None => match find(to_name)? {
+            Some(found) => (PolicyOrigin::Found, found.path, read_text(found.file)),
+            None => {
+                return Ok(Loaded { origin: PolicyOrigin::Default, path: None, rules: Policy::default() });
             }
-        }
-    }
-    Ok(None)
-}
-
-fn read(path: &Path, now: Timestamp) -> Result<Policy> {
-    let text = read_settings(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
+        },
+    };
+    let text = text.with_context(|| cannot_read(&path))?;
     let ids: Vec<_> = rules::ALL.iter().map(|rule| rule.id).collect();
-    file::parse(&text, &ids, now).map_err(|error| anyhow!("{}:{error}", path.display()))
-}
-
-/// Reads a file of settings.
-pub(super) fn read_settings(path: &Path) -> Result<String> {
-    let mut text = String::new();
-    fs::OpenOptions::new().read(true).open(path)?.take(SIZE_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > SIZE_MAX {
-        bail!("it is larger than {} MiB", SIZE_MAX >> 20);
-    }
-    Ok(text)
+    let rules = file::parse(&text, &ids, now).map_err(|error| anyhow!("{}:{error}", path.display()))?;
+    Ok(Loaded { origin, path: Some(path), rules })
 }
 
 /// `policy init`: writes a policy file. An existing file is not overwritten.
@@ -99,10 +96,10 @@ pub(super) fn check(files: &[PathBuf]) -> Result<Ending> {
 }
 
 fn check_file(named: Option<&Path>) -> Result<()> {
-    let loaded = load(named, Timestamp::now())?;
+    let loaded = load_or_find(named, Timestamp::now(), "run eks-netcheck policy check")?;
     let Some(path) = loaded.path else {
         bail!(
-            "no {} in this directory or one above it; write one with: eks-netcheck policy init",
+            "no {} in this directory or one above it, up to the root of the repository or the home directory; write one with: eks-netcheck policy init",
             file::NAME
         );
     };
@@ -131,7 +128,7 @@ pub(super) fn anchor(named: Option<&Path>, policy: Option<&Path>) -> Result<Stri
 
 /// A file as pipelines name it: relative to the root of the checkout, or its name alone
 /// if it is not in the checkout.
-pub(super) fn place(path: &Path) -> String {
+fn place(path: &Path) -> String {
     let inside = inside(path).or_else(|| path.file_name().map(PathBuf::from));
     inside.map_or_else(|| file::NAME.to_owned(), |path| path.to_string_lossy().into_owned())
 }

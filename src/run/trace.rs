@@ -22,6 +22,7 @@ use crate::collect::nodes::NodesRequest;
 use crate::collect::recording::describe;
 use crate::collect::trace::{self, Recording, Sample, TraceError, TraceEvent};
 use crate::evidence::nodes::unread;
+use crate::model::audit::TraceJudgment;
 use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{Judgment, Verdict};
@@ -77,8 +78,11 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
         list_rejected(samples.nodes.values().chain(samples.incomplete.values()));
     }
     let judgment = options.judgment.as_ref().zip(policy);
-    let judgment = judgment
-        .map(|(options, policy)| samples.judge(classifier, &trace.gaps, &policy.rules, options.fail_on));
+    let judgment = judgment.map(|(options, policy)| TraceJudgment {
+        judgment: samples.judge(classifier, &trace.gaps, &policy.rules, options.fail_on),
+        // What is unused in one trace may be used in an audit.
+        policy: policy.used(policy.rules.usage().notes(false)),
+    });
     report(options, &trace, judgment.as_ref(), files, exit)
 }
 
@@ -86,7 +90,7 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
 fn report(
     options: &TraceOptions,
     trace: &Trace,
-    judgment: Option<&Judgment>,
+    judgment: Option<&TraceJudgment>,
     files: Vec<(&'static TraceFormat, Output)>,
     exit: Exit,
 ) -> Result<Ending> {
@@ -105,7 +109,7 @@ fn report(
             _ => Err(error),
         };
     }
-    Ok(match judgment.map(|judgment| judgment.verdict) {
+    Ok(match judgment.map(|judged| judged.judgment.verdict) {
         Some(Verdict::Fail) => Exit::Findings.into(),
         Some(Verdict::Inconclusive) => Exit::Inconclusive.into(),
         Some(Verdict::Pass) | None => exit.into(),

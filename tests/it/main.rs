@@ -35,6 +35,7 @@ mod peers;
 #[cfg(feature = "live")]
 mod pipelines;
 mod policy;
+mod policy_search;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;

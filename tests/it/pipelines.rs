@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -174,6 +175,10 @@ fn the_documented_gitlab_job_writes_its_reports() {
     let job = &yaml(&code_block("docs/ci.md", "gitlab"))["eks-endpoints"];
     for (name, code) in [("private-only", 0), ("study-public", 1)] {
         let dir = checkout();
+        // As the runner makes a checkout: every user can write to it.
+        for (path, mode) in [(dir.path().to_owned(), 0o777), (dir.path().join("eks-netcheck.toml"), 0o666)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
         let script: Vec<_> =
             job["script"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
         let aws = aws(name);

@@ -2,6 +2,7 @@
 //! which may be from somebody else, as settings, and as destinations. None delays a run,
 //! and no link shows a file of this machine.
 
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -200,4 +201,135 @@ fn files_above_the_limit_are_refused_unread() {
             ran.stderr
         );
     }
+}
+
+#[test]
+fn settings_are_read_from_regular_files_alone() {
+    let dir = scratch();
+    let fifo = dir.path().join("eks-netcheck.toml");
+    make_fifo(&fifo);
+    let audit = || Netcheck::audit(&story("study-public")).dir(dir.path());
+    let named = |path: &Path| audit().arg("--policy").arg(path);
+    let check = || Netcheck::new(["policy", "check"]).dir(dir.path());
+    for netcheck in [
+        audit(),
+        named(&fifo),
+        named(Path::new("/dev/zero")),
+        named(Path::new("/dev/ptmx")),
+        named(dir.path()),
+        check(),
+        check().arg(&fifo),
+    ] {
+        let ran = run(netcheck);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("it is not a regular file; name the file - to"), "{}", ran.stderr);
+    }
+    // A pipe of the shell.
+    let script = format!(
+        "exec {} audit --cluster myeks --evidence {} --policy <(echo)",
+        env!("CARGO_BIN_EXE_eks-netcheck"),
+        story("study-public").display()
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Both are read before AWS is queried.
+#[cfg(feature = "live")]
+#[test]
+fn accounts_and_certificates_are_read_from_regular_files_alone() {
+    let dir = scratch();
+    let fifo = dir.path().join("accounts");
+    make_fifo(&fifo);
+    for file in [&fifo, Path::new("/dev/zero")] {
+        let audit = Netcheck::new(["audit", "--all-clusters", "--region", "ap-northeast-2", "--accounts"]);
+        let ran = run(audit.arg(file).dir(dir.path()));
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("cannot read the accounts"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("it is not a regular file"), "{}", ran.stderr);
+        let audit = Netcheck::new(["audit", "--cluster", "myeks", "--region", "ap-northeast-2"]);
+        let ran = run(audit.env("AWS_CA_BUNDLE", file.to_str().unwrap()).dir(dir.path()));
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("AWS_CA_BUNDLE") && ran.stderr.contains("regular file"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn a_step_summary_that_is_no_regular_file_is_a_warning() {
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name);
+    make_fifo(&path("fifo"));
+    drop(UnixListener::bind(path("socket")).unwrap());
+    fs::write(path("private"), "before\n").unwrap();
+    symlink(path("private"), path("link")).unwrap();
+    symlink(path("nothing"), path("dangling")).unwrap();
+    make_fifo(&path("read"));
+    let reader = fs::OpenOptions::new().read(true).write(true).open(path("read")).unwrap();
+    for name in ["fifo", "read", "socket", "link", "dangling", ".", "/dev/full", "/dev/ptmx"] {
+        for (evidence, code) in [("study-public", 1), ("private-only", 0)] {
+            let audit = Netcheck::audit(&story(evidence)).env("GITHUB_ACTIONS", "true");
+            let ran = run(audit.env("GITHUB_STEP_SUMMARY", path(name).to_str().unwrap()).dir(dir.path()));
+            assert_eq!(ran.code, code, "{name}: {}", ran.stderr);
+            assert!(ran.stderr.starts_with("warning: cannot write to "), "{name}: {}", ran.stderr);
+        }
+    }
+    drop(reader);
+    assert_eq!(fs::read_to_string(path("private")).unwrap(), "before\n");
+    assert!(!path("nothing").exists());
+    // A regular file is appended to.
+    let audit = Netcheck::audit(&story("private-only")).env("GITHUB_ACTIONS", "true");
+    audit.env("GITHUB_STEP_SUMMARY", path("private").to_str().unwrap()).dir(dir.path()).run();
+    assert!(fs::read_to_string(path("private")).unwrap().starts_with("before\n## eks-netcheck"));
+}
+
+#[test]
+fn a_report_to_a_pipe_that_nothing_reads_is_refused_before_the_work() {
+    let dir = scratch();
+    let fifo = dir.path().join("fifo");
+    make_fifo(&fifo);
+    let write = format!("json={}", fifo.display());
+    let story = story("study-public");
+    for netcheck in [Netcheck::audit(&story), Netcheck::diff(&story, &story)] {
+        let ran = run(netcheck.arg("--write").arg(&write));
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("no process reads this pipe"), "{}", ran.stderr);
+    }
+}
+
+/// A reader that is slow gets the whole report, which is larger than the buffer of a pipe.
+#[test]
+fn a_report_to_a_pipe_waits_for_its_reader() {
+    let copy = copy_of("study-public");
+    let mut capture = fs::read_to_string(copy.path().join("nodes/n1.txt")).unwrap();
+    for port in 20_000..21_000 {
+        let process = "users:((\"kubelet\",pid=2984,fd=9))";
+        writeln!(capture, "ESTAB 0 0 192.168.1.20:{port} 3.39.55.189:443 {process}").unwrap();
+    }
+    fs::write(copy.path().join("nodes/n1.txt"), capture).unwrap();
+    let dir = scratch();
+    let fifo = dir.path().join("fifo");
+    make_fifo(&fifo);
+    let read = dir.path().join("read");
+    let mut reader = Command::new("sh")
+        .args(["-c", "exec 3<\"$0\"; sleep 2; cat <&3 >\"$1\""])
+        .args([&fifo, &read])
+        .spawn()
+        .unwrap();
+    // The reader waits for a writer; until it does, opening is refused.
+    let write = format!("json={}", fifo.display());
+    let ran = loop {
+        let ran = run(Netcheck::audit(copy.path()).args(&["--write", &write, "--format", "json"]));
+        if ran.code != 2 {
+            break ran;
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert!(reader.wait().unwrap().success());
+    let read = fs::read(read).unwrap();
+    assert!(read.len() > 200_000, "{}", read.len());
+    assert!(ran.code == 1 && ran.stdout.as_bytes() == read, "{}", ran.stderr);
 }

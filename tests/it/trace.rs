@@ -197,6 +197,8 @@ fn the_commands_exit_code_is_returned_unless_fail_on_applies() {
     let (ran, report) = kube.run_kubectl(&["--fail-on", "high"], &fails);
     assert_eq!((ran.code, report["verdict"].as_str()), (1, Some("fail")), "{}", ran.stdout);
     assert!(report["findings"].to_string().contains("node-on-public-path"), "{report:#}");
+    assert_eq!(report["policy_origin"], "default", "{report:#}");
+    assert!(ran.stdout.contains("policy: default policy"), "{}", ran.stdout);
     let (ran, report) = kube.run(&["--fail-on", "critical"], &["sh", "-c", "exit 4"]);
     assert_eq!((ran.code, report["verdict"].as_str()), (4, Some("pass")), "{}", ran.stdout);
     // Without the other node's sockets the run is inconclusive.

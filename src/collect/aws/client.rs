@@ -2,6 +2,7 @@
 //! options of the command line.
 
 use std::error::Error;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use tokio::sync::Mutex;
 
 use super::failure::causes;
 use crate::collect::error::{CollectError, Result};
+use crate::evidence::files::open_regular;
 
 /// The account and region to send requests to. What is `None` comes from the environment
 /// and the files that the aws CLI reads.
@@ -46,6 +48,9 @@ pub struct AwsRequest {
 /// throttling should delay the answer and not prevent it, and the operation's time-out ends it
 /// anyway.
 const ATTEMPTS_MIN: u32 = 10;
+
+/// The largest bundle of certificates that is read.
+const BUNDLE_MAX: u64 = 16 << 20;
 
 /// The user's configuration, with the credentials of one account.
 #[derive(Debug, Clone)]
@@ -239,7 +244,7 @@ fn credentials(config: &SdkConfig) -> Result<SharedCredentialsProvider> {
 fn http_client(bundle: Option<&Path>) -> Result<aws_sdk_ec2::config::SharedHttpClient> {
     let mut roots = TrustStore::default();
     if let Some(bundle) = bundle {
-        let pem = std::fs::read(bundle).map_err(|error| {
+        let pem = read_bundle(bundle).map_err(|error| {
             configuration(&format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()), &error)
         })?;
         roots = roots.with_pem_certificate(pem);
@@ -263,6 +268,18 @@ fn http_client(bundle: Option<&Path>) -> Result<aws_sdk_ec2::config::SharedHttpC
         }
         connector.build()
     }))
+}
+
+/// The certificates of a bundle.
+fn read_bundle(bundle: &Path) -> io::Result<Vec<u8>> {
+    let invalid = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
+    let file = open_regular(bundle)?.ok_or_else(|| invalid("it is not a regular file"))?;
+    let mut pem = Vec::new();
+    file.take(BUNDLE_MAX + 1).read_to_end(&mut pem)?;
+    if pem.len() as u64 > BUNDLE_MAX {
+        return Err(invalid("it is larger than 16 MiB"));
+    }
+    Ok(pem)
 }
 
 /// The error that the configuration cannot be used, with its causes.

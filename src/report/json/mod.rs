@@ -32,7 +32,7 @@ impl ReportWriter for One {
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
         match self.0 {
-            Some(report) => write_pretty(&report.with_policy(summary.policy.as_ref()), out),
+            Some(report) => write_pretty(&report.with_policy(&summary.policy), out),
             // The cluster could not be judged.
             None => Box::new(Many::new()).end(summary, out),
         }

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::words::{
-    Access, By, Direction, Kind, Path, PolicyNoteKind, Severity, Status, TrafficPath, Verdict, Why,
+    Access, By, Direction, Kind, Path, PolicyNoteKind, PolicyOrigin, Severity, Status, TrafficPath, Verdict,
+    Why,
 };
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::connection::Connection;
@@ -48,8 +49,10 @@ pub(super) struct Report {
     not_judged: Vec<NotJudgedReport>,
     /// Rules that the policy switches off.
     rules_off: Vec<String>,
-    /// The policy, where there is one; null in a report on several clusters, which has it at the top level.
+    /// The policy; null for the default policy. In a report on several clusters, it is at the top level.
     policy: Option<PolicyReport>,
+    /// Where the policy is from; null in a report on several clusters, which has it at the top level.
+    policy_origin: Option<PolicyOrigin>,
     verdict: Verdict,
 }
 
@@ -63,8 +66,10 @@ pub(super) struct Reports {
     clusters: Vec<Report>,
     /// Clusters that could not be judged at all.
     unjudged: Vec<UnjudgedReport>,
-    /// The policy, where there is one.
+    /// The policy; null for the default policy.
     policy: Option<PolicyReport>,
+    /// Where the policy is from.
+    policy_origin: PolicyOrigin,
     verdict: Verdict,
 }
 
@@ -84,7 +89,8 @@ impl Reports {
             schema: REPORTS_SCHEMA.to_owned(),
             clusters,
             unjudged: summary.unjudged.iter().map(UnjudgedReport::from).collect(),
-            policy: summary.policy.as_ref().map(PolicyReport::from),
+            policy: PolicyReport::new(&summary.policy),
+            policy_origin: summary.policy.origin.into(),
             verdict: summary.verdict().into(),
         }
     }
@@ -103,7 +109,8 @@ impl From<&Unjudged> for UnjudgedReport {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct PolicyReport {
+pub(super) struct PolicyReport {
+    /// The path of the file; `-` for standard input.
     file: String,
     /// Notes to the owner of the policy.
     notes: Vec<PolicyNoteReport>,
@@ -308,24 +315,26 @@ impl Report {
             not_judged: judgment.not_judged.iter().map(NotJudgedReport::from).collect(),
             rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
             policy: None,
+            policy_origin: None,
             verdict: judgment.verdict.into(),
         }
     }
 
     /// The same with the policy.
-    pub(super) fn with_policy(self, policy: Option<&PolicyUsed>) -> Self {
-        Self { policy: policy.map(PolicyReport::from), ..self }
+    pub(super) fn with_policy(self, policy: &PolicyUsed) -> Self {
+        Self { policy: PolicyReport::new(policy), policy_origin: Some(policy.origin.into()), ..self }
     }
 }
 
-impl From<&PolicyUsed> for PolicyReport {
-    fn from(policy: &PolicyUsed) -> Self {
+impl PolicyReport {
+    /// The report on a policy; `None` for the default policy.
+    pub(super) fn new(policy: &PolicyUsed) -> Option<Self> {
         let note = |note: &PolicyNote| PolicyNoteReport {
             line: note.line,
             kind: note.kind.into(),
             text: note.text.clone(),
         };
-        Self { file: policy.path.clone(), notes: policy.notes.iter().map(note).collect() }
+        Some(Self { file: policy.path.clone()?, notes: policy.notes.iter().map(note).collect() })
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::words::{By, Direction, Path, Severity, Verdict, Why};
+use super::report::PolicyReport;
+use super::words::{By, Direction, Path, PolicyOrigin, Severity, Verdict, Why};
+use crate::model::audit::TraceJudgment;
 use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, Judgment};
 use crate::model::trace::{self, Moment, Trace, TracedConnection};
@@ -51,6 +53,10 @@ pub struct TraceReport {
     findings: Vec<FindingReport>,
     /// Evidence that was not seen.
     gaps: Vec<GapReport>,
+    /// The policy; null for the default policy, and without --fail-on.
+    policy: Option<PolicyReport>,
+    /// Where the policy is from; null without --fail-on.
+    policy_origin: Option<PolicyOrigin>,
     /// Null without --fail-on.
     verdict: Option<Verdict>,
 }
@@ -139,7 +145,9 @@ struct GapReport {
 impl TraceReport {
     /// The report on a trace and its judgment.
     #[must_use]
-    pub fn new(trace: &Trace, judgment: Option<&Judgment>) -> Self {
+    pub fn new(trace: &Trace, judged: Option<&TraceJudgment>) -> Self {
+        let judgment = judged.map(|judged| &judged.judgment);
+        let policy = judged.map(|judged| &judged.policy);
         let command = trace.command.as_ref();
         let changes: Vec<_> = trace.connections.iter().filter_map(ChangeReport::new).collect();
         Self {
@@ -158,6 +166,8 @@ impl TraceReport {
                 .map(|judgment| judgment.findings.iter().map(FindingReport::from).collect())
                 .unwrap_or_default(),
             gaps: gaps(trace, judgment).map(GapReport::from).collect(),
+            policy: policy.and_then(PolicyReport::new),
+            policy_origin: policy.map(|policy| policy.origin.into()),
             verdict: judgment.map(|judgment| judgment.verdict.into()),
         }
     }

@@ -7,7 +7,7 @@ use crate::model::cluster::EndpointAccess;
 use crate::model::facts::InterfaceKind;
 use crate::model::gap::GapReason;
 use crate::model::node::NodeStatus;
-use crate::model::{connection, judgment, rule, traffic};
+use crate::model::{audit, connection, judgment, rule, traffic};
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +56,7 @@ words! {
     }
     Severity of rule::Severity { Low, Medium, High, Critical }
     Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
+    PolicyOrigin of audit::PolicyOrigin { Default, Found, Named }
     PolicyNoteKind of judgment::PolicyNoteKind {
         WaiverExpired, WaiverUnused, AcceptanceExpired, AcceptanceUnused, CidrExpired,
     }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Result, Write};
 
 use super::names::Names;
+use crate::model::audit::TraceJudgment;
 use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::InterfaceKind;
-use crate::model::judgment::{Judgment, Verdict};
+use crate::model::judgment::Verdict;
 use crate::model::name::NodeName;
 use crate::model::shell::shell_quoted;
 use crate::model::socket::{Host, State};
@@ -29,7 +30,7 @@ const CONNECTIONS_SHOWN: usize = 500;
 /// The number of groups of other changes that are listed.
 const OTHERS_SHOWN: usize = 20;
 
-fn write(trace: &Trace, judgment: Option<&Judgment>, style: Style, out: &mut dyn Write) -> Result<()> {
+fn write(trace: &Trace, judgment: Option<&TraceJudgment>, style: Style, out: &mut dyn Write) -> Result<()> {
     let names = Names::new(trace.nodes.iter().map(|node| &node.name));
     let changes: Vec<_> = trace.connections.iter().filter(|traced| is_change(traced)).collect();
     let touched: BTreeSet<_> = changes.iter().map(|traced| &traced.connection.node).collect();
@@ -354,7 +355,8 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
     Ok(())
 }
 
-fn write_judgment(judgment: &Judgment, style: Style, out: &mut dyn Write) -> Result<()> {
+fn write_judgment(judged: &TraceJudgment, style: Style, out: &mut dyn Write) -> Result<()> {
+    let TraceJudgment { judgment, policy } = judged;
     let found = count(judgment.findings.len(), "finding");
     writeln!(out, "{}  {found} by the rules of audit", style.verdict(judgment.verdict))?;
     for judged in &judgment.findings {
@@ -372,6 +374,11 @@ fn write_judgment(judgment: &Judgment, style: Style, out: &mut dyn Write) -> Res
             let text = format!("not seen: {}", judged.gap.problem());
             write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
         }
+    }
+    write!(out, "{}", style.prose(&escape(&format!("policy: {}", policy.name())), "  ", "  "))?;
+    for note in &policy.notes {
+        let text = format!("line {} of the policy: {}", note.line, note.text);
+        write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
     }
     writeln!(out)
 }

@@ -1,0 +1,70 @@
+//! Files that the command line and the environment name. Opening one never waits for
+//! another process.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+
+use crate::evidence::files::open_regular;
+
+/// The largest file of settings that is read.
+const SIZE_MAX: u64 = 4 << 20;
+
+/// Whether a file of settings is standard input.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Reads a file of settings; `-` is standard input.
+pub(super) fn read_settings(path: &Path) -> Result<String> {
+    if is_stdin(path) { read_text(io::stdin().lock()) } else { read_text(open_settings(path)?) }
+}
+
+/// Opens a file of settings.
+pub(super) fn open_settings(path: &Path) -> Result<File> {
+    open_regular(path)?.context("it is not a regular file; name the file - to read standard input instead")
+}
+
+/// Reads settings.
+pub(super) fn read_text(settings: impl Read) -> Result<String> {
+    let mut text = String::new();
+    settings.take(SIZE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SIZE_MAX {
+        bail!("it is larger than {} MiB", SIZE_MAX >> 20);
+    }
+    Ok(text)
+}
+
+/// Opens a pipe or a device to write to.
+pub(super) fn open_device(path: &Path) -> Result<File> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let device = match rustix::fs::open(path, flags, Mode::empty()) {
+        // A pipe without a reader would delay the run until there is one.
+        Err(rustix::io::Errno::NXIO) if path.metadata()?.file_type().is_fifo() => {
+            bail!("no process reads this pipe; start its reader first");
+        }
+        opened => opened.map_err(io::Error::from)?,
+    };
+    // Writing waits for the reader.
+    fcntl_setfl(&device, fcntl_getfl(&device)? - OFlags::NONBLOCK)?;
+    Ok(device.into())
+}
+
+/// Opens a regular file to append to, which is created if it does not exist.
+///
+/// # Errors
+/// If something else is at the path, such as a link to another file.
+pub(super) fn open_to_append(path: &Path) -> io::Result<File> {
+    let not_regular = || io::Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(not_regular());
+    }
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o666))?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
