@@ -1,6 +1,6 @@
 //! The nodes of a cluster: the target of each, and their sockets and DNS answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufWriter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,9 +69,10 @@ pub(super) async fn record_nodes(
         writer.expect(name.clone());
     }
     progress.expect(targets.len() as u64);
-    progress.set_message("nodes");
+    // In the order in which they are read: the first ones are those that take long.
+    let mut pending = BTreeMap::new();
     let mut readings = JoinSet::new();
-    for (name, target) in targets {
+    for (number, (name, target)) in targets.into_iter().enumerate() {
         let target = match target {
             Ok(target) => target,
             Err(gap) => {
@@ -82,15 +83,18 @@ pub(super) async fn record_nodes(
         };
         let (host, permits) = (host.clone(), Arc::clone(&request.permits));
         let (timeout, captures) = (request.timeout, writer.temp_dir());
+        pending.insert(number, name.clone());
         readings.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            read_node(&target, name, timeout, host, &captures).await
+            (number, read_node(&target, name, timeout, host, &captures).await)
         });
     }
-    while let Some(node) = readings.join_next().await {
-        let node = node?;
+    progress.set_pending("nodes", pending.values());
+    while let Some(answer) = readings.join_next().await {
+        let (number, node) = answer?;
         progress.answered();
-        progress.set_message(format!("node {}", node.name));
+        pending.remove(&number);
+        progress.set_pending("nodes", pending.values());
         if let Some(capture) = node.capture {
             writer.keep_capture(&node.name, capture)?;
         }

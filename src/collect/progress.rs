@@ -5,6 +5,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::error::CollectError;
+use crate::model::name::NodeName;
+
+/// The largest number of pending nodes that are named.
+const NAMES_MAX: usize = 4;
 
 /// A progress bar, which is removed at the end.
 #[derive(Debug)]
@@ -43,6 +47,15 @@ impl Progress {
     pub(super) fn interrupted(&self, signal: u8) -> CollectError {
         let (answered, expected) = (self.bar.position(), self.bar.length().unwrap_or_default());
         CollectError::Interrupted { signal, answered, expected }
+    }
+
+    /// Names the first nodes that have not answered.
+    pub(crate) fn set_pending<'a>(&self, what: &str, pending: impl ExactSizeIterator<Item = &'a NodeName>) {
+        let more = pending.len().saturating_sub(NAMES_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names: Vec<_> = pending.take(NAMES_MAX).map(NodeName::as_str).collect();
+        let separator = if names.is_empty() { "" } else { ": " };
+        self.set_message(format!("{what}{separator}{}{more}", names.join(", ")));
     }
 
     /// Counts an answer.

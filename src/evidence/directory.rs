@@ -211,7 +211,7 @@ impl EvidenceDir {
     /// # Errors
     /// If `nodes/` cannot be listed, or the name of a file in it is not `NAME.txt` with a
     /// valid node name.
-    pub(super) fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+    pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => text_files(root, "nodes"),
             Source::Memory(memory) => {

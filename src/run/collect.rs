@@ -1,12 +1,12 @@
 //! `collect`: the evidence of one cluster is recorded into a directory.
 
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::BufWriter;
 
 use anyhow::Result;
 
 use super::exit::{Ending, Exit};
 use super::live::{cluster_request, ending};
+use super::missing::list_missing;
 use super::rejected::list_rejected;
 use crate::cli::options::{CollectOptions, Verbosity};
 use crate::collect::log::log_to_stderr;
@@ -14,7 +14,6 @@ use crate::collect::recording::record_to;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::nodes::read_nodes;
 use crate::model::gap::Gap;
-use crate::report::text::escape;
 
 /// Records a cluster, and lists what is missing. The run is inconclusive if anything is that
 /// was requested.
@@ -32,8 +31,10 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     // Nodes that are left out were not requested.
     let is_whole = recorded.gaps.iter().flatten().all(Gap::is_left_out);
     if let Some(gaps) = recorded.gaps.filter(|gaps| !(is_quiet && gaps.is_empty())) {
+        let files = EvidenceDir::open(&options.out).and_then(|dir| dir.node_files());
+        let captures = files.map_or(1, |files| files.len());
         // Standard error may be closed; the files are written.
-        let _ = list_missing(&options.out, &gaps, &mut BufWriter::new(anstream::stderr()));
+        let _ = list_missing(&options.out, &gaps, captures, &mut BufWriter::new(anstream::stderr()));
     }
     if options.verbosity >= Verbosity::RejectedLines && options.out.is_dir() {
         list_rejected(&read_nodes(&EvidenceDir::open(&options.out)?, |_, _| {})?);
@@ -43,13 +44,4 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
         Ok(()) => Ok(Exit::Inconclusive.into()),
         Err(error) => ending(error),
     }
-}
-
-fn list_missing(dir: &Path, gaps: &[Gap], err: &mut impl Write) -> io::Result<()> {
-    let missing = if gaps.is_empty() { "nothing is missing" } else { "missing (listed in manifest.json):" };
-    writeln!(err, "recorded in {}; {missing}", escape(&dir.to_string_lossy()))?;
-    for gap in gaps {
-        writeln!(err, "  {}", escape(&gap.to_string()))?;
-    }
-    err.flush()
 }

@@ -12,6 +12,8 @@ mod github_actions;
 pub mod judge;
 #[cfg(feature = "live")]
 mod live;
+#[cfg(feature = "live")]
+mod missing;
 mod output;
 mod policy;
 mod rejected;

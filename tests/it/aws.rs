@@ -383,6 +383,25 @@ fn rejected_lines_of_nodes_are_listed_on_request() {
     assert!(!run("collect", &["--out", &dir("quiet")]).contains(expected));
 }
 
+/// Nodes that fail for the same reason are one line, and it is said that none was read.
+#[test]
+fn collect_says_that_no_node_was_read_and_why() {
+    let aws = Aws::of("private-only");
+    let home = scratch();
+    let ssh = home.path().join("ssh");
+    std::fs::write(&ssh, "#!/bin/sh\necho 'me@host: Permission denied (publickey).' >&2\nexit 255\n")
+        .unwrap();
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = home.path().join("evidence");
+    let nodes = ["--node", "n1=a", "--node", "n2=b", "--node", "n3=c"];
+    let collect = aws.run("collect").env("PATH", &path_with(&home)).args(&nodes);
+    let ran = collect.args(&["--timeout", "5", "--out"]).arg(&dir).run();
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("\n  none of the 3 nodes was read\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\n  3 nodes (n1, n2, n3): it accepted none of your keys"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("Permission denied").count(), 1, "{}", ran.stderr);
+}
+
 /// The nodes of a cluster carry one of several tags, or none where EKS operates them.
 #[test]
 fn nodes_are_found_by_each_tag_and_by_their_operator() {
