@@ -33,8 +33,8 @@ pub enum CollectError {
         expected: u64,
     },
     /// The runtime does not start.
-    #[error("cannot start threads; raise the limit of processes (ulimit -u)")]
-    Runtime(#[source] io::Error),
+    #[error("cannot start threads: {0}; raise the limit of processes (ulimit -u)")]
+    Runtime(io::Error),
     /// There is no place for temporary captures.
     #[error("cannot create a temporary directory; set TMPDIR to a directory that can be written to")]
     Scratch(#[source] io::Error),

@@ -25,8 +25,6 @@ use crate::signals::{Received, Response};
 
 /// How long outstanding samples may delay the command.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The largest number of pending nodes that the progress names.
-const NAMES_MAX: usize = 4;
 /// How long the samplers may take to end.
 const END_MAX: Duration = Duration::from_secs(8);
 /// The same after a signal that ends the run.
@@ -87,8 +85,8 @@ pub enum TraceError {
     #[error("cannot wait for the command: {0}")]
     Wait(io::Error),
     /// The runtime did not start.
-    #[error("cannot start threads; raise the limit of processes (ulimit -u)")]
-    Runtime(#[source] io::Error),
+    #[error("cannot start threads: {0}; raise the limit of processes (ulimit -u)")]
+    Runtime(io::Error),
 }
 
 /// Samples nodes and runs the command. `instances` are the nodes that EC2 lists. Events
@@ -260,8 +258,7 @@ impl Recorder<'_> {
             if pending.is_empty() {
                 return None;
             }
-            let names: Vec<_> = pending.iter().take(NAMES_MAX).map(NodeName::as_str).collect();
-            progress.set_message(format!("first samples of nodes: {}", names.join(", ")));
+            progress.set_pending("first samples of nodes", pending.iter());
             let before = pending.len();
             tokio::select! {
                 event = self.sampling.next() => self.pass_on(event?),

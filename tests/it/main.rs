@@ -27,6 +27,8 @@ mod formats;
 mod hostile;
 #[cfg(feature = "live")]
 mod lab;
+#[cfg(feature = "live")]
+mod limits;
 mod mutations;
 mod needs;
 mod network;
