@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
@@ -13,7 +13,7 @@ use super::exit::{Ending, Exit};
 use super::output::Output;
 use super::report::Report;
 use crate::cli::options::{AuditOptions, Clusters, Options, Source, WriteTo};
-use crate::model::audit::{Summary, Unjudged};
+use crate::model::audit::{PolicyOrigin, PolicyUsed, Summary, Unjudged};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::trace::Trace;
 use crate::policy::file;
@@ -93,7 +93,11 @@ fn write_audit(options: &AuditOptions) -> Result<()> {
             (Vec::new(), fleet.is_many(), subject)
         }
     };
-    let summary = Summary { unjudged: vec![Unjudged { subject, gap: gap() }], ..Summary::default() };
+    let summary = Summary {
+        unjudged: vec![Unjudged { subject, gap: gap() }],
+        policy: named_policy(options.judgment.policy.as_deref()),
+        ..Summary::default()
+    };
     let written = Output::open_all(&options.write, &inputs)?.into_iter().map(|(format, output)| {
         let settings = ReportSettings {
             is_many,
@@ -117,6 +121,13 @@ fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&trace, None, style, out)));
     written.collect::<Vec<_>>().into_iter().collect()
+}
+
+/// The policy that the user named. It is not read again.
+fn named_policy(path: Option<&Path>) -> PolicyUsed {
+    let Some(path) = path else { return PolicyUsed::default() };
+    let path = Some(path.display().to_string());
+    PolicyUsed { origin: PolicyOrigin::Named, path, ..PolicyUsed::default() }
 }
 
 fn gap() -> Gap {

@@ -1,6 +1,7 @@
 //! The closing list of `collect`: what is missing. Nodes and vantage points that lack
 //! something for the same reason are one entry.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -46,15 +47,15 @@ pub(super) fn list_missing(
 /// The details of a group may differ, since they quote messages that name the node.
 fn by_cause(gaps: &[Gap]) -> Vec<(&Gap, Vec<&Gap>)> {
     let mut groups: Vec<(&Gap, Vec<&Gap>)> = Vec::new();
+    let mut places = HashMap::new();
     for gap in gaps {
-        let is_same = |(first, _): &&mut (&Gap, Vec<&Gap>)| {
-            kind(&first.subject).is_some()
-                && (kind(&first.subject), first.why, &first.hint) == (kind(&gap.subject), gap.why, &gap.hint)
-        };
-        match groups.iter_mut().find(is_same) {
-            Some((_, group)) => group.push(gap),
-            None => groups.push((gap, vec![gap])),
+        let new = groups.len();
+        let place = kind(&gap.subject)
+            .map_or(new, |kind| *places.entry((kind, gap.why.as_str(), gap.hint.as_str())).or_insert(new));
+        if place == new {
+            groups.push((gap, Vec::new()));
         }
+        groups[place].1.push(gap);
     }
     groups
 }
