@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -22,9 +23,8 @@ use crate::sampling::sampled_node;
 const SIGNALS: u64 = 300;
 /// How many runs there are at a time.
 const THREADS: u64 = 3;
-/// The time within which a run must end. On a machine that is busy with other tests, it
-/// may get no processor for some of it.
-const END_MAX: Duration = Duration::from_millis(1500);
+/// The time within which a run must end.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// A node whose login hangs, behind a proxy; both ignore SIGTERM in some of the runs.
 const HANGING_NODE: &str = r#"#!/bin/sh
@@ -182,10 +182,12 @@ const RUNS: [(&str, &[&str]); 4] = [
 ];
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures")]
 fn a_signal_at_any_moment_ends_the_run_with_nothing_left() {
     let count = std::env::var("SIGNALS").map_or(SIGNALS, |count| count.parse().unwrap());
     let aws = aws();
     let next = AtomicU64::new(0);
+    let times = Mutex::new(Vec::new());
     scope(|threads| {
         for _ in 0..THREADS {
             threads.spawn(|| {
@@ -194,15 +196,24 @@ fn a_signal_at_any_moment_ends_the_run_with_nothing_left() {
                     if seed >= count {
                         return;
                     }
-                    signal_once(&aws, seed);
+                    let time = signal_once(&aws, seed);
+                    times.lock().unwrap().push(time);
                 }
             });
         }
     });
+    let mut times = times.into_inner().unwrap();
+    times.sort();
+    println!(
+        "{count} signals; runs ended after {:?} (median), {:?} (maximum)",
+        times[times.len() / 2],
+        times.last()
+    );
 }
 
-/// Runs a command, sends a signal after a random time, and checks what is left.
-fn signal_once(aws: &Api, seed: u64) {
+/// Runs a command, sends a signal after a random time, and checks what is left. Returns how
+/// long the run took to end.
+fn signal_once(aws: &Api, seed: u64) -> Duration {
     let number = random(seed);
     let (name, args) = RUNS[usize::try_from(seed).unwrap() % RUNS.len()];
     let (signal, code) =
@@ -218,13 +229,16 @@ fn signal_once(aws: &Api, seed: u64) {
     let log = std::fs::File::create(sandbox.path().join("stderr")).unwrap();
     let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
     sleep(delay);
+    let sent = Instant::now();
     kill_process(Pid::from_child(&child), signal).unwrap();
     let status = ended(&mut child, &what);
+    let time = sent.elapsed();
     let stderr = std::fs::read_to_string(sandbox.path().join("stderr")).unwrap();
     // Before it listens, a signal has its default effect.
     let by_default = std::os::unix::process::ExitStatusExt::signal(&status) == Some(signal.as_raw());
     assert!(by_default || status.code() == Some(code), "{what}: {status:?}: {stderr}");
     sandbox.assert_clean(&format!("{what}: {stderr}"));
+    time
 }
 
 /// Standard output blocks while nobody reads it.
