@@ -24,6 +24,8 @@ pub(super) struct Machines {
     /// The machines that have a local address of a socket, by node, with the first such
     /// address.
     seen: BTreeMap<NodeName, BTreeMap<usize, IpAddr>>,
+    /// The local addresses of the components of each node.
+    components: BTreeMap<NodeName, Groups>,
     /// The node of the last socket, and its two last local addresses: most sockets of a
     /// capture have one of two.
     last: Option<NodeName>,
@@ -93,20 +95,26 @@ impl Machines {
         }
     }
 
-    /// The machines of a node's capture. `connections` are those of the node.
-    pub(super) fn of(&self, node: &NodeName, connections: &[Connection]) -> Vec<Machine> {
-        let mut groups = Groups::default();
+    /// Records the local address and the process of a component.
+    pub(super) fn add_connection(&mut self, connection: &Connection) {
+        let component = connection.component.filter(|component| component.is_node_component());
+        let local = connection.socket.local.ip().filter(|local| !is_of_every_host(*local));
+        let (Some(component), Some(local)) = (component, local) else { return };
+        let pid = connection.process.as_ref().and_then(|process| process.pid);
+        let identity = self.by_address.get(&local).copied();
+        // Without a lookup first, each row would clone the name.
+        let groups = match self.components.get_mut(&connection.node) {
+            Some(groups) => groups,
+            None => self.components.entry(connection.node.clone()).or_default(),
+        };
+        groups.add(local, identity, Some((component, pid)));
+    }
+
+    /// The machines of a node's capture.
+    pub(super) fn of(&mut self, node: &NodeName) -> Vec<Machine> {
+        let mut groups = self.components.remove(node).unwrap_or_default();
         for (&index, &address) in self.seen.get(node).into_iter().flatten() {
             groups.add(address, Some(index), None);
-        }
-        let own = connections.iter().filter_map(|connection| {
-            let component = connection.component.filter(|component| component.is_node_component())?;
-            let local = connection.socket.local.ip().filter(|local| !is_of_every_host(*local))?;
-            let pid = connection.process.as_ref().and_then(|process| process.pid);
-            Some((local, component, pid))
-        });
-        for (local, component, pid) in own {
-            groups.add(local, self.by_address.get(&local).copied(), Some((component, pid)));
         }
         let machine = |group: Group| Machine {
             instance: group.identity.and_then(|index| self.instances[index].clone()),
@@ -126,7 +134,7 @@ fn is_of_every_host(address: IpAddr) -> bool {
 }
 
 /// Local addresses that belong to one machine.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Group {
     /// The machine, if it is known.
     identity: Option<usize>,
@@ -149,9 +157,11 @@ impl Group {
 
 /// How many unknown addresses of a capture are compared: far more than a node has.
 const UNKNOWN_MAX: usize = 64;
+/// How many processes of a machine are compared.
+const PROCESSES_MAX: usize = 1000;
 
 /// The addresses of a capture, by the machine or, if it is not known, by the address.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Groups {
     known: BTreeMap<usize, Group>,
     unknown: BTreeMap<IpAddr, Group>,
@@ -160,15 +170,25 @@ struct Groups {
 impl Groups {
     /// Adds the local address of a socket of a component, if it is of one.
     fn add(&mut self, local: IpAddr, identity: Option<usize>, socket: Option<(Component, Option<u32>)>) {
-        let group = match identity {
-            Some(identity) => self.known.entry(identity).or_default(),
-            None if self.unknown.len() >= UNKNOWN_MAX && !self.unknown.contains_key(&local) => return,
-            None => self.unknown.entry(local).or_default(),
+        let group = if let Some(identity) = identity {
+            self.known.entry(identity).or_default()
+        } else {
+            // The lowest ones are kept, in whatever order they are added.
+            if self.unknown.len() >= UNKNOWN_MAX && !self.unknown.contains_key(&local) {
+                if self.unknown.last_key_value().is_none_or(|(last, _)| *last < local) {
+                    return;
+                }
+                self.unknown.pop_last();
+            }
+            self.unknown.entry(local).or_default()
         };
         group.identity = identity;
         group.addresses.insert(local);
         let Some((component, pid)) = socket else { return };
         group.processes.extend(pid.map(|pid| (component, pid)));
+        if group.processes.len() > PROCESSES_MAX {
+            group.processes.pop_last();
+        }
         group.has_kubelet |= component == Component::Kubelet;
         group.has_components = true;
     }

@@ -1,6 +1,7 @@
 //! Classification: derives facts from sockets, ENIs and DNS answers. Pure: the same
 //! evidence gives the same facts, in whatever order it is added.
 
+mod bounded;
 pub mod changes;
 mod control_plane;
 mod egress;
@@ -16,6 +17,9 @@ mod traffic;
 
 use std::collections::HashSet;
 
+use self::bounded::Connections;
+pub use self::bounded::Limits;
+use self::bounded::too_many_connections;
 use self::control_plane::subnets_without_egress;
 use self::egress::node_egress;
 use self::eni::classify_interface;
@@ -26,7 +30,7 @@ use self::reach::node_reach;
 use self::traffic::node_traffic;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
-use crate::model::facts::{ClassifiedInterface, Facts, connections_of};
+use crate::model::facts::{ClassifiedInterface, Facts};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::socket::{Process, Socket};
@@ -42,7 +46,7 @@ pub struct Classifier {
     interfaces: Vec<ClassifiedInterface>,
     index: Index,
     machines: Machines,
-    connections: Vec<Connection>,
+    connections: Connections,
     other_connections: u64,
 }
 
@@ -50,6 +54,12 @@ impl Classifier {
     /// A classifier with all evidence except the sockets of the nodes.
     #[must_use]
     pub fn new(evidence: Evidence) -> Self {
+        Self::with_limits(evidence, Limits::default())
+    }
+
+    /// The same with other limits on the connections that are kept.
+    #[must_use]
+    pub fn with_limits(evidence: Evidence, limits: Limits) -> Self {
         let cluster = &evidence.cluster;
         let nodes: HashSet<_> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
         let seen = evidence.network.interfaces.seen().into_iter().flatten();
@@ -57,7 +67,8 @@ impl Classifier {
             seen.map(|interface| classify_interface(interface.clone(), cluster, &nodes)).collect();
         let index = Index::new(&evidence, &interfaces);
         let machines = Machines::new(&evidence);
-        Self { evidence, interfaces, index, machines, connections: Vec::new(), other_connections: 0 }
+        let connections = Connections::new(limits);
+        Self { evidence, interfaces, index, machines, connections, other_connections: 0 }
     }
 
     /// Adds a socket of a node. `processes` are those of its row, as `comm` and pid, in
@@ -80,24 +91,23 @@ impl Classifier {
             name: String::from_utf8_lossy(&comm[..comm.len().min(NAME_KEPT)]).into_owned(),
             pid,
         });
-        self.connections.push(Connection {
-            node: node.clone(),
-            process,
-            component,
-            socket,
-            direction,
-            attribution,
-        });
+        let node = node.clone();
+        self.keep(Connection { node, process, component, socket, direction, attribution });
     }
 
     /// Adds a connection that [`Self::connection`] classified.
     pub fn add_connection(&mut self, connection: Connection) {
         self.machines.add(&connection.node, connection.socket.local.ip());
         if is_reported(connection.component, connection.attribution.path) {
-            self.connections.push(connection);
+            self.keep(connection);
         } else {
             self.other_connections += 1;
         }
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        self.machines.add_connection(&connection);
+        self.connections.push(connection);
     }
 
     /// Classifies a socket without adding it.
@@ -130,14 +140,12 @@ impl Classifier {
     /// Returns the facts. `nodes` are the nodes whose sockets were added.
     #[must_use]
     pub fn finish(self, mut nodes: Vec<Node>) -> Facts {
-        let Self { evidence, interfaces, index, machines, mut connections, other_connections } = self;
-        connections.sort();
-        // Output that was recorded several times, as by a loop, repeats connections.
-        connections.dedup();
-        let of_node = |node: &Node| machines.of(&node.name, connections_of(&connections, &node.name));
-        let machines: Vec<_> = nodes.iter().map(of_node).collect();
+        let Self { evidence, interfaces, index, mut machines, connections, other_connections } = self;
+        let (connections, connections_omitted) = connections.finish();
+        let machines: Vec<_> = nodes.iter().map(|node| machines.of(&node.name)).collect();
         for (node, machines) in nodes.iter_mut().zip(&machines) {
             node.gaps.extend(several_machines(&evidence, &node.name, machines));
+            node.gaps.extend(too_many_connections(&evidence, &node.name, &connections_omitted));
         }
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();
@@ -154,6 +162,7 @@ impl Classifier {
             endpoint_addresses,
             nodes,
             connections,
+            connections_omitted,
             other_connections,
             incomplete: None,
         }

@@ -1,5 +1,6 @@
 //! Parsing of JSON files, with errors that state the position.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -48,6 +49,7 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonErro
     if bytes.trim_ascii().is_empty() {
         return Err(JsonError::of_whole("empty"));
     }
+    let bytes = &*shortened(bytes);
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         // In a truncated object, the path ends with an unknown key, shown as `?`.
@@ -62,6 +64,68 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonErro
     Ok(value)
 }
 
+/// The longest string that is kept whole, in bytes as it is written: far more than an id,
+/// an ARN or a description of AWS has.
+const STRING_MAX: usize = 8192;
+
+/// A JSON document with longer strings cut, and the number of bytes that were cut in each.
+fn shortened(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut short: Vec<u8> = Vec::new();
+    // The end of what was copied.
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(quote) = memchr::memchr(b'"', &bytes[at..]) {
+        let begin = at + quote + 1;
+        let Some(StringEnds { cut, end }) = string(bytes, begin) else { break };
+        if end - begin > STRING_MAX {
+            short.extend(&bytes[copied..cut]);
+            short.extend(format!("… ({} more bytes)", end - cut).as_bytes());
+            copied = end;
+        }
+        at = end + 1;
+    }
+    if copied == 0 {
+        return Cow::Borrowed(bytes);
+    }
+    short.extend(&bytes[copied..]);
+    Cow::Owned(short)
+}
+
+/// Where a string ends.
+struct StringEnds {
+    /// The last place at which it can be cut to `STRING_MAX` bytes.
+    cut: usize,
+    /// Its closing quote.
+    end: usize,
+}
+
+/// The ends of a string that begins at `begin`, after its quote; `None` if it does not end.
+fn string(bytes: &[u8], begin: usize) -> Option<StringEnds> {
+    let limit = begin + STRING_MAX;
+    let mut cut = begin;
+    let mut at = begin;
+    loop {
+        let end = at + memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if at <= limit {
+            let is_boundary = |at: &usize| bytes[*at] & 0xc0 != 0x80;
+            cut = (at..=end.min(limit)).rev().find(is_boundary).unwrap_or(at);
+        }
+        if bytes[end] == b'"' {
+            return Some(StringEnds { cut, end });
+        }
+        at = end + escape_len(&bytes[end..]);
+    }
+}
+
+/// The length of an escape: two bytes, `\u` and four digits, or a pair of these.
+fn escape_len(bytes: &[u8]) -> usize {
+    match bytes {
+        [_, b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'A' | b'b' | b'B', ..] => 12,
+        [_, b'u', ..] => 6,
+        _ => 2,
+    }
+}
+
 fn json_error(error: &serde_json::Error, path: String) -> JsonError {
     let text = error.to_string();
     // serde_json appends the position to the message; it is kept in fields instead.
@@ -72,6 +136,7 @@ fn json_error(error: &serde_json::Error, path: String) -> JsonError {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::evidence::aws::eks::parse_cluster;
 
     fn error(bytes: &[u8]) -> String {
@@ -90,6 +155,31 @@ mod tests {
             let error = parse_cluster(bytes).expect_err("no cluster");
             assert_eq!(error.is_other_shape, expected, "{error}");
         }
+    }
+
+    #[test]
+    fn long_strings_are_cut_between_characters() {
+        for (text, unit) in
+            [("r", 1), ("é", 2), ("한", 3), ("\\n", 2), ("\\u00e9", 6), ("\\ud83d\\ude00", 12)]
+        {
+            for before in ["", "x", "xy"] {
+                let whole = format!("[\"{before}{}\", \"end\"]", text.repeat(STRING_MAX * 2 / unit));
+                let cut: Vec<String> = from_json(whole.as_bytes()).expect("valid JSON");
+                let kept = (STRING_MAX - before.len()) / unit;
+                let more = whole.len() - "[\"\", \"end\"]".len() - before.len() - kept * unit;
+                let (rest, number) = cut[0].split_once('…').expect("it is cut");
+                assert_eq!(rest.chars().count(), before.len() + kept, "{text:?} after {before:?}");
+                assert_eq!(number, format!(" ({more} more bytes)"));
+                assert_eq!(cut[1], "end");
+            }
+        }
+        let whole = format!("[\"{}\"]", "r".repeat(STRING_MAX));
+        assert!(matches!(shortened(whole.as_bytes()), Cow::Borrowed(_)));
+        let (cut, open) = (format!("[\"{}\", \"", "r".repeat(STRING_MAX + 1)), "[\"\\ud83d");
+        assert!(
+            from_json::<Vec<String>>(cut.as_bytes()).is_err()
+                && from_json::<Vec<String>>(open.as_bytes()).is_err()
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Connections: sockets with direction and path.
 
 use super::name::NodeName;
-use super::socket::{Process, Socket};
+use super::socket::{Process, Socket, State};
 
 /// The port of the kubelet's API, to which the control plane connects.
 pub const KUBELET_PORT: u16 = 10250;
 
 /// A socket of a node, with its direction and the attribution of its peer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection {
     /// The node.
     pub node: NodeName,
@@ -21,6 +21,23 @@ pub struct Connection {
     pub direction: Direction,
     /// The path, and the evidence for it.
     pub attribution: Attribution,
+}
+
+/// Connections that are counted and not kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OmittedConnections {
+    /// The node.
+    pub node: NodeName,
+    /// Their state.
+    pub state: State,
+    /// Their path.
+    pub path: Path,
+    /// What they have in common with a connection that is kept, with wildcards for the local
+    /// port and for the peer's port if that is a client's. `None` for those that differ from
+    /// all that are kept: a node has more than the limits allow, which is a gap.
+    pub kind: Option<Connection>,
+    /// Their number.
+    pub count: u64,
 }
 
 /// A program on a node that connects to the API server, identified by its `comm`.
@@ -169,7 +186,7 @@ impl By {
 }
 
 /// The path of a connection and the evidence for it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attribution {
     /// The path.
     pub path: Path,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::cluster::Cluster;
-use super::connection::{Connection, Path};
+use super::connection::{Connection, OmittedConnections, Path};
 use super::egress::NodeEgress;
 use super::evidence::Evidence;
 use super::gap::{Gap, Observed};
@@ -31,6 +31,9 @@ pub struct Facts {
     /// The reported connections, sorted: those of kubelet and kube-proxy, those with the
     /// API server, and unattributed ones.
     pub connections: Vec<Connection>,
+    /// The numbers of reported connections that are not kept, sorted by node. Rules that
+    /// count connections add them; others lose nothing without them.
+    pub connections_omitted: Vec<OmittedConnections>,
     /// The number of all other sockets.
     pub other_connections: u64,
     /// The path of each node's traffic to the API server, in the order of `nodes`.
@@ -145,6 +148,14 @@ impl Facts {
     pub fn machines_of(&self, node: &NodeName) -> &[Machine] {
         let at = self.nodes.binary_search_by(|known| known.name.cmp(node)).ok();
         at.and_then(|at| self.machines.get(at)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Connections with the number of those that each stands for: one for one that is kept,
+    /// more for the kind of those that are not.
+    pub fn counted_connections(&self) -> impl Iterator<Item = (&Connection, u64)> {
+        let kept = self.connections.iter().map(|connection| (connection, 1));
+        let omitted = self.connections_omitted.iter();
+        kept.chain(omitted.filter_map(|omitted| Some((omitted.kind.as_ref()?, omitted.count))))
     }
 
     /// The connections of a node.

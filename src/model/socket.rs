@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// A TCP socket of a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Socket {
     /// Its TCP state.
     pub state: State,
@@ -16,7 +16,7 @@ pub struct Socket {
 
 /// A process that has a socket open. A process can set its own name, so the name is not
 /// proof of which program it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process {
     /// Its `comm`, at most 15 bytes in the output of a kernel. Bytes that are not UTF-8
     /// are replaced.

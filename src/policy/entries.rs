@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use glob::Pattern;
 use jiff::Timestamp;
 
-use super::scope::{Applies, Scope, names_cluster};
-use crate::model::cluster::Cluster;
+use super::scope::Scope;
 use crate::model::expectations::{AccessMode, AllowedCidr};
-use crate::model::gap::Subject;
 use crate::model::judgment::{Acceptance, Waiver};
-use crate::model::rule::{Finding, Rule, Severity, Threshold};
+use crate::model::rule::{Severity, Threshold};
 
 /// All entries.
 #[derive(Debug, Clone, Default)]
@@ -53,19 +51,6 @@ pub(super) struct WaiverRule {
     pub(super) waiver: Waiver,
 }
 
-impl WaiverRule {
-    pub(super) fn applies_to(&self, rule: &Rule, cluster: &Cluster, finding: &Finding) -> Applies {
-        if self.waiver.rule != rule.id {
-            return Applies::No;
-        }
-        let subject = finding.subject.as_str();
-        let about = finding.about.as_ref().map(|about| format!("{subject} {about}"));
-        let mut names = [Some(subject), about.as_deref()].into_iter().flatten();
-        let is_about = Applies::from(names.any(|name| self.resource.matches(name)));
-        is_about.max(names_cluster(&self.resource, cluster)).min(self.scope.includes(cluster))
-    }
-}
-
 /// An acceptance of gaps and what it applies to.
 #[derive(Debug, Clone)]
 pub(super) struct AcceptRule {
@@ -74,10 +59,4 @@ pub(super) struct AcceptRule {
     pub(super) scope: Scope,
     pub(super) until: Timestamp,
     pub(super) acceptance: Acceptance,
-}
-
-impl AcceptRule {
-    pub(super) fn applies_to(&self, cluster: &Cluster, subject: &Subject) -> Applies {
-        Applies::from(self.subject.matches(&subject.to_string())).min(self.scope.includes(cluster))
-    }
 }

@@ -22,6 +22,7 @@ use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::{Acceptance, Waiver};
 use crate::model::net::canonical_block;
 use crate::model::rule::{Severity, Threshold};
+use crate::model::text::cut;
 
 /// The name of the file that is searched for.
 pub const NAME: &str = "eks-netcheck.toml";
@@ -246,7 +247,8 @@ impl From<AccessModeWord> for AccessMode {
 /// # Errors
 /// If it is not a policy: where, and the correction.
 pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, PolicyError> {
-    let reader = Reader { text, rules, now };
+    let lines = [0].into_iter().chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
+    let reader = Reader { text, lines, rules, now };
     let file: PolicyFile = toml::from_str(text).map_err(|error| reader.toml_error(&error))?;
     let overrides = file.r#override.into_iter().map(|table| reader.override_of(table));
     let waivers = file.waiver.into_iter().map(|table| reader.waiver(table));
@@ -266,9 +268,16 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(PolicyFile)
 }
 
+/// How many characters of a reason or an owner are kept: reports repeat them.
+const TEXT_MAX: usize = 2000;
+/// The longest glob, in bytes: an ARN has at most 2048 characters.
+const GLOB_MAX: usize = 4096;
+
 /// Converts the file's types to the policy, with errors that name their position.
 struct Reader<'a> {
     text: &'a str,
+    /// The offsets of its lines.
+    lines: Vec<usize>,
     rules: &'a [&'a str],
     now: Timestamp,
 }
@@ -309,7 +318,7 @@ impl Reader<'_> {
             return Err(self.wrong(&span, "an override needs clusters or accounts".to_owned()));
         }
         Ok(Override {
-            line: self.position(span.start).0,
+            line: self.line(span.start).0,
             scope: Scope {
                 clusters: self.patterns(&table.clusters)?,
                 accounts: self.patterns(&table.accounts)?,
@@ -319,7 +328,7 @@ impl Reader<'_> {
     }
 
     fn waiver(&self, table: Spanned<WaiverTable>) -> Result<WaiverRule, PolicyError> {
-        let line = self.position(table.span().start).0;
+        let line = self.line(table.span().start).0;
         let table = table.into_inner();
         let (expires, until) = self.expires(&table.expires)?;
         let waiver = Waiver {
@@ -340,7 +349,7 @@ impl Reader<'_> {
     }
 
     fn acceptance(&self, table: Spanned<AcceptGapTable>) -> Result<AcceptRule, PolicyError> {
-        let line = self.position(table.span().start).0;
+        let line = self.line(table.span().start).0;
         let table = table.into_inner();
         let (expires, until) = self.expires(&table.expires)?;
         let acceptance = Acceptance {
@@ -364,7 +373,7 @@ impl Reader<'_> {
     }
 
     fn allowed(&self, table: Spanned<AllowedCidrTable>) -> Result<(usize, AllowedCidr), PolicyError> {
-        let line = self.position(table.span().start).0;
+        let line = self.line(table.span().start).0;
         let table = table.into_inner();
         let text = table.cidr.get_ref();
         let cidr: IpNet = text.parse().map_err(|_| {
@@ -421,6 +430,10 @@ impl Reader<'_> {
         if text.is_empty() {
             return Err(self.wrong(&glob.span(), "an empty glob matches nothing".to_owned()));
         }
+        if text.len() > GLOB_MAX {
+            let message = format!("a glob of more than {GLOB_MAX} bytes is longer than any name or ARN");
+            return Err(self.wrong(&glob.span(), message));
+        }
         Pattern::new(text)
             .map_err(|error| self.wrong(&glob.span(), format!("{text:?} is not a valid glob: {}", error.msg)))
     }
@@ -430,7 +443,7 @@ impl Reader<'_> {
         if text.get_ref().trim().is_empty() {
             return Err(self.wrong(&text.span(), format!("{what} is empty")));
         }
-        Ok(text.get_ref().clone())
+        Ok(cut(text.get_ref(), TEXT_MAX).into_owned())
     }
 
     /// The expiry as written, and its time. A day ends when it ends in UTC.
@@ -459,12 +472,17 @@ impl Reader<'_> {
         PolicyError { line, column, message }
     }
 
+    /// The number of the line of an offset, from 1, and the offset of the line.
+    fn line(&self, offset: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|begin| *begin <= offset);
+        (line, self.lines[line - 1])
+    }
+
     /// The line and column of an offset, from 1.
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let begin = before.rfind('\n').map_or(0, |end| end + 1);
-        (line, before[begin..].chars().count() + 1)
+        let (line, begin) = self.line(offset);
+        let before = self.text.get(begin..offset).unwrap_or_default();
+        (line, before.chars().count() + 1)
     }
 
     fn toml_error(&self, error: &toml::de::Error) -> PolicyError {

@@ -4,12 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::entries::{AcceptRule, Entries, Settings, WaiverRule};
-use super::scope::Applies;
-use crate::model::cluster::Cluster;
+use super::entries::Settings;
+use super::exceptions::Exceptions;
 use crate::model::expectations::Expectations;
 use crate::model::gap::Gap;
-use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict, Waiver};
+use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
 use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, Threshold, WithoutEvidence};
 
 /// The outcomes of all rules.
@@ -21,15 +20,14 @@ const FAIL_ON: Severity = Severity::High;
 /// A way to judge a cluster: a decision on each entry of the policy of which it is not
 /// known whether it applies.
 pub(super) struct Way<'a> {
-    pub(super) entries: &'a Entries,
-    pub(super) cluster: &'a Cluster,
+    pub(super) exceptions: &'a Exceptions<'a>,
     /// The settings that apply, the one with the highest precedence first.
     pub(super) settings: Vec<&'a Settings>,
     /// Whether waivers and acceptances apply of which that is not known.
     pub(super) with_unknown: bool,
 }
 
-impl<'a> Way<'a> {
+impl Way<'_> {
     /// What is expected of the endpoint.
     pub(super) fn expected(&self) -> Expectations {
         let default = Expectations::default();
@@ -80,7 +78,7 @@ impl<'a> Way<'a> {
         judgment.gaps = rules_by_gap
             .into_iter()
             .map(|(gap, rules)| {
-                let accepted = self.acceptance(&gap).cloned();
+                let accepted = self.exceptions.acceptance(&gap, self.with_unknown).cloned();
                 let is_accepted = accepted.as_ref().is_some_and(|accepted| !accepted.is_expired);
                 let needed = !gap.is_left_out() && !is_accepted && is_needed(&rules);
                 JudgedGap { gap, rules, needed, accepted }
@@ -114,50 +112,9 @@ impl<'a> Way<'a> {
         let is_set = self.settings.iter().any(|settings| settings.rules.contains_key(rule.id));
         findings.sort();
         findings.into_iter().map(move |finding| {
-            let waiver = self.waiver(rule, &finding).cloned();
+            let waiver = self.exceptions.waiver(rule, &finding, self.with_unknown).cloned();
             let severity = finding.severity.filter(|_| !is_set).unwrap_or(severity);
             JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver }
         })
     }
-
-    fn counts(&self, applies: Applies) -> bool {
-        applies == Applies::Yes || self.with_unknown && applies == Applies::Unknown
-    }
-
-    /// The waiver for a finding: of several, the one that expires last.
-    fn waiver(&self, rule: &Rule, finding: &Finding) -> Option<&'a Waiver> {
-        let all = self.entries.waivers.iter();
-        let all = all.filter(|one| self.counts(one.applies_to(rule, self.cluster, finding)));
-        all.max_by_key(|one| one.until).map(|one| &one.waiver)
-    }
-
-    /// The acceptance of a gap: of several, the one that expires last.
-    fn acceptance(&self, gap: &Gap) -> Option<&'a Acceptance> {
-        let all = self.entries.accepted.iter();
-        let all = all.filter(|one| self.counts(one.applies_to(self.cluster, &gap.subject)));
-        all.max_by_key(|one| one.until).map(|one| &one.acceptance)
-    }
-}
-
-/// The entries of a policy that except something in a judgment if they apply to the
-/// cluster, which is not known: what they are, and their lines.
-pub(super) fn unknown_exceptions(
-    entries: &Entries,
-    cluster: &Cluster,
-    judgment: &Judgment,
-) -> Vec<(&'static str, usize)> {
-    let is_waived = |one: &WaiverRule| {
-        let mut findings = judgment.findings.iter();
-        !one.waiver.is_expired
-            && findings
-                .any(|judged| one.applies_to(judged.rule, cluster, &judged.finding) == Applies::Unknown)
-    };
-    let is_accepted = |one: &AcceptRule| {
-        let mut gaps = judgment.gaps.iter();
-        !one.acceptance.is_expired
-            && gaps.any(|judged| one.applies_to(cluster, &judged.gap.subject) == Applies::Unknown)
-    };
-    let waivers = entries.waivers.iter().filter(|one| is_waived(one)).map(|one| ("waiver", one.waiver.line));
-    let accepted = entries.accepted.iter().filter(|one| is_accepted(one));
-    waivers.chain(accepted.map(|one| ("accept-gap", one.acceptance.line))).collect()
 }

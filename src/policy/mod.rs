@@ -2,13 +2,15 @@
 //! they lead to.
 
 mod entries;
+mod exceptions;
 pub mod file;
 mod judge;
 mod scope;
 pub mod usage;
 
 use self::entries::{Entries, Override};
-use self::judge::{Way, unknown_exceptions};
+use self::exceptions::Exceptions;
+use self::judge::Way;
 use self::scope::Applies;
 use self::usage::Usage;
 use crate::model::cluster::Cluster;
@@ -34,7 +36,8 @@ impl Policy {
     /// whether they apply.
     #[must_use]
     pub fn expected(&self, cluster: &Cluster) -> Expectations {
-        self.way(cluster, &[], false).expected()
+        let exceptions = Exceptions::new(&self.entries, cluster);
+        self.way(cluster, &exceptions, &[], false).expected()
     }
 
     /// Judges a cluster. `fail_on` takes precedence over the policy's; `check` applies the
@@ -51,11 +54,12 @@ impl Policy {
         gaps: &[Gap],
     ) -> Judgment {
         let cluster = &evidence.cluster;
-        let way = self.way(cluster, &[], false);
+        let exceptions = Exceptions::new(&self.entries, cluster);
+        let way = self.way(cluster, &exceptions, &[], false);
         let mut judgment = way.judge(fail_on, check(&way.expected()), gaps.to_vec());
         let unknown: Vec<_> = self.unknown_overrides(cluster).collect();
-        let exceptions = unknown_exceptions(&self.entries, cluster, &judgment);
-        if unknown.is_empty() && exceptions.is_empty() {
+        let unknown_exceptions = exceptions.unknown(&judgment);
+        if unknown.is_empty() && unknown_exceptions.is_empty() {
             return judgment;
         }
         let mut ways = Ways::new(unknown.len());
@@ -65,7 +69,7 @@ impl Policy {
                     let chosen = unknown.iter().enumerate().filter(|(bit, _)| way >> bit & 1 == 1);
                     let chosen: Vec<_> = chosen.map(|(_, at)| *at).collect();
                     [false, true].map(|with_unknown| {
-                        let way = self.way(cluster, &chosen, with_unknown);
+                        let way = self.way(cluster, &exceptions, &chosen, with_unknown);
                         way.judge(fail_on, check(&way.expected()), gaps.to_vec()).verdict
                     })
                 })
@@ -76,22 +80,28 @@ impl Policy {
             let what = ("override", self.entries.overrides[*at].line);
             unknown_entry(evidence, what, ways.depend_on_override(bit))
         });
-        let exceptions =
-            exceptions.into_iter().map(|what| unknown_entry(evidence, what, ways.depend_on_exceptions()));
-        judgment.gaps.extend(overrides.chain(exceptions).collect::<Vec<_>>());
+        let depend = ways.depend_on_exceptions();
+        let of_exceptions = unknown_exceptions.into_iter().map(|what| unknown_entry(evidence, what, depend));
+        judgment.gaps.extend(overrides.chain(of_exceptions).collect::<Vec<_>>());
         judgment.gaps.sort_by_key(|judged| !judged.needed);
         judgment
     }
 
     /// The way to judge a cluster in which these overrides apply besides those that are
     /// known to.
-    fn way<'a>(&'a self, cluster: &'a Cluster, overrides: &[usize], with_unknown: bool) -> Way<'a> {
+    fn way<'a>(
+        &'a self,
+        cluster: &Cluster,
+        exceptions: &'a Exceptions<'a>,
+        overrides: &[usize],
+        with_unknown: bool,
+    ) -> Way<'a> {
         let applies = |(at, one): &(usize, &Override)| {
             one.scope.includes(cluster) == Applies::Yes || overrides.contains(at)
         };
         let all: Vec<_> = self.entries.overrides.iter().enumerate().filter(applies).collect();
         let settings = all.into_iter().rev().map(|(_, one)| &one.settings).chain([&self.entries.settings]);
-        Way { entries: &self.entries, cluster, settings: settings.collect(), with_unknown }
+        Way { exceptions, settings: settings.collect(), with_unknown }
     }
 
     /// The overrides of which it is not known whether they apply to a cluster.

@@ -1,13 +1,13 @@
 //! Which entries of a policy a run uses, and notes to its owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::entries::Entries;
+use super::exceptions::Exceptions;
 use super::scope::Applies;
 use crate::model::audit::Audited;
 use crate::model::expectations::AllowedCidr;
 use crate::model::judgment::{Acceptance, PolicyNote, PolicyNoteKind, Waiver};
-use crate::model::rule::Rule;
 
 /// The use of a policy's waivers and accepted gaps in a run. It keeps nothing of a cluster.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ struct EntryUse {
 }
 
 impl EntryUse {
-    fn add(&mut self, applies: Option<Applies>) {
-        self.is_used |= applies == Some(Applies::Yes);
-        self.may_be_used |= applies == Some(Applies::Unknown);
+    fn add(&mut self, applies: Applies) {
+        self.is_used |= applies == Applies::Yes;
+        self.may_be_used |= applies == Applies::Unknown;
     }
 }
 
@@ -44,20 +44,18 @@ impl<'a> Usage<'a> {
     /// Records a cluster.
     pub fn cluster(&mut self, audited: &Audited) {
         let Audited { facts, judgment } = audited;
-        let cluster = &facts.evidence.cluster;
+        let exceptions = Exceptions::new(self.entries, &facts.evidence.cluster);
+        exceptions.used_waivers(judgment, |at, applies| self.waivers[at].add(applies));
+        // Where its rule was inconclusive, it may apply.
+        let not_judged = judgment.not_judged.iter().map(|not_judged| not_judged.rule);
+        let inconclusive = judgment.gaps.iter().flat_map(|judged| judged.rules.iter().copied());
+        let rules: HashSet<_> = not_judged.chain(inconclusive).map(|rule| rule.id).collect();
         for (one, used) in self.entries.waivers.iter().zip(&mut self.waivers) {
-            let findings = judgment.findings.iter();
-            used.add(findings.map(|judged| one.applies_to(judged.rule, cluster, &judged.finding)).max());
-            // Where its rule was inconclusive, it may apply.
-            let is_of_rule = |rule: &Rule| rule.id == one.waiver.rule;
-            used.may_be_used |= judgment.not_judged.iter().any(|not_judged| is_of_rule(not_judged.rule))
-                || judgment.gaps.iter().any(|gap| gap.rules.iter().any(|rule| is_of_rule(rule)));
+            used.may_be_used |= rules.contains(one.waiver.rule.as_str());
         }
-        for (one, used) in self.entries.accepted.iter().zip(&mut self.accepted) {
-            let of_gaps = judgment.gaps.iter().map(|judged| &judged.gap);
-            let gaps = of_gaps.chain(judgment.not_judged.iter().map(|not_judged| &not_judged.gap));
-            used.add(gaps.map(|gap| one.applies_to(cluster, &gap.subject)).max());
-        }
+        let of_gaps = judgment.gaps.iter().map(|judged| &judged.gap);
+        let gaps = of_gaps.chain(judgment.not_judged.iter().map(|not_judged| &not_judged.gap));
+        exceptions.used_acceptances(gaps, |at, applies| self.accepted[at].add(applies));
     }
 
     /// Notes to the owner of the policy, in the file's order. `is_whole` if every cluster

@@ -1,7 +1,7 @@
 //! Indented JSON in which no character has an effect on a terminal or a CI system.
 
 use std::fmt::Write as _;
-use std::io::{Result, Write};
+use std::io::{Error, Result, Write};
 
 use serde::Serialize;
 
@@ -12,8 +12,67 @@ use super::text::is_hostile;
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_pretty(value: &impl Serialize, out: &mut dyn Write) -> Result<()> {
-    out.write_all(pretty(value)?.as_bytes())?;
+    write_without_end(value, "", out)?;
     out.write_all(b"\n")
+}
+
+/// Writes a value without the text with which it ends.
+///
+/// # Errors
+/// If it ends otherwise, or `out` cannot be written to.
+pub(super) fn write_without_end(value: &impl Serialize, end: &str, out: &mut dyn Write) -> Result<()> {
+    let mut lines = Lines { begin: b"", kept: end.len(), pending: Vec::new(), out };
+    serde_json::to_writer_pretty(&mut lines, value)?;
+    let Lines { mut pending, out, .. } = lines;
+    if !pending.ends_with(end.as_bytes()) {
+        return Err(Error::other("a report ends otherwise"));
+    }
+    pending.truncate(pending.len() - end.len());
+    out.write_all(escaped(text(pending)?).as_bytes())
+}
+
+/// How much JSON is kept until it is written.
+const CHUNK: usize = 64 << 10;
+
+/// A writer of JSON that escapes it, line by line.
+struct Lines<'a> {
+    /// What each line but the first begins with.
+    begin: &'a [u8],
+    /// How many bytes at the end are kept.
+    kept: usize,
+    /// What is not written yet.
+    pending: Vec<u8>,
+    out: &'a mut dyn Write,
+}
+
+impl Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        // A line feed is always between tokens: in a string it is escaped.
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        self.pending.extend(lines.next().unwrap_or_default());
+        for line in lines {
+            self.pending.push(b'\n');
+            self.pending.extend(self.begin);
+            self.pending.extend(line);
+        }
+        if self.pending.len() >= self.kept + CHUNK {
+            let whole = &self.pending[..self.pending.len() - self.kept];
+            if let Some(end) = memchr::memrchr(b'\n', whole) {
+                let rest = self.pending.split_off(end);
+                let lines = std::mem::replace(&mut self.pending, rest);
+                self.out.write_all(escaped(text(lines)?).as_bytes())?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn text(json: Vec<u8>) -> Result<String> {
+    String::from_utf8(json).map_err(Error::other)
 }
 
 /// A value as indented JSON.
@@ -42,11 +101,11 @@ impl Array {
     pub(super) fn element(&mut self, value: &impl Serialize, out: &mut dyn Write) -> Result<()> {
         out.write_all(if self.is_empty { b"[" } else { b"," })?;
         self.is_empty = false;
-        // A line feed is always between tokens: in a string it is escaped.
-        for line in pretty(value)?.split('\n') {
-            write!(out, "\n{}{line}", self.indent)?;
-        }
-        Ok(())
+        write!(out, "\n{}", self.indent)?;
+        let mut lines = Lines { begin: self.indent.as_bytes(), kept: 0, pending: Vec::new(), out };
+        serde_json::to_writer_pretty(&mut lines, value)?;
+        let Lines { pending, out, .. } = lines;
+        out.write_all(escaped(text(pending)?).as_bytes())
     }
 
     /// Writes the bracket that closes the array.

@@ -1,10 +1,19 @@
-//! Untrusted text, escaped at the last step.
+//! Untrusted text, cut and escaped at the last step.
 //!
 //! Process names, descriptions and answers are untrusted: characters that move the
 //! cursor, end a line or change the reading order, and commands of CI systems, are
-//! printed as escapes.
+//! printed as escapes. A text of any length is cut, so that wrapping it takes bounded time.
 
 use std::borrow::Cow;
+
+use crate::model::text::cut;
+
+/// The number of characters of a text that are printed: far more than a message has.
+const PRINTED_MAX: usize = 4000;
+/// The number of characters of a cell of a table that are printed.
+const CELL_MAX: usize = 300;
+/// The number of lines of a cell of a table that are printed.
+const LINES_MAX: usize = 50;
 
 /// Whether a character has an effect on a terminal or on the reading order.
 #[must_use]
@@ -21,9 +30,31 @@ pub fn is_hostile(char: char) -> bool {
         || u32::from(char) & 0xfffe == 0xfffe
 }
 
-/// The text with such characters escaped in the notation of Rust: `\u{1b}`.
+/// The text for a cell of a table: cut, and escaped.
+#[must_use]
+pub(super) fn cell(text: &str) -> String {
+    escape_whole(&cut(text, CELL_MAX)).into_owned()
+}
+
+/// The lines of a cell of a table, and the number of those that are not shown.
+pub(super) fn lines(all: &[String]) -> String {
+    let shown = all[..all.len().min(LINES_MAX)].join("\n");
+    match all.len().saturating_sub(LINES_MAX) {
+        0 => shown,
+        more => format!("{shown}\nand {more} more"),
+    }
+}
+
+/// The text, cut, with such characters escaped in the notation of Rust: `\u{1b}`.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
+    match cut(text, PRINTED_MAX) {
+        Cow::Borrowed(text) => escape_whole(text),
+        Cow::Owned(text) => Cow::Owned(escape_whole(&text).into_owned()),
+    }
+}
+
+fn escape_whole(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hostile) && !text.contains("::") && !text.contains("##[") {
         return Cow::Borrowed(text);
     }
@@ -97,6 +128,15 @@ mod tests {
         assert_eq!(escape("::error::x"), "\\u{3a}:error::x");
         assert_eq!(escape("x ::stop-commands::y"), "x \\u{3a}:stop-commands::y");
         assert_eq!(escape("a ##[group]b"), "a \\u{23}#[group]b");
+    }
+
+    #[test]
+    fn long_texts_are_cut_before_they_are_escaped() {
+        let long = "\x1b".repeat(PRINTED_MAX + 7);
+        assert_eq!(escape(&long), format!("{}… (7 more characters)", "\\u{1b}".repeat(PRINTED_MAX)));
+        assert_eq!(cell(&"r".repeat(CELL_MAX + 7)), format!("{}… (7 more characters)", "r".repeat(CELL_MAX)));
+        let many: Vec<_> = (0..LINES_MAX + 7).map(|line| line.to_string()).collect();
+        assert!(lines(&many).ends_with("\n49\nand 7 more"));
     }
 
     #[test]

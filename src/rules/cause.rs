@@ -66,8 +66,8 @@ impl fmt::Display for Cause {
 
 /// The text with which a finding names the causes of attempts to connect; empty if none is
 /// known.
-pub(super) fn likely(facts: &Facts, attempts: &[&Connection]) -> String {
-    let causes = of_attempts(facts, attempts.iter().copied());
+pub(super) fn likely<'a>(facts: &Facts, attempts: impl Iterator<Item = &'a Connection>) -> String {
+    let causes = of_attempts(facts, attempts);
     let causes: Vec<_> = causes.iter().map(ToString::to_string).collect();
     if causes.is_empty() { String::new() } else { format!("; likely cause: {}", list(&causes)) }
 }

@@ -50,9 +50,9 @@ Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut outcome = Outcome { gaps: gaps::nodes(facts, false), ..Outcome::pass() };
     outcome.gaps.extend(gaps::other_states(facts));
-    let mut hanging: BTreeMap<&str, Vec<&Connection>> = BTreeMap::new();
+    let mut hanging: BTreeMap<&str, Vec<(&Connection, u64)>> = BTreeMap::new();
     let mut unexplained = false;
-    for connection in &facts.connections {
+    for (connection, times) in facts.counted_connections() {
         if connection.socket.state != State::SynSent || connection.direction != Direction::Outbound {
             continue;
         }
@@ -60,7 +60,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         let is_named =
             connection.socket.peer.ip().is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
         if connection.attribution.path.is_api_server() || is_named {
-            hanging.entry(connection.node.as_str()).or_default().push(connection);
+            hanging.entry(connection.node.as_str()).or_default().push((connection, times));
         } else if matches!(connection.attribution.path, Path::Unattributed | Path::Vpc) {
             outcome.gaps.extend(gaps::truncated_address(&facts.evidence, connection));
             unexplained = true;
@@ -74,15 +74,15 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome
 }
 
-fn finding(facts: &Facts, node: &str, attempts: &[&Connection]) -> Finding {
-    let mut components: BTreeMap<&str, u32> = BTreeMap::new();
-    for attempt in attempts {
-        *components.entry(attempt.component.map_or("a process", Component::as_str)).or_default() += 1;
+fn finding(facts: &Facts, node: &str, attempts: &[(&Connection, u64)]) -> Finding {
+    let mut components: BTreeMap<&str, u64> = BTreeMap::new();
+    for (attempt, times) in attempts {
+        *components.entry(attempt.component.map_or("a process", Component::as_str)).or_default() += times;
     }
     let components: Vec<_> =
         components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
-    let peers: BTreeSet<_> = attempts.iter().map(|attempt| attempt.socket.peer.to_string()).collect();
+    let peers: BTreeSet<_> = attempts.iter().map(|(attempt, _)| attempt.socket.peer.to_string()).collect();
     let peers = list(&Vec::from_iter(peers));
-    let cause = cause::likely(facts, attempts);
+    let cause = cause::likely(facts, attempts.iter().map(|(attempt, _)| *attempt));
     Finding::new(node, format!("connections in SYN-SENT to {peers}: {}{cause}", components.join(", ")))
 }

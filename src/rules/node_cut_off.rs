@@ -72,7 +72,7 @@ fn finding(facts: &Facts, node: &NodeName) -> Finding {
         .collect();
     let peers: BTreeSet<_> = attempts.iter().map(|attempt| attempt.socket.peer.to_string()).collect();
     let peers = list(&Vec::from_iter(peers));
-    let cause = cause::likely(facts, &attempts);
+    let cause = cause::likely(facts, attempts.iter().copied());
     let message = format!(
         "its kubelet has no established connection to the API server, only attempts in SYN-SENT to {peers}: it is, or is about to be, NotReady{cause}"
     );

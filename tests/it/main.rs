@@ -9,6 +9,7 @@
 #[cfg(feature = "live")]
 mod aws;
 mod bad_input;
+mod bounds;
 mod bugs;
 mod captures;
 mod cases;
@@ -29,6 +30,7 @@ mod hostile;
 mod lab;
 #[cfg(feature = "live")]
 mod limits;
+mod linear;
 mod mutations;
 mod needs;
 mod network;

@@ -1,7 +1,7 @@
 //! JSON: the report on one cluster, and the reports on several.
 //!
-//! Kept until the end: of one cluster its report, since the policy's notes are a part of
-//! it; of several clusters nothing, since each report is written when it is complete.
+//! Kept until the end: of one cluster its verdict, which comes after the policy's notes; of
+//! several clusters nothing, since each report is written when it is complete.
 
 mod report;
 pub mod trace;
@@ -9,10 +9,11 @@ mod words;
 
 use std::io::{Error, Result, Write};
 
-use self::report::{Report, Reports};
+use self::report::{Report, ReportEnd, Reports};
 use super::format::{AuditFormat, ReportWriter};
-use super::pretty::{Array, pretty, write_pretty};
+use super::pretty::{Array, pretty, write_without_end};
 use crate::model::audit::{Audited, Summary};
+use crate::model::judgment::Verdict;
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
@@ -22,17 +23,22 @@ pub const FORMAT: AuditFormat = AuditFormat {
 };
 
 /// The report on one cluster.
-struct One(Option<Report>);
+struct One(Option<Verdict>);
 
 impl ReportWriter for One {
-    fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
-        self.0 = Some(Report::new(audited));
-        Ok(())
+    fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
+        let verdict = audited.judgment.verdict;
+        let end = format!(",{}", &pretty(&ReportEnd::new(None, verdict))?[1..]);
+        self.0 = Some(verdict);
+        write_without_end(&Report::new(audited), &end, out)
     }
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
         match self.0 {
-            Some(report) => write_pretty(&report.with_policy(&summary.policy), out),
+            Some(verdict) => {
+                let end = pretty(&ReportEnd::new(Some(&summary.policy), verdict))?;
+                writeln!(out, ",{}", &end[1..])
+            }
             // The cluster could not be judged.
             None => Box::new(Many::new()).end(summary, out),
         }
@@ -80,7 +86,7 @@ impl ReportWriter for Many {
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_schema(out: &mut dyn Write) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Report))?;
+    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Report<'_>))?;
     out.write_all(b"\n")
 }
 
@@ -89,7 +95,7 @@ pub fn write_schema(out: &mut dyn Write) -> Result<()> {
 /// # Errors
 /// If `out` cannot be written to.
 pub fn write_reports_schema(out: &mut dyn Write) -> Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Reports))?;
+    serde_json::to_writer_pretty(&mut *out, &schemars::schema_for!(Reports<'_>))?;
     out.write_all(b"\n")
 }
 
@@ -103,7 +109,7 @@ mod tests {
     use crate::model::evidence::Evidence;
     use crate::model::file::File;
     use crate::model::gap::{Gap, GapReason};
-    use crate::model::judgment::{Judgment, Verdict};
+    use crate::model::judgment::Judgment;
 
     fn gap() -> Gap {
         Gap {

@@ -4,16 +4,16 @@
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::words::{
     Access, By, Direction, Kind, Path, PolicyNoteKind, PolicyOrigin, Severity, Status, TrafficPath, Verdict,
     Why,
 };
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
-use crate::model::connection::Connection;
+use crate::model::connection::{Connection, OmittedConnections};
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
-use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, NotJudged, PolicyNote, Waiver};
+use crate::model::judgment::{self, Acceptance, JudgedFinding, JudgedGap, NotJudged, PolicyNote, Waiver};
 use crate::model::node::Node;
 use crate::model::rule::{Check, Step};
 use crate::model::traffic;
@@ -27,7 +27,7 @@ const REPORTS_SCHEMA: &str = "eks-netcheck.reports.v1";
 /// A report on one cluster.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "eks-netcheck.report.v1")]
-pub(super) struct Report {
+pub(super) struct Report<'a> {
     /// Always `eks-netcheck.report.v1`.
     schema: String,
     cluster: Cluster,
@@ -38,8 +38,12 @@ pub(super) struct Report {
     nodes: Vec<NodeReport>,
     /// The path of each node's traffic to the API server.
     node_traffic: Vec<NodeTraffic>,
-    /// Every socket of kubelet and kube-proxy, and every other one whose peer is the API server or unexplained.
-    connections: Vec<ConnectionReport>,
+    /// The sockets of kubelet and kube-proxy, and all others whose peer is the API server or unexplained; at most 1,000
+    /// with one peer of a node.
+    #[schemars(with = "Vec<ConnectionReport>")]
+    connections: Connections<'a>,
+    /// The numbers of such sockets that are not in `connections`.
+    connections_omitted: Vec<OmittedReport>,
     /// The number of other sockets.
     other_connections: u64,
     findings: Vec<FindingReport>,
@@ -59,11 +63,11 @@ pub(super) struct Report {
 /// Reports on several clusters.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "eks-netcheck.reports.v1")]
-pub(super) struct Reports {
+pub(super) struct Reports<'a> {
     /// Always `eks-netcheck.reports.v1`.
     schema: String,
     #[serde(rename = "reports")]
-    clusters: Vec<Report>,
+    clusters: Vec<Report<'a>>,
     /// Clusters that could not be judged at all.
     unjudged: Vec<UnjudgedReport>,
     /// The policy; null for the default policy.
@@ -83,8 +87,8 @@ struct UnjudgedReport {
     hint: String,
 }
 
-impl Reports {
-    pub(super) fn new(clusters: Vec<Report>, summary: &Summary) -> Self {
+impl<'a> Reports<'a> {
+    pub(super) fn new(clusters: Vec<Report<'a>>, summary: &Summary) -> Self {
         Self {
             schema: REPORTS_SCHEMA.to_owned(),
             clusters,
@@ -214,6 +218,49 @@ struct ConnectionReport {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+struct OmittedReport {
+    node: String,
+    /// The first process that their rows name; null where `peer` is.
+    process: Option<String>,
+    /// With `*` for the port of a client; null for peers and processes of which none is in `connections`, since the node
+    /// has too many.
+    peer: Option<String>,
+    /// As `ss` prints it.
+    state: String,
+    path: Path,
+    count: u64,
+}
+
+/// The connections, each converted when it is written: there may be many.
+#[derive(Debug)]
+struct Connections<'a>(&'a Facts);
+
+impl Serialize for Connections<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let connections = self.0.connections.iter();
+        serializer.collect_seq(connections.map(|connection| ConnectionReport::new(connection, self.0)))
+    }
+}
+
+/// What a report on one cluster ends with, once the policy's notes are known.
+#[derive(Debug, Serialize)]
+pub(super) struct ReportEnd {
+    policy: Option<PolicyReport>,
+    policy_origin: Option<PolicyOrigin>,
+    verdict: Verdict,
+}
+
+impl ReportEnd {
+    pub(super) fn new(policy: Option<&PolicyUsed>, verdict: judgment::Verdict) -> Self {
+        Self {
+            policy: policy.and_then(PolicyReport::new),
+            policy_origin: policy.map(|policy| policy.origin.into()),
+            verdict: verdict.into(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct FindingReport {
     rule: String,
     severity: Severity,
@@ -293,9 +340,9 @@ struct NotJudgedReport {
     hint: String,
 }
 
-impl Report {
+impl<'a> Report<'a> {
     /// The report on a cluster, without the policy.
-    pub(super) fn new(audited: &Audited) -> Self {
+    pub(super) fn new(audited: &'a Audited) -> Self {
         let Audited { facts, judgment } = audited;
         Self {
             schema: SCHEMA.to_owned(),
@@ -304,11 +351,8 @@ impl Report {
             enis: facts.interfaces.iter().map(Eni::from).collect(),
             nodes: facts.nodes.iter().map(NodeReport::from).collect(),
             node_traffic: facts.traffic.iter().map(NodeTraffic::from).collect(),
-            connections: facts
-                .connections
-                .iter()
-                .map(|connection| ConnectionReport::new(connection, facts))
-                .collect(),
+            connections: Connections(facts),
+            connections_omitted: facts.connections_omitted.iter().map(OmittedReport::from).collect(),
             other_connections: facts.other_connections,
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
@@ -318,11 +362,6 @@ impl Report {
             policy_origin: None,
             verdict: judgment.verdict.into(),
         }
-    }
-
-    /// The same with the policy.
-    pub(super) fn with_policy(self, policy: &PolicyUsed) -> Self {
-        Self { policy: PolicyReport::new(policy), policy_origin: Some(policy.origin.into()), ..self }
     }
 }
 
@@ -438,6 +477,20 @@ impl ConnectionReport {
             path: connection.attribution.path.into(),
             by: connection.attribution.by.into(),
             eni: connection.attribution.eni.map(|index| facts.interfaces[index].interface.id.clone()),
+        }
+    }
+}
+
+impl From<&OmittedConnections> for OmittedReport {
+    fn from(omitted: &OmittedConnections) -> Self {
+        let kind = omitted.kind.as_ref();
+        Self {
+            node: omitted.node.to_string(),
+            process: kind.and_then(|kind| Some(kind.process.as_ref()?.name.clone())),
+            peer: kind.map(|kind| kind.socket.peer.to_string()),
+            state: omitted.state.as_str().to_owned(),
+            path: omitted.path.into(),
+            count: omitted.count,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
 use crate::report::entry::about;
 use crate::report::style::{Style, count};
-use crate::report::text::escape;
+use crate::report::text::{cell, escape};
 
 /// A row of the overview.
 pub(super) struct Row {
@@ -19,12 +19,12 @@ impl Row {
         let cluster = &audited.facts.evidence.cluster;
         let verdict = audited.judgment.verdict;
         let cells = [
-            escape(&cluster.name).into_owned(),
-            escape(cluster.region().unwrap_or("-")).into_owned(),
-            escape(cluster.account().unwrap_or("-")).into_owned(),
+            cell(&cluster.name),
+            cell(cluster.region().unwrap_or("-")),
+            cell(cluster.account().unwrap_or("-")),
             cluster.access.as_str().to_owned(),
             verdict.as_str().to_uppercase(),
-            escape(&worst(audited)).into_owned(),
+            cell(&worst(audited)),
         ];
         Self { verdict, cells }
     }

@@ -11,7 +11,7 @@ mod names;
 mod nodes;
 pub mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Result, Write};
 
 use self::many::Row;
@@ -21,7 +21,7 @@ use super::entry::{about, accepted_by, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation::{self, is_command, write_remediation};
 use super::style::{Style, count};
-use super::text::escape;
+use super::text::{cell, escape, lines};
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Hosting;
 use crate::model::connection::Component;
@@ -30,6 +30,7 @@ use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
 use crate::model::net::Interface;
 use crate::model::rule::Step;
+use crate::model::text::list;
 use crate::model::traffic::TrafficPath;
 
 /// The format.
@@ -216,28 +217,7 @@ fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()>
         },
     ));
     rows.push(("Access", access(facts)));
-    for vantage in &facts.evidence.dns {
-        let answer = match vantage.answer.as_result() {
-            Ok(answer) => answer
-                .addresses
-                .iter()
-                .map(|address| {
-                    let path =
-                        facts.endpoint_addresses.get(address).map_or("unattributed", |path| path.as_str());
-                    format!("{address} ({path})")
-                })
-                .collect::<Vec<_>>()
-                .join(", "),
-            Err(gap) => {
-                rows.push((
-                    "Resolves",
-                    format!("not {}: {}", vantage_point(facts, &vantage.name), gap.detail),
-                ));
-                continue;
-            }
-        };
-        rows.push(("Resolves", format!("{} to {answer}", vantage_point(facts, &vantage.name))));
-    }
+    rows.extend(resolves(facts).into_iter().map(|text| ("Resolves", text)));
     if let Some(sources) = facts.private_access_sources() {
         let sources = if sources.is_empty() { "no source".to_owned() } else { sources.join(", ") };
         rows.push(("Private", format!("port {} of the ENIs admits {sources}", cluster.api_port())));
@@ -297,9 +277,9 @@ fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
             let cells = [
                 eni_cell(interface),
                 // The id of the role and the name of the session on a line each.
-                escape(interface.requester.as_deref().unwrap_or("-")).replacen(':', ":\n", 1),
-                escape(&interface.owner).into_owned(),
-                escape(instance_owner.unwrap_or("-")).into_owned(),
+                cell(interface.requester.as_deref().unwrap_or("-")).replacen(':', ":\n", 1),
+                cell(&interface.owner),
+                cell(instance_owner.unwrap_or("-")),
             ];
             table.add_row(cells);
         }
@@ -326,20 +306,53 @@ fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
+/// What the endpoint's name resolves to, in a sentence for all vantage points with the same
+/// answer.
+fn resolves(facts: &Facts) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let names = Names::of(facts);
+    let mut answers: Vec<(String, Vec<String>)> = Vec::new();
+    let mut known = HashMap::new();
+    for vantage in &facts.evidence.dns {
+        let answer = match vantage.answer.as_result() {
+            Ok(answer) => {
+                let path = |address| {
+                    facts.endpoint_addresses.get(address).map_or("unattributed", |path| path.as_str())
+                };
+                let addresses = answer.addresses.iter();
+                let addresses: Vec<_> =
+                    addresses.map(|address| format!("{address} ({})", path(address))).collect();
+                format!(" to {}", addresses.join(", "))
+            }
+            Err(gap) => format!(": {}", gap.detail),
+        };
+        let at = *known.entry(answer).or_insert_with_key(|answer| {
+            answers.push((answer.clone(), Vec::new()));
+            answers.len() - 1
+        });
+        answers[at].1.push(vantage_point(facts, &names, &vantage.name));
+    }
+    let sentence = |(answer, points): (String, Vec<String>)| {
+        let not = if answer.starts_with(':') { "not " } else { "" };
+        format!("{not}{}{answer}", list(&points, SHOWN))
+    };
+    answers.into_iter().map(sentence).collect()
+}
+
 /// The vantage point of an answer: here, a node, or a name server.
-fn vantage_point(facts: &Facts, name: &str) -> String {
-    match name {
-        "here" => "from here".to_owned(),
-        name => match facts.nodes.iter().find(|node| node.name.as_str() == name) {
-            Some(node) => format!("on {}", Names::of(facts).name(&node.name)),
-            None => format!("by {name}"),
-        },
+fn vantage_point(facts: &Facts, names: &Names, name: &str) -> String {
+    if name == "here" {
+        return "from here".to_owned();
+    }
+    match facts.nodes.binary_search_by(|node| node.name.as_str().cmp(name)) {
+        Ok(at) => format!("on {}", names.name(&facts.nodes[at].name)),
+        Err(_) => format!("by {name}"),
     }
 }
 
 fn eni_cell(interface: &Interface) -> String {
     let addresses: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
-    format!("{}\n{}\n{}", escape(&interface.id), addresses.join("\n"), escape(&interface.zone))
+    format!("{}\n{}\n{}", cell(&interface.id), lines(&addresses), cell(&interface.zone))
 }
 
 fn write_findings(

@@ -8,7 +8,7 @@ use crate::model::connection::{Connection, Direction, Path};
 use crate::model::facts::Facts;
 use crate::model::socket::{Host, State};
 use crate::report::style::Style;
-use crate::report::text::escape;
+use crate::report::text::{cell, lines};
 
 /// What the connections in a row of the table of paths have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -21,11 +21,11 @@ struct PathRow<'a> {
 }
 
 pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
-    let mut rows: BTreeMap<PathRow<'_>, BTreeMap<String, u32>> = BTreeMap::new();
-    for connection in facts.connections.iter().filter(|connection| is_shown(connection)) {
+    let mut rows: BTreeMap<PathRow<'_>, BTreeMap<String, u64>> = BTreeMap::new();
+    for (connection, times) in facts.counted_connections().filter(|(connection, _)| is_shown(connection)) {
         let component = match (connection.component, &connection.process) {
             (Some(component), _) => component.as_str().to_owned(),
-            (None, Some(process)) => escape(&process.name).into_owned(),
+            (None, Some(process)) => cell(&process.name),
             (None, None) => "(no name)".to_owned(),
         };
         let row = PathRow {
@@ -35,7 +35,7 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut 
             path: connection.attribution.path,
             state: connection.socket.state,
         };
-        *rows.entry(row).or_default().entry(peer(connection, facts)).or_default() += 1;
+        *rows.entry(row).or_default().entry(peer(connection, facts)).or_default() += times;
     }
     if rows.is_empty() {
         return Ok(());
@@ -54,11 +54,17 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut 
             row.component,
             row.direction.as_str().to_owned(),
             format!("{}{state}", row.path.as_str()),
-            peers.join("\n"),
+            lines(&peers),
         ];
         table.add_row(cells);
     }
-    writeln!(out, "{}", table.trim_fmt())
+    writeln!(out, "{}", table.trim_fmt())?;
+    let omitted: u64 = facts.connections_omitted.iter().map(|omitted| omitted.count).sum();
+    if omitted > 0 {
+        let text = format!("{omitted} connections are counted, and not kept one by one.");
+        write!(out, "{}", style.prose(&text, "", ""))?;
+    }
+    Ok(())
 }
 
 /// Whether a connection is to or from the API server or the kubelet, and its state shows a path.

@@ -15,7 +15,7 @@ use crate::model::socket::{Host, State};
 use crate::model::trace::{Change, Phase, Trace, TracedConnection, TracedNode};
 use crate::report::format::TraceFormat;
 use crate::report::style::{Style, count};
-use crate::report::text::escape;
+use crate::report::text::{cell, escape};
 
 /// The format.
 pub const FORMAT: TraceFormat = TraceFormat { name: "table", help: "For people", write };
@@ -270,13 +270,13 @@ fn head(phase: Phase) -> &'static str {
 fn eni(traced: &TracedConnection) -> Option<String> {
     let eni = traced.eni.as_ref()?;
     let kind = if eni.kind == InterfaceKind::EksOwned { "" } else { eni.kind.as_str() };
-    Some(if kind.is_empty() { escape(&eni.id).into_owned() } else { format!("{} ({kind})", escape(&eni.id)) })
+    Some(if kind.is_empty() { cell(&eni.id) } else { format!("{} ({kind})", cell(&eni.id)) })
 }
 
 fn process(connection: &Connection) -> String {
     match (connection.component, &connection.process) {
         (Some(component), _) => component.as_str().to_owned(),
-        (None, Some(process)) => escape(&process.name).into_owned(),
+        (None, Some(process)) => cell(&process.name),
         (None, None) => "(no name)".to_owned(),
     }
 }
