@@ -73,7 +73,8 @@ fuzz_target!(|bytes: &[u8]| {
         gaps: Vec::new(),
     };
     let facts = classifier.finish(vec![node]);
-    assert_eq!(facts.connections.len() as u64 + facts.other_connections, tally.rows);
+    // Repeated rows are one connection.
+    assert!(facts.connections.len() as u64 + facts.other_connections <= tally.rows);
 
     let judgment = judge_facts(&facts, &Policy::default(), None);
     let verdict = judgment.verdict;

@@ -142,6 +142,13 @@ impl CaptureSummary {
         }
     }
 
+    /// Keeps no more rejected lines than `left`, and subtracts their number from it.
+    pub(crate) fn limit_rejected(&mut self, left: &mut usize) {
+        self.rejected.truncate(*left);
+        self.rejected.shrink_to_fit();
+        *left -= self.rejected.len();
+    }
+
     fn merge(&mut self, other: Self) {
         self.tally += other.tally;
         self.own_markers += other.own_markers;
@@ -246,6 +253,7 @@ pub fn read_combined(
     let mut has_unmarked = false;
     let mut problem = None;
     let mut section = 0;
+    let mut left = Node::REJECTED_KEPT_OF_ALL;
     let mut reader = Counted::new(reader);
     let row_above_markers = || "a socket row precedes the first `>> node NAME <<` line".to_owned();
     let tally = parse(&mut reader, |event| match event {
@@ -277,6 +285,7 @@ pub fn read_combined(
                 summary.cut_at = limit(begin - start, b'\n');
                 summary.tally = above - counted;
                 counted = above;
+                summary.limit_rejected(&mut left);
                 summaries.entry(name).or_default().merge(std::mem::take(&mut summary));
             }
             summary.own_markers += 1;
@@ -290,6 +299,7 @@ pub fn read_combined(
     if let Some(name) = name {
         summary.tally = tally - counted;
         summary.cut_at = limit(reader.bytes - section, reader.last);
+        summary.limit_rejected(&mut left);
         summaries.entry(name).or_default().merge(summary);
     }
     Ok(summaries)

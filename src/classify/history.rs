@@ -12,7 +12,9 @@ use crate::model::socket::{Host, Port, Process, Socket, SocketAddress, State};
 use crate::model::trace::{Moment, Phase, Presence};
 
 /// The largest number of sockets that are kept: a trace may run for days.
-const SOCKETS_MAX: usize = 1_000_000;
+const SOCKETS_MAX: usize = 500_000;
+/// The largest number of sockets of one node that are kept.
+const OF_NODE_MAX: usize = 100_000;
 
 /// The samples of all nodes.
 #[derive(Debug, Default)]
@@ -143,7 +145,7 @@ impl History {
             record.seen = record.seen.map(|(first, _)| (first, moment));
             return;
         }
-        if self.kept >= SOCKETS_MAX {
+        if self.kept >= SOCKETS_MAX || known.sockets.len() >= OF_NODE_MAX {
             self.dropped += 1;
             return;
         }
@@ -283,7 +285,7 @@ impl OpenSample<'_> {
         let Some(known) = self.history.nodes.get_mut(&self.node) else { return };
         let key = (socket.local, socket.peer);
         if !known.sockets.contains_key(&key) {
-            if self.history.kept >= SOCKETS_MAX {
+            if self.history.kept >= SOCKETS_MAX || known.sockets.len() >= OF_NODE_MAX {
                 self.history.dropped += 1;
                 return;
             }
@@ -325,7 +327,7 @@ impl OpenSample<'_> {
         let (Some((comm, _)), Port::Number(port)) = (process, &socket.local.port) else { return };
         let name = self.history.intern(comm);
         let Some(known) = self.history.nodes.get_mut(&self.node) else { return };
-        if known.listeners.len() < SOCKETS_MAX {
+        if known.listeners.len() < OF_NODE_MAX {
             known.listeners.entry((*port, socket.local.host.clone())).or_insert(name);
         }
     }

@@ -27,11 +27,13 @@ pub fn read_nodes(
     mut sink: impl FnMut(&NodeName, Row<'_>),
 ) -> Result<Vec<Node>, EvidenceError> {
     let mut summaries = BTreeMap::new();
+    let mut left = Node::REJECTED_KEPT_OF_ALL;
     for (name, path) in dir.node_files()? {
         let file = dir.open_node_file(&path)?;
         let mut summary = CaptureSummary::read(&name, file, |row| sink(&name, row))
             .map_err(EvidenceError::io("read", &path))?;
         summary.cut_at = summary.cut_at.filter(|_| !dir.has_complete_captures());
+        summary.limit_rejected(&mut left);
         summaries.insert(name, summary);
     }
     if let Some((path, file)) = dir.open_nodes_file()? {

@@ -31,6 +31,8 @@ pub struct Node {
 impl Node {
     /// How many rejected lines are kept for display.
     pub const REJECTED_KEPT: usize = 1000;
+    /// How many rejected lines of all nodes together are kept.
+    pub const REJECTED_KEPT_OF_ALL: usize = 100_000;
 }
 
 /// The result of reading a node.

@@ -177,7 +177,7 @@ fn write(levels: &[Shown; 3], out: &mut dyn Write) -> Result<()> {
                 out,
                 "::{} file={},line={line},title={}::{}",
                 level.as_str(),
-                property(file),
+                property(&escape(file)),
                 property(&format!("eks-netcheck: {title}")),
                 data(message)
             )?;

@@ -92,6 +92,9 @@ struct Side {
     captured: BTreeMap<NodeName, Captured>,
 }
 
+/// How many addresses of a node are compared: far more than a node has.
+const ADDRESSES_MAX: usize = 10_000;
+
 /// The capture of a node.
 #[derive(Default)]
 struct Captured {
@@ -111,6 +114,7 @@ impl Side {
                 None => captured.entry(node.clone()).or_default(),
             };
             let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
+            let own = own.filter(|_| known.addresses.len() < ADDRESSES_MAX);
             known.addresses.extend(own.filter(|_| row.socket.state.is_open_or_opening()));
             let processes = row.processes.map(|process| (process.comm, process.pid()));
             history.resume_sample(node, phase).add(row.socket, processes);

@@ -223,3 +223,42 @@ fn a_large_capture_is_judged_in_little_memory() {
     let omitted: u64 = omitted.iter().map(|one| one["count"].as_u64().unwrap()).sum();
     assert_eq!(of_n1 as u64 + omitted, 250_000);
 }
+
+/// Sockets beyond the bound are a gap of a comparison, and are not reported as changes.
+#[test]
+fn a_comparison_of_large_captures_takes_little_memory() {
+    let sides = [0, 1].map(|side| {
+        let copy = copy_of("public-and-private-stale");
+        let row: fn(u32) -> String = [
+            |number| {
+                format!(
+                    "ESTAB 0 0 192.168.1.20:10250 10.0.{}.1:{} users:((\"kubelet\",pid=7,fd=2))",
+                    number / 50_000,
+                    number % 50_000
+                )
+            },
+            |number| {
+                format!(
+                    "ESTAB 0 0 192.168.1.20:10250 10.1.{}.1:{} users:((\"kubelet\",pid=7,fd=2))",
+                    number / 50_000,
+                    number % 50_000
+                )
+            },
+        ][side];
+        write_rows(copy.path(), 150_000, row);
+        copy
+    });
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 196608; exec \"$0\" diff \"$1\" \"$2\" --format json"]);
+    command
+        .arg(env!("CARGO_BIN_EXE_eks-netcheck"))
+        .args(sides.each_ref().map(tempfile::TempDir::path))
+        .env_clear();
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of_n1 = report["changes"].as_array().unwrap().iter().filter(|change| change["node"] == "n1");
+    assert_eq!(of_n1.count(), 100_000);
+    let detail = "200000 sockets exceeded the limit and were not kept";
+    assert!(report["gaps"].as_array().unwrap().iter().any(|gap| gap["detail"] == detail));
+}

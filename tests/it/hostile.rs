@@ -116,3 +116,18 @@ fn hostile_dns_answers_are_escaped() {
     assert_harmless(&ran.stdout);
     assert!(ran.stdout.contains("timed out"), "{}", ran.stdout);
 }
+
+/// GitHub Actions shows the file of an annotation, which may be a policy of somebody else.
+#[test]
+fn a_hostile_name_of_a_policy_is_escaped_in_every_format() {
+    let copy = copy_of("study-public");
+    let name = "x\u{1b}[2J\u{202e}.toml";
+    let waiver = "[[waiver]]\nrule = \"node-cut-off\"\nresource = \"x\"\nreason = \"r\"\nowner = \"o\"\nexpires = 9999-12-31\n";
+    fs::write(copy.path().join(name), waiver).unwrap();
+    for format in ["table", "json", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
+        let ran =
+            Netcheck::audit(copy.path()).dir(copy.path()).args(&["--policy", name, "--format", format]).run();
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert_harmless(&ran.stdout);
+    }
+}
