@@ -10,7 +10,7 @@ use std::path::Path;
 
 use eks_netcheck::classify::{Classifier, Limits};
 use eks_netcheck::evidence::write::EvidenceWriter;
-use eks_netcheck::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
+use eks_netcheck::model::audit::{Audited, PolicyOrigin, PolicyUsed, Summary, Unjudged};
 use eks_netcheck::model::file::File;
 use eks_netcheck::model::gap::{Gap, GapReason, Subject};
 use eks_netcheck::model::judgment::{PolicyNote, PolicyNoteKind};
@@ -136,11 +136,12 @@ fuzz_target!(|bytes: &[u8]| {
     summary.counts.add(verdict);
     let gap = audited.facts.evidence.gaps[0].clone();
     summary.unjudged.push(Unjudged { subject: texts.next().to_owned(), gap });
-    summary.policy = Some(PolicyUsed {
-        path: texts.next().to_owned(),
+    summary.policy = PolicyUsed {
+        origin: PolicyOrigin::Named,
+        path: Some(texts.next().to_owned()),
         place: texts.next().to_owned(),
         notes: vec![PolicyNote { line: 1, kind: PolicyNoteKind::WaiverUnused, text: texts.next().to_owned() }],
-    });
+    };
     for (is_many, width) in [(false, 80), (true, 20)] {
         let settings = ReportSettings {
             is_many,

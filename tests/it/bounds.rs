@@ -249,7 +249,7 @@ fn a_comparison_of_large_captures_takes_little_memory() {
         copy
     });
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 196608; exec \"$0\" diff \"$1\" \"$2\" --format json"]);
+    command.args(["-c", "ulimit -v 262144; exec \"$0\" diff \"$1\" \"$2\" --format json"]);
     command
         .arg(env!("CARGO_BIN_EXE_eks-netcheck"))
         .args(sides.each_ref().map(tempfile::TempDir::path))
