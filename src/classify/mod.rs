@@ -152,7 +152,7 @@ impl Classifier {
         let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();
         Facts {
             missing_nodes: missing_nodes(&evidence, &interfaces, &nodes, &machines),
-            traffic: node_traffic(&nodes, &machines, &connections, &endpoint_addresses),
+            traffic: node_traffic(&nodes, &machines, &connections, &connections_omitted, &endpoint_addresses),
             egress: node_egress(&evidence, &interfaces, &nodes, &machines),
             machines,
             subnets_without_egress: subnets_without_egress(&evidence, &interfaces),

@@ -1,22 +1,26 @@
 //! The path of each node's traffic to the API server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::connection::{Component, Connection, Direction, OmittedConnections, Path};
 use crate::model::facts::{Machine, connections_of, has_ambiguous_peer};
 use crate::model::node::Node;
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
 
 /// Derives the traffic of each node from its outbound connections. `connections` must be
-/// sorted by node; `endpoint_addresses` are those that the endpoint's name resolves to.
+/// sorted by node; `omitted` are those that are counted only; `endpoint_addresses` are those that the endpoint's name resolves to.
 pub(super) fn node_traffic(
     nodes: &[Node],
     machines: &[Vec<Machine>],
     connections: &[Connection],
+    omitted: &[OmittedConnections],
     endpoint_addresses: &BTreeMap<IpAddr, Path>,
 ) -> Vec<NodeTraffic> {
+    // Connections that are counted only may be over any path.
+    let unlisted = omitted.iter().filter(|omitted| omitted.kind.is_none());
+    let unlisted: HashSet<_> = unlisted.map(|omitted| &omitted.node).collect();
     // Some clusters run without kube-proxy: it is expected if any node runs it.
     let runs_kube_proxy =
         connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
@@ -27,6 +31,12 @@ pub(super) fn node_traffic(
             let path = match machines.as_slice() {
                 [] | [_] => component_path(own, endpoint_addresses),
                 several => combined(&paths_of_machines(own, several, endpoint_addresses)),
+            };
+            let path = match path {
+                TrafficPath::Private | TrafficPath::None if unlisted.contains(&node.name) => {
+                    TrafficPath::Unknown
+                }
+                path => path,
             };
             ComponentTraffic { component, path }
         };

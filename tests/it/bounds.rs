@@ -203,6 +203,26 @@ fn peers_beyond_the_bound_are_a_gap() {
     assert_eq!(clients, 10_000);
 }
 
+/// Those that are counted only may be over the public endpoint.
+#[test]
+fn a_path_is_not_private_if_connections_are_counted_only() {
+    for (rows, path) in [(100, "private"), (12_000, "unknown")] {
+        let copy = copy_of("public-and-private-stale");
+        write_rows(copy.path(), rows, |number| match number {
+            0 | 1 => {
+                let comm = ["kubelet", "kube-proxy"][number as usize];
+                format!("ESTAB 0 0 192.168.1.20:5000 192.168.1.55:443 users:((\"{comm}\",pid={number},fd=2))")
+            }
+            _ => {
+                let (high, low) = (number / 250, number % 250);
+                format!("ESTAB 0 0 192.168.1.20:10250 198.51.{high}.{low}:5 users:((\"kubelet\",pid=7,fd=2))")
+            }
+        });
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        assert_eq!(report["node_traffic"][0]["path"], path);
+    }
+}
+
 /// Without the bound, the rows take twice as much.
 #[test]
 fn a_large_capture_is_judged_in_little_memory() {
