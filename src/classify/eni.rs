@@ -9,6 +9,7 @@
 //! <https://docs.aws.amazon.com/eks/latest/best-practices/subnets.html>
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
@@ -19,7 +20,7 @@ const EKS_DESCRIPTION: &str = "Amazon EKS ";
 
 /// Classifies an interface. `nodes` are the instance ids of the cluster's nodes.
 pub(super) fn classify_interface(
-    interface: Interface,
+    interface: Arc<Interface>,
     cluster: &Cluster,
     nodes: &HashSet<&str>,
 ) -> ClassifiedInterface {
@@ -209,7 +210,7 @@ mod tests {
     fn kind(change: impl FnOnce(&mut Interface)) -> InterfaceKind {
         let mut interface = eks_owned_eni();
         change(&mut interface);
-        classify_interface(interface, &cluster(), &HashSet::new()).kind
+        classify_interface(Arc::new(interface), &cluster(), &HashSet::new()).kind
     }
 
     fn attachment(interface: &mut Interface) -> &mut Attachment {
@@ -260,7 +261,7 @@ mod tests {
         ] {
             let arn = format!("arn:aws:eks:eu-west-1:{account}:cluster/myeks");
             let cluster = Cluster { arn: Some(arn), ..cluster() };
-            let known = classify_interface(eks_owned_eni(), &cluster, &HashSet::new());
+            let known = classify_interface(Arc::new(eks_owned_eni()), &cluster, &HashSet::new());
             assert_eq!(known.kind, expected, "{account}: {}", known.why);
         }
     }
@@ -270,7 +271,7 @@ mod tests {
         let why = |change: fn(&mut Interface)| {
             let mut interface = eks_owned_eni();
             change(&mut interface);
-            classify_interface(interface, &cluster(), &HashSet::new()).why
+            classify_interface(Arc::new(interface), &cluster(), &HashSet::new()).why
         };
         assert!(why(|_| {}).contains("account 444455556666, while account 111122223333 owns the ENI"));
         assert!(why(|eni| eni.attachment = None).contains("it is not attached"));
@@ -281,7 +282,7 @@ mod tests {
     fn local_clusters_have_no_eks_owned_enis() {
         let cluster = Cluster { hosting: Hosting::Outposts, ..cluster() };
         assert_eq!(
-            classify_interface(eks_owned_eni(), &cluster, &HashSet::new()).kind,
+            classify_interface(Arc::new(eks_owned_eni()), &cluster, &HashSet::new()).kind,
             InterfaceKind::Unknown
         );
     }

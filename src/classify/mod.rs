@@ -16,6 +16,7 @@ mod security_groups;
 mod traffic;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use self::bounded::Connections;
 pub use self::bounded::Limits;
@@ -64,7 +65,7 @@ impl Classifier {
         let nodes: HashSet<_> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
         let seen = evidence.network.interfaces.seen().into_iter().flatten();
         let interfaces: Vec<_> =
-            seen.map(|interface| classify_interface(interface.clone(), cluster, &nodes)).collect();
+            seen.map(|interface| classify_interface(Arc::clone(interface), cluster, &nodes)).collect();
         let index = Index::new(&evidence, &interfaces);
         let machines = Machines::new(&evidence);
         let connections = Connections::new(limits);

@@ -43,7 +43,7 @@ fn of_nodes(
     evidence.network.instances.as_result()?;
     let groups = evidence.network.security_groups.as_result()?;
     let owned = interfaces.iter().filter(|known| known.kind == InterfaceKind::EksOwned);
-    let enis: Vec<_> = owned.map(|known| &known.interface).collect();
+    let enis: Vec<_> = owned.map(|known| &*known.interface).collect();
     if enis.is_empty() {
         let detail =
             "no EKS-owned ENI is in it, so the security groups between nodes and control plane are not known";
@@ -85,7 +85,7 @@ struct PrimaryInterfaces<'a> {
 impl<'a> PrimaryInterfaces<'a> {
     fn new(interfaces: &'a [ClassifiedInterface]) -> Self {
         let (mut by_instance, mut by_address) = (HashMap::new(), HashMap::new());
-        for interface in interfaces.iter().map(|known| &known.interface) {
+        for interface in interfaces.iter().map(|known| &*known.interface) {
             let Some(attachment) = &interface.attachment else { continue };
             let Some(instance) = &attachment.instance else { continue };
             if attachment.device_index == Some(0) {

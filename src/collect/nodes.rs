@@ -99,7 +99,7 @@ pub(super) async fn record_nodes(
             writer.keep_capture(&node.name, capture)?;
         }
         match node.answer {
-            Some(Ok(answer)) => writer.write(Subject::Vantage(node.name.to_string()), &answer)?,
+            Some(Ok(answer)) => writer.write(Subject::Vantage(node.name.to_string()), answer)?,
             Some(Err(gap)) => writer.gap(gap),
             None => {}
         }

@@ -3,6 +3,7 @@
 //! A missing file is a gap, except `cluster.json`, which is required. A file that exists
 //! and cannot be read or parsed is an error that names it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -121,7 +122,7 @@ impl EvidenceDir {
 
     /// Reads everything except the cluster and the captures of the nodes.
     fn read_rest(&self, cluster: Cluster, gaps: Vec<Gap>) -> Result<Evidence, EvidenceError> {
-        let read = |file: File| -> Result<Observed<Vec<u8>>, EvidenceError> {
+        let read = |file: File| -> Result<Observed<Cow<'_, [u8]>>, EvidenceError> {
             Ok(match self.bytes(file.name(), JSON_MAX)? {
                 Some(bytes) => Observed::Seen(bytes),
                 None => Observed::Unseen(self.missing(&cluster, file)),
@@ -324,10 +325,10 @@ impl EvidenceDir {
     }
 
     /// The contents of a file; `None` if it is missing.
-    fn bytes(&self, file: &str, max: u64) -> Result<Option<Vec<u8>>, EvidenceError> {
+    fn bytes(&self, file: &str, max: u64) -> Result<Option<Cow<'_, [u8]>>, EvidenceError> {
         match &self.source {
-            Source::Directory(root) => read_inside(root, &root.join(file), max),
-            Source::Memory(memory) => Ok(memory.files.get(file).cloned()),
+            Source::Directory(root) => Ok(read_inside(root, &root.join(file), max)?.map(Cow::Owned)),
+            Source::Memory(memory) => Ok(memory.files.get(file).map(|bytes| Cow::Borrowed(bytes.as_slice()))),
         }
     }
 

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::directory::{EvidenceDir, MANIFEST, Memory, Source};
 use super::error::EvidenceError;
+use super::json::indented;
 use super::manifest::Manifest;
 use crate::cleanup::{self, Kind, Temporary};
 use crate::model::evidence::NextStep;
@@ -152,19 +153,25 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(&self, subject: impl Into<Subject>, bytes: &[u8]) -> Result<(), EvidenceError> {
+    pub fn write(&self, subject: impl Into<Subject>, bytes: Vec<u8>) -> Result<(), EvidenceError> {
         let subject = subject.into();
         self.write_file(&subject.to_string(), bytes)?;
         self.skip(&subject);
         Ok(())
     }
 
-    /// Writes an answer of AWS as JSON.
+    /// Writes an answer of AWS that is JSON without blanks, in lines where people read it.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn write_json(&self, file: File, value: &impl Serialize) -> Result<(), EvidenceError> {
-        self.write(file, &self.to_json(file.name(), value)?)
+    /// If it cannot be serialized or written.
+    pub fn write_compact(&self, file: File, json: serde_json::Result<Vec<u8>>) -> Result<(), EvidenceError> {
+        let json =
+            json.map_err(|error| EvidenceError::io("write", &self.root.join(file.name()))(error.into()))?;
+        let json = match self.destination {
+            Destination::Memory { .. } => json,
+            Destination::Directory { .. } => indented(&json),
+        };
+        self.write(file, json)
     }
 
     /// The directory of temporary files.
@@ -221,7 +228,7 @@ impl EvidenceWriter {
         gaps.sort();
         gaps.dedup();
         let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps };
-        self.write_file(MANIFEST, &self.to_json(MANIFEST, &manifest)?)?;
+        self.write_file(MANIFEST, self.to_json(MANIFEST, &manifest)?)?;
         Ok(manifest.gaps)
     }
 
@@ -264,16 +271,16 @@ impl EvidenceWriter {
         json.map_err(|error| EvidenceError::io("write", &self.root.join(file))(error.into()))
     }
 
-    fn write_file(&self, file: &str, bytes: &[u8]) -> Result<(), EvidenceError> {
+    fn write_file(&self, file: &str, bytes: Vec<u8>) -> Result<(), EvidenceError> {
         match &self.destination {
             Destination::Memory { memory, .. } => {
-                memory.borrow_mut().files.insert(file.to_owned(), bytes.to_vec());
+                memory.borrow_mut().files.insert(file.to_owned(), bytes);
                 Ok(())
             }
             Destination::Directory { has_files, .. } => {
                 let io = || EvidenceError::io("write", &self.root.join(file));
                 let mut temp = self.temp_dir().temp_file().map_err(io())?;
-                temp.write_all(bytes).map_err(io())?;
+                temp.write_all(&bytes).map_err(io())?;
                 self.persist(temp, file, has_files)
             }
         }

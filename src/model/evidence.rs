@@ -10,7 +10,7 @@ use super::kubernetes::{Kubernetes, KubernetesNode};
 use super::net::{Instance, Network};
 
 /// The evidence about a cluster, except the sockets of its nodes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Evidence {
     /// The answer of `DescribeCluster`.
     pub cluster: Cluster,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::cluster::Cluster;
 use super::connection::{Connection, OmittedConnections, Path};
@@ -202,7 +203,7 @@ pub struct Machine {
 #[derive(Debug, Clone)]
 pub struct ClassifiedInterface {
     /// The interface.
-    pub interface: Interface,
+    pub interface: Arc<Interface>,
     /// Its kind.
     pub kind: InterfaceKind,
     /// The explanation for an interface that has the description of an EKS-owned ENI;
@@ -215,7 +216,7 @@ impl ClassifiedInterface {
     /// cluster security group. What is not recorded decides nothing.
     #[must_use]
     pub fn is_fargate_pod_of(&self, cluster: &Cluster) -> bool {
-        let Interface { vpc, groups, description, attachment, .. } = &self.interface;
+        let Interface { vpc, groups, description, attachment, .. } = &*self.interface;
         let is_on_foreign_host = || {
             let attachment = attachment.as_ref().filter(|attachment| attachment.instance.is_none());
             let owner = attachment.and_then(|attachment| attachment.instance_owner.as_deref());

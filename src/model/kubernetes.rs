@@ -15,7 +15,7 @@ pub const ENDPOINT_SLICES: File = File::new("kubernetes/endpointslices.json");
 
 /// What the Kubernetes API answered: a second witness beside EC2. Missing answers are gaps
 /// only for the rules that need them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Kubernetes {
     /// The nodes, sorted by name.
     pub nodes: Observed<Vec<KubernetesNode>>,

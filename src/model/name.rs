@@ -1,4 +1,4 @@
-//! Node names.
+//! Names of nodes and of clusters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,5 +55,34 @@ impl FromStr for NodeName {
             && !text.starts_with(['.', '-'])
             && text.bytes().all(is_allowed);
         if is_valid { Ok(Self(text.into())) } else { Err(NotANodeName) }
+    }
+}
+
+/// The most characters of a cluster's name.
+const CLUSTER_NAME_MAX: usize = 100;
+
+/// Whether EKS accepts a cluster's name: up to 100 letters, digits, `-` and `_`, of which the
+/// first is a letter or a digit.
+///
+/// <https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html>
+#[must_use]
+pub fn is_cluster_name(text: &str) -> bool {
+    text.len() <= CLUSTER_NAME_MAX
+        && text.starts_with(|char: char| char.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_clusters_are_those_that_eks_accepts() {
+        for name in ["a", "7", "my-eks_2", "MyEKS-", &"x".repeat(100)] {
+            assert!(is_cluster_name(name), "{name}");
+        }
+        for name in ["", "-a", "_a", "a b", "a/b", "a.b", "\u{e4}", "a\n", "a:b", &"x".repeat(101)] {
+            assert!(!is_cluster_name(name), "{name}");
+        }
     }
 }

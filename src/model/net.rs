@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -28,10 +29,10 @@ pub const ROUTE_TABLES: File = File::new("route-tables.json");
 pub const SECURITY_GROUPS: File = File::new("security-groups.json");
 
 /// The EC2 objects of a cluster, each kind obtained or missing on its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Network {
     /// The network interfaces of the VPC, sorted by id.
-    pub interfaces: Observed<Vec<Interface>>,
+    pub interfaces: Observed<Vec<Arc<Interface>>>,
     /// The instances, sorted by id.
     pub instances: Observed<Vec<Instance>>,
     /// The cluster's VPC.

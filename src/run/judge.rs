@@ -33,7 +33,7 @@ pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Fact
     let mut facts = classify(dir, dir.read(cluster)?, true)?;
     let gaps = facts.evidence.incomplete();
     if !gaps.is_empty() {
-        let mut evidence = dir.read(cluster)?;
+        let mut evidence = facts.evidence.clone();
         for gap in &gaps {
             evidence.take_away(gap);
         }

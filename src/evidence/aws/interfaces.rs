@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::list::{Listed, list_or_null, read_list};
+use super::list::{Listed, list_or_null, read_list_as};
 use crate::evidence::json::JsonError;
 use crate::model::net::{Attachment, Interface};
 
@@ -143,12 +144,17 @@ pub(crate) struct Operator {
 ///
 /// # Errors
 /// If it is not such JSON.
-pub fn parse_interfaces(bytes: &[u8]) -> Result<Vec<Interface>, JsonError> {
-    let interfaces = read_list::<NetworkInterface>(bytes)?;
-    let mut interfaces: Vec<Interface> = interfaces.into_iter().map(Into::into).collect();
+pub fn parse_interfaces(bytes: &[u8]) -> Result<Vec<Arc<Interface>>, JsonError> {
+    let mut interfaces: Vec<Arc<Interface>> = read_list_as::<NetworkInterface, _>(bytes)?;
     interfaces.sort_by(|a, b| a.id.cmp(&b.id));
     interfaces.dedup_by(|a, b| a.id == b.id);
     Ok(interfaces)
+}
+
+impl From<NetworkInterface> for Arc<Interface> {
+    fn from(wire: NetworkInterface) -> Self {
+        Self::new(wire.into())
+    }
 }
 
 impl From<NetworkInterface> for Interface {

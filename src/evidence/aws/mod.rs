@@ -22,6 +22,8 @@ pub use routes::{parse_nat_gateways, parse_route_tables};
 pub use security_groups::parse_security_groups;
 pub use vpc::{parse_dhcp_options, parse_subnets, parse_vpc};
 
+use std::borrow::Cow;
+
 use super::json::JsonError;
 use crate::model::file::File;
 use crate::model::gap::{Gap, Observed};
@@ -94,9 +96,9 @@ pub const DESCRIBE_REGIONS: &str = "ec2:DescribeRegions";
 
 /// Reads the answers of EC2. `read` gives the bytes of a file, `malformed` the error for
 /// one that cannot be parsed, and `absent` the gap for one that lacks what it should have.
-pub(super) fn read_network<E>(
+pub(super) fn read_network<'b, E>(
     vpc: &str,
-    read: impl Fn(File) -> Result<Observed<Vec<u8>>, E>,
+    read: impl Fn(File) -> Result<Observed<Cow<'b, [u8]>>, E>,
     malformed: impl Fn(File, JsonError) -> E,
     absent: impl Fn(File, String) -> Gap,
 ) -> Result<Network, E> {
@@ -125,9 +127,9 @@ struct Files<Read, Malformed> {
     malformed: Malformed,
 }
 
-impl<E, Read, Malformed> Files<Read, Malformed>
+impl<'b, E, Read, Malformed> Files<Read, Malformed>
 where
-    Read: Fn(File) -> Result<Observed<Vec<u8>>, E>,
+    Read: Fn(File) -> Result<Observed<Cow<'b, [u8]>>, E>,
     Malformed: Fn(File, JsonError) -> E,
 {
     fn parse<T>(
