@@ -10,7 +10,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 use super::options::{
     AuditOptions, ClusterOptions, Clusters, CollectOptions, CollectionOptions, DiffOptions, FleetOptions,
     JudgmentOptions, NodeOptions, Options, Regions, Source, TraceOptions, TransportOptions, Verbosity,
-    WriteTo, role_arn,
+    WriteTo, cluster_name, role_arn,
 };
 use super::values::{
     FailOnArg, NodeAddressArg, NodeArg, Nodes, ResolverArg, duration, format_of, interval, write_to,
@@ -336,6 +336,7 @@ impl AuditArgs {
                 return Err("an evidence directory is of one cluster; pass --cluster once".to_owned());
             }
             (None, _) => {
+                self.cluster.iter().try_for_each(|name| cluster_name(name))?;
                 let clusters = if self.all_clusters {
                     Clusters::All
                 } else {
@@ -407,6 +408,7 @@ impl FleetArgs {
 }
 
 fn cluster_options(name: String, aws: AwsArgs, collection: CollectionArgs) -> Result<ClusterOptions, String> {
+    cluster_name(&name)?;
     Ok(ClusterOptions {
         name,
         region: aws.region,

@@ -12,11 +12,12 @@ use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
 use super::aws::batch::Batch;
+use super::aws::cause::Cause;
 pub use super::aws::client::AwsRequest;
 use super::aws::client::Client;
-use super::aws::failure::Cause;
+pub use super::aws::profiles::Variables;
 use super::dns::{VantagePoint, resolve};
-use super::error::{CollectError, Result, Undescribed};
+use super::error::{Result, Undescribed};
 use super::nodes::{NodesRequest, nodes_left_out, record_nodes};
 use super::progress::Progress;
 use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES};
@@ -120,7 +121,7 @@ pub(super) async fn record(
 async fn describe_cluster<'a>(batch: &'a Batch, name: &str, writer: &EvidenceWriter) -> Result<&'a Cluster> {
     let failure = match batch.description(name).await {
         Ok(description) => {
-            writer.write(File::CLUSTER, &description.json)?;
+            writer.write(File::CLUSTER, description.json.clone())?;
             return Ok(&description.cluster);
         }
         Err(failure) => failure,
@@ -132,10 +133,8 @@ async fn describe_cluster<'a>(batch: &'a Batch, name: &str, writer: &EvidenceWri
     let gap = Gap { subject: File::CLUSTER.into(), why: failure.why, detail: failure.detail, hint };
     let message = format!("cannot describe the cluster {name:?} in {region}: {}", gap.cause());
     writer.gap(gap.clone());
-    Err(match failure.cause {
-        Cause::Configuration => CollectError::Configuration(message),
-        _ => Undescribed { message, gap, is_absent }.into(),
-    })
+    let is_configuration = failure.cause == Cause::Configuration;
+    Err(Undescribed { message, gap, is_absent, is_configuration }.into())
 }
 
 /// The names of the clusters that exist, as the next step for one that does not.
@@ -177,7 +176,7 @@ async fn describe_network(
         progress.answered();
         match part {
             Ok(part) => {
-                writer.write_json(call.file, &part)?;
+                writer.write_compact(call.file, part.to_json())?;
                 for missing in part.missing {
                     writer.gap(missing.failure.gap(missing.field, &[missing.action]));
                 }
@@ -212,7 +211,7 @@ async fn describe_instances(
     let call = &DESCRIBE_INSTANCES;
     match batch.part(call, cluster, None).await {
         Ok(part) => {
-            writer.write_json(call.file, &part)?;
+            writer.write_compact(call.file, part.to_json())?;
             Ok(Some(part.instances()))
         }
         Err(failure) => {
@@ -231,7 +230,7 @@ async fn record_answer(
 ) -> Result<()> {
     let resolved = resolve(point, host, timeout).await;
     match resolved.text {
-        Ok(text) => writer.write(point.subject(), text.as_bytes())?,
+        Ok(text) => writer.write(point.subject(), text.into_bytes())?,
         Err(gap) => writer.gap(gap),
     }
     if let Some(gap) = resolved.missing {

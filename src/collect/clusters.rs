@@ -98,9 +98,17 @@ impl<T: Send + 'static> Collector<'_, T> {
             batches.map(|(place, names)| self.batch(place, names, is_many, &describing, &collecting));
         let mut collected = std::pin::pin!(stream::iter(collected).buffered(concurrency));
         let mut absent = Absent::new(&places);
+        // The message, if the configuration is why none of the clusters can be described.
+        let mut configuration = unjudged.is_empty().then(String::new);
         while let Some(batch) = collected.next().await {
             for (place, name, outcome) in batch? {
                 let subject = format!("cluster {name} ({place})");
+                configuration = match (configuration, &outcome) {
+                    (Some(first), Outcome::Undescribed(one)) if one.is_configuration => {
+                        Some(if first.is_empty() { one.message.clone() } else { first })
+                    }
+                    _ => None,
+                };
                 match outcome {
                     Outcome::Collected(value) => each(value),
                     // A name that was given is searched for everywhere.
@@ -117,6 +125,9 @@ impl<T: Send + 'static> Collector<'_, T> {
                     }
                 }
             }
+        }
+        if let Some(message) = configuration.filter(|message| !message.is_empty()) {
+            return Err(CollectError::Configuration(message));
         }
         unjudged.extend(absent.everywhere());
         unjudged.sort();
@@ -143,6 +154,7 @@ impl<T: Send + 'static> Collector<'_, T> {
         let recorded =
             names.iter().map(async |name| (name.clone(), Box::pin(self.record(name, &batch)).await));
         let recorded = join_all(recorded).await;
+        drop(batch);
         // Others are collected while these are read.
         drop(permit);
         let read = self.read;

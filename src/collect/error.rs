@@ -49,6 +49,8 @@ pub struct Undescribed {
     pub gap: Gap,
     /// Whether no such cluster exists.
     pub is_absent: bool,
+    /// Whether the configuration is the cause, such as a region that does not exist.
+    pub is_configuration: bool,
 }
 
 impl From<Undescribed> for CollectError {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 use futures_util::stream;
 
+use super::aws::cause::Cause;
 use super::aws::client::{AwsRequest, Client, Config, no_region};
 use super::aws::failure::Failure;
-use super::error::Result;
+use super::error::{CollectError, Result};
 use crate::evidence::aws::{DESCRIBE_REGIONS, LIST_CLUSTERS};
 use crate::model::audit::Unjudged;
 use crate::model::gap::{Gap, Subject};
@@ -103,7 +104,17 @@ pub(super) async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unju
     }));
     let names: Vec<_> = names.buffered(request.concurrency).collect().await;
     let mut found = Vec::new();
+    // The message, if the configuration is why no region's clusters can be listed.
+    let mut configuration = unjudged.is_empty().then(String::new);
     for ((name, client), clusters) in places.into_iter().zip(names) {
+        configuration = match (configuration, &clusters) {
+            (Some(first), Err(failure)) if failure.cause == Cause::Configuration => {
+                let gap = gap(LIST_CLUSTERS, failure);
+                let message = format!("cannot list the clusters in {name}: {}; {}", failure.detail, gap.hint);
+                Some(if first.is_empty() { message } else { first })
+            }
+            _ => None,
+        };
         match clusters {
             Ok(clusters) => found.push(Place { name, client, clusters }),
             Err(failure) => unjudged.push(Unjudged {
@@ -111,6 +122,9 @@ pub(super) async fn find(request: &FleetRequest) -> Result<(Vec<Place>, Vec<Unju
                 gap: gap(LIST_CLUSTERS, &failure),
             }),
         }
+    }
+    if let Some(message) = configuration.filter(|message| !message.is_empty()) {
+        return Err(CollectError::Configuration(message));
     }
     Ok((found, unjudged))
 }

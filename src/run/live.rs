@@ -12,9 +12,9 @@ use crate::cli::options::{
     ClusterOptions, Clusters, CollectionOptions, FleetOptions, NodeOptions, Regions, TransportOptions,
     Verbosity, role_arn,
 };
-use crate::collect::cluster::{AwsRequest, Request};
+use crate::collect::cluster::{AwsRequest, Request, Variables};
 use crate::collect::clusters::collect_clusters;
-use crate::collect::error::CollectError;
+use crate::collect::error::{CollectError, Undescribed};
 use crate::collect::fleet::{self, FleetRequest};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
@@ -62,7 +62,11 @@ pub(super) fn audit_clusters(
 pub(super) fn ending(error: CollectError) -> Result<Ending> {
     match error {
         CollectError::Undescribed(undescribed) => {
-            let exit = if undescribed.is_absent { Exit::Nothing } else { Exit::Inconclusive };
+            let exit = match *undescribed {
+                Undescribed { is_configuration: true, .. } => Exit::Usage,
+                Undescribed { is_absent: true, .. } => Exit::Nothing,
+                _ => Exit::Inconclusive,
+            };
             Ok(Ending::with_message(exit, undescribed.message))
         }
         CollectError::Interrupted { signal, .. } => {
@@ -85,10 +89,16 @@ fn aws_request(
     role: Option<&str>,
     collection: &CollectionOptions,
 ) -> AwsRequest {
+    let variable = |key| std::env::var(key).ok().filter(|value| !value.is_empty());
     AwsRequest {
         region: region.map(ToOwned::to_owned),
         profile: profile.map(ToOwned::to_owned),
         role_arn: role.map(ToOwned::to_owned),
+        variables: Variables {
+            profile: variable("AWS_PROFILE"),
+            has_keys: variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some(),
+            container: variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        },
         ca_bundle: std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(Into::into),
         timeout: collection.timeout,
     }

@@ -92,6 +92,28 @@ impl Netcheck {
         }
     }
 
+    /// Runs it, and returns also the most memory that it had, in MiB (`VmHWM` of proc(5)).
+    pub(crate) fn run_measured(mut self) -> (Ran, u64) {
+        let mut child = self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let stdout = std::thread::spawn(move || std::io::read_to_string(&mut stdout).unwrap());
+        let stderr = std::thread::spawn(move || std::io::read_to_string(&mut stderr).unwrap());
+        let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+        let mut peak = 0;
+        let ended = loop {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+            peak = peak.max(kib.unwrap_or_default() / 1024);
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        };
+        let code = ended.code().expect("not ended by a signal");
+        (Ran { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }, peak)
+    }
+
     /// The JSON report, and the exit code.
     pub(crate) fn json(self) -> (serde_json::Value, i32) {
         let ran = self.args(&["--format", "json"]).run();

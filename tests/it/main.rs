@@ -8,6 +8,10 @@
 
 #[cfg(feature = "live")]
 mod aws;
+#[cfg(feature = "live")]
+mod aws_bounds;
+#[cfg(feature = "live")]
+mod aws_errors;
 mod bad_input;
 mod bounds;
 mod bugs;

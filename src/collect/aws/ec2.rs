@@ -3,10 +3,18 @@
 
 use std::time::Instant;
 
+use aws_sdk_ec2::operation::describe_dhcp_options::DescribeDhcpOptions;
+use aws_sdk_ec2::operation::describe_instances::DescribeInstances;
+use aws_sdk_ec2::operation::describe_nat_gateways::DescribeNatGateways;
+use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfaces;
+use aws_sdk_ec2::operation::describe_route_tables::DescribeRouteTables;
+use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroups;
+use aws_sdk_ec2::operation::describe_subnets::DescribeSubnets;
+use aws_sdk_ec2::operation::describe_vpcs::DescribeVpcs;
 use aws_sdk_ec2::types::{self, Filter, VpcAttributeName};
 use futures_util::future::try_join_all;
 
-use super::answer::{Answer, Fields, Item, MissingField, Scope, to_json};
+use super::answer::{Answer, Fields, Items, MissingField, Scope};
 use super::client::Client;
 use super::failure::Failure;
 use super::from_sdk::{FromSdk, from_enumeration, from_sdk};
@@ -18,7 +26,6 @@ use crate::evidence::aws::interfaces::{
     GroupIdentifier, Ipv4Prefix, Ipv6Address, Ipv6Prefix, NetworkInterface, NetworkInterfaceAttachment,
     Operator, PrivateIpAddress, Tag,
 };
-use crate::evidence::aws::list::Listed;
 use crate::evidence::aws::routes::{NatGateway, NatGatewayAddress, Route, RouteTable, RouteTableAssociation};
 use crate::evidence::aws::security_groups::{
     IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroup, UserIdGroupPair,
@@ -34,6 +41,14 @@ use crate::model::net::{
     CLUSTER_NAME_TAGS, CLUSTER_TAG_PREFIX, DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES,
     SECURITY_GROUPS, SUBNETS, VPC,
 };
+
+/// The items of a page, the most that EC2 allows. Without a number, it may answer with all of
+/// them.
+///
+/// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-pagination.html>
+const PAGE: i32 = 1000;
+/// The same of `DescribeRouteTables`.
+const PAGE_OF_ROUTE_TABLES: i32 = 100;
 
 impl Client {
     /// Requests the answer to one of the calls that make a file.
@@ -70,7 +85,7 @@ impl Client {
     /// The regions that are enabled for the account, sorted.
     pub(crate) async fn regions(&self) -> Result<Vec<String>, Failure> {
         let began = Instant::now();
-        let attempts = Attempts::default();
+        let attempts = Attempts::in_region(&self.region);
         let request = self.ec2.describe_regions().customize().interceptor(attempts.clone());
         let answer = request.send().await.map_err(|error| attempts.failure(&error, self.timeout));
         log(DESCRIBE_REGIONS, began, &answer);
@@ -87,10 +102,14 @@ impl Client {
     /// The network interfaces of some VPCs, including those that AWS services manage.
     async fn interfaces(&self, vpcs: &[String]) -> Result<Answer, Failure> {
         let request = self.ec2.describe_network_interfaces();
-        let request = request.filters(in_vpcs(vpcs)).include_managed_resources(true);
-        let convert =
-            |eni: types::NetworkInterface| item::<NetworkInterface, _>(Scope::Vpc(eni.vpc_id.clone()), eni);
-        pages!(self, request, network_interfaces, convert).map(Answer::of::<NetworkInterface>)
+        let request = request.filters(in_vpcs(vpcs)).include_managed_resources(true).max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add = |eni: types::NetworkInterface| {
+            let vpc = eni.vpc_id.clone();
+            items.push_of_vpc(vpc.as_deref(), NetworkInterface::from_sdk(eni)?)
+        };
+        pages!(self, DescribeNetworkInterfaces::new(), request, network_interfaces, add)
+            .map(|()| Answer::of::<NetworkInterface>(items))
     }
 
     /// The running instances that may be nodes of some clusters: by the tags that node groups
@@ -106,32 +125,37 @@ impl Client {
         let mut filters = vec![filter("tag-key", keys)];
         filters.extend(CLUSTER_NAME_TAGS.map(|key| filter(&format!("tag:{key}"), names())));
         filters.push(filter("operator.principal", [format!("{EKS_PRINCIPAL_PREFIX}*")]));
-        let with = async |one: Filter| -> Result<Vec<Vec<Item>>, Failure> {
+        let with = async |one: Filter| -> Result<Items, Failure> {
             let request = self.ec2.describe_instances().include_managed_resources(true);
             let running = filter("instance-state-name", ["running".to_owned()]);
-            let request = request.filters(one).filters(running);
-            pages!(self, request, reservations, instance_items)
+            let request = request.filters(one).filters(running).max_results(PAGE);
+            let mut items = Items::new(&self.memory);
+            let mut add = |reservation| push_instances(&mut items, reservation);
+            pages!(self, DescribeInstances::new(), request, reservations, add).map(|()| items)
         };
-        let items = try_join_all(filters.into_iter().map(with)).await?;
-        let mut items: Vec<_> = items.into_iter().flatten().flatten().collect();
-        let id = |item: &Item| item.instances().first().map(|instance| instance.id.clone());
-        items.sort_by_cached_key(id);
-        items.dedup_by(|a, b| id(a) == id(b));
-        Ok(Answer::of::<Reservation>(items))
+        let mut all = Items::new(&self.memory);
+        for items in try_join_all(filters.into_iter().map(with)).await? {
+            all.append(items)?;
+        }
+        Ok(Answer::of::<Reservation>(all.sorted_by_instance()))
     }
 
     /// VPCs by their ids.
     async fn vpcs(&self, vpcs: &[String]) -> Result<Answer, Failure> {
-        let request = self.ec2.describe_vpcs().filters(in_vpcs(vpcs));
-        let convert = |vpc: types::Vpc| item::<Vpc, _>(Scope::Vpc(vpc.vpc_id.clone()), vpc);
-        pages!(self, request, vpcs, convert).map(Answer::of::<Vpc>)
+        let request = self.ec2.describe_vpcs().filters(in_vpcs(vpcs)).max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add = |vpc: types::Vpc| {
+            let id = vpc.vpc_id.clone();
+            items.push_of_vpc(id.as_deref(), Vpc::from_sdk(vpc)?)
+        };
+        pages!(self, DescribeVpcs::new(), request, vpcs, add).map(|()| Answer::of::<Vpc>(items))
     }
 
     /// The two DNS attributes of a VPC, each of which needs a request.
     async fn vpc_attributes(&self, vpc: &str) -> Fields {
         let began = Instant::now();
         let describe = async |name: VpcAttributeName| {
-            let attempts = Attempts::default();
+            let attempts = Attempts::in_region(&self.region);
             let request = self.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(name).customize();
             let answer = request.interceptor(attempts.clone()).send().await;
             let answer = answer.map_err(|error| attempts.failure(&error, self.timeout));
@@ -167,40 +191,60 @@ impl Client {
 
     /// The subnets of some VPCs.
     async fn subnets(&self, vpcs: &[String]) -> Result<Answer, Failure> {
-        let request = self.ec2.describe_subnets().filters(in_vpcs(vpcs));
-        let convert = |subnet: types::Subnet| item::<Subnet, _>(Scope::Vpc(subnet.vpc_id.clone()), subnet);
-        pages!(self, request, subnets, convert).map(Answer::of::<Subnet>)
+        let request = self.ec2.describe_subnets().filters(in_vpcs(vpcs)).max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add = |subnet: types::Subnet| {
+            let vpc = subnet.vpc_id.clone();
+            items.push_of_vpc(vpc.as_deref(), Subnet::from_sdk(subnet)?)
+        };
+        pages!(self, DescribeSubnets::new(), request, subnets, add).map(|()| Answer::of::<Subnet>(items))
     }
 
     /// The DHCP option sets of the region. A VPC names the one that it uses.
     async fn dhcp_options(&self) -> Result<Answer, Failure> {
-        let request = self.ec2.describe_dhcp_options();
-        let convert = |options: types::DhcpOptions| item::<DhcpOptions, _>(Scope::Region, options);
-        pages!(self, request, dhcp_options, convert).map(Answer::of::<DhcpOptions>)
+        let request = self.ec2.describe_dhcp_options().max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add =
+            |options: types::DhcpOptions| items.push(DhcpOptions::from_sdk(options)?, |_| Scope::Region);
+        pages!(self, DescribeDhcpOptions::new(), request, dhcp_options, add)
+            .map(|()| Answer::of::<DhcpOptions>(items))
     }
 
     /// The NAT gateways of some VPCs.
     async fn nat_gateways(&self, vpcs: &[String]) -> Result<Answer, Failure> {
-        let request = self.ec2.describe_nat_gateways().filter(in_vpcs(vpcs));
-        let convert =
-            |gateway: types::NatGateway| item::<NatGateway, _>(Scope::Vpc(gateway.vpc_id.clone()), gateway);
-        pages!(self, request, nat_gateways, convert).map(Answer::of::<NatGateway>)
+        let request = self.ec2.describe_nat_gateways().filter(in_vpcs(vpcs)).max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add = |gateway: types::NatGateway| {
+            let vpc = gateway.vpc_id.clone();
+            items.push_of_vpc(vpc.as_deref(), NatGateway::from_sdk(gateway)?)
+        };
+        pages!(self, DescribeNatGateways::new(), request, nat_gateways, add)
+            .map(|()| Answer::of::<NatGateway>(items))
     }
 
     /// The route tables of some VPCs, including the main ones, which name no subnet.
     async fn route_tables(&self, vpcs: &[String]) -> Result<Answer, Failure> {
-        let request = self.ec2.describe_route_tables().filters(in_vpcs(vpcs));
-        let convert =
-            |table: types::RouteTable| item::<RouteTable, _>(Scope::Vpc(table.vpc_id.clone()), table);
-        pages!(self, request, route_tables, convert).map(Answer::of::<RouteTable>)
+        let request =
+            self.ec2.describe_route_tables().filters(in_vpcs(vpcs)).max_results(PAGE_OF_ROUTE_TABLES);
+        let mut items = Items::new(&self.memory);
+        let mut add = |table: types::RouteTable| {
+            let vpc = table.vpc_id.clone();
+            items.push_of_vpc(vpc.as_deref(), RouteTable::from_sdk(table)?)
+        };
+        pages!(self, DescribeRouteTables::new(), request, route_tables, add)
+            .map(|()| Answer::of::<RouteTable>(items))
     }
 
     /// The security groups of some VPCs.
     async fn security_groups(&self, vpcs: &[String]) -> Result<Answer, Failure> {
-        let request = self.ec2.describe_security_groups().filters(in_vpcs(vpcs));
-        let convert =
-            |group: types::SecurityGroup| item::<SecurityGroup, _>(Scope::Vpc(group.vpc_id.clone()), group);
-        pages!(self, request, security_groups, convert).map(Answer::of::<SecurityGroup>)
+        let request = self.ec2.describe_security_groups().filters(in_vpcs(vpcs)).max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add = |group: types::SecurityGroup| {
+            let vpc = group.vpc_id.clone();
+            items.push_of_vpc(vpc.as_deref(), SecurityGroup::from_sdk(group)?)
+        };
+        pages!(self, DescribeSecurityGroups::new(), request, security_groups, add)
+            .map(|()| Answer::of::<SecurityGroup>(items))
     }
 }
 
@@ -224,24 +268,17 @@ fn literal(value: &str) -> String {
     literal
 }
 
-/// An item of a list, from the SDK's type.
-fn item<T: Listed + FromSdk<S>, S>(scope: Scope, sdk: S) -> Result<Item, Failure> {
-    Ok(Item { scope, json: to_json(&T::from_sdk(sdk)?)? })
-}
-
-/// The instances of a reservation, each in a reservation of its own, since the clusters of
+/// Adds the instances of a reservation, each in a reservation of its own, since the clusters of
 /// a batch may share one.
-fn instance_items(reservation: types::Reservation) -> Result<Vec<Item>, Failure> {
+fn push_instances(items: &mut Items, reservation: types::Reservation) -> Result<(), Failure> {
     let instances = reservation.instances.ok_or_else(|| Failure::no_list("instances"))?;
-    let instances = instances.into_iter().map(|instance| {
+    for instance in instances {
         let reservation = Reservation { instances: vec![Instance::from_sdk(instance)?] };
-        let json = to_json(&reservation)?;
-        Ok(Item {
-            scope: Scope::Instances(reservation.instances.into_iter().map(Into::into).collect()),
-            json,
-        })
-    });
-    instances.collect()
+        items.push(reservation, |reservation| {
+            Scope::Instances(reservation.instances.into_iter().map(Into::into).collect())
+        })?;
+    }
+    Ok(())
 }
 
 from_sdk! {

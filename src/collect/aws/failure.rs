@@ -6,10 +6,10 @@ use std::error::Error;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
+use super::cause::{Cause, NoCredentials, causes, find, shortened};
+use super::http::{CutOff, Final};
+use super::region;
 use crate::model::gap::{Gap, GapReason, Subject};
-
-/// The longest message of AWS that is kept, in characters.
-const MESSAGE_MAX: usize = 400;
 
 /// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,30 +17,13 @@ pub(crate) struct Failure {
     pub(crate) why: GapReason,
     pub(crate) detail: String,
     pub(crate) cause: Cause,
-}
-
-/// What has to change before the request can succeed, where the reason does not state it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Whatever the reason names.
-    Reason,
-    /// The name, which no resource has.
-    NotFound,
-    /// The configuration, of which no request could be made.
-    Configuration,
-    /// Credentials that have expired.
-    ExpiredCredentials,
-    /// Credentials that AWS rejects.
-    InvalidCredentials,
-    /// The role, which these credentials may not assume.
-    AssumeRoleDenied,
-    /// The region, which is not enabled for the account.
-    RegionDisabled,
+    /// The next step, where neither the reason nor the cause states it.
+    next: Option<String>,
 }
 
 impl Failure {
     pub(super) fn new(why: GapReason, detail: impl Into<String>) -> Self {
-        Self { why, detail: detail.into(), cause: Cause::Reason }
+        Self { why, detail: detail.into(), cause: Cause::Reason, next: None }
     }
 
     fn with_cause(self, cause: Cause) -> Self {
@@ -74,8 +57,10 @@ impl Failure {
 
     /// The next step.
     pub(crate) fn hint(&self, action: &str) -> String {
+        if let Some(next) = &self.next {
+            return next.clone();
+        }
         match (self.cause, self.why) {
-            (Cause::Configuration, _) => "see --profile, AWS_PROFILE, AWS_ENDPOINT_URL and ~/.aws/config".to_owned(),
             (Cause::ExpiredCredentials, _) => {
                 "log in again (aws sso login), and check that this machine's clock is right".to_owned()
             }
@@ -100,8 +85,8 @@ impl Failure {
         }
     }
 
-    /// The failure that an error of the SDK is.
-    pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
+    /// The failure that an error of the SDK is, in a region.
+    pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>, region: &str) -> Self
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -113,19 +98,31 @@ impl Failure {
             // The connection was lost, or ended before the answer did.
             SdkError::ResponseError(_) => Self::new(GapReason::Incomplete, causes(error)),
             SdkError::DispatchFailure(dispatch) => {
-                let connector = dispatch.as_connector_error();
-                let detail = connector.map_or_else(|| "not sent".to_owned(), |error| causes(error));
+                let Some(connector) = dispatch.as_connector_error() else {
+                    return Self::new(GapReason::Failed, "not sent");
+                };
                 // The SDK finds credentials when it signs, and reports a failed dispatch.
-                if detail.contains("credential") {
-                    return no_credentials(detail);
+                if let Some(error) = find::<NoCredentials>(connector) {
+                    return no_credentials(error);
+                }
+                if let Some(reason) = find::<Final>(connector) {
+                    return Self::not_repeated(reason, region);
+                }
+                let detail = causes(connector);
+                if detail.contains("invalid HTTP") {
+                    return Self::malformed("the answer is not HTTP");
                 }
                 if detail.contains(NOT_APPLIED) {
                     return not_constructed(&detail);
                 }
-                let why = match connector {
-                    Some(error) if error.is_timeout() => GapReason::TimedOut,
-                    Some(error) if error.is_io() => GapReason::Unreachable,
-                    _ => GapReason::Failed,
+                let why = if connector.is_timeout() {
+                    GapReason::TimedOut
+                } else if find::<CutOff>(connector).is_some() {
+                    GapReason::Incomplete
+                } else if connector.is_io() {
+                    GapReason::Unreachable
+                } else {
+                    GapReason::Failed
                 };
                 Self::new(why, detail)
             }
@@ -133,27 +130,28 @@ impl Failure {
             other => Self::new(GapReason::Failed, causes(other)),
         }
     }
+
+    /// A request whose repetition would fail as well.
+    fn not_repeated(reason: &Final, region: &str) -> Self {
+        let why = match reason {
+            Final::TooLarge { .. } => GapReason::Malformed,
+            Final::Scheme(_) => GapReason::Failed,
+            _ => GapReason::Unreachable,
+        };
+        let is_configuration =
+            matches!(reason, Final::Scheme(_)) || region::is_unknown_region(reason, region);
+        let cause = if is_configuration { Cause::Configuration } else { Cause::Reason };
+        Self { next: Some(region::next_step(reason, region)), ..Self::new(why, reason.to_string()) }
+            .with_cause(cause)
+    }
 }
 
 /// The SDK's text before an endpoint that is not a URL.
 const NOT_APPLIED: &str = "failed to apply endpoint `";
 
-fn no_credentials(detail: String) -> Failure {
-    let contains = |text: &str| detail.contains(text);
-    if contains("no credentials found in chain") {
-        let sources = "the environment, a profile, SSO, and a role of this machine or container were tried";
-        return Failure::new(GapReason::NoCredentials, format!("there are no credentials: {sources}"));
-    }
-    let cause = if contains("was not defined") {
-        Cause::Configuration
-    } else if contains("AssumeRole") && (contains("AccessDenied") || contains("not authorized")) {
-        Cause::AssumeRoleDenied
-    } else if contains("ExpiredToken") {
-        Cause::ExpiredCredentials
-    } else {
-        Cause::Reason
-    };
-    Failure::new(GapReason::NoCredentials, detail).with_cause(cause)
+fn no_credentials(error: &NoCredentials) -> Failure {
+    let NoCredentials { detail, next, cause } = error.clone();
+    Failure { why: GapReason::NoCredentials, detail, cause, next: Some(next) }
 }
 
 /// A request that could not be constructed. The SDK's message contains all of the request.
@@ -161,11 +159,15 @@ fn not_constructed(message: &str) -> Failure {
     let endpoint = message.split_once(NOT_APPLIED).and_then(|(_, rest)| rest.split_once('`'));
     let detail = match endpoint {
         Some((endpoint, _)) => {
-            format!("the AWS endpoint {endpoint:?} is not a URL that begins with https:// or http://")
+            // A URL can contain a password or a token.
+            let is_word = |char: char| char.is_ascii_alphanumeric() || "-._".contains(char);
+            let shown = if endpoint.chars().all(is_word) { format!(" {endpoint:?}") } else { String::new() };
+            format!("the AWS endpoint{shown} is not a URL that begins with https:// or http://")
         }
-        None => message.to_owned(),
+        None => "the request cannot be made of the AWS configuration".to_owned(),
     };
-    Failure::new(GapReason::Failed, detail).with_cause(Cause::Configuration)
+    let next = "is AWS_ENDPOINT_URL right, or endpoint_url in ~/.aws/config?".to_owned();
+    Failure { next: Some(next), ..Failure::new(GapReason::Failed, detail) }.with_cause(Cause::Configuration)
 }
 
 fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Failure {
@@ -206,29 +208,6 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
     Failure::new(why, detail).with_cause(cause)
 }
 
-/// The causes of an error from the outermost in, each once.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut causes: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let text = error.to_string();
-        let text = text.lines().next().unwrap_or_default().trim_end_matches([':', '.', ' ']).to_owned();
-        // Wrappers often repeat what they wrap, and the outermost is just "other".
-        if text != "other" && !causes.iter().any(|before| before.contains(&text)) {
-            causes.push(text);
-        }
-        next = error.source();
-    }
-    shortened(&causes.join(": "))
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MESSAGE_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,10 +245,5 @@ mod tests {
             endpoint.detail,
             "the AWS endpoint \"x\" is not a URL that begins with https:// or http://"
         );
-    }
-
-    #[test]
-    fn long_messages_are_shortened() {
-        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MESSAGE_MAX + 3);
     }
 }

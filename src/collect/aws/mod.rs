@@ -2,10 +2,17 @@
 
 mod answer;
 pub(super) mod batch;
+pub(super) mod cause;
 pub(super) mod client;
+mod credentials;
 mod ec2;
 mod eks;
+mod explanation;
 pub(super) mod failure;
 mod from_sdk;
+mod http;
 mod paging;
+mod parts;
+pub(super) mod profiles;
+mod region;
 mod whole;

@@ -4,24 +4,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::config::interceptors::{FinalizerInterceptorContextMut, FinalizerInterceptorContextRef};
+use aws_sdk_ec2::config::interceptors::{
+    BeforeDeserializationInterceptorContextMut, FinalizerInterceptorContextMut,
+    FinalizerInterceptorContextRef,
+};
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::OrchestratorError;
 use tracing::debug;
 
-use super::failure::{Failure, causes};
+use super::cause::causes;
+use super::failure::Failure;
+use super::parts::{Rest, split};
 use super::whole::check_xml;
 use crate::model::gap::GapReason;
-
-/// The most items of a list; no VPC or region has more.
-pub(super) const ITEMS_MAX: usize = 1_000_000;
 
 /// An interceptor that records the attempts at an operation. An attempt whose answer is a
 /// part of an XML document fails, and is repeated like one whose connection was lost.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Attempts {
     record: Arc<Mutex<Record>>,
+    /// The region of the requests.
+    region: String,
     keeps_body: bool,
 }
 
@@ -32,12 +36,19 @@ struct Record {
     last_error: Option<String>,
     /// The body of the last response.
     body: Vec<u8>,
+    /// What follows the first part of the last response.
+    rest: Option<Rest>,
 }
 
 impl Attempts {
-    /// A record that includes the body of the response.
-    pub(super) fn with_body() -> Self {
-        Self { keeps_body: true, ..Self::default() }
+    /// A record of requests in a region.
+    pub(super) fn in_region(region: &str) -> Self {
+        Self { region: region.to_owned(), ..Self::default() }
+    }
+
+    /// The same, with the body of the response.
+    pub(super) fn with_body(self) -> Self {
+        Self { keeps_body: true, ..self }
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -49,6 +60,11 @@ impl Attempts {
         std::mem::take(&mut self.record().body)
     }
 
+    /// What follows the first part of the last response.
+    pub(super) fn take_rest(&self) -> Option<Rest> {
+        self.record().rest.take()
+    }
+
     /// The failure that an error of the operation is.
     pub(super) fn failure<E>(&self, error: &SdkError<E, HttpResponse>, timeout: Duration) -> Failure
     where
@@ -57,7 +73,7 @@ impl Attempts {
         if matches!(error, SdkError::TimeoutError(_)) {
             self.timed_out(timeout)
         } else {
-            Failure::from_sdk(error)
+            Failure::from_sdk(error, &self.region)
         }
     }
 
@@ -76,6 +92,18 @@ impl Attempts {
 impl Intercept for Attempts {
     fn name(&self) -> &'static str {
         "Attempts"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response_mut();
+        let rest = if response.status().is_success() { split(response) } else { None };
+        self.record().rest = rest;
+        Ok(())
     }
 
     fn modify_before_attempt_completion(
@@ -125,33 +153,42 @@ impl Intercept for Attempts {
     }
 }
 
-/// The items of all pages of an answer, each converted as soon as its page is there. The
+/// Passes on the items of all pages of an answer, each page as soon as it is there. The
 /// time-out is for all pages together.
 macro_rules! pages {
-    ($client:expr, $request:expr, $items:ident, $convert:expr) => {{
-        let attempts = $crate::collect::aws::paging::Attempts::default();
+    ($client:expr, $operation:expr, $request:expr, $items:ident, $pass_on:expr) => {{
+        let attempts = $crate::collect::aws::paging::Attempts::in_region(&$client.region);
         let timeout = $client.timeout;
+        let no_list = || $crate::collect::aws::failure::Failure::no_list(stringify!($items));
         let all = async {
-            let mut items = Vec::new();
+            let (mut pages, mut count) = (0, 0);
             let mut token = None;
             loop {
                 let request = $request.clone().set_next_token(token.clone()).customize();
                 let page = request.interceptor(attempts.clone()).send().await;
-                let page = page.map_err(|error| attempts.failure(&error, timeout))?;
-                let listed = page
-                    .$items
-                    .ok_or_else(|| $crate::collect::aws::failure::Failure::no_list(stringify!($items)))?;
-                for item in listed {
-                    items.push($convert(item)?);
+                let mut page = page.map_err(|error| attempts.failure(&error, timeout))?;
+                let next = page.next_token.take().filter(|token| !token.is_empty());
+                let mut rest = attempts.take_rest();
+                loop {
+                    for item in page.$items.ok_or_else(no_list)? {
+                        $pass_on(item)?;
+                        count += 1;
+                    }
+                    // A type of the same operation as the page.
+                    page = match rest.as_mut().and_then(|rest| rest.next(&$operation)) {
+                        Some(part) => part?,
+                        None => break,
+                    };
                 }
-                let next = page.next_token.filter(|token| !token.is_empty());
-                if next.is_none() {
-                    return Ok(items);
-                }
-                if next == token || items.len() > $crate::collect::aws::paging::ITEMS_MAX {
+                let Some(next) = next else { return Ok(()) };
+                pages += 1;
+                if token.as_ref() == Some(&next)
+                    || pages >= $crate::collect::aws::answer::PAGES_MAX
+                    || count > $crate::collect::aws::answer::ITEMS_MAX
+                {
                     return Err($crate::collect::aws::failure::Failure::malformed("its pages do not end"));
                 }
-                token = next;
+                token = Some(next);
             }
         };
         match tokio::time::timeout(timeout, all).await {

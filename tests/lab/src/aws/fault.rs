@@ -90,8 +90,12 @@ pub enum FaultKind {
     Body(String),
     /// The connection stays open without a response.
     NoResponse,
-    /// The body never ends.
+    /// The body never ends, and comes as fast as the client reads it.
     EndlessBody,
+    /// The body never ends, and comes at 1.6 MB/s.
+    SlowBody,
+    /// The first page, which names another page, however often it is requested.
+    EndlessPages,
 }
 
 impl FaultKind {
@@ -130,7 +134,9 @@ impl FaultKind {
                 | Self::Cut { .. }
                 | Self::Body(_)
                 | Self::NoResponse
-                | Self::EndlessBody,
+                | Self::EndlessBody
+                | Self::SlowBody
+                | Self::EndlessPages,
                 _,
             ) => return None,
         };

@@ -144,7 +144,12 @@ fn serve_connection(stream: &TcpStream, state: &State) -> io::Result<()> {
         match fault {
             Some(fault) if fault.error(&call, &account).is_none() => {
                 thread::sleep(delay);
-                return serve_fault(&mut stream, &fault, || respond(&request, &call, None, &account, number));
+                let response = |call: &Call| respond(&request, call, None, &account, number);
+                if fault == FaultKind::EndlessPages {
+                    endless_page(&call, &format!("lab-{number}"), response).send(&mut stream)?;
+                    continue;
+                }
+                return serve_fault(&mut stream, &fault, || response(&call));
             }
             fault => {
                 let response = respond(&request, &call, fault.as_ref(), &account, number);
@@ -183,6 +188,19 @@ fn respond(
         .unwrap_or_else(|error| error.response(call.service, &request_id))
 }
 
+/// The first page of a list, with the token of another page.
+fn endless_page(call: &Call, token: &str, respond: impl Fn(&Call) -> Response) -> Response {
+    let mut first = call.clone();
+    first.parameters.retain(|name, _| !name.eq_ignore_ascii_case("nextToken"));
+    let mut response = respond(&first);
+    let end = format!("</{}Response>", call.operation);
+    response.body = match response.body.strip_suffix(&end) {
+        Some(list) => format!("{list}<nextToken>{token}</nextToken>{end}"),
+        None => response.body.replace("\"nextToken\":null", &format!("\"nextToken\":\"{token}\"")),
+    };
+    response
+}
+
 /// Serves a fault that is not an error response; the caller then closes the connection.
 fn serve_fault(
     stream: &mut TcpStream,
@@ -207,12 +225,13 @@ fn serve_fault(
         }
         FaultKind::Body(body) => Response { body: body.clone(), ..regular_response() }.send(stream),
         FaultKind::NoResponse => io::copy(&mut stream.take(u64::MAX), &mut io::sink()).map(|_| ()),
-        FaultKind::EndlessBody => {
+        FaultKind::EndlessBody | FaultKind::SlowBody => {
             stream.write_all(ENDLESS_RESPONSE)?;
             loop {
                 stream.write_all(&[b' '; 16 * 1024])?;
-                // Limits the rate to 1.6 MB/s, so that the client's memory is not exhausted.
-                thread::sleep(Duration::from_millis(10));
+                if *fault == FaultKind::SlowBody {
+                    thread::sleep(Duration::from_millis(10));
+                }
             }
         }
         // `Close`. Errors and delays never get here.
