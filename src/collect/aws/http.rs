@@ -229,8 +229,9 @@ async fn read(
     host: String,
 ) -> Result<HttpResponse, ConnectorError> {
     let mut body = ByteStream::new(std::mem::replace(response.body_mut(), SdkBody::taken()));
-    let mut read = Vec::new();
+    // Declared first, to be returned after the memory.
     let mut permit = None;
+    let mut read = Vec::new();
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|error| ConnectorError::io(CutOff(error.into()).into()))?;
         let size = read.len() + bytes.len();
