@@ -93,6 +93,7 @@ impl Netcheck {
     }
 
     /// Runs it, and returns also the most memory that it had, in MiB (`VmHWM` of proc(5)).
+    #[cfg(feature = "live")]
     pub(crate) fn run_measured(mut self) -> (Ran, u64) {
         let mut child = self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
