@@ -134,46 +134,13 @@ fn json_error(error: &serde_json::Error, path: String) -> JsonError {
     JsonError { line: error.line(), column: error.column(), path, message, is_other_shape: false }
 }
 
-/// The same JSON, which has no blanks, in lines that are indented by the nesting.
-pub(super) fn indented(json: &[u8]) -> Vec<u8> {
+/// The same JSON in lines that are indented by the nesting.
+pub(super) fn indented(json: &[u8]) -> serde_json::Result<Vec<u8>> {
     let mut text = Vec::with_capacity(json.len() * 2);
-    let (mut depth, mut is_in_string, mut is_escaped) = (0_usize, false, false);
-    for (index, &byte) in json.iter().enumerate() {
-        let closes = matches!(json.get(index + 1), Some(b'}' | b']'));
-        let is_empty = closes && matches!(byte, b'{' | b'[');
-        let was_empty = index > 0 && matches!((json[index - 1], byte), (b'{', b'}') | (b'[', b']'));
-        if is_in_string {
-            text.push(byte);
-            is_in_string = is_escaped || byte != b'"';
-            is_escaped = byte == b'\\' && !is_escaped;
-            continue;
-        }
-        match byte {
-            b'"' => is_in_string = true,
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                if !was_empty {
-                    new_line(&mut text, depth);
-                }
-            }
-            _ => {}
-        }
-        text.push(byte);
-        match byte {
-            b'{' | b'[' if !is_empty => new_line(&mut text, depth),
-            b',' => new_line(&mut text, depth),
-            b':' => text.push(b' '),
-            _ => {}
-        }
-    }
+    let mut from = serde_json::Deserializer::from_slice(json);
+    serde_transcode::transcode(&mut from, &mut serde_json::Serializer::pretty(&mut text))?;
     text.push(b'\n');
-    text
-}
-
-fn new_line(text: &mut Vec<u8>, depth: usize) {
-    text.push(b'\n');
-    text.resize(text.len() + 2 * depth, b' ');
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -236,18 +203,5 @@ mod tests {
         );
         assert_eq!(error(b"{}"), "line 1, column 2: missing field `cluster`");
         assert_eq!(error(b"{\"cluster\": {\"name\": \"x\"}} x"), "line 1, column 28: trailing characters");
-    }
-
-    #[test]
-    fn indented_json_is_that_of_serde_json() {
-        for text in [
-            r#"{"a":[],"b":{},"c":[1,{"d":"x, y: {z} [\"q\"] \\\\"}],"e":null,"f":[[],[true]]}"#,
-            r#"{"\\\\":"\\\"","k":"]"}"#,
-            "[]",
-        ] {
-            let value: serde_json::Value = serde_json::from_str(text).expect("JSON");
-            let expected = serde_json::to_string_pretty(&value).expect("JSON") + "\n";
-            assert_eq!(String::from_utf8(indented(text.as_bytes())).expect("UTF-8"), expected);
-        }
     }
 }

@@ -165,12 +165,12 @@ impl EvidenceWriter {
     /// # Errors
     /// If it cannot be serialized or written.
     pub fn write_compact(&self, file: File, json: serde_json::Result<Vec<u8>>) -> Result<(), EvidenceError> {
+        let json = json.and_then(|json| match self.destination {
+            Destination::Memory { .. } => Ok(json),
+            Destination::Directory { .. } => indented(&json),
+        });
         let json =
             json.map_err(|error| EvidenceError::io("write", &self.root.join(file.name()))(error.into()))?;
-        let json = match self.destination {
-            Destination::Memory { .. } => json,
-            Destination::Directory { .. } => indented(&json),
-        };
         self.write(file, json)
     }
 
