@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ const KILLED: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(5);
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+
+/// Whether a signal is ending the process.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 struct Registry {
     is_closed: bool,
@@ -172,6 +176,21 @@ pub fn signal(id: Pid, family: Family, signal: Signal) {
 /// Registers how the terminal is restored; `None` if it has been.
 pub fn restore_terminal_by(restore: Option<Box<dyn Fn() + Send>>) {
     registry().terminal = restore;
+}
+
+/// Does the same as [`all`] while other threads are running: those that call
+/// [`wait_if_ending`] do not return from it. The process must end.
+pub fn all_at_once() {
+    IS_ENDING.store(true, Ordering::SeqCst);
+    all();
+}
+
+/// Does not return if a signal is ending the process, which has its own message and exit
+/// code: what this thread would print is about children that have been ended.
+pub fn wait_if_ending() {
+    while IS_ENDING.load(Ordering::SeqCst) {
+        sleep(Duration::from_secs(1));
+    }
 }
 
 /// Ends all children, removes all temporary files, and restores the terminal. Nothing can

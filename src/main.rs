@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let _ = signals::listen();
     let exit = panic::catch_unwind(run).unwrap_or(Exit::Bug);
     cleanup::all();
+    cleanup::wait_if_ending();
     if bug::has_panicked() { Exit::Bug.into() } else { exit.into() }
 }
 
@@ -28,6 +29,7 @@ fn run() -> Exit {
         Err(Refusal::Options(message)) => Ok(Ending::with_message(Exit::Usage, message)),
     };
     let ended = ended.unwrap_or_else(|error| Ending::with_message(Exit::Usage, format!("{error:#}")));
+    cleanup::wait_if_ending();
     if let Some(message) = ended.message {
         print_error(&format!("error: {}", escape(&message)));
     }

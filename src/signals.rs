@@ -139,7 +139,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Ends the process because of a signal.
 fn end(number: u8) -> ! {
-    cleanup::all();
+    cleanup::all_at_once();
     let err = io::stderr();
     // A reader that does not read must not delay the end.
     let mut ready = [PollFd::new(&err, PollFlags::OUT)];

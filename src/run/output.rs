@@ -139,6 +139,7 @@ impl Output {
     /// Completes the report; `written` is the result of writing it. It is not an error if
     /// the reader of standard output closed it, since the exit code still has the verdict.
     pub(super) fn finish(self, written: io::Result<()>) -> Result<()> {
+        cleanup::wait_if_ending();
         match self {
             Self::Stdout(buffer) => {
                 written.context(CANNOT_BUFFER)?;

@@ -269,7 +269,8 @@ fn a_comparison_of_large_captures_takes_little_memory() {
         copy
     });
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 262144; exec \"$0\" diff \"$1\" \"$2\" --format json"]);
+    // Of these, 128 MiB are the program and what glibc reserves for a thread.
+    command.args(["-c", "ulimit -v 327680; exec \"$0\" diff \"$1\" \"$2\" --format json"]);
     command
         .arg(env!("CARGO_BIN_EXE_eks-netcheck"))
         .args(sides.each_ref().map(tempfile::TempDir::path))
