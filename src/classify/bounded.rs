@@ -43,7 +43,10 @@ const COUNTED_MAX: usize = 1_500_000;
 pub(super) struct Connections {
     kept: Vec<Connection>,
     limits: Limits,
-    /// The number of connections that the limits left at the last count.
+    /// The index of the first connection of the node that is being added: rows of one node
+    /// mostly follow each other.
+    current: usize,
+    /// The number of connections from there that the limits left at the last count.
     left: usize,
     /// The hashes of the connections that were counted.
     counted: HashSet<u64>,
@@ -60,15 +63,28 @@ impl Connections {
     }
 
     pub(super) fn push(&mut self, connection: Connection) {
+        if self.kept.last().is_some_and(|last| last.node != connection.node) {
+            self.count(self.current);
+            self.current = self.kept.len();
+            self.left = 0;
+        }
         self.kept.push(connection);
-        if self.kept.len() >= self.left + self.limits.spare.max(self.left / 4) {
-            self.count();
+        let Limits { total, spare, .. } = self.limits;
+        let with_spare = |left: usize| left + spare.max(left / 4);
+        if self.kept.len() - self.current >= with_spare(self.left) {
+            self.count(self.current);
+            self.left = self.kept.len() - self.current;
+        }
+        if self.kept.len() >= with_spare(total) {
+            self.count(0);
+            self.current = self.kept.len();
+            self.left = 0;
         }
     }
 
     /// The connections that are kept, and the numbers of the others; both sorted.
     pub(super) fn finish(mut self) -> (Vec<Connection>, Vec<OmittedConnections>) {
-        self.count();
+        self.count(0);
         self.kept.sort();
         let of_kinds = self.omitted.into_iter().map(|(kind, count)| OmittedConnections {
             node: kind.node.clone(),
@@ -89,11 +105,12 @@ impl Connections {
         (self.kept, omitted)
     }
 
-    /// Counts the connections that are beyond the limits, and drops them. The result does not
-    /// depend on the order in which they were added: those that come first by their kind are
-    /// kept, and a connection that is dropped once would be dropped later too.
-    fn count(&mut self) {
-        let mut all = std::mem::take(&mut self.kept);
+    /// Counts the connections from an index on that are beyond the limits, and drops them. The
+    /// result does not depend on the order in which they were added, nor on when they are
+    /// counted: those that come first by their kind are kept, and a connection that is dropped
+    /// once would be dropped later too.
+    fn count(&mut self, from: usize) {
+        let mut all = self.kept.split_off(from);
         all.sort_unstable_by(by_kind);
         // Output that was recorded several times, as by a loop, repeats connections.
         all.dedup();
@@ -116,8 +133,7 @@ impl Connections {
                 false
             }
         });
-        self.left = all.len();
-        self.kept = all;
+        self.kept.append(&mut all);
     }
 
     /// Whether a connection was not counted before.
