@@ -110,7 +110,8 @@ impl Connections {
     /// counted: those that come first by their kind are kept, and a connection that is dropped
     /// once would be dropped later too.
     fn count(&mut self, from: usize) {
-        let mut all = self.kept.split_off(from);
+        // Splitting at 0 would allocate as much again.
+        let mut all = if from == 0 { std::mem::take(&mut self.kept) } else { self.kept.split_off(from) };
         all.sort_unstable_by(by_kind);
         // Output that was recorded several times, as by a loop, repeats connections.
         all.dedup();
@@ -133,7 +134,11 @@ impl Connections {
                 false
             }
         });
-        self.kept.append(&mut all);
+        if self.kept.is_empty() {
+            self.kept = all;
+        } else {
+            self.kept.append(&mut all);
+        }
     }
 
     /// Whether a connection was not counted before.
