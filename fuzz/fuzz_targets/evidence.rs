@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
         let bytes = part();
         // An empty part is a file that is missing.
         if !bytes.is_empty() {
-            writer.write(subject, bytes).expect("memory");
+            writer.write(subject, bytes.to_vec()).expect("memory");
         }
     }
     let Ok(evidence) = writer.into_evidence().and_then(|dir| dir.read_any()) else { return };

@@ -74,11 +74,11 @@ fuzz_target!(|bytes: &[u8]| {
     let writer = EvidenceWriter::in_memory(Path::new(""), |_, _, _| "next step".to_owned());
     let files = [(File::CLUSTER, cluster), (net::INTERFACES, interfaces), (net::INSTANCES, instances)];
     for (file, json) in files {
-        writer.write(Subject::from(file), json.to_string().as_bytes()).expect("memory");
+        writer.write(Subject::from(file), json.to_string().into_bytes()).expect("memory");
     }
     for vantage in ["here", "n1"] {
         let answer = texts.next().to_owned();
-        writer.write(Subject::Vantage(vantage.to_owned()), answer.as_bytes()).expect("memory");
+        writer.write(Subject::Vantage(vantage.to_owned()), answer.into_bytes()).expect("memory");
     }
     let Ok(mut evidence) = writer.into_evidence().and_then(|dir| dir.read_any()) else { return };
     evidence.gaps.push(Gap {
