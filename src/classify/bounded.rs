@@ -194,14 +194,20 @@ fn fates(all: &[Connection], limits: Limits) -> Vec<Fate> {
         return fates;
     }
     let mut room = Room { limits, peers: HashMap::new(), nodes: HashMap::new(), total: 0 };
-    // The first connection of each kind, then others.
+    // The first connection of each kind, those that decide an outcome first; then others.
+    let mut kinds = Vec::new();
     let mut at = 0;
     for of_kind in all.chunk_by(|a, b| cmp_kinds(a, b).is_eq()) {
-        if of_kind.first().is_some_and(|first| room.take(first)) {
-            fates[at..at + of_kind.len()].fill(Fate::Omitted);
-            fates[at] = Fate::Kept;
-        }
+        kinds.push(at..at + of_kind.len());
         at += of_kind.len();
+    }
+    kinds.sort_by_key(|of_kind| rank(&all[of_kind.start]));
+    for of_kind in kinds {
+        let first = of_kind.start;
+        if room.take(&all[first]) {
+            fates[of_kind].fill(Fate::Omitted);
+            fates[first] = Fate::Kept;
+        }
     }
     for (connection, fate) in all.iter().zip(&mut fates) {
         if *fate == Fate::Omitted && room.take(connection) {
@@ -209,6 +215,18 @@ fn fates(all: &[Connection], limits: Limits) -> Vec<Fate> {
         }
     }
     fates
+}
+
+/// The rank of a connection among those for which there is room: what can be a finding comes
+/// before what can only be the absence of one.
+fn rank(connection: &Connection) -> u8 {
+    match (connection.attribution.path, connection.direction) {
+        (Path::PublicEndpoint, _) => 0,
+        (Path::Unattributed, Direction::Outbound) => 1,
+        (Path::PrivateEni | Path::ClusterIp, _) => 2,
+        (Path::Unattributed, _) => 3,
+        _ => 4,
+    }
 }
 
 /// Whether the peer's port is that of a client, which no rule reads.

@@ -283,3 +283,23 @@ fn a_comparison_of_large_captures_takes_little_memory() {
     let detail = "200000 sockets exceeded the limit and were not kept";
     assert!(report["gaps"].as_array().unwrap().iter().any(|gap| gap["detail"] == detail));
 }
+
+/// However many peers a node has, the connections that are findings are among those kept.
+#[test]
+fn a_flood_of_peers_hides_no_finding() {
+    let copy = copy_of("public-and-private-stale");
+    let path = copy.path().join("nodes/n1.txt");
+    let capture = std::fs::read_to_string(&path).unwrap();
+    let (header, rows) = capture.split_once('\n').unwrap();
+    let flood = |number: u32| {
+        let (high, low) = (number >> 8, number & 255);
+        format!("ESTAB 0 0 192.168.1.20:10250 11.0.{high}.{low}:41000 users:((\"kubelet\",pid=2957,fd=9))\n")
+    };
+    let flood: String = (0..10_100).map(flood).collect();
+    std::fs::write(&path, format!("{header}\n{flood}{rows}")).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!(code, 1, "{:#}", report["gaps"]);
+    let is_stale = |finding: &Value| finding["rule"] == "node-on-public-path" && finding["subject"] == "n1";
+    assert!(report["findings"].as_array().unwrap().iter().any(is_stale));
+    assert_eq!(report["node_traffic"][0]["components"][0]["path"], "public");
+}
