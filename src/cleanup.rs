@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpid};
 use tempfile::NamedTempFile;
 
 /// How long children may take to end after a SIGTERM, before a SIGKILL.
@@ -25,6 +25,9 @@ const KILLED: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(5);
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+
+/// Whether libraries may have started processes.
+static HAS_DESCENDANTS: AtomicBool = AtomicBool::new(false);
 
 /// Whether a signal is ending the process.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
@@ -199,6 +202,9 @@ pub fn all() {
     let mut registry = registry();
     registry.is_closed = true;
     end(&std::mem::take(&mut registry.children));
+    if HAS_DESCENDANTS.load(Ordering::SeqCst) {
+        end_descendants();
+    }
     for (path, kind) in std::mem::take(&mut registry.paths).into_iter().rev() {
         // Fails if it does not exist any more, as after an error.
         let _ = match kind {
@@ -243,6 +249,26 @@ fn end(children: &[(Pid, Family)]) {
     }
 }
 
+/// Has [`all`] end the processes that libraries start, which are not registered.
+pub fn expect_descendants() {
+    HAS_DESCENDANTS.store(true, Ordering::SeqCst);
+}
+
+/// Ends the processes that are not registered.
+fn end_descendants() {
+    for sent in [Signal::TERM, Signal::KILL] {
+        let until = Instant::now() + KILLED;
+        let mut left = descendants(getpid());
+        for process in &left {
+            let _ = kill_process(*process, sent);
+        }
+        while !left.is_empty() && Instant::now() < until {
+            sleep(POLL);
+            left = descendants(getpid());
+        }
+    }
+}
+
 /// Whether a child has not ended. One that has is waited for.
 fn is_running(id: Pid) -> bool {
     matches!(waitpid(Some(id), WaitOptions::NOHANG), Ok(None) | Err(Errno::INTR))
@@ -273,5 +299,8 @@ fn parent(id: i32) -> Option<i32> {
     let stat = fs::read(format!("/proc/{id}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    let mut fields = rest.split_whitespace();
+    // A zombie has ended.
+    let state = fields.next().filter(|state| *state != "Z");
+    state.and(fields.next())?.parse().ok()
 }

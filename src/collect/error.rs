@@ -4,6 +4,7 @@ use std::io;
 
 use tokio::task::JoinError;
 
+use super::runtime::RuntimeError;
 use crate::evidence::error::EvidenceError;
 use crate::model::gap::Gap;
 
@@ -33,8 +34,8 @@ pub enum CollectError {
         expected: u64,
     },
     /// The runtime does not start.
-    #[error("cannot start threads: {0}; raise the limit of processes (ulimit -u)")]
-    Runtime(io::Error),
+    #[error(transparent)]
+    Runtime(RuntimeError),
     /// There is no place for temporary captures.
     #[error("cannot create a temporary directory; set TMPDIR to a directory that can be written to")]
     Scratch(#[source] io::Error),

@@ -13,7 +13,7 @@ mod next_step;
 pub mod nodes;
 mod progress;
 pub mod recording;
-mod runtime;
+pub mod runtime;
 mod sampling;
 mod signals;
 pub mod trace;

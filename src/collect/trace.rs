@@ -12,7 +12,7 @@ use super::command::RunningCommand;
 pub use super::command::StartError;
 use super::nodes::NodesRequest;
 use super::progress::Progress;
-use super::runtime;
+use super::runtime::{self, RuntimeError};
 pub use super::sampling::Sample;
 use super::sampling::{NodeEvent, Sampling};
 use super::signals::Signals;
@@ -85,8 +85,8 @@ pub enum TraceError {
     #[error("cannot wait for the command: {0}")]
     Wait(io::Error),
     /// The runtime did not start.
-    #[error("cannot start threads: {0}; raise the limit of processes (ulimit -u)")]
-    Runtime(io::Error),
+    #[error(transparent)]
+    Runtime(RuntimeError),
 }
 
 /// Samples nodes and runs the command. `instances` are the nodes that EC2 lists. Events

@@ -120,7 +120,7 @@ fn string(bytes: &[u8], begin: usize) -> Option<StringEnds> {
 /// The length of an escape: two bytes, `\u` and four digits, or a pair of these.
 fn escape_len(bytes: &[u8]) -> usize {
     match bytes {
-        [_, b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'A' | b'b' | b'B', ..] => 12,
+        [_, b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'A' | b'b' | b'B', _, _, b'\\', b'u', ..] => 12,
         [_, b'u', ..] => 6,
         _ => 2,
     }
@@ -189,6 +189,12 @@ mod tests {
             from_json::<Vec<String>>(cut.as_bytes()).is_err()
                 && from_json::<Vec<String>>(open.as_bytes()).is_err()
         );
+    }
+
+    #[test]
+    fn a_surrogate_without_its_pair_does_not_hide_the_end_of_a_string() {
+        let json = format!("[\"\\ud83d\",{}\"end\"]", "1,".repeat(STRING_MAX));
+        assert!(matches!(shortened(json.as_bytes()), Cow::Borrowed(_)));
     }
 
     #[test]

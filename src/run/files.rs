@@ -21,7 +21,15 @@ pub(super) fn is_stdin(path: &Path) -> bool {
 
 /// Reads a file of settings; `-` is standard input.
 pub(super) fn read_settings(path: &Path) -> Result<String> {
-    if is_stdin(path) { read_text(io::stdin().lock()) } else { read_text(open_settings(path)?) }
+    if !is_stdin(path) {
+        return read_text(open_settings(path)?);
+    }
+    let text = read_text(io::stdin().lock())?;
+    // The command that was to write it has failed: without a policy, the default one applies.
+    if text.trim().is_empty() {
+        bail!("standard input is empty");
+    }
+    Ok(text)
 }
 
 /// Opens a file of settings.

@@ -81,7 +81,11 @@ pub(super) fn init(path: &Path) -> Result<Ending> {
                 _ => anyhow!(error).context(cannot_write()),
             }
         })?;
-    new.write_all(file::EXAMPLE.as_bytes()).with_context(cannot_write)?;
+    if let Err(error) = new.write_all(file::EXAMPLE.as_bytes()) {
+        // A part of it would be another policy.
+        let _ = fs::remove_file(path);
+        return Err(anyhow!(error).context(cannot_write()));
+    }
     to_stdout(|out, _| writeln!(out, "wrote {}", escape(&path.to_string_lossy())))?;
     Ok(Exit::Pass.into())
 }

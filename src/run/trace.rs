@@ -110,6 +110,7 @@ fn report(
         };
     }
     Ok(match judgment.map(|judged| judged.judgment.verdict) {
+        _ if matches!(exit, Exit::Signal(_)) => exit.into(),
         Some(Verdict::Fail) => Exit::Findings.into(),
         Some(Verdict::Inconclusive) => Exit::Inconclusive.into(),
         Some(Verdict::Pass) | None => exit.into(),

@@ -126,3 +126,25 @@ fn too_small_files_are_an_error_and_nothing_is_left() {
         assert_eq!(left, [""; 0].map(Path::new), "{args:?}");
     }
 }
+
+#[test]
+fn too_few_open_files_are_an_error_and_no_panic() {
+    let aws = aws();
+    let dir = scratch();
+    for files in 4..20 {
+        let limit = format!("--nofile={files}");
+        let command = ["prlimit", &limit, env!("CARGO_BIN_EXE_eks-netcheck")];
+        let ran = run(&aws, dir.path(), &command, &["audit", "--cluster", "myeks", "--nodes", "none"]);
+        assert_eq!(ran.code, 2, "{files}: {}", ran.stderr);
+        // Below, not even the working directory or the signals can be opened.
+        assert!(files < 8 || ran.stderr.contains("ulimit -n"), "{files}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_policy_that_cannot_be_written_is_not_left_behind() {
+    let dir = scratch();
+    let command = ["prlimit", "--fsize=700", env!("CARGO_BIN_EXE_eks-netcheck")];
+    let ran = run(&aws(), dir.path(), &command, &["policy", "init", "p.toml"]);
+    assert_eq!((ran.code, dir.path().join("p.toml").exists()), (2, false), "{}", ran.stderr);
+}

@@ -341,3 +341,29 @@ fn a_second_ctrl_c_ends_a_command_that_ignores_it() {
     assert!(second.elapsed() < Duration::from_secs(1), "{:?}", second.elapsed());
     sandbox.assert_clean(&screen);
 }
+
+/// The SDK starts the process that prints credentials.
+#[test]
+fn a_process_that_prints_credentials_ends_with_the_run() {
+    let aws = aws();
+    for signal in [Signal::TERM, Signal::HUP] {
+        let sandbox = Sandbox::new(HANGING_NODE);
+        let config = sandbox.path().join("config");
+        std::fs::write(&config, "[profile slow]\ncredential_process = sleep 34\n").unwrap();
+        let args = ["audit", "--cluster", "myeks", "--nodes", "none", "--profile", "slow"];
+        let mut command = sandbox.netcheck(&aws, &args);
+        command
+            .env("AWS_CONFIG_FILE", &config)
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let began = Instant::now();
+        while !sandbox.processes().iter().any(|process| process.starts_with("sleep 34")) {
+            assert!(began.elapsed() < Duration::from_secs(20), "the process is not started");
+            sleep(Duration::from_millis(10));
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        ended(&mut child, "a run that waits for credentials");
+        sandbox.assert_clean("a run that waits for credentials");
+    }
+}

@@ -333,3 +333,12 @@ fn a_report_to_a_pipe_waits_for_its_reader() {
     assert!(read.len() > 200_000, "{}", read.len());
     assert!(ran.code == 1 && ran.stdout.as_bytes() == read, "{}", ran.stderr);
 }
+
+/// A pipeline whose first command failed does not replace a policy by the default one.
+#[test]
+fn an_empty_standard_input_is_no_policy() {
+    let ran =
+        crate::common::Netcheck::audit(&crate::common::story("private-only")).args(&["--policy", "-"]).run();
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    assert!(ran.stderr.contains("standard input is empty"), "{}", ran.stderr);
+}

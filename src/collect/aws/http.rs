@@ -288,7 +288,11 @@ pub(super) fn host_of(url: &str) -> String {
     if path.contains('@') {
         return NOT_SHOWN.to_owned();
     }
-    authority.rsplit('@').next().unwrap_or_default().to_owned()
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    // The SDK cuts a URL at such a character too: what follows a colon is a port, or secret.
+    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_host = host.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    if is_host { host.to_owned() } else { NOT_SHOWN.to_owned() }
 }
 
 /// The certificates of a bundle.
