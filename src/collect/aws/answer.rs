@@ -146,7 +146,7 @@ impl Items {
             return Ok(());
         }
         // Not one by one.
-        let more = u32::try_from((needed - permitted).max(1024)).unwrap_or(u32::MAX);
+        let more = u32::try_from((needed - permitted).max(64)).unwrap_or(u32::MAX);
         let too_many = || {
             let max = self.max >> 20;
             Failure::malformed(format!("the list has more than {max} MiB, which no list of AWS has"))
