@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasher;
 
 use crate::model::connection::{Connection, Direction, OmittedConnections, Path};
-use crate::model::evidence::Evidence;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::socket::{Host, Port, State};
@@ -54,7 +53,7 @@ pub(super) struct Connections {
     /// The number of connections that are not kept, by kind.
     omitted: BTreeMap<Connection, u64>,
     /// The number of those whose kind is beyond the limits.
-    unlisted: BTreeMap<(NodeName, State, Path), u64>,
+    unlisted: BTreeMap<(NodeName, State, Path, bool), u64>,
 }
 
 impl Connections {
@@ -90,15 +89,12 @@ impl Connections {
             node: kind.node.clone(),
             state: kind.socket.state,
             path: kind.attribution.path,
+            is_read: is_read(&kind),
             kind: Some(kind),
             count,
         });
-        let unlisted = self.unlisted.into_iter().map(|((node, state, path), count)| OmittedConnections {
-            node,
-            state,
-            path,
-            kind: None,
-            count,
+        let unlisted = self.unlisted.into_iter().map(|((node, state, path, is_read), count)| {
+            OmittedConnections { node, state, path, is_read, kind: None, count }
         });
         let mut omitted: Vec<_> = of_kinds.chain(unlisted).collect();
         omitted.sort_by(|a, b| a.node.cmp(&b.node));
@@ -129,7 +125,8 @@ impl Connections {
                 let of_kind = self.omitted.remove(&kind(connection)).unwrap_or_default();
                 let count = of_kind + u64::from(self.is_new(connection));
                 let socket = &connection.socket;
-                let key = (connection.node.clone(), socket.state, connection.attribution.path);
+                let (node, path) = (connection.node.clone(), connection.attribution.path);
+                let key = (node, socket.state, path, is_read(connection));
                 *self.unlisted.entry(key).or_default() += count;
                 false
             }
@@ -225,8 +222,16 @@ fn rank(connection: &Connection) -> u8 {
         (Path::Unattributed, Direction::Outbound) => 1,
         (Path::PrivateEni | Path::ClusterIp, _) => 2,
         (Path::Unattributed, _) => 3,
-        _ => 4,
+        (_, Direction::Outbound) => 4,
+        _ => UNREAD,
     }
+}
+
+/// The rank of connections that decide nothing, such as those of probes with pods.
+const UNREAD: u8 = 5;
+
+fn is_read(connection: &Connection) -> bool {
+    rank(connection) < UNREAD
 }
 
 /// Whether the peer's port is that of a client, which no rule reads.
@@ -269,19 +274,18 @@ fn by_kind(a: &Connection, b: &Connection) -> Ordering {
         .then_with(|| a.socket.peer.port.cmp(&b.socket.peer.port))
 }
 
-/// The gap for a node with more kinds of connections than are kept.
-pub(super) fn too_many_connections(
-    evidence: &Evidence,
-    node: &NodeName,
-    omitted: &[OmittedConnections],
-) -> Option<Gap> {
+/// The gap for a node with more kinds of connections than are kept, if any of the others may
+/// decide an outcome.
+pub(super) fn too_many_connections(node: &NodeName, omitted: &[OmittedConnections]) -> Option<Gap> {
     let begin = omitted.partition_point(|one| one.node < *node);
     let own = omitted[begin..].iter().take_while(|one| one.node == *node);
-    let count: u64 = own.filter(|one| one.kind.is_none()).map(|one| one.count).sum();
-    (count > 0).then(|| {
-        let detail = format!(
-            "{count} of its connections are counted and not judged: no node has as many different peers and processes"
-        );
-        evidence.gap(Subject::Node(node.clone()), GapReason::TooMuchOutput, detail)
+    let count: u64 = own.filter(|one| one.is_unseen()).map(|one| one.count).sum();
+    (count > 0).then(|| Gap {
+        subject: Subject::Node(node.clone()),
+        why: GapReason::TooMuchOutput,
+        detail: format!(
+            "{count} of its connections are counted and not judged: there are more different peers and processes than are kept"
+        ),
+        hint: format!("find out what opens them on {node}: sudo ss -tnp"),
     })
 }

@@ -146,7 +146,7 @@ impl Classifier {
         let machines: Vec<_> = nodes.iter().map(|node| machines.of(&node.name)).collect();
         for (node, machines) in nodes.iter_mut().zip(&machines) {
             node.gaps.extend(several_machines(&evidence, &node.name, machines));
-            node.gaps.extend(too_many_connections(&evidence, &node.name, &connections_omitted));
+            node.gaps.extend(too_many_connections(&node.name, &connections_omitted));
         }
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();

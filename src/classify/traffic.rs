@@ -19,7 +19,7 @@ pub(super) fn node_traffic(
     endpoint_addresses: &BTreeMap<IpAddr, Path>,
 ) -> Vec<NodeTraffic> {
     // Connections that are counted only may be over any path.
-    let unlisted = omitted.iter().filter(|omitted| omitted.kind.is_none());
+    let unlisted = omitted.iter().filter(|omitted| omitted.is_unseen());
     let unlisted: HashSet<_> = unlisted.map(|omitted| &omitted.node).collect();
     // Some clusters run without kube-proxy: it is expected if any node runs it.
     let runs_kube_proxy =

@@ -32,12 +32,22 @@ pub struct OmittedConnections {
     pub state: State,
     /// Their path.
     pub path: Path,
+    /// Whether they may decide an outcome.
+    pub is_read: bool,
     /// What they have in common with a connection that is kept, with wildcards for the local
     /// port and for the peer's port if that is a client's. `None` for those that differ from
     /// all that are kept: a node has more than the limits allow, which is a gap.
     pub kind: Option<Connection>,
     /// Their number.
     pub count: u64,
+}
+
+impl OmittedConnections {
+    /// Whether they may decide an outcome, and none of their kind is kept.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.is_read && self.kind.is_none()
+    }
 }
 
 /// A program on a node that connects to the API server, identified by its `comm`.

@@ -159,6 +159,14 @@ impl Facts {
         kept.chain(omitted.filter_map(|omitted| Some((omitted.kind.as_ref()?, omitted.count))))
     }
 
+    /// Whether any connection of a node is counted of whose kind none is kept.
+    #[must_use]
+    pub fn has_unlisted(&self, node: &NodeName) -> bool {
+        let begin = self.connections_omitted.partition_point(|omitted| omitted.node < *node);
+        let own = self.connections_omitted[begin..].iter().take_while(|omitted| omitted.node == *node);
+        { own }.any(|omitted| omitted.kind.is_none())
+    }
+
     /// The connections of a node.
     #[must_use]
     pub fn connections_of(&self, node: &NodeName) -> &[Connection] {

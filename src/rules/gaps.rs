@@ -89,7 +89,10 @@ pub(super) fn other_states(facts: &Facts) -> impl Iterator<Item = Gap> {
 /// root, ss names the caller's own processes and no others.
 pub(super) fn is_nameless(facts: &Facts, node: &Node) -> bool {
     let is_named = |connection: &Connection| connection.component.is_some_and(Component::is_node_component);
-    node.status == NodeStatus::Read && !facts.connections_of(&node.name).iter().any(is_named)
+    node.status == NodeStatus::Read
+        && !facts.connections_of(&node.name).iter().any(is_named)
+        // Those that are only counted may be.
+        && !facts.has_unlisted(&node.name)
 }
 
 /// Why the endpoint's addresses are not known, if they are not.
