@@ -20,7 +20,7 @@ use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 use crate::cleanup;
 
 /// How long a subscriber may take to end the run.
-const GRACE: Duration = Duration::from_millis(700);
+const GRACE: Duration = Duration::from_millis(500);
 /// The interval at which further signals are looked for meanwhile.
 const POLL: Duration = Duration::from_millis(10);
 /// For how long after a signal that did not end the run a further one ends it.

@@ -24,7 +24,7 @@ pub enum CollectError {
     #[error(transparent)]
     Task(#[from] JoinError),
     /// A signal interrupts the run.
-    #[error("interrupted: {answered} of {expected} answers had been received")]
+    #[error("{}", interrupted(*answered, *expected))]
     Interrupted {
         /// Its number.
         signal: u8,
@@ -62,3 +62,10 @@ impl From<Undescribed> for CollectError {
 
 /// What a collection returns.
 pub type Result<T, E = CollectError> = std::result::Result<T, E>;
+
+fn interrupted(answered: u64, expected: u64) -> String {
+    match expected {
+        0 => "interrupted before any answer was received".to_owned(),
+        _ => format!("interrupted: {answered} of {expected} answers had been received"),
+    }
+}

@@ -28,7 +28,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long the samplers may take to end.
 const END_MAX: Duration = Duration::from_secs(8);
 /// The same after a signal that ends the run.
-const END_MAX_INTERRUPTED: Duration = Duration::from_millis(450);
+const END_MAX_INTERRUPTED: Duration = Duration::from_millis(350);
 
 /// The options of a trace.
 #[derive(Debug)]
@@ -120,12 +120,12 @@ struct Recorder<'a> {
     gaps: Vec<Gap>,
     ended: Vec<SampledNode>,
     signals: Signals,
-    /// Whether the command is running.
+    /// Whether the command is running, or a key is awaited.
     is_running: Arc<AtomicBool>,
 }
 
 /// What is done about a signal: a key is for the command while it is running, and may not
-/// end it.
+/// end it. Without a command, a key is the ordinary end, for which slow nodes have time.
 fn answer(is_running: Arc<AtomicBool>) -> impl Fn(Received) -> Response {
     move |signal| {
         if signal.is_from_keyboard && is_running.load(Ordering::SeqCst) {
@@ -144,9 +144,12 @@ impl Recorder<'_> {
             // A key is for the command alone.
             (Some(command), signal.filter(|signal| !signal.is_from_keyboard))
         } else {
+            self.is_running.store(true, Ordering::SeqCst);
             self.sampling.set_stage(Stage::During);
             (self.sink)(TraceEvent::Waiting(self.sampling.sampled().len()));
-            (None, self.sample_for(None).await)
+            let signal = self.sample_for(None).await;
+            self.is_running.store(false, Ordering::SeqCst);
+            (None, signal)
         };
         self.sampling.set_stage(Stage::After);
         if signal.is_none() {
@@ -231,7 +234,8 @@ impl Recorder<'_> {
 
     /// Passes on the last events until all samplers have ended.
     async fn end(&mut self, mut signal: Option<Received>) {
-        let max = if signal.is_some() { END_MAX_INTERRUPTED } else { END_MAX };
+        let is_interrupted = signal.is_some_and(|signal| !signal.is_from_keyboard);
+        let max = if is_interrupted { END_MAX_INTERRUPTED } else { END_MAX };
         let mut until = Instant::now() + max;
         loop {
             tokio::select! {
