@@ -155,7 +155,7 @@ fn missing(path: &Path, error: io::Error) -> Result<(), EvidenceError> {
 
 fn leads_out(path: &Path) -> EvidenceError {
     EvidenceError::Unusable(format!(
-        "{} is a symbolic link that leads out of the evidence directory; replace it by a copy of the file",
+        "{} is a symbolic link that leads out of the evidence directory; remove it, or ask its sender for the file",
         path.display()
     ))
 }

@@ -34,7 +34,7 @@ pub(super) fn read_settings(path: &Path) -> Result<String> {
 
 /// Opens a file of settings.
 pub(super) fn open_settings(path: &Path) -> Result<File> {
-    open_regular(path)?.context("it is not a regular file; name the file - to read standard input instead")
+    open_regular(path)?.context("it is not a regular file; pass - to read standard input")
 }
 
 /// Reads settings.

@@ -148,3 +148,19 @@ fn a_policy_that_cannot_be_written_is_not_left_behind() {
     let ran = run(&aws(), dir.path(), &command, &["policy", "init", "p.toml"]);
     assert_eq!((ran.code, dir.path().join("p.toml").exists()), (2, false), "{}", ran.stderr);
 }
+
+#[test]
+fn files_of_the_aws_cli_without_end_are_refused() {
+    let dir = scratch();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"] {
+        for file in [Path::new("/dev/zero"), &pipe] {
+            let assignment = format!("{variable}={}", file.display());
+            let command = ["timeout", "10", "env", &assignment, env!("CARGO_BIN_EXE_eks-netcheck")];
+            let ran = run(&aws(), dir.path(), &command, &["audit", "--cluster", "myeks", "--nodes", "none"]);
+            assert_eq!(ran.code, 2, "{assignment}: {}", ran.stderr);
+            assert!(ran.stderr.contains(variable) && ran.stderr.contains("regular file"), "{}", ran.stderr);
+        }
+    }
+}

@@ -3,9 +3,10 @@
 use std::error::Error;
 
 use crate::collect::error::CollectError;
+use crate::model::text::cut;
 
 /// The longest text that is kept, in characters.
-const TEXT_MAX: usize = 400;
+pub(super) const TEXT_MAX: usize = 400;
 
 /// What has to change before the request can succeed, where the reason does not state it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +21,6 @@ pub(crate) enum Cause {
     ExpiredCredentials,
     /// Credentials that AWS rejects.
     InvalidCredentials,
-    /// The role, which these credentials may not assume.
-    AssumeRoleDenied,
     /// The region, which is not enabled for the account.
     RegionDisabled,
 }
@@ -73,22 +72,5 @@ pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
         }
         next = error.source();
     }
-    shortened(&causes.join(": "))
-}
-
-pub(super) fn shortened(text: &str) -> String {
-    match text.char_indices().nth(TEXT_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_messages_are_shortened() {
-        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), TEXT_MAX + 3);
-    }
+    cut(&causes.join(": "), TEXT_MAX).into_owned()
 }

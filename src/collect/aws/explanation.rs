@@ -76,7 +76,7 @@ const ROLE_DENIED: Known = Known {
     words: &["AccessDenied", "not authorized"],
     detail: "{role} may not be assumed with these credentials (AccessDenied)",
     next: "allow these credentials sts:AssumeRole on the role, in their own policy and in the role's trust policy",
-    cause: Cause::AssumeRoleDenied,
+    cause: Cause::Reason,
 };
 
 /// The error of a login to SSO that has expired.

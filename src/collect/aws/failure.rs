@@ -6,10 +6,11 @@ use std::error::Error;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
-use super::cause::{Cause, NoCredentials, causes, find, shortened};
+use super::cause::{Cause, NoCredentials, TEXT_MAX, causes, find};
 use super::http::{CutOff, Final};
 use super::region;
 use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::text::cut;
 
 /// A request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +67,6 @@ impl Failure {
             }
             (Cause::InvalidCredentials, _) => {
                 "check whose they are with `aws sts get-caller-identity` and where they come from with `aws configure list`, and that this machine's clock is right".to_owned()
-            }
-            (Cause::AssumeRoleDenied, _) => {
-                "allow these credentials sts:AssumeRole on the role, in their own policy and in the role's trust policy".to_owned()
             }
             (Cause::RegionDisabled, _) => "enable the region for the account, or pass another --region".to_owned(),
             (_, GapReason::AccessDenied) => {
@@ -135,11 +133,11 @@ impl Failure {
     fn not_repeated(reason: &Final, region: &str) -> Self {
         let why = match reason {
             Final::TooLarge { .. } => GapReason::Malformed,
-            Final::Scheme(_) => GapReason::Failed,
+            Final::Scheme | Final::ProxyScheme => GapReason::Failed,
             _ => GapReason::Unreachable,
         };
         let is_configuration =
-            matches!(reason, Final::Scheme(_)) || region::is_unknown_region(reason, region);
+            matches!(reason, Final::Scheme | Final::ProxyScheme) || region::is_unknown_region(reason, region);
         let cause = if is_configuration { Cause::Configuration } else { Cause::Reason };
         Self { next: Some(region::next_step(reason, region)), ..Self::new(why, reason.to_string()) }
             .with_cause(cause)
@@ -199,7 +197,7 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
     let message = message.unwrap_or_default();
     // What follows is encoded, for sts:DecodeAuthorizationMessage.
     let message = message.split(" Encoded authorization failure message").next().unwrap_or_default();
-    let message = shortened(message.trim().trim_end_matches('.'));
+    let message = cut(message.trim().trim_end_matches('.'), TEXT_MAX);
     let detail = match code {
         Some(code) if message.is_empty() => format!("{code} (HTTP status {status})"),
         Some(code) => format!("{code}: {message}"),

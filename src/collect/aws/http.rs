@@ -77,9 +77,12 @@ pub(super) enum Final {
     /// The proxy makes no connection to the host.
     #[error("the proxy makes no connection to {0}")]
     ProxyRejected(String),
-    /// The URL has a scheme that cannot be used.
-    #[error("the URL of {0} begins with neither https:// nor http://")]
-    Scheme(&'static str),
+    /// The URL of the AWS endpoint has a scheme that cannot be used.
+    #[error("the URL of the AWS endpoint begins with neither https:// nor http://")]
+    Scheme,
+    /// The URL of the proxy has one.
+    #[error("the URL of the proxy begins with neither https:// nor http://")]
+    ProxyScheme,
     /// The answer has no end, or is larger than any answer of AWS.
     #[error("the answer of {host} has more than {max} MiB, which no answer of AWS has")]
     TooLarge {
@@ -179,6 +182,16 @@ async fn connect(
     }
 }
 
+/// The texts of getaddrinfo for a name that does not exist or has no address: of glibc, of
+/// musl, and of macOS.
+const ABSENT: [&str; 5] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Name does not resolve",
+    "Name has no usable address",
+    "nodename nor servname provided",
+];
+
 /// The reason for which a repetition of a request would fail as well; `None` if it need not.
 fn final_error(error: &ConnectorError, host: &str) -> Option<Final> {
     if error.is_timeout() {
@@ -191,15 +204,16 @@ fn final_error(error: &ConnectorError, host: &str) -> Option<Final> {
     let is_proxy = says("tunnel error");
     if says("failed to lookup address") || says("dns error") {
         // The code of getaddrinfo is known by its text alone, in glibc and in musl.
-        let is_temporary = ["Temporary failure", "Try again", "try again"].into_iter().any(says);
-        return Some(match (is_proxy, is_temporary) {
+        // Any other, such as one of too many open files, says nothing about the name.
+        let is_absent = ABSENT.into_iter().any(says);
+        return Some(match (is_proxy, is_absent) {
             (true, _) => Final::NoSuchProxy,
-            (false, true) => Final::NotResolved(host),
-            (false, false) => Final::NoSuchHost(host),
+            (false, false) => Final::NotResolved(host),
+            (false, true) => Final::NoSuchHost(host),
         });
     }
     if says("unsupported scheme") {
-        return Some(Final::Scheme(if is_proxy { "the proxy" } else { "the AWS endpoint" }));
+        return Some(if is_proxy { Final::ProxyScheme } else { Final::Scheme });
     }
     if says("proxy authorization required") {
         return Some(Final::ProxyAuthorization);

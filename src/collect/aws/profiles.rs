@@ -2,6 +2,7 @@
 //! exists, with all that it refers to.
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use aws_config::profile::{self, Profile, ProfileSet};
 
@@ -23,7 +24,12 @@ pub struct Variables {
     pub has_keys: bool,
     /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub container: Option<String>,
+    /// The variables that name files which the SDK reads whole, and these files.
+    pub files: Vec<(&'static str, PathBuf)>,
 }
+
+/// The largest such file.
+const FILE_MAX: u64 = 16 << 20;
 
 /// What `credential_source` may be.
 const SOURCES: [&str; 3] = ["Environment", "Ec2InstanceMetadata", "EcsContainer"];
@@ -37,6 +43,11 @@ const SOURCES: [&str; 3] = ["Environment", "Ec2InstanceMetadata", "EcsContainer"
 /// If the files cannot be parsed, there is no such profile, or it cannot give credentials.
 #[expect(clippy::default_trait_access, reason = "two of the types are internal to the SDK")]
 pub(super) async fn check(named: Option<&str>, variables: &Variables) -> Result<bool> {
+    for (variable, path) in &variables.files {
+        check_file(path).map_err(|problem| {
+            CollectError::Configuration(format!("{variable}: {} {problem}", path.display()))
+        })?;
+    }
     if named.is_none() && variables.has_keys {
         return Ok(false);
     }
@@ -46,6 +57,19 @@ pub(super) async fn check(named: Option<&str>, variables: &Variables) -> Result<
     let name = profiles.selected_profile();
     let is_chosen = named.is_some() || variables.profile.is_some();
     check_profile(&profiles, name, is_chosen).map_err(CollectError::Configuration)
+}
+
+/// Checks a file that the SDK would read to its end, which a pipe or a device need not have.
+fn check_file(path: &Path) -> Result<(), String> {
+    // It is the usual way to have no file; one that does not exist is none either.
+    let Some(file) = path.metadata().ok().filter(|_| path != Path::new("/dev/null")) else { return Ok(()) };
+    if !file.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    if file.len() > FILE_MAX {
+        return Err(format!("is larger than {} MiB", FILE_MAX >> 20));
+    }
+    Ok(())
 }
 
 /// The message for files that cannot be parsed, with the file and the line and not its text.
@@ -70,8 +94,9 @@ fn check_profile(profiles: &ProfileSet, selected: &str, is_chosen: bool) -> Resu
         let Some(source) = profile.get("source_profile").filter(|_| profile.get("role_arn").is_some()) else {
             return Ok(profile.get("sso_session").or(profile.get("sso_start_url")).is_some());
         };
-        // A profile with keys of its own may name itself.
-        if source == profile.name() && profile.get("aws_access_key_id").is_some() {
+        // A profile with keys of its own may name itself, and ends a chain that leads to it.
+        let has_keys = profile.get("aws_access_key_id").is_some();
+        if has_keys && (source == profile.name() || seen.len() > 1) {
             return Ok(false);
         }
         if seen.contains(&source) {
@@ -104,8 +129,9 @@ fn check_fields(profiles: &ProfileSet, profile: &Profile) -> Result<(), String> 
             shell_word(name, "NAME")
         ));
     }
-    if let Some(source) =
-        profile.get("credential_source").filter(|source| has_role && !SOURCES.contains(source))
+    if let Some(source) = profile
+        .get("credential_source")
+        .filter(|source| has_role && !SOURCES.iter().any(|known| known.eq_ignore_ascii_case(source)))
     {
         let all = SOURCES.join(", ");
         return Err(format!("the profile {name:?} has the credential_source {source:?}; it can be {all}"));

@@ -105,7 +105,7 @@ pub(super) fn next_step(reason: &Final, region: &str) -> String {
         Final::NoSuchHost(_)
         | Final::NotResolved(_)
         | Final::Refused(_)
-        | Final::Scheme("the AWS endpoint")
+        | Final::Scheme
         | Final::TooLarge { .. } => endpoint.to_owned(),
         Final::Tls { host, .. } if is_of_aws(host) => {
             "if a proxy opens TLS connections, set AWS_CA_BUNDLE to the file of its certificate".to_owned()
@@ -117,7 +117,7 @@ pub(super) fn next_step(reason: &Final, region: &str) -> String {
         | Final::ProxyRefused
         | Final::ProxyAuthorization
         | Final::ProxyRejected(_)
-        | Final::Scheme(_) => {
+        | Final::ProxyScheme => {
             "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; NO_PROXY lists the hosts to connect to without"
                 .to_owned()
         }

@@ -94,7 +94,8 @@ pub(super) struct Pipes {
 impl Client {
     pub(super) fn start(invocation: &Invocation) -> Result<(Self, Pipes), ClientError> {
         let Invocation { program, args, env } = invocation;
-        debug!(program, ?args, "starting the client");
+        // Options may contain secrets, such as a proxy's password.
+        debug!(program, "starting the client");
         let mut command = Command::new(program);
         command.args(args).envs(env.iter().copied()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
