@@ -9,3 +9,4 @@ pub mod line;
 pub mod parser;
 pub mod processes;
 pub mod reading;
+mod variety;

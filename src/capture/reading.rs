@@ -6,8 +6,9 @@ use std::io::{self, Read};
 
 use super::line::Row;
 use super::parser::{Event, Parser};
+use super::variety::Variety;
 use crate::model::name::{NodeName, NotANodeName};
-use crate::model::node::{Node, NodeStatus, RejectReason, RejectedLine, Tally};
+use crate::model::node::{Extent, Node, NodeStatus, RejectReason, RejectedLine, Tally};
 use crate::model::socket::State;
 
 /// How many bytes of a rejected line are kept.
@@ -38,6 +39,8 @@ pub struct CaptureSummary {
     has_process_names: bool,
     /// Whether any row lists processes, and none of kubelet.
     has_other_rows: bool,
+    /// Of which processes its rows are.
+    variety: Variety,
 }
 
 impl CaptureSummary {
@@ -120,7 +123,20 @@ impl CaptureSummary {
         self.stateless > 0 || is_one_state && !self.has_header()
     }
 
+    /// How much of a complete capture it is.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        if !self.has_header() || self.is_state_filtered() || !self.variety.is_unfiltered() {
+            Extent::Unknown
+        } else if self.variety.has_nameless {
+            Extent::Whole
+        } else {
+            Extent::WholeWithProcesses
+        }
+    }
+
     fn add_row(&mut self, row: &Row<'_>) {
+        self.variety.add_row(row);
         if !self.has_other_rows {
             let mut processes = row.processes.clone();
             // Sockets in TIME-WAIT have no process.
@@ -159,6 +175,7 @@ impl CaptureSummary {
         self.established += other.established;
         self.has_process_names |= other.has_process_names;
         self.has_other_rows |= other.has_other_rows;
+        self.variety.merge(other.variety);
         self.rejected.extend(other.rejected);
         self.rejected.truncate(Node::REJECTED_KEPT);
     }

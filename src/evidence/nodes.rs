@@ -16,7 +16,7 @@ use crate::model::cluster::Cluster;
 use crate::model::evidence::NextStep;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
-use crate::model::node::{Node, NodeStatus, Tally};
+use crate::model::node::{Extent, Node, NodeStatus, Tally};
 
 /// Reads every capture of an evidence directory and passes each row to `sink`.
 ///
@@ -121,6 +121,7 @@ pub fn unread(name: NodeName, gap: Gap) -> Node {
         has_header: false,
         has_only_kubelet: false,
         is_state_filtered: false,
+        extent: Extent::Unknown,
         rejected: Vec::new(),
         gaps: vec![gap],
     }
@@ -172,6 +173,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
         has_header: summary.has_header(),
         has_only_kubelet: summary.has_only_kubelet(),
         is_state_filtered: summary.is_state_filtered(),
+        extent: if gaps.is_empty() { summary.extent() } else { Extent::Unknown },
         tally: summary.tally,
         rejected: summary.rejected,
         name,

@@ -22,6 +22,8 @@ pub struct Node {
     /// Whether its capture is limited to sockets in one state, by `ss` or by `grep`. Sockets
     /// in other states are not in it.
     pub is_state_filtered: bool,
+    /// How much of a complete capture its capture is.
+    pub extent: Extent,
     /// The first rejected lines; [`Tally::rejected`] is the number of all.
     pub rejected: Vec<RejectedLine>,
     /// What is missing about it.
@@ -33,6 +35,19 @@ impl Node {
     pub const REJECTED_KEPT: usize = 1000;
     /// How many rejected lines of all nodes together are kept.
     pub const REJECTED_KEPT_OF_ALL: usize = 100_000;
+}
+
+/// How much of a complete capture a capture is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// It may be a part.
+    Unknown,
+    /// Nothing suggests that it is a part: it has column headings and rows of several
+    /// processes, one of which is no Kubernetes component. Some established sockets list no
+    /// process.
+    Whole,
+    /// The same, and all list one.
+    WholeWithProcesses,
 }
 
 /// The result of reading a node.

@@ -11,7 +11,7 @@ use crate::model::facts::Facts;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::INTERFACES;
-use crate::model::node::{Node, NodeStatus};
+use crate::model::node::{Extent, Node, NodeStatus};
 use crate::model::socket::Host;
 
 /// Whether private access is on, or why that is not known.
@@ -63,11 +63,33 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     let instances = facts.evidence.network.instances.as_result().err().filter(|_| !is_listed);
     let nameless = facts.nodes.iter().filter(|node| names_needed && is_nameless(facts, node));
     let nameless = nameless.map(|node| {
+        if node.extent == Extent::WholeWithProcesses {
+            return not_running(
+                node,
+                "no socket of kubelet or kube-proxy is among those of its other processes: both are not running or not connected, or it is not a node".to_owned(),
+                Component::Kubelet,
+            );
+        }
         let detail =
             "no row of its capture is of kubelet or kube-proxy: not run as root, filtered, or not a node";
         facts.evidence.gap(node.name.clone(), GapReason::NoProcessNames, detail)
     });
     facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
+}
+
+/// A component without a socket in the capture of a node that is complete: another capture
+/// would not have one either.
+pub(super) fn not_running(node: &Node, detail: String, component: Component) -> Gap {
+    let hint = match component {
+        Component::Kubelet => "find out why on the node: systemctl status kubelet; journalctl -u kubelet",
+        _ => "find out why: kubectl -n kube-system get pods -o wide",
+    };
+    Gap {
+        subject: Subject::Node(node.name.clone()),
+        why: GapReason::Incomplete,
+        detail,
+        hint: hint.to_owned(),
+    }
 }
 
 /// Answers that exist and cannot be parsed: they may contain addresses of the endpoint

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::gaps::is_nameless;
+use super::gaps::{is_nameless, not_running};
 use super::text::list;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, has_ambiguous_peer};
 use crate::model::gap::{Gap, GapReason, Subject};
-use crate::model::node::Node;
+use crate::model::node::{Extent, Node};
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, TrafficPath};
 
@@ -46,7 +46,18 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
                 "find out why they hang: eks-netcheck explain endpoint-connection-hanging",
             )
         }
-        _ if own().next().is_none() => not_seen(format!("no socket of {} was seen", component.as_str())),
+        _ if own().next().is_none() => {
+            let name = component.as_str();
+            let detail = format!("no socket of {name} was seen");
+            if node.extent == Extent::Unknown {
+                not_seen(detail)
+            } else {
+                let detail = format!(
+                    "{detail} among those of its other processes: {name} is not running or not connected"
+                );
+                not_running(node, detail, component)
+            }
+        }
         _ => {
             let mut others: BTreeSet<_> = established().filter_map(|other| other_way(facts, other)).collect();
             if others.is_empty() {
@@ -56,7 +67,12 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
                 });
                 others.extend(elsewhere.map(|other| other.socket.peer.to_string()));
             }
-            not_seen(no_connection(component, &Vec::from_iter(others)))
+            let detail = no_connection(component, &others.iter().cloned().collect::<Vec<_>>());
+            if node.extent != Extent::Unknown && others.is_empty() {
+                not_running(node, format!("{detail}: it is not connected"), component)
+            } else {
+                not_seen(detail)
+            }
         }
     });
     let unknown = unknown.into_iter().map(|detail| {

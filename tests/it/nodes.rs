@@ -134,3 +134,42 @@ fn a_capture_of_kubelet_alone_is_filtered() {
     // A cluster may have no kube-proxy.
     assert_eq!(filtered(|line| !line.contains("kube-proxy")), 0);
 }
+
+/// A kubelet that is dead in public mode: a second complete capture would not have its
+/// sockets either, and kube-proxy's path is not the kubelet's.
+#[test]
+fn a_node_without_kubelet_is_not_counted_as_one_path() {
+    let audit = |keep: fn(&str) -> bool| audit_of_n1(&keep);
+    let whole = "the public endpoint on 2 of 2 nodes";
+    assert!(audit(|_| true).contains(whole));
+    let dead = "is not running or not connected find out why on the node: systemctl status kubelet";
+    let complete = "capture its complete output";
+    let table = audit(|line| !line.contains("\"kubelet\""));
+    assert!(!table.contains(whole) && !table.contains(complete) && table.contains(dead), "{table}");
+    let partly = "over the public endpoint on 1 of 2 nodes for kube-proxy alone (kubelet: not known)";
+    assert!(table.contains(partly), "{table}");
+    // It has no connection to the API server, and serves others.
+    let table = audit(|line| !line.contains("\"kubelet\"") || line.contains(":10250"));
+    assert!(!table.contains(whole) && !table.contains(complete), "{table}");
+    // Neither of the two runs, or it is not a node.
+    let table = audit(|line| !line.contains("\"kube"));
+    assert!(!table.contains("as root") && table.contains("both are not running or not connected"), "{table}");
+    // These may have been filtered.
+    let table = audit(|line| line.contains("State") || line.contains("kube-proxy"));
+    assert!(!table.contains(whole) && table.contains(complete) && !table.contains(dead), "{table}");
+    for filtered in ["\"kube-proxy\"", "\"kube-proxy\"|\"aws-k8s-agent\"", "sshd"] {
+        let is_kept =
+            |line: &str| line.contains("State") || filtered.split('|').any(|word| line.contains(word));
+        assert!(!audit_of_n1(&is_kept).contains("not running"), "{filtered}");
+    }
+}
+
+/// The table of an audit in which the capture of n1 has these lines alone.
+fn audit_of_n1(keep: &dyn Fn(&str) -> bool) -> String {
+    let copy = copy_of("study-public");
+    let path = copy.path().join("nodes/n1.txt");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| keep(line)).collect();
+    fs::write(path, lines.join("\n") + "\n").unwrap();
+    Netcheck::audit(copy.path()).run().stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -31,7 +31,7 @@ use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verd
 use crate::model::net::Interface;
 use crate::model::rule::Step;
 use crate::model::text::list;
-use crate::model::traffic::TrafficPath;
+use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
@@ -162,30 +162,55 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, style: Style, out: &mut dyn
     Ok(())
 }
 
+/// The paths of traffic in words, in the order in which they are summed up.
+const PATHS: [(TrafficPath, &str); 5] = [
+    (TrafficPath::Public, "over the public endpoint"),
+    (TrafficPath::Mixed, "partly over the public endpoint"),
+    (TrafficPath::Private, "private"),
+    (TrafficPath::None, "hanging in SYN-SENT"),
+    (TrafficPath::Unknown, "not known"),
+];
+
 /// The path of the nodes' traffic, as a sentence.
 fn traffic(facts: &Facts) -> Option<String> {
     let total = facts.traffic.len();
-    let parts = [
-        (TrafficPath::Public, "over the public endpoint"),
-        (TrafficPath::Mixed, "partly over the public endpoint"),
-        (TrafficPath::Private, "private"),
-        (TrafficPath::None, "hanging in SYN-SENT"),
-        (TrafficPath::Unknown, "not known"),
-    ];
-    let parts = parts
-        .map(|(path, words)| (facts.traffic.iter().filter(|traffic| traffic.path == path).count(), words));
-    let parts = parts.iter().filter(|(nodes, _)| *nodes > 0);
+    let nodes = count(total, "node");
+    let of_path = |path| facts.traffic.iter().filter(move |traffic| traffic.path == path);
+    let whole = PATHS.map(|(path, words)| (of_path(path).filter(|one| is_whole(one)).count(), words));
     let of = |words: &str| match (words, unknown_component(facts)) {
         ("not known", Some(component)) => format!(" for {}", component.as_str()),
         _ => String::new(),
     };
-    let parts: Vec<_> = parts
-        .map(|(nodes, words)| format!("{words}{} on {nodes} of {}", of(words), count(total, "node")))
-        .collect();
+    let whole = whole.iter().filter(|(number, _)| *number > 0);
+    let whole = whole.map(|(number, words)| format!("{words}{} on {number} of {nodes}", of(words)));
+    let mut partial: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    for one in facts.traffic.iter().filter(|one| !is_whole(one)) {
+        *partial.entry(partial_path(one)).or_default() += 1;
+    }
+    let partial = partial.iter().map(|((words, of), number)| format!("{words} on {number} of {nodes} {of}"));
+    let parts: Vec<_> = whole.chain(partial).collect();
     let components = facts.traffic.iter().flat_map(|traffic| &traffic.components);
     let has_proxy = { components }.any(|traffic| traffic.component == Component::KubeProxy);
     let subject = if has_proxy { "kubelet and kube-proxy reach" } else { "kubelet reaches" };
     (total > 0).then(|| format!("{subject} the API server: {}.", parts.join(", ")))
+}
+
+/// Whether the path of a node is that of all its components: one on the public path decides
+/// it, whatever is known of the others.
+fn is_whole(traffic: &NodeTraffic) -> bool {
+    !traffic.path.is_known() || traffic.components.iter().all(|one| one.path.is_known())
+}
+
+/// The path of a node of which that of some components is not known; and of which components
+/// it is the path, with what there is instead for the others.
+fn partial_path(traffic: &NodeTraffic) -> (&'static str, String) {
+    let words = |path| PATHS.iter().find(|(one, _)| *one == path).map_or("", |(_, words)| *words);
+    let (known, unknown): (Vec<&ComponentTraffic>, Vec<_>) =
+        traffic.components.iter().partition(|one| one.path.is_known());
+    let known: Vec<_> = known.iter().map(|one| one.component.as_str()).collect();
+    let unknown: Vec<_> =
+        unknown.iter().map(|one| format!("{}: {}", one.component.as_str(), words(one.path))).collect();
+    (words(traffic.path), format!("for {} alone ({})", known.join(" and "), unknown.join(", ")))
 }
 
 /// The only component whose path is not known on the nodes whose path is not known.

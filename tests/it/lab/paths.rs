@@ -35,6 +35,19 @@ fn public_nodes_are_on_the_public_path() {
 }
 
 #[test]
+fn a_node_whose_kubelet_is_dead_is_not_on_the_public_path_as_a_whole() {
+    let testbed = testbed(Access::Public);
+    let n1 = testbed.lab.node(0);
+    testbed.dial(PUBLIC);
+    n1.reset_connections().unwrap();
+    n1.dial("kube-proxy", (PUBLIC[1], 443)).unwrap();
+    let table = testbed.run(&["audit", "--ssh-user", "ec2-user"]).stdout;
+    let table = table.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!table.contains("2 of 2 nodes"), "{table}");
+    assert!(table.contains("kubelet is not running or not connected"), "{table}");
+}
+
+#[test]
 fn an_open_exec_is_one_private_peer_on_its_node() {
     let testbed = testbed(Access::Public);
     testbed.dial(PUBLIC);
