@@ -50,8 +50,8 @@ struct Cluster {
     source_eni: Mutex<Ipv4Addr>,
     /// How long a command without standard input runs.
     exec_duration: Mutex<Duration>,
-    /// Idle connections to kubelets, kept for reuse.
-    pooled: Mutex<Vec<ExecConnection>>,
+    /// Idle connections to kubelets by pod, kept for reuse.
+    pooled: Mutex<BTreeMap<String, ExecConnection>>,
 }
 
 impl ApiServer {
@@ -116,8 +116,11 @@ fn serve_connection(stream: &TcpStream, cluster: &Cluster) -> io::Result<()> {
             }
             ["api", "v1", "namespaces", "kube-system", "pods", pod, "log"] => match cluster.pods.get(*pod) {
                 Some(kubelet) => {
-                    let pooled = connect(kubelet, cluster)?;
-                    lock(&cluster.pooled).push(pooled);
+                    let mut pooled = lock(&cluster.pooled);
+                    if !pooled.contains_key(*pod) {
+                        pooled.insert((*pod).to_owned(), connect(kubelet, cluster)?);
+                    }
+                    drop(pooled);
                     text("a log line\n").send(&mut stream)?;
                 }
                 None => not_found().send(&mut stream)?,

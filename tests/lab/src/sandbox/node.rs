@@ -104,6 +104,15 @@ impl Node {
         self.stubs.reset_all()
     }
 
+    /// Restarts the process named `process`: its connections end, and it has another id.
+    ///
+    /// # Errors
+    ///
+    /// If it was not started.
+    pub fn restart(&self, process: &str) -> Result<()> {
+        self.stubs.restart(process)
+    }
+
     /// Connects the API server from an ENI's address to the kubelet, as for
     /// `kubectl exec`, until the returned value is dropped.
     ///

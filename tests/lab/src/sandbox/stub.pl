@@ -5,7 +5,7 @@
 #
 # Starts a process for each NAME, which listens on ADDRESS:PORT. The command
 # "start HEX" on the control socket DIRECTORY/init starts another process; HEX is
-# its name in hexadecimal. Each process has a control socket DIRECTORY/HEX. It
+# its name in hexadecimal. "restart HEX" kills one and starts it again. Each process has a control socket DIRECTORY/HEX. It
 # reads a one-line command and replies "ok ..." or with an error message:
 #   dial ADDRESS PORT [FROM]         connects, and replies with the local port
 #   dial-nonblocking ADDRESS PORT    does not wait until it is connected
@@ -17,7 +17,7 @@ use Socket qw(:DEFAULT inet_pton IPPROTO_TCP IPPROTO_IPV6 IPV6_V6ONLY SO_LINGER)
 use POSIX qw(WNOHANG);
 
 my ($directory, @services) = @ARGV;
-my %started;
+my (%started, %services);
 
 sub address {
     my ($address, $port) = @_;
@@ -138,19 +138,33 @@ my $init;
 
 sub start {
     my ($hex, @listening) = @_;
-    return 'ok' if $started{$hex}++;
+    return 'ok' if $started{$hex};
     my $control = control_socket($hex);
     my $pid = fork // die "fork: $!\n";
-    return 'ok' if $pid;
+    if ($pid) {
+        $started{$hex} = $pid;
+        return 'ok';
+    }
     close($init);
     # Sets comm too, the name that ss shows.
     $0 = pack('H*', $hex);
     serve($control, @listening);
 }
 
+# Kills a process, which ends its connections, and starts it again with another id.
+sub restart {
+    my ($hex) = @_;
+    my $pid = delete $started{$hex} // die "not started\n";
+    kill('KILL', $pid);
+    waitpid($pid, 0);
+    unlink("$directory/$hex");
+    return start($hex, $services{$hex} ? listen_on(@{$services{$hex}}) : ());
+}
+
 $init = control_socket('init');
 for (@services) {
     my ($name, $host, $port) = /^(.+?)=\[?(.*?)\]?:(\d+)$/ or die "invalid argument: $_\n";
+    $services{unpack('H*', $name)} = [$host, $port];
     start(unpack('H*', $name), listen_on($host, $port));
 }
 $0 = 'init';
@@ -160,5 +174,5 @@ close($ready);
 # As the node's init process it reaps the orphans of sshd.
 $SIG{CHLD} = sub { 1 while waitpid(-1, WNOHANG) > 0 };
 while (1) {
-    reply_to($init, sub { my ($command, $hex) = @_; return start($hex) });
+    reply_to($init, sub { my ($command, $hex) = @_; return $command eq 'restart' ? restart($hex) : start($hex) });
 }

@@ -32,6 +32,11 @@ impl Stubs {
         self.command(process, &format!("dial-nonblocking {} {}", peer.ip(), peer.port())).map(drop)
     }
 
+    /// Kills a stub process and starts it again with another id.
+    pub(super) fn restart(&self, process: &str) -> Result<()> {
+        send(&self.directory.join("init"), &format!("restart {}", hex(process))).map(drop)
+    }
+
     /// Resets the connection with the given local port.
     pub(super) fn reset(&self, process: &str, local_port: u16) -> Result<()> {
         self.command(process, &format!("reset {local_port}")).map(drop)
@@ -52,10 +57,7 @@ impl Stubs {
 
     /// Sends a command to a stub process, which is started if necessary.
     fn command(&self, process: &str, command: &str) -> Result<String> {
-        let hex = process.bytes().fold(String::new(), |mut hex, byte| {
-            _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let hex = hex(process);
         let socket = self.directory.join(&hex);
         if !socket.exists() {
             send(&self.directory.join("init"), &format!("start {hex}"))
@@ -63,6 +65,14 @@ impl Stubs {
         }
         send(&socket, command).with_context(|| format!("{process}: {command}"))
     }
+}
+
+/// The name of a process in hexadecimal.
+fn hex(process: &str) -> String {
+    process.bytes().fold(String::new(), |mut hex, byte| {
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Sends a command to a control socket, and returns the rest of an `ok` reply.
