@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::NAME_KEPT;
 use crate::model::connection::Component;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::socket::{Host, Port, Process, Socket, SocketAddress, State};
-use crate::model::trace::{Moment, Phase, Presence};
+use crate::model::trace::{Coverage, Moment, Phase, Presence, Sighting};
 
 /// The largest number of sockets that are kept: a trace may run for days.
 const SOCKETS_MAX: usize = 500_000;
@@ -22,6 +23,8 @@ pub struct History {
     nodes: BTreeMap<NodeName, NodeHistory>,
     names: HashSet<Arc<str>>,
     kept: usize,
+    /// Whether any node was sampled during the action.
+    has_during: bool,
     /// The number of sockets that were not kept.
     pub dropped: u64,
 }
@@ -32,13 +35,20 @@ struct NodeHistory {
     sockets: HashMap<Key, Record>,
     /// The processes that listen, by port and address.
     listeners: HashMap<(u16, Host), Arc<str>>,
+    /// The number of complete samples.
     samples: u32,
-    /// The number of the last sample before the action.
+    /// The number of the last one before the action.
     before: Option<u32>,
-    /// Whether it was sampled during the action.
+    /// Whether there was one during the action.
     during: bool,
-    /// The number of samples after the action.
+    /// The number of those after the action.
     after: u32,
+    /// Whether the last sample is incomplete, or a final one is missing.
+    is_cut_off: bool,
+    /// When the last complete sample was taken.
+    last: Option<Moment>,
+    /// The longest time between two complete samples since the last one before the action.
+    longest_gap: Option<Duration>,
 }
 
 type Key = (SocketAddress, SocketAddress);
@@ -55,8 +65,10 @@ struct Record {
     during: bool,
     /// Whether the first sample after the action contains it.
     right_after: bool,
-    /// The number of the last sample that contains it.
-    last: Option<u32>,
+    /// The number of complete samples when it was last seen.
+    last: u32,
+    /// Whether the kernel has reported its end since then.
+    is_closed: bool,
     samples: u64,
     seen: Option<(Moment, Moment)>,
 }
@@ -88,6 +100,8 @@ pub struct OpenSample<'a> {
     node: NodeName,
     phase: Phase,
     moment: Option<Moment>,
+    /// Whether it has all sockets.
+    is_complete: bool,
     number: u32,
     /// Whether it has a new established socket whose process is unknown.
     pub has_new_nameless: bool,
@@ -96,15 +110,51 @@ pub struct OpenSample<'a> {
 impl History {
     /// Begins a sample of a node.
     pub fn begin_sample(&mut self, node: &NodeName, phase: Phase, moment: Option<Moment>) -> OpenSample<'_> {
+        self.has_during |= phase == Phase::During;
         let known = self.nodes.entry(node.clone()).or_default();
         known.samples += 1;
         let number = known.samples;
+        known.is_cut_off = false;
         match phase {
             Phase::Before => known.before = Some(number),
             Phase::During => known.during = true,
             Phase::After => known.after += 1,
         }
-        OpenSample { history: self, node: node.clone(), phase, moment, number, has_new_nameless: false }
+        known.add_moment(phase, moment);
+        self.open(node, phase, moment, number, true)
+    }
+
+    /// Begins a sample that does not have all sockets of a node: it shows that sockets exist,
+    /// and not that others do not.
+    pub fn begin_incomplete_sample(
+        &mut self,
+        node: &NodeName,
+        phase: Phase,
+        moment: Option<Moment>,
+    ) -> OpenSample<'_> {
+        let known = self.nodes.entry(node.clone()).or_default();
+        known.is_cut_off = true;
+        let number = known.samples;
+        self.open(node, phase, moment, number, false)
+    }
+
+    fn open(
+        &mut self,
+        node: &NodeName,
+        phase: Phase,
+        moment: Option<Moment>,
+        number: u32,
+        is_complete: bool,
+    ) -> OpenSample<'_> {
+        OpenSample {
+            history: self,
+            node: node.clone(),
+            phase,
+            moment,
+            is_complete,
+            number,
+            has_new_nameless: false,
+        }
     }
 
     /// Resumes the last sample of a node if it is of this phase; otherwise begins one.
@@ -112,14 +162,7 @@ impl History {
         match self.nodes.get(node) {
             Some(known) if known.is_in(phase) => {
                 let number = known.samples;
-                OpenSample {
-                    history: self,
-                    node: node.clone(),
-                    phase,
-                    moment: None,
-                    number,
-                    has_new_nameless: false,
-                }
+                self.open(node, phase, None, number, true)
             }
             _ => self.begin_sample(node, phase, None),
         }
@@ -143,6 +186,7 @@ impl History {
         let key = (socket.local.clone(), socket.peer.clone());
         if let Some(record) = known.sockets.get_mut(&key) {
             record.seen = record.seen.map(|(first, _)| (first, moment));
+            record.is_closed = true;
             return;
         }
         if self.kept >= SOCKETS_MAX || known.sockets.len() >= OF_NODE_MAX {
@@ -163,7 +207,8 @@ impl History {
                 before: None,
                 during: first_phase == Phase::During,
                 right_after: false,
-                last: None,
+                last: known.samples,
+                is_closed: true,
                 samples: 0,
                 seen: Some((moment, moment)),
             },
@@ -175,10 +220,31 @@ impl History {
         self.nodes.keys()
     }
 
-    /// Whether a node was sampled before the action, and during or after it.
+    /// Records that the final sample of a node is missing.
+    pub fn set_lost(&mut self, node: &NodeName) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            known.is_cut_off = true;
+        }
+    }
+
+    /// The number of complete samples of a node.
     #[must_use]
-    pub fn is_comparable(&self, node: &NodeName) -> bool {
-        self.nodes.get(node).is_some_and(|known| known.before.is_some() && (known.during || known.after > 0))
+    pub fn samples(&self, node: &NodeName) -> u32 {
+        self.nodes.get(node).map_or(0, |known| known.samples)
+    }
+
+    /// What the samples of a node cover.
+    #[must_use]
+    pub fn coverage(&self, node: &NodeName) -> Coverage {
+        let never = NodeHistory::default();
+        let known = self.nodes.get(node).unwrap_or(&never);
+        let all = [
+            (Phase::Before, known.before.is_some()),
+            (Phase::During, known.has_all_during(self.has_during)),
+            (Phase::After, known.has_end()),
+        ];
+        let unseen = all.into_iter().filter_map(|(phase, is_seen)| (!is_seen).then_some(phase)).collect();
+        Coverage { unseen, longest_gap: known.longest_gap }
     }
 
     /// A gap for each node that was not sampled after the action and has none among the
@@ -198,7 +264,10 @@ impl History {
 
     /// The sockets of all samples.
     pub fn sockets(&self) -> impl Iterator<Item = (&NodeName, KnownSocket)> {
-        self.nodes.iter().flat_map(|(name, node)| node.sockets().map(move |socket| (name, socket)))
+        let has_during = self.has_during;
+        self.nodes
+            .iter()
+            .flat_map(move |(name, node)| node.sockets(has_during).map(move |socket| (name, socket)))
     }
 
     fn intern(&mut self, comm: &[u8]) -> Arc<str> {
@@ -225,8 +294,25 @@ impl NodeHistory {
         }
     }
 
-    fn sockets(&self) -> impl Iterator<Item = KnownSocket> {
-        self.sockets.iter().map(|((local, peer), record)| KnownSocket {
+    fn add_moment(&mut self, phase: Phase, moment: Option<Moment>) {
+        let gap = self.last.zip(moment).map(|(last, moment)| moment.since(last));
+        self.last = moment;
+        self.longest_gap = if phase == Phase::Before { None } else { self.longest_gap.max(gap) };
+    }
+
+    /// Whether it was seen to the end of the action; `has_during` if any node was seen during
+    /// it: no sample may fall into a short one.
+    fn has_all_during(&self, has_during: bool) -> bool {
+        self.after > 0 && (self.during || !has_during)
+    }
+
+    /// Whether it was seen to the end of the trace.
+    fn has_end(&self) -> bool {
+        self.after > 0 && !self.is_cut_off
+    }
+
+    fn sockets(&self, has_during: bool) -> impl Iterator<Item = KnownSocket> {
+        self.sockets.iter().map(move |((local, peer), record)| KnownSocket {
             socket: Socket { state: record.state, local: local.clone(), peer: peer.clone() },
             process: record
                 .process
@@ -237,24 +323,29 @@ impl NodeHistory {
                 let name = self.listener(local).filter(|_| record.process.is_none())?;
                 Component::from_comm(name.as_bytes())
             }),
-            presence: self.presence(record),
+            presence: self.presence(record, has_during),
             first_phase: record.first_phase,
             samples: record.samples,
             seen: record.seen,
         })
     }
 
-    fn presence(&self, record: &Record) -> Presence {
-        let before = record.before.is_some() && record.before == self.before;
-        let is_last = record.last == Some(self.samples);
+    fn presence(&self, record: &Record, has_during: bool) -> Presence {
+        let is_before = record.before.is_some() && record.before == self.before;
+        let is_last = record.last == self.samples;
+        // A short action may lie between two samples: a socket in both existed during it,
+        // and one only in the sample right after it belongs to the action.
+        let is_during = record.during
+            || (record.right_after && (is_before || (record.first_phase == Phase::During && !is_last)));
+        let has_end = self.has_end();
         Presence {
-            before,
-            // A short action may lie between two samples: a socket in both existed during it,
-            // and one only in the sample right after it belongs to the action.
-            during: record.during
-                || (record.right_after && (before || (record.first_phase == Phase::During && !is_last))),
-            // A socket in the last sample of a node whose connection was lost is not gone.
-            after: is_last && (self.after > 0 || before),
+            before: self.before.map_or(Sighting::Unknown, |_| Sighting::seen(is_before)),
+            during: match is_during {
+                false if !self.has_all_during(has_during) => Sighting::Unknown,
+                is_during => Sighting::seen(is_during),
+            },
+            after: if has_end { Sighting::seen(is_last && record.samples > 0) } else { Sighting::Unknown },
+            has_ended: !is_last || (record.is_closed && !has_end) || record.samples == 0,
         }
     }
 
@@ -291,28 +382,32 @@ impl OpenSample<'_> {
             }
             self.history.kept += 1;
         }
-        let known_after = known.after;
+        // The first one after the action: it is not counted itself unless it is complete.
+        let is_right_after = self.phase == Phase::After && known.after == u32::from(self.is_complete);
         let record = known.sockets.entry(key).or_insert_with(|| Record {
             state: socket.state,
             process: None,
             component: None,
             // A socket in the first sample after the action was opened before its end.
-            first_phase: if known_after == 1 { Phase::During } else { self.phase },
+            first_phase: if is_right_after { Phase::During } else { self.phase },
             before: None,
             during: false,
             right_after: false,
-            last: None,
+            last: 0,
+            is_closed: false,
             samples: 0,
             seen: self.moment.map(|moment| (moment, moment)),
         });
         record.state = socket.state;
-        record.last = Some(self.number);
+        record.last = self.number;
+        record.is_closed = false;
         record.samples += 1;
         record.seen = record.seen.zip(self.moment).map(|((first, _), last)| (first, last));
         match self.phase {
-            Phase::Before => record.before = Some(self.number),
+            Phase::Before if self.is_complete => record.before = Some(self.number),
             Phase::During => record.during = true,
-            Phase::After => record.right_after |= known_after == 1,
+            Phase::After => record.right_after |= is_right_after,
+            Phase::Before => {}
         }
         self.has_new_nameless |=
             record.samples == 1 && process.is_none() && record.state == State::Established;
@@ -363,9 +458,10 @@ mod tests {
                 sample.add(socket(State::Established, "10.0.0.1:5", peer), [KUBELET].into_iter());
             }
         }
-        let known = history.sockets().filter(|(node, _)| history.is_comparable(node));
-        let mut changes: Vec<_> =
-            known.map(|(_, known)| (known.socket.peer.to_string(), known.presence.change())).collect();
+        let mut changes: Vec<_> = history
+            .sockets()
+            .map(|(_, known)| (known.socket.peer.to_string(), known.presence.change()))
+            .collect();
         changes.sort_by(|a, b| a.0.cmp(&b.0));
         changes
     }
@@ -412,9 +508,91 @@ mod tests {
         use Phase::{Before, During};
         let found = changes(&[(Before, &["1.0.0.1:1", "1.0.0.2:1"]), (During, &["1.0.0.1:1", "1.0.0.3:1"])]);
         let expected =
-            [("1.0.0.1:1", None), ("1.0.0.2:1", Some(Change::Gone)), ("1.0.0.3:1", Some(Change::Transient))];
+            [("1.0.0.1:1", None), ("1.0.0.2:1", Some(Change::Gone)), ("1.0.0.3:1", Some(Change::Appeared))];
         assert_eq!(found, expected.map(|(peer, change)| (peer.to_owned(), change)));
-        assert_eq!(changes(&[(Before, &["1.0.0.1:1"]), (Before, &["1.0.0.2:1"])]), []);
+    }
+
+    /// The sightings of the sockets 1.0.0.1 and 1.0.0.2, as `before during after`, and
+    /// whether their ends were seen.
+    fn sightings(history: &History) -> Vec<String> {
+        let mark = |sighting| match sighting {
+            Sighting::Present => '+',
+            Sighting::Absent => '-',
+            Sighting::Unknown => '?',
+        };
+        let mut all: Vec<_> = history.sockets().map(|(_, known)| known).collect();
+        all.sort_by(|a, b| a.socket.cmp(&b.socket));
+        let phases = [Phase::Before, Phase::During, Phase::After];
+        let line = |known: &KnownSocket| -> String {
+            let presence = known.presence;
+            let marks: String = phases.iter().map(|phase| mark(presence.of(*phase))).collect();
+            if presence.has_ended { format!("{marks} ended") } else { marks }
+        };
+        all.iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_follows_the_last_sample_of_a_node_is_not_known() {
+        use Phase::{After, Before, During};
+        let node: NodeName = "n1".parse().expect("a name");
+        let moment = Moment { arrived: Duration::from_secs(1), node: None };
+        let row = |peer: &str| socket(State::Established, "10.0.0.1:5", peer);
+        let record = |phases: &[(Phase, &[&str])]| {
+            let mut history = History::default();
+            for (phase, peers) in phases {
+                let mut sample = history.begin_sample(&node, *phase, Some(moment));
+                peers.iter().for_each(|peer| sample.add(row(peer), [KUBELET].into_iter()));
+            }
+            history
+        };
+        let both: &[&str] = &["1.0.0.1:1", "1.0.0.2:1"];
+        let unseen = |history: &History| history.coverage(&node).unseen;
+        // Before, during and after the action; lost during and after it.
+        let mut history = record(&[(Before, both), (During, both), (After, both)]);
+        assert_eq!(sightings(&history), ["+++", "+++"]);
+        assert_eq!(unseen(&history), []);
+        history.set_lost(&node);
+        assert_eq!(sightings(&history), ["++?", "++?"]);
+        assert_eq!(unseen(&history), [After]);
+        let mut history = record(&[(Before, both), (During, &both[..1])]);
+        assert_eq!(sightings(&history), ["++?", "+?? ended"]);
+        assert_eq!(unseen(&history), [During, After]);
+        // The kernel reported the end of one before the node was lost.
+        history.closed(&node, &row(both[0]), During, moment);
+        assert_eq!(sightings(&history), ["++? ended", "+?? ended"]);
+        assert_eq!(sightings(&record(&[(Before, both)])), ["+??", "+??"]);
+        assert_eq!(sightings(&record(&[(During, both), (After, &both[..1])])), ["?++", "?+- ended"]);
+        assert_eq!(unseen(&record(&[(During, both), (After, both)])), [Before]);
+        // An incomplete sample shows that a socket exists, and nothing of the others.
+        let mut history = record(&[(Before, both), (During, &both[..1]), (After, &both[..1])]);
+        let mut sample = history.begin_incomplete_sample(&node, After, Some(moment));
+        sample.add(row("1.0.0.3:1"), [KUBELET].into_iter());
+        assert_eq!(sightings(&history), ["++?", "+-? ended", "--?"]);
+        history.begin_sample(&node, After, Some(moment)).add(row(both[0]), [KUBELET].into_iter());
+        assert_eq!(sightings(&history), ["+++", "+-- ended", "--- ended"]);
+        assert_eq!(unseen(&history), []);
+    }
+
+    #[test]
+    fn the_longest_time_between_samples_counts_from_the_last_one_before_the_action() {
+        use Phase::{After, Before, During};
+        let node: NodeName = "n1".parse().expect("a name");
+        let mut history = History::default();
+        let mut sample = |phase, arrived, on_node| {
+            let moment = Moment {
+                arrived: Duration::from_millis(arrived),
+                node: Some(Duration::from_millis(on_node)),
+            };
+            history.begin_sample(&node, phase, Some(moment));
+            history.coverage(&node).longest_gap.map(|gap| gap.as_millis())
+        };
+        assert_eq!(sample(Before, 0, 0), None);
+        assert_eq!(sample(Before, 900, 900), None);
+        assert_eq!(sample(During, 1000, 1000), Some(100));
+        // Two that arrive at once were taken one after the other.
+        assert_eq!(sample(During, 1300, 1100), Some(300));
+        assert_eq!(sample(After, 1300, 1500), Some(400));
+        assert_eq!(sample(After, 1400, 1600), Some(400));
     }
 
     /// It may belong to another exec.
@@ -433,8 +611,9 @@ mod tests {
 
     #[test]
     fn a_node_that_was_sampled_once_has_no_change() {
-        assert_eq!(changes(&[(Phase::Before, &["1.0.0.1:1"])]), []);
-        assert_eq!(changes(&[(Phase::After, &["1.0.0.1:1"])]), []);
+        for phase in [Phase::Before, Phase::During, Phase::After] {
+            assert_eq!(changes(&[(phase, &["1.0.0.1:1"])]), [("1.0.0.1:1".to_owned(), None)]);
+        }
     }
 
     #[test]

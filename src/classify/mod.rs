@@ -11,6 +11,7 @@ mod machines;
 mod missing;
 pub mod path;
 mod reach;
+mod restarts;
 mod route_tables;
 mod security_groups;
 mod traffic;

@@ -21,7 +21,7 @@ use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
-use crate::model::trace::{Phase, Trace, TracedNode};
+use crate::model::trace::{Coverage, Phase, Trace, TracedNode};
 use crate::report::format::TraceFormat;
 
 /// Compares two recordings and reports what changed.
@@ -65,7 +65,14 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
             history.forget(name);
             gaps.push(gap);
         } else {
-            nodes.push(TracedNode { name: name.clone(), samples: 2, missed: 0, has_close_events: false });
+            nodes.push(TracedNode {
+                name: name.clone(),
+                samples: 2,
+                missed: 0,
+                has_close_events: false,
+                unseen_inbound: None,
+                coverage: Coverage::default(),
+            });
         }
     }
     if history.dropped > 0 {
@@ -78,7 +85,7 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
     }
     gaps.sort();
     let is_compared = !nodes.is_empty();
-    let connections = connections(&history, &old.classifier, &new.classifier);
+    let connections = connections(&history, &old.classifier, &new.classifier, false);
     Ok((Trace { cluster, command: None, began: None, nodes, connections, gaps }, is_compared))
 }
 

@@ -33,15 +33,24 @@ pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Fact
     let mut facts = classify(dir, dir.read(cluster)?, true)?;
     let gaps = facts.evidence.incomplete();
     if !gaps.is_empty() {
-        let mut evidence = facts.evidence.clone();
-        for gap in &gaps {
-            evidence.take_away(gap);
-        }
-        let has_nodes = !gaps.iter().any(|gap| need(gap) == Some(Need::Nodes));
-        let without = classify(dir, evidence, has_nodes)?;
+        let evidence = take_away(&gaps, facts.evidence.clone());
+        let without = classify(dir, evidence, !is_about_nodes(&gaps))?;
         facts.incomplete = Some(Box::new(Incomplete { gaps, without }));
     }
     Ok(facts)
+}
+
+/// Whether any of these gaps is about the sockets of all nodes.
+pub(super) fn is_about_nodes(gaps: &[Gap]) -> bool {
+    gaps.iter().any(|gap| need(gap) == Some(Need::Nodes))
+}
+
+/// Evidence without the answers that these gaps are about.
+pub(super) fn take_away(gaps: &[Gap], mut evidence: Evidence) -> Evidence {
+    for gap in gaps {
+        evidence.take_away(gap);
+    }
+    evidence
 }
 
 /// Classifies evidence, with or without the sockets of the nodes.

@@ -1,14 +1,14 @@
 //! `trace`: describe the cluster, sample its nodes while a command runs, classify the
 //! sockets, judge, report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit};
-use super::judge::judge_facts;
+use super::judge::{is_about_nodes, judge_facts, take_away};
 use super::live::{cluster_request, ending};
 use super::output::Output;
 use super::policy::load;
@@ -24,13 +24,12 @@ use crate::collect::trace::{self, Recording, Sample, TraceError, TraceEvent};
 use crate::evidence::nodes::unread;
 use crate::model::audit::TraceJudgment;
 use crate::model::evidence::Evidence;
+use crate::model::facts::{Facts, Incomplete};
 use crate::model::gap::{Gap, GapReason, Subject};
-use crate::model::judgment::{Judgment, Verdict};
+use crate::model::judgment::Verdict;
 use crate::model::name::NodeName;
 use crate::model::node::Node;
-use crate::model::rule::Threshold;
-use crate::model::trace::Trace;
-use crate::policy::Policy;
+use crate::model::trace::{Coverage, Trace, TracedNode};
 use crate::report::format::TraceFormat;
 use crate::report::text::escape;
 
@@ -59,6 +58,11 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
         }
     };
 
+    // Answers of which AWS says that they are a part count as missing in a second judgment.
+    let gaps = evidence.incomplete();
+    let has_second = options.judgment.is_some() && !gaps.is_empty();
+    let without = has_second.then(|| take_away(&gaps, evidence.clone()));
+
     let began = format!("{:.3}", Timestamp::now());
     let mut samples = Samples::default();
     let recording = match samples.record(&nodes, &evidence, options) {
@@ -79,7 +83,11 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     }
     let judgment = options.judgment.as_ref().zip(policy);
     let judgment = judgment.map(|(options, policy)| TraceJudgment {
-        judgment: samples.judge(classifier, &trace.gaps, &policy.rules, options.fail_on),
+        judgment: {
+            let without = without.map(|without| (gaps, Classifier::new(without)));
+            let facts = samples.facts(classifier, without, &trace.gaps);
+            judge_facts(&facts, &policy.rules, options.fail_on)
+        },
         // What is unused in one trace may be used in an audit.
         policy: policy.used(policy.rules.usage().notes(false)),
     });
@@ -167,20 +175,29 @@ impl Samples {
         let mut sampled = sample.rows(|_| {});
         let mut gaps = std::mem::take(&mut sampled.gaps);
         gaps.retain(|gap| gap.why != GapReason::NoProcessNames);
+        let is_first = !self.nodes.contains_key(&sample.node);
         // Sockets that an incomplete sample lacks may still exist.
-        if !gaps.is_empty() && self.nodes.contains_key(&sample.node) {
-            self.gaps.extend(gaps);
-            self.incomplete.entry(sample.node.clone()).or_insert(sampled);
-            return false;
-        }
-        let mut open = self.history.begin_sample(&sample.node, sample.phase, Some(sample.moment));
+        let moment = Some(sample.moment);
+        let mut is_first_incomplete = false;
+        let mut open = if gaps.is_empty() {
+            self.history.begin_sample(&sample.node, sample.phase, moment)
+        } else {
+            is_first_incomplete = !is_first && !self.incomplete.contains_key(&sample.node);
+            if is_first_incomplete {
+                self.incomplete.insert(sample.node.clone(), sampled);
+            }
+            self.history.begin_incomplete_sample(&sample.node, sample.phase, moment)
+        };
         let node = sample.rows(|row| {
             let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
             open.add(row.socket, processes);
         });
         let has_new_nameless = open.has_new_nameless;
-        if !self.nodes.contains_key(&sample.node) {
+        // Those of further samples would say the same.
+        if is_first || is_first_incomplete {
             self.gaps.extend(gaps);
+        }
+        if is_first {
             self.nodes.insert(sample.node.clone(), node);
         }
         has_new_nameless
@@ -204,8 +221,21 @@ impl Samples {
     }
 
     /// What changed.
-    fn trace(&self, classifier: &Classifier, recording: Recording, cluster: &str, began: String) -> Trace {
-        let Recording { nodes, mut gaps, command, .. } = recording;
+    fn trace(
+        &mut self,
+        classifier: &Classifier,
+        recording: Recording,
+        cluster: &str,
+        began: String,
+    ) -> Trace {
+        let Recording { mut nodes, mut gaps, command, .. } = recording;
+        // Every other gap of a node that was sampled is that its sampling ended early.
+        for gap in gaps.iter().filter(|gap| gap.why != GapReason::NoProcessNames) {
+            if let Subject::Node(name) = &gap.subject {
+                self.history.set_lost(name);
+            }
+        }
+        self.complete(&mut nodes);
         gaps.extend(self.gaps.iter().cloned());
         gaps.extend(self.history.incomplete(&gaps));
         if self.history.dropped > 0 {
@@ -219,27 +249,54 @@ impl Samples {
         gaps.extend(classifier.evidence().attribution_gaps());
         gaps.sort();
         gaps.dedup();
-        let connections = connections(&self.history, classifier, classifier);
+        let connections = connections(&self.history, classifier, classifier, true);
         Trace { cluster: Some(cluster.to_owned()), command, began: Some(began), nodes, connections, gaps }
     }
 
-    /// The judgment of all sockets by the rules of `audit`. Of a node with one of `gaps`,
-    /// sockets are missing.
-    fn judge(
-        mut self,
-        mut classifier: Classifier,
+    /// Adds the nodes whose samplers had not ended when the trace did, and what the samples
+    /// of each node cover.
+    fn complete(&self, nodes: &mut Vec<TracedNode>) {
+        let known: BTreeSet<_> = nodes.iter().map(|node| node.name.clone()).collect();
+        let running = self.nodes.keys().filter(|name| !known.contains(*name));
+        nodes.extend(running.map(|name| TracedNode {
+            name: name.clone(),
+            samples: self.history.samples(name).into(),
+            missed: 0,
+            has_close_events: false,
+            unseen_inbound: None,
+            coverage: Coverage::default(),
+        }));
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        for node in nodes {
+            node.coverage = self.history.coverage(&node.name);
+        }
+    }
+
+    /// The facts from all sockets. Of a node with one of `gaps`, sockets are missing.
+    /// `without` are the gaps of incomplete evidence, and the classifier without it.
+    fn facts(
+        &mut self,
+        classifier: Classifier,
+        without: Option<(Vec<Gap>, Classifier)>,
         gaps: &[Gap],
-        policy: &Policy,
-        fail_on: Option<Threshold>,
-    ) -> Judgment {
+    ) -> Facts {
         self.add_gaps(gaps);
+        let mut facts = self.classify(classifier);
+        facts.incomplete = without.map(|(gaps, classifier)| {
+            let has_nodes = !is_about_nodes(&gaps);
+            let without = if has_nodes { self.classify(classifier) } else { classifier.finish(Vec::new()) };
+            Box::new(Incomplete { gaps, without })
+        });
+        facts
+    }
+
+    fn classify(&self, mut classifier: Classifier) -> Facts {
         for (node, known) in self.history.sockets() {
             let process = known.process.clone();
             let connection = classifier.connection(node, known.socket.clone(), known.component, process);
             classifier.add_connection(connection);
         }
-        let facts = classifier.finish(self.nodes.into_values().collect());
-        judge_facts(&facts, policy, fail_on)
+        classifier.finish(self.nodes.values().cloned().collect())
     }
 }
 
@@ -282,11 +339,13 @@ mod tests {
     use crate::evidence::directory::EvidenceDir;
     use crate::evidence::next_step;
     use crate::evidence::nodes::node;
+    use crate::model::net::INTERFACES;
     use crate::model::trace::Phase;
+    use crate::policy::Policy;
 
-    /// The rules that a trace fails whose only sample is a capture of a story.
-    fn findings(capture: &str) -> Vec<(&'static str, String)> {
-        let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/evidence/public-and-private-stale");
+    /// The samples of a trace whose only sample is a capture of n1, and the evidence of a story.
+    fn sampled(story: &str, capture: &str) -> (Samples, Evidence) {
+        let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/evidence").join(story);
         let evidence = EvidenceDir::open(&story).and_then(|dir| dir.read("myeks")).expect("a story");
         let mut samples = Samples::default();
         let name: NodeName = "n1".parse().expect("a name");
@@ -297,9 +356,40 @@ mod tests {
         });
         let node = node(name.clone(), summary.expect("rows"), next_step::record);
         samples.nodes.insert(name, node);
-        let judgment = samples.judge(Classifier::new(evidence), &[], &Policy::default(), None);
+        (samples, evidence)
+    }
+
+    /// The rules that such a trace fails.
+    fn findings(capture: &str) -> Vec<(&'static str, String)> {
+        let (mut samples, evidence) = sampled("public-and-private-stale", capture);
+        let facts = samples.facts(Classifier::new(evidence), None, &[]);
+        let judgment = judge_facts(&facts, &Policy::default(), None);
         let findings = judgment.findings.into_iter();
         findings.map(|judged| (judged.rule.id, judged.finding.subject)).collect()
+    }
+
+    /// An answer of which its source says that it is a part is needed by the rules that
+    /// read it, as in an audit.
+    #[test]
+    fn an_incomplete_answer_counts_as_missing_where_its_rest_may_change_the_verdict() {
+        let story = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/evidence/private-only");
+        let capture = std::fs::read_to_string(story.join("nodes/n1.txt")).expect("a capture");
+        let gap = Gap {
+            subject: INTERFACES.into(),
+            why: GapReason::Incomplete,
+            detail: "the first page only".to_owned(),
+            hint: String::new(),
+        };
+        let needs_it = |gaps: Vec<Gap>| {
+            let (mut samples, evidence) = sampled("private-only", &capture);
+            let without = take_away(&gaps, evidence.clone());
+            let without = (!gaps.is_empty()).then(|| (gaps, Classifier::new(without)));
+            let facts = samples.facts(Classifier::new(evidence), without, &[]);
+            let judgment = judge_facts(&facts, &Policy::default(), None);
+            judgment.gaps.iter().any(|judged| judged.gap == gap && judged.needed)
+        };
+        assert!(!needs_it(Vec::new()));
+        assert!(needs_it(vec![gap.clone()]));
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn identical_recordings_have_no_changes() {
     assert_eq!((&report["changes"], code), (&Value::from(Vec::<Value>::new()), 0));
     assert_eq!(report["unchanged"], 6);
     let ran = Netcheck::diff(&story("study-public"), &story("study-public")).run();
-    assert!(ran.stdout.starts_with("myeks: nothing changed"), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("myeks: no change was seen"), "{}", ran.stdout);
 }
 
 /// A connection is identified by its node and addresses alone.

@@ -12,7 +12,7 @@ use eks_netcheck::model::connection::{By, Path};
 use eks_netcheck::model::facts::Facts;
 use eks_netcheck::model::name::NodeName;
 use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
-use eks_netcheck::model::trace::{Phase, Presence};
+use eks_netcheck::model::trace::{Phase, Presence, Sighting};
 use proptest::prelude::*;
 
 use crate::dialects::read;
@@ -381,18 +381,23 @@ proptest! {
             let there_before = is_in(before.last(), number);
             let there_last = is_in(last, number);
             let is_known = before.iter().chain(&during).any(|set| is_in(Some(set), number));
+            let there_during = during.iter().any(|set| is_in(Some(set), number))
+                || (is_in(after.first(), number) && (there_before || !is_known && !there_last));
+            // What follows the last sample is not known, nor what precedes the first one.
+            let if_seen = |is_seen: bool, there| if is_seen { Sighting::seen(there) } else { Sighting::Unknown };
             let presence = Presence {
-                before: there_before,
-                during: during.iter().any(|set| is_in(Some(set), number))
-                    || (is_in(after.first(), number) && (there_before || !is_known && !there_last)),
-                after: there_last && (there_before || !after.is_empty()),
+                before: if_seen(!before.is_empty(), there_before),
+                during: if_seen(there_during || !after.is_empty(), there_during),
+                after: if_seen(!after.is_empty(), there_last),
+                has_ended: !there_last,
             };
             prop_assert_eq!(socket.presence, presence);
             seen |= 1u8 << number;
         }
         let all = before.iter().chain(&during).chain(&after).fold(0, |all, set| all | set);
         prop_assert_eq!(seen, all);
-        let is_comparable = !(before.is_empty() || during.is_empty() && after.is_empty());
-        prop_assert_eq!(history.is_comparable(&node), is_comparable);
+        let unseen = history.coverage(&node).unseen;
+        prop_assert_eq!(unseen.contains(&Phase::Before), before.is_empty());
+        prop_assert_eq!(unseen.contains(&Phase::After), after.is_empty());
     }
 }

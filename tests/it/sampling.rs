@@ -144,6 +144,315 @@ fn changes(report: &Value) -> Vec<String> {
     report["changes"].as_array().unwrap().iter().map(line).collect()
 }
 
+/// The table in 100 columns, its lines joined.
+fn table(node: &ScriptedNode, args: &[&str], script: &str) -> String {
+    let output = node.trace(args, script).env("COLUMNS", "100").output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The fields `before`, `during` and `after` of lists of phases.
+fn phases(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().map(|phase| phase.as_str().unwrap()).collect()
+}
+
+const NO_CHANGE: &str = "no change was seen between the API server and the nodes (1 node compared)";
+
+/// What follows the last sample of a node is not known: neither of a socket that was there
+/// nor of one that was opened later.
+#[test]
+fn a_node_that_is_lost_is_not_compared_and_its_rows_are_not_known() {
+    // Lost during the command, before it, and with a socket of the command open.
+    let lost = |script: &str| {
+        let node = scripted_node(script);
+        let table = table(&node, &["--settle", "400ms"], "touch begun; sleep 1.2");
+        (node.report(), table)
+    };
+    let during = "
+def after(number):
+    if has('begun') and seconds_since('begun') > 0.3:
+        sys.exit(255)
+";
+    let (report, text) = lost(during);
+    crate::docs::is_valid_trace(&report);
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["during", "after"], "{report:#}");
+    assert_eq!((&report["unchanged"], &report["undetermined"]), (&0.into(), &1.into()), "{report:#}");
+    let headline = text.split("Node Process").next().unwrap();
+    assert!(headline.contains("no node could be compared."), "{text}");
+    assert!(headline.contains("1 node not seen completely; see below."), "{text}");
+    assert!(text.contains("192.168.1.55:43210 + + ?") && text.contains("not known"), "{text}");
+    assert!(!text.contains("node compared") && text.contains("? the node was not seen"), "{text}");
+    let before = "
+def after(number):
+    if number == 2:
+        sys.exit(255)
+";
+    let (report, text) = lost(before);
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["during", "after"], "{report:#}");
+    assert!(text.contains("192.168.1.55:43210 + ? ?"), "{text}");
+    // The first part of the command was seen: the connection of an exec, and the end of another.
+    let (report, text) = lost(&format!(
+        "{during}
+def sample(number):
+    if not has('begun'):
+        return [*ALWAYS, EXEC.replace('49956', '40001')], 0
+    return [*ALWAYS, EXEC], 0
+"
+    ));
+    let all: Vec<_> = report["changes"].as_array().unwrap().iter().collect();
+    let change = |port: &str| {
+        let of_port = |change: &&&Value| change["peer"].as_str().unwrap().ends_with(port);
+        let change = all.iter().find(of_port).unwrap();
+        (change["change"].as_str().unwrap(), phases(&change["there"]), phases(&change["unknown"]))
+    };
+    assert_eq!(change("49956"), ("appeared", vec!["during"], vec!["after"]), "{report:#}");
+    // The command's first sample may have been taken before the script creates the file.
+    let (gone, there, unknown) = change("40001");
+    assert_eq!((gone, there[0], unknown.last()), ("gone", "before", Some(&"after")), "{report:#}");
+    assert!(text.contains("appeared (whether it stayed is not known)."), "{text}");
+    assert!(text.contains("192.168.1.55:49956 - + ?"), "{text}");
+    // The close of a socket of the last sample was reported before the node was lost.
+    let (report, text) = lost(
+        "
+CLOSE_EVENTS = 'events'
+def after(number):
+    if has('begun') and seconds_since('begun') > 0.3:
+        # After the tool has read the sample.
+        time.sleep(0.2)
+        print('UNCONN 0 0 192.168.1.20:10250 192.168.1.55:43210', file=sys.stderr, flush=True)
+        time.sleep(0.2)
+        sys.exit(255)
+",
+    );
+    assert_eq!(changes(&report), ["(inbound gone)"], "{report:#}");
+    assert!(!text.contains("43210 + + +"), "{text}");
+}
+
+/// Sockets that such samples lack may still exist, or exist no longer.
+#[test]
+fn a_node_whose_last_samples_are_incomplete_is_not_compared() {
+    let broken = "[ALWAYS[0], ALWAYS[1][:30]], 0";
+    let trace_with = |condition: &str, result: &str| {
+        let node = scripted_node(&format!(
+            "
+def sample(number):
+    if {condition}:
+        return {result}
+    return ALWAYS, 0
+"
+        ));
+        let table = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.4; touch ended");
+        (node.report(), table)
+    };
+    let (report, text) = trace_with("has('ended')", broken);
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["during", "after"], "{report:#}");
+    assert_eq!(report["undetermined"], 1, "{report:#}");
+    assert!(text.contains("no node could be compared.") && text.contains("+ + ?"), "{text}");
+    // Those after the command failed altogether.
+    let (report, text) = trace_with("has('ended')", "[], 1");
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["during", "after"], "{report:#}");
+    assert!(!text.contains("compared)"), "{text}");
+    // Only the first samples: what existed before the command is not known.
+    let (report, text) = trace_with("not has('begun')", broken);
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["before"], "{report:#}");
+    assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
+    assert!(text.contains("no node could be compared.") && text.contains("43210 ? + +"), "{text}");
+    // Some in the middle, which show the exec nevertheless.
+    let (report, text) =
+        trace_with("has('begun') and seconds_since('begun') < 0.2", "[ALWAYS[0], ALWAYS[1][:30], EXEC], 0");
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), Vec::<&str>::new(), "{report:#}");
+    assert_eq!(changes(&report), ["inbound transient"], "{report:#}");
+    assert!(text.contains("1 node not seen completely"), "{text}");
+}
+
+/// A signal from another process leaves the samplers 450 ms.
+#[test]
+fn a_node_without_its_final_sample_is_not_compared_after_a_signal() {
+    let node = scripted_node(
+        "
+def sample(number):
+    if has('ended'):
+        time.sleep(5)
+    return ALWAYS, 0
+",
+    );
+    let mut child = node
+        .trace(&[], "touch begun; sleep 0.5; touch ended; sleep 20")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while !node.has("ended") {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let report = node.report();
+    assert_eq!(report["nodes"][0]["name"], "n1", "{report:#}");
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["during", "after"], "{report:#}");
+    assert_eq!((&report["unchanged"], &report["undetermined"]), (&0.into(), &1.into()), "{report:#}");
+}
+
+/// Even where no sample shows a change, one may have been missed.
+#[test]
+fn a_report_without_changes_says_what_the_samples_may_have_missed() {
+    let node = scripted_node("");
+    let text = table(&node, &["--settle", "400ms"], "sleep 0.3");
+    let missed = "; a connection that was opened and closed within ";
+    assert!(text.contains(NO_CHANGE) && text.contains(missed), "{text}");
+    assert!(text.contains(" s, between two samples, may have been missed"), "{text}");
+    assert!(node.report()["nodes"][0]["longest_gap"].as_f64().unwrap() > 0.0, "{:#}", node.report());
+    // The kernel reports them.
+    let node = scripted_node("\nCLOSE_EVENTS = 'events'\n");
+    let text = table(&node, &["--settle", "400ms"], "sleep 0.3");
+    assert!(text.contains(NO_CHANGE) && !text.contains(missed), "{text}");
+    assert!(text.contains("the kernel also reported what closed between two samples"), "{text}");
+}
+
+/// The API server closes idle connections after 90 seconds, whatever the command is.
+#[test]
+fn an_idle_connection_that_the_api_server_closes_is_background() {
+    let node = scripted_node(
+        "
+def sample(number):
+    return (ALWAYS[:1] if has('begun') else ALWAYS), 0
+",
+    );
+    let text = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.3");
+    let report = node.report();
+    assert_eq!(changes(&report), ["(inbound gone)"], "{report:#}");
+    assert_eq!(report["changes"][0]["role"], "pool", "{report:#}");
+    assert!(text.contains(NO_CHANGE), "{text}");
+    let (_, below) = text.split_once("the API server closes idle ones").unwrap();
+    assert!(below.contains("192.168.1.55 1 gone"), "{text}");
+    // Also beside the connection of an exec, which the headline names.
+    let node = scripted_node(
+        "
+def sample(number):
+    return ([ALWAYS[0], EXEC] if has('begun') and seconds_since('begun') < 0.3 else ALWAYS if not has('begun') else ALWAYS[:1]), 0
+",
+    );
+    let text = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.5");
+    assert_eq!(changes(&node.report()), ["(inbound gone)", "inbound transient"], "{text}");
+    let (headline, _) = text.split_once("Node Process").unwrap();
+    assert!(headline.contains("n1: 1 connection to kubelet from 192.168.1.55"), "{text}");
+    assert!(headline.contains("appeared and disappeared.") && !headline.contains("gone"), "{text}");
+}
+
+/// A request of `kubectl logs` that reuses a connection opens none.
+#[test]
+fn connections_that_requests_may_have_reused_are_named() {
+    let text = table(&scripted_node(""), &["--settle", "400ms"], "true");
+    let pooled = "1 connection from the API server to kubelet (n1) existed before: logs, proxy and metrics may have used it, which samples do not show.";
+    assert!(text.contains(pooled), "{text}");
+    // There is none.
+    let node = scripted_node("\ndef sample(number):\n    return ALWAYS[:1], 0\n");
+    let text = table(&node, &["--settle", "400ms"], "true");
+    assert!(!text.contains("may have used"), "{text}");
+    assert_eq!(node.report()["pooled"], 0);
+}
+
+/// The rows of the processes of a node, beside the connection of an exec.
+const PROCESSES: &str = "
+def row(local, peer, name, pid):
+    return f'ESTAB 0 0 192.168.1.20:{local} {peer} users:((\"{name}\",pid={pid},fd=5))'
+API, SERVICE = '192.168.2.66:443', '10.100.0.1:443'
+OLD = [row(5001, API, 'kubelet', 7), row(5002, API, 'kube-proxy', 8), row(5003, SERVICE, 'aws-k8s-agent', 9)]
+";
+
+#[test]
+fn outbound_changes_stand_below_the_connection_of_the_exec() {
+    let node = scripted_node(&format!(
+        "{PROCESSES}
+CURL = [row(6001, API, 'curl', 100), row(6002, SERVICE, 'curl', 101)]
+def sample(number):
+    return ALWAYS + OLD + ([*CURL, EXEC] if has('begun') and seconds_since('begun') < 0.3 else []), 0
+"
+    ));
+    let text = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.5");
+    let (headline, rows) = text.split_once("Node Process").unwrap();
+    assert!(headline.contains("n1: 1 connection to kubelet from 192.168.1.55"), "{text}");
+    assert!(
+        !headline.contains("curl") && headline.contains("2 outbound connections changed as well."),
+        "{text}"
+    );
+    assert!(rows.find("192.168.1.55:49956").unwrap() < rows.find("curl").unwrap(), "{text}");
+    assert!(rows.contains("the command need not be the reason"), "{text}");
+    // Without the exec it is no connection from the API server.
+    let node = scripted_node(&format!(
+        "{PROCESSES}
+def sample(number):
+    return ALWAYS + OLD + ([row(6001, API, 'curl', 100)] if has('begun') else []), 0
+"
+    ));
+    let text = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.3");
+    assert!(
+        text.contains("no change was seen of connections from the API server (1 node compared)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("n1: 1 connection from curl to 192.168.2.66:443 (the EKS-owned ENI eni-082b1aa87f38e2a2d) appeared"),
+        "{text}"
+    );
+}
+
+#[test]
+fn restarts_have_a_title_of_their_own() {
+    for (name, old, new) in [
+        (
+            "kubelet",
+            "row(5001, API, 'kubelet', 7)",
+            "[row(5101, API, 'kubelet', 70), row(5102, API, 'kubelet', 70)]",
+        ),
+        ("kube-proxy", "row(5002, API, 'kube-proxy', 8)", "[row(5101, API, 'kube-proxy', 80)]"),
+        (
+            "aws-k8s-agent",
+            "row(5003, SERVICE, 'aws-k8s-agent', 9)",
+            "[row(5101, SERVICE, 'aws-k8s-agent', 90)]",
+        ),
+    ] {
+        // A restart of kubelet ends the connections from the API server too.
+        let node = scripted_node(&format!(
+            "{PROCESSES}
+ALWAYS.pop() if '{name}' == 'kubelet' else None
+def sample(number):
+    if not has('begun'):
+        return ALWAYS + OLD, 0
+    rest = [line for line in OLD if line != {old}]
+    return ALWAYS + rest + {new} + ([EXEC] if seconds_since('begun') < 0.3 else []), 0
+"
+        ));
+        let text = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.5");
+        let report = node.report();
+        let foreground: Vec<_> =
+            changes(&report).into_iter().filter(|change| !change.starts_with('(')).collect();
+        assert_eq!(foreground, ["inbound transient"], "{report:#}");
+        let (headline, rows) = text.split_once("Node Process").unwrap();
+        assert!(headline.contains("n1: 1 connection to kubelet from 192.168.1.55"), "{text}");
+        assert!(headline.contains(&format!("Restarted: {name} on n1.")), "{text}");
+        let (above, below) = rows.split_once("Restarts of processes").unwrap();
+        assert!(above.contains("49956") && !above.contains(" gone"), "{text}");
+        assert!(below.contains(&format!("n1 {name} outbound")) && below.contains(" pid "), "{text}");
+        assert!(below.contains("1 gone"), "{text}");
+    }
+    // A process that keeps a connection was not restarted, nor one with another name.
+    for new in ["row(5001, API, 'kubelet', 7), row(5101, API, 'kubelet', 70)", "row(5101, API, 'other', 70)"]
+    {
+        let node = scripted_node(&format!(
+            "{PROCESSES}
+def sample(number):
+    return ALWAYS + (OLD if not has('begun') else OLD[1:] + [{new}]), 0
+"
+        ));
+        let text = table(&node, &["--settle", "400ms"], "touch begun; sleep 0.5");
+        assert!(!text.contains("estart") && text.contains("appeared"), "{text}");
+    }
+}
+
 /// A socket that such a sample lacks is not reported as gone.
 #[test]
 fn a_failed_or_truncated_sample_is_discarded() {
@@ -158,7 +467,7 @@ def sample(number):
         );
         scripted_node(&script).run(&["--settle", "300ms"], "touch begun; sleep 0.5")
     };
-    assert_eq!(changes(&trace_with("ALWAYS[:1], 0")), ["inbound gone"]);
+    assert_eq!(changes(&trace_with("ALWAYS[:1], 0")), ["(inbound gone)"]);
     for failed in ["[], 1", "ALWAYS[:1], 1", "['Killed'], 137"] {
         let report = trace_with(failed);
         assert_eq!(changes(&report), Vec::<String>::new(), "{failed}: {report:#}");

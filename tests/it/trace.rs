@@ -8,9 +8,9 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::kube::ApiServer;
-use eks_netcheck_lab::sandbox::{ENIS, Node, OPERATOR, PUBLIC};
+use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENIS, Node, OPERATOR, PUBLIC};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{Ran, scratch};
 use crate::lab::{Access, Testbed, run_command, testbed};
@@ -242,9 +242,105 @@ fn a_pooled_connection_appears_once() {
     let (_, report) = kube.run_kubectl(&[], &logs);
     let inbound = format!("{NODE} kubelet inbound private-eni appeared");
     assert_eq!(changes(&report), [inbound], "{report:#}");
-    let (_, report) = kube.run(&[], &["true"]);
+    let (ran, report) = kube.run(&[], &["true"]);
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
+    assert!(is_pool_named(&ran), "{}", ran.stdout);
     kube.api.close_pooled_connections();
+}
+
+/// Whether the report says that requests may have used the connection that existed before.
+fn is_pool_named(ran: &Ran) -> bool {
+    let pooled = "1 connection from the API server to kubelet (n1) existed before: logs, proxy and metrics may have used it";
+    ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(pooled)
+}
+
+/// Such a request opens no connection, and no sample shows it.
+#[test]
+fn logs_over_a_pooled_connection_are_not_reported_as_nothing() {
+    let kube = kube_testbed(Access::Public);
+    let logs = ["logs", "aws-node-1", "-c", "aws-eks-nodeagent"];
+    kube.run_kubectl(&[], &logs);
+    let (ran, report) = kube.run_kubectl(&[], &logs);
+    assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
+    assert_eq!(report["pooled"], 1, "{report:#}");
+    assert!(is_pool_named(&ran) && !ran.stdout.contains("nothing changed"), "{}", ran.stdout);
+    kube.api.close_pooled_connections();
+}
+
+/// The API server closes idle connections during whatever command runs then.
+#[test]
+fn the_end_of_a_pooled_connection_is_not_blamed_on_the_command() {
+    let kube = kube_testbed(Access::Public);
+    kube.run_kubectl(&[], &["logs", "aws-node-1", "-c", "aws-eks-nodeagent"]);
+    for exec in ["true", "exec"] {
+        let (ran, report) = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                kube.wait_until_begun();
+                kube.api.close_pooled_connections();
+            });
+            let exec = match exec {
+                "exec" => kube.kubectl(&[&EXEC[..], &["--", "true"]].concat()).join(" "),
+                other => other.to_owned(),
+            };
+            kube.run(&[], &["sh", "-c", &format!("{}; {exec}", kube.sleep_script(1))])
+        });
+        let inbound: Vec<_> = report["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|change| change["change"] == "gone" && change["direction"] == "inbound")
+            .collect();
+        assert_eq!(inbound.len(), 1, "{report:#}");
+        assert_eq!((&inbound[0]["background"], &inbound[0]["role"]), (&true.into(), &"pool".into()));
+        let headline = ran.stdout.split("\n\n").next().unwrap();
+        assert!(!headline.contains("disappeared") || headline.contains("appeared and"), "{headline}");
+        assert_eq!(headline.contains("1 connection to kubelet"), exec == "exec", "{headline}");
+        assert!(ran.stdout.contains("the API server closes idle ones"), "{}", ran.stdout);
+        std::fs::remove_file(kube.begun_file()).unwrap();
+        kube.run_kubectl(&[], &["logs", "aws-node-1", "-c", "aws-eks-nodeagent"]);
+    }
+    kube.api.close_pooled_connections();
+}
+
+/// The headline is that of the exec, whatever else happens on the node.
+#[test]
+fn curl_and_restarts_beside_an_exec_stand_below_it() {
+    let kube = kube_testbed(Access::Public);
+    let n1 = kube.testbed.lab.node(0);
+    let exec = kube.kubectl(&[&EXEC[..], &["--", "true"]].concat()).join(" ");
+    let (ran, report) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            kube.wait_until_begun();
+            n1.dial("curl", (PUBLIC[0], 443)).unwrap();
+            n1.dial("curl", (CLUSTER_IP, 443)).unwrap();
+            for (process, peer) in
+                [("kubelet", PUBLIC[1]), ("kube-proxy", PUBLIC[0]), ("aws-k8s-agent", CLUSTER_IP)]
+            {
+                n1.restart(process).unwrap();
+                n1.dial(process, (peer, 443)).unwrap();
+            }
+            // Processes are named once a second.
+            std::thread::sleep(Duration::from_millis(1500));
+            n1.restart("curl").unwrap();
+        });
+        kube.run(&[], &["sh", "-c", &format!("{}; {exec}", kube.sleep_script(3))])
+    });
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let (headline, rows) = ran.stdout.split_once("Node").unwrap();
+    let headline = headline.split_whitespace().collect::<Vec<_>>().join(" ");
+    let names = "appeared and disappeared. 2 outbound connections changed as well. Restarted: aws-k8s-agent on n1, kube-proxy on n1, kubelet on n1.";
+    assert!(
+        headline.contains("n1: 1 connection to kubelet from 192.168.1.55") && headline.ends_with(names),
+        "{headline}"
+    );
+    let roles = |role: &str| {
+        let all = report["changes"].as_array().unwrap().iter();
+        all.filter(|change| change["role"] == role).count()
+    };
+    assert_eq!((roles("inbound"), roles("outbound"), roles("restart")), (1, 2, 6), "{report:#}");
+    let (above, below) = rows.split_once("Restarts of processes").unwrap();
+    assert!(above.find("192.168.1.55").unwrap() < above.find("curl").unwrap(), "{rows}");
+    assert!(!above.contains("gone") && below.contains("gone") && below.contains("appeared"), "{rows}");
 }
 
 #[test]
@@ -336,18 +432,38 @@ fn missed_samples_are_counted() {
 #[test]
 fn a_node_lost_during_the_trace_is_a_gap() {
     let kube = kube_testbed(Access::Public);
-    let report = std::thread::scope(|scope| {
+    let (ran, report) = std::thread::scope(|scope| {
         scope.spawn(|| {
             kube.wait_until_begun();
-            kube.testbed.lab.node(1).run("pkill -KILL -u ec2-user").unwrap();
+            let n2 = kube.testbed.lab.node(1);
+            n2.run("pkill -KILL -u ec2-user").unwrap();
+            // Its connections end unseen.
+            std::thread::sleep(Duration::from_millis(300));
+            n2.reset_connections().unwrap();
         });
-        kube.run(&[], &["sh", "-c", &kube.sleep_script(2)]).1
+        kube.run(&[], &["sh", "-c", &kube.sleep_script(2)])
     });
     let gap = &report["gaps"][0];
     assert_eq!((&gap["what"], &gap["why"]), (&Value::from("node n2"), &Value::from("connection-lost")));
     let detail = gap["detail"].as_str().unwrap();
     assert!(detail.contains("s after the trace began, after "), "{detail}");
     assert_eq!(report["nodes"].as_array().unwrap().len(), 2, "{report:#}");
+    // Only the other node is compared.
+    let unknown = |index: usize| report["nodes"][index]["unknown"].clone();
+    assert_eq!((unknown(0), unknown(1)), (json!([]), json!(["during", "after"])), "{report:#}");
+    assert_eq!((&report["unchanged"], &report["undetermined"]), (&3.into(), &3.into()), "{report:#}");
+    assert!(ran.stdout.contains("(1 node compared)"), "{}", ran.stdout);
+    let rows = |node: &str| -> Vec<_> {
+        let words = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        words.filter(|words| words.first() == Some(&node) && words.len() > 8).collect()
+    };
+    assert!(rows("n1").iter().all(|row| row.ends_with(&["yes", "yes", "yes"])), "{}", ran.stdout);
+    assert!(
+        rows("n2").iter().all(|row| row.ends_with(&["yes", "yes", "?", "not", "known"])),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!((rows("n1").len(), rows("n2").len()), (3, 3), "{}", ran.stdout);
 }
 
 /// The sockets of such a node may be on the public path.
@@ -382,7 +498,7 @@ fn ctrl_c_goes_to_the_command_and_the_report_is_printed() {
     pty.type_in("\x03");
     let (code, screen) = pty.end();
     assert_eq!(code, 130, "{screen}");
-    assert!(screen.contains("nothing changed between the API server and the nodes"), "{screen}");
+    assert!(screen.contains("no change was seen between the API server and the nodes"), "{screen}");
     // A command that ignores it continues, and so does the trace.
     let mut pty =
         Pty::run(&kube.trace(&["-q"], &["sh", "-c", "trap : INT; echo begun; sleep 1; sleep 1; exit 5"]));
@@ -430,7 +546,7 @@ fn sigterm_prints_the_report_and_exits_with_143() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(143));
     let table = String::from_utf8(ended.stdout).unwrap();
-    assert!(table.contains("nothing changed between the API server and the nodes"), "{table}");
+    assert!(table.contains("no change was seen between the API server and the nodes"), "{table}");
 }
 
 #[test]
@@ -441,7 +557,7 @@ fn an_unwritable_report_does_not_hide_that_the_command_failed() {
         assert_eq!(ran.code, code, "{}", ran.stderr);
         assert!(ran.stderr.contains("/dev/full"), "{}", ran.stderr);
         // The other reports are complete.
-        assert!(ran.stdout.contains("nothing changed"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("no change was seen"), "{}", ran.stdout);
         let report = std::fs::read(kube.report_file()).unwrap();
         assert!(serde_json::from_slice::<Value>(&report).is_ok());
     }

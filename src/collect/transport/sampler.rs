@@ -20,7 +20,7 @@ use super::framing::{Framer, LINE_MAX, complete_lines, new_marker};
 use super::protocol::{Protocol, RawSample, Rights, SCRIPT, SampleKind, parameters};
 use crate::model::gap::Gap;
 use crate::model::name::NodeName;
-use crate::model::trace::{Moment, Phase, TracedNode};
+use crate::model::trace::{Coverage, Moment, Phase, TracedNode};
 
 /// The shortest interval between samples with processes, however often new sockets appear.
 const PROCESSES_INTERVAL: Duration = Duration::from_secs(1);
@@ -231,6 +231,8 @@ impl Sampler {
             samples: self.samples,
             missed: self.missed,
             has_close_events: self.protocol.has_close_events,
+            unseen_inbound: None,
+            coverage: Coverage::default(),
         };
         SampledNode { node, gaps }
     }

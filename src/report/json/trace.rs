@@ -11,7 +11,7 @@ use super::words::{By, Direction, Path, PolicyOrigin, Severity, Verdict, Why};
 use crate::model::audit::TraceJudgment;
 use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, Judgment};
-use crate::model::trace::{self, Moment, Trace, TracedConnection};
+use crate::model::trace::{self, Moment, Sighting, Trace, TracedConnection};
 use crate::report::format::TraceFormat;
 use crate::report::pretty::write_pretty;
 
@@ -49,6 +49,10 @@ pub struct TraceReport {
     changes: Vec<ChangeReport>,
     /// The number of connections between the API server and nodes that did not change.
     unchanged: usize,
+    /// The number of those of which it is not known if they changed, since their node was not seen before or after.
+    undetermined: usize,
+    /// The number of established connections from the API server to kubelets that existed before the action and did not end: it may have reused them, for logs, proxy and metrics, which samples do not show.
+    pooled: usize,
     /// The findings of the rules, with --fail-on.
     findings: Vec<FindingReport>,
     /// Evidence that was not seen.
@@ -68,6 +72,13 @@ struct NodeReport {
     missed: u64,
     /// Whether the kernel also reported sockets that were closed between two samples.
     tells_ends: bool,
+    /// The largest number of inbound connections, on any port, that were opened after the last sample before the
+    /// action and that nothing here shows: the kernel counted them. Null if not known.
+    unseen_inbound: Option<u64>,
+    /// The parts of the trace in which it was not seen, or not to their end. A node is compared if neither `before` nor `after` is among them.
+    unknown: Vec<Phase>,
+    /// The longest time between two samples in seconds, from the last one before the action on; null for recordings.
+    longest_gap: Option<f64>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -88,7 +99,11 @@ struct ChangeReport {
     change: Change,
     /// The parts of the trace that it existed in: the last sample before the action, any during it, the last of all.
     there: Vec<Phase>,
-    /// Whether it changed for a reason other than the action: probes, metrics-server, other programs.
+    /// The parts of the trace in which its node was not seen, or not to their end.
+    unknown: Vec<Phase>,
+    /// What it is, which shows whether the action may be the reason.
+    role: Role,
+    /// Whether it changed for a reason other than the action: probes, metrics-server, other programs, restarts, idle connections that the API server closed.
     background: bool,
     /// The number of samples that contain it; 0 if only its close was reported.
     samples: u64,
@@ -109,9 +124,9 @@ struct Seen {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Change {
-    /// Absent before, present at the end.
+    /// Absent before, present at the end, or in the last sample of a node that was lost.
     Appeared,
-    /// Present before, absent at the end.
+    /// Present before, ended since.
     Gone,
     /// Present during the action only.
     Transient,
@@ -123,6 +138,24 @@ enum Phase {
     Before,
     During,
     After,
+}
+
+/// What a connection is in a trace.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Role {
+    /// From the API server to the kubelet, as an exec needs one.
+    Inbound,
+    /// Between kubelet and container runtime over loopback: it carries the stream of an exec.
+    Stream,
+    /// From a process of the node to the API server.
+    Outbound,
+    /// It changed with the restart of its process.
+    Restart,
+    /// Inbound, and it existed before the action and ended: the API server closes idle ones. Or a stream that did.
+    Pool,
+    /// Probes, metrics-server, other programs; also what appeared after the action.
+    Other,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -149,7 +182,11 @@ impl TraceReport {
         let judgment = judged.map(|judged| &judged.judgment);
         let policy = judged.map(|judged| &judged.policy);
         let command = trace.command.as_ref();
-        let changes: Vec<_> = trace.connections.iter().filter_map(ChangeReport::new).collect();
+        let has_during = trace.began.is_some();
+        let changes: Vec<_> =
+            trace.connections.iter().filter_map(|traced| ChangeReport::new(traced, has_during)).collect();
+        let undetermined =
+            trace.connections.iter().filter(|traced| traced.presence.is_undetermined()).count();
         Self {
             schema: SCHEMA.to_owned(),
             cluster: trace.cluster.clone(),
@@ -160,7 +197,9 @@ impl TraceReport {
             samples: trace.nodes.iter().map(|node| node.samples).sum(),
             missed: trace.nodes.iter().map(|node| node.missed).sum(),
             nodes: trace.nodes.iter().map(NodeReport::from).collect(),
-            unchanged: trace.connections.len() - changes.len(),
+            unchanged: trace.connections.len() - changes.len() - undetermined,
+            undetermined,
+            pooled: trace.connections.iter().filter(|traced| traced.is_pooled()).count(),
             changes,
             findings: judgment
                 .map(|judgment| judgment.findings.iter().map(FindingReport::from).collect())
@@ -187,12 +226,16 @@ impl From<&trace::TracedNode> for NodeReport {
             samples: node.samples,
             missed: node.missed,
             tells_ends: node.has_close_events,
+            unseen_inbound: node.unseen_inbound,
+            unknown: node.coverage.unseen.iter().copied().map(Phase::from).collect(),
+            longest_gap: node.coverage.longest_gap.map(seconds),
         }
     }
 }
 
 impl ChangeReport {
-    fn new(traced: &TracedConnection) -> Option<Self> {
+    fn new(traced: &TracedConnection, has_during: bool) -> Option<Self> {
+        let phases = |sighting| phases(traced.presence, sighting, has_during);
         let connection = &traced.connection;
         let process = connection.process.as_ref();
         Some(Self {
@@ -207,8 +250,10 @@ impl ChangeReport {
             by: connection.attribution.by.into(),
             eni: traced.eni.as_ref().map(|eni| eni.id.clone()),
             change: traced.presence.change()?.into(),
-            there: phases(traced.presence),
-            background: traced.is_background,
+            there: phases(Sighting::Present),
+            unknown: phases(Sighting::Unknown),
+            role: traced.role.into(),
+            background: traced.role.is_background(),
             samples: traced.samples,
             first_seen: traced.seen.map(|(first, _)| first.into()),
             last_seen: traced.seen.map(|(_, last)| last.into()),
@@ -216,10 +261,36 @@ impl ChangeReport {
     }
 }
 
-fn phases(presence: trace::Presence) -> Vec<Phase> {
-    let all =
-        [(presence.before, Phase::Before), (presence.during, Phase::During), (presence.after, Phase::After)];
-    all.into_iter().filter_map(|(is_there, phase)| is_there.then_some(phase)).collect()
+/// The phases with a sighting. A diff has none during an action, except for what follows from
+/// the others.
+fn phases(presence: trace::Presence, sighting: Sighting, has_during: bool) -> Vec<Phase> {
+    use trace::Phase::{After, Before, During};
+    let is_known = |phase| has_during || phase != During || sighting == Sighting::Present;
+    let all = [Before, During, After].into_iter();
+    all.filter(|phase| is_known(*phase) && presence.of(*phase) == sighting).map(Phase::from).collect()
+}
+
+impl From<trace::Phase> for Phase {
+    fn from(phase: trace::Phase) -> Self {
+        match phase {
+            trace::Phase::Before => Self::Before,
+            trace::Phase::During => Self::During,
+            trace::Phase::After => Self::After,
+        }
+    }
+}
+
+impl From<trace::Role> for Role {
+    fn from(role: trace::Role) -> Self {
+        match role {
+            trace::Role::Inbound => Self::Inbound,
+            trace::Role::Stream => Self::Stream,
+            trace::Role::Outbound => Self::Outbound,
+            trace::Role::Restart => Self::Restart,
+            trace::Role::Pool => Self::Pool,
+            trace::Role::Other => Self::Other,
+        }
+    }
 }
 
 impl From<Moment> for Seen {
