@@ -1,15 +1,16 @@
-//! Measures how many short execs `trace` detects, and the CPU time that sampling
-//! takes on a node.
+//! Measures how many short connections `trace` detects, and the CPU time that a trace takes
+//! on a node.
 //!
 //! ```sh
 //! cargo build --release
 //! cargo bench -p eks-netcheck-lab --bench trace
 //! ```
 //!
-//! Requires root, as the lab does, and kubectl 1.30 or later on `PATH`.
-//! `EKS_NETCHECK` is the path of another binary to measure.
+//! Requires root, as the lab does. `EKS_NETCHECK` is the path of another binary to measure,
+//! `RUNS` the number of connections of each line.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -17,14 +18,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use eks_netcheck_lab::aws::Api;
-use eks_netcheck_lab::kube::ApiServer;
-use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, ENIS, Lab, LabConfig, Node, OPERATOR, PUBLIC, REGION};
+use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, ENIS, Lab, LabConfig, Node, PUBLIC, REGION};
+use serde_json::Value;
 
-const ROUNDS: usize = 25;
+/// The number of connections of each line.
+const RUNS: usize = 300;
+/// The number of connections in one trace: at once, one on each node; later, one after
+/// another on each node.
+const AT_ONCE: u64 = 1;
+const LATER: u64 = 25;
+/// The accounts on the nodes, and what they may do.
+const ACCOUNTS: [(&str, &str); 3] =
+    [("ec2-user", "root (by sudo)"), ("onlyss", "sudo for ss -tnp only"), ("nosudo", "no sudo")];
 /// How long the CPU time of sampling is measured.
-const MEASUREMENT_TIME: Duration = Duration::from_secs(10);
-/// The unit of the CPU times in `/proc/PID/stat`: `sysconf(_SC_CLK_TCK)`, 100 on Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
+const MEASUREMENT_TIME: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
     // `cargo test --all-targets` runs benchmarks too: do nothing then.
@@ -35,6 +42,7 @@ fn main() -> Result<()> {
     let built = root.join("target/release/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
     ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --release", tool.display());
+    let runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     let lab = Lab::start(LabConfig { nodes: 2 })?;
     for node in lab.nodes() {
         node.dial("kubelet", (PUBLIC[0], 443))?;
@@ -42,70 +50,110 @@ fn main() -> Result<()> {
         node.dial("aws-k8s-agent", (CLUSTER_IP, 443))?;
     }
     let aws = lab.serve_aws()?;
-    detection_rate(&lab, &aws, &tool)?;
+    detection_rate(&lab, &aws, &tool, runs)?;
     sampling_cost(&lab, &aws, &tool)
 }
 
-/// Prints how many of [`ROUNDS`] execs are in the report, by the user's permissions and the exec's duration.
-fn detection_rate(lab: &Lab, aws: &Api, tool: &Path) -> Result<()> {
-    let kubelets: Vec<_> = lab.nodes().iter().map(Node::kubelet).collect();
-    let kube = ApiServer::serve_in(&lab.operator_netns(), (OPERATOR, 6443).into(), ENIS[0], kubelets)?;
-    print_line(&format!(
-        "execs (kubectl exec ds/aws-node -- true) that trace detects at its default interval, of {ROUNDS}"
-    ));
-    for (permissions, user) in [("root (with ss -E)", "ec2-user"), ("sudo for ss -tnp only", "onlyss")] {
-        for duration in [10, 30, 100, 300] {
-            kube.set_exec_duration(Duration::from_millis(duration));
-            let mut detected = 0;
-            for _ in 0..ROUNDS {
+/// Prints how many connections of 40 to 100 ms from an ENI to the kubelet are in the report.
+fn detection_rate(lab: &Lab, aws: &Api, tool: &Path, runs: usize) -> Result<()> {
+    print_line("connections of 40 to 100 ms that trace detects at its default interval");
+    let dir = tempfile::tempdir()?;
+    for (user, rights) in ACCOUNTS {
+        for (when, delay, each) in [("at once", 0, AT_ONCE), ("5 s later", 5, LATER)] {
+            let (mut made, mut detected, mut unseen) = (0, 0, 0);
+            while made < runs {
+                let begun = dir.path().join(format!("begun-{user}-{delay}-{made}"));
+                // Each connection and the pause after it take at most 0.3 s.
+                let lasts = Duration::from_millis(delay * 1000 + each * 350 + 200).as_secs_f64();
+                let script = format!("touch {}; sleep {lasts}", begun.display());
                 let mut trace = trace(lab, aws, tool, user);
-                trace.args(["-q", "--settle", "300ms", "--format", "json", "--", "kubectl", "--server"]);
-                trace.arg(kube.url());
-                trace.args([
-                    "-n",
-                    "kube-system",
-                    "exec",
-                    "ds/aws-node",
-                    "-c",
-                    "aws-eks-nodeagent",
-                    "--",
-                    "true",
-                ]);
-                let output = trace.output()?;
+                trace.args(["-q", "--settle", "300ms", "--format", "json", "--", "sh", "-c", &script]);
+                let trace = trace.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+                while !begun.exists() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                thread::sleep(Duration::from_secs(delay));
+                let peers: Vec<_> = thread::scope(|scope| {
+                    let nodes = lab.nodes().iter().enumerate();
+                    let running: Vec<_> = nodes
+                        .map(|(index, node)| scope.spawn(move || connections(node, made + index, each)))
+                        .collect();
+                    running
+                        .into_iter()
+                        .map(|thread| thread.join().expect("no panic"))
+                        .collect::<Result<Vec<_>>>()
+                })?
+                .concat();
+                let output = trace.wait_with_output()?;
                 ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-                detected += usize::from(String::from_utf8_lossy(&output.stdout).contains("\"private-eni\""));
+                let report: Value = serde_json::from_slice(&output.stdout)?;
+                let changes = report["changes"].as_array().context("no changes")?;
+                let is_detected = |peer: &&SocketAddr| {
+                    changes.iter().any(|change| {
+                        change["peer"] == peer.to_string()
+                            && change["direction"] == "inbound"
+                            && change["change"] == "transient"
+                    })
+                };
+                made += peers.len();
+                detected += peers.iter().filter(is_detected).count();
+                let nodes = report["nodes"].as_array().context("no nodes")?;
+                unseen += nodes.iter().filter_map(|node| node["unseen_inbound"].as_u64()).sum::<u64>();
             }
-            print_line(&format!("  {permissions:28} exec of {duration:3} ms: {detected:2}"));
+            print_line(&format!(
+                "  {rights:24} {when:10} {detected:4} of {made:4} ({:5.1} %); reported as unseen: at most {unseen}",
+                percent(detected, made)
+            ));
         }
     }
     Ok(())
 }
 
-/// Prints the CPU time of sampling on a node, in percent of one core.
+fn percent(part: usize, of: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let share = part as f64 / of as f64;
+    share * 100.0
+}
+
+/// Opens connections one after another; their peers.
+fn connections(node: &Node, seed: usize, number: u64) -> Result<Vec<SocketAddr>> {
+    let seed = seed as u64;
+    let mut peers = Vec::new();
+    for index in 0..number {
+        let connection = node.exec_from(ENIS[0])?;
+        thread::sleep(Duration::from_millis(40 + (seed * 31 + index * 37) % 61));
+        peers.push(connection.peer());
+        drop(connection);
+        if number > 1 {
+            thread::sleep(Duration::from_millis(50 + (seed * 17 + index * 53) % 150));
+        }
+    }
+    Ok(peers)
+}
+
+/// Prints the CPU time of a trace on a node, in percent of one core.
 fn sampling_cost(lab: &Lab, aws: &Api, tool: &Path) -> Result<()> {
     let node = lab.node(0);
-    print_line("CPU time of sampling on a node, in percent of one core");
-    for sockets in [0, 1_000, 10_000] {
-        let open = open_sockets(node)?;
-        for number in open..sockets {
+    print_line("CPU time of all processes of a trace on a node, sshd's too, in percent of one core");
+    for number in 0..20 {
+        node.dial(&format!("other{number}"), (PUBLIC[0], 443))?;
+    }
+    for sockets in [0, 10_000] {
+        for number in open_sockets(node)?..sockets {
             // At most 1,000 sockets per process, because of its limit on open files.
             node.dial(&format!("load{}", number / 1_000), (PUBLIC[0], 443))?;
         }
-        for interval in ["200ms", "1s"] {
-            let mut trace = trace(lab, aws, tool, "ec2-user");
-            trace.args(["-q", "--only", "n1", "--interval", interval, "--node"]);
-            trace.arg(format!("n1={}", node.address())).args(["--", "sleep", "25"]);
+        for (user, rights) in ACCOUNTS {
+            let mut trace = trace(lab, aws, tool, user);
+            trace.args(["-q", "--only", "n1", "--node"]);
+            trace.arg(format!("n1={}", node.address())).args(["--", "sleep", "60"]);
             let mut trace = trace.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
-            // Skip the first seconds, in which trace samples more often.
             thread::sleep(Duration::from_secs(7));
-            let (start, before) = (Instant::now(), sampling_time(node)?);
+            let (start, before) = (Instant::now(), node.login_cpu_time()?);
             thread::sleep(MEASUREMENT_TIME);
-            let share = (sampling_time(node)? - before) / start.elapsed().as_secs_f64();
-            print_line(&format!(
-                "  {:6} sockets, every {interval:5} {:5.1} %",
-                open_sockets(node)?,
-                share * 100.0
-            ));
+            let used = node.login_cpu_time()?.saturating_sub(before);
+            let share = used.as_secs_f64() / start.elapsed().as_secs_f64();
+            print_line(&format!("  {rights:24} {:6} sockets {:5.1} %", open_sockets(node)?, share * 100.0));
             trace.kill()?;
             trace.wait()?;
             thread::sleep(Duration::from_secs(1));
@@ -117,21 +165,6 @@ fn sampling_cost(lab: &Lab, aws: &Api, tool: &Path) -> Result<()> {
 fn open_sockets(node: &Node) -> Result<usize> {
     let output = node.run("ss -tnH | wc -l")?;
     String::from_utf8_lossy(&output.stdout).trim().parse().context("the output of wc")
-}
-
-/// The CPU seconds used so far by the sampling loop and its child processes.
-fn sampling_time(node: &Node) -> Result<f64> {
-    // Fields 12 to 15 after the name are utime, stime, cutime and cstime.
-    // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-    let output = node.run("for pid in $(pgrep -x sh); do cat /proc/$pid/stat; done")?;
-    let stat = String::from_utf8_lossy(&output.stdout);
-    let ticks: f64 = stat
-        .lines()
-        .filter_map(|line| line.rsplit_once(')'))
-        .flat_map(|(_, fields)| fields.split_whitespace().skip(11).take(4))
-        .filter_map(|field| field.parse::<f64>().ok())
-        .sum();
-    Ok(ticks / TICKS_PER_SECOND)
 }
 
 fn trace(lab: &Lab, aws: &Api, tool: &Path, user: &str) -> Command {

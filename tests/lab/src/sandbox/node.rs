@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -11,6 +12,9 @@ use super::account::private_dns_name;
 use super::namespaces::Namespaces;
 use super::read_pid;
 use super::stub::Stubs;
+
+/// The unit of the CPU times in `/proc/PID/stat`: `sysconf(_SC_CLK_TCK)` is 100 on Linux.
+const MILLISECONDS_PER_TICK: u64 = 10;
 
 /// A node of the lab. Changes to a node do not affect the others.
 #[derive(Debug)]
@@ -136,6 +140,25 @@ impl Node {
     /// If the command cannot be started.
     pub fn run(&self, shell_command: &str) -> Result<Output> {
         self.namespaces.run(shell_command)
+    }
+
+    /// The CPU time used so far by the processes of logins, sshd's own too, and by their
+    /// children that have ended.
+    ///
+    /// # Errors
+    ///
+    /// If the command cannot be started.
+    pub fn login_cpu_time(&self) -> Result<Duration> {
+        // The stand-ins of the node's own processes are perl.
+        let script = "for exe in /proc/[0-9]*/exe; do case $(readlink $exe) in *perl*) ;; *) cat ${exe%exe}stat;; esac; done";
+        let output = self.run(script)?;
+        let stat = String::from_utf8_lossy(&output.stdout);
+        // Fields 12 to 15 after the name are utime, stime, cutime and cstime.
+        // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        let fields = stat.lines().filter_map(|line| line.rsplit_once(')'));
+        let ticks = fields.flat_map(|(_, fields)| fields.split_whitespace().skip(11).take(4));
+        let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(Duration::from_millis(ticks * MILLISECONDS_PER_TICK))
     }
 
     /// Sets an option in the global section of `sshd_config` and restarts sshd. For
