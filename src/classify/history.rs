@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::NAME_KEPT;
-use crate::model::connection::Component;
+use crate::model::connection::{Component, KUBELET_PORT};
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::socket::{Host, Port, Process, Socket, SocketAddress, State};
@@ -78,8 +78,8 @@ struct Record {
 pub struct KnownSocket {
     /// The socket as of the last sample that contains it.
     pub socket: Socket,
-    /// The first process of its row; if only its close was reported, the process
-    /// that listens on its port.
+    /// The first process of its row; if no row names one, the process that listens on its
+    /// port, without a process id.
     pub process: Option<Process>,
     /// The Kubernetes component among the row's processes.
     pub component: Option<Component>,
@@ -318,9 +318,9 @@ impl NodeHistory {
                 .process
                 .as_ref()
                 .map(|(name, pid)| Process { name: name.to_string(), pid: *pid })
-                .or_else(|| self.listener(local).map(|name| Process { name: name.to_string(), pid: None })),
+                .or_else(|| self.owner(local).map(|name| Process { name: name.to_string(), pid: None })),
             component: record.component.or_else(|| {
-                let name = self.listener(local).filter(|_| record.process.is_none())?;
+                let name = self.owner(local).filter(|_| record.process.is_none())?;
                 Component::from_comm(name.as_bytes())
             }),
             presence: self.presence(record, has_during),
@@ -347,6 +347,13 @@ impl NodeHistory {
             after: if has_end { Sighting::seen(is_last && record.samples > 0) } else { Sighting::Unknown },
             has_ended: !is_last || (record.is_closed && !has_end) || record.samples == 0,
         }
+    }
+
+    /// The process that listens on an address; where it is not known, the kubelet for its
+    /// port.
+    fn owner(&self, local: &SocketAddress) -> Option<&str> {
+        let kubelet = (local.port == Port::Number(KUBELET_PORT)).then_some(Component::Kubelet.as_str());
+        self.listener(local).or(kubelet)
     }
 
     /// The process that listens on an address.

@@ -15,6 +15,7 @@ mod restarts;
 mod route_tables;
 mod security_groups;
 mod traffic;
+pub mod witness;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -182,7 +182,7 @@ struct TraceArgs {
     /// The cluster's name, case-sensitive
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     cluster: String,
-    /// The time between two samples, at least 20ms; in the first three seconds of a command it is at most 50ms
+    /// The time between two samples, at least 20ms; longer on a node where a sample takes long, and during a command at most 50ms on a node that does not report closed sockets
     #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = interval)]
     interval: Duration,
     /// How long nodes are sampled before the command, and again after it

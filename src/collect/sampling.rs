@@ -65,6 +65,8 @@ pub struct Sample {
     pub phase: Phase,
     /// When it was received.
     pub moment: Moment,
+    /// Whether the connections that are opened are counted from it on.
+    pub is_baseline: bool,
     bytes: Vec<u8>,
 }
 
@@ -165,13 +167,13 @@ impl Sampling {
             // The events of a node precede its end.
             biased;
             Some((node, event)) = self.events.recv() => Some(match event {
-                SamplerEvent::Sample { phase, moment, bytes } => {
+                SamplerEvent::Sample { phase, moment, is_baseline, bytes } => {
                     self.pending.remove(&node);
                     self.sampled.insert(node.clone());
-                    NodeEvent::Sample(Sample { node, phase, moment, bytes })
+                    NodeEvent::Sample(Sample { node, phase, moment, is_baseline, bytes })
                 }
                 SamplerEvent::Closed { phase, moment, bytes } => {
-                    NodeEvent::Closed(Sample { node, phase, moment, bytes })
+                    NodeEvent::Closed(Sample { node, phase, moment, is_baseline: false, bytes })
                 }
                 SamplerEvent::Paused => {
                     self.not_paused.remove(&node);

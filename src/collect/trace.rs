@@ -1,5 +1,6 @@
 //! A trace: the nodes are sampled before, during and after a command, or until Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub enum TraceEvent<'a> {
 pub struct Recording {
     /// The nodes that were sampled, sorted by name.
     pub nodes: Vec<TracedNode>,
+    /// The number of inbound connections that the kernel of each node opened since the
+    /// baseline, if it is known.
+    pub opened: BTreeMap<NodeName, u64>,
     /// What was not sampled.
     pub gaps: Vec<Gap>,
     /// The command and how it ended.
@@ -160,8 +164,10 @@ impl Recorder<'_> {
         let signal = signal.filter(|signal| !signal.is_from_keyboard).map(|signal| signal.number);
         let gaps = self.all_gaps();
         self.ended.sort_by(|a, b| a.node.name.cmp(&b.node.name));
+        let opened = self.ended.iter().filter_map(|ended| Some((ended.node.name.clone(), ended.opened?)));
+        let opened = opened.collect();
         let nodes = self.ended.into_iter().map(|ended| ended.node).filter(|node| node.samples > 0);
-        Ok(Recording { nodes: nodes.collect(), gaps, command, signal })
+        Ok(Recording { nodes: nodes.collect(), opened, gaps, command, signal })
     }
 
     /// Samples the nodes before the command, and pauses.

@@ -16,6 +16,7 @@ use super::rejected::list_rejected;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
 use crate::classify::history::History;
+use crate::classify::witness::Witness;
 use crate::cli::options::{TraceOptions, Verbosity};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
@@ -129,6 +130,7 @@ fn report(
 #[derive(Default)]
 struct Samples {
     history: History,
+    witness: Witness,
     /// Each node as of its first sample.
     nodes: BTreeMap<NodeName, Node>,
     /// Samples that are not complete.
@@ -156,8 +158,11 @@ impl Samples {
         trace::record(nodes, instances, &settings, &mut |event| match event {
             TraceEvent::Sample(sample) => self.add(sample),
             TraceEvent::Closed(sample) => {
-                let history = &mut self.history;
-                sample.rows(|row| history.closed(&sample.node, &row.socket, sample.phase, sample.moment));
+                let (history, witness) = (&mut self.history, &mut self.witness);
+                sample.rows(|row| {
+                    witness.add(&sample.node, &row.socket, false);
+                    history.closed(&sample.node, &row.socket, sample.phase, sample.moment);
+                });
                 false
             }
             TraceEvent::Waiting(nodes) => {
@@ -178,8 +183,13 @@ impl Samples {
         let is_first = !self.nodes.contains_key(&sample.node);
         // Sockets that an incomplete sample lacks may still exist.
         let moment = Some(sample.moment);
+        let witness = &mut self.witness;
         let mut is_first_incomplete = false;
         let mut open = if gaps.is_empty() {
+            // An incomplete baseline would make too many connections new.
+            if sample.is_baseline {
+                witness.begin_baseline(&sample.node);
+            }
             self.history.begin_sample(&sample.node, sample.phase, moment)
         } else {
             is_first_incomplete = !is_first && !self.incomplete.contains_key(&sample.node);
@@ -189,6 +199,7 @@ impl Samples {
             self.history.begin_incomplete_sample(&sample.node, sample.phase, moment)
         };
         let node = sample.rows(|row| {
+            witness.add(&sample.node, &row.socket, sample.is_baseline);
             let processes = row.processes.clone().map(|process| (process.comm, process.pid()));
             open.add(row.socket, processes);
         });
@@ -228,7 +239,7 @@ impl Samples {
         cluster: &str,
         began: String,
     ) -> Trace {
-        let Recording { mut nodes, mut gaps, command, .. } = recording;
+        let Recording { mut nodes, opened, mut gaps, command, .. } = recording;
         // Every other gap of a node that was sampled is that its sampling ended early.
         for gap in gaps.iter().filter(|gap| gap.why != GapReason::NoProcessNames) {
             if let Subject::Node(name) = &gap.subject {
@@ -236,6 +247,10 @@ impl Samples {
             }
         }
         self.complete(&mut nodes);
+        for node in &mut nodes {
+            node.unseen_inbound =
+                opened.get(&node.name).and_then(|opened| self.witness.unseen(&node.name, *opened));
+        }
         gaps.extend(self.gaps.iter().cloned());
         gaps.extend(self.history.incomplete(&gaps));
         if self.history.dropped > 0 {

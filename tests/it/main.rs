@@ -27,6 +27,8 @@ mod diff;
 mod docs;
 mod exceptions;
 #[cfg(feature = "live")]
+mod exec_catch;
+#[cfg(feature = "live")]
 mod fleet;
 mod formats;
 mod hostile;

@@ -3,7 +3,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,8 @@ def frame(number, rows, status):
     send(f"{mark} sample {100 + number}\n" + "".join(f"{row}\n" for row in rows) + f"{mark} end {status}\n")
 
 send(f"{mark} login\n{mark} rights sudo {CLOSE_EVENTS}\n{mark} clock {time.time()} 100\n")
-for number, _ in enumerate(sys.stdin, 1):
+requests = (line for line in sys.stdin if line != "keep\n")
+for number, _ in enumerate(requests, 1):
     rows, status = sample(number)
     frame(number, rows, status)
     touch("sampled")
@@ -76,12 +77,12 @@ pub(crate) fn sampled_node() -> String {
 }
 
 /// A fake AWS with a cluster, and a directory with the script that answers as its node.
-struct ScriptedNode {
+pub(crate) struct ScriptedNode {
     aws: Api,
     dir: tempfile::TempDir,
 }
 
-fn scripted_node(script: &str) -> ScriptedNode {
+pub(crate) fn scripted_node(script: &str) -> ScriptedNode {
     let aws = Api::serve(Account::from_evidence(&story("study-public")).unwrap()).unwrap();
     let dir = scratch();
     let ssh = dir.path().join("ssh");
@@ -95,12 +96,17 @@ impl ScriptedNode {
         self.dir.path().join(name)
     }
 
+    /// The directory of the markers and reports.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.file(name).exists()
     }
 
     /// A trace of a shell script, which runs in the directory of the marker files.
-    fn trace(&self, args: &[&str], script: &str) -> Command {
+    pub(crate) fn trace(&self, args: &[&str], script: &str) -> Command {
         let mut path = std::ffi::OsString::from(self.dir.path());
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
@@ -560,7 +566,7 @@ def after(number):
 fn losing_socket_close_events_is_reported() {
     let script = |after| format!("\nCLOSE_EVENTS = 'events'\ndef after(number):\n    {after}\n");
     for (after, has_close_events) in
-        [("pass", true), (r#"send(f"{mark} events-ended\n") if number == 2 else None"#, false)]
+        [("pass", true), (r#"send(f"{mark} events-lost\n") if number == 2 else None"#, false)]
     {
         let node = scripted_node(&script(after));
         let output = node.trace(&["--settle", "500ms"], "sleep 0.5").output().unwrap();

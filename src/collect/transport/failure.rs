@@ -98,8 +98,20 @@ pub(super) fn not_sampled(target: &Target, ending: &Ending, has_begun: bool, pre
 }
 
 /// A client that ended early, after some samples.
-pub(super) fn sampling_ended(ending: &Ending, samples: u64, after: Duration) -> Diagnosis {
+pub(super) fn sampling_ended(
+    ending: &Ending,
+    samples: u64,
+    after: Duration,
+    stopped_for: Option<Duration>,
+) -> Diagnosis {
     let (why, detail) = match ending.stopped {
+        None if let Some(stopped) = stopped_for => (
+            GapReason::Interrupted,
+            format!(
+                "this program was stopped for {} s, as by Ctrl-Z, and the node ended the sampling",
+                stopped.as_secs()
+            ),
+        ),
         Some(StopReason::TooMuchOutput) => {
             (GapReason::TooMuchOutput, "more output than ss prints".to_owned())
         }

@@ -14,6 +14,7 @@ mod framing;
 mod protocol;
 pub(super) mod read;
 pub(super) mod sampler;
+mod schedule;
 pub mod ssh;
 mod transcript;
 

@@ -1,5 +1,6 @@
 //! A node sampled repeatedly over one run of a client. Each sample is requested by a line
-//! on standard input, so that nothing keeps running on the node when the client ends.
+//! on standard input, so that nothing keeps running on the node when the client ends. The
+//! kernel reports the sockets that close between two samples.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use super::client::{Client, Ending, Pipes, StopReason, keep_end};
 use super::diagnosis::Diagnosis;
 use super::failure;
 use super::framing::{Framer, LINE_MAX, complete_lines, new_marker};
-use super::protocol::{Protocol, RawSample, Rights, SCRIPT, SampleKind, parameters};
+use super::protocol::{KEEP, Protocol, RawSample, Rights, SCRIPT, SampleKind, parameters};
+use super::schedule::Schedule;
 use crate::model::gap::Gap;
 use crate::model::name::NodeName;
 use crate::model::trace::{Coverage, Moment, Phase, TracedNode};
@@ -26,14 +28,18 @@ use crate::model::trace::{Coverage, Moment, Phase, TracedNode};
 const PROCESSES_INTERVAL: Duration = Duration::from_secs(1);
 /// The largest number of requested samples that were not received; further ones are missed.
 const OUTSTANDING_MAX: usize = 4;
-/// How long after the beginning of the action samples are taken more often: the connection of
-/// a short exec is opened first.
-const FAST: Duration = Duration::from_secs(3);
-const FAST_INTERVAL: Duration = Duration::from_millis(50);
+/// The interval at which the node is told to continue, which it does for 30 s.
+const KEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// For how long this process may be stopped, as by Ctrl-Z, before the node ends the loop.
+const STOPPED_MAX: Duration = Duration::from_secs(20);
 /// How long the final sample may take.
 const FINAL_SAMPLE: Duration = Duration::from_secs(5);
+/// How long the rest of the output may take after the final sample.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// How long a client may take to end after the end of its output.
 const EXIT_WAIT: Duration = Duration::from_millis(500);
+/// What `ss -E` prints if the kernel reported more than it could read.
+const EVENTS_LOST: &[u8] = b"netlink receive error";
 /// How long standard error is read after the end of standard output.
 const STDERR_WAIT: Duration = Duration::from_millis(200);
 
@@ -70,6 +76,8 @@ pub(crate) enum SamplerEvent {
         /// The part of the trace in which it was requested.
         phase: Phase,
         moment: Moment,
+        /// Whether the connections that are opened are counted from it on.
+        is_baseline: bool,
         /// The output of `ss`.
         bytes: Vec<u8>,
     },
@@ -84,6 +92,8 @@ pub(crate) enum SamplerEvent {
 pub(crate) struct SampledNode {
     /// How often it was sampled.
     pub(crate) node: TracedNode,
+    /// The number of inbound connections that were opened since the baseline.
+    pub(crate) opened: Option<u64>,
     /// What was not seen of it.
     pub(crate) gaps: Vec<Gap>,
 }
@@ -136,7 +146,7 @@ pub(crate) async fn sample(
     if !sampler.is_complete {
         let diagnosis = match sampler.samples {
             0 => failure::not_sampled(&target, &ending, protocol.has_begun, &protocol.preamble),
-            number => failure::sampling_ended(&ending, number, options.began.elapsed()),
+            number => failure::sampling_ended(&ending, number, options.began.elapsed(), sampler.stopped_for),
         };
         gaps.push(diagnosis.gap(name.clone()));
     }
@@ -146,42 +156,19 @@ pub(crate) async fn sample(
     sampler.finish(gaps)
 }
 
-/// The times of the samples.
-struct Schedule {
-    interval: Duration,
-    /// When the next sample is due.
-    due: Instant,
-    /// Until when samples are taken more often.
-    fast_until: Instant,
-}
+/// The standard input of the client, until it is closed.
+struct Requests(Option<ChildStdin>);
 
-impl Schedule {
-    fn new(interval: Duration) -> Self {
-        Self { interval, due: Instant::now(), fast_until: Instant::now() }
-    }
-
-    /// Makes the next sample due after the interval.
-    fn start(&mut self) {
-        self.due = Instant::now() + self.interval;
-    }
-
-    /// Makes the next sample due now, and takes samples more often for some time.
-    fn start_now(&mut self, fast: Duration) {
-        self.due = Instant::now();
-        self.fast_until = self.due + fast;
-    }
-
-    /// Advances to the next sample, and returns the number of samples that were missed.
-    fn advance(&mut self) -> u64 {
-        let now = Instant::now();
-        let interval = if now < self.fast_until { self.interval.min(FAST_INTERVAL) } else { self.interval };
-        self.due += interval;
-        let mut missed = 0;
-        while self.due < now {
-            self.due += interval;
-            missed += 1;
+impl Requests {
+    async fn write(&mut self, bytes: &[u8]) {
+        if let Some(stdin) = &mut self.0 {
+            // Fails if the client has ended, whose ending has the reason.
+            let _ = stdin.write_all(bytes).await;
         }
-        missed
+    }
+
+    fn close(&mut self) {
+        self.0 = None;
     }
 }
 
@@ -201,6 +188,10 @@ struct Sampler {
     stderr_end: Vec<u8>,
     /// Whether the final sample was received.
     is_complete: bool,
+    /// The number of inbound connections that had been opened before the baseline.
+    opened_before: Option<u64>,
+    /// For how long this process was stopped, if that was too long for the node.
+    stopped_for: Option<Duration>,
 }
 
 impl Sampler {
@@ -222,49 +213,61 @@ impl Sampler {
             missed: 0,
             stderr_end: Vec::new(),
             is_complete: false,
+            opened_before: None,
+            stopped_for: None,
         }
     }
 
     fn finish(self, gaps: Vec<Gap>) -> SampledNode {
+        let has_close_events = self.has_close_events();
         let node = TracedNode {
             name: self.name,
             samples: self.samples,
             missed: self.missed,
-            has_close_events: self.protocol.has_close_events,
+            has_close_events,
             unseen_inbound: None,
             coverage: Coverage::default(),
         };
-        SampledNode { node, gaps }
+        let opened = self.protocol.opened.zip(self.opened_before);
+        let opened = opened.and_then(|(end, before)| end.checked_sub(before));
+        SampledNode { node, opened, gaps }
+    }
+
+    /// Whether every socket that closed was reported.
+    fn has_close_events(&self) -> bool {
+        self.protocol.has_close_events && !self.protocol.has_lost_events
     }
 
     /// Samples until the final sample or the end of the output; returns why the client has
     /// to be stopped, if it has.
     async fn run(&mut self, options: &mut SamplerOptions, pipes: Pipes) -> Option<StopReason> {
-        let Pipes { mut stdin, mut stdout, mut stderr } = pipes;
+        let Pipes { stdin, mut stdout, mut stderr } = pipes;
+        let mut stdin = Requests(Some(stdin));
         let login_until = Instant::now() + options.timeout;
         let mut stage = *options.stage.borrow_and_update();
         let mut schedule = Schedule::new(options.interval);
         let mut final_until = None;
         let mut processes_requested = Instant::now();
+        let mut keep_due = Instant::now() + KEEP_INTERVAL;
         let (mut is_paused, mut has_stderr) = (false, true);
         let mut framer = Framer::new(&self.marker);
         let mut stderr_lines = Vec::new();
         let (mut piece, mut stderr_piece) = (vec![0; 32 << 10], vec![0; 4 << 10]);
-        // Fails if the client has ended, whose ending has the reason.
-        let _ = stdin.write_all(parameters(&self.marker).as_bytes()).await;
+        stdin.write(parameters(&self.marker).as_bytes()).await;
         loop {
             let is_sampling = self.samples > 0 && !matches!(stage, Stage::Paused | Stage::Final);
             let deadline = if self.samples == 0 { Some(login_until) } else { final_until };
             tokio::select! {
                 read = stdout.read(&mut piece) => {
                     let Ok(length @ 1..) = read else {
+                        self.notice_stop(keep_due);
                         self.read_last_stderr(&mut stderr, stderr_lines, stage.phase()).await;
                         return None;
                     };
                     if framer.push(&piece[..length], |frame| self.protocol.frame(frame)).is_err() {
                         return Some(StopReason::TooMuchOutput);
                     }
-                    self.send_samples(&mut stdin, stage.phase()).await;
+                    self.send_samples(&mut stdin, stage.phase(), &mut schedule).await;
                     if self.samples == 1 && self.permit.take().is_some() {
                         schedule.start();
                     }
@@ -281,18 +284,9 @@ impl Sampler {
                     }
                     stage = *options.stage.borrow_and_update();
                     is_paused = false;
-                    match stage {
-                        Stage::During => {
-                            // Samples that are received during the action are of its time.
-                            self.requested.make_contiguous().fill(Phase::During);
-                            schedule.start_now(FAST);
-                        }
-                        Stage::After => schedule.start_now(Duration::ZERO),
-                        Stage::Final => {
-                            final_until = Some(Instant::now() + FINAL_SAMPLE);
-                            self.request(&mut stdin, Phase::After, SampleKind::Processes).await;
-                        }
-                        Stage::Before | Stage::Paused => {}
+                    self.enter(stage, &mut stdin, &mut schedule).await;
+                    if stage == Stage::Final {
+                        final_until = Some(Instant::now() + FINAL_SAMPLE);
                     }
                 }
                 () = sleep_until(schedule.due), if is_sampling => {
@@ -308,18 +302,27 @@ impl Sampler {
                     } else {
                         self.missed += 1;
                     }
-                    self.missed += schedule.advance();
+                    let is_fast = stage == Stage::During && !self.has_close_events();
+                    self.missed += schedule.advance(is_fast);
+                }
+                () = sleep_until(keep_due) => {
+                    self.notice_stop(keep_due);
+                    keep_due = Instant::now() + KEEP_INTERVAL;
+                    stdin.write(KEEP).await;
                 }
                 () = sleep_until(deadline.unwrap_or(login_until)), if deadline.is_some() => {
+                    if self.is_complete {
+                        return None;
+                    }
                     let limit = if self.samples == 0 { options.timeout } else { FINAL_SAMPLE };
                     return Some(StopReason::TimedOut(limit));
                 }
             }
             if self.samples > 0 && self.requested.is_empty() && !self.protocol.is_receiving() {
                 match stage {
-                    Stage::Final => {
+                    Stage::Final if !self.is_complete => {
                         self.is_complete = true;
-                        return None;
+                        final_until = Some(Instant::now() + LAST_OUTPUT);
                     }
                     Stage::Paused if !is_paused => {
                         is_paused = true;
@@ -331,20 +334,41 @@ impl Sampler {
         }
     }
 
-    async fn request(&mut self, stdin: &mut ChildStdin, phase: Phase, kind: SampleKind) {
-        // Fails if the client has ended, whose ending has the reason.
-        let _ = stdin.write_all(kind.request().as_bytes()).await;
+    /// Begins a stage: requests its first sample, or makes that due.
+    async fn enter(&mut self, stage: Stage, stdin: &mut Requests, schedule: &mut Schedule) {
+        match stage {
+            Stage::During => {
+                // Samples that are received during the action are of its time.
+                self.requested.make_contiguous().fill(Phase::During);
+                schedule.start_now();
+            }
+            Stage::After => schedule.start_now(),
+            Stage::Paused if self.samples > 0 => {
+                self.request(stdin, Phase::Before, SampleKind::Baseline).await;
+            }
+            Stage::Final => {
+                self.request(stdin, Phase::After, SampleKind::Processes).await;
+                // The node ends the loop then, and reports what was closed until then.
+                stdin.close();
+            }
+            Stage::Before | Stage::Paused => {}
+        }
+    }
+
+    async fn request(&mut self, stdin: &mut Requests, phase: Phase, kind: SampleKind) {
+        stdin.write(kind.request().as_bytes()).await;
         self.requested.push_back(phase);
     }
 
     /// Sends the samples that were received, and requests the first one.
-    async fn send_samples(&mut self, stdin: &mut ChildStdin, phase: Phase) {
+    async fn send_samples(&mut self, stdin: &mut Requests, phase: Phase, schedule: &mut Schedule) {
         let samples = self.protocol.take_samples();
         let is_ready = self.protocol.rights.is_some() && samples.is_empty();
         if is_ready && self.samples == 0 && self.requested.is_empty() {
             self.request(stdin, phase, SampleKind::Full).await;
         }
         for sample in samples {
+            schedule.took(sample.took);
             self.send_sample(sample).await;
         }
     }
@@ -359,7 +383,12 @@ impl Sampler {
         }
         self.samples += 1;
         let moment = Moment { arrived: self.began.elapsed(), node: sample.time };
-        self.send(SamplerEvent::Sample { phase, moment, bytes: sample.bytes }).await;
+        // One that arrives after the action began does not show what was opened before.
+        let is_baseline = sample.opened.is_some() && phase == Phase::Before;
+        if is_baseline {
+            self.opened_before = sample.opened;
+        }
+        self.send(SamplerEvent::Sample { phase, moment, is_baseline, bytes: sample.bytes }).await;
     }
 
     /// Takes the complete lines of standard error: closed sockets, and messages.
@@ -373,12 +402,21 @@ impl Sampler {
             // The messages of the client are among them.
             let messages = bytes.split_inclusive(|byte| *byte == b'\n');
             for line in messages.filter(|line| !line.starts_with(b"UNCONN")) {
+                self.protocol.has_lost_events |= line.starts_with(EVENTS_LOST);
                 keep_end(&mut self.stderr_end, line);
             }
             let moment = Moment { arrived: self.began.elapsed(), node: None };
             self.send(SamplerEvent::Closed { phase, moment, bytes }).await;
         } else if lines.len() > LINE_MAX {
             lines.clear();
+        }
+    }
+
+    /// Records that this process was stopped for longer than the node waits.
+    fn notice_stop(&mut self, keep_due: Instant) {
+        let late = keep_due.elapsed();
+        if late > STOPPED_MAX {
+            self.stopped_for = Some(late);
         }
     }
 

@@ -84,7 +84,8 @@ struct NodeReport {
 #[derive(Debug, Serialize, JsonSchema)]
 struct ChangeReport {
     node: String,
-    /// The first process that the row names, or the one that listens on its port.
+    /// The first process that the row names. Where none does, as where only the close of a socket was reported, the
+    /// process that listens on its port, or kubelet for port 10250; `pid` is null then.
     process: Option<String>,
     pid: Option<u32>,
     /// As `ss` printed it when it was last seen.

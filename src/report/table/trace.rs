@@ -41,12 +41,12 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
     if trace.began.is_none() {
         return Ok(());
     }
-    let mut groups: BTreeMap<(u64, bool), Vec<&TracedNode>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u64, bool, Option<u64>), Vec<&TracedNode>> = BTreeMap::new();
     for node in &trace.nodes {
-        groups.entry((node.missed, node.has_close_events)).or_default().push(node);
+        groups.entry((node.missed, node.has_close_events, node.unseen_inbound)).or_default().push(node);
     }
     writeln!(out)?;
-    for ((missed, has_close_events), nodes) in groups {
+    for ((missed, has_close_events, unseen_inbound), nodes) in groups {
         let (least, most) = nodes
             .iter()
             .fold((u64::MAX, 0), |(least, most), node| (least.min(node.samples), most.max(node.samples)));
@@ -58,11 +58,23 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
         } else {
             "; what appeared and disappeared between two samples was not seen"
         };
+        let unseen = match unseen_inbound {
+            Some(0) => "; no inbound connection was unseen, by the kernel's count".to_owned(),
+            Some(number) => format!(
+                "; at most {} on any port unseen{each}, by the kernel's count",
+                count(usize::try_from(number).unwrap_or(usize::MAX), "inbound connection")
+            ),
+            None => "; how many connections were unseen is not known".to_owned(),
+        };
         let nodes = match nodes.as_slice() {
             nodes if nodes.len() > 5 => count(nodes.len(), "node"),
             nodes => nodes.iter().map(|node| names.name(&node.name)).collect::<Vec<_>>().join(", "),
         };
-        write!(out, "{}", style.prose(&format!("{nodes}: {samples} samples{each}{missed}{gap}."), "", "  "))?;
+        write!(
+            out,
+            "{}",
+            style.prose(&format!("{nodes}: {samples} samples{each}{missed}{gap}{unseen}."), "", "  ")
+        )?;
     }
     Ok(())
 }
