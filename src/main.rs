@@ -14,6 +14,10 @@ use eks_netcheck::signals;
 
 fn main() -> ExitCode {
     bug::install_hook();
+    #[cfg(feature = "live")]
+    if let Some(code) = eks_netcheck::collect::supervisor::supervise(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     // Without the thread that listens, signals have their default effect.
     let _ = signals::listen();
     let exit = panic::catch_unwind(run).unwrap_or(Exit::Bug);

@@ -94,6 +94,18 @@ pub fn listen() -> io::Result<()> {
     receiver.recv().map_err(io::Error::other)?
 }
 
+/// Ignores the signals that end a run, without having children ignore them.
+///
+/// # Errors
+/// If the effect of a signal cannot be changed.
+pub fn outlive() -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_ignored(*signal)) {
+        // A program that is executed has the default effect again.
+        signal_hook::flag::register(signal, Arc::<AtomicBool>::default())?;
+    }
+    Ok(())
+}
+
 fn receive(signals: &mut SignalsInfo<WithRawSiginfo>) {
     let mut last: Option<Instant> = None;
     loop {

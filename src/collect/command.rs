@@ -1,17 +1,15 @@
 //! The command that is traced, which shares the terminal with this program.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use rustix::process::{Pid, Signal, getpgrp};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
+use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 
+use super::supervisor::{self, exit_code};
+use super::terminal::Terminal;
 use crate::cleanup::{self, Family};
 use crate::signals::Received;
 
@@ -20,6 +18,8 @@ pub(super) struct RunningCommand {
     child: Child,
     id: Option<Pid>,
     terminal: Arc<Terminal>,
+    /// Its supervisor ends it when this is closed, however this process ends.
+    _supervision: Option<UnixStream>,
 }
 
 /// Why the command did not start.
@@ -40,16 +40,29 @@ impl StartError {
 }
 
 impl RunningCommand {
-    /// Starts a program with the standard streams of this process.
+    /// Starts a program with the standard streams of this process, under a supervisor
+    /// where the system allows it.
     pub(super) fn start(program: &OsString, args: &[OsString]) -> Result<Self, StartError> {
         let terminal = Arc::new(Terminal::save());
         let restored = Arc::clone(&terminal);
         cleanup::restore_terminal_by(Some(Box::new(move || restored.restore())));
-        let started =
-            cleanup::start(Family::Descendants, || Command::new(program).args(args).spawn(), Child::id);
-        let (child, id) =
-            started.map_err(|source| StartError { program: program.display().to_string(), source })?;
-        Ok(Self { child, id, terminal })
+        let failed = |source| StartError { program: program.display().to_string(), source };
+        let spawn = |mut command: Command| cleanup::start(Family::Descendants, || command.spawn(), Child::id);
+        let supervised = supervisor::prepare(program, args)
+            .and_then(|(command, socket)| Ok((spawn(command.into())?, socket)));
+        let ((child, id), supervision) = if let Ok((started, socket)) = supervised {
+            if let Err(error) = supervisor::wait_for_start(&socket) {
+                started.1.into_iter().for_each(cleanup::child_ended);
+                return Err(failed(error));
+            }
+            (started, Some(socket))
+        } else {
+            // As where /proc is not mounted: nothing ends it if this process is killed.
+            let mut command = Command::new(program);
+            command.args(args);
+            (spawn(command).map_err(failed)?, None)
+        };
+        Ok(Self { child, id, terminal, _supervision: supervision })
     }
 
     /// Waits for its end; the exit code is that of a shell. Cancel-safe.
@@ -69,35 +82,6 @@ impl RunningCommand {
         let signal = Signal::from_named_raw(i32::from(received.number)).unwrap_or(Signal::TERM);
         if let Some(id) = self.id {
             cleanup::signal(id, Family::Descendants, signal);
-        }
-    }
-}
-
-/// The exit code, or 128 and the number of the signal that terminated it.
-fn exit_code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
-}
-
-/// The settings of the terminal before the command.
-struct Terminal(Option<(OwnedFd, Termios)>);
-
-impl Terminal {
-    fn save() -> Self {
-        // Programs that ask for a password open it even if standard input is redirected.
-        let own = OpenOptions::new().read(true).write(true).open("/dev/tty").map(OwnedFd::from);
-        let terminal = own.or_else(|_| io::stdin().as_fd().try_clone_to_owned());
-        Self(
-            terminal.ok().and_then(|terminal| tcgetattr(&terminal).ok().map(|settings| (terminal, settings))),
-        )
-    }
-
-    fn restore(&self) {
-        let Some((terminal, settings)) = &self.0 else { return };
-        // A background process that sets the terminal is stopped.
-        if tcgetpgrp(terminal).is_ok_and(|owner| owner == getpgrp()) {
-            // Fails if the terminal is gone.
-            let _ = tcsetattr(terminal, OptionalActions::Now, settings);
         }
     }
 }

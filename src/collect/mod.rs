@@ -16,5 +16,7 @@ pub mod recording;
 pub mod runtime;
 mod sampling;
 mod signals;
+pub mod supervisor;
+mod terminal;
 pub mod trace;
 pub mod transport;

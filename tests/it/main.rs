@@ -60,5 +60,7 @@ mod special_files;
 mod steps;
 mod stories;
 #[cfg(feature = "live")]
+mod supervision;
+#[cfg(feature = "live")]
 mod trace;
 mod traffic;
