@@ -245,6 +245,8 @@ fn a_pooled_connection_appears_once() {
     let (ran, report) = kube.run(&[], &["true"]);
     assert_eq!(changes(&report), Vec::<String>::new(), "{report:#}");
     assert!(is_pool_named(&ran), "{}", ran.stdout);
+    let headline = ran.stdout.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(headline.contains("(2 nodes compared); by the kernel's count, "), "{headline}");
     kube.api.close_pooled_connections();
 }
 
