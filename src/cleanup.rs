@@ -44,7 +44,8 @@ struct Registry {
 pub enum Family {
     /// Those of its process group, which it leads.
     Group,
-    /// Its descendants: it is in the process group of this process.
+    /// Its descendants: it is in the process group of this process. It ends after them, and
+    /// if it gets a SIGTERM, it ends those that are left.
     Descendants,
 }
 
@@ -203,7 +204,8 @@ pub fn all() {
     registry.is_closed = true;
     end(&std::mem::take(&mut registry.children));
     if HAS_DESCENDANTS.load(Ordering::SeqCst) {
-        end_descendants();
+        end_descendants(getpid(), Signal::TERM);
+        end_descendants(getpid(), Signal::KILL);
     }
     for (path, kind) in std::mem::take(&mut registry.paths).into_iter().rev() {
         // Fails if it does not exist any more, as after an error.
@@ -221,52 +223,58 @@ pub fn all() {
 /// Ends children: by SIGTERM, so that they can clean up, and by SIGKILL if that is not
 /// enough.
 fn end(children: &[(Pid, Family)]) {
-    // Once a child has ended, its descendants are not known any more.
-    let all: Vec<_> = children
-        .iter()
-        .map(|(id, family)| match family {
-            Family::Group => (*id, *family, Vec::new()),
-            Family::Descendants => (*id, *family, descendants(*id)),
-        })
-        .collect();
     let mut running: HashSet<_> = children.iter().map(|(id, _)| *id).collect();
-    for (sent, wait) in [(Signal::TERM, TERMINATION), (Signal::KILL, KILLED)] {
-        for (id, family, descendants) in &all {
-            match family {
-                Family::Group => drop(kill_process_group(*id, sent)),
-                Family::Descendants => {
-                    for process in running.get(id).into_iter().chain(descendants) {
-                        let _ = kill_process(*process, sent);
-                    }
-                }
+    for (id, family) in children {
+        signal(*id, *family, Signal::TERM);
+    }
+    wait(&mut running, TERMINATION);
+    for (id, family) in children {
+        match family {
+            // Once its leader has ended, the others may still be running.
+            Family::Group => drop(kill_process_group(*id, Signal::KILL)),
+            // Once it has ended, its descendants are not known any more.
+            Family::Descendants if running.contains(id) => {
+                end_descendants(*id, Signal::KILL);
+                let _ = kill_process(*id, Signal::KILL);
+            }
+            Family::Descendants => {}
+        }
+    }
+    wait(&mut running, KILLED);
+}
+
+/// Waits until no child is running, or for some time.
+fn wait(running: &mut HashSet<Pid>, time: Duration) {
+    let until = Instant::now() + time;
+    while !running.is_empty() && Instant::now() < until {
+        running.retain(|id| is_running(*id));
+        sleep(POLL);
+    }
+}
+
+/// Sends a signal to each descendant of a process, also to those that are started
+/// meanwhile, until there are none, or for some time.
+fn end_descendants(of: Pid, sent: Signal) {
+    let until = Instant::now() + KILLED;
+    let mut signaled = HashSet::new();
+    loop {
+        let left = descendants(of);
+        for process in &left {
+            if signaled.insert(*process) {
+                // Fails if it has ended.
+                let _ = kill_process(*process, sent);
             }
         }
-        let until = Instant::now() + wait;
-        while !running.is_empty() && Instant::now() < until {
-            running.retain(|id| is_running(*id));
-            sleep(POLL);
+        if left.is_empty() || Instant::now() > until {
+            return;
         }
+        sleep(POLL);
     }
 }
 
 /// Has [`all`] end the processes that libraries start, which are not registered.
 pub fn expect_descendants() {
     HAS_DESCENDANTS.store(true, Ordering::SeqCst);
-}
-
-/// Ends the processes that are not registered.
-fn end_descendants() {
-    for sent in [Signal::TERM, Signal::KILL] {
-        let until = Instant::now() + KILLED;
-        let mut left = descendants(getpid());
-        for process in &left {
-            let _ = kill_process(*process, sent);
-        }
-        while !left.is_empty() && Instant::now() < until {
-            sleep(POLL);
-            left = descendants(getpid());
-        }
-    }
 }
 
 /// Whether a child has not ended. One that has is waited for.

@@ -94,16 +94,19 @@ pub fn listen() -> io::Result<()> {
     receiver.recv().map_err(io::Error::other)?
 }
 
-/// Ignores the signals that end a run, without having children ignore them.
+/// Ignores the signals that end a run, without having children ignore them. Returns
+/// whether a SIGTERM was received.
 ///
 /// # Errors
 /// If the effect of a signal cannot be changed.
-pub fn outlive() -> io::Result<()> {
+pub fn outlive() -> io::Result<Arc<AtomicBool>> {
+    let terminated = Arc::<AtomicBool>::default();
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_ignored(*signal)) {
+        let received = if signal == SIGTERM { Arc::clone(&terminated) } else { Arc::default() };
         // A program that is executed has the default effect again.
-        signal_hook::flag::register(signal, Arc::<AtomicBool>::default())?;
+        signal_hook::flag::register(signal, received)?;
     }
-    Ok(())
+    Ok(terminated)
 }
 
 fn receive(signals: &mut SignalsInfo<WithRawSiginfo>) {

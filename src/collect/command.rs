@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::supervisor::{self, exit_code};
@@ -19,7 +19,7 @@ pub(super) struct RunningCommand {
     id: Option<Pid>,
     terminal: Arc<Terminal>,
     /// Its supervisor ends it when this is closed, however this process ends.
-    _supervision: Option<UnixStream>,
+    supervision: Option<UnixStream>,
 }
 
 /// Why the command did not start.
@@ -62,7 +62,7 @@ impl RunningCommand {
             command.args(args);
             (spawn(command).map_err(failed)?, None)
         };
-        Ok(Self { child, id, terminal, _supervision: supervision })
+        Ok(Self { child, id, terminal, supervision })
     }
 
     /// Waits for its end; the exit code is that of a shell. Cancel-safe.
@@ -81,6 +81,10 @@ impl RunningCommand {
     pub(super) fn signal(&self, received: Received) {
         let signal = Signal::from_named_raw(i32::from(received.number)).unwrap_or(Signal::TERM);
         if let Some(id) = self.id {
+            if self.supervision.is_some() {
+                // It ends those that are started meanwhile. Fails if it has ended.
+                let _ = kill_process(id, Signal::TERM);
+            }
             cleanup::signal(id, Family::Descendants, signal);
         }
     }

@@ -2,6 +2,9 @@
 //! the command. It ends with the command, and has its exit code. If the program that traces
 //! is killed, even by SIGKILL, it ends the command and restores the terminal.
 //!
+//! It is the parent of all descendants of the command whose own parents have ended. After a
+//! SIGTERM it ends those that are left when the command has ended.
+//!
 //! Its standard input is a socket to that program. Over it comes the standard input of the
 //! command, and goes the error of its start, or 0. The end of the socket is the end of
 //! that program.
@@ -14,15 +17,16 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::cmsg_space;
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::Pid;
+use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, wait};
 
 use super::terminal::Terminal;
 use crate::cleanup::{self, Family};
@@ -95,50 +99,75 @@ pub fn supervise(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     // Fails if it was not started by this program, or if that has ended.
     let stdin = receive_stdin(&socket).ok()?;
     match run(&program, args, stdin) {
-        Ok((child, id, terminal)) => {
+        Ok(command) => {
             // Fails if the program that traces has ended, which the thread finds out.
             let _ = socket.write_all(&0_i32.to_le_bytes());
-            Some(wait(child, id, socket, &terminal))
+            Some(command.wait(socket))
         }
         Err(error) => {
-            let number = error.raw_os_error().unwrap_or(rustix::io::Errno::INVAL.raw_os_error());
+            let number = error.raw_os_error().unwrap_or(Errno::INVAL.raw_os_error());
             let _ = socket.write_all(&number.to_le_bytes());
             Some(u8::MAX)
         }
     }
 }
 
+/// The command of a supervisor.
+struct Supervised {
+    child: Child,
+    id: Option<Pid>,
+    terminal: Arc<Terminal>,
+    /// Whether this process received a SIGTERM.
+    terminated: Arc<AtomicBool>,
+}
+
 /// Runs the command.
-fn run(
-    program: &OsStr,
-    args: impl Iterator<Item = OsString>,
-    stdin: OwnedFd,
-) -> io::Result<(Child, Option<Pid>, Arc<Terminal>)> {
-    signals::outlive()?;
+fn run(program: &OsStr, args: impl Iterator<Item = OsString>, stdin: OwnedFd) -> io::Result<Supervised> {
+    let terminated = signals::outlive()?;
+    // Where the system has no such thing, a descendant may be left.
+    let _ = set_child_subreaper(Some(getpid()));
+    cleanup::expect_descendants();
     let terminal = Arc::new(Terminal::save());
     let restored = Arc::clone(&terminal);
     cleanup::restore_terminal_by(Some(Box::new(move || restored.restore())));
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::from(stdin));
     let (child, id) = cleanup::start(Family::Descendants, || command.spawn(), |child| Some(child.id()))?;
-    Ok((child, id, terminal))
+    Ok(Supervised { child, id, terminal, terminated })
 }
 
-/// Waits for the end of the command.
-fn wait(mut child: Child, id: Option<Pid>, mut socket: UnixStream, terminal: &Terminal) -> u8 {
-    let watch = thread::Builder::new().spawn(move || {
-        // Nothing is sent: it returns at the end of the program that traces.
-        let _ = socket.read(&mut [0]);
-        cleanup::all();
-        std::process::exit(i32::from(u8::MAX));
-    });
-    // Without the thread, the command may outlive that program.
-    drop(watch);
-    let status = child.wait();
-    // If the thread is ending all that was started, this waits for it.
-    id.into_iter().for_each(cleanup::child_ended);
-    terminal.restore();
-    status.map_or(u8::MAX, exit_code)
+impl Supervised {
+    /// Waits for the end of the command, and returns its exit code.
+    fn wait(mut self, mut socket: UnixStream) -> u8 {
+        let watch = thread::Builder::new().spawn(move || {
+            // Nothing is sent: it returns at the end of the program that traces.
+            let _ = socket.read(&mut [0]);
+            cleanup::all();
+            std::process::exit(i32::from(u8::MAX));
+        });
+        // Without the thread, the command may outlive that program.
+        drop(watch);
+        let status = self.child_status();
+        // If the thread is ending all that was started, this waits for it.
+        self.id.into_iter().for_each(cleanup::child_ended);
+        if self.terminated.load(Ordering::SeqCst) {
+            cleanup::all();
+        }
+        self.terminal.restore();
+        status.map_or(u8::MAX, exit_code)
+    }
+
+    /// Waits for the command, and for those of its descendants that end before.
+    fn child_status(&mut self) -> io::Result<ExitStatus> {
+        let Some(id) = self.id else { return self.child.wait() };
+        loop {
+            match wait(WaitOptions::empty()) {
+                Ok(Some((ended, status))) if ended == id => return Ok(ExitStatus::from_raw(status.as_raw())),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 /// The exit code, or 128 and the number of the signal that terminated it.

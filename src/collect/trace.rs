@@ -31,6 +31,11 @@ const END_MAX: Duration = Duration::from_secs(8);
 /// The same after a signal that ends the run.
 const END_MAX_INTERRUPTED: Duration = Duration::from_millis(350);
 
+/// The exit codes of commands that SIGINT or SIGQUIT ended.
+const KEY_EXITS: [u8; 2] = [130, 131];
+/// How much later than the command this process may receive the signal of a key.
+const KEY_DELAY: Duration = Duration::from_millis(300);
+
 /// The options of a trace.
 #[derive(Debug)]
 pub struct TraceSettings<'a> {
@@ -219,6 +224,10 @@ impl Recorder<'_> {
                 Some(event) = self.sampling.next() => self.pass_on(event),
             }
         };
+        if received.is_none() && KEY_EXITS.contains(&exit_code) {
+            // The key that ended it may be received a moment later.
+            received = tokio::time::timeout(KEY_DELAY, self.signals.next()).await.ok();
+        }
         self.is_running.store(false, Ordering::SeqCst);
         let words = std::iter::once(program).chain(args).map(|word| word.to_string_lossy().into_owned());
         let command = TracedCommand { words: words.collect(), exit_code, duration: began.elapsed() };
