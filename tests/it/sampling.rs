@@ -271,6 +271,26 @@ def sample(number):
     assert!(text.contains("1 node not seen completely"), "{text}");
 }
 
+/// What was seen until the last good sample remains.
+#[test]
+fn a_node_whose_last_sample_failed_is_not_compared() {
+    let node = scripted_node(
+        "
+def sample(number):
+    if has('ended'):
+        print('ss: cannot open netlink socket', file=sys.stderr, flush=True)
+        return [], 1
+    return ALWAYS, 0
+",
+    );
+    let text = table(&node, &["--settle", "400ms"], "sleep 0.5; touch ended");
+    let report = node.report();
+    assert_eq!(phases(&report["nodes"][0]["unknown"]), ["during", "after"], "{report:#}");
+    assert_eq!((&report["unchanged"], &report["undetermined"]), (&0.into(), &1.into()), "{report:#}");
+    let gap = "node n1: ss failed in the last sample; it printed \"ss: cannot open netlink socket\"";
+    assert!(text.contains(gap), "{text}");
+}
+
 /// A signal from another process leaves the samplers 450 ms.
 #[test]
 fn a_node_without_its_final_sample_is_not_compared_after_a_signal() {

@@ -183,6 +183,10 @@ fn an_interactive_exec_has_the_terminal_to_itself() {
     // The last paragraph has the number of samples, which varies.
     let (shown, _) = typed.trim().rsplit_once("\n\n").unwrap();
     crate::docs::check_block_but_numbers("docs/trace.md", "trace", &format!("```text\n{shown}\n```\n"));
+    // The README has the answer and the rows, without the command's own output and the notes.
+    let (_, answer) = shown.split_once('\n').unwrap();
+    let (answer, _) = answer.split_once("\nB/D/A: ").unwrap();
+    crate::docs::check_block_but_numbers("README.md", "trace", &format!("```text\n{answer}\n```\n"));
 }
 
 #[test]

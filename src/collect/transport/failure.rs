@@ -127,6 +127,12 @@ pub(super) fn sampling_ended(
     Diagnosis::new(why, detail, "try again")
 }
 
+/// A node whose last sample is missing, because `ss` failed.
+pub(super) fn last_sample_failed(ending: &Ending) -> Diagnosis {
+    let detail = format!("ss failed in the last sample{}; later changes were not seen", last_line(ending));
+    Diagnosis::new(GapReason::Failed, detail, "try again")
+}
+
 /// Sockets without their processes: the user is not root, and sudo failed.
 pub(super) fn no_process_names(target: &Target, ending: &Ending) -> Diagnosis {
     let root = target.root_hint();

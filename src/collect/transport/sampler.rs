@@ -149,6 +149,8 @@ pub(crate) async fn sample(
             number => failure::sampling_ended(&ending, number, options.began.elapsed(), sampler.stopped_for),
         };
         gaps.push(diagnosis.gap(name.clone()));
+    } else if sampler.last_failed {
+        gaps.push(failure::last_sample_failed(&ending).gap(name.clone()));
     }
     if protocol.rights == Some(Rights::Unprivileged) {
         gaps.push(failure::no_process_names(&target, &ending).gap(name));
@@ -188,6 +190,8 @@ struct Sampler {
     stderr_end: Vec<u8>,
     /// Whether the final sample was received.
     is_complete: bool,
+    /// Whether `ss` failed in the last sample that was received.
+    last_failed: bool,
     /// The number of inbound connections that had been opened before the baseline.
     opened_before: Option<u64>,
     /// For how long this process was stopped, if that was too long for the node.
@@ -213,6 +217,7 @@ impl Sampler {
             missed: 0,
             stderr_end: Vec::new(),
             is_complete: false,
+            last_failed: false,
             opened_before: None,
             stopped_for: None,
         }
@@ -377,7 +382,8 @@ impl Sampler {
         // A sample that was not requested is ignored.
         let Some(phase) = self.requested.pop_front() else { return };
         // If the first ss fails, its output is missing, which becomes a gap.
-        if sample.has_failed && self.samples > 0 {
+        self.last_failed = sample.has_failed && self.samples > 0;
+        if self.last_failed {
             self.missed += 1;
             return;
         }
