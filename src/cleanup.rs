@@ -168,12 +168,20 @@ pub fn signal(id: Pid, family: Family, signal: Signal) {
     match family {
         Family::Group => drop(kill_process_group(id, signal)),
         Family::Descendants => {
+            let descendants = descendants(id);
             // Before its descendants: a shell must not go on to its next command.
-            let all = [vec![id], descendants(id)].concat();
-            for process in all {
+            for process in std::iter::once(id).chain(descendants) {
                 let _ = kill_process(process, signal);
             }
         }
+    }
+}
+
+/// Sends a signal to the descendants of a process.
+pub fn signal_descendants(of: Pid, signal: Signal) {
+    for process in descendants(of) {
+        // Fails if it has ended.
+        let _ = kill_process(process, signal);
     }
 }
 

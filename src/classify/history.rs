@@ -17,6 +17,10 @@ const SOCKETS_MAX: usize = 500_000;
 /// The largest number of sockets of one node that are kept.
 const OF_NODE_MAX: usize = 100_000;
 
+/// How much later than the first sample after the action the kernel's report of a socket may
+/// be received that was closed during the action: both come by ways of their own.
+const LATE_REPORT: Duration = Duration::from_millis(300);
+
 /// The samples of all nodes.
 #[derive(Debug, Default)]
 pub struct History {
@@ -43,6 +47,8 @@ struct NodeHistory {
     during: bool,
     /// The number of those after the action.
     after: u32,
+    /// When the first of them arrived.
+    after_began: Option<Duration>,
     /// Whether the last sample is incomplete, or a final one is missing.
     is_cut_off: bool,
     /// When the last complete sample was taken.
@@ -118,7 +124,10 @@ impl History {
         match phase {
             Phase::Before => known.before = Some(number),
             Phase::During => known.during = true,
-            Phase::After => known.after += 1,
+            Phase::After => {
+                known.after += 1;
+                known.after_began = known.after_began.or(moment.map(|moment| moment.arrived));
+            }
         }
         known.add_moment(phase, moment);
         self.open(node, phase, moment, number, true)
@@ -194,9 +203,8 @@ impl History {
             return;
         }
         self.kept += 1;
-        // A socket that is closed before the first sample after the action is received
-        // existed during the action.
-        let first_phase = if known.after > 0 { phase } else { phase.min(Phase::During) };
+        let is_late = known.after_began.is_some_and(|began| moment.arrived > began + LATE_REPORT);
+        let first_phase = if is_late { phase } else { phase.min(Phase::During) };
         known.sockets.insert(
             key,
             Record {
@@ -256,7 +264,7 @@ impl History {
         let gaps = nodes.map(|(name, _)| Gap {
             subject: name.clone().into(),
             why: GapReason::Incomplete,
-            detail: "no sample of its sockets succeeded after the action".to_owned(),
+            detail: "no sample of its sockets succeeded after the command".to_owned(),
             hint: "try again".to_owned(),
         });
         gaps.collect()
@@ -338,14 +346,20 @@ impl NodeHistory {
         let is_during = record.during
             || (record.right_after && (is_before || (record.first_phase == Phase::During && !is_last)));
         let has_end = self.has_end();
+        let has_ended = !is_last || (record.is_closed && !has_end) || record.samples == 0;
         Presence {
             before: self.before.map_or(Sighting::Unknown, |_| Sighting::seen(is_before)),
             during: match is_during {
                 false if !self.has_all_during(has_during) => Sighting::Unknown,
                 is_during => Sighting::seen(is_during),
             },
-            after: if has_end { Sighting::seen(is_last && record.samples > 0) } else { Sighting::Unknown },
-            has_ended: !is_last || (record.is_closed && !has_end) || record.samples == 0,
+            after: match has_ended {
+                true => Sighting::Absent,
+                false if has_end => Sighting::Present,
+                false => Sighting::Unknown,
+            },
+            has_ended,
+            is_after_only: has_ended && !is_before && !is_during && record.first_phase == Phase::After,
         }
     }
 
@@ -562,11 +576,11 @@ mod tests {
         assert_eq!(sightings(&history), ["++?", "++?"]);
         assert_eq!(unseen(&history), [After]);
         let mut history = record(&[(Before, both), (During, &both[..1])]);
-        assert_eq!(sightings(&history), ["++?", "+?? ended"]);
+        assert_eq!(sightings(&history), ["++?", "+?- ended"]);
         assert_eq!(unseen(&history), [During, After]);
         // The kernel reported the end of one before the node was lost.
         history.closed(&node, &row(both[0]), During, moment);
-        assert_eq!(sightings(&history), ["++? ended", "+?? ended"]);
+        assert_eq!(sightings(&history), ["++- ended", "+?- ended"]);
         assert_eq!(sightings(&record(&[(Before, both)])), ["+??", "+??"]);
         assert_eq!(sightings(&record(&[(During, both), (After, &both[..1])])), ["?++", "?+- ended"]);
         assert_eq!(unseen(&record(&[(During, both), (After, both)])), [Before]);
@@ -574,7 +588,7 @@ mod tests {
         let mut history = record(&[(Before, both), (During, &both[..1]), (After, &both[..1])]);
         let mut sample = history.begin_incomplete_sample(&node, After, Some(moment));
         sample.add(row("1.0.0.3:1"), [KUBELET].into_iter());
-        assert_eq!(sightings(&history), ["++?", "+-? ended", "--?"]);
+        assert_eq!(sightings(&history), ["++?", "+-- ended", "--?"]);
         history.begin_sample(&node, After, Some(moment)).add(row(both[0]), [KUBELET].into_iter());
         assert_eq!(sightings(&history), ["+++", "+-- ended", "--- ended"]);
         assert_eq!(unseen(&history), []);
@@ -602,18 +616,29 @@ mod tests {
         assert_eq!(sample(After, 1400, 1600), Some(400));
     }
 
-    /// It may belong to another exec.
+    /// It may have been opened after the action, unless its end is reported right after the
+    /// first sample.
     #[test]
-    fn a_socket_destroyed_after_a_sample_after_the_action_is_no_change() {
+    fn a_socket_destroyed_after_the_action_is_a_change_of_that_time() {
         let node: NodeName = "n1".parse().expect("a name");
         let mut history = History::default();
-        let moment = Moment { arrived: Duration::from_secs(1), node: None };
+        let moment = |arrived| Moment { arrived: Duration::from_millis(arrived), node: None };
         for phase in [Phase::Before, Phase::During, Phase::After] {
-            history.begin_sample(&node, phase, Some(moment));
+            history.begin_sample(&node, phase, Some(moment(1000)));
         }
-        history.closed(&node, &socket(State::Close, "10.0.0.1:10250", "10.0.0.9:40"), Phase::After, moment);
-        let changes: Vec<_> = history.sockets().map(|(_, known)| known.presence.change()).collect();
-        assert_eq!(changes, [None]);
+        for (arrived, peer) in [(1010, "10.0.0.9:40"), (1900, "10.0.0.9:41")] {
+            let socket = socket(State::Close, "10.0.0.1:10250", peer);
+            history.closed(&node, &socket, Phase::After, moment(arrived));
+        }
+        let mut found: Vec<_> = history
+            .sockets()
+            .map(|(_, known)| (known.presence.change(), known.first_phase, known.presence.during))
+            .collect();
+        found.sort_by_key(|(_, phase, _)| *phase);
+        let transient = Some(Change::Transient);
+        let expected =
+            [(transient, Phase::During, Sighting::Present), (transient, Phase::After, Sighting::Absent)];
+        assert_eq!(found, expected);
     }
 
     #[test]

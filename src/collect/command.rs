@@ -77,6 +77,16 @@ impl RunningCommand {
         Ok(exit_code(status))
     }
 
+    /// Kills it and its descendants; the supervisor ends with them.
+    pub(super) fn kill(&self) {
+        if let Some(id) = self.id {
+            if self.supervision.is_none() {
+                let _ = kill_process(id, Signal::KILL);
+            }
+            cleanup::signal_descendants(id, Signal::KILL);
+        }
+    }
+
     /// Forwards a signal to it and to its descendants: a shell would leave them behind.
     pub(super) fn signal(&self, received: Received) {
         let signal = Signal::from_named_raw(i32::from(received.number)).unwrap_or(Signal::TERM);

@@ -26,7 +26,9 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, wait};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process_group, set_child_subreaper, wait,
+};
 
 use super::terminal::Terminal;
 use crate::cleanup::{self, Family};
@@ -161,12 +163,27 @@ impl Supervised {
     fn child_status(&mut self) -> io::Result<ExitStatus> {
         let Some(id) = self.id else { return self.child.wait() };
         loop {
-            match wait(WaitOptions::empty()) {
-                Ok(Some((ended, status))) if ended == id => return Ok(ExitStatus::from_raw(status.as_raw())),
+            match wait(WaitOptions::UNTRACED) {
+                Ok(Some((child, status))) if child == id && status.stopped() => stop_as(id),
+                Ok(Some((child, status))) if child == id => {
+                    return Ok(ExitStatus::from_raw(status.as_raw()));
+                }
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// Stops this process and the program that traces, as the command has stopped itself, and
+/// continues the command with them: an interactive shell that is suspended is in a process
+/// group of its own. Others were stopped with this process.
+fn stop_as(command: Pid) {
+    let (Ok(group), own) = (getpgid(Some(command)), getpgrp()) else { return };
+    if group != own {
+        // It has no effect where no shell could continue them. Fails if the group has ended.
+        let _ = kill_process_group(own, Signal::TSTP);
+        let _ = kill_process_group(group, Signal::CONT);
     }
 }
 

@@ -29,7 +29,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long the samplers may take to end.
 const END_MAX: Duration = Duration::from_secs(8);
 /// The same after a signal that ends the run.
-const END_MAX_INTERRUPTED: Duration = Duration::from_millis(350);
+const END_MAX_INTERRUPTED: Duration = Duration::from_millis(200);
+/// How long the command may take to end after such a signal, before it is killed. With the
+/// time above, the report is written before the run is ended without it.
+const COMMAND_MAX_INTERRUPTED: Duration = Duration::from_millis(200);
 
 /// The exit codes of commands that SIGINT or SIGQUIT ended.
 const KEY_EXITS: [u8; 2] = [130, 131];
@@ -76,6 +79,8 @@ pub struct Recording {
     pub command: Option<TracedCommand>,
     /// The number of the signal that ended it, unless it came from the keyboard.
     pub signal: Option<u8>,
+    /// Whether a key was pressed that sends a signal.
+    pub has_key: bool,
 }
 
 /// Why a trace ended without a recording.
@@ -148,8 +153,10 @@ fn answer(is_running: Arc<AtomicBool>) -> impl Fn(Received) -> Response {
 impl Recorder<'_> {
     async fn record(mut self, options: &TraceSettings<'_>) -> Result<Recording, TraceError> {
         self.sample_before(options).await?;
+        let mut has_key = false;
         let (command, mut signal) = if let Some((program, args)) = options.command.split_first() {
             let (command, signal) = self.run_command(program, args).await?;
+            has_key = signal.is_some_and(|signal| signal.is_from_keyboard);
             // A key is for the command alone.
             (Some(command), signal.filter(|signal| !signal.is_from_keyboard))
         } else {
@@ -166,13 +173,14 @@ impl Recorder<'_> {
         }
         self.sampling.set_stage(Stage::Final);
         self.end(signal).await;
+        has_key |= signal.is_some_and(|signal| signal.is_from_keyboard);
         let signal = signal.filter(|signal| !signal.is_from_keyboard).map(|signal| signal.number);
         let gaps = self.all_gaps();
         self.ended.sort_by(|a, b| a.node.name.cmp(&b.node.name));
         let opened = self.ended.iter().filter_map(|ended| Some((ended.node.name.clone(), ended.opened?)));
         let opened = opened.collect();
         let nodes = self.ended.into_iter().map(|ended| ended.node).filter(|node| node.samples > 0);
-        Ok(Recording { nodes: nodes.collect(), opened, gaps, command, signal })
+        Ok(Recording { nodes: nodes.collect(), opened, gaps, command, signal, has_key })
     }
 
     /// Samples the nodes before the command, and pauses.
@@ -210,6 +218,7 @@ impl Recorder<'_> {
         let began = Instant::now();
         self.sampling.set_stage(Stage::During);
         let mut received = None;
+        let mut kill_at = None;
         let exit_code = loop {
             tokio::select! {
                 biased;
@@ -218,7 +227,12 @@ impl Recorder<'_> {
                     // The command has received a key as well.
                     if !signal.is_from_keyboard {
                         running.signal(signal);
+                        kill_at = Some(Instant::now() + COMMAND_MAX_INTERRUPTED);
                     }
+                }
+                () = sleep_until(kill_at) => {
+                    running.kill();
+                    kill_at = None;
                 }
                 ended = running.wait() => break ended.map_err(TraceError::Wait)?,
                 Some(event) = self.sampling.next() => self.pass_on(event),

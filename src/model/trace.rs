@@ -205,6 +205,8 @@ pub struct Presence {
     /// Whether it was seen, and its end as well: a later sample of its node lacks it, or the
     /// kernel reported that it was closed.
     pub has_ended: bool,
+    /// Whether it appeared after the action, and ended before the last sample of all.
+    pub is_after_only: bool,
 }
 
 /// Whether a connection existed at some time.
@@ -242,13 +244,11 @@ impl Presence {
     pub fn change(self) -> Option<Change> {
         use Sighting::{Absent, Present, Unknown};
         match (self.before, self.during, self.after) {
-            (Absent, _, Present) => Some(Change::Appeared),
+            // Its node may have been lost: what was seen until then.
+            (Absent, _, Present | Unknown) => Some(Change::Appeared),
             (Present, _, Absent) => Some(Change::Gone),
             (Absent, Present, Absent) => Some(Change::Transient),
-            // Its node was lost: what was seen until then.
-            (Present, _, Unknown) if self.has_ended => Some(Change::Gone),
-            (Absent, Present, Unknown) if self.has_ended => Some(Change::Transient),
-            (Absent, _, Unknown) if !self.has_ended => Some(Change::Appeared),
+            (Absent, _, Absent) if self.is_after_only => Some(Change::Transient),
             _ => None,
         }
     }
@@ -268,7 +268,7 @@ pub enum Change {
     Appeared,
     /// Present before the action, ended since.
     Gone,
-    /// Present during the action only.
+    /// Present during the action only, or after it only.
     Transient,
 }
 

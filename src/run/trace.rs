@@ -2,7 +2,7 @@
 //! sockets, judge, report.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::{Result, anyhow, bail};
 use jiff::Timestamp;
@@ -70,6 +70,10 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
         Ok(recording) => recording,
         Err(error) => return refusal(error, options),
     };
+    if recording.has_key && std::io::stderr().is_terminal() {
+        // The terminal has printed the key, as ^C. Fails if standard error is closed.
+        let _ = writeln!(std::io::stderr());
+    }
     let exit = match (&recording.command, recording.signal) {
         (_, Some(signal)) => Exit::Signal(signal),
         (Some(command), None) => Exit::Command(command.exit_code),
@@ -167,8 +171,9 @@ impl Samples {
             }
             TraceEvent::Waiting(nodes) => {
                 if !is_quiet {
+                    let noun = if nodes == 1 { "node" } else { "nodes" };
                     // Fails if standard error is closed.
-                    let _ = writeln!(anstream::stderr(), "sampling {nodes} nodes; Ctrl-C ends it");
+                    let _ = writeln!(anstream::stderr(), "sampling {nodes} {noun}; Ctrl-C ends it");
                 }
                 false
             }

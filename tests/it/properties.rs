@@ -388,8 +388,10 @@ proptest! {
             let presence = Presence {
                 before: if_seen(!before.is_empty(), there_before),
                 during: if_seen(there_during || !after.is_empty(), there_during),
-                after: if_seen(!after.is_empty(), there_last),
+                // What has ended does not return.
+                after: if_seen(!there_last || !after.is_empty(), there_last),
                 has_ended: !there_last,
+                is_after_only: !there_last && !is_known && !is_in(after.first(), number),
             };
             prop_assert_eq!(socket.presence, presence);
             seen |= 1u8 << number;

@@ -78,6 +78,38 @@ fn a_killed_tool_leaves_neither_its_command_nor_a_changed_terminal() {
     }
 }
 
+/// An interactive shell stops itself, in a process group of its own.
+#[test]
+fn a_command_that_suspends_itself_returns_to_the_shell_and_goes_on_with_fg() {
+    let node = scripted_node("");
+    let trace = node.trace(&["--settle", "0s"], "exec env PS1=inner: bash --norc -i");
+    let mut shell = Command::new("bash");
+    shell.args(["--norc", "-i"]).current_dir(node.dir()).env("PS1", "outer$ ");
+    let line = std::iter::once(trace.get_program()).chain(trace.get_args());
+    let words: Vec<_> = line.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    shell.envs(trace.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    let mut pty = Pty::run(&shell);
+    let mut type_and_wait = |keys: &str, text: &str| {
+        let before = pty.screen().matches(text).count();
+        pty.type_in(keys);
+        let began = Instant::now();
+        while pty.screen().matches(text).count() <= before {
+            assert!(began.elapsed() < Duration::from_secs(10), "no {text:?} in {}", pty.screen());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    type_and_wait(&format!("{}\r", words.join(" ")), "inner:");
+    type_and_wait("echo in''side\r", "inside");
+    type_and_wait("suspend\r", "Stopped");
+    type_and_wait("echo out''side\r", "outside");
+    type_and_wait("fg\r", "exec env");
+    type_and_wait("echo back in''side\r", "back inside");
+    type_and_wait("exit 3\r", "exit code 3");
+    type_and_wait("echo code $?.\r", "code 3.");
+    pty.type_in("exit\r");
+    assert_eq!(pty.end().0, 0);
+}
+
 #[test]
 fn a_supervised_command_has_the_streams_and_the_exit_code_of_its_own() {
     let node = scripted_node("");

@@ -98,7 +98,7 @@ struct ChangeReport {
     by: By,
     eni: Option<String>,
     change: Change,
-    /// The parts of the trace that it existed in: the last sample before the action, any during it, the last of all.
+    /// The parts of the trace that it existed in: the last sample before the action, any during it, the last of all; for a connection that appeared after the action, any after it.
     there: Vec<Phase>,
     /// The parts of the trace in which its node was not seen, or not to their end.
     unknown: Vec<Phase>,
@@ -129,7 +129,7 @@ enum Change {
     Appeared,
     /// Present before, ended since.
     Gone,
-    /// Present during the action only.
+    /// Present during the action only, or after it only.
     Transient,
 }
 
@@ -251,7 +251,7 @@ impl ChangeReport {
             by: connection.attribution.by.into(),
             eni: traced.eni.as_ref().map(|eni| eni.id.clone()),
             change: traced.presence.change()?.into(),
-            there: phases(Sighting::Present),
+            there: if traced.presence.is_after_only { vec![Phase::After] } else { phases(Sighting::Present) },
             unknown: phases(Sighting::Unknown),
             role: traced.role.into(),
             background: traced.role.is_background(),

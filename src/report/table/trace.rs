@@ -51,6 +51,7 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
             .iter()
             .fold((u64::MAX, 0), |(least, most), node| (least.min(node.samples), most.max(node.samples)));
         let samples = if least == most { most.to_string() } else { format!("{least} to {most}") };
+        let word = if most == 1 { "sample" } else { "samples" };
         let each = if nodes.len() == 1 { "" } else { " each" };
         let missed = if missed == 0 { String::new() } else { format!(", {missed} missed") };
         let gap = if has_close_events {
@@ -73,7 +74,7 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
         write!(
             out,
             "{}",
-            style.prose(&format!("{nodes}: {samples} samples{each}{missed}{gap}{unseen}."), "", "  ")
+            style.prose(&format!("{nodes}: {samples} {word}{each}{missed}{gap}{unseen}."), "", "  ")
         )?;
     }
     Ok(())

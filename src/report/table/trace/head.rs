@@ -6,6 +6,7 @@ use std::io::{Result, Write};
 
 use super::words::{address, name_nodes, process};
 use crate::model::connection::{Direction, Path};
+use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::shell::shell_quoted;
 use crate::model::trace::{Change, Role, Sighting, Trace, TracedConnection, TracedNode};
@@ -31,14 +32,17 @@ pub(super) fn write_head(trace: &Trace, names: &Names, style: Style, out: &mut d
         writeln!(out, "{}", style.bold(style.prose(&text, "", "  ").trim_end()))?;
     }
     // The change may be on a node that was not seen completely.
-    let unseen: BTreeSet<_> = trace.gaps.iter().filter_map(|gap| gap.subject.node()).collect();
-    let unseen = match unseen.len() {
-        0 => None,
-        number => Some(format!("{} not seen completely; see below.", count(number, "node"))),
+    let (nameless, incomplete): (Vec<_>, Vec<_>) =
+        trace.gaps.iter().partition(|gap| gap.why == GapReason::NoProcessNames);
+    let of_nodes = |gaps: Vec<&Gap>, text: &str| {
+        let nodes: BTreeSet<_> = gaps.into_iter().filter_map(|gap| gap.subject.node()).collect();
+        (!nodes.is_empty()).then(|| format!("{} {text}; see below.", count(nodes.len(), "node")))
     };
+    let unseen = of_nodes(incomplete, "not seen completely");
+    let nameless = of_nodes(nameless, "without names of processes");
     // It is a part of the answer where no other connection is one.
     let pooled = pooled(trace, names).filter(|_| !has_inbound_change(trace));
-    let sentences = [Some(answer(trace, names)), pooled, restarts(trace, names), unseen];
+    let sentences = [Some(answer(trace, names)), pooled, restarts(trace, names), unseen, nameless];
     let text = sentences.into_iter().flatten().collect::<Vec<_>>().join(" ");
     // The line of the command names the cluster already.
     let text = if trace.command.is_some() { text } else { format!("{cluster}{text}") };
@@ -70,7 +74,13 @@ fn answer(trace: &Trace, names: &Names) -> String {
     }
     let nodes = count(compared.len(), "node");
     let limit = limit(trace, &compared, names);
-    if outbound.is_empty() {
+    let is_explained = |traced: &TracedConnection| {
+        traced.presence.change().is_some() && matches!(traced.role, Role::Restart | Role::Pool)
+    };
+    if outbound.is_empty() && trace.connections.iter().any(is_explained) {
+        // Those that ended, and those of restarted processes, are listed below.
+        format!("no connection from the API server to a kubelet appeared ({nodes} compared){limit}.")
+    } else if outbound.is_empty() {
         format!("no change was seen between the API server and the nodes ({nodes} compared){limit}.")
     } else {
         let outbound = by_connection(&outbound, names);
@@ -88,12 +98,18 @@ fn limit(trace: &Trace, compared: &[&TracedNode], names: &Names) -> String {
     }
     let unseen: Option<Vec<_>> = compared.iter().map(|node| node.unseen_inbound).collect();
     if let Some(unseen) = unseen {
+        let has_others = trace.nodes.iter().any(|node| !node.is_compared());
+        let on = match compared.len() {
+            _ if !has_others => "",
+            1 => " on it",
+            _ => " on them",
+        };
         return match unseen.iter().sum::<u64>() {
-            0 => "; by the kernel's count, no inbound connection was unseen".to_owned(),
-            1 => "; by the kernel's count, at most 1 inbound connection on any port was unseen".to_owned(),
+            0 => format!("; by the kernel's count, no inbound connection{on} was unseen"),
+            1 => format!("; by the kernel's count, at most 1 inbound connection on any port{on} was unseen"),
             number => {
                 format!(
-                    "; by the kernel's count, at most {number} inbound connections on any port were unseen"
+                    "; by the kernel's count, at most {number} inbound connections on any port{on} were unseen"
                 )
             }
         };
