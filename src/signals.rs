@@ -94,12 +94,12 @@ pub fn listen() -> io::Result<()> {
     receiver.recv().map_err(io::Error::other)?
 }
 
-/// Ignores the signals that end a run, without having children ignore them. Returns
-/// whether a SIGTERM was received.
+/// Has the signals that end a run not end it, and not have children ignore them. Returns a
+/// flag that a SIGTERM sets.
 ///
 /// # Errors
 /// If the effect of a signal cannot be changed.
-pub fn outlive() -> io::Result<Arc<AtomicBool>> {
+pub fn catch_terminations() -> io::Result<Arc<AtomicBool>> {
     let terminated = Arc::<AtomicBool>::default();
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_ignored(*signal)) {
         let received = if signal == SIGTERM { Arc::clone(&terminated) } else { Arc::default() };

@@ -21,6 +21,10 @@ const OF_NODE_MAX: usize = 100_000;
 /// be received that was closed during the action: both come by ways of their own.
 const LATE_REPORT: Duration = Duration::from_millis(300);
 
+/// The largest number of sockets of a node that are kept of which only the end was
+/// reported, and which can be no connections of the API server. Further ones are not listed.
+const OTHERS_MAX: usize = 10_000;
+
 /// The samples of all nodes.
 #[derive(Debug, Default)]
 pub struct History {
@@ -51,6 +55,10 @@ struct NodeHistory {
     after_began: Option<Duration>,
     /// Whether the last sample is incomplete, or a final one is missing.
     is_cut_off: bool,
+    /// Whether sockets were not kept.
+    has_dropped: bool,
+    /// The number of closed sockets that are kept and cannot be connections of the API server.
+    others: usize,
     /// When the last complete sample was taken.
     last: Option<Moment>,
     /// The longest time between two complete samples since the last one before the action.
@@ -68,6 +76,9 @@ struct Record {
     first_phase: Phase,
     /// The number of the last sample before the action that contains it.
     before: Option<u32>,
+    /// The number of the last complete sample before the action, if an incomplete one after it
+    /// contains the socket.
+    before_incomplete: Option<u32>,
     during: bool,
     /// Whether the first sample after the action contains it.
     right_after: bool,
@@ -198,8 +209,15 @@ impl History {
             record.is_closed = true;
             return;
         }
+        if !may_show_path(socket) {
+            if known.others >= OTHERS_MAX {
+                return;
+            }
+            known.others += 1;
+        }
         if self.kept >= SOCKETS_MAX || known.sockets.len() >= OF_NODE_MAX {
             self.dropped += 1;
+            known.has_dropped = true;
             return;
         }
         self.kept += 1;
@@ -213,6 +231,7 @@ impl History {
                 component: None,
                 first_phase,
                 before: None,
+                before_incomplete: None,
                 during: first_phase == Phase::During,
                 right_after: false,
                 last: known.samples,
@@ -233,6 +252,12 @@ impl History {
         if let Some(known) = self.nodes.get_mut(node) {
             known.is_cut_off = true;
         }
+    }
+
+    /// Whether sockets of a node were not kept.
+    #[must_use]
+    pub fn has_dropped(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|known| known.has_dropped)
     }
 
     /// The number of complete samples of a node.
@@ -292,6 +317,13 @@ impl History {
     }
 }
 
+/// Whether a socket may be a connection between the API server and a node, or carry the
+/// stream of one. The API server of EKS has port 443.
+fn may_show_path(socket: &Socket) -> bool {
+    let is_loopback = matches!(socket.peer.host, Host::Ip(ip) if ip.to_canonical().is_loopback());
+    is_loopback || socket.local.port == Port::Number(KUBELET_PORT) || socket.peer.port == Port::Number(443)
+}
+
 impl NodeHistory {
     /// Whether the last sample is of this phase.
     fn is_in(&self, phase: Phase) -> bool {
@@ -311,12 +343,12 @@ impl NodeHistory {
     /// Whether it was seen to the end of the action; `has_during` if any node was seen during
     /// it: no sample may fall into a short one.
     fn has_all_during(&self, has_during: bool) -> bool {
-        self.after > 0 && (self.during || !has_during)
+        self.after > 0 && (self.during || !has_during) && !self.has_dropped
     }
 
     /// Whether it was seen to the end of the trace.
     fn has_end(&self) -> bool {
-        self.after > 0 && !self.is_cut_off
+        self.after > 0 && !self.is_cut_off && !self.has_dropped
     }
 
     fn sockets(&self, has_during: bool) -> impl Iterator<Item = KnownSocket> {
@@ -348,7 +380,12 @@ impl NodeHistory {
         let has_end = self.has_end();
         let has_ended = !is_last || (record.is_closed && !has_end) || record.samples == 0;
         Presence {
-            before: self.before.map_or(Sighting::Unknown, |_| Sighting::seen(is_before)),
+            before: match self.before {
+                Some(_) if is_before => Sighting::Present,
+                // A later sample than the last complete one contains it.
+                Some(last) if record.before_incomplete != Some(last) => Sighting::Absent,
+                _ => Sighting::Unknown,
+            },
             during: match is_during {
                 false if !self.has_all_during(has_during) => Sighting::Unknown,
                 is_during => Sighting::seen(is_during),
@@ -399,6 +436,7 @@ impl OpenSample<'_> {
         if !known.sockets.contains_key(&key) {
             if self.history.kept >= SOCKETS_MAX || known.sockets.len() >= OF_NODE_MAX {
                 self.history.dropped += 1;
+                known.has_dropped = true;
                 return;
             }
             self.history.kept += 1;
@@ -412,6 +450,7 @@ impl OpenSample<'_> {
             // A socket in the first sample after the action was opened before its end.
             first_phase: if is_right_after { Phase::During } else { self.phase },
             before: None,
+            before_incomplete: None,
             during: false,
             right_after: false,
             last: 0,
@@ -428,7 +467,7 @@ impl OpenSample<'_> {
             Phase::Before if self.is_complete => record.before = Some(self.number),
             Phase::During => record.during = true,
             Phase::After => record.right_after |= is_right_after,
-            Phase::Before => {}
+            Phase::Before => record.before_incomplete = Some(self.number),
         }
         self.has_new_nameless |=
             record.samples == 1 && process.is_none() && record.state == State::Established;
@@ -639,6 +678,28 @@ mod tests {
         let expected =
             [(transient, Phase::During, Sighting::Present), (transient, Phase::After, Sighting::Absent)];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_node_whose_sockets_were_not_kept_is_not_compared() {
+        let node: NodeName = "n1".parse().expect("a name");
+        let mut history = History::default();
+        let moment = Moment { arrived: Duration::from_secs(1), node: None };
+        let mut close = |history: &mut History, peer: &str, number: usize| {
+            for number in 0..number {
+                let local = format!("10.{}.{}.{}:5", number >> 16, number >> 8 & 255, number & 255);
+                history.closed(&node, &socket(State::Close, &local, peer), Phase::During, moment);
+            }
+            (history.dropped, history.has_dropped(&node))
+        };
+        history.begin_sample(&node, Phase::Before, Some(moment));
+        // Of those that are no connections of the API server, the first ones are kept.
+        assert_eq!(close(&mut history, "10.0.0.9:8080", OTHERS_MAX + 5), (0, false));
+        assert_eq!(history.sockets().count(), OTHERS_MAX);
+        history.begin_sample(&node, Phase::After, Some(moment));
+        assert!(history.coverage(&node).unseen.is_empty());
+        assert_eq!(close(&mut history, "10.0.0.9:443", OF_NODE_MAX), (OTHERS_MAX as u64, true));
+        assert_eq!(history.coverage(&node).unseen, [Phase::During, Phase::After]);
     }
 
     #[test]

@@ -71,11 +71,13 @@ impl Witness {
 
     /// The largest number of inbound connections of a node that were not seen; `opened` is
     /// the number that its kernel counted. A connection that opened just before the
-    /// baseline, or from the same port as an earlier one, makes it too large.
+    /// baseline, or from the same port as an earlier one, makes it too large. `None` if it is
+    /// not known, or more were seen than were counted, as if the end of an earlier one was
+    /// reported late.
     #[must_use]
     pub fn unseen(&self, node: &NodeName, opened: u64) -> Option<u64> {
         let known = self.nodes.get(node).filter(|known| known.has_baseline && !known.is_full)?;
-        Some(opened.saturating_sub(known.opened.len() as u64))
+        opened.checked_sub(known.opened.len() as u64)
     }
 }
 
@@ -113,5 +115,6 @@ mod tests {
         }
         assert_eq!(witness.unseen(&node, 3), Some(2));
         assert_eq!(witness.unseen(&node, 1), Some(0));
+        assert_eq!(witness.unseen(&node, 0), None);
     }
 }

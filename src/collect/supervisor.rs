@@ -99,7 +99,7 @@ pub fn supervise(mut args: impl Iterator<Item = OsString>) -> Option<u8> {
     let program = args.next()?;
     let mut socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
     // Fails if it was not started by this program, or if that has ended.
-    let stdin = receive_stdin(&socket).ok()?;
+    let Ok(stdin) = receive_stdin(&socket) else { return Some(u8::MAX) };
     match run(&program, args, stdin) {
         Ok(command) => {
             // Fails if the program that traces has ended, which the thread finds out.
@@ -125,7 +125,7 @@ struct Supervised {
 
 /// Runs the command.
 fn run(program: &OsStr, args: impl Iterator<Item = OsString>, stdin: OwnedFd) -> io::Result<Supervised> {
-    let terminated = signals::outlive()?;
+    let terminated = signals::catch_terminations()?;
     // Where the system has no such thing, a descendant may be left.
     let _ = set_child_subreaper(Some(getpid()));
     cleanup::expect_descendants();

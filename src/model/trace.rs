@@ -98,8 +98,7 @@ impl TracedConnection {
     }
 
     /// Whether it is an established connection of the API server to a kubelet that existed
-    /// before the action, and still did when it was last seen: the API server reuses such a
-    /// connection for requests of any client.
+    /// before the action: the API server reuses such a connection for requests of any client.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         let connection = &self.connection;
@@ -107,7 +106,6 @@ impl TracedConnection {
             && connection.attribution.path == Path::PrivateEni
             && connection.socket.state == State::Established
             && self.presence.before == Sighting::Present
-            && !self.presence.has_ended
     }
 }
 

@@ -253,8 +253,8 @@ impl Samples {
         }
         self.complete(&mut nodes);
         for node in &mut nodes {
-            node.unseen_inbound =
-                opened.get(&node.name).and_then(|opened| self.witness.unseen(&node.name, *opened));
+            let opened = opened.get(&node.name).filter(|_| !self.history.has_dropped(&node.name));
+            node.unseen_inbound = opened.and_then(|opened| self.witness.unseen(&node.name, *opened));
         }
         gaps.extend(self.gaps.iter().cloned());
         gaps.extend(self.history.incomplete(&gaps));

@@ -291,6 +291,34 @@ def sample(number):
     assert!(text.contains(gap), "{text}");
 }
 
+/// The lines that keep the loop on the node running arrive together after the network was
+/// slow: the loop neither ends nor leaves a process.
+#[test]
+fn a_node_that_hears_nothing_for_a_while_is_sampled_to_the_end() {
+    let node = scripted_node("");
+    let relay = r#"#!/usr/bin/env python3
+import os, subprocess, sys, time
+script = sys.argv[-1].removeprefix("sh -c '").removesuffix("'")
+node = subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE)
+began = time.time()
+while data := os.read(0, 65536):
+    # From the first sample on.
+    if 3 < time.time() - began < 20:
+        time.sleep(20 - (time.time() - began))
+        data += os.read(0, 65536)
+    node.stdin.write(data)
+    node.stdin.flush()
+node.stdin.close()
+sys.exit(node.wait())
+"#;
+    std::fs::write(node.file("ssh"), relay).unwrap();
+    let report = node.run(&["--settle", "0s", "--interval", "1s"], "sleep 56");
+    let gaps = report["gaps"].as_array().unwrap().iter();
+    let of_nodes: Vec<_> = gaps.filter(|gap| gap["what"].as_str().unwrap().starts_with("node ")).collect();
+    assert!(of_nodes.is_empty(), "{report:#}");
+    assert_eq!(report["nodes"][0]["unknown"].as_array().map(Vec::len), Some(0), "{report:#}");
+}
+
 /// A signal from another process leaves the samplers 450 ms.
 #[test]
 fn a_node_without_its_final_sample_is_not_compared_after_a_signal() {

@@ -41,18 +41,21 @@ exec sh -c \"$loop\" loop none";
 ///
 /// If the network fails, standard input does not end, and a write may block for ever.
 /// Therefore a watchdog ends the loop, and then its process group, unless a line `keep`
-/// arrives in time. A process of root is not in its reach: its output is read at once.
-const LOOP: &str = "IFS= read -r marker; rights=$1; events=; dog=; \
+/// arrives in time. A process of root is not in its reach: its output is read at once. Of
+/// lines `keep` that arrive together, one has an effect: a watchdog that has just been
+/// started may ignore the signal that ends it.
+const LOOP: &str = "IFS= read -r marker; rights=$1; events=; watchdog=; \
 watch() { \
-if [ -n \"$dog\" ]; then kill $dog 2>/dev/null; fi; \
-( trap : TERM; sleep 30 & nap=$!; trap 'kill $nap 2>/dev/null; exit' TERM; wait $nap; \
+read -r up rest </proc/uptime; if [ $((${up%.*} - ${since:-0})) -lt 2 ]; then return; fi; since=${up%.*}; \
+if [ -n \"$watchdog\" ]; then kill $watchdog 2>/dev/null; fi; \
+( trap : TERM; sleep 30 & timer=$!; trap 'kill $timer 2>/dev/null; exit' TERM; wait $timer; \
 read -r pid name state parent rest </proc/self/stat; if [ \"$parent\" != $$ ]; then exit; fi; \
-kill $$; sleep 2 & nap=$!; wait $nap; kill -KILL 0 ) </dev/null >/dev/null 2>&1 & dog=$!; }; \
+kill $$; sleep 2 & timer=$!; wait $timer; kill -KILL 0 ) </dev/null >/dev/null 2>&1 & watchdog=$!; }; \
 follow() { stdbuf -oL ss -E -Htn </dev/null >&2 & \
 events=$!; tries=0; \
 until grep -q \" 4  *$events  *0*[1-9a-f]\" /proc/net/netlink; do tries=$((tries + 1)); \
 if [ $tries -gt 200 ] || ! kill -0 $events 2>/dev/null; then kill $events 2>/dev/null; events=; break; fi; done; }; \
-trap 'kill $dog $events 2>/dev/null' EXIT; trap exit HUP INT PIPE TERM; watch; \
+trap 'kill $watchdog $events 2>/dev/null' EXIT; trap exit HUP INT PIPE TERM; watch; \
 if command -v stdbuf >/dev/null && ss -h 2>&1 | head -c 9999 | grep -q -e --events; then follow; fi; \
 opened() { opened=; while read -r name a b c d e passive rest; do \
 case $name$a in Tcp:[0-9]*) opened=$passive; break; esac; done </proc/net/snmp; }; \

@@ -28,7 +28,7 @@ use crate::model::trace::{Coverage, Moment, Phase, TracedNode};
 const PROCESSES_INTERVAL: Duration = Duration::from_secs(1);
 /// The largest number of requested samples that were not received; further ones are missed.
 const OUTSTANDING_MAX: usize = 4;
-/// The interval at which the node is told to continue, which it does for 30 s.
+/// The interval of the lines that keep the loop on the node running, each for 30 s.
 const KEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// For how long this process may be stopped, as by Ctrl-Z, before the node ends the loop.
 const STOPPED_MAX: Duration = Duration::from_secs(20);
@@ -313,7 +313,10 @@ impl Sampler {
                 () = sleep_until(keep_due) => {
                     self.notice_stop(keep_due);
                     keep_due = Instant::now() + KEEP_INTERVAL;
-                    stdin.write(KEEP).await;
+                    // Before the login ends, the lines would be queued.
+                    if self.protocol.rights.is_some() {
+                        stdin.write(KEEP).await;
+                    }
                 }
                 () = sleep_until(deadline.unwrap_or(login_until)), if deadline.is_some() => {
                     if self.is_complete {

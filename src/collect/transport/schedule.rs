@@ -11,6 +11,7 @@ const FAST_INTERVAL: Duration = Duration::from_millis(50);
 const REST: u32 = 25;
 /// The time of a sample from which that applies; the node's clock is not more precise.
 const LONG_SAMPLE: Duration = Duration::from_millis(10);
+
 /// The times of the samples.
 pub(super) struct Schedule {
     interval: Duration,

@@ -56,7 +56,8 @@ pub(super) fn has_inbound_change(trace: &Trace) -> bool {
 
 fn answer(trace: &Trace, names: &Names) -> String {
     let changes: Vec<_> = trace.connections.iter().filter(|traced| traced.is_change()).collect();
-    if trace.began.is_none() && !changes.is_empty() {
+    let has_direction = |traced: &&TracedConnection| traced.connection.direction != Direction::None;
+    if trace.began.is_none() && changes.iter().any(has_direction) {
         return by_connection(&changes, names);
     }
     let (outbound, inbound): (Vec<_>, Vec<_>) =
@@ -69,11 +70,19 @@ fn answer(trace: &Trace, names: &Names) -> String {
         return format!("{}{others}", by_connection(&inbound, names));
     }
     let compared: Vec<_> = trace.nodes.iter().filter(|node| node.is_compared()).collect();
-    if compared.is_empty() && outbound.is_empty() {
-        return "no node could be compared.".to_owned();
+    if compared.is_empty() {
+        let outbound = by_connection(&outbound, names);
+        return format!("no node could be compared. {outbound}").trim_end().to_owned();
     }
     let nodes = count(compared.len(), "node");
     let limit = limit(trace, &compared, names);
+    let has_stream = trace.connections.iter().any(|traced| traced.is_change() && traced.role == Role::Stream);
+    if has_stream && outbound.is_empty() {
+        return format!(
+            "only loopback connections between kubelet and the container runtime changed, as an exec needs them; \
+            no connection from the API server to a kubelet was seen to change ({nodes} compared){limit}."
+        );
+    }
     let is_explained = |traced: &TracedConnection| {
         traced.presence.change().is_some() && matches!(traced.role, Role::Restart | Role::Pool)
     };
@@ -154,16 +163,24 @@ pub(super) fn pooled(trace: &Trace, names: &Names) -> Option<String> {
     })
 }
 
-/// Which processes were restarted.
+/// Which processes were restarted, or replaced: a command may have been run twice.
 fn restarts(trace: &Trace, names: &Names) -> Option<String> {
-    let restarted = trace.connections.iter().filter(|traced| traced.role == Role::Restart);
-    let mut processes: BTreeMap<String, BTreeSet<&NodeName>> = BTreeMap::new();
-    for traced in restarted {
-        processes.entry(process(&traced.connection)).or_default().insert(&traced.connection.node);
-    }
-    let texts = processes.iter().map(|(process, nodes)| format!("{process} on {}", name_nodes(nodes, names)));
-    let texts: Vec<_> = texts.collect();
-    (!texts.is_empty()).then(|| format!("Restarted: {}.", texts.join(", ")))
+    let of = |is_component: bool, head: &str| {
+        let restarted = trace.connections.iter().filter(|traced| {
+            traced.role == Role::Restart && traced.connection.component.is_some() == is_component
+        });
+        let mut processes: BTreeMap<String, BTreeSet<&NodeName>> = BTreeMap::new();
+        for traced in restarted {
+            processes.entry(process(&traced.connection)).or_default().insert(&traced.connection.node);
+        }
+        let texts =
+            processes.iter().map(|(process, nodes)| format!("{process} on {}", name_nodes(nodes, names)));
+        let texts: Vec<_> = texts.collect();
+        (!texts.is_empty()).then(|| format!("{head}: {}.", texts.join(", ")))
+    };
+    let both = [of(true, "Restarted"), of(false, "Replaced by a process of the same name")];
+    let both: Vec<_> = both.into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join(" "))
 }
 
 /// The changes between the API server and each node, a sentence for each route.
