@@ -685,7 +685,7 @@ mod tests {
         let node: NodeName = "n1".parse().expect("a name");
         let mut history = History::default();
         let moment = Moment { arrived: Duration::from_secs(1), node: None };
-        let mut close = |history: &mut History, peer: &str, number: usize| {
+        let close = |history: &mut History, peer: &str, number: usize| {
             for number in 0..number {
                 let local = format!("10.{}.{}.{}:5", number >> 16, number >> 8 & 255, number & 255);
                 history.closed(&node, &socket(State::Close, &local, peer), Phase::During, moment);
