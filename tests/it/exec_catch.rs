@@ -151,7 +151,7 @@ fn lost_reports_of_closed_sockets_are_reported() {
     node.run("pkill -STOP -f '^ss -E'").unwrap();
     let opens = "import socket
 to = ('127.0.0.1', 38671)
-for _ in range(1500): socket.create_connection(to).close()";
+for _ in range(6000): socket.create_connection(to).close()";
     let opened = node.run(&format!("python3 -c \"{opens}\"")).unwrap();
     assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     node.run("pkill -CONT -f '^ss -E'").unwrap();
