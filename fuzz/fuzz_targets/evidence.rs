@@ -15,7 +15,7 @@ use eks_netcheck::model::gap::Subject;
 use eks_netcheck::model::kubernetes;
 use eks_netcheck::model::name::NodeName;
 use eks_netcheck::model::net;
-use eks_netcheck::model::node::{Extent, Node, NodeStatus};
+use eks_netcheck::model::node::{Extent, Node, NodeStatus, Via};
 use eks_netcheck::policy::Policy;
 use eks_netcheck::report::FORMATS;
 use eks_netcheck::report::format::ReportSettings;
@@ -67,6 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
         status: NodeStatus::Read,
         tally,
         has_header: true,
+        via: Some(Via::File),
         has_only_kubelet: false,
         is_state_filtered: false,
         extent: Extent::Unknown,

@@ -16,7 +16,7 @@ use eks_netcheck::model::gap::{Gap, GapReason, Subject};
 use eks_netcheck::model::judgment::{PolicyNote, PolicyNoteKind};
 use eks_netcheck::model::name::NodeName;
 use eks_netcheck::model::net;
-use eks_netcheck::model::node::{Extent, Node, NodeStatus, Tally};
+use eks_netcheck::model::node::{Extent, Node, NodeStatus, Tally, Via};
 use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
 use eks_netcheck::policy::Policy;
 use eks_netcheck::policy::file::parse;
@@ -112,6 +112,7 @@ fuzz_target!(|bytes: &[u8]| {
         status: NodeStatus::Read,
         tally,
         has_header: true,
+        via: Some(Via::File),
         has_only_kubelet: false,
         is_state_filtered: false,
         extent: Extent::Unknown,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::options::{
     AuditOptions, ClusterOptions, Clusters, CollectOptions, CollectionOptions, DiffOptions, FleetOptions,
@@ -266,9 +266,9 @@ struct FleetArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Nodes and DNS")]
 struct CollectionArgs {
-    /// How nodes are read
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = Nodes::Ssh)]
-    nodes: Nodes,
+    /// How nodes are read; several, separated by commas, in order of preference
+    #[arg(long, value_name = "HOW", value_enum, value_delimiter = ',', default_values_t = [Nodes::Ssh])]
+    nodes: Vec<Nodes>,
     /// Read this node instead of those that EC2 lists, at an ssh destination if one is given; may be repeated
     #[arg(long, value_name = "NAME[=TARGET]")]
     node: Vec<NodeArg>,
@@ -430,17 +430,25 @@ impl CollectionArgs {
         if let Some(option) = self.ssh_option.iter().find(|option| option.chars().any(char::is_control)) {
             return Err(format!("--ssh-option {option:?} contains control characters"));
         }
-        let nodes = match self.nodes {
-            Nodes::None => None,
-            Nodes::Ssh => Some(NodeOptions {
-                named: self.node.into_iter().map(|node| (node.name, node.target)).collect(),
-                transport: TransportOptions::Ssh {
+        let mut transports = Vec::new();
+        for (number, how) in self.nodes.iter().enumerate() {
+            if self.nodes[..number].contains(how) {
+                return Err(format!("--nodes {}: it is given twice", value_name(*how)));
+            }
+            match how {
+                Nodes::None if self.nodes.len() > 1 => {
+                    return Err("--nodes none excludes other values of --nodes".to_owned());
+                }
+                Nodes::None => {}
+                Nodes::Ssh => transports.push(TransportOptions::Ssh {
                     address: self.node_address.into(),
-                    user: self.ssh_user,
-                    options: self.ssh_option,
-                },
-            }),
-        };
+                    user: self.ssh_user.clone(),
+                    options: self.ssh_option.clone(),
+                }),
+            }
+        }
+        let named = self.node.into_iter().map(|node| (node.name, node.target)).collect();
+        let nodes = (!transports.is_empty()).then_some(NodeOptions { named, transports });
         Ok(CollectionOptions {
             nodes,
             resolvers: self.resolver.into_iter().map(|resolver| resolver.0).collect(),
@@ -448,6 +456,11 @@ impl CollectionArgs {
             timeout: Duration::from_secs(self.timeout.into()),
         })
     }
+}
+
+/// A value of `--nodes` as it is written.
+fn value_name(how: Nodes) -> String {
+    how.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 impl From<VerbosityArgs> for Verbosity {

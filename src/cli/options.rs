@@ -206,8 +206,8 @@ pub struct NodeOptions {
     /// The nodes to read, each with its target if one is given; those that EC2 lists if
     /// empty.
     pub named: Vec<(NodeName, Option<String>)>,
-    /// How they are reached.
-    pub transport: TransportOptions,
+    /// How they are reached, in order of preference; not empty.
+    pub transports: Vec<TransportOptions>,
 }
 
 /// How nodes are reached.

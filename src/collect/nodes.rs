@@ -20,13 +20,15 @@ use crate::evidence::write::{EvidenceWriter, TempDir};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
+use crate::model::node::Via;
 
 /// How nodes are read.
 #[derive(Debug, Clone)]
 pub struct NodesRequest {
     /// The nodes that the user named; if there are none, those that EC2 lists.
     pub named: Vec<(NodeName, Option<Target>)>,
-    pub(super) transport: Transport,
+    /// How nodes are reached, in order of preference; not empty.
+    pub(super) transports: Vec<Transport>,
     /// How long a node may take.
     pub(super) timeout: Duration,
     /// A permit for each node that may be read at a time.
@@ -38,19 +40,32 @@ impl NodesRequest {
     /// it. As many `clusters` are audited at a time.
     #[must_use]
     pub fn new(
-        transport: Transport,
+        transports: Vec<Transport>,
         named: Vec<(NodeName, Option<Target>)>,
         timeout: Duration,
         concurrency: usize,
         clusters: usize,
     ) -> Self {
-        let permits = concurrency.min(transport.sessions_max(clusters));
-        Self { named, transport, timeout, permits: Arc::new(Semaphore::new(permits)) }
+        let max = transports.iter().map(|transport| transport.sessions_max(clusters)).min();
+        let permits = concurrency.min(max.unwrap_or(concurrency));
+        Self { named, transports, timeout, permits: Arc::new(Semaphore::new(permits)) }
     }
 }
 
-/// Reads all nodes and records their evidence. The endpoint's host name may become known
-/// after the logins.
+/// A node to read or to sample.
+#[derive(Debug, Clone)]
+pub(super) struct WantedNode {
+    pub(super) name: NodeName,
+    /// The instance that EC2 lists under this name.
+    pub(super) instance: Option<Instance>,
+    /// Whether the user named it.
+    pub(super) is_named: bool,
+    /// The target that the user gave, which is one of ssh.
+    pub(super) target: Option<Target>,
+}
+
+/// Reads all nodes and records their evidence: each by the first transport that reaches it.
+/// The endpoint's host name may become known after the logins.
 ///
 /// # Errors
 /// If the evidence cannot be written.
@@ -61,66 +76,168 @@ pub(super) async fn record_nodes(
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
-    let targets = targets(request, instances.unwrap_or_default());
-    if targets.is_empty() {
+    let mut wanted = wanted_nodes(request, instances.unwrap_or_default());
+    if wanted.is_empty() {
         writer.gap(no_nodes(instances.is_some()));
     }
-    for (name, _) in &targets {
-        writer.expect(name.clone());
+    for node in &wanted {
+        writer.expect(node.name.clone());
     }
-    progress.expect(targets.len() as u64);
-    // In the order in which they are read: the first ones are those that take long.
-    let mut pending = BTreeMap::new();
-    let mut readings = JoinSet::new();
-    for (number, (name, target)) in targets.into_iter().enumerate() {
-        let target = match target {
-            Ok(target) => target,
-            Err(gap) => {
-                writer.gap(gap);
+    progress.expect(wanted.len() as u64);
+    let mut failed = BTreeMap::new();
+    for (number, transport) in request.transports.iter().enumerate() {
+        let is_last = number + 1 == request.transports.len();
+        let mut unread = Vec::new();
+        let mut readings =
+            Readings::new(request, transport, std::mem::take(&mut wanted), host, writer, progress);
+        while let Some((node, read)) = readings.next().await? {
+            let attempts: &mut Vec<NodeRead> = failed.entry(node.name.clone()).or_default();
+            attempts.push(read);
+            if attempts.last().is_some_and(NodeRead::has_reached) || is_last {
                 progress.answered();
-                continue;
+                record_node(writer, &node.name, failed.remove(&node.name).unwrap_or_default())?;
+            } else {
+                unread.push(node);
             }
-        };
-        let (host, permits) = (host.clone(), Arc::clone(&request.permits));
-        let (timeout, captures) = (request.timeout, writer.temp_dir());
-        pending.insert(number, name.clone());
-        readings.spawn(async move {
-            let _permit = permits.acquire_owned().await;
-            (number, read_node(&target, name, timeout, host, &captures).await)
-        });
-    }
-    progress.set_pending("nodes", pending.values());
-    while let Some(answer) = readings.join_next().await {
-        let (number, node) = answer?;
-        progress.answered();
-        pending.remove(&number);
-        progress.set_pending("nodes", pending.values());
-        if let Some(capture) = node.capture {
-            writer.keep_capture(&node.name, capture)?;
         }
-        match node.answer {
-            Some(Ok(answer)) => writer.write(Subject::Vantage(node.name.to_string()), answer)?,
-            Some(Err(gap)) => writer.gap(gap),
-            None => {}
-        }
-        if let Some(gap) = node.gap {
-            writer.gap(gap);
-        }
+        wanted = unread;
     }
     Ok(())
 }
 
+/// Records what was read of a node: by the last attempt if that reached it, or else by the
+/// first that read anything.
+fn record_node(writer: &EvidenceWriter, name: &NodeName, mut attempts: Vec<NodeRead>) -> Result<()> {
+    let best = match attempts.last() {
+        Some(last) if last.has_reached() => attempts.len() - 1,
+        _ => attempts.iter().position(|read| read.capture.is_some()).unwrap_or(0),
+    };
+    let failures = |attempts: &[NodeRead]| {
+        let gaps: Vec<_> = attempts.iter().filter_map(|read| Some((read.via, read.gap.clone()?))).collect();
+        all_failures(gaps)
+    };
+    let all = failures(&attempts);
+    let read = attempts.swap_remove(best);
+    let has_reached = read.has_reached();
+    if let Some(capture) = read.capture {
+        writer.keep_capture(name, capture, read.via)?;
+    }
+    match read.answer {
+        Some(Ok(answer)) => writer.write(Subject::Vantage(name.to_string()), answer)?,
+        Some(Err(gap)) => writer.gap(gap),
+        None => {}
+    }
+    if let Some(gap) = if has_reached { read.gap } else { all } {
+        writer.gap(gap);
+    }
+    Ok(())
+}
+
+/// The gap of a node that no transport reached, with the reason of each.
+fn all_failures(gaps: Vec<(Via, Gap)>) -> Option<Gap> {
+    let is_one = gaps.len() == 1;
+    gaps.into_iter()
+        .map(
+            |(via, gap)| {
+                if is_one {
+                    gap
+                } else {
+                    Gap { detail: format!("by {}: {}", via.as_str(), gap.detail), ..gap }
+                }
+            },
+        )
+        .reduce(|first, next| Gap {
+            detail: format!("{}; {}", first.detail, next.detail),
+            hint: format!("{}; or {}", first.hint, next.hint),
+            ..first
+        })
+}
+
 /// What was read of a node.
-struct NodeRead {
-    name: NodeName,
+pub(super) struct NodeRead {
+    /// By which transport.
+    pub(super) via: Via,
     /// Its sockets, if any were read.
-    capture: Option<Temporary<NamedTempFile>>,
+    pub(super) capture: Option<Temporary<NamedTempFile>>,
     /// The answer of its resolver; `None` if that was not queried, or `ss` did not end.
-    answer: Option<Result<Vec<u8>, Gap>>,
-    gap: Option<Gap>,
+    pub(super) answer: Option<Result<Vec<u8>, Gap>>,
+    pub(super) gap: Option<Gap>,
+}
+
+impl NodeRead {
+    /// A node of which nothing was read.
+    fn failed(via: Via, gap: Gap) -> Self {
+        Self { via, capture: None, answer: None, gap: Some(gap) }
+    }
+
+    /// Whether all sockets were read, with or without their processes.
+    fn has_reached(&self) -> bool {
+        let is_whole = self.gap.as_ref().is_none_or(|gap| gap.why == GapReason::NoProcessNames);
+        self.capture.is_some() && is_whole
+    }
+}
+
+/// The nodes that a transport is reading.
+struct Readings<'a> {
+    progress: &'a Progress,
+    tasks: JoinSet<(usize, NodeRead)>,
+    /// Those that the transport has no target for.
+    without_target: Vec<(WantedNode, NodeRead)>,
+    /// In the order in which they are read: the first ones are those that take long.
+    pending: BTreeMap<usize, WantedNode>,
+}
+
+impl<'a> Readings<'a> {
+    fn new(
+        request: &NodesRequest,
+        transport: &Transport,
+        nodes: Vec<WantedNode>,
+        host: &watch::Receiver<Option<String>>,
+        writer: &EvidenceWriter,
+        progress: &'a Progress,
+    ) -> Self {
+        let mut readings =
+            Self { progress, tasks: JoinSet::new(), without_target: Vec::new(), pending: BTreeMap::new() };
+        let via = transport.via();
+        for (number, node) in nodes.into_iter().enumerate() {
+            let target = match target(transport, &node) {
+                Ok(target) => target,
+                Err(gap) => {
+                    readings.without_target.push((node, NodeRead::failed(via, gap)));
+                    continue;
+                }
+            };
+            let (name, host, permits) = (node.name.clone(), host.clone(), Arc::clone(&request.permits));
+            let (timeout, captures) = (request.timeout, writer.temp_dir());
+            readings.pending.insert(number, node);
+            readings.tasks.spawn(async move {
+                let _permit = permits.acquire_owned().await;
+                (number, read_node(via, &target, name, timeout, host, &captures).await)
+            });
+        }
+        readings.show_pending();
+        readings
+    }
+
+    fn show_pending(&self) {
+        self.progress.set_pending("nodes", self.pending.values().map(|node| &node.name));
+    }
+
+    /// The next node that was read, or could not be.
+    async fn next(&mut self) -> Result<Option<(WantedNode, NodeRead)>> {
+        if let Some(failed) = self.without_target.pop() {
+            return Ok(Some(failed));
+        }
+        let Some(read) = self.tasks.join_next().await else { return Ok(None) };
+        let (number, read) = read?;
+        let node = self.pending.remove(&number);
+        self.show_pending();
+        Ok(node.map(|node| (node, read)))
+    }
 }
 
 async fn read_node(
+    via: Via,
     target: &Target,
     name: NodeName,
     timeout: Duration,
@@ -132,26 +249,18 @@ async fn read_node(
     let new_capture = || capture.insert(captures.temp_file()?).value.reopen().map(BufWriter::new);
     let run = match read(target, timeout, host, new_capture).await {
         Ok(run) => run,
-        Err(error) => {
-            let gap = Diagnosis::from(error).gap(name.clone());
-            return NodeRead { name, capture: None, answer: None, gap: Some(gap) };
-        }
+        Err(error) => return NodeRead::failed(via, Diagnosis::from(error).gap(name)),
     };
     let gap = failure::sockets(target, &run).map(|diagnosis| diagnosis.gap(name.clone()));
     let has_ended = !run.transcript.ended.is_empty();
     let has_host = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
     let answer = (has_ended && has_host).then(|| failure::answer(&name, &run));
     let has_sockets = run.transcript.captured > 0;
-    NodeRead { capture: capture.filter(|_| has_sockets), answer, gap, name }
+    NodeRead { via, capture: capture.filter(|_| has_sockets), answer, gap }
 }
 
-/// The target of each node, or why it has none: of the nodes that the user named, or else
-/// of those that EC2 lists.
-pub(super) fn targets(
-    request: &NodesRequest,
-    instances: &[Instance],
-) -> Vec<(NodeName, Result<Target, Gap>)> {
-    let transport = &request.transport;
+/// The nodes that the user named, or else those that EC2 lists.
+pub(super) fn wanted_nodes(request: &NodesRequest, instances: &[Instance]) -> Vec<WantedNode> {
     if request.named.is_empty() {
         let mut taken = BTreeSet::new();
         // Every instance id of EC2 is a valid name. One that is not would be reported as
@@ -160,20 +269,27 @@ pub(super) fn targets(
             // Instances with the same DNS name are named by their ids.
             let name = node_name(instance).filter(|name| taken.insert(name.clone()));
             let name = name.or_else(|| instance.id.parse().ok())?;
-            let target = transport.listed_target(instance);
-            Some((name.clone(), target.map_err(|diagnosis| diagnosis.gap(name))))
+            Some(WantedNode { name, instance: Some(instance.clone()), is_named: false, target: None })
         });
         return listed.collect();
     }
     let named = request.named.iter().map(|(name, target)| {
-        if let Some(target) = target {
-            return (name.clone(), Ok(target.clone()));
-        }
         let instance = instances.iter().find(|instance| is_named(instance, name.as_str()));
-        let target = transport.named_target(name, instance);
-        (name.clone(), target.map_err(|diagnosis| diagnosis.gap(name.clone())))
+        WantedNode { name: name.clone(), instance: instance.cloned(), is_named: true, target: target.clone() }
     });
     named.collect()
+}
+
+/// The target of a node, or why it has none.
+pub(super) fn target(transport: &Transport, node: &WantedNode) -> Result<Target, Gap> {
+    if let Some(target) = &node.target {
+        return Ok(target.clone());
+    }
+    let target = match &node.instance {
+        Some(instance) if !node.is_named => transport.listed_target(instance),
+        instance => transport.named_target(&node.name, instance.as_ref()),
+    };
+    target.map_err(|diagnosis| diagnosis.gap(node.name.clone()))
 }
 
 /// The name of an instance's node in Kubernetes: its private DNS name.

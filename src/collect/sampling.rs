@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::next_step::next_step;
-use super::nodes::{NodesRequest, is_named, no_nodes, targets};
+use super::nodes::{NodesRequest, WantedNode, is_named, no_nodes, target, wanted_nodes};
 use super::transport::Target;
 use super::transport::sampler::{SampledNode, SamplerEvent, SamplerOptions, Stage, sample};
 use crate::capture::line::Row;
@@ -101,7 +101,7 @@ impl Sampling {
             not_paused: HashSet::new(),
             wants_processes: HashMap::new(),
         };
-        let max = request.transport.sessions_max(1);
+        let max = request.transports.iter().map(|transport| transport.sessions_max(1)).min().unwrap_or(1);
         for (name, target) in chosen {
             if sampling.samplers.len() >= max {
                 gaps.push(Gap {
@@ -192,6 +192,13 @@ impl Sampling {
     }
 }
 
+/// The target of a node by the first transport that has one.
+fn first_target(request: &NodesRequest, node: &WantedNode) -> Result<Target, Gap> {
+    let mut targets = request.transports.iter().map(|transport| target(transport, node));
+    let first = targets.next().unwrap_or_else(|| unreachable!("there is a transport"));
+    first.or_else(|gap| targets.find_map(Result::ok).ok_or(gap))
+}
+
 /// The nodes to sample, and a gap for each that cannot be sampled.
 fn choose(
     request: &NodesRequest,
@@ -199,7 +206,8 @@ fn choose(
     only: &[NodeName],
 ) -> (Vec<(NodeName, Target)>, Vec<Gap>) {
     let listed = instances.unwrap_or_default();
-    let all = targets(request, listed);
+    let wanted = wanted_nodes(request, listed);
+    let all: Vec<_> = wanted.iter().map(|node| (node.name.clone(), first_target(request, node))).collect();
     let mut gaps = Vec::new();
     if all.is_empty() {
         gaps.push(no_nodes(instances.is_some()));

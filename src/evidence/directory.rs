@@ -23,6 +23,7 @@ use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
 use crate::model::name::NodeName;
+use crate::model::node::Via;
 use crate::model::shell::shell_word;
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
@@ -340,6 +341,12 @@ impl EvidenceDir {
         let Source::Directory(root) = &self.source else { return Ok(None) };
         let path = root.join(COMBINED_CAPTURE);
         Ok(open_inside(root, &path, CAPTURES_MAX)?.map(|file| (path, file)))
+    }
+
+    /// By which way the capture of a node came.
+    #[must_use]
+    pub(super) fn via(&self, node: &NodeName) -> Via {
+        self.manifest.nodes.get(node.as_str()).map_or(Via::File, |recorded| recorded.via)
     }
 
     /// The nodes that could not be read according to the manifest, sorted by name.

@@ -1,5 +1,7 @@
 //! `manifest.json`: the version that recorded the evidence, the time, and the gaps.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::aws::CALLS;
@@ -7,6 +9,7 @@ use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::name::NodeName;
+use crate::model::node::Via;
 
 /// The file. One that is written by hand may contain only the gaps.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -20,6 +23,15 @@ pub(super) struct Manifest {
     /// What was requested and not obtained.
     #[serde(default, deserialize_with = "read_gaps", serialize_with = "write_gaps")]
     pub(super) gaps: Vec<Gap>,
+    /// How the nodes with a capture were read; others were captured by other means.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) nodes: BTreeMap<String, RecordedNode>,
+}
+
+/// How a node was read.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
+pub(super) struct RecordedNode {
+    pub(super) via: Via,
 }
 
 /// A gap as it is written in the file.

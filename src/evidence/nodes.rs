@@ -16,7 +16,7 @@ use crate::model::cluster::Cluster;
 use crate::model::evidence::NextStep;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
-use crate::model::node::{Extent, Node, NodeStatus, Tally};
+use crate::model::node::{Extent, Node, NodeStatus, Tally, Via};
 
 /// Reads every capture of an evidence directory and passes each row to `sink`.
 ///
@@ -47,8 +47,10 @@ pub fn read_nodes(
             summaries.insert(name, summary);
         }
     }
-    let node =
-        |(name, summary): (NodeName, CaptureSummary)| (name.clone(), node(name, summary, dir.next_step()));
+    let node = |(name, summary): (NodeName, CaptureSummary)| {
+        let via = Some(dir.via(&name));
+        (name.clone(), Node { via, ..node(name, summary, dir.next_step()) })
+    };
     let mut nodes: BTreeMap<_, _> = summaries.into_iter().map(node).collect();
     for name in dir.bundles()? {
         let subject = Subject::Node(name.clone());
@@ -117,6 +119,7 @@ pub fn unread(name: NodeName, gap: Gap) -> Node {
     Node {
         name,
         status,
+        via: None,
         tally: Tally::default(),
         has_header: false,
         has_only_kubelet: false,
@@ -178,6 +181,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
         rejected: summary.rejected,
         name,
         status,
+        via: Some(Via::File),
         gaps,
     }
 }

@@ -3,7 +3,7 @@
 //! immediately and not saved stays in memory, except the captures of the nodes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -15,12 +15,13 @@ use tempfile::NamedTempFile;
 use super::directory::{EvidenceDir, MANIFEST, Memory, Source};
 use super::error::EvidenceError;
 use super::json::indented;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, RecordedNode};
 use crate::cleanup::{self, Kind, Temporary};
 use crate::model::evidence::NextStep;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
+use crate::model::node::Via;
 
 /// The subdirectories of an evidence directory.
 const DIRS: [&str; 2] = ["dns", "nodes"];
@@ -37,6 +38,8 @@ pub struct EvidenceWriter {
     /// Subjects that are expected and neither written nor reported as a gap yet.
     expected: RefCell<BTreeSet<Subject>>,
     gaps: RefCell<Vec<Gap>>,
+    /// How the nodes with a capture were read.
+    nodes: RefCell<BTreeMap<String, RecordedNode>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +125,7 @@ impl EvidenceWriter {
             _new_dirs: Vec::new(),
             expected: RefCell::default(),
             gaps: RefCell::default(),
+            nodes: RefCell::default(),
         }
     }
 
@@ -188,6 +192,7 @@ impl EvidenceWriter {
         &self,
         node: &NodeName,
         capture: Temporary<NamedTempFile>,
+        via: Via,
     ) -> Result<(), EvidenceError> {
         match &self.destination {
             Destination::Memory { memory, .. } => {
@@ -199,6 +204,7 @@ impl EvidenceWriter {
                 self.persist(capture, &format!("nodes/{node}.txt"), has_files)?;
             }
         }
+        self.nodes.borrow_mut().insert(node.to_string(), RecordedNode { via });
         self.skip(&Subject::Node(node.clone()));
         Ok(())
     }
@@ -227,7 +233,8 @@ impl EvidenceWriter {
         let mut gaps = self.gaps.take();
         gaps.sort();
         gaps.dedup();
-        let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps };
+        let nodes = self.nodes.take();
+        let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps, nodes };
         self.write_file(MANIFEST, self.to_json(MANIFEST, &manifest)?)?;
         Ok(manifest.gaps)
     }

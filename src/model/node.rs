@@ -2,6 +2,8 @@
 
 use std::ops::{AddAssign, Sub};
 
+use serde::{Deserialize, Serialize};
+
 use super::gap::Gap;
 use super::name::NodeName;
 
@@ -12,6 +14,8 @@ pub struct Node {
     pub name: NodeName,
     /// The result of reading it.
     pub status: NodeStatus,
+    /// By which way its sockets came; `None` if none did.
+    pub via: Option<Via>,
     /// The numbers of lines in its capture, by kind.
     pub tally: Tally,
     /// Whether its capture has column headings, which shows that it was not filtered.
@@ -35,6 +39,36 @@ impl Node {
     pub const REJECTED_KEPT: usize = 1000;
     /// How many rejected lines of all nodes together are kept.
     pub const REJECTED_KEPT_OF_ALL: usize = 100_000;
+}
+
+/// The way by which the sockets of a node came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// A login with ssh.
+    Ssh,
+    /// A pod, by kubectl.
+    Kubectl,
+    /// A command of Systems Manager.
+    Ssm,
+    /// A bundle of logs.
+    Bundle,
+    /// A capture that was made by other means.
+    File,
+}
+
+impl Via {
+    /// The way as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ssh => "ssh",
+            Self::Kubectl => "kubectl",
+            Self::Ssm => "ssm",
+            Self::Bundle => "bundle",
+            Self::File => "file",
+        }
+    }
 }
 
 /// How much of a complete capture a capture is.

@@ -137,19 +137,24 @@ fn nodes_request(
     clusters: usize,
 ) -> Result<NodesRequest> {
     let CollectionOptions { timeout, concurrency, .. } = collection;
-    let transport = match &nodes.transport {
+    let transport = |options: &TransportOptions| match options {
         TransportOptions::Ssh { address, user, options } => {
             Transport::Ssh(Ssh::new(user.as_deref(), options, *address, *timeout))
         }
     };
+    let transports: Vec<_> = nodes.transports.iter().map(transport).collect();
     let named = nodes.named.iter().map(|(name, target)| {
         let target = target.as_ref().map(|target| {
-            transport.parse_target(target).map_err(|error| anyhow!("--node {name}={target:?}: {error}"))
+            let parsed = transports.iter().find_map(|transport| transport.parse_target(target));
+            let parsed = parsed.ok_or_else(|| {
+                anyhow!("--node {name}={target:?}: only ssh has targets; add it to --nodes")
+            })?;
+            parsed.map_err(|error| anyhow!("--node {name}={target:?}: {error}"))
         });
         Ok((name.clone(), target.transpose()?))
     });
     let named = named.collect::<Result<_>>()?;
-    Ok(NodesRequest::new(transport, named, *timeout, *concurrency, clusters))
+    Ok(NodesRequest::new(transports, named, *timeout, *concurrency, clusters))
 }
 
 /// The roles of the command line and of the file of accounts, each once.

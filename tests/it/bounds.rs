@@ -11,7 +11,7 @@ use eks_netcheck::classify::{Classifier, Limits};
 use eks_netcheck::evidence::directory::EvidenceDir;
 use eks_netcheck::model::audit::{Audited, Summary};
 use eks_netcheck::model::facts::Facts;
-use eks_netcheck::model::node::{Extent, Node, NodeStatus, Tally};
+use eks_netcheck::model::node::{Extent, Node, NodeStatus, Tally, Via};
 use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
 use eks_netcheck::policy::Policy;
 use eks_netcheck::report::FORMATS;
@@ -69,6 +69,7 @@ fn classify<'a>(rows: impl Iterator<Item = &'a Row>, limits: Limits) -> Facts {
         status: NodeStatus::Read,
         tally,
         has_header: true,
+        via: Some(Via::File),
         has_only_kubelet: false,
         is_state_filtered: false,
         extent: Extent::Unknown,

@@ -25,6 +25,7 @@ use self::diagnosis::Diagnosis;
 use self::ssh::{InvalidDestination, Ssh, SshTarget};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
+use crate::model::node::Via;
 
 /// How to read a node as root, as a next step that does not know the transport.
 pub(super) const ROOT_HINTS: &str = ssh::ROOT_HINT;
@@ -52,13 +53,12 @@ pub enum InvalidTarget {
 }
 
 impl Transport {
-    /// Parses a target that the user gave.
-    ///
-    /// # Errors
-    /// If the transport cannot have such a target.
-    pub fn parse_target(&self, text: &str) -> Result<Target, InvalidTarget> {
+    /// Parses a target that the user gave; `None` if the transport has no targets that users
+    /// name.
+    #[must_use]
+    pub fn parse_target(&self, text: &str) -> Option<Result<Target, InvalidTarget>> {
         match self {
-            Self::Ssh(ssh) => Ok(Target::Ssh(ssh.parse_target(text)?)),
+            Self::Ssh(ssh) => Some(ssh.parse_target(text).map(Target::Ssh).map_err(InvalidTarget::from)),
         }
     }
 
@@ -78,6 +78,13 @@ impl Transport {
     ) -> Result<Target, Diagnosis> {
         match self {
             Self::Ssh(ssh) => ssh.named_target(name, instance).map(Target::Ssh),
+        }
+    }
+
+    /// The transport of nodes that were read by it.
+    pub(crate) fn via(&self) -> Via {
+        match self {
+            Self::Ssh(_) => Via::Ssh,
         }
     }
 

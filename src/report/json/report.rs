@@ -179,6 +179,8 @@ struct Eni {
 struct NodeReport {
     name: String,
     status: Status,
+    /// How its sockets were read: ssh, kubectl, ssm, bundle or file; null if they were not.
+    via: Option<String>,
     /// The number of sockets.
     sockets: u64,
     /// The number of lines that are not sockets.
@@ -443,6 +445,7 @@ impl From<&Node> for NodeReport {
         Self {
             name: node.name.to_string(),
             status: node.status.into(),
+            via: node.via.map(|via| via.as_str().to_owned()),
             sockets: node.tally.rows,
             skipped_lines: node.tally.rejected,
         }
