@@ -10,6 +10,7 @@ use super::entry::{gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation;
 use super::text::escape;
+use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::{JudgedFinding, JudgedGap};
 use crate::model::rule::Rule;
@@ -34,6 +35,9 @@ impl ReportWriter for Writer {
             let mut case = TestCase::new(rule.id, status(rule, audited));
             case.set_classname(arn.as_str());
             suite.add_test_case(case);
+        }
+        if let Some(nodes) = read_by(&audited.facts) {
+            suite.add_property(("nodes", nodes.as_str()));
         }
         self.report.add_test_suite(suite);
         Ok(())

@@ -10,6 +10,7 @@ use super::entry::{Unseen, about, gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation::{self, is_command};
 use super::text::escape;
+use super::via::read_by;
 use crate::model::audit::{Audited, PolicyUsed, Summary};
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
 
@@ -154,6 +155,9 @@ fn section(audited: &Audited) -> String {
         let _ = write!(text, ", open to {}", cidrs.join(", "));
     }
     text.push_str(".\n");
+    if let Some(nodes) = read_by(facts) {
+        let _ = write!(text, "\nNodes: {nodes}.\n");
+    }
     if !judgment.findings.is_empty() {
         text.push_str("\n| severity | rule | finding |\n| --- | --- | --- |\n");
         text.push_str(&list(judgment.findings.iter().map(|judged| {

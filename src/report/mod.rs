@@ -16,6 +16,7 @@ pub mod sarif;
 pub mod style;
 pub mod table;
 pub mod text;
+mod via;
 
 use self::format::{AuditFormat, TraceFormat};
 

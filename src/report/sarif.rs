@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::entry::{Entry, Rank, Unseen};
@@ -17,6 +17,7 @@ use super::format::{AuditFormat, ReportWriter};
 use super::pretty::write_pretty;
 use super::remediation::{self, is_command};
 use super::text::escape;
+use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::rule::{Rule, Severity};
 
@@ -30,6 +31,7 @@ pub const FORMAT: AuditFormat = AuditFormat {
             anchor: settings.anchor.clone(),
             findings: Vec::new(),
             unseen: Vec::new(),
+            nodes: Map::new(),
         })
     },
 };
@@ -44,6 +46,8 @@ struct Writer {
     anchor: String,
     findings: Vec<(Rank, Finding)>,
     unseen: Vec<Unseen>,
+    /// How the nodes of each cluster were read.
+    nodes: Map<String, Value>,
 }
 
 /// A finding as it is kept.
@@ -63,6 +67,10 @@ impl ReportWriter for Writer {
         let finding = |entry: Entry<'_>| (entry.rank(), Finding::new(&entry, audited));
         self.findings.extend(Entry::all_of(audited).map(finding));
         self.unseen.extend(Unseen::all_of(audited));
+        if let Some(nodes) = read_by(&audited.facts) {
+            let cluster = escape(audited.facts.evidence.cluster.subject()).into_owned();
+            self.nodes.insert(cluster, nodes.into());
+        }
         Ok(())
     }
 
@@ -90,7 +98,7 @@ impl ReportWriter for Writer {
                 }],
                 "results": results,
                 "columnKind": "unicodeCodePoints",
-                "properties": { "policy": escape(summary.policy.name()) },
+                "properties": { "policy": escape(summary.policy.name()), "nodes": self.nodes },
             }],
         });
         write_pretty(&log, out)

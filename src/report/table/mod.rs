@@ -22,6 +22,7 @@ use super::format::{AuditFormat, ReportWriter};
 use super::remediation::{self, is_command, write_remediation};
 use super::style::{Style, count};
 use super::text::{cell, escape, lines};
+use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Hosting;
 use crate::model::connection::Component;
@@ -259,6 +260,7 @@ fn write_cluster(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()>
         };
         rows.push(("Egress", format!("control plane egress mode {mode}{note}")));
     }
+    rows.extend(read_by(facts).map(|text| ("Nodes", text)));
     if cluster.auto_mode {
         rows.push(("Auto Mode", "on: its nodes do not accept ssh".to_owned()));
     }
