@@ -71,6 +71,7 @@ fuzz_target!(|bytes: &[u8]| {
         has_only_kubelet: false,
         is_state_filtered: false,
         extent: Extent::Unknown,
+        left_out: None,
         rejected: Vec::new(),
         gaps: Vec::new(),
     };

@@ -5,6 +5,7 @@ pub mod address;
 mod bytes;
 mod columns;
 mod damage;
+mod filtered;
 pub mod line;
 pub mod parser;
 pub mod processes;

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::filtered::Comments;
 use super::line::Row;
 use super::parser::{Event, Parser};
 use super::variety::Variety;
 use crate::model::name::{NodeName, NotANodeName};
-use crate::model::node::{Extent, Node, NodeStatus, RejectReason, RejectedLine, Tally};
+use crate::model::node::{Extent, LeftOut, Node, NodeStatus, RejectReason, RejectedLine, Tally};
 use crate::model::socket::State;
 
 /// How many bytes of a rejected line are kept.
@@ -41,6 +42,10 @@ pub struct CaptureSummary {
     has_other_rows: bool,
     /// Of which processes its rows are.
     variety: Variety,
+    /// The comment lines of a capture that was filtered on the node.
+    comments: Comments,
+    /// Whether a row was read.
+    has_rows: bool,
 }
 
 impl CaptureSummary {
@@ -67,7 +72,7 @@ impl CaptureSummary {
         })?;
         let characters = [reader.characters, reader.characters - reader.returns];
         summary.cut_at = characters.into_iter().find_map(|characters| limit(characters, reader.last));
-        summary.tally = tally;
+        summary.set_tally(tally);
         summary.tally.headers -= summary.other_nodes;
         summary.tally.rejected += summary.other_nodes;
         Ok(summary)
@@ -76,7 +81,7 @@ impl CaptureSummary {
     /// Whether the capture has column headings, which shows that it was not filtered.
     #[must_use]
     pub fn has_header(&self) -> bool {
-        self.tally.headers > self.own_markers
+        self.tally.headers > self.own_markers + self.comments.count
     }
 
     /// The status of the node that the capture implies.
@@ -84,6 +89,9 @@ impl CaptureSummary {
     pub fn status(&self) -> NodeStatus {
         match (self.tally.rows, self.has_process_names) {
             (0, _) if !self.has_header() || self.broken > 0 => NodeStatus::Malformed,
+            (0, false) if self.left_out().is_some_and(|left_out| left_out.sockets > 0) => {
+                NodeStatus::NoProcessNames
+            }
             (0, _) | (_, true) => NodeStatus::Read,
             (_, false) => NodeStatus::NoProcessNames,
         }
@@ -111,7 +119,42 @@ impl CaptureSummary {
     /// capture, rows of other processes occur.
     #[must_use]
     pub fn has_only_kubelet(&self) -> bool {
-        self.tally.rows > 0 && !self.has_other_rows
+        self.tally.rows > 0 && !self.has_other_rows && self.left_out().is_none()
+    }
+
+    /// What a whole capture that was filtered on the node does not contain.
+    #[must_use]
+    pub fn left_out(&self) -> Option<LeftOut> {
+        let end = self.comments.whole(self.lines())?;
+        Some(LeftOut {
+            sockets: end.sockets.saturating_sub(self.tally.rows),
+            runs_kube_proxy: end.runs_kube_proxy,
+        })
+    }
+
+    /// What is missing of a capture that was filtered on the node.
+    #[must_use]
+    pub fn filtered_problem(&self) -> Option<String> {
+        self.comments.problem(self.lines())
+    }
+
+    /// The number of lines that are neither comments nor headings.
+    fn lines(&self) -> u64 {
+        self.tally.rows + self.tally.continuations + self.tally.rejected
+    }
+
+    /// Sets the counts of all lines, with comment lines among the headings.
+    fn set_tally(&mut self, tally: Tally) {
+        self.tally = tally;
+        self.tally.rejected -= self.comments.count;
+        self.tally.headers += self.comments.count;
+        if let Some(end) = self.comments.whole(self.lines()) {
+            self.has_process_names |= end.named > 0;
+        }
+        if self.comments.is_filtered() {
+            // Its last line shows whether it was cut.
+            self.cut_at = None;
+        }
     }
 
     /// Whether the capture is limited to sockets in one state: `ss` selected a state and
@@ -126,6 +169,13 @@ impl CaptureSummary {
     /// How much of a complete capture it is.
     #[must_use]
     pub fn extent(&self) -> Extent {
+        if self.comments.is_filtered() {
+            return match self.comments.whole(self.lines()) {
+                None => Extent::Unknown,
+                Some(end) if end.nameless > 0 => Extent::Whole,
+                Some(_) => Extent::WholeWithProcesses,
+            };
+        }
         if !self.has_header() || self.is_state_filtered() || !self.variety.is_unfiltered() {
             Extent::Unknown
         } else if self.variety.has_nameless {
@@ -136,6 +186,8 @@ impl CaptureSummary {
     }
 
     fn add_row(&mut self, row: &Row<'_>) {
+        self.has_rows = true;
+        self.comments.row();
         self.variety.add_row(row);
         if !self.has_other_rows {
             let mut processes = row.processes.clone();
@@ -149,6 +201,10 @@ impl CaptureSummary {
     }
 
     fn add_rejected(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
+        let is_first = !self.has_rows && self.rejected.is_empty();
+        if self.comments.read(text, is_first) {
+            return;
+        }
         self.broken += u64::from(reason.may_be_socket());
         if reason == RejectReason::LeftOut {
             self.left_out.get_or_insert(number);
@@ -176,6 +232,8 @@ impl CaptureSummary {
         self.has_process_names |= other.has_process_names;
         self.has_other_rows |= other.has_other_rows;
         self.variety.merge(other.variety);
+        self.comments.merge(other.comments);
+        self.has_rows |= other.has_rows;
         self.rejected.extend(other.rejected);
         self.rejected.truncate(Node::REJECTED_KEPT);
     }
@@ -300,7 +358,7 @@ pub fn read_combined(
             let start = std::mem::replace(&mut section, end);
             if let Some(name) = name.replace(next) {
                 summary.cut_at = limit(begin - start, b'\n');
-                summary.tally = above - counted;
+                summary.set_tally(above - counted);
                 counted = above;
                 summary.limit_rejected(&mut left);
                 summaries.entry(name).or_default().merge(std::mem::take(&mut summary));
@@ -314,8 +372,8 @@ pub fn read_combined(
         return Err(CombinedCaptureError::Unassigned(problem));
     }
     if let Some(name) = name {
-        summary.tally = tally - counted;
         summary.cut_at = limit(reader.bytes - section, reader.last);
+        summary.set_tally(tally - counted);
         summary.limit_rejected(&mut left);
         summaries.entry(name).or_default().merge(summary);
     }

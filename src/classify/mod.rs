@@ -145,6 +145,8 @@ impl Classifier {
     pub fn finish(self, mut nodes: Vec<Node>) -> Facts {
         let Self { evidence, interfaces, index, mut machines, connections, other_connections } = self;
         let (connections, connections_omitted) = connections.finish();
+        let left_out = nodes.iter().filter_map(|node| node.left_out);
+        let left_out = left_out.fold(0, |sum: u64, one| sum.saturating_add(one.sockets));
         let machines: Vec<_> = nodes.iter().map(|node| machines.of(&node.name)).collect();
         for (node, machines) in nodes.iter_mut().zip(&machines) {
             node.gaps.extend(several_machines(&evidence, &node.name, machines));
@@ -166,7 +168,7 @@ impl Classifier {
             nodes,
             connections,
             connections_omitted,
-            other_connections,
+            other_connections: other_connections.saturating_add(left_out),
             incomplete: None,
         }
     }

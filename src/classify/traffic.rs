@@ -23,7 +23,8 @@ pub(super) fn node_traffic(
     let unlisted: HashSet<_> = unlisted.map(|omitted| &omitted.node).collect();
     // Some clusters run without kube-proxy: it is expected if any node runs it.
     let runs_kube_proxy =
-        connections.iter().any(|connection| connection.component == Some(Component::KubeProxy));
+        connections.iter().any(|connection| connection.component == Some(Component::KubeProxy))
+            || nodes.iter().any(|node| node.left_out.is_some_and(|left_out| left_out.runs_kube_proxy));
     let traffic = |(node, machines): (&Node, &Vec<Machine>)| {
         let own = connections_of(connections, &node.name);
         let component = |component| {

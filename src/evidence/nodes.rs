@@ -125,6 +125,7 @@ pub fn unread(name: NodeName, gap: Gap) -> Node {
         has_only_kubelet: false,
         is_state_filtered: false,
         extent: Extent::Unknown,
+        left_out: None,
         rejected: Vec::new(),
         gaps: vec![gap],
     }
@@ -158,6 +159,9 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
         let detail = format!("line {line} of its capture says that lines were left out");
         gaps.push(gap(GapReason::Incomplete, detail));
     }
+    if let Some(detail) = summary.filtered_problem() {
+        gaps.push(gap(GapReason::Incomplete, detail));
+    }
     if let Some(limit) = summary.cut_at {
         let detail = format!(
             "its capture is exactly {limit} characters long, the limit at which Systems Manager cuts the output of a command"
@@ -177,6 +181,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
         has_only_kubelet: summary.has_only_kubelet(),
         is_state_filtered: summary.is_state_filtered(),
         extent: if gaps.is_empty() { summary.extent() } else { Extent::Unknown },
+        left_out: summary.left_out(),
         tally: summary.tally,
         rejected: summary.rejected,
         name,

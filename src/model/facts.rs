@@ -105,7 +105,7 @@ impl Facts {
             let answer = own.and_then(|vantage| vantage.answer.seen());
             answer.is_some_and(|answer| answer.addresses.iter().all(is_private))
         };
-        let is_read = |node: &Node| node.gaps.is_empty() && node.tally.rows > 0;
+        let is_read = |node: &Node| node.gaps.is_empty() && node.sockets() > 0;
         let are_all_known = self.evidence.network.instances.seen().is_some() && self.missing_nodes.is_empty();
         are_all_known
             && !self.nodes.is_empty()

@@ -28,6 +28,8 @@ pub struct Node {
     pub is_state_filtered: bool,
     /// How much of a complete capture its capture is.
     pub extent: Extent,
+    /// What its capture does not contain, if that was filtered on the node.
+    pub left_out: Option<LeftOut>,
     /// The first rejected lines; [`Tally::rejected`] is the number of all.
     pub rejected: Vec<RejectedLine>,
     /// What is missing about it.
@@ -39,6 +41,22 @@ impl Node {
     pub const REJECTED_KEPT: usize = 1000;
     /// How many rejected lines of all nodes together are kept.
     pub const REJECTED_KEPT_OF_ALL: usize = 100_000;
+
+    /// The number of its sockets, those included that were left out of its capture.
+    #[must_use]
+    pub fn sockets(&self) -> u64 {
+        self.tally.rows.saturating_add(self.left_out.map_or(0, |left_out| left_out.sockets))
+    }
+}
+
+/// What a capture does not contain that was filtered on the node. It contains every socket
+/// of kubelet and kube-proxy, and every other to port 443 or at port 10250.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The number of the other sockets.
+    pub sockets: u64,
+    /// Whether a process named kube-proxy exists.
+    pub runs_kube_proxy: bool,
 }
 
 /// The way by which the sockets of a node came.

@@ -73,6 +73,7 @@ fn classify<'a>(rows: impl Iterator<Item = &'a Row>, limits: Limits) -> Facts {
         has_only_kubelet: false,
         is_state_filtered: false,
         extent: Extent::Unknown,
+        left_out: None,
         rejected: Vec::new(),
         gaps: Vec::new(),
     };

@@ -100,3 +100,68 @@ fn answers_without_ipv4_addresses_are_incomplete() {
         assert!(gaps.iter().any(|gap| gap.starts_with("A records") && gap.contains(detail)), "{gaps:?}");
     }
 }
+
+/// A capture that was filtered on its node says what it does not contain; without that, it is a
+/// part of a capture.
+#[test]
+fn a_filtered_capture_is_whole_only_with_its_last_line() {
+    let row = |process: &str, peer: &str| {
+        format!("ESTAB 0 0 192.168.1.20:42801 {peer}:443 users:((\"{process}\",pid=3011,fd=44))\n")
+    };
+    let first = "# eks-netcheck filtered 1\n# eks-netcheck server x.gr7.ap-northeast-2.eks.amazonaws.com\n";
+    let heading = "State Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n";
+    let rows = row("kubelet", "192.168.1.55") + &row("kube-proxy", "192.168.1.55");
+    let end = |ss, kept| {
+        format!("# eks-netcheck end ss={ss} sockets=1805 kept={kept} named=1700 nameless=3 kube-proxy=yes\n")
+    };
+    let audit = |capture: String| {
+        let copy = copy_of("private-only");
+        fs::write(copy.path().join("nodes/n1.txt"), capture).unwrap();
+        Netcheck::audit(copy.path()).json()
+    };
+    let whole = format!("{first}{heading}{rows}{}", end(0, 2));
+    let (report, code) = audit(whole.clone());
+    assert_eq!((code, needed(&report)), (0, Vec::new()), "{report:#}");
+    let node = &report["nodes"][0];
+    assert_eq!((&node["sockets"], &node["skipped_lines"]), (&Value::from(1805), &Value::from(0)));
+    // With exactly the length at which Systems Manager cuts outputs.
+    let padding = "x".repeat(24_000 - whole.len() - "# eks-netcheck \n".len());
+    let (_, code) = audit(whole.replacen(heading, &format!("# eks-netcheck {padding}\n{heading}"), 1));
+    assert_eq!(code, 0);
+    for (damaged, detail) in [
+        (format!("{first}{heading}{rows}"), "it was cut"),
+        (format!("{first}{heading}{rows}{}", end(0, 3)), "has 2 rows of 3"),
+        (format!("{first}{heading}{rows}{}", end(137, 2)), "exit code 137"),
+        (format!("{first}{heading}{}{rows}", end(0, 2)), "it was cut"),
+        (format!("{whole}{}", row("kubelet", "3.39.1.1")), "it was cut"),
+        (whole.replace("kept=2", "kept="), "it was cut"),
+    ] {
+        let (report, code) = audit(damaged.clone());
+        let gaps = needed(&report);
+        let is_named = gaps.iter().any(|gap| gap.starts_with("node n1: ") && gap.contains(detail));
+        assert!(code != 0 && is_named, "{damaged}: {code} {gaps:?}");
+    }
+    // One of several in a file, once and twice.
+    let combined = |text: String| {
+        let copy = copy_of("private-only");
+        let n2 = fs::read_to_string(copy.path().join("nodes/n2.txt")).unwrap();
+        fs::remove_dir_all(copy.path().join("nodes")).unwrap();
+        fs::write(copy.path().join("nodes.txt"), format!("{text}>> node n2 <<\n{n2}")).unwrap();
+        Netcheck::audit(copy.path()).json()
+    };
+    let (report, code) = combined(format!(">> node n1 <<\n{whole}"));
+    assert_eq!((code, needed(&report)), (0, Vec::new()), "{report:#}");
+    let (report, code) = combined(format!(">> node n1 <<\n{whole}>> node n1 <<\n{whole}"));
+    assert_eq!(code, 3, "{report:#}");
+    // Below sockets, these are lines like any other.
+    let (report, _) = audit(format!("{heading}{}{first}{}", row("kubelet", "192.168.1.55"), end(0, 1)));
+    assert_eq!(
+        (&report["nodes"][0]["sockets"], &report["nodes"][0]["skipped_lines"]),
+        (&Value::from(1), &Value::from(3))
+    );
+    // kube-proxy runs there, and has no socket.
+    let capture = format!("{first}{heading}{}{}", row("kubelet", "192.168.1.55"), end(0, 1));
+    let (report, code) = audit(capture);
+    let gaps = needed(&report);
+    assert!(code == 3 && gaps.iter().any(|gap| gap.contains("no socket of kube-proxy")), "{gaps:?}");
+}

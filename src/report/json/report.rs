@@ -446,7 +446,7 @@ impl From<&Node> for NodeReport {
             name: node.name.to_string(),
             status: node.status.into(),
             via: node.via.map(|via| via.as_str().to_owned()),
-            sockets: node.tally.rows,
+            sockets: node.sockets(),
             skipped_lines: node.tally.rejected,
         }
     }

@@ -102,7 +102,7 @@ pub(super) fn write_nodes(facts: &Facts, names: &Names, style: Style, out: &mut 
         let cells = [
             names.name(&node.name).to_owned(),
             node.status.as_str().to_owned(),
-            node.tally.rows.to_string(),
+            node.sockets().to_string(),
             node.tally.rejected.to_string(),
         ];
         table.add_row(cells);
