@@ -16,6 +16,8 @@ pub enum Service {
     Eks,
     /// Elastic Compute Cloud: query protocol, XML responses.
     Ec2,
+    /// Systems Manager: JSON 1.1.
+    Ssm,
     /// Security Token Service: query protocol, XML responses.
     Sts,
 }
@@ -27,6 +29,7 @@ impl Service {
         match self {
             Self::Eks => "eks",
             Self::Ec2 => "ec2",
+            Self::Ssm => "ssm",
             Self::Sts => "sts",
         }
     }
@@ -39,7 +42,8 @@ pub struct Call {
     pub service: Service,
     /// The operation, such as `DescribeNetworkInterfaces`.
     pub operation: String,
-    /// The parameters under the names they have in the request: `Filter.1.Name` in EC2, `name` in EKS.
+    /// The parameters under the names they have in the request: `Filter.1.Name` in EC2, `name` in EKS. In
+    /// JSON, each is text or, for other values, JSON.
     pub parameters: BTreeMap<String, String>,
     /// The number of the page requested, from 1; 0 if the pagination token is invalid.
     pub page: usize,
@@ -57,7 +61,10 @@ impl Call {
     /// Parses a request.
     pub(super) fn from_request(request: &Request) -> Self {
         let (service, operation, parameters) = match request.method.as_str() {
-            "POST" => parse_query_call(request),
+            "POST" => match request.header("x-amz-target") {
+                Some(target) => parse_json_call(request, target),
+                None => parse_query_call(request),
+            },
             _ => parse_rest_call(request),
         };
         let token = parameters.get("NextToken").or_else(|| parameters.get("nextToken"));
@@ -103,6 +110,18 @@ fn parse_query_call(request: &Request) -> (Service, String, BTreeMap<String, Str
         _ => Service::Ec2,
     };
     (service, operation, parameters)
+}
+
+/// Parses a call of JSON 1.1: the operation is in a header, the parameters are the body's members.
+fn parse_json_call(request: &Request, target: &str) -> (Service, String, BTreeMap<String, String>) {
+    let body: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&request.body).unwrap_or_default();
+    let parameters = body.into_iter().map(|(name, value)| {
+        let text = value.as_str().map(ToOwned::to_owned);
+        (name, text.unwrap_or_else(|| value.to_string()))
+    });
+    let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+    (Service::Ssm, operation, parameters.collect())
 }
 
 /// Parses a REST call of EKS. An unknown operation is named by its method and path.

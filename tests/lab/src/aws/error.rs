@@ -24,7 +24,7 @@ impl ApiError {
         let code = xml::escape(&self.code);
         let message = xml::escape(&self.message);
         let body = match service {
-            Service::Eks => return self.json_response(request_id),
+            Service::Eks | Service::Ssm => return self.json_response(request_id),
             Service::Ec2 => format!(
                 "{}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
                  <RequestID>{request_id}</RequestID></Response>",

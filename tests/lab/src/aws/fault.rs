@@ -101,26 +101,29 @@ pub enum FaultKind {
 impl FaultKind {
     /// The error response; `None` for a fault that is not an error response.
     pub(super) fn error(&self, call: &Call, account: &Account) -> Option<ApiError> {
-        use Service::{Ec2, Eks, Sts};
+        use Service::{Ec2, Eks, Ssm, Sts};
         let (status, code, message) = match (self, call.service) {
             (Self::Denied, Ec2) => (
                 403,
                 "UnauthorizedOperation",
                 format!("You are not authorized to perform this operation. {}", denial(call, account)),
             ),
-            (Self::Denied, Eks) => (403, "AccessDeniedException", denial(call, account)),
+            (Self::Denied, Eks | Ssm) => (403, "AccessDeniedException", denial(call, account)),
             (Self::Denied, Sts) => (403, "AccessDenied", denial(call, account)),
             (Self::Throttled, Ec2) => (503, "RequestLimitExceeded", "Request limit exceeded.".to_owned()),
-            (Self::Throttled, Eks) => (429, "ThrottlingException", "Rate exceeded".to_owned()),
+            (Self::Throttled, Eks | Ssm) => (429, "ThrottlingException", "Rate exceeded".to_owned()),
             (Self::Throttled, Sts) => (400, "Throttling", "Rate exceeded".to_owned()),
             (Self::Expired, Ec2) => (400, "RequestExpired", "Request has expired.".to_owned()),
             (Self::Expired, service) => (
                 403,
-                if service == Eks { "ExpiredTokenException" } else { "ExpiredToken" },
+                if matches!(service, Eks | Ssm) { "ExpiredTokenException" } else { "ExpiredToken" },
                 "The security token included in the request is expired".to_owned(),
             ),
             (Self::Internal, Ec2) => (500, "InternalError", "An internal error has occurred".to_owned()),
             (Self::Internal, Eks) => (500, "ServerException", "An internal error has occurred".to_owned()),
+            (Self::Internal, Ssm) => {
+                (500, "InternalServerError", "An error occurred on the server side.".to_owned())
+            }
             (Self::Internal, Sts) => (500, "InternalFailure", "An internal error has occurred".to_owned()),
             (Self::NotFound, _) => {
                 (404, "ResourceNotFoundException", "The resource was not found".to_owned())

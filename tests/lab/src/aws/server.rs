@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::call::{Call, Service, authenticate};
 use super::fault::{Fault, FaultKind, Faults};
+use super::ssm::Ssm;
 use super::{ec2, eks, sts};
 use crate::http::{Request, Response, read_request};
 use crate::listen::{TcpServer, bind_in, lock};
@@ -39,6 +40,7 @@ struct State {
     others: Mutex<BTreeMap<String, Arc<Account>>>,
     faults: Mutex<Faults>,
     calls: Mutex<Vec<Call>>,
+    ssm: Ssm,
 }
 
 impl State {
@@ -77,6 +79,7 @@ impl Api {
             others: Mutex::default(),
             faults: Mutex::default(),
             calls: Mutex::default(),
+            ssm: Ssm::default(),
         });
         let shared = Arc::clone(&state);
         let server = TcpServer::start(listener, move |stream| serve_connection(stream, &shared))?;
@@ -93,6 +96,12 @@ impl Api {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Systems Manager, which is the same in all accounts and regions.
+    #[must_use]
+    pub fn ssm(&self) -> &Ssm {
+        &self.state.ssm
     }
 
     /// The calls received so far, in order of arrival.
@@ -144,7 +153,7 @@ fn serve_connection(stream: &TcpStream, state: &State) -> io::Result<()> {
         match fault {
             Some(fault) if fault.error(&call, &account).is_none() => {
                 thread::sleep(delay);
-                let response = |call: &Call| respond(&request, call, None, &account, number);
+                let response = |call: &Call| respond(&request, call, None, &account, state, number);
                 if fault == FaultKind::EndlessPages {
                     endless_page(&call, &format!("lab-{number}"), response).send(&mut stream)?;
                     continue;
@@ -152,7 +161,7 @@ fn serve_connection(stream: &TcpStream, state: &State) -> io::Result<()> {
                 return serve_fault(&mut stream, &fault, || response(&call));
             }
             fault => {
-                let response = respond(&request, &call, fault.as_ref(), &account, number);
+                let response = respond(&request, &call, fault.as_ref(), &account, state, number);
                 // The time spent on the response counts towards the delay.
                 thread::sleep(delay.saturating_sub(call.received_at.elapsed()));
                 response.send(&mut stream)?;
@@ -168,6 +177,7 @@ fn respond(
     call: &Call,
     fault: Option<&FaultKind>,
     account: &Account,
+    state: &State,
     number: usize,
 ) -> Response {
     let request_id = format!("00000000-0000-4000-8000-{number:012}");
@@ -183,6 +193,7 @@ fn respond(
         .and_then(|()| match call.service {
             Service::Eks => eks::respond(account, call),
             Service::Ec2 => ec2::respond(account, call, &request_id),
+            Service::Ssm => state.ssm.respond(call),
             Service::Sts => sts::respond(account, call, &request_id),
         })
         .unwrap_or_else(|error| error.response(call.service, &request_id))

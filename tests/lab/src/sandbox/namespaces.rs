@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result};
 
 /// A host's namespaces, given by the `/proc` directory of one of its processes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Namespaces {
     process: PathBuf,
     /// Whether the host has its own PID namespace.
@@ -38,17 +38,22 @@ impl Namespaces {
 
     /// Runs a shell command in the namespaces, as root.
     pub(super) fn run(&self, shell_command: &str) -> Result<Output> {
+        self.run_script("bash", shell_command)
+    }
+
+    /// Runs a script of a shell in the namespaces, as root.
+    pub(super) fn run_script(&self, shell: &str, script: &str) -> Result<Output> {
         let pids = if self.has_pid_namespace { r#"--pid="$0/pid""# } else { "" };
         self.command(&format!(
-            r#"exec nsenter --net="$0/net" --mount="$0/mnt" --uts="$0/uts" {pids} --wdns=/ -- bash -c "$1""#
+            r#"exec nsenter --net="$0/net" --mount="$0/mnt" --uts="$0/uts" {pids} --wdns=/ -- {shell} -c "$1""#
         ))
-        .arg(shell_command)
+        .arg(script)
         .env_clear()
         .env("PATH", super::OPERATOR_PATH)
         .env("HOME", "/")
         .env("LANG", "C.UTF-8")
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("running in the lab: {shell_command}"))
+        .with_context(|| format!("running in the lab: {script}"))
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use super::account::private_dns_name;
 use super::namespaces::Namespaces;
 use super::read_pid;
 use super::stub::Stubs;
+use crate::aws::Runner;
 
 /// The unit of the CPU times in `/proc/PID/stat`: `sysconf(_SC_CLK_TCK)` is 100 on Linux.
 const MILLISECONDS_PER_TICK: u64 = 10;
@@ -140,6 +142,31 @@ impl Node {
     /// If the command cannot be started.
     pub fn run(&self, shell_command: &str) -> Result<Output> {
         self.namespaces.run(shell_command)
+    }
+
+    /// Runs shell scripts on the node as root, as the agent of Systems Manager does: from a file,
+    /// by `sh`.
+    #[must_use]
+    pub fn runner(&self) -> Runner {
+        let namespaces = self.namespaces.clone();
+        Arc::new(move |script| {
+            namespaces.run_script("sh", script).map_err(|error| std::io::Error::other(error.to_string()))
+        })
+    }
+
+    /// Writes the kubeconfig of the node's kubelet, which names an API server.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn set_kubeconfig(&self, server: &str) -> Result<()> {
+        let path = self.root().join("etc/kubernetes/kubelet.conf");
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        let text = format!(
+            "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    certificate-authority: \
+             /etc/kubernetes/pki/ca.crt\n    server: {server}\n  name: kubernetes\n"
+        );
+        fs::write(&path, text).with_context(|| path.display().to_string())
     }
 
     /// The CPU time used so far by the processes of logins, sshd's own too, and by their
