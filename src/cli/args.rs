@@ -13,9 +13,10 @@ use super::options::{
     WriteTo, cluster_name, role_arn,
 };
 use super::values::{
-    FailOnArg, NodeAddressArg, NodeArg, Nodes, ResolverArg, duration, format_of, interval, write_to,
+    FailOnArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions, ResolverArg, S3Arg, duration, format_of,
+    interval, ssm_document, write_to,
 };
-use crate::model::name::NodeName;
+use crate::model::name::{NodeName, SSM_DOCUMENT};
 use crate::report;
 use crate::report::format::{AuditFormat, AuditWrite, TraceFormat, TraceWrite};
 
@@ -57,6 +58,16 @@ Exit codes:
   3  no node can be sampled
   4  no such cluster";
 
+const SSM_DOCUMENT_HELP: &str = "\
+It has no parameters: whoever may run it can read the sockets of nodes, and do nothing
+else. Create it once in each account and region:
+
+  eks-netcheck ssm-document > eks-netcheck.json
+  aws ssm create-document --name eks-netcheck --document-type Command \\
+    --content file://eks-netcheck.json
+
+`eks-netcheck iam-policy --nodes ssm` prints the permissions to run it.";
+
 const DIFF_HELP: &str = "\
 BEFORE and AFTER are evidence directories, or the output of `ss -tnp`: of one node,
 or of several, each below a line `>> node NAME <<`. Either can be a pipe, and - is
@@ -96,7 +107,17 @@ enum Command {
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
     /// Print the minimal IAM policy that `audit` and `collect` need
-    IamPolicy,
+    IamPolicy {
+        /// Print what reading nodes this way needs in addition, separately
+        #[arg(long, value_name = "HOW", value_enum)]
+        nodes: Option<NodesWithPermissions>,
+        /// The command document that may be run
+        #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT, requires = "nodes")]
+        ssm_document: String,
+    },
+    /// Print the command document of AWS Systems Manager that `--nodes ssm` runs
+    #[command(after_help = SSM_DOCUMENT_HELP)]
+    SsmDocument,
     /// Describe a rule: what it finds, why that matters and how to fix it
     Explain {
         /// The rule's id; without one, all rules are listed
@@ -281,6 +302,12 @@ struct CollectionArgs {
     /// An option for ssh, as after its -o; may be repeated
     #[arg(long, value_name = "OPTION=VALUE")]
     ssh_option: Vec<String>,
+    /// The command document that --nodes ssm runs; AWS-RunShellScript needs none of your own, and permits whoever may run it anything as root
+    #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT)]
+    ssm_document: String,
+    /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, whole
+    #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
+    ssm_output: Option<S3Arg>,
     /// How many nodes are read at a time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -320,7 +347,11 @@ impl Cli {
                 format: args.format,
                 write: args.write,
             }),
-            Command::IamPolicy => Options::IamPolicy,
+            Command::IamPolicy { nodes: None, .. } => Options::IamPolicy,
+            Command::IamPolicy { nodes: Some(NodesWithPermissions::Ssm), ssm_document } => {
+                Options::SsmPolicy(ssm_document)
+            }
+            Command::SsmDocument => Options::SsmDocument,
             Command::Explain { rule } => Options::Explain(rule),
             Command::Policy(PolicyCommand::Init { file }) => Options::PolicyInit(file),
             Command::Policy(PolicyCommand::Check { files }) => Options::PolicyCheck(files),
@@ -367,6 +398,11 @@ impl AuditArgs {
 
 impl TraceArgs {
     fn into_options(self) -> Result<TraceOptions, String> {
+        if self.collection.nodes.contains(&Nodes::Ssm) {
+            let reason =
+                "Run Command runs a command once and returns its output seconds later, so it cannot sample";
+            return Err(format!("--nodes ssm: {reason}; trace with --nodes ssh"));
+        }
         let policy = self.policy;
         Ok(TraceOptions {
             cluster: cluster_options(self.cluster, self.aws, self.collection)?,
@@ -440,6 +476,10 @@ impl CollectionArgs {
                     return Err("--nodes none excludes other values of --nodes".to_owned());
                 }
                 Nodes::None => {}
+                Nodes::Ssm => transports.push(TransportOptions::Ssm {
+                    document: self.ssm_document.clone(),
+                    output: self.ssm_output.clone().map(|output| (output.bucket, output.prefix)),
+                }),
                 Nodes::Ssh => transports.push(TransportOptions::Ssh {
                     address: self.node_address.into(),
                     user: self.ssh_user.clone(),

@@ -24,6 +24,10 @@ pub enum Options {
     Diff(DiffOptions),
     /// `iam-policy`
     IamPolicy,
+    /// `iam-policy --nodes ssm`, for a command document of this name
+    SsmPolicy(String),
+    /// `ssm-document`
+    SsmDocument,
     /// `explain`, of one rule or of all
     Explain(Option<String>),
     /// `policy init`
@@ -221,6 +225,13 @@ pub enum TransportOptions {
         user: Option<String>,
         /// Options as after `-o`.
         options: Vec<String>,
+    },
+    /// By Run Command of Systems Manager.
+    Ssm {
+        /// The command document.
+        document: String,
+        /// A bucket for whole outputs, and the prefix of their keys.
+        output: Option<(String, Option<String>)>,
     },
 }
 

@@ -45,8 +45,57 @@ impl FailOnArg {
 pub(super) enum Nodes {
     /// With your own ssh, and sudo where the user is not root
     Ssh,
+    /// With Run Command of AWS Systems Manager, and the document that `ssm-document` prints
+    Ssm,
     /// Not at all: what only they can show is not judged
     None,
+}
+
+/// What nodes are read with that needs permissions of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NodesWithPermissions {
+    /// Run Command of AWS Systems Manager
+    Ssm,
+}
+
+/// A bucket and the prefix of keys in it.
+#[derive(Debug, Clone)]
+pub(super) struct S3Arg {
+    pub(super) bucket: String,
+    pub(super) prefix: Option<String>,
+}
+
+impl FromStr for S3Arg {
+    type Err = String;
+
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rest = text.strip_prefix("s3://").ok_or("expected s3://BUCKET or s3://BUCKET/PREFIX")?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_bucket =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
+        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(is_bucket) {
+            return Err(format!("{bucket:?} is not the name of a bucket"));
+        }
+        let prefix = prefix.trim_end_matches('/');
+        // A command to copy may contain it.
+        let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/=+@".contains(&byte);
+        if !prefix.bytes().all(is_key) || prefix.len() > 500 {
+            return Err("a prefix has letters, digits and - . _ / = + @ only".to_owned());
+        }
+        let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
+        Ok(Self { bucket: bucket.to_owned(), prefix })
+    }
+}
+
+/// Parses the name or the ARN of a command document.
+pub(super) fn ssm_document(text: &str) -> Result<String, String> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/".contains(&byte);
+    if (3..=128).contains(&text.len()) && text.bytes().all(is_name) && !text.starts_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("a document's name has 3 to 128 letters, digits and - . _ : /".to_owned())
+    }
 }
 
 /// The address of a listed node that ssh connects to.

@@ -58,6 +58,13 @@ impl Request {
         self.nodes.is_none().then(nodes_left_out)
     }
 
+    /// Ends on the nodes what is running there, because the run ends.
+    pub(super) async fn cancel(&self) {
+        if let Some(nodes) = &self.nodes {
+            nodes.cancel().await;
+        }
+    }
+
     /// A node whose name is not unique: nodes, name servers and this machine share one set
     /// of names.
     #[must_use]
@@ -109,7 +116,7 @@ pub(super) async fn record(
         let instances = describe_instances(batch, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
-            record_nodes(nodes, instances.as_deref(), &host, writer, progress).await?;
+            record_nodes(nodes, batch.client(), instances.as_deref(), &host, writer, progress).await?;
         }
         Ok(())
     };

@@ -54,7 +54,10 @@ pub fn collect_clusters<T: Send + 'static>(
     let collected = runtime.block_on(async {
         tokio::select! {
             collected = collector.all(&mut each) => collected,
-            signal = interruption() => Err(progress.interrupted(signal)),
+            signal = interruption() => {
+                template.cancel().await;
+                Err(progress.interrupted(signal))
+            }
         }
     });
     // A name lookup that is still running in a system call must not delay the end.

@@ -1,19 +1,23 @@
 //! The nodes of a cluster: the target of each, and their sockets and DNS answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::aws::client::Client;
 use super::error::Result;
 use super::progress::Progress;
+use super::transport::client::ClientError;
 use super::transport::diagnosis::Diagnosis;
 use super::transport::failure;
 use super::transport::read::read;
+use super::transport::ssm::{Ssm, SsmNode, SsmRead};
 use super::transport::{Target, Transport};
 use crate::cleanup::Temporary;
 use crate::evidence::write::{EvidenceWriter, TempDir};
@@ -52,6 +56,17 @@ impl NodesRequest {
     }
 }
 
+impl NodesRequest {
+    /// Ends on the nodes what is running there, because the run ends.
+    pub(super) async fn cancel(&self) {
+        for transport in &self.transports {
+            if let Transport::Ssm(ssm) = transport {
+                ssm.cancel().await;
+            }
+        }
+    }
+}
+
 /// A node to read or to sample.
 #[derive(Debug, Clone)]
 pub(super) struct WantedNode {
@@ -71,6 +86,7 @@ pub(super) struct WantedNode {
 /// If the evidence cannot be written.
 pub(super) async fn record_nodes(
     request: &NodesRequest,
+    client: &Client,
     instances: Option<&[Instance]>,
     host: &watch::Receiver<Option<String>>,
     writer: &EvidenceWriter,
@@ -89,7 +105,7 @@ pub(super) async fn record_nodes(
         let is_last = number + 1 == request.transports.len();
         let mut unread = Vec::new();
         let mut readings =
-            Readings::new(request, transport, std::mem::take(&mut wanted), host, writer, progress);
+            Readings::new(request, client, transport, std::mem::take(&mut wanted), host, writer, progress);
         while let Some((node, read)) = readings.next().await? {
             let attempts: &mut Vec<NodeRead> = failed.entry(node.name.clone()).or_default();
             attempts.push(read);
@@ -185,19 +201,31 @@ struct Readings<'a> {
     without_target: Vec<(WantedNode, NodeRead)>,
     /// In the order in which they are read: the first ones are those that take long.
     pending: BTreeMap<usize, WantedNode>,
+    /// What Systems Manager reads of all nodes, as it arrives, and where captures are kept.
+    batch: Option<(UnboundedReceiver<SsmRead>, JoinSet<()>, TempDir)>,
 }
 
 impl<'a> Readings<'a> {
     fn new(
         request: &NodesRequest,
+        client: &Client,
         transport: &Transport,
         nodes: Vec<WantedNode>,
         host: &watch::Receiver<Option<String>>,
         writer: &EvidenceWriter,
         progress: &'a Progress,
     ) -> Self {
-        let mut readings =
-            Self { progress, tasks: JoinSet::new(), without_target: Vec::new(), pending: BTreeMap::new() };
+        let mut readings = Self {
+            progress,
+            tasks: JoinSet::new(),
+            without_target: Vec::new(),
+            pending: BTreeMap::new(),
+            batch: None,
+        };
+        if let Transport::Ssm(ssm) = transport {
+            readings.start_batch(ssm, client, nodes, request.timeout, host, writer.temp_dir());
+            return readings;
+        }
         let via = transport.via();
         for (number, node) in nodes.into_iter().enumerate() {
             let target = match target(transport, &node) {
@@ -219,6 +247,37 @@ impl<'a> Readings<'a> {
         readings
     }
 
+    /// Starts to read all nodes by Systems Manager.
+    fn start_batch(
+        &mut self,
+        ssm: &Ssm,
+        client: &Client,
+        nodes: Vec<WantedNode>,
+        timeout: Duration,
+        host: &watch::Receiver<Option<String>>,
+        captures: TempDir,
+    ) {
+        let mut batch = Vec::new();
+        for (number, node) in nodes.into_iter().enumerate() {
+            match Ssm::id(&node.name, node.instance.as_ref()) {
+                Ok(id) => {
+                    batch.push(SsmNode { number, name: node.name.clone(), id });
+                    self.pending.insert(number, node);
+                }
+                Err(diagnosis) => {
+                    let gap = diagnosis.gap(node.name.clone());
+                    self.without_target.push((node, NodeRead::failed(Via::Ssm, gap)));
+                }
+            }
+        }
+        self.show_pending();
+        let (sender, receiver) = unbounded_channel();
+        let (ssm, client, host) = (ssm.clone(), client.clone(), host.clone());
+        let mut task = JoinSet::new();
+        task.spawn(async move { ssm.read(&client, batch, timeout, host, sender).await });
+        self.batch = Some((receiver, task, captures));
+    }
+
     fn show_pending(&self) {
         self.progress.set_pending("nodes", self.pending.values().map(|node| &node.name));
     }
@@ -228,11 +287,34 @@ impl<'a> Readings<'a> {
         if let Some(failed) = self.without_target.pop() {
             return Ok(Some(failed));
         }
-        let Some(read) = self.tasks.join_next().await else { return Ok(None) };
-        let (number, read) = read?;
+        let (number, read) = match &mut self.batch {
+            Some((reads, task, captures)) => match reads.recv().await {
+                Some(read) => (read.number, kept(read, captures)),
+                // All were sent, or the task panicked.
+                None => return task.join_next().await.transpose().map(|_| None).map_err(Into::into),
+            },
+            None => match self.tasks.join_next().await {
+                Some(read) => read?,
+                None => return Ok(None),
+            },
+        };
         let node = self.pending.remove(&number);
         self.show_pending();
         Ok(node.map(|node| (node, read)))
+    }
+}
+
+/// What Systems Manager read of a node, its capture in a file.
+fn kept(read: SsmRead, captures: &TempDir) -> NodeRead {
+    let SsmRead { name, capture, answer, gap, .. } = read;
+    let file = capture.map(|bytes| {
+        let mut file = captures.temp_file()?;
+        file.write_all(&bytes)?;
+        Ok(file)
+    });
+    match file.transpose() {
+        Ok(capture) => NodeRead { via: Via::Ssm, capture, answer, gap },
+        Err(error) => NodeRead::failed(Via::Ssm, Diagnosis::from(ClientError::Capture(error)).gap(name)),
     }
 }
 

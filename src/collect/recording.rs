@@ -74,7 +74,10 @@ fn record_with(writer: &EvidenceWriter, request: &Request, hides_progress: bool)
                 let batch = Batch::new(client, vec![request.cluster.clone()]);
                 Box::pin(record(request, &batch, writer, &progress)).await
             } => ended,
-            signal = interruption() => Err(progress.interrupted(signal)),
+            signal = interruption() => {
+                request.cancel().await;
+                Err(progress.interrupted(signal))
+            }
         }
     });
     // A name lookup that is still running in a system call must not delay the end.

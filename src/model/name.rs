@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+/// The name of the command document of Systems Manager that reads nodes, unless the user
+/// passes another one.
+pub const SSM_DOCUMENT: &str = "eks-netcheck";
+
 /// A node name: ASCII without blanks or slashes, safe as part of a file name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);

@@ -20,6 +20,7 @@ use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
 use crate::collect::transport::Transport;
 use crate::collect::transport::ssh::Ssh;
+use crate::collect::transport::ssm::Ssm;
 use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
 
@@ -140,6 +141,9 @@ fn nodes_request(
     let transport = |options: &TransportOptions| match options {
         TransportOptions::Ssh { address, user, options } => {
             Transport::Ssh(Ssh::new(user.as_deref(), options, *address, *timeout))
+        }
+        TransportOptions::Ssm { document, output } => {
+            Transport::Ssm(Ssm::new(document, output.clone(), *concurrency))
         }
     };
     let transports: Vec<_> = nodes.transports.iter().map(transport).collect();

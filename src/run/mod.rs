@@ -27,7 +27,8 @@ use anyhow::Result;
 use self::exit::{Ending, Exit};
 use self::output::to_stdout;
 use crate::cli::options::Options;
-use crate::evidence::aws::iam::iam_policy;
+use crate::evidence::aws::iam::{iam_policy, ssm_policy};
+use crate::evidence::aws::ssm::document;
 use crate::report::pretty::write_pretty;
 
 /// Runs a command.
@@ -46,6 +47,14 @@ pub fn run(options: &Options) -> Result<Ending> {
         Options::Diff(options) => diff::diff(options),
         Options::IamPolicy => {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
+            Ok(Exit::Pass.into())
+        }
+        Options::SsmPolicy(document) => {
+            to_stdout(|out, _| write_pretty(&ssm_policy(document), out))?;
+            Ok(Exit::Pass.into())
+        }
+        Options::SsmDocument => {
+            to_stdout(|out, _| write_pretty(&document(), out))?;
             Ok(Exit::Pass.into())
         }
         Options::Explain(rule) => explain::explain(rule.as_deref()),

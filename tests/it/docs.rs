@@ -217,6 +217,8 @@ fn commands(command: &[&str]) -> Vec<String> {
 fn the_iam_policy_is_that_of_the_command() {
     let policy = Netcheck::new(["iam-policy"]).run().stdout;
     check_block("docs/live.md", "iam-policy", &fenced("json", &policy));
+    let policy = Netcheck::new(["iam-policy", "--nodes", "ssm"]).run().stdout;
+    check_block("docs/live.md", "iam-policy-ssm", &fenced("json", &policy));
 }
 
 #[test]

@@ -57,6 +57,8 @@ mod security_groups;
 #[cfg(feature = "live")]
 mod signals;
 mod special_files;
+#[cfg(feature = "live")]
+mod ssm;
 mod steps;
 mod stories;
 #[cfg(feature = "live")]

@@ -23,6 +23,12 @@ pub(crate) enum Cause {
     InvalidCredentials,
     /// The region, which is not enabled for the account.
     RegionDisabled,
+    /// The command document, which does not exist or cannot be used.
+    InvalidDocument,
+    /// One of the nodes, on which Systems Manager runs no command.
+    InvalidInstance,
+    /// The command, whose results are not there yet.
+    NoInvocationYet,
 }
 
 /// Why there are no credentials.

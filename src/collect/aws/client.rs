@@ -17,7 +17,7 @@ use super::answer;
 use super::cause::configuration;
 use super::credentials::{explained, of_profile};
 use super::explanation::Origin;
-use super::http::{CREDENTIALS_MAX, EC2_MAX, EKS_MAX, Limited};
+use super::http::{CREDENTIALS_MAX, EC2_MAX, EKS_MAX, Limited, SSM_MAX};
 use super::profiles::{self, Variables};
 use crate::collect::error::{CollectError, Result};
 
@@ -56,11 +56,12 @@ pub(crate) struct Config {
     memory: Arc<Semaphore>,
 }
 
-/// A client of EKS and EC2 in one account and region.
+/// A client of EKS, EC2 and Systems Manager in one account and region.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(super) eks: aws_sdk_eks::Client,
     pub(super) ec2: aws_sdk_ec2::Client,
+    pub(super) ssm: aws_sdk_ssm::Client,
     /// The region.
     pub(super) region: String,
     pub(super) timeout: Duration,
@@ -154,6 +155,9 @@ impl Config {
             ),
             ec2: aws_sdk_ec2::Client::from_conf(
                 aws_sdk_ec2::config::Builder::from(&sdk).http_client(self.http.with_max(EC2_MAX)).build(),
+            ),
+            ssm: aws_sdk_ssm::Client::from_conf(
+                aws_sdk_ssm::config::Builder::from(&sdk).http_client(self.http.with_max(SSM_MAX)).build(),
             ),
             region,
             timeout: self.timeout,

@@ -190,7 +190,12 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
         ) => (GapReason::NoCredentials, Cause::InvalidCredentials),
         Some("OptInRequired") => (GapReason::AccessDenied, Cause::RegionDisabled),
         Some("ResourceNotFoundException") => (GapReason::NotFound, Cause::NotFound),
-        // Neither EKS nor EC2 answers without a code.
+        Some(
+            "InvalidDocument" | "InvalidDocumentVersion" | "UnsupportedPlatformType" | "InvalidParameters",
+        ) => (GapReason::NotFound, Cause::InvalidDocument),
+        Some("InvalidInstanceId") => (GapReason::NotFound, Cause::InvalidInstance),
+        Some("InvocationDoesNotExist") => (GapReason::NotFound, Cause::NoInvocationYet),
+        // None of the services answers without a code.
         None => (GapReason::Malformed, Cause::Reason),
         Some(_) => (GapReason::Failed, Cause::Reason),
     };

@@ -41,6 +41,9 @@ pub(super) const EKS_MAX: usize = 16 << 20;
 /// <https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-pagination.html>
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html>
 pub(super) const EC2_MAX: usize = 128 << 20;
+/// The most bytes of an answer of Systems Manager: a page has at most 50 results, with 2,500
+/// characters of output each, or one with 32,000.
+pub(super) const SSM_MAX: usize = 4 << 20;
 /// The largest bundle of certificates that is read.
 const BUNDLE_MAX: u64 = 16 << 20;
 /// The size from which an answer is a large one. One large answer is read at a time, so that

@@ -15,4 +15,5 @@ mod paging;
 mod parts;
 pub(super) mod profiles;
 mod region;
+pub(super) mod ssm;
 mod whole;

@@ -7,7 +7,7 @@
 //! The rest is common: the client process, reading a node once, sampling it, and what
 //! sudo, `ss` and `getent` report.
 
-mod client;
+pub(super) mod client;
 pub(super) mod diagnosis;
 pub(super) mod failure;
 mod framing;
@@ -16,6 +16,7 @@ pub(super) mod read;
 pub(super) mod sampler;
 mod schedule;
 pub mod ssh;
+pub mod ssm;
 mod transcript;
 
 use std::fmt;
@@ -23,6 +24,8 @@ use std::fmt;
 use self::client::{Ending, Invocation};
 use self::diagnosis::Diagnosis;
 use self::ssh::{InvalidDestination, Ssh, SshTarget};
+use self::ssm::Ssm;
+use crate::model::gap::GapReason;
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::node::Via;
@@ -35,6 +38,8 @@ pub(super) const ROOT_HINTS: &str = ssh::ROOT_HINT;
 pub enum Transport {
     /// The user's OpenSSH client.
     Ssh(Ssh),
+    /// Run Command of Systems Manager, which reads many nodes at a time and has no targets.
+    Ssm(Ssm),
 }
 
 /// A node as a transport addresses it, with the transport's configuration.
@@ -59,6 +64,7 @@ impl Transport {
     pub fn parse_target(&self, text: &str) -> Option<Result<Target, InvalidTarget>> {
         match self {
             Self::Ssh(ssh) => Some(ssh.parse_target(text).map(Target::Ssh).map_err(InvalidTarget::from)),
+            Self::Ssm(_) => None,
         }
     }
 
@@ -66,6 +72,7 @@ impl Transport {
     pub(crate) fn listed_target(&self, instance: &Instance) -> Result<Target, Diagnosis> {
         match self {
             Self::Ssh(ssh) => ssh.listed_target(instance).map(Target::Ssh),
+            Self::Ssm(_) => Err(no_session()),
         }
     }
 
@@ -78,6 +85,7 @@ impl Transport {
     ) -> Result<Target, Diagnosis> {
         match self {
             Self::Ssh(ssh) => ssh.named_target(name, instance).map(Target::Ssh),
+            Self::Ssm(_) => Err(no_session()),
         }
     }
 
@@ -85,6 +93,7 @@ impl Transport {
     pub(crate) fn via(&self) -> Via {
         match self {
             Self::Ssh(_) => Via::Ssh,
+            Self::Ssm(_) => Via::Ssm,
         }
     }
 
@@ -94,8 +103,14 @@ impl Transport {
     pub fn sessions_max(&self, clusters: usize) -> usize {
         match self {
             Self::Ssh(_) => client::processes_max(clusters),
+            Self::Ssm(_) => usize::MAX,
         }
     }
+}
+
+/// A transport that runs one command and keeps no session.
+fn no_session() -> Diagnosis {
+    Diagnosis::new(GapReason::NotSupported, "Run Command keeps no session with it", "use --nodes ssh")
 }
 
 impl Target {

@@ -1,7 +1,11 @@
-//! The minimal IAM policy that all calls need.
+//! The minimal IAM policies that the calls need.
 
 use serde::Serialize;
 
+use super::ssm::{
+    CANCEL_COMMAND, DESCRIBE_INSTANCE_INFORMATION, GET_COMMAND_INVOCATION, LIST_COMMAND_INVOCATIONS,
+    SEND_COMMAND,
+};
 use super::{CALLS, DESCRIBE_CLUSTER, DESCRIBE_REGIONS, LIST_CLUSTERS};
 
 /// An IAM policy, its keys in the order that AWS's own have.
@@ -9,7 +13,7 @@ use super::{CALLS, DESCRIBE_CLUSTER, DESCRIBE_REGIONS, LIST_CLUSTERS};
 #[serde(rename_all = "PascalCase")]
 pub struct IamPolicy {
     version: &'static str,
-    statement: [Statement; 1],
+    statement: Vec<Statement>,
 }
 
 #[derive(Debug, Serialize)]
@@ -18,7 +22,23 @@ struct Statement {
     sid: &'static str,
     effect: &'static str,
     action: Vec<&'static str>,
-    resource: &'static str,
+    resource: Resource,
+}
+
+/// One resource, or several.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Resource {
+    All(&'static str),
+    Named(Vec<String>),
+}
+
+fn policy(statement: Vec<Statement>) -> IamPolicy {
+    IamPolicy { version: "2012-10-17", statement }
+}
+
+fn allow(sid: &'static str, action: Vec<&'static str>, resource: Resource) -> Statement {
+    Statement { sid, effect: "Allow", action, resource }
 }
 
 /// The minimal IAM policy that all calls need. EC2 has no narrower resource for
@@ -30,6 +50,31 @@ pub fn iam_policy() -> IamPolicy {
     let mut action = vec![DESCRIBE_CLUSTER, LIST_CLUSTERS, DESCRIBE_REGIONS];
     action.extend(CALLS.iter().flat_map(|call| call.actions));
     action.sort_unstable();
-    let statement = Statement { sid: "EksNetcheck", effect: "Allow", action, resource: "*" };
-    IamPolicy { version: "2012-10-17", statement: [statement] }
+    policy(vec![allow("EksNetcheck", action, Resource::All("*"))])
+}
+
+/// The IAM policy that reading nodes by Systems Manager needs in addition: one document may
+/// be run, on any node.
+///
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html>
+#[must_use]
+pub fn ssm_policy(document: &str) -> IamPolicy {
+    // The documents of AWS belong to no account.
+    let account = if document.starts_with("AWS-") { "" } else { "*" };
+    let document = match document.split_once(":document/") {
+        Some(_) => document.to_owned(),
+        None => format!("arn:aws:ssm:*:{account}:document/{document}"),
+    };
+    let run = vec![
+        document,
+        "arn:aws:ec2:*:*:instance/*".to_owned(),
+        "arn:aws:ssm:*:*:managed-instance/*".to_owned(),
+    ];
+    let mut action =
+        vec![DESCRIBE_INSTANCE_INFORMATION, LIST_COMMAND_INVOCATIONS, GET_COMMAND_INVOCATION, CANCEL_COMMAND];
+    action.sort_unstable();
+    policy(vec![
+        allow("EksNetcheckRunCommand", vec![SEND_COMMAND], Resource::Named(run)),
+        allow("EksNetcheckCommands", action, Resource::All("*")),
+    ])
 }

@@ -14,6 +14,7 @@ pub(crate) mod interfaces;
 pub(crate) mod list;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
+pub mod ssm;
 pub(crate) mod vpc;
 
 pub use instances::parse_instances;

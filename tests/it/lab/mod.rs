@@ -5,6 +5,7 @@ mod dns;
 mod interruption;
 mod paths;
 mod ssh;
+mod ssm;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

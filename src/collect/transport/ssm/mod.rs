@@ -1,0 +1,469 @@
+//! Run Command of Systems Manager: one command reads many nodes, and their outputs are asked
+//! for until all have ended.
+
+mod output;
+mod running;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use self::output::{Capture, Output, parse, resolver_problem};
+use self::running::Running;
+use super::diagnosis::{Diagnosis, excerpt};
+use crate::collect::aws::cause::Cause;
+use crate::collect::aws::client::Client;
+use crate::collect::aws::failure::Failure;
+use crate::collect::aws::ssm::{Agent, Command, Invocation, NODES_MAX, State};
+use crate::evidence::aws::ssm::{
+    DESCRIBE_INSTANCE_INFORMATION, GET_COMMAND_INVOCATION, LIST_COMMAND_INVOCATIONS, SEND_COMMAND,
+    output_path,
+};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::name::{NodeName, SSM_DOCUMENT};
+use crate::model::net::Instance;
+use crate::model::shell::shell_word;
+
+/// The time before the results of a command are first asked for, and between two times.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// How often the output of a command that ended is asked for: it may be there only later.
+const OUTPUTS_MAX: u32 = 4;
+/// How many outputs are asked for at a time.
+const OUTPUTS: usize = 8;
+
+const OTHER_TRANSPORT: &str = "read it by another of --nodes, such as ssm,ssh";
+const START_AGENT: &str = "check on the node: systemctl status amazon-ssm-agent, and that it reaches the endpoints of ssm and ssmmessages";
+
+/// Run Command, as the user configured it.
+#[derive(Debug, Clone)]
+pub struct Ssm {
+    command: Arc<Command>,
+    running: Arc<Running>,
+}
+
+/// A node to read.
+#[derive(Debug, Clone)]
+pub(crate) struct SsmNode {
+    /// Its number among all.
+    pub(crate) number: usize,
+    pub(crate) name: NodeName,
+    /// Its id: of an instance, `i-...`, or of a node outside of EC2, `mi-...`.
+    pub(crate) id: String,
+}
+
+/// What was read of a node.
+#[derive(Debug)]
+pub(crate) struct SsmRead {
+    pub(crate) number: usize,
+    pub(crate) name: NodeName,
+    /// Its sockets, filtered on the node.
+    pub(crate) capture: Option<Vec<u8>>,
+    /// The answer of its resolver.
+    pub(crate) answer: Option<Result<Vec<u8>, Gap>>,
+    pub(crate) gap: Option<Gap>,
+}
+
+/// The reading of nodes of one cluster.
+struct Reading<'a> {
+    ssm: &'a Ssm,
+    client: &'a Client,
+    timeout: Duration,
+    /// The host name of the cluster's endpoint, once it is known.
+    host: watch::Receiver<Option<String>>,
+    sender: UnboundedSender<SsmRead>,
+}
+
+impl Ssm {
+    /// Run Command with a document, on `concurrency` nodes at a time. `output` is a bucket for
+    /// the whole outputs, and the prefix of their keys.
+    #[must_use]
+    pub fn new(document: &str, output: Option<(String, Option<String>)>, concurrency: usize) -> Self {
+        let command = Command { document: document.to_owned(), concurrency, output };
+        Self { command: Arc::new(command), running: Arc::default() }
+    }
+
+    /// The id of a node in Systems Manager, or why it has none; `instance` is the one that EC2
+    /// lists under its name.
+    pub(crate) fn id(name: &NodeName, instance: Option<&Instance>) -> Result<String, Diagnosis> {
+        match instance {
+            Some(instance) if instance.auto_mode => Err(Diagnosis::new(
+                GapReason::NotSupported,
+                "EKS Auto Mode runs it, and its nodes have no agent of Systems Manager",
+                OTHER_TRANSPORT,
+            )),
+            Some(instance) => Ok(instance.id.clone()),
+            None if is_id(name.as_str()) => Ok(name.to_string()),
+            None => Err(Diagnosis::new(
+                GapReason::NotFound,
+                "EC2 lists no instance of this name, so its id in Systems Manager is not known",
+                "name it by its id: --node i-... or, outside of EC2, --node mi-...",
+            )),
+        }
+    }
+
+    /// Reads nodes, and sends what was read of each, once.
+    pub(crate) async fn read(
+        &self,
+        client: &Client,
+        nodes: Vec<SsmNode>,
+        timeout: Duration,
+        host: watch::Receiver<Option<String>>,
+        sender: UnboundedSender<SsmRead>,
+    ) {
+        let reading = Reading { ssm: self, client, timeout, host, sender };
+        let nodes = reading.with_agent(nodes).await;
+        let groups = nodes.chunks(NODES_MAX).map(|group| reading.read_group(group.to_vec()));
+        join_all(groups).await;
+    }
+
+    /// Cancels the commands that are running, because the run ends.
+    pub(crate) async fn cancel(&self) {
+        self.running.cancel_all().await;
+    }
+}
+
+/// Whether a name is an id of Systems Manager.
+fn is_id(name: &str) -> bool {
+    let rest = name.strip_prefix("mi-").or_else(|| name.strip_prefix("i-"));
+    rest.is_some_and(|rest| rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+impl Reading<'_> {
+    /// The nodes whose agent is connected. Of the others, sends the reason.
+    async fn with_agent(&self, nodes: Vec<SsmNode>) -> Vec<SsmNode> {
+        let ids: Vec<_> = nodes.iter().map(|node| node.id.clone()).collect();
+        let agents = match self.client.agents(&ids).await {
+            Ok(agents) => agents,
+            Err(failure) => {
+                self.all_failed(nodes, &failure, DESCRIBE_INSTANCE_INFORMATION);
+                return Vec::new();
+            }
+        };
+        let mut online: Vec<SsmNode> = Vec::new();
+        for node in nodes {
+            if let Some(other) = online.iter().find(|other| other.id == node.id) {
+                let detail = format!("{} has the same id {}", other.name, node.id);
+                self.failed(&node, Diagnosis::new(GapReason::NotSupported, detail, "name it once"));
+                continue;
+            }
+            match without_agent(agents.get(&node.id)) {
+                None => online.push(node),
+                Some(diagnosis) => self.failed(&node, diagnosis),
+            }
+        }
+        online
+    }
+
+    /// Reads at most [`NODES_MAX`] nodes by one command, or by several if Systems Manager
+    /// refuses one of the nodes.
+    async fn read_group(&self, nodes: Vec<SsmNode>) {
+        let mut groups = vec![nodes];
+        let mut sent = Vec::new();
+        while let Some(mut group) = groups.pop() {
+            let ids = group.iter().map(|node| node.id.clone()).collect();
+            let command = self.ssm.running.send(self.client, &self.ssm.command, ids).await;
+            match command {
+                Ok(command) => sent.push((command, group)),
+                Err(failure) if failure.cause == Cause::InvalidInstance && group.len() > 1 => {
+                    let half = group.split_off(group.len() / 2);
+                    groups.extend([group, half]);
+                }
+                Err(failure) => self.all_failed(group, &failure, SEND_COMMAND),
+            }
+        }
+        join_all(sent.into_iter().map(|(command, nodes)| self.wait(command, nodes))).await;
+    }
+
+    /// Waits for the results of a command.
+    async fn wait(&self, command: String, nodes: Vec<SsmNode>) {
+        let turns = nodes.len().div_ceil(self.ssm.command.concurrency.clamp(1, NODES_MAX));
+        let limit = self.timeout * u32::try_from(turns).unwrap_or(u32::MAX);
+        let until = Instant::now() + limit;
+        let mut pending: BTreeMap<String, SsmNode> =
+            nodes.into_iter().map(|node| (node.id.clone(), node)).collect();
+        let mut states: HashMap<String, String> = HashMap::new();
+        let mut last_failure = None;
+        let mut pause = PAUSE;
+        while !pending.is_empty() && Instant::now() < until {
+            sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
+            pause = (pause * 3 / 2).min(PAUSE_MAX);
+            match timeout_at(until, self.client.invocations(&command)).await {
+                Err(_) => break,
+                Ok(Ok(invocations)) => {
+                    last_failure = None;
+                    let mut ended = Vec::new();
+                    for invocation in invocations {
+                        if invocation.state == State::Running {
+                            states.insert(invocation.node, invocation.details);
+                        } else if let Some(node) = pending.remove(&invocation.node) {
+                            ended.push((node, invocation));
+                        }
+                    }
+                    let ended = ended.into_iter();
+                    let ended = ended.map(|(node, invocation)| self.ended(&command, node, invocation, until));
+                    stream::iter(ended).buffer_unordered(OUTPUTS).collect::<()>().await;
+                }
+                Ok(Err(failure)) if is_final(&failure) => {
+                    let nodes = std::mem::take(&mut pending).into_values().collect();
+                    self.all_failed(nodes, &failure, LIST_COMMAND_INVOCATIONS);
+                    return self.ssm.running.cancel(self.client, &command).await;
+                }
+                Ok(Err(failure)) => last_failure = Some(failure),
+            }
+        }
+        if pending.is_empty() {
+            return self.ssm.running.ended(&command);
+        }
+        if let Some(failure) = last_failure {
+            self.all_failed(pending.into_values().collect(), &failure, LIST_COMMAND_INVOCATIONS);
+        } else {
+            for (id, node) in pending {
+                let state = states.get(&id).filter(|state| !state.is_empty());
+                let state = state.map_or("it has no result".to_owned(), |state| format!("it is {state}"));
+                let detail = format!("the command did not end within {} s: {state}", limit.as_secs());
+                let hint =
+                    "pass a longer --timeout, or check the node's agent: systemctl status amazon-ssm-agent";
+                self.failed(&node, Diagnosis::new(GapReason::TimedOut, detail, hint));
+            }
+        }
+        self.ssm.running.cancel(self.client, &command).await;
+    }
+
+    /// Sends what a command that ended on a node printed.
+    async fn ended(&self, command: &str, node: SsmNode, invocation: Invocation, until: Instant) {
+        if invocation.state == State::Stopped {
+            return self.failed(&node, stopped(&invocation.details));
+        }
+        let mut invocation = invocation;
+        let mut output = parse(&invocation.output);
+        for attempt in 1..=OUTPUTS_MAX {
+            // Lists contain the beginnings of outputs, of which most are whole.
+            if matches!(output, Output::Whole(_) | Output::Missing(_) | Output::OtherVersion(_)) {
+                break;
+            }
+            if attempt > 1 {
+                sleep(PAUSE * attempt).await;
+            }
+            match timeout_at(until, self.client.invocation(command, &node.id)).await {
+                Ok(Ok(known)) => {
+                    output = parse(&known.output);
+                    invocation = known;
+                    // One that is empty may be there later.
+                    if !invocation.output.is_empty() {
+                        break;
+                    }
+                }
+                Ok(Err(failure)) if failure.cause == Cause::NoInvocationYet && attempt < OUTPUTS_MAX => {}
+                Ok(Err(failure)) => {
+                    return self.all_failed(vec![node], &failure, GET_COMMAND_INVOCATION);
+                }
+                Err(_) => break,
+            }
+        }
+        match output {
+            Output::Whole(capture) => self.whole(node, capture).await,
+            other => self.failed(&node, self.not_whole(other, &invocation, command, &node)),
+        }
+    }
+
+    /// Sends a whole capture, with the answer of the node's resolver.
+    async fn whole(&self, node: SsmNode, capture: Capture) {
+        let mut host = self.host.clone();
+        let host = host.wait_for(Option::is_some).await.ok().and_then(|host| host.clone());
+        let host = host.filter(|host| !host.is_empty());
+        let answer = host.map(|host| answer(&node.name, &host, capture.server.as_deref(), capture.answer));
+        let gap = capture.is_nameless.then(|| {
+            let detail = "ss named no process, so the agent does not run as root";
+            Diagnosis::new(GapReason::NoProcessNames, detail, OTHER_TRANSPORT).gap(node.name.clone())
+        });
+        self.send(SsmRead {
+            number: node.number,
+            name: node.name,
+            capture: Some(capture.bytes),
+            answer,
+            gap,
+        });
+    }
+
+    /// Why an output contains no whole capture.
+    fn not_whole(&self, output: Output, invocation: &Invocation, command: &str, node: &SsmNode) -> Diagnosis {
+        let Command { document, output: bucket, .. } = &*self.ssm.command;
+        let failed = |detail: String| {
+            let line = invocation.error.lines().map(str::trim).rfind(|line| !line.is_empty());
+            let line = line.map(|line| format!("; it printed {:?}", excerpt(line))).unwrap_or_default();
+            let hint = format!(
+                "see aws ssm get-command-invocation --command-id {command} --instance-id {}",
+                node.id
+            );
+            Diagnosis::new(GapReason::Failed, format!("{detail}{line}"), hint)
+        };
+        match output {
+            Output::Missing(programs) => Diagnosis::new(
+                GapReason::NotSupported,
+                format!("not installed on it: {}", excerpt(&programs)),
+                "install them, or read it by another of --nodes",
+            ),
+            Output::OtherVersion(version) => Diagnosis::new(
+                GapReason::NotSupported,
+                format!("the document {document} is of another version: {:?}", excerpt(&version)),
+                format!("{}, with update-document --document-version '$LATEST'", create(document)),
+            ),
+            Output::Damaged(problem) => failed(problem),
+            Output::Cut if !invocation.output.contains("eks-netcheck begin ") => {
+                let details = excerpt(&invocation.details);
+                failed(format!("the document {document} did not print the sockets ({details})"))
+            }
+            Output::Cut | Output::Whole(_) => {
+                let detail = "its sockets do not fit into the 24,000 characters that Systems Manager keeps of an output";
+                let hint = match bucket {
+                    None => "pass --ssm-output s3://BUCKET/PREFIX to keep the whole output, or read it by another of --nodes".to_owned(),
+                    Some((bucket, prefix)) => {
+                        let prefix = prefix.iter().map(|prefix| format!("{}/", prefix.trim_end_matches('/')));
+                        let key = prefix.collect::<String>() + &output_path(document, command, &node.id);
+                        format!(
+                            "add the whole output to a directory that `eks-netcheck collect` wrote: aws s3 cp s3://{bucket}/{key} - | sed '/^eks-netcheck/d' | base64 -d | gunzip > DIR/nodes/{}.txt",
+                            node.name
+                        )
+                    }
+                };
+                Diagnosis::new(GapReason::TooMuchOutput, detail, hint)
+            }
+        }
+    }
+
+    fn all_failed(&self, nodes: Vec<SsmNode>, failure: &Failure, action: &str) {
+        let document = &self.ssm.command.document;
+        for node in nodes {
+            let hint = match (failure.cause, failure.why) {
+                (Cause::InvalidDocument, _) => {
+                    format!("{}, or pass the name of another with --ssm-document", create(document))
+                }
+                (Cause::InvalidInstance, _) => START_AGENT.to_owned(),
+                (_, GapReason::AccessDenied) => {
+                    format!("allow {action}; `eks-netcheck iam-policy --nodes ssm` prints what this needs")
+                }
+                _ => failure.hint(action),
+            };
+            let detail = format!("{action}: {}", failure.detail);
+            self.failed(&node, Diagnosis::new(failure.why, detail, hint));
+        }
+    }
+
+    fn failed(&self, node: &SsmNode, diagnosis: Diagnosis) {
+        let gap = Some(diagnosis.gap(node.name.clone()));
+        self.send(SsmRead { number: node.number, name: node.name.clone(), capture: None, answer: None, gap });
+    }
+
+    fn send(&self, read: SsmRead) {
+        // Fails if the run is ending.
+        let _ = self.sender.send(read);
+    }
+}
+
+/// How to create the document.
+fn create(document: &str) -> String {
+    format!(
+        "create it: eks-netcheck ssm-document > {SSM_DOCUMENT}.json; aws ssm create-document --name {} --document-type Command --content file://{SSM_DOCUMENT}.json",
+        shell_word(document, "NAME")
+    )
+}
+
+/// Whether asking again cannot help.
+fn is_final(failure: &Failure) -> bool {
+    matches!(failure.why, GapReason::AccessDenied | GapReason::NoCredentials)
+        || failure.cause == Cause::Configuration
+}
+
+/// Why no command can be run by an agent; `None` if one can.
+fn without_agent(agent: Option<&Agent>) -> Option<Diagnosis> {
+    let Some(agent) = agent else {
+        return Some(Diagnosis::new(
+            GapReason::NotSupported,
+            "no agent of Systems Manager is registered for it",
+            "attach the policy AmazonSSMManagedInstanceCore to the node's role and run amazon-ssm-agent on it, or read it by another of --nodes",
+        ));
+    };
+    if agent.platform.starts_with("Bottlerocket") {
+        return Some(Diagnosis::new(
+            GapReason::NotSupported,
+            "it runs Bottlerocket, whose agent is in a container with neither ss nor the processes of the node",
+            OTHER_TRANSPORT,
+        ));
+    }
+    if !agent.is_linux {
+        let detail = format!("it does not run Linux: {:?}", excerpt(&agent.platform));
+        return Some(Diagnosis::new(GapReason::NotSupported, detail, OTHER_TRANSPORT));
+    }
+    (!agent.is_online).then(|| {
+        let detail = format!("its agent of Systems Manager is not connected: {:?}", excerpt(&agent.ping));
+        Diagnosis::new(GapReason::Unreachable, detail, START_AGENT)
+    })
+}
+
+/// Why a command did not end by itself.
+fn stopped(details: &str) -> Diagnosis {
+    let words: String = details.chars().filter(char::is_ascii_alphabetic).collect();
+    let (why, detail, hint) = match words.as_str() {
+        "Undeliverable" | "DeliveryTimedOut" | "TimedOut" => (
+            GapReason::Unreachable,
+            "Systems Manager could not deliver the command to its agent",
+            START_AGENT,
+        ),
+        "ExecutionTimedOut" => (
+            GapReason::TimedOut,
+            "the command did not end within 60 s on it",
+            "run it by hand on the node: sudo ss -tnp",
+        ),
+        "Cancelled" | "Canceled" => (GapReason::Interrupted, "the command was cancelled", "try again"),
+        _ => (
+            GapReason::Failed,
+            "Systems Manager did not run the command",
+            "see aws ssm list-command-invocations --details",
+        ),
+    };
+    Diagnosis::new(why, format!("{detail} ({})", excerpt(details)), hint)
+}
+
+/// The answer of a node's resolver for the cluster's endpoint, or why there is none: the
+/// script resolves the host that the node's own kubeconfig names.
+fn answer(
+    node: &NodeName,
+    host: &str,
+    server: Option<&str>,
+    answer: Option<(u32, Vec<u8>)>,
+) -> Result<Vec<u8>, Gap> {
+    let gap = |why, detail: String, hint: &str| Gap {
+        subject: Subject::Vantage(node.to_string()),
+        why,
+        detail,
+        hint: hint.to_owned(),
+    };
+    let Some((server, (status, text))) = server.zip(answer) else {
+        let detail = "no kubeconfig of its kubelet names an API server to resolve";
+        let hint = "resolve the endpoint's name on the node, with getent ahosts";
+        return Err(gap(GapReason::NotSupported, detail.to_owned(), hint));
+    };
+    if !server.eq_ignore_ascii_case(host) {
+        let detail = format!(
+            "its kubelet connects to {:?}, which is not the endpoint of the cluster",
+            excerpt(server)
+        );
+        let hint = "is it a node of this cluster?";
+        return Err(gap(GapReason::Malformed, detail, hint));
+    }
+    match resolver_problem(status) {
+        None => Ok(text),
+        Some((why, detail)) => {
+            let hint = "check on the node: cat /etc/resolv.conf, and what its resolver answers";
+            Err(gap(why, detail, hint))
+        }
+    }
+}
