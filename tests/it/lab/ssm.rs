@@ -385,6 +385,29 @@ fn commands_are_cancelled() {
     assert!(testbed.aws.ssm().statuses().iter().all(|status| status == "Cancelled"));
 }
 
+/// A command is cancelled also if its id was not known when the signal arrived.
+#[test]
+fn a_command_that_is_being_sent_is_cancelled() {
+    let testbed = testbed(Access::Private);
+    testbed.manage();
+    testbed.agent(0, |agent| agent.delivery = Delivery::Never);
+    testbed.aws.inject_fault(Fault::always("SendCommand", FaultKind::Delay(Duration::from_millis(150))));
+    let since = testbed.aws.calls().len();
+    let mut child = testbed.netcheck(&["audit", "--nodes", "ssm"]);
+    let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while !testbed.operations(since).contains(&"SendCommand".to_owned()) {
+        assert!(began.elapsed() < Duration::from_secs(20), "no command was sent");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let interrupted = Instant::now();
+    let mut kill = Command::new("kill");
+    assert!(kill.args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(interrupted.elapsed() < Duration::from_secs(1), "{:?}", interrupted.elapsed());
+    assert_eq!(testbed.operations(since).last().map(String::as_str), Some("CancelCommand"));
+}
+
 #[test]
 fn trace_refuses_ssm_with_the_reason() {
     let testbed = testbed(Access::Private);

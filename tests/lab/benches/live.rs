@@ -16,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use eks_netcheck_lab::aws::Api;
+use eks_netcheck_lab::aws::{Agent, Api};
 use eks_netcheck_lab::sandbox::{CLUSTER, CLUSTER_IP, ENDPOINT_HOST, Lab, LabConfig, PUBLIC, REGION};
 
 const ROUNDS: usize = 15;
@@ -102,8 +102,15 @@ fn fifty_nodes(tool: &Path) -> Result<()> {
         "{} audit --cluster {CLUSTER} --ssh-user ec2-user --concurrency 32 --fail-on never",
         tool.display()
     );
+    manage(&lab, &api, tool)?;
+    let by_ssm = format!("{} audit --cluster {CLUSTER} --nodes ssm --fail-on never", tool.display());
+    let calls = |api: &Api| api.calls().iter().filter(|call| call.service.name() == "ssm").count();
+    let before = calls(&api);
+    time(&mut bash(&lab, &api, &by_ssm))?;
+    print_line(&format!("50 nodes by Systems Manager: {} calls of it", calls(&api) - before));
     let mut scripts = vec![
         ("audit", audit),
+        ("audit --nodes ssm", by_ssm),
         ("xargs -P32 ssh: ss", run_on_all(&print_hosts, "sudo -n ss -tnp")),
         ("xargs -P32 ssh: ss and getent", run_on_all(&print_hosts, &ss_and_getent)),
     ];
@@ -130,6 +137,17 @@ fn fifty_nodes(tool: &Path) -> Result<()> {
         print_line(&format!(
             "  {name:34} wall {wall:7.1} ms (audit / this: {wall_ratio:.2}), CPU {cpu:7.1} ms ({cpu_ratio:.2})"
         ));
+    }
+    Ok(())
+}
+
+/// Registers an agent of Systems Manager on every node, and the document.
+fn manage(lab: &Lab, api: &Api, tool: &Path) -> Result<()> {
+    let document = time(command(lab, api, tool).arg("ssm-document"))?.1;
+    api.ssm().create_document("eks-netcheck", &String::from_utf8(document.stdout)?);
+    for node in lab.nodes() {
+        node.set_kubeconfig(&format!("https://{ENDPOINT_HOST}"))?;
+        api.ssm().set_agent(&node.instance_id(), Agent::online(node.runner()));
     }
     Ok(())
 }

@@ -211,6 +211,19 @@ ESTAB 0 0 10.0.0.1:2 203.0.113.10:443 users:((\"kube-proxy\",pid=2,fd=2))
     }
 
     #[test]
+    fn a_changed_output_is_not_another_capture() {
+        let whole = output(CAPTURE.as_bytes());
+        for at in 0..whole.len() {
+            for changed in ["A", "/", "\n", " ", ""] {
+                let text = format!("{}{changed}{}", &whole[..at], &whole[at + 1..]);
+                if let Output::Whole(capture) = parse(&text) {
+                    assert_eq!(capture.bytes, CAPTURE.as_bytes(), "{at} {changed:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_capture_without_all_of_its_rows_is_not_whole() {
         let lines: Vec<_> = CAPTURE.lines().collect();
         for without in [0, 5, 6, 7] {

@@ -86,7 +86,7 @@ pub(super) fn private_dns_name(address: Ipv4Addr) -> String {
 }
 
 /// A resource ID derived from an address, and so the same in every run.
-fn resource_id(prefix: &str, address: Ipv4Addr) -> String {
+pub(super) fn resource_id(prefix: &str, address: Ipv4Addr) -> String {
     format!("{prefix}-0b0dec27d{:08x}", address.to_bits())
 }
 

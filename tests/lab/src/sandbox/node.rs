@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::account::private_dns_name;
+use super::account::{private_dns_name, resource_id};
 use super::namespaces::Namespaces;
 use super::read_pid;
 use super::stub::Stubs;
@@ -70,6 +70,12 @@ impl Node {
     #[must_use]
     pub fn dns_name(&self) -> String {
         private_dns_name(self.address)
+    }
+
+    /// The id of its instance in the account of [`Lab::account`](super::Lab::account).
+    #[must_use]
+    pub fn instance_id(&self) -> String {
+        resource_id("i", self.address)
     }
 
     /// The path of its file system from the outside. `/etc`, `/home` and `/tmp` belong
