@@ -9,6 +9,7 @@ use super::NAME_KEPT;
 use crate::model::connection::{Component, KUBELET_PORT};
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
+use crate::model::node::LeftOut;
 use crate::model::socket::{Host, Port, Process, Socket, SocketAddress, State};
 use crate::model::trace::{Coverage, Moment, Phase, Presence, Sighting};
 
@@ -192,6 +193,15 @@ impl History {
     pub fn forget(&mut self, node: &NodeName) {
         if let Some(known) = self.nodes.remove(node) {
             self.kept -= known.sockets.len();
+        }
+    }
+
+    /// Removes the sockets of a node that a capture does not contain which was filtered on it.
+    pub fn filter(&mut self, node: &NodeName) {
+        if let Some(known) = self.nodes.get_mut(node) {
+            let before = known.sockets.len();
+            known.sockets.retain(|(local, peer), record| LeftOut::contains(record.component, local, peer));
+            self.kept -= before - known.sockets.len();
         }
     }
 

@@ -4,8 +4,10 @@ use std::ops::{AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
+use super::connection::Component;
 use super::gap::Gap;
 use super::name::NodeName;
+use super::socket::SocketAddress;
 
 /// A node that was read, or that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,15 @@ pub struct LeftOut {
     pub sockets: u64,
     /// Whether a process named kube-proxy exists.
     pub runs_kube_proxy: bool,
+}
+
+impl LeftOut {
+    /// Whether a capture that was filtered contains a socket, `component` being one of its
+    /// processes.
+    #[must_use]
+    pub fn contains(component: Option<Component>, local: &SocketAddress, peer: &SocketAddress) -> bool {
+        component.is_some_and(Component::is_node_component) || peer.is_port(443) || local.is_port(10250)
+    }
 }
 
 /// The way by which the sockets of a node came.

@@ -65,6 +65,10 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
             history.forget(name);
             gaps.push(gap);
         } else {
+            // What one of the two cannot contain did not appear or go.
+            if [&old, &new].iter().any(|side| side.captured.get(name).is_some_and(|one| one.is_filtered)) {
+                history.filter(name);
+            }
             nodes.push(TracedNode {
                 name: name.clone(),
                 samples: 2,
@@ -109,6 +113,8 @@ struct Captured {
     addresses: HashSet<IpAddr>,
     /// Whether sockets are missing.
     is_incomplete: bool,
+    /// Whether it was filtered on the node.
+    is_filtered: bool,
 }
 
 impl Side {
@@ -139,6 +145,7 @@ impl Side {
             // A node that was read and has no socket counts as sampled too.
             history.resume_sample(&node.name, phase);
             let known = captured.entry(node.name.clone()).or_default();
+            known.is_filtered = node.left_out.is_some();
             known.is_incomplete = node.gaps.iter().any(|gap| gap.why != GapReason::NoProcessNames);
         }
         Ok(Self { name, classifier: Classifier::new(evidence), nodes, captured })

@@ -187,6 +187,26 @@ fn the_filter_changes_no_verdict_of_any_story() {
     assert!(filtered_nodes > 10, "{filtered_nodes}");
 }
 
+/// What a filter leaves out has neither appeared nor gone.
+#[test]
+fn a_filtered_recording_compares_with_a_whole_one() {
+    let (whole, filtered) = (story("private-only"), copy_of_dir(&story("private-only")));
+    let path = filtered.path().join("nodes/n1.txt");
+    let capture = fs::read_to_string(&path).unwrap();
+    let public = r#"ESTAB 0 0 192.168.1.20:50000 3.39.1.1:443 users:(("kubelet",pid=3011,fd=99))"#;
+    let dir = programs(&format!("{capture}{public}\n"));
+    let output = run(&["sh"], &format!("{}:{USUAL}", dir.path().display()), &script());
+    fs::write(&path, decoded(&output)).unwrap();
+    for (before, after, change) in
+        [(&*whole, filtered.path(), "appeared"), (filtered.path(), &*whole, "gone")]
+    {
+        let (report, code) = Netcheck::diff(before, after).json();
+        let listed = report["changes"].as_array().unwrap();
+        let changed: Vec<_> = listed.iter().map(|one| (&one["peer"], &one["change"])).collect();
+        assert_eq!((code, changed), (0, vec![(&json!("3.39.1.1:443"), &json!(change))]), "{report:#}");
+    }
+}
+
 /// A fake AWS with many nodes, all of which print the same.
 fn many_nodes(count: usize, output: Output) -> Aws {
     let aws = Aws::of("private-only");
