@@ -346,7 +346,13 @@ impl EvidenceDir {
     /// By which way the capture of a node came.
     #[must_use]
     pub(super) fn via(&self, node: &NodeName) -> Via {
-        self.manifest.nodes.get(node.as_str()).map_or(Via::File, |recorded| recorded.via)
+        self.manifest.recorded(node).map_or(Via::File, |recorded| recorded.via)
+    }
+
+    /// Whether the capture of a node was added to the recording: its gap was closed.
+    #[must_use]
+    pub(super) fn is_added(&self, node: &NodeName) -> bool {
+        self.manifest.nodes.is_some() && self.manifest.recorded(node).is_none()
     }
 
     /// The nodes that could not be read according to the manifest, sorted by name.

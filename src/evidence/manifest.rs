@@ -23,9 +23,17 @@ pub(super) struct Manifest {
     /// What was requested and not obtained.
     #[serde(default, deserialize_with = "read_gaps", serialize_with = "write_gaps")]
     pub(super) gaps: Vec<Gap>,
-    /// How the nodes with a capture were read; others were captured by other means.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) nodes: BTreeMap<String, RecordedNode>,
+    /// How the nodes with a capture were read; others were captured by other means. `None` if
+    /// that was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) nodes: Option<BTreeMap<String, RecordedNode>>,
+}
+
+impl Manifest {
+    /// How a node with a capture was read, if that was recorded.
+    pub(super) fn recorded(&self, node: &NodeName) -> Option<RecordedNode> {
+        self.nodes.as_ref()?.get(node.as_str()).copied()
+    }
 }
 
 /// How a node was read.

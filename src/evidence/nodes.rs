@@ -65,6 +65,7 @@ pub fn read_nodes(
                 let name = entry.key().clone();
                 entry.insert(unread(name, gap));
             }
+            Entry::Occupied(entry) if dir.is_added(entry.key()) => {}
             // The manifest has a gap for a node that was captured.
             Entry::Occupied(mut entry) => {
                 let gaps = &mut entry.get_mut().gaps;

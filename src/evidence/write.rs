@@ -233,7 +233,7 @@ impl EvidenceWriter {
         let mut gaps = self.gaps.take();
         gaps.sort();
         gaps.dedup();
-        let nodes = self.nodes.take();
+        let nodes = Some(self.nodes.take());
         let manifest = Manifest { version: Some(version.to_owned()), time: Some(time), gaps, nodes };
         self.write_file(MANIFEST, self.to_json(MANIFEST, &manifest)?)?;
         Ok(manifest.gaps)
