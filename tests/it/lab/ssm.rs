@@ -249,11 +249,23 @@ fn slow_and_late_answers_are_waited_for() {
         ..Behaviour::default()
     });
     testbed.agent(1, |agent| agent.delay = Duration::from_secs(2));
+    // More than lists contain of an output.
+    let runner = testbed.lab.node(0).runner();
+    let noise = "i=0; while [ $i -lt 300 ]; do echo some noise; i=$((i + 1)); done\n";
+    testbed.agent(0, |agent| {
+        agent.runner = Arc::new(move |script| runner(&format!("{noise}{script}")));
+    });
+    let absent =
+        FaultKind::Error { status: 400, code: "InvocationDoesNotExist".to_owned(), message: String::new() };
+    testbed.aws.inject_fault(Fault::always("GetCommandInvocation", absent).times(1));
+    let since = testbed.aws.calls().len();
     for operation in ["SendCommand", "ListCommandInvocations", "DescribeInstanceInformation"] {
         testbed.aws.inject_fault(Fault::always(operation, FaultKind::Throttled).times(2));
     }
     let (report, code) = testbed.audit(&["--nodes", "ssm"]);
     assert_eq!((code, &report["verdict"], &report["gaps"]), (0, &json!("pass"), &json!([])), "{report:#}");
+    let outputs = testbed.operations(since).into_iter().filter(|name| name == "GetCommandInvocation");
+    assert_eq!(outputs.count(), 4);
 }
 
 /// An output that is cut is not a smaller one, whether or not a marker says so.
@@ -287,6 +299,24 @@ fn an_output_that_is_cut_is_a_gap() {
     let send = calls.iter().rfind(|call| call.operation == "SendCommand").unwrap();
     assert_eq!(send.parameter("OutputS3BucketName"), Some("my-bucket"));
     assert_eq!(send.parameter("OutputS3KeyPrefix"), Some("some/prefix"));
+    // The whole output, as the hint adds it to a recording, closes the gap.
+    let out = scratch();
+    let dir = out.path().join("evidence");
+    let ran = testbed.run(&["collect", "--nodes", "ssm", "--out", dir.to_str().unwrap()]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let script = Netcheck::new(["ssm-document"]).run().stdout;
+    let script: Value = serde_json::from_str(&script).unwrap();
+    let lines = script["mainSteps"][0]["inputs"]["runCommand"].as_array().unwrap().iter();
+    let script: String = lines.flat_map(|line| [line.as_str().unwrap(), "\n"]).collect();
+    let output = testbed.lab.node(0).runner()(&script).unwrap();
+    std::fs::write(out.path().join("object"), output.stdout).unwrap();
+    let (_, command) = hint.split_once(" - | ").unwrap();
+    let command = format!("cat object | {}", command.replace("DIR", "evidence"));
+    let added = Command::new("sh").args(["-c", &command]).current_dir(out.path()).status().unwrap();
+    assert!(added.success(), "{command}");
+    let audit = testbed.run(&["audit", "--evidence", dir.to_str().unwrap(), "--format", "json"]);
+    let report: Value = serde_json::from_str(&audit.stdout).unwrap();
+    assert_eq!((audit.code, &report["gaps"], &report["nodes"][0]["via"]), (0, &json!([]), &json!("file")));
 }
 
 /// What is not permitted is said with the action and how to get the permission.

@@ -457,7 +457,7 @@ fn answer(
             excerpt(server)
         );
         let hint = "is it a node of this cluster?";
-        return Err(gap(GapReason::Malformed, detail, hint));
+        return Err(gap(GapReason::NotSupported, detail, hint));
     }
     match resolver_problem(status) {
         None => Ok(text),
