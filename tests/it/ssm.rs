@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use eks_netcheck_lab::aws::{Agent, Delivery, Runner};
 use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::common::{Netcheck, copy_of_dir, root, scratch, story, subdirs};
+use crate::pty::DEFAULT_SIGNALS;
 
 /// The script of the document that the tool prints.
 fn script() -> String {
@@ -273,6 +275,36 @@ fn the_number_of_calls_grows_with_every_fifty_nodes() {
     }
 }
 
+/// Each cluster is read by commands of its own.
+#[test]
+fn several_clusters_are_read_in_one_run() {
+    let aws = many_nodes(2, output());
+    aws.0.update_account(|account| {
+        let mut other = account.clusters["myeks"].clone();
+        other["name"] = json!("other");
+        account.clusters.insert("other".to_owned(), other);
+        let mut reservation = account.reservations[1].clone();
+        let text = reservation.to_string().replace("myeks", "other").replace(&id(1), &id(7));
+        reservation = serde_json::from_str(&text).unwrap();
+        account.reservations.push(reservation);
+    });
+    let same = output();
+    aws.0.ssm().set_agent(&id(7), Agent::online(Arc::new(move |_| Ok(same.clone()))));
+    let args = ["--cluster", "other", "--nodes", "ssm"];
+    let (reports, _) = aws.run("audit").args(&args).json();
+    let read: Vec<_> = reports["reports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|report| {
+            let nodes = report["nodes"].as_array().unwrap();
+            nodes.iter().filter(|node| node["status"] == "read" && node["via"] == "ssm").count()
+        })
+        .collect();
+    assert_eq!(read, [2, 1], "{reports:#}");
+    assert_eq!(calls(&aws)["SendCommand"], 2);
+}
+
 /// One node that Systems Manager refuses does not cost the others.
 #[test]
 fn a_node_that_is_refused_is_the_only_one_not_read() {
@@ -286,6 +318,36 @@ fn a_node_that_is_refused_is_the_only_one_not_read() {
     let gaps = report["gaps"].as_array().unwrap();
     let gap = gaps.iter().find(|gap| gap["what"] == "node n7").unwrap();
     assert!(gap["detail"].as_str().unwrap().contains("InvalidInstanceId"), "{gap:#}");
+}
+
+/// A signal ends the run within a second, whenever it arrives, and no command goes on.
+#[test]
+fn a_signal_at_any_moment_leaves_no_command_running() {
+    let aws = many_nodes(3, output());
+    for number in 0..3 {
+        let mut agent = Agent::online(Arc::new(|_| Command::new("true").output()));
+        agent.delay = Duration::from_secs(5);
+        aws.0.ssm().set_agent(&id(number), agent);
+    }
+    for moment in 0..20 {
+        let mut run = Command::new("env");
+        run.args([DEFAULT_SIGNALS, env!("CARGO_BIN_EXE_eks-netcheck"), "audit", "--cluster", "myeks"]);
+        run.args(["--nodes", "ssm"]).env("AWS_ENDPOINT_URL", aws.0.url());
+        run.env("AWS_ACCESS_KEY_ID", "A")
+            .env("AWS_SECRET_ACCESS_KEY", "B")
+            .env("AWS_REGION", "ap-northeast-2");
+        let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + moment * 20));
+        let sent = Instant::now();
+        let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let code = child.wait().unwrap().code();
+        assert!(sent.elapsed() < Duration::from_secs(1), "{moment}: {:?}", sent.elapsed());
+        // 143 also where the signal arrived before the program listened to it.
+        assert!(matches!(code, Some(143) | None), "{moment}: {code:?}");
+    }
+    let statuses = aws.0.ssm().statuses();
+    assert!(statuses.len() >= 3 && statuses.iter().all(|status| status == "Cancelled"), "{statuses:?}");
 }
 
 /// The policy lists exactly what is called, and allows to run one document.

@@ -6,6 +6,9 @@
 //! of each: how a target is named, how the client is invoked, and what its ending means.
 //! The rest is common: the client process, reading a node once, sampling it, and what
 //! sudo, `ss` and `getent` report.
+//!
+//! Run Command of Systems Manager is different: [`ssm`] reads many nodes by one request, each
+//! once, and has neither a client process nor targets.
 
 pub(super) mod client;
 pub(super) mod diagnosis;
