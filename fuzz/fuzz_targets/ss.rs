@@ -1,5 +1,5 @@
-//! Parses arbitrary bytes as a capture: no panic, every line counted, and the same
-//! rows for every chunk size.
+//! Parses arbitrary bytes as a capture of any kind: no panic, every line counted, and the
+//! same rows for every chunk size.
 #![no_main]
 
 use eks_netcheck::capture::parser::{Event, Parser};

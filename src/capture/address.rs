@@ -62,14 +62,15 @@ pub(super) fn parse_ss(token: &[u8]) -> Result<SocketAddress, NotAnAddress> {
     Ok(SocketAddress { host, port })
 }
 
-/// Parses a socket address that `netstat` printed, possibly truncated.
-pub(super) fn parse_netstat(token: &[u8]) -> Result<SocketAddress, NotAnAddress> {
+/// Parses a socket address that `netstat` printed, possibly truncated, given what follows
+/// it. In its wide columns, `BusyBox` pads an address that would fill a narrow one.
+pub(super) fn parse_netstat(token: &[u8], rest: &[u8]) -> Result<SocketAddress, NotAnAddress> {
     if let Some((address, [])) = CommonAddress::parse_prefix(token) {
         return Ok(address.into());
     }
     let (host, port) = split(token)?;
     let port = parse_port(port)?;
-    let fills_column = token.len() == NETSTAT_COLUMN && host.contains(&b':');
+    let fills_column = token.len() == NETSTAT_COLUMN && !rest.starts_with(b"  ") && host.contains(&b':');
     let host = if fills_column && host.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)) {
         Host::Truncated(String::from_utf8_lossy(host).into())
     } else {
@@ -126,6 +127,11 @@ fn parse_host(text: &[u8]) -> Option<Host> {
         return Some(ip.into());
     }
     Some(parse_v6(text)?.to_canonical().into())
+}
+
+/// Parses an IP address; IPv4-mapped addresses become IPv4.
+pub(super) fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    parse_v4(text).map(IpAddr::V4).or_else(|| Some(parse_v6(text)?.to_canonical()))
 }
 
 /// Strips brackets and zone: `addr%iface`, `[addr]%iface`, `[addr%iface]` and `[addr]`
@@ -468,11 +474,16 @@ mod tests {
 
     #[test]
     fn truncated_ipv6_of_netstat_is_kept_as_text() {
-        let shown = |token: &str| parse_netstat(token.as_bytes()).map(|address| address.to_string());
+        let shown = |token: &str| parse_netstat(token.as_bytes(), b" ").map(|address| address.to_string());
         assert_eq!(shown("2600:1f13:abc:de0:59075").as_deref(), Ok("[2600:1f13:abc:de0...]:59075"));
         assert_eq!(shown("2600:1f13:abc:de01::443").as_deref(), Ok("[2600:1f13:abc:de01:...]:443"));
         assert_eq!(shown("2600:1f13:abc::10:443").as_deref(), Ok("[2600:1f13:abc::10]:443"));
         assert_eq!(shown("2600:1f13:abc:de01::94:10250").as_deref(), Ok("[2600:1f13:abc:de01::94]:10250"));
         assert_eq!(shown("255.255.255.255:65535").as_deref(), Ok("255.255.255.255:65535"));
+        // BusyBox prints IPv4-mapped addresses as such: truncated, and complete in wide columns.
+        assert_eq!(shown("::ffff:192.168.10:10250").as_deref(), Ok("[::ffff:192.168.10...]:10250"));
+        assert_eq!(shown("::ffff:10.0.0.155:10250").as_deref(), Ok("[::ffff:10.0.0.155...]:10250"));
+        let wide = parse_netstat(b"::ffff:10.0.0.155:10250", b"    ").map(|address| address.to_string());
+        assert_eq!(wide.as_deref(), Ok("10.0.0.155:10250"));
     }
 }

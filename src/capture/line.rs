@@ -3,13 +3,16 @@
 //! A line is split into columns at blanks and TABs, not at offsets: the column widths
 //! depend on the widest address, the terminal and the version. A row of `ss` is
 //! `[netid] [state] recv-q send-q local peer [rest]`, a row of `netstat`
-//! `proto recv-q send-q local peer state [rest]`.
+//! `proto recv-q send-q local peer state [rest]`. The lines of `/proc` and of `conntrack` have
+//! grammars of their own.
 
 use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
 use super::columns::{after_number, after_queues, parse_netstat_state, parse_ss_state, skip_blanks, token};
+use super::conntrack;
 use super::damage::{
     has_damaged_end, has_state_last, has_two_addresses, is_left_out, is_part_of_row, is_pid,
 };
+use super::proc::{ProcLine, parse_proc_line};
 use super::processes::{Processes, USERS};
 use crate::model::node::RejectReason;
 use crate::model::socket::{Port, Socket, State};
@@ -26,6 +29,8 @@ pub enum Line<'a> {
     Row(Row<'a>),
     /// A continuation line of the row above it.
     Continuation,
+    /// A line of a capture of `/proc`, which has a socket and its processes on different ones.
+    Proc(ProcLine<'a>),
     /// Anything else.
     Rejected(RejectReason),
 }
@@ -44,6 +49,12 @@ impl Row<'_> {
     #[must_use]
     pub fn has_state(&self) -> bool {
         self.processes.is_after_state()
+    }
+
+    /// Whether the row is an entry of `conntrack`: a connection that the node has or forwards.
+    #[must_use]
+    pub fn is_conntrack(&self) -> bool {
+        self.processes.is_conntrack()
     }
 }
 
@@ -89,6 +100,13 @@ fn parse_other<'a>(line: &'a [u8], text: &'a [u8], reason: RejectReason) -> Line
     if let Some(name) = node_marker(text) {
         return Line::Node(name);
     }
+    if let Some(parsed) = parse_proc_line(line, text) {
+        return parsed.map_or_else(Line::Rejected, Line::Proc);
+    }
+    if let Some(parsed) = conntrack::parse_entry(text) {
+        let row = |socket| Line::Row(Row { socket, processes: Processes::of_conntrack() });
+        return parsed.map_or_else(Line::Rejected, row);
+    }
     Line::Rejected(match reason {
         RejectReason::NotARow if is_other_netid(&token(text).0.to_ascii_lowercase()) => RejectReason::NotTcp,
         RejectReason::NotARow if is_left_out(text) => RejectReason::LeftOut,
@@ -126,6 +144,7 @@ pub(super) fn is_truncated(line: &[u8], parsed: &Line<'_>) -> bool {
     match parsed {
         // `netstat` pads its last column, so a trailing blank proves that it is complete.
         Line::Row(row) if row.processes.is_netstat() => row.processes.is_empty() || !line.ends_with(b" "),
+        Line::Row(row) if row.is_conntrack() => !conntrack::is_whole(line),
         // Text copied from a terminal may lack the last line feed; the row is complete
         // if its last column, `users:((...))`, is.
         Line::Row(_) => !is_closed(),
@@ -134,6 +153,9 @@ pub(super) fn is_truncated(line: &[u8], parsed: &Line<'_>) -> bool {
             let text = line.trim_ascii();
             let is_row_start = ROW_STARTS.iter().any(|start| start.starts_with(text));
             !text.is_empty() && is_row_start || matches!(token(text).0, b"tcp" | b"tcp6" | b"mptcp")
+        }
+        Line::Proc(line) => {
+            !matches!(line, ProcLine::Begin | ProcLine::End | ProcLine::Part(_) | ProcLine::Table(_))
         }
         Line::Header | Line::Node(_) => false,
     }
@@ -240,11 +262,13 @@ const NETSTAT_REST_MAX: usize = 40;
 
 /// Parses the columns after the protocol in a row of `netstat`; `None` if it is not one.
 fn parse_netstat_columns(text: &[u8]) -> Option<Result<Row<'_>, RejectReason>> {
-    let (local, rest) = token(after_queues(text)?);
-    let (peer, rest) = token(rest);
-    let (state, rest) = token(rest);
+    let (local, after_local) = token(after_queues(text)?);
+    let (peer, after_peer) = token(after_local);
+    let (state, rest) = token(after_peer);
     let state = parse_netstat_state(state)?;
-    let socket = Socket { state, local: parse_netstat(local).ok()?, peer: parse_netstat(peer).ok()? };
+    let local = parse_netstat(local, after_local).ok()?;
+    let peer = parse_netstat(peer, after_peer).ok()?;
+    let socket = Socket { state, local, peer };
     if is_pid(rest) || rest.len() > NETSTAT_REST_MAX && has_two_addresses(rest, usize::MAX) {
         return Some(Err(RejectReason::BrokenRow));
     }

@@ -4,6 +4,8 @@
 use std::io::{self, Read};
 
 use super::line::{Line, Row, is_truncated, is_wrapped_users, parse_line};
+use super::proc::{ProcLine, parse_named_owner};
+use super::proc_join::{Counted, Joined, ProcCapture};
 use super::processes::Processes;
 use crate::model::node::{RejectReason, Tally};
 
@@ -11,7 +13,8 @@ use crate::model::node::{RejectReason, Tally};
 /// is dropped, so that memory use is bounded.
 pub const LINE_MAX: usize = 1 << 20;
 
-/// An event of the parser, in the order of the capture.
+/// An event of the parser, in the order of the capture. The rows of tables in `/proc` follow
+/// at the end of the capture, or above the next marker line, when their processes are known.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A marker line `>> node NAME <<`: the rows below it belong to this node.
@@ -27,6 +30,8 @@ pub enum Event<'a> {
     },
     /// A socket row.
     Row(Row<'a>),
+    /// The end of a capture of `/proc`, whose rows precede it.
+    Joined(Joined),
     /// A rejected line: neither a row, a continuation line, column headings nor a marker
     /// line.
     Rejected {
@@ -59,6 +64,8 @@ pub struct Parser {
     in_row: bool,
     /// Whether the processes of the previous line, a row, are on the next line.
     is_wrapped: bool,
+    /// The lines of a capture of `/proc`, whose rows were not passed on yet.
+    proc: Option<Box<ProcCapture>>,
     tally: Tally,
 }
 
@@ -105,6 +112,7 @@ impl Parser {
             bytes.push(b'\n');
         }
         self.parse_lines(&bytes, end, sink);
+        self.join(sink);
         self.tally
     }
 
@@ -151,6 +159,7 @@ impl Parser {
                 if line.len() > LINE_MAX { Line::Rejected(RejectReason::TooLong) } else { parse_line(line) };
             if let Line::Row(row) = &mut parsed
                 && row.processes.is_empty()
+                && !row.is_conntrack()
             {
                 match users_in_next_line(below) {
                     NextLine::Users(users) => {
@@ -161,6 +170,11 @@ impl Parser {
                     NextLine::Incomplete if input_end != End::Open || below.len() > LINE_MAX => {}
                     NextLine::Incomplete => break,
                 }
+            }
+            if self.proc.as_ref().is_some_and(|proc| proc.has_named_owners)
+                && let Some(owner) = parse_named_owner(line)
+            {
+                parsed = Line::Proc(owner);
             }
             if input_end == End::NoLineFeed && below.is_empty() && is_truncated(line, &parsed) {
                 parsed = Line::Rejected(RejectReason::BrokenRow);
@@ -192,13 +206,34 @@ impl Parser {
             }
             Line::Continuation => self.reject(RejectReason::NotARow, line, sink),
             Line::Header => self.tally.headers += 1,
+            Line::Proc(parsed) => self.add_proc(parsed, line, sink),
             Line::Node(name) => {
+                self.join(sink);
                 let above = self.tally;
                 self.tally.headers += 1;
                 let range = (self.offset, self.offset + line.len() as u64 + 1);
                 sink(Event::Node { number: self.tally.lines(), name, above, range });
             }
             Line::Rejected(reason) => self.reject(reason, line, sink),
+        }
+    }
+
+    /// Counts a line of a capture of `/proc` and keeps it.
+    fn add_proc(&mut self, parsed: ProcLine<'_>, line: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+        let at = self.tally.lines() + 1;
+        match self.proc.get_or_insert_default().add(parsed, at) {
+            Counted::Header => self.tally.headers += 1,
+            Counted::Row => self.tally.rows += 1,
+            Counted::Continuation => self.tally.continuations += 1,
+            Counted::Broken => self.reject(RejectReason::BrokenRow, line, sink),
+        }
+    }
+
+    /// Passes the rows of a capture of `/proc`, if there is one, to `sink`.
+    fn join(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some(proc) = self.proc.take() {
+            let joined = proc.finish(|row| sink(Event::Row(row)));
+            sink(Event::Joined(joined));
         }
     }
 
@@ -263,6 +298,7 @@ mod tests {
                         .collect();
                     format!("{} {}", row.socket.peer, comms.join("+"))
                 }
+                Event::Joined(joined) => format!("{joined:?}"),
                 Event::Rejected { number, reason, text } => format!("{number} {reason:?} {}", text.len()),
             });
         };

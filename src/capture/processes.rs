@@ -7,6 +7,9 @@
 //! entry.
 //!
 //! `netstat` prints `1/name`, or `-` if it lacks the permission to read the process.
+//!
+//! The processes of a socket in `/proc` are joined to the same form, each with a NUL behind
+//! it, which no name contains.
 
 use super::address::decimal;
 use super::bytes::{self, digits};
@@ -43,6 +46,8 @@ enum Form {
     /// The row lacks the column of the state, as with `ss state X`.
     SsWithoutState,
     Netstat,
+    Proc,
+    Conntrack,
 }
 
 /// The start of the column that lists the processes in a row of `ss`.
@@ -92,6 +97,21 @@ impl<'a> Processes<'a> {
         Self { form: Form::Netstat, text: text.trim_ascii_end() }
     }
 
+    /// The processes of a socket in `/proc`: `PID/NAME` and a NUL for each.
+    pub(super) fn from_proc(text: &'a [u8]) -> Self {
+        Self { form: Form::Proc, text }
+    }
+
+    /// Those of an entry of `conntrack`, which has none.
+    pub(super) fn of_conntrack() -> Self {
+        Self { form: Form::Conntrack, text: &[] }
+    }
+
+    /// Whether the row is an entry of `conntrack`.
+    pub(super) fn is_conntrack(&self) -> bool {
+        self.form == Form::Conntrack
+    }
+
     /// The same for a row that lacks the column of the state.
     pub(super) fn without_state(self) -> Self {
         Self { form: Form::SsWithoutState, ..self }
@@ -126,6 +146,14 @@ impl<'a> Iterator for Processes<'a> {
                 self.text = &[];
                 Some(process)
             }
+            Form::Proc => {
+                let end = memchr::memchr(0, self.text)?;
+                let slash = memchr::memchr(b'/', &self.text[..end])?;
+                let process = Process { comm: &self.text[slash + 1..end], pid: &self.text[..slash] };
+                self.text = &self.text[end + 1..];
+                Some(process)
+            }
+            Form::Conntrack => None,
         }
     }
 }

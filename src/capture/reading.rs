@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use super::filtered::Comments;
 use super::line::Row;
 use super::parser::{Event, Parser};
+use super::proc_join::Joined;
 use super::variety::Variety;
 use crate::model::name::{NodeName, NotANodeName};
 use crate::model::node::{Extent, LeftOut, Node, NodeStatus, RejectReason, RejectedLine, Tally};
@@ -31,7 +32,11 @@ pub struct CaptureSummary {
     /// The number of the first line that says that lines were left out.
     pub left_out: Option<u64>,
     /// The limit at which the capture ends: that of a service that cuts output.
-    pub cut_at: Option<u64>,
+    pub(crate) cut_at: Option<u64>,
+    /// What is known of a capture of `/proc`, if it is one.
+    pub joined: Option<Joined>,
+    /// How many rows are entries of `conntrack`.
+    tracked: u64,
     /// How many rows lack the column of the state, as with `ss state X`.
     stateless: u64,
     /// How many rows are established.
@@ -62,6 +67,7 @@ impl CaptureSummary {
                 sink(row);
             }
             Event::Rejected { number, reason, text } => summary.add_rejected(number, reason, text),
+            Event::Joined(joined) => summary.add_joined(joined),
             // A process name can contain a line feed and so forge a marker line, which
             // must not assign the rows below it to another node.
             Event::Node { number, name: marked, .. } if marked != name.as_str().as_bytes() => {
@@ -119,7 +125,7 @@ impl CaptureSummary {
     /// capture, rows of other processes occur.
     #[must_use]
     pub fn has_only_kubelet(&self) -> bool {
-        self.tally.rows > 0 && !self.has_other_rows && self.left_out().is_none()
+        self.sockets() > 0 && !self.has_other_rows && self.left_out().is_none()
     }
 
     /// What a whole capture that was filtered on the node does not contain.
@@ -162,7 +168,7 @@ impl CaptureSummary {
     /// `grep ESTAB`.
     #[must_use]
     pub fn is_state_filtered(&self) -> bool {
-        let is_one_state = self.tally.rows > 0 && self.established == self.tally.rows;
+        let is_one_state = self.sockets() > 0 && self.established == self.sockets();
         self.stateless > 0 || is_one_state && !self.has_header()
     }
 
@@ -185,9 +191,34 @@ impl CaptureSummary {
         }
     }
 
+    /// The limit at which the capture was cut, by its length.
+    #[must_use]
+    pub fn cut_at(&self) -> Option<u64> {
+        self.cut_at.filter(|_| !self.joined.as_ref().is_some_and(|joined| joined.has_marks))
+    }
+
+    /// Whether it has no sockets, only connections that `conntrack` lists.
+    #[must_use]
+    pub fn is_conntrack(&self) -> bool {
+        self.tracked > 0 && self.sockets() == 0
+    }
+
+    /// The number of sockets.
+    fn sockets(&self) -> u64 {
+        self.tally.rows - self.tracked
+    }
+
+    fn add_joined(&mut self, joined: Joined) {
+        self.joined.get_or_insert_default().merge(joined);
+    }
+
     fn add_row(&mut self, row: &Row<'_>) {
         self.has_rows = true;
         self.comments.row();
+        if row.is_conntrack() {
+            self.tracked += 1;
+            return;
+        }
         self.variety.add_row(row);
         if !self.has_other_rows {
             let mut processes = row.processes.clone();
@@ -227,6 +258,10 @@ impl CaptureSummary {
         self.broken += other.broken;
         self.left_out = self.left_out.or(other.left_out);
         self.cut_at = self.cut_at.or(other.cut_at);
+        if let Some(joined) = other.joined {
+            self.add_joined(joined);
+        }
+        self.tracked += other.tracked;
         self.stateless += other.stateless;
         self.established += other.established;
         self.has_process_names |= other.has_process_names;
@@ -345,6 +380,7 @@ pub fn read_combined(
             }
         }
         Event::Rejected { number, reason, text } => summary.add_rejected(number, reason, text),
+        Event::Joined(joined) => summary.add_joined(joined),
         Event::Node { number, name: marked, above, range: (begin, end) } => {
             if has_unmarked {
                 problem.get_or_insert_with(row_above_markers);

@@ -406,6 +406,15 @@ impl EvidenceDir {
         parse(&bytes).map(Some).map_err(|error| self.malformed(file, error))
     }
 
+    /// The list in a JSON file; `None` if it is missing or cannot be parsed.
+    pub(super) fn listed<T>(
+        &self,
+        file: &str,
+        parse: impl FnOnce(&[u8]) -> Result<T, JsonError>,
+    ) -> Option<T> {
+        self.json(file, parse).ok().flatten()
+    }
+
     fn malformed(&self, file: &str, error: JsonError) -> EvidenceError {
         let path = self.path(file);
         if file == MANIFEST {

@@ -10,4 +10,5 @@ pub mod kubernetes;
 mod manifest;
 pub mod next_step;
 pub mod nodes;
+mod own_addresses;
 pub mod write;

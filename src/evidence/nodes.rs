@@ -10,6 +10,7 @@ use std::path::Path;
 use super::directory::EvidenceDir;
 use super::error::EvidenceError;
 use super::next_step;
+use super::own_addresses::OwnAddresses;
 use crate::capture::line::Row;
 use crate::capture::reading::{CaptureSummary, CombinedCaptureError, read_combined};
 use crate::model::cluster::Cluster;
@@ -26,6 +27,12 @@ pub fn read_nodes(
     dir: &EvidenceDir,
     mut sink: impl FnMut(&NodeName, Row<'_>),
 ) -> Result<Vec<Node>, EvidenceError> {
+    let own = OwnAddresses::new(Some(dir));
+    let mut sink = |name: &NodeName, row: Row<'_>| {
+        if let Some(row) = own.own_row(name, row) {
+            sink(name, row);
+        }
+    };
     let mut summaries = BTreeMap::new();
     let mut left = Node::REJECTED_KEPT_OF_ALL;
     for (name, path) in dir.node_files()? {
@@ -49,7 +56,7 @@ pub fn read_nodes(
     }
     let node = |(name, summary): (NodeName, CaptureSummary)| {
         let via = Some(dir.via(&name));
-        (name.clone(), Node { via, ..node(name, summary, dir.next_step()) })
+        (name.clone(), Node { via, ..own_node(name, summary, dir.next_step(), &own) })
     };
     let mut nodes: BTreeMap<_, _> = summaries.into_iter().map(node).collect();
     for name in dir.bundles()? {
@@ -86,13 +93,20 @@ pub fn read_nodes(
 /// If it cannot be read, or it is not clear which node a row belongs to.
 pub fn read_file(path: &Path, mut sink: impl FnMut(&NodeName, Row<'_>)) -> Result<Vec<Node>, EvidenceError> {
     let unmarked = NodeName::unnamed();
+    let own = OwnAddresses::new(None);
+    let mut sink = |name: &NodeName, row: Row<'_>| {
+        if let Some(row) = own.own_row(name, row) {
+            sink(name, row);
+        }
+    };
     let summaries = if path.as_os_str() == "-" {
         read_combined_file(io::stdin().lock(), path, Some(&unmarked), &mut sink)?
     } else {
         let file = File::open(path).map_err(EvidenceError::io("read", path))?;
         read_combined_file(file, path, Some(&unmarked), &mut sink)?
     };
-    Ok(summaries.into_iter().map(|(name, summary)| node(name, summary, next_step::capture)).collect())
+    let node = |(name, summary)| own_node(name, summary, next_step::capture, &own);
+    Ok(summaries.into_iter().map(node).collect())
 }
 
 fn read_combined_file(
@@ -132,6 +146,20 @@ pub fn unread(name: NodeName, gap: Gap) -> Node {
     }
 }
 
+/// The node for a capture. If the capture is of `conntrack`, only the connections of the
+/// node's own addresses are its sockets.
+fn own_node(name: NodeName, summary: CaptureSummary, next_step: NextStep, own: &OwnAddresses<'_>) -> Node {
+    let is_conntrack = summary.is_conntrack();
+    let mut node = node(name, summary, next_step);
+    if is_conntrack && !own.are_known(&node.name) {
+        let subject = Subject::Node(node.name.clone());
+        let detail = "which of the addresses in its capture is its own is not known, since neither EC2 nor Kubernetes lists a node of this name, so none of the connections counts as its own";
+        let hint = "name the file after the node's instance id, DNS name or private address".to_owned();
+        node.gaps.push(Gap { subject, why: GapReason::Incomplete, detail: detail.to_owned(), hint });
+    }
+    node
+}
+
 /// The node for a capture, with the gaps that the capture implies.
 #[must_use]
 pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Node {
@@ -145,11 +173,24 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
     let status = summary.status();
     match status {
         NodeStatus::Malformed => gaps.push(gap(GapReason::Malformed, summary.malformed())),
-        NodeStatus::NoProcessNames => gaps.push(gap(
-            GapReason::NoProcessNames,
-            "no row of its capture lists a process: it was not run as root".to_owned(),
-        )),
+        NodeStatus::NoProcessNames => {
+            let detail = if summary.is_conntrack() {
+                "its capture is of conntrack, which lists connections and no processes: which ones are those of kubelet is not known"
+            } else if summary.joined.is_some() {
+                "no row of its capture lists a process: the descriptors were not read as root with the capability SYS_PTRACE"
+            } else {
+                "no row of its capture lists a process: it was not run as root"
+            };
+            gaps.push(gap(GapReason::NoProcessNames, detail.to_owned()));
+        }
         _ => {}
+    }
+    if summary.is_conntrack() {
+        let detail = "its capture is of conntrack, which is no list of sockets: connections that it does not track are not in it, and entries outlive their connections";
+        gaps.push(gap(GapReason::Incomplete, detail.to_owned()));
+    }
+    if let Some(detail) = summary.joined.as_ref().and_then(|joined| joined.problem.as_ref()) {
+        gaps.push(gap(GapReason::Incomplete, detail.clone()));
     }
     if summary.other_nodes > 0 {
         let detail =
@@ -163,7 +204,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
     if let Some(detail) = summary.filtered_problem() {
         gaps.push(gap(GapReason::Incomplete, detail));
     }
-    if let Some(limit) = summary.cut_at {
+    if let Some(limit) = summary.cut_at() {
         let detail = format!(
             "its capture is exactly {limit} characters long, the limit at which Systems Manager cuts the output of a command"
         );

@@ -118,7 +118,8 @@ pub enum Extent {
 pub enum NodeStatus {
     /// Its sockets were read, with process names.
     Read,
-    /// Its sockets were read without process names: the capture was not run as root.
+    /// Its sockets were read without process names: the capture was not run as root, or is
+    /// of `conntrack`.
     NoProcessNames,
     /// It could not be read for any other reason.
     Unreachable,
@@ -145,11 +146,13 @@ impl NodeStatus {
 /// The numbers of lines in a capture, by kind. Every line has exactly one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Column headings, the title line of `netstat` and marker lines `>> node NAME <<`.
+    /// Column headings, the title line of `netstat`, marker lines `>> node NAME <<`, and the
+    /// lines above the parts of a capture of `/proc`.
     pub headers: u64,
     /// Socket rows.
     pub rows: u64,
-    /// Continuation lines of the row above them.
+    /// Continuation lines of the row above them, and the lines of a capture of `/proc` with
+    /// the owners of its sockets.
     pub continuations: u64,
     /// Rejected lines: everything else.
     pub rejected: u64,
@@ -201,7 +204,7 @@ pub struct RejectedLine {
 pub enum RejectReason {
     /// It is blank.
     Blank,
-    /// It is not output of `ss` or `netstat`: a prompt, a banner, a date.
+    /// It is not output of a tool that lists sockets: a prompt, a banner, a date.
     NotARow,
     /// It is a UDP, raw, unix or other socket that is not TCP.
     NotTcp,

@@ -1,4 +1,4 @@
-//! Sockets: parsed rows of `ss -tnp` or `netstat -tnp`.
+//! Sockets: parsed rows of `ss -tnp`, and of the other tools that list them.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -41,7 +41,7 @@ pub(crate) fn read(mut bytes: &[u8]) -> Capture {
         Event::Rejected { number, text, .. } => {
             rejected.push(format!("{number} {}", String::from_utf8_lossy(text)));
         }
-        Event::Node { .. } => {}
+        Event::Node { .. } | Event::Joined(_) => {}
     };
     let mut parser = Parser::new();
     while parser.read_from(&mut bytes, &mut sink).unwrap() > 0 {}

@@ -133,6 +133,17 @@ fn rows(items: usize, row: fn(usize) -> String) -> String {
     text
 }
 
+/// A capture of `/proc` with rows of the table of IPv4 and lines of owners.
+fn tables(rows: usize, row: fn(usize) -> String, owners: usize, owner: fn(usize) -> String) -> String {
+    let lines =
+        |items, line: fn(usize) -> String| (0..items).map(|number| line(number) + "\n").collect::<String>();
+    format!(
+        ">> proc\n  sl  local_address rem_address st\n{}  sl  local_address remote_address st\n>> owners\n{}>> end\n",
+        lines(rows, row),
+        lines(owners, owner)
+    )
+}
+
 fn policy(dir: &Path, items: usize, entry: fn(usize) -> String) {
     write(dir, "eks-netcheck.toml", &(0..items).map(entry).collect::<String>());
 }
@@ -302,7 +313,7 @@ fn public_only(dir: &Path) {
 }
 
 /// Nodes, their answers and their sockets.
-const NODES: [Kind; 15] = [
+const NODES: [Kind; 18] = [
     ("nodes with DNS answers", 400, |dir, items| {
         for number in 0..items {
             write(dir, &format!("nodes/node-{number}.txt"), &rows(0, |_| String::new()));
@@ -413,6 +424,37 @@ const NODES: [Kind; 15] = [
             )
         };
         write(dir, "nodes/n1.txt", &rows(items, row));
+    }),
+    ("rows of /proc", 500, |dir, items| {
+        let row = |number: usize| {
+            format!(
+                "{number}: 1401A8C0:{:04X} BD372703:01BB 01 00000000:00000000 00:00000000 00000000 0 0 {} 1",
+                number % 60000,
+                number + 1
+            )
+        };
+        let owner = |number: usize| format!("{} {} 3 kubelet", number + 1, number % 1000 + 1);
+        write(dir, "nodes/n1.txt", &tables(items, row, items, owner));
+    }),
+    ("processes of one socket in /proc", 2_000, |dir, items| {
+        let row = |number: usize| {
+            format!(
+                "{number}: 1401A8C0:{:04X} BD372703:01BB 01 00000000:00000000 00:00000000 00000000 0 0 1 1",
+                number % 60000
+            )
+        };
+        let owner = |number: usize| format!("1 {} 3 p{number}", number + 1);
+        // Each row has as many processes as are kept of a socket.
+        write(dir, "nodes/n1.txt", &tables(items / 100, row, items, owner));
+    }),
+    ("entries of conntrack", 1_000, |dir, items| {
+        let entry = |number: usize| {
+            format!(
+                "tcp      6 9 ESTABLISHED src=192.168.1.20 dst=3.39.55.189 sport={} dport=443 src=3.39.55.189 dst=192.168.1.20 sport=443 dport=1 [ASSURED] mark=0 use=1",
+                number % 60000
+            )
+        };
+        write(dir, "nodes/n1.txt", &rows(items, entry));
     }),
     ("lines that are no sockets", 2_000, |dir, items| {
         write(dir, "nodes/n1.txt", &rows(items, |_| "ESTAB 0 0 192.168.1.20:5000 x".to_owned()));

@@ -63,6 +63,7 @@ mod steps;
 mod stories;
 #[cfg(feature = "live")]
 mod supervision;
+mod tables;
 #[cfg(feature = "live")]
 mod trace;
 mod traffic;
