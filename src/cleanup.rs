@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
@@ -21,6 +22,11 @@ use tempfile::NamedTempFile;
 const TERMINATION: Duration = Duration::from_millis(200);
 /// How long children that were killed are waited for.
 const KILLED: Duration = Duration::from_millis(100);
+/// How long processes are waited for that remove what was created elsewhere; they continue
+/// afterwards.
+const REMOVAL: Duration = Duration::from_millis(300);
+/// The same for the first process of a container: the others end with it.
+const REMOVAL_IN_CONTAINER: Duration = Duration::from_secs(5);
 /// The interval at which children are waited for.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -32,10 +38,15 @@ static HAS_DESCENDANTS: AtomicBool = AtomicBool::new(false);
 /// Whether a signal is ending the process.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
+/// What starts a process that removes something.
+type Removal = Box<dyn FnOnce() -> io::Result<Child> + Send>;
+
 struct Registry {
     is_closed: bool,
     children: Vec<(Pid, Family)>,
     paths: BTreeMap<PathBuf, Kind>,
+    /// How what was created on other machines is removed, by a number.
+    elsewhere: BTreeMap<u64, Removal>,
     terminal: Option<Box<dyn Fn() + Send>>,
 }
 
@@ -104,7 +115,13 @@ impl Drop for Registration {
 
 impl Registry {
     const fn new() -> Self {
-        Self { is_closed: false, children: Vec::new(), paths: BTreeMap::new(), terminal: None }
+        Self {
+            is_closed: false,
+            children: Vec::new(),
+            paths: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            terminal: None,
+        }
     }
 }
 
@@ -136,6 +153,31 @@ pub fn create<T>(
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     registry.paths.insert(path.clone(), kind);
     Ok(Temporary { value, _registration: Registration(path, kind) })
+}
+
+/// Something on another machine, which is removed if the run ends early.
+#[derive(Debug)]
+pub struct Elsewhere(u64);
+
+impl Elsewhere {
+    /// It was removed.
+    pub fn removed(self) {
+        registry().elsewhere.remove(&self.0);
+    }
+}
+
+/// Registers what is about to be created on another machine. `remove` starts a process that
+/// removes it.
+///
+/// # Errors
+/// If the run is ending.
+pub fn created_elsewhere(
+    remove: impl FnOnce() -> io::Result<Child> + Send + 'static,
+) -> io::Result<Elsewhere> {
+    let mut registry = open_registry()?;
+    let number = registry.elsewhere.last_key_value().map_or(0, |(last, _)| last + 1);
+    registry.elsewhere.insert(number, Box::new(remove));
+    Ok(Elsewhere(number))
 }
 
 /// Starts a child process. `start` returns it with its process id, which is registered
@@ -215,6 +257,9 @@ pub fn all() {
         end_descendants(getpid(), Signal::TERM);
         end_descendants(getpid(), Signal::KILL);
     }
+    // What was being created is complete, or will not be.
+    let removals = std::mem::take(&mut registry.elsewhere).into_values();
+    let removals: Vec<_> = removals.filter_map(|remove| remove().ok()).collect();
     for (path, kind) in std::mem::take(&mut registry.paths).into_iter().rev() {
         // Fails if it does not exist any more, as after an error.
         let _ = match kind {
@@ -225,6 +270,17 @@ pub fn all() {
     }
     if let Some(restore) = registry.terminal.take() {
         restore();
+    }
+    wait_for_removals(removals);
+}
+
+/// Waits until nothing is left elsewhere, or for some time.
+fn wait_for_removals(mut removals: Vec<Child>) {
+    let limit = if getpid().is_init() { REMOVAL_IN_CONTAINER } else { REMOVAL };
+    let until = Instant::now() + limit;
+    while !removals.is_empty() && Instant::now() < until {
+        removals.retain_mut(|removal| matches!(removal.try_wait(), Ok(None)));
+        sleep(POLL);
     }
 }
 
