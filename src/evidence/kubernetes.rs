@@ -135,10 +135,11 @@ struct NodeAddress {
     address: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct NodeInfo {
     os_image: Option<String>,
+    operating_system: Option<String>,
 }
 
 /// Reads `kubectl get nodes`: sorted by name, each once.
@@ -171,12 +172,14 @@ impl TryFrom<Node> for KubernetesNode {
                 })
             },
         );
+        let info = status.node_info.unwrap_or_default();
         Ok(Self {
             addresses: internal.collect::<Result<_, _>>()?,
             name: wire.metadata.name,
             provider_id: spec.provider_id.filter(|id| !id.is_empty()),
             compute_type,
-            os_image: status.node_info.and_then(|info| info.os_image),
+            is_windows: info.operating_system.as_deref() == Some("windows"),
+            os_image: info.os_image,
             pod_cidrs: spec.pod_cidrs.unwrap_or_default(),
         })
     }

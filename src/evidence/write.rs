@@ -34,7 +34,7 @@ pub struct EvidenceWriter {
     destination: Destination,
     /// The directories that the writer created, which are removed if nothing is in them
     /// when the run ends early.
-    _new_dirs: Vec<Temporary<PathBuf>>,
+    new_dirs: RefCell<Vec<Temporary<PathBuf>>>,
     /// Subjects that are expected and neither written nor reported as a gap yet.
     expected: RefCell<BTreeSet<Subject>>,
     gaps: RefCell<Vec<Gap>>,
@@ -108,7 +108,7 @@ impl EvidenceWriter {
             create(&root.join(dir), |dir| fs::create_dir(dir)).map_err(io())?;
         }
         let destination = Destination::Directory { is_new, has_files: Cell::default() };
-        Ok(Self { _new_dirs: new_dirs, ..Self::new(root, destination) })
+        Ok(Self { new_dirs: RefCell::new(new_dirs), ..Self::new(root, destination) })
     }
 
     /// A writer into memory. The captures of the nodes are temporary files in the existing
@@ -122,7 +122,7 @@ impl EvidenceWriter {
         Self {
             root: root.to_owned(),
             destination,
-            _new_dirs: Vec::new(),
+            new_dirs: RefCell::default(),
             expected: RefCell::default(),
             gaps: RefCell::default(),
             nodes: RefCell::default(),
@@ -286,11 +286,24 @@ impl EvidenceWriter {
             }
             Destination::Directory { has_files, .. } => {
                 let io = || EvidenceError::io("write", &self.root.join(file));
+                self.create_dir_of(file).map_err(io())?;
                 let mut temp = self.temp_dir().temp_file().map_err(io())?;
                 temp.write_all(&bytes).map_err(io())?;
                 self.persist(temp, file, has_files)
             }
         }
+    }
+
+    /// Creates the directory of a file, if it is one that only some recordings have.
+    fn create_dir_of(&self, file: &str) -> io::Result<()> {
+        let Some((dir, _)) = file.split_once('/') else { return Ok(()) };
+        let dir = self.root.join(dir);
+        if !dir.is_dir() {
+            let created = || fs::create_dir(&dir).map(|()| dir.clone());
+            let dir = cleanup::create(Kind::EmptyDir, created, PathBuf::as_path)?;
+            self.new_dirs.borrow_mut().push(dir);
+        }
+        Ok(())
     }
 
     fn persist(

@@ -18,6 +18,8 @@ pub struct Cluster {
     /// The API server endpoint; absent while the cluster is being created, and for
     /// clusters that are registered through EKS Connector.
     pub endpoint: Option<ApiEndpoint>,
+    /// Its certificate authority, in PEM and Base64 as EKS returns it.
+    pub certificate_authority: Option<String>,
     /// Endpoint access: whether the public and the private endpoint are on, and the CIDR
     /// blocks that may reach the public one.
     pub access: EndpointAccess,
@@ -52,6 +54,7 @@ impl Cluster {
             status: None,
             hosting: Hosting::Region,
             endpoint: None,
+            certificate_authority: None,
             access: EndpointAccess::Unknown { public: None, private: None, cidrs: Vec::new() },
             vpc: None,
             subnets: Vec::new(),

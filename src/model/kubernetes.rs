@@ -64,6 +64,8 @@ pub struct KubernetesNode {
     pub compute_type: Option<String>,
     /// `osImage`.
     pub os_image: Option<String>,
+    /// Whether its operating system is Windows.
+    pub is_windows: bool,
     /// Its `podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
 }
@@ -111,6 +113,7 @@ mod tests {
                 provider_id: provider_id.map(ToOwned::to_owned),
                 compute_type: None,
                 os_image: None,
+                is_windows: false,
                 pod_cidrs: Vec::new(),
             };
             assert_eq!(node.instance_id(), expected, "{provider_id:?}");

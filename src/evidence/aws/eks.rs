@@ -24,6 +24,7 @@ struct WireCluster {
     arn: Option<String>,
     status: Option<String>,
     endpoint: Option<String>,
+    certificate_authority: Option<CertificateAuthority>,
     resources_vpc_config: Option<VpcConfig>,
     kubernetes_network_config: Option<NetworkConfig>,
     connector_config: Option<serde::de::IgnoredAny>,
@@ -46,6 +47,11 @@ struct RemoteNetworkConfig {
 #[derive(Deserialize)]
 struct RemoteNetwork {
     cidrs: Option<Vec<IpNet>>,
+}
+
+#[derive(Deserialize)]
+struct CertificateAuthority {
+    data: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -101,6 +107,7 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
         status: wire.status,
         hosting,
         endpoint,
+        certificate_authority: wire.certificate_authority.and_then(|authority| authority.data),
         access: access(vpc.endpoint_public_access, vpc.endpoint_private_access, vpc.public_access_cidrs)?,
         vpc: vpc.vpc_id,
         subnets: vpc.subnet_ids.unwrap_or_default(),
