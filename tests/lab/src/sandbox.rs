@@ -414,8 +414,9 @@ fn read_pid(path: &Path) -> Result<u32> {
 }
 
 /// The programs that the lab runs, each with the Debian package that provides it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("bash", "bash"),
+    ("busybox", "busybox"),
     ("ip", "iproute2"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),

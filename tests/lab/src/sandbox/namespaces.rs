@@ -36,6 +36,23 @@ impl Namespaces {
         command
     }
 
+    /// A command that runs a script of a shell in the namespaces, as root. Its output is the
+    /// caller's to redirect, and its arguments to append.
+    fn shell(&self, shell: &str, script: &str) -> Command {
+        let pids = if self.has_pid_namespace { r#"--pid="$0/pid""# } else { "" };
+        let mut command = self.command(&format!(
+            r#"exec nsenter --net="$0/net" --mount="$0/mnt" --uts="$0/uts" {pids} --wdns=/ -- {shell} -c "$@""#
+        ));
+        command.args([script, shell]);
+        command.env_clear().env("PATH", super::OPERATOR_PATH).env("HOME", "/").env("LANG", "C.UTF-8");
+        command
+    }
+
+    /// The same with bash.
+    pub(super) fn bash(&self, script: &str) -> Command {
+        self.shell("bash", script)
+    }
+
     /// Runs a shell command in the namespaces, as root.
     pub(super) fn run(&self, shell_command: &str) -> Result<Output> {
         self.run_script("bash", shell_command)
@@ -43,17 +60,7 @@ impl Namespaces {
 
     /// Runs a script of a shell in the namespaces, as root.
     pub(super) fn run_script(&self, shell: &str, script: &str) -> Result<Output> {
-        let pids = if self.has_pid_namespace { r#"--pid="$0/pid""# } else { "" };
-        self.command(&format!(
-            r#"exec nsenter --net="$0/net" --mount="$0/mnt" --uts="$0/uts" {pids} --wdns=/ -- {shell} -c "$1""#
-        ))
-        .arg(script)
-        .env_clear()
-        .env("PATH", super::OPERATOR_PATH)
-        .env("HOME", "/")
-        .env("LANG", "C.UTF-8")
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("running in the lab: {script}"))
+        let run = self.shell(shell, script).stdin(Stdio::null()).output();
+        run.with_context(|| format!("running in the lab: {script}"))
     }
 }

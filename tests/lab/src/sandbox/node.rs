@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +138,13 @@ impl Node {
     /// A handle with which a server can connect the control plane to the kubelet.
     #[must_use]
     pub fn kubelet(&self) -> Kubelet {
-        Kubelet { address: self.address, node: self.stubs.clone(), control_plane: self.control_plane.clone() }
+        Kubelet {
+            name: self.name.clone(),
+            address: self.address,
+            namespaces: self.namespaces.clone(),
+            node: self.stubs.clone(),
+            control_plane: self.control_plane.clone(),
+        }
     }
 
     /// Runs a shell command as root on the node.
@@ -275,12 +281,36 @@ const API_SERVER: &str = "kube-apiserver";
 /// A node's kubelet, for connections from the control plane.
 #[derive(Clone, Debug)]
 pub struct Kubelet {
+    name: String,
     address: Ipv4Addr,
+    namespaces: Namespaces,
     node: Stubs,
     control_plane: Stubs,
 }
 
 impl Kubelet {
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node's address.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The address of a pod on the node, by a number.
+    pub(crate) fn pod_address(&self, number: u64) -> String {
+        format!("100.64.{}.{}", self.address.octets()[3], number % 250 + 2)
+    }
+
+    /// A command that runs a script of bash on the node, as root.
+    pub(crate) fn command(&self, script: &str) -> Command {
+        self.namespaces.bash(script)
+    }
+
     /// Like [`Node::exec_from`].
     ///
     /// # Errors

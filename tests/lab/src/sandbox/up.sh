@@ -76,6 +76,8 @@ faulty='192.168.66.1 192.168.66.4 192.168.66.5 192.168.66.6 192.168.66.7'
         add_host "n$((i + 1))" "$hex"
         add_route "n$((i + 1))" "$hex" "192.168.10.$((10 + i))"
         add_route "n$((i + 1))" "$hex" "203.0.113.$((20 + i))"
+        # The node's pods.
+        echo "route add 100.64.$((10 + i)).0/24 via 192.168.10.$((10 + i)) dev n$((i + 1)) onlink"
     done
 } >network
 ip -batch network
