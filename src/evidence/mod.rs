@@ -11,4 +11,5 @@ mod manifest;
 pub mod next_step;
 pub mod nodes;
 mod own_addresses;
+pub mod rbac;
 pub mod write;

@@ -17,6 +17,7 @@ pub mod style;
 pub mod table;
 pub mod text;
 mod via;
+pub mod yaml;
 
 use self::format::{AuditFormat, TraceFormat};
 

@@ -1,0 +1,54 @@
+//! The least rights in a cluster with which its nodes are read by kubectl.
+
+use serde_json::{Value, json};
+
+/// The group to which the rights are bound, for an access entry of the cluster.
+const GROUP: &str = "eks-netcheck";
+/// The namespace of the pods of the node monitoring agent.
+const AGENT_NAMESPACE: &str = "kube-system";
+
+/// The roles with their bindings; `namespace` is that of the Jobs.
+#[must_use]
+pub fn roles(namespace: &str) -> Vec<Value> {
+    let list = |group: &str, resource: &str| rule(group, resource, &["list"]);
+    let mut objects = role("ClusterRole", None, "eks-netcheck", &[list("", "nodes")]);
+    objects.extend(role(
+        "Role",
+        Some("default"),
+        "eks-netcheck",
+        &[list("discovery.k8s.io", "endpointslices")],
+    ));
+    let exec = [
+        rule("", "pods", &["get", "list"]),
+        // A connection by WebSocket needs the one or the other, by the cluster's version.
+        rule("", "pods/exec", &["create", "get"]),
+    ];
+    let jobs = [list("", "events"), rule("batch", "jobs", &["create", "delete", "list"])];
+    if namespace != AGENT_NAMESPACE {
+        objects.extend(role("Role", Some(AGENT_NAMESPACE), "eks-netcheck-agent", &exec));
+    }
+    objects.extend(role("Role", Some(namespace), "eks-netcheck", &[&exec[..], &jobs].concat()));
+    objects
+}
+
+fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
+    json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
+}
+
+/// A role with its binding.
+fn role(kind: &str, namespace: Option<&str>, name: &str, rules: &[Value]) -> Vec<Value> {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = json!(namespace);
+    }
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    vec![
+        json!({"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules}),
+        json!({
+            "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+            "subjects": [{"apiGroup": group, "kind": "Group", "name": GROUP}],
+        }),
+    ]
+}
