@@ -23,6 +23,8 @@ echo '>> comm'; for process in /proc/[0-9]*; do \
     };
 }
 
+pub(crate) use functions;
+
 /// The functions alone, for a script that prints several tables, or some without processes.
 pub const FUNCTIONS: &str = functions!();
 

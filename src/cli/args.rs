@@ -8,13 +8,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::options::{
-    AuditOptions, ClusterOptions, Clusters, CollectOptions, CollectionOptions, DiffOptions, FleetOptions,
-    JudgmentOptions, NodeOptions, Options, Regions, Source, TraceOptions, TransportOptions, Verbosity,
-    WriteTo, cluster_name, role_arn,
+    AuditOptions, ClusterOptions, Clusters, CollectOptions, CollectionOptions, DiffOptions, DryRunOptions,
+    FleetOptions, JudgmentOptions, NodeOptions, Options, Regions, Source, TraceOptions, TransportOptions,
+    Verbosity, WriteTo, cluster_name, role_arn,
 };
 use super::values::{
     FailOnArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions, ResolverArg, S3Arg, duration, format_of,
-    interval, ssm_document, write_to,
+    image, interval, kubernetes_name, ssm_document, write_to,
 };
 use crate::model::name::{NodeName, SSM_DOCUMENT};
 use crate::report;
@@ -118,6 +118,12 @@ enum Command {
     /// Print the command document of AWS Systems Manager that `--nodes ssm` runs
     #[command(after_help = SSM_DOCUMENT_HELP)]
     SsmDocument,
+    /// Print the least rights in the cluster that `--nodes kubectl` needs: roles with bindings for the group eks-netcheck
+    Rbac {
+        /// The namespace of the Jobs
+        #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name)]
+        namespace: String,
+    },
     /// Describe a rule: what it finds, why that matters and how to fix it
     Explain {
         /// The rule's id; without one, all rules are listed
@@ -308,6 +314,21 @@ struct CollectionArgs {
     /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, whole
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
     ssm_output: Option<S3Arg>,
+    /// The context for kubectl, which must be this cluster's; without it, the one that is
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    context: Option<String>,
+    /// The kubeconfig file for kubectl
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The namespace of the Jobs that kubectl creates
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name)]
+    namespace: String,
+    /// The image of their pods: any with the programs of busybox
+    #[arg(long, value_name = "IMAGE", default_value = "public.ecr.aws/docker/library/busybox:1.37.0", value_parser = image)]
+    image: String,
+    /// Print the Jobs that kubectl would create, and create nothing
+    #[arg(long)]
+    dry_run: bool,
     /// How many nodes are read at a time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -334,7 +355,21 @@ impl Cli {
     /// What the arguments mean.
     pub(super) fn into_options(self) -> Result<Options, String> {
         Ok(match self.command {
+            Command::Audit(args) if args.collection.dry_run => {
+                let [cluster] = args.cluster.as_slice() else {
+                    return Err("--dry-run is for one cluster".to_owned());
+                };
+                let cluster = args.fleet.into_cluster(cluster.clone(), args.collection)?;
+                dry_run(cluster, false, args.verbosity)
+            }
+            Command::Collect(args) if args.collection.dry_run => {
+                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, false, args.verbosity)
+            }
+            Command::Trace(args) if args.collection.dry_run => {
+                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, true, args.verbosity)
+            }
             Command::Audit(args) => Options::Audit(args.into_options()?),
+            Command::Rbac { namespace } => Options::Rbac { namespace },
             Command::Collect(args) => Options::Collect(CollectOptions {
                 cluster: cluster_options(args.cluster, args.aws, args.collection)?,
                 out: args.out,
@@ -421,12 +456,28 @@ impl TraceArgs {
 }
 
 impl FleetArgs {
+    /// The options of one cluster.
+    fn into_cluster(self, name: String, collection: CollectionArgs) -> Result<ClusterOptions, String> {
+        let Self { region, profile, role_arn, accounts } = self;
+        if region.len() > 1
+            || role_arn.len() > 1
+            || accounts.is_some()
+            || region.iter().any(|one| one == "all")
+        {
+            return Err("--dry-run is for one cluster".to_owned());
+        }
+        let aws =
+            AwsArgs { region: region.into_iter().next(), profile, role_arn: role_arn.into_iter().next() };
+        cluster_options(name, aws, collection)
+    }
+
     fn into_options(self, clusters: Clusters, collection: CollectionArgs) -> Result<FleetOptions, String> {
         let regions = match self.region.as_slice() {
             [] => Regions::Configured,
             regions if regions.iter().any(|region| region == "all") => Regions::All,
             _ => Regions::Named(self.region.into_iter().collect()),
         };
+        let names_context = collection.context.is_some();
         let options = FleetOptions {
             clusters,
             regions,
@@ -436,11 +487,18 @@ impl FleetArgs {
             collection: collection.into_options()?,
         };
         let names_nodes = options.collection.nodes.as_ref().is_some_and(|nodes| !nodes.named.is_empty());
+        if options.is_many() && names_context {
+            return Err("--context is for one cluster; of several, the context of each is found".to_owned());
+        }
         if options.is_many() && names_nodes {
             return Err("--node is for one cluster; of several, the nodes that EC2 lists are read".to_owned());
         }
         Ok(options)
     }
+}
+
+fn dry_run(cluster: ClusterOptions, is_trace: bool, verbosity: VerbosityArgs) -> Options {
+    Options::DryRun(DryRunOptions { cluster, is_trace, verbosity: verbosity.into() })
 }
 
 fn cluster_options(name: String, aws: AwsArgs, collection: CollectionArgs) -> Result<ClusterOptions, String> {
@@ -485,7 +543,16 @@ impl CollectionArgs {
                     user: self.ssh_user.clone(),
                     options: self.ssh_option.clone(),
                 }),
+                Nodes::Kubectl => transports.push(TransportOptions::Kubectl {
+                    context: self.context.clone(),
+                    kubeconfig: self.kubeconfig.clone(),
+                    namespace: self.namespace.clone(),
+                    image: self.image.clone(),
+                }),
             }
+        }
+        if self.dry_run && !self.nodes.contains(&Nodes::Kubectl) {
+            return Err("--dry-run is for --nodes kubectl: other ways create nothing".to_owned());
         }
         let named = self.node.into_iter().map(|node| (node.name, node.target)).collect();
         let nodes = (!transports.is_empty()).then_some(NodeOptions { named, transports });

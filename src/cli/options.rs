@@ -28,6 +28,13 @@ pub enum Options {
     SsmPolicy(String),
     /// `ssm-document`
     SsmDocument,
+    /// `rbac`
+    Rbac {
+        /// The namespace of the Jobs.
+        namespace: String,
+    },
+    /// `audit`, `collect` or `trace` with `--dry-run`
+    DryRun(DryRunOptions),
     /// `explain`, of one rule or of all
     Explain(Option<String>),
     /// `policy init`
@@ -155,6 +162,17 @@ pub struct ClusterOptions {
     pub collection: CollectionOptions,
 }
 
+/// Options of a dry run.
+#[derive(Debug)]
+pub struct DryRunOptions {
+    /// The cluster.
+    pub cluster: ClusterOptions,
+    /// Whether it is one of `trace`, whose Jobs last longer.
+    pub is_trace: bool,
+    /// What is written to standard error.
+    pub verbosity: Verbosity,
+}
+
 /// Options of `trace`.
 #[derive(Debug)]
 pub struct TraceOptions {
@@ -232,6 +250,17 @@ pub enum TransportOptions {
         document: String,
         /// A bucket for whole outputs, and the prefix of their keys.
         output: Option<(String, Option<String>)>,
+    },
+    /// By the user's kubectl.
+    Kubectl {
+        /// The context; without one, that of the cluster is found.
+        context: Option<String>,
+        /// The kubeconfig file; without one, kubectl's own default.
+        kubeconfig: Option<PathBuf>,
+        /// The namespace of the Jobs.
+        namespace: String,
+        /// The image of their pods.
+        image: String,
     },
 }
 

@@ -47,6 +47,8 @@ pub(super) enum Nodes {
     Ssh,
     /// With Run Command of AWS Systems Manager, and the document that `ssm-document` prints
     Ssm,
+    /// With your own kubectl: in the pods of the EKS node monitoring agent, or in a Job on each node, which is removed at the end
+    Kubectl,
     /// Not at all: what only they can show is not judged
     None,
 }
@@ -155,6 +157,22 @@ impl FromStr for ResolverArg {
             .map(Self)
             .map_err(|_| "expected an address, such as 10.0.0.2, 10.0.0.2:5353 or [fd00::2]:53".to_owned())
     }
+}
+
+/// Parses the name of a namespace: a DNS label.
+pub(super) fn kubernetes_name(text: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = (1..=63).contains(&text.len())
+        && text.bytes().all(is_allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_name { Ok(text.to_owned()) } else { Err("expected lower-case letters, digits and -".to_owned()) }
+}
+
+/// Parses the reference of an image.
+pub(super) fn image(text: &str) -> Result<String, String> {
+    let is_image = !text.is_empty() && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_image { Ok(text.to_owned()) } else { Err("expected an image, such as busybox:1.37.0".to_owned()) }
 }
 
 /// Parses a duration with a unit.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -96,10 +97,12 @@ pub(super) async fn record(
     progress.expect(1 + CALLS.len() as u64 + request.vantage_points().count() as u64);
     progress.set_message("AWS");
     let (host_sender, host) = watch::channel(None);
+    let (cluster_sender, described) = watch::channel(None);
     let cluster = async {
         let cluster = describe_cluster(batch, &request.cluster, writer).await?;
         progress.answered();
         let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
+        cluster_sender.send_replace(Some(Arc::new(cluster.clone())));
         host_sender.send_replace(Some(endpoint.unwrap_or_default().to_owned()));
         let dns = try_join_all(request.vantage_points().map(async |point| {
             match endpoint {
@@ -116,7 +119,8 @@ pub(super) async fn record(
         let instances = describe_instances(batch, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
-            record_nodes(nodes, batch.client(), instances.as_deref(), &host, writer, progress).await?;
+            let client = batch.client();
+            record_nodes(nodes, client, instances.as_deref(), &host, &described, writer, progress).await?;
         }
         Ok(())
     };

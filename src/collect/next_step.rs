@@ -20,9 +20,7 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         (Subject::File(file), GapReason::Incomplete) if is_list_of_nodes(*file) => {
             "name the nodes with --node NAME=TARGET".to_owned()
         }
-        (Subject::File(NODES | ENDPOINT_SLICES), _) => {
-            "add the answer of kubectl to an evidence directory".to_owned()
-        }
+        (Subject::File(NODES | ENDPOINT_SLICES), _) => "pass --nodes kubectl, which asks for it".to_owned(),
         (Subject::File(file), _) => permission(*file),
         (Subject::Vantage(_) | Subject::Vantages | Subject::Records { .. }, _) => {
             "pass another name server with --resolver".to_owned()
@@ -32,11 +30,11 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         }
         (Subject::Node(name), _) => format!("run it by hand on {name}: sudo ss -tnp"),
         (Subject::Instance(_), GapReason::NotSupported) => {
-            format!("{IN_A_DEBUG_POD} and judge it with --evidence")
+            format!("pass --nodes kubectl; or {IN_A_DEBUG_POD} and judge it with --evidence")
         }
         (Subject::Instance(id), _) => format!("name it as well: --node {id}=TARGET"),
         (Subject::Nodes, _) => "name them with --node NAME=TARGET".to_owned(),
-        (Subject::HybridNodes, _) => "name each with --node NAME=TARGET".to_owned(),
+        (Subject::HybridNodes, _) => "name each with --node NAME=TARGET, or pass --nodes kubectl".to_owned(),
         (
             Subject::FargatePods
             | Subject::Egress(_)

@@ -11,20 +11,26 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::aws::client::Client;
-use super::error::Result;
+use super::error::{CollectError, Result};
+use super::placing::{Answers, Described, Targets, WantedNode, find_targets};
 use super::progress::Progress;
 use super::transport::client::ClientError;
 use super::transport::diagnosis::Diagnosis;
 use super::transport::failure;
+use super::transport::kubectl::Jobs;
 use super::transport::read::read;
 use super::transport::ssm::{Ssm, SsmNode, SsmRead};
 use super::transport::{Target, Transport};
 use crate::cleanup::Temporary;
 use crate::evidence::write::{EvidenceWriter, TempDir};
 use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::node::Via;
+
+/// How long pods remain that are created for a trace.
+const TRACE_MAX: Duration = Duration::from_hours(1);
 
 /// How nodes are read.
 #[derive(Debug, Clone)]
@@ -54,9 +60,18 @@ impl NodesRequest {
         let permits = concurrency.min(max.unwrap_or(concurrency));
         Self { named, transports, timeout, permits: Arc::new(Semaphore::new(permits)) }
     }
-}
 
-impl NodesRequest {
+    /// A request to sample the nodes, for up to [`TRACE_MAX`] where that has to be limited.
+    #[must_use]
+    pub fn for_trace(mut self) -> Self {
+        for transport in &mut self.transports {
+            if let Transport::Kubectl(config) = transport {
+                config.extra_lifetime = TRACE_MAX;
+            }
+        }
+        self
+    }
+
     /// Ends on the nodes what is running there, because the run ends.
     pub(super) async fn cancel(&self) {
         for transport in &self.transports {
@@ -65,18 +80,6 @@ impl NodesRequest {
             }
         }
     }
-}
-
-/// A node to read or to sample.
-#[derive(Debug, Clone)]
-pub(super) struct WantedNode {
-    pub(super) name: NodeName,
-    /// The instance that EC2 lists under this name.
-    pub(super) instance: Option<Instance>,
-    /// Whether the user named it.
-    pub(super) is_named: bool,
-    /// The target that the user gave, which is one of ssh.
-    pub(super) target: Option<Target>,
 }
 
 /// Reads all nodes and records their evidence: each by the first transport that reaches it.
@@ -89,13 +92,12 @@ pub(super) async fn record_nodes(
     client: &Client,
     instances: Option<&[Instance]>,
     host: &watch::Receiver<Option<String>>,
+    cluster: &Described,
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
     let mut wanted = wanted_nodes(request, instances.unwrap_or_default());
-    if wanted.is_empty() {
-        writer.gap(no_nodes(instances.is_some()));
-    }
+    let mut known = wanted.clone();
     for node in &wanted {
         writer.expect(node.name.clone());
     }
@@ -104,8 +106,22 @@ pub(super) async fn record_nodes(
     for (number, transport) in request.transports.iter().enumerate() {
         let is_last = number + 1 == request.transports.len();
         let mut unread = Vec::new();
-        let mut readings =
-            Readings::new(request, client, transport, std::mem::take(&mut wanted), host, writer, progress);
+        let are_named = !request.named.is_empty();
+        let found =
+            find_targets(transport, std::mem::take(&mut wanted), &known, are_named, &|_| true, cluster);
+        let Targets { nodes, jobs, kubernetes } =
+            found.await.map_err(|error| CollectError::Configuration(error.0))?;
+        if let Some(answers) = kubernetes {
+            record_answers(writer, answers)?;
+        }
+        for (node, _) in &nodes {
+            if known.iter().all(|known| known.name != node.name) {
+                writer.expect(node.name.clone());
+                progress.expect(1);
+                known.push(node.clone());
+            }
+        }
+        let mut readings = Readings::new(request, client, transport, nodes, host, writer, progress);
         while let Some((node, read)) = readings.next().await? {
             let attempts: &mut Vec<NodeRead> = failed.entry(node.name.clone()).or_default();
             attempts.push(read);
@@ -117,8 +133,36 @@ pub(super) async fn record_nodes(
             }
         }
         wanted = unread;
+        if let Some(warning) = remove(jobs).await {
+            warn(&warning);
+        }
+    }
+    if known.is_empty() {
+        writer.gap(no_nodes(instances.is_some()));
     }
     Ok(())
+}
+
+/// Records what the cluster answered about itself.
+fn record_answers(writer: &EvidenceWriter, answers: Answers) -> Result<()> {
+    for (file, answer) in [(NODES, answers.nodes), (ENDPOINT_SLICES, answers.slices)] {
+        match answer {
+            Ok(json) => writer.write(file, json)?,
+            Err(gap) => writer.gap(gap),
+        }
+    }
+    Ok(())
+}
+
+/// Removes what was created in the cluster. Returns what is to be done if that fails.
+pub(super) async fn remove(jobs: Option<Jobs>) -> Option<String> {
+    jobs?.remove().await
+}
+
+/// Warns on standard error, which may be closed.
+pub(super) fn warn(text: &str) {
+    let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
+    let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
 /// Records what was read of a node: by the last attempt if that reached it, or else by the
@@ -210,7 +254,7 @@ impl<'a> Readings<'a> {
         request: &NodesRequest,
         client: &Client,
         transport: &Transport,
-        nodes: Vec<WantedNode>,
+        nodes: Vec<(WantedNode, Result<Target, Gap>)>,
         host: &watch::Receiver<Option<String>>,
         writer: &EvidenceWriter,
         progress: &'a Progress,
@@ -223,12 +267,13 @@ impl<'a> Readings<'a> {
             batch: None,
         };
         if let Transport::Ssm(ssm) = transport {
+            let nodes = nodes.into_iter().map(|(node, _)| node).collect();
             readings.start_batch(ssm, client, nodes, request.timeout, host, writer.temp_dir());
             return readings;
         }
         let via = transport.via();
-        for (number, node) in nodes.into_iter().enumerate() {
-            let target = match target(transport, &node) {
+        for (number, (node, target)) in nodes.into_iter().enumerate() {
+            let target = match target {
                 Ok(target) => target,
                 Err(gap) => {
                     readings.without_target.push((node, NodeRead::failed(via, gap)));
@@ -239,6 +284,10 @@ impl<'a> Readings<'a> {
             let (timeout, captures) = (request.timeout, writer.temp_dir());
             readings.pending.insert(number, node);
             readings.tasks.spawn(async move {
+                // A node that is not ready must not hold others up.
+                if let Err(why) = target.ready().await {
+                    return (number, NodeRead::failed(via, why.gap(name)));
+                }
                 let _permit = permits.acquire_owned().await;
                 (number, read_node(via, &target, name, timeout, host, &captures).await)
             });
@@ -336,7 +385,7 @@ async fn read_node(
     let gap = failure::sockets(target, &run).map(|diagnosis| diagnosis.gap(name.clone()));
     let has_ended = !run.transcript.ended.is_empty();
     let has_host = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
-    let answer = (has_ended && has_host).then(|| failure::answer(&name, &run));
+    let answer = (has_ended && has_host).then(|| failure::answer(target, &name, &run));
     let has_sockets = run.transcript.captured > 0;
     NodeRead { via, capture: capture.filter(|_| has_sockets), answer, gap }
 }
@@ -360,18 +409,6 @@ pub(super) fn wanted_nodes(request: &NodesRequest, instances: &[Instance]) -> Ve
         WantedNode { name: name.clone(), instance: instance.cloned(), is_named: true, target: target.clone() }
     });
     named.collect()
-}
-
-/// The target of a node, or why it has none.
-pub(super) fn target(transport: &Transport, node: &WantedNode) -> Result<Target, Gap> {
-    if let Some(target) = &node.target {
-        return Ok(target.clone());
-    }
-    let target = match &node.instance {
-        Some(instance) if !node.is_named => transport.listed_target(instance),
-        instance => transport.named_target(&node.name, instance.as_ref()),
-    };
-    target.map_err(|diagnosis| diagnosis.gap(node.name.clone()))
 }
 
 /// The name of an instance's node in Kubernetes: its private DNS name.

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::next_step::next_step;
-use super::nodes::{NodesRequest, WantedNode, is_named, no_nodes, target, wanted_nodes};
+use super::nodes::{NodesRequest, is_named, no_nodes, wanted_nodes};
+use super::placing::{WantedNode, WrongConfiguration, find_targets};
 use super::transport::Target;
+use super::transport::kubectl::Jobs;
 use super::transport::sampler::{SampledNode, SamplerEvent, SamplerOptions, Stage, sample};
 use crate::capture::line::Row;
 use crate::capture::reading::CaptureSummary;
 use crate::evidence::nodes::node;
+use crate::model::cluster::Cluster;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
@@ -27,9 +31,14 @@ const NAMES_MAX: usize = 10;
 /// The largest number of events that were sent and not received.
 const EVENTS_MAX: usize = 64;
 
+/// A node with its target, or why it has none.
+type NodeTarget = (WantedNode, Result<Target, Gap>);
+
 /// The samplers of the nodes. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Sampling {
+    /// What was created in the cluster.
+    jobs: Vec<Jobs>,
     stage: watch::Sender<Stage>,
     events: mpsc::Receiver<(NodeName, SamplerEvent)>,
     samplers: JoinSet<SampledNode>,
@@ -82,17 +91,23 @@ impl Sample {
 impl Sampling {
     /// Starts to sample the nodes of a request, or of these only those named in `only`,
     /// if there are any. Returns a gap for each that cannot be sampled.
-    pub(super) fn start(
+    ///
+    /// # Errors
+    /// If the user's configuration is wrong.
+    pub(super) async fn start(
         request: &NodesRequest,
+        cluster: &Cluster,
         instances: Option<&[Instance]>,
         only: &[NodeName],
         interval: Duration,
         began: Instant,
-    ) -> (Self, Vec<Gap>) {
+    ) -> Result<(Self, Vec<Gap>), WrongConfiguration> {
         let (stage, stages) = watch::channel(Stage::Before);
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let (chosen, mut gaps) = choose(request, instances, only);
+        let (all, jobs) = all_targets(request, cluster, instances, only).await?;
+        let (chosen, mut gaps) = choose(&all, instances, only);
         let mut sampling = Self {
+            jobs,
             stage,
             events,
             samplers: JoinSet::new(),
@@ -124,11 +139,20 @@ impl Sampling {
             sampling.pending.insert(name.clone());
             let (permits, sender) = (Arc::clone(&request.permits), sender.clone());
             sampling.samplers.spawn(async move {
+                // A node that is not ready must not hold others up.
+                if let Err(why) = target.ready().await {
+                    return SampledNode::never(name.clone(), why.gap(name));
+                }
                 let permit = permits.acquire_owned().await.ok();
                 sample(options, name, target, permit, sender).await
             });
         }
-        (sampling, gaps)
+        Ok((sampling, gaps))
+    }
+
+    /// Removes what was created in the cluster. Returns what is to be done if that fails.
+    pub(super) async fn remove_jobs(&mut self) -> Vec<String> {
+        join_all(self.jobs.drain(..).map(Jobs::remove)).await.into_iter().flatten().collect()
     }
 
     /// Sets what the samplers do.
@@ -192,42 +216,67 @@ impl Sampling {
     }
 }
 
-/// The target of a node by the first transport that has one.
-fn first_target(request: &NodesRequest, node: &WantedNode) -> Result<Target, Gap> {
-    let mut targets = request.transports.iter().map(|transport| target(transport, node));
-    let first = targets.next().unwrap_or_else(|| unreachable!("there is a transport"));
-    first.or_else(|gap| targets.find_map(Result::ok).ok_or(gap))
+/// Each node with its target by the first transport that has one, and what was created in the
+/// cluster. A pod is placed on those named in `only` alone, if there are any.
+async fn all_targets(
+    request: &NodesRequest,
+    cluster: &Cluster,
+    instances: Option<&[Instance]>,
+    only: &[NodeName],
+) -> Result<(Vec<NodeTarget>, Vec<Jobs>), WrongConfiguration> {
+    let mut wanted = wanted_nodes(request, instances.unwrap_or_default());
+    let mut known = wanted.clone();
+    // Its sender may end: the cluster does not change.
+    let (_, described) = watch::channel(Some(Arc::new(cluster.clone())));
+    let (mut all, mut jobs): (Vec<NodeTarget>, _) = (Vec::new(), Vec::new());
+    for (number, transport) in request.transports.iter().enumerate() {
+        let are_named = !request.named.is_empty();
+        let is_chosen =
+            |node: &WantedNode| only.is_empty() || only.iter().any(|name| is_meant(&known, node, name));
+        let found =
+            find_targets(transport, std::mem::take(&mut wanted), &known, are_named, &is_chosen, &described)
+                .await?;
+        jobs.extend(found.jobs);
+        for (node, target) in found.nodes {
+            if known.iter().all(|known| known.name != node.name) {
+                known.push(node.clone());
+            }
+            if target.is_ok() || number + 1 == request.transports.len() {
+                all.push((node, target));
+            } else {
+                wanted.push(node);
+            }
+        }
+    }
+    all.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Ok((all, jobs))
+}
+
+/// Whether a name on the command line means a node. The own name of a node takes precedence:
+/// all instances of a node group may have the same Name tag.
+fn is_meant(all: &[WantedNode], node: &WantedNode, name: &NodeName) -> bool {
+    let is_own_name =
+        |node: &WantedNode| node.name == *name || node.name.as_str().split('.').next() == Some(name.as_str());
+    if all.iter().any(is_own_name) {
+        return is_own_name(node);
+    }
+    node.instance.as_ref().is_some_and(|instance| is_named(instance, name.as_str()))
 }
 
 /// The nodes to sample, and a gap for each that cannot be sampled.
 fn choose(
-    request: &NodesRequest,
+    all: &[NodeTarget],
     instances: Option<&[Instance]>,
     only: &[NodeName],
 ) -> (Vec<(NodeName, Target)>, Vec<Gap>) {
-    let listed = instances.unwrap_or_default();
-    let wanted = wanted_nodes(request, listed);
-    let all: Vec<_> = wanted.iter().map(|node| (node.name.clone(), first_target(request, node))).collect();
+    let wanted: Vec<_> = all.iter().map(|(node, _)| node.clone()).collect();
     let mut gaps = Vec::new();
     if all.is_empty() {
         gaps.push(no_nodes(instances.is_some()));
     }
-    let is_own_name = |node: &NodeName, name: &NodeName| {
-        node == name || node.as_str().split('.').next() == Some(name.as_str())
-    };
-    let is_meant = |node: &NodeName, name: &NodeName| {
-        // The own name of a node takes precedence: all instances of a node group may have
-        // the same Name tag.
-        if all.iter().any(|(node, _)| is_own_name(node, name)) {
-            return is_own_name(node, name);
-        }
-        let is_of =
-            |instance: &Instance| is_named(instance, node.as_str()) && is_named(instance, name.as_str());
-        listed.iter().any(is_of)
-    };
-    let names: Vec<_> = all.iter().take(NAMES_MAX).map(|(node, _)| node.as_str()).collect();
+    let names: Vec<_> = all.iter().take(NAMES_MAX).map(|(node, _)| node.name.as_str()).collect();
     let more = if all.len() > NAMES_MAX { ", ..." } else { "" };
-    for name in only.iter().filter(|name| !all.iter().any(|(node, _)| is_meant(node, name))) {
+    for name in only.iter().filter(|name| !wanted.iter().any(|node| is_meant(&wanted, node, name))) {
         gaps.push(Gap {
             subject: name.clone().into(),
             why: GapReason::NotRecorded,
@@ -239,10 +288,10 @@ fn choose(
         });
     }
     let mut chosen = Vec::new();
-    for (node, target) in &all {
-        if only.is_empty() || only.iter().any(|name| is_meant(node, name)) {
+    for (node, target) in all {
+        if only.is_empty() || only.iter().any(|name| is_meant(&wanted, node, name)) {
             match target {
-                Ok(target) => chosen.push((node.clone(), target.clone())),
+                Ok(target) => chosen.push((node.name.clone(), target.clone())),
                 Err(gap) => gaps.push(gap.clone()),
             }
         }

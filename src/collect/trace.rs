@@ -11,13 +11,14 @@ use tokio::time::{Instant, sleep};
 
 use super::command::RunningCommand;
 pub use super::command::StartError;
-use super::nodes::NodesRequest;
+use super::nodes::{NodesRequest, warn};
 use super::progress::Progress;
 use super::runtime::{self, RuntimeError};
 pub use super::sampling::Sample;
 use super::sampling::{NodeEvent, Sampling};
-use super::signals::Signals;
+use super::signals::{Signals, interruption};
 use super::transport::sampler::{SampledNode, Stage};
+use crate::model::cluster::Cluster;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
@@ -92,6 +93,9 @@ pub enum TraceError {
     /// A signal arrived before the command started.
     #[error("interrupted")]
     Interrupted(u8),
+    /// The user's configuration is wrong.
+    #[error("{0}")]
+    Configuration(String),
     /// The command did not start.
     #[error(transparent)]
     Command(#[from] StartError),
@@ -110,14 +114,20 @@ pub enum TraceError {
 /// If no node can be sampled, the command cannot be run, or a signal arrives before.
 pub fn record(
     nodes: &NodesRequest,
+    cluster: &Cluster,
     instances: Option<&[Instance]>,
     options: &TraceSettings<'_>,
     sink: &mut dyn FnMut(TraceEvent<'_>) -> bool,
 ) -> Result<Recording, TraceError> {
     let runtime = runtime::start(0).map_err(TraceError::Runtime)?;
     let recording = runtime.block_on(async {
-        let (sampling, gaps) =
-            Sampling::start(nodes, instances, options.only, options.interval, Instant::now());
+        let started =
+            Sampling::start(nodes, cluster, instances, options.only, options.interval, Instant::now());
+        let started = tokio::select! {
+            started = started => started,
+            signal = interruption() => return Err(TraceError::Interrupted(signal)),
+        };
+        let (sampling, gaps) = started.map_err(|error| TraceError::Configuration(error.0))?;
         let is_running = Arc::<AtomicBool>::default();
         let signals = Signals::new(answer(Arc::clone(&is_running)));
         let recorder = Recorder { sampling, sink, gaps, ended: Vec::new(), signals, is_running };
@@ -174,6 +184,10 @@ impl Recorder<'_> {
         self.sampling.set_stage(Stage::Final);
         self.end(signal).await;
         has_key |= signal.is_some_and(|signal| signal.is_from_keyboard);
+        // After another signal, the end of the process removes them.
+        if signal.is_none_or(|signal| signal.is_from_keyboard) {
+            self.sampling.remove_jobs().await.iter().for_each(|warning| warn(warning));
+        }
         let signal = signal.filter(|signal| !signal.is_from_keyboard).map(|signal| signal.number);
         let gaps = self.all_gaps();
         self.ended.sort_by(|a, b| a.node.name.cmp(&b.node.name));

@@ -385,7 +385,7 @@ impl EvidenceDir {
         recorded.cloned().unwrap_or_else(|| {
             let detail = match self.source {
                 Source::Directory(_) => "not in the evidence directory",
-                Source::Memory(_) => "a live run does not ask for it",
+                Source::Memory(_) => "this run did not ask for it",
             };
             self.gap(cluster, file.into(), GapReason::NotRecorded, detail)
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -19,6 +20,7 @@ use crate::collect::fleet::{self, FleetRequest};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
 use crate::collect::transport::Transport;
+use crate::collect::transport::kubectl::KubectlConfig;
 use crate::collect::transport::ssh::Ssh;
 use crate::collect::transport::ssm::Ssm;
 use crate::model::audit::Unjudged;
@@ -144,6 +146,17 @@ fn nodes_request(
         }
         TransportOptions::Ssm { document, output } => {
             Transport::Ssm(Ssm::new(document, output.clone(), *concurrency))
+        }
+        TransportOptions::Kubectl { context, kubeconfig, namespace, image } => {
+            Transport::Kubectl(KubectlConfig {
+                context: context.clone(),
+                kubeconfig: kubeconfig.clone(),
+                namespace: namespace.clone(),
+                image: image.clone(),
+                timeout: *timeout,
+                extra_lifetime: Duration::ZERO,
+                concurrency: *concurrency,
+            })
         }
     };
     let transports: Vec<_> = nodes.transports.iter().map(transport).collect();

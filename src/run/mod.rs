@@ -5,6 +5,8 @@ pub mod bug;
 #[cfg(feature = "live")]
 mod collect;
 mod diff;
+#[cfg(feature = "live")]
+mod dry_run;
 pub mod exit;
 mod explain;
 mod files;
@@ -29,7 +31,9 @@ use self::output::to_stdout;
 use crate::cli::options::Options;
 use crate::evidence::aws::iam::{iam_policy, ssm_policy};
 use crate::evidence::aws::ssm::document;
+use crate::evidence::rbac::roles;
 use crate::report::pretty::write_pretty;
+use crate::report::yaml::write_documents;
 
 /// Runs a command.
 ///
@@ -42,8 +46,10 @@ pub fn run(options: &Options) -> Result<Ending> {
         Options::Collect(options) => collect::collect(options),
         #[cfg(feature = "live")]
         Options::Trace(options) => trace::trace(options),
+        #[cfg(feature = "live")]
+        Options::DryRun(options) => dry_run::dry_run(options),
         #[cfg(not(feature = "live"))]
-        Options::Collect(_) | Options::Trace(_) => Err(audit::not_live()),
+        Options::Collect(_) | Options::Trace(_) | Options::DryRun(_) => Err(audit::not_live()),
         Options::Diff(options) => diff::diff(options),
         Options::IamPolicy => {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
@@ -55,6 +61,10 @@ pub fn run(options: &Options) -> Result<Ending> {
         }
         Options::SsmDocument => {
             to_stdout(|out, _| write_pretty(&document(), out))?;
+            Ok(Exit::Pass.into())
+        }
+        Options::Rbac { namespace } => {
+            to_stdout(|out, _| write_documents(&roles(namespace), out))?;
             Ok(Exit::Pass.into())
         }
         Options::Explain(rule) => explain::explain(rule.as_deref()),

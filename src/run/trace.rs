@@ -47,6 +47,7 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     let Some(nodes) = request.nodes.take() else {
         bail!("--nodes none leaves no node to sample");
     };
+    let nodes = nodes.for_trace();
     let described = match describe(&request, !options.verbosity.shows_progress()) {
         Ok(described) => described,
         Err(error) => return ending(error),
@@ -159,7 +160,7 @@ impl Samples {
             command: &options.command,
             hides_progress: !options.verbosity.shows_progress(),
         };
-        trace::record(nodes, instances, &settings, &mut |event| match event {
+        trace::record(nodes, &evidence.cluster, instances, &settings, &mut |event| match event {
             TraceEvent::Sample(sample) => self.add(sample),
             TraceEvent::Closed(sample) => {
                 let (history, witness) = (&mut self.history, &mut self.witness);

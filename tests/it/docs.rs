@@ -219,6 +219,8 @@ fn the_iam_policy_is_that_of_the_command() {
     check_block("docs/live.md", "iam-policy", &fenced("json", &policy));
     let policy = Netcheck::new(["iam-policy", "--nodes", "ssm"]).run().stdout;
     check_block("docs/live.md", "iam-policy-ssm", &fenced("json", &policy));
+    let roles = Netcheck::new(["rbac"]).run().stdout;
+    check_block("docs/live.md", "rbac", &fenced("yaml", &roles));
 }
 
 #[test]

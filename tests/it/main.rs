@@ -33,6 +33,8 @@ mod fleet;
 mod formats;
 mod hostile;
 #[cfg(feature = "live")]
+mod kubectl;
+#[cfg(feature = "live")]
 mod lab;
 #[cfg(feature = "live")]
 mod limits;

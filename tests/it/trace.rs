@@ -18,8 +18,9 @@ use crate::pty::Pty;
 
 /// The testbed with an API server, and a directory for reports and kubectl's files.
 struct KubeTestbed {
-    testbed: MutexGuard<'static, Testbed>,
+    // Dropped before the testbed is free for another test.
     api: ApiServer,
+    testbed: MutexGuard<'static, Testbed>,
     dir: tempfile::TempDir,
 }
 

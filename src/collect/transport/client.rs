@@ -34,7 +34,7 @@ pub(super) fn processes_max(clusters: usize) -> usize {
 
 /// How a client is started.
 #[derive(Debug)]
-pub(super) struct Invocation {
+pub(crate) struct Invocation {
     /// The program, looked up on the PATH.
     pub(super) program: &'static str,
     pub(super) args: Vec<OsString>,

@@ -4,10 +4,10 @@ use super::client::{ClientError, Ending};
 use crate::model::gap::{Gap, GapReason, Subject};
 
 /// The next step for a node that the transport does not reach.
-pub(super) const CAPTURE_ELSEWHERE: &str = "capture `ss -tnp` on it as root another way (SSM, a debug pod, its admin container) and judge it with --evidence";
+pub(super) const CAPTURE_ELSEWHERE: &str = "capture `ss -tnp` on it as root another way (--nodes kubectl, SSM, its admin container) and judge it with --evidence";
 
 /// The reason of a failure, and the next step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Diagnosis {
     why: GapReason,
     detail: String,
@@ -17,6 +17,11 @@ pub(crate) struct Diagnosis {
 impl Diagnosis {
     pub(super) fn new(why: GapReason, detail: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { why, detail: detail.into(), hint: hint.into() }
+    }
+
+    /// The reason as text, without the next step.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The gap that a node's failure leaves.

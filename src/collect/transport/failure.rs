@@ -28,17 +28,18 @@ const SUDO_REFUSALS: [&str; 5] = [
 /// What is missing of a node's sockets; `None` if nothing is.
 pub(crate) fn sockets<W>(target: &Target, run: &Run<W>) -> Option<Diagnosis> {
     let (transcript, ending) = (&run.transcript, &run.ending);
+    let program = program(target);
     Some(match (transcript.status(Section::Privileged), transcript.status(Section::Unprivileged)) {
         (Some(0), _) | (Some(_), Some(0)) if transcript.captured == 0 => Diagnosis::new(
             GapReason::Incomplete,
-            "ss printed nothing there, not even its column headings",
+            format!("{program} printed nothing there, not even column headings"),
             RUN_BY_HAND,
         ),
         (Some(0), _) => return None,
         (Some(_), Some(0)) => no_process_names(target, ending),
         (Some(status), _) if transcript.captured > 0 => Diagnosis::new(
             GapReason::Incomplete,
-            format!("ss failed after some rows: exit code {status}{}", last_line(ending)),
+            format!("{program} failed after some rows: exit code {status}{}", last_line(ending)),
             RUN_BY_HAND,
         ),
         (Some(_), Some(127)) => Diagnosis::new(
@@ -47,7 +48,7 @@ pub(crate) fn sockets<W>(target: &Target, run: &Run<W>) -> Option<Diagnosis> {
             format!("install iproute2 on it, or {CAPTURE_ELSEWHERE}"),
         ),
         (Some(_), Some(status)) => {
-            let detail = format!("ss failed: exit code {status}{}", last_line(ending));
+            let detail = format!("{program} failed: exit code {status}{}", last_line(ending));
             Diagnosis::new(GapReason::Failed, detail, CAPTURE_ELSEWHERE)
         }
         _ => unfinished(target, run),
@@ -55,10 +56,15 @@ pub(crate) fn sockets<W>(target: &Target, run: &Run<W>) -> Option<Diagnosis> {
 }
 
 /// The answer of the node's resolver, or why there is none.
-pub(crate) fn answer<W>(node: &NodeName, run: &Run<W>) -> Result<Vec<u8>, Gap> {
+pub(crate) fn answer<W>(target: &Target, node: &NodeName, run: &Run<W>) -> Result<Vec<u8>, Gap> {
     let transcript = &run.transcript;
     let (why, detail) = match transcript.status(Section::Dns) {
         Some(0) => return Ok(transcript.answer.clone()),
+        // Its name servers may answer the host, or be reached by it alone.
+        Some(2) if target.has_own_network() => (
+            GapReason::NoAnswer,
+            "the name does not resolve with the node's configuration in a pod, whose network is not the node's".to_owned(),
+        ),
         // https://man7.org/linux/man-pages/man1/getent.1.html
         Some(2) => (
             GapReason::NoAnswer,
@@ -91,8 +97,8 @@ pub(super) fn not_sampled(target: &Target, ending: &Ending, has_begun: bool, pre
             Diagnosis::new(GapReason::TooMuchOutput, "more output than ss prints", OUTPUT_BY_HAND)
         }
         Some(StopReason::TooMuchOutput) => too_much_before_ss(),
-        Some(StopReason::TimedOut(limit)) => timed_out(has_begun, limit, ""),
-        None if has_begun => connection_lost("", ending),
+        Some(StopReason::TimedOut(limit)) => timed_out(target, has_begun, limit, ""),
+        None if has_begun => connection_lost(target, "", ending),
         None => no_login(target, ending, preamble),
     }
 }
@@ -135,6 +141,9 @@ pub(super) fn last_sample_failed(ending: &Ending) -> Diagnosis {
 
 /// Sockets without their processes: the user is not root, and sudo failed.
 pub(super) fn no_process_names(target: &Target, ending: &Ending) -> Diagnosis {
+    if let Some(diagnosis) = target.no_process_names() {
+        return diagnosis;
+    }
     let root = target.root_hint();
     let has = |text: &str| ending.stderr.contains(text);
     let (detail, hint) = if SUDO_REFUSALS.iter().any(|text| has(text)) {
@@ -163,8 +172,8 @@ fn unfinished<W>(target: &Target, run: &Run<W>) -> Diagnosis {
             format!("more output than ss prints: cut off after {} bytes{part}", transcript.captured),
             OUTPUT_BY_HAND,
         ),
-        Some(StopReason::TimedOut(limit)) => timed_out(transcript.has_begun, limit, part),
-        None if transcript.has_begun => connection_lost(part, ending),
+        Some(StopReason::TimedOut(limit)) => timed_out(target, transcript.has_begun, limit, part),
+        None if transcript.has_begun => connection_lost(target, part, ending),
         None => no_login(target, ending, &transcript.preamble),
     }
 }
@@ -173,18 +182,28 @@ fn too_much_before_ss() -> Diagnosis {
     Diagnosis::new(GapReason::TooMuchOutput, "too much output before ss ran", OUTPUT_BY_HAND)
 }
 
-fn timed_out(has_begun: bool, limit: Duration, part: &str) -> Diagnosis {
-    let stage = if has_begun { "ss did not end" } else { "the login did not end" };
+fn timed_out(target: &Target, has_begun: bool, limit: Duration, part: &str) -> Diagnosis {
+    let stage = if has_begun {
+        format!("{} did not end", program(target))
+    } else {
+        format!("{} did not end", target.opening())
+    };
     Diagnosis::new(
         GapReason::TimedOut,
         format!("{stage} within {} s{part}", limit.as_secs()),
-        "log in by hand to see what takes so long, or pass a longer --timeout",
+        target.time_out_hint(),
     )
 }
 
-fn connection_lost(part: &str, ending: &Ending) -> Diagnosis {
-    let detail = format!("the connection was lost before ss ended{part}{}", last_line(ending));
+fn connection_lost(target: &Target, part: &str, ending: &Ending) -> Diagnosis {
+    let program = program(target);
+    let detail = format!("the connection was lost before {program} ended{part}{}", last_line(ending));
     Diagnosis::new(GapReason::ConnectionLost, detail, "try again")
+}
+
+/// What reads the sockets.
+fn program(target: &Target) -> &'static str {
+    target.own_scripts().map_or("ss", |own| own.program)
 }
 
 /// A client that ended before the script began.

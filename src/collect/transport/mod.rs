@@ -14,10 +14,12 @@ pub(super) mod client;
 pub(super) mod diagnosis;
 pub(super) mod failure;
 mod framing;
+pub mod kubectl;
 mod protocol;
 pub(super) mod read;
 pub(super) mod sampler;
 mod schedule;
+mod scripts;
 pub mod ssh;
 pub mod ssm;
 mod transcript;
@@ -26,6 +28,8 @@ use std::fmt;
 
 use self::client::{Ending, Invocation};
 use self::diagnosis::Diagnosis;
+use self::kubectl::{KubectlConfig, KubectlTarget};
+use self::scripts::Scripts;
 use self::ssh::{InvalidDestination, Ssh, SshTarget};
 use self::ssm::Ssm;
 use crate::model::gap::GapReason;
@@ -43,6 +47,8 @@ pub enum Transport {
     Ssh(Ssh),
     /// Run Command of Systems Manager, which reads many nodes at a time and has no targets.
     Ssm(Ssm),
+    /// The user's kubectl.
+    Kubectl(KubectlConfig),
 }
 
 /// A node as a transport addresses it, with the transport's configuration.
@@ -50,6 +56,8 @@ pub enum Transport {
 pub enum Target {
     /// An ssh destination.
     Ssh(SshTarget),
+    /// A pod on the node.
+    Kubectl(KubectlTarget),
 }
 
 /// Why a text does not name a target.
@@ -68,6 +76,7 @@ impl Transport {
         match self {
             Self::Ssh(ssh) => Some(ssh.parse_target(text).map(Target::Ssh).map_err(InvalidTarget::from)),
             Self::Ssm(_) => None,
+            Self::Kubectl(_) => None,
         }
     }
 
@@ -76,6 +85,7 @@ impl Transport {
         match self {
             Self::Ssh(ssh) => ssh.listed_target(instance).map(Target::Ssh),
             Self::Ssm(_) => Err(no_session()),
+            Self::Kubectl(_) => Err(kubectl::without_cluster()),
         }
     }
 
@@ -89,6 +99,7 @@ impl Transport {
         match self {
             Self::Ssh(ssh) => ssh.named_target(name, instance).map(Target::Ssh),
             Self::Ssm(_) => Err(no_session()),
+            Self::Kubectl(_) => Err(kubectl::without_cluster()),
         }
     }
 
@@ -97,6 +108,7 @@ impl Transport {
         match self {
             Self::Ssh(_) => Via::Ssh,
             Self::Ssm(_) => Via::Ssm,
+            Self::Kubectl(_) => Via::Kubectl,
         }
     }
 
@@ -105,7 +117,7 @@ impl Transport {
     #[must_use]
     pub fn sessions_max(&self, clusters: usize) -> usize {
         match self {
-            Self::Ssh(_) => client::processes_max(clusters),
+            Self::Ssh(_) | Self::Kubectl(_) => client::processes_max(clusters),
             Self::Ssm(_) => usize::MAX,
         }
     }
@@ -117,11 +129,64 @@ fn no_session() -> Diagnosis {
 }
 
 impl Target {
+    /// Waits until the node can be reached, such as until a pod runs on it.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub(super) async fn ready(&self) -> Result<(), Diagnosis> {
+        match self {
+            Self::Ssh(_) => Ok(()),
+            Self::Kubectl(target) => target.ready().await,
+        }
+    }
+
+    /// The scripts that run on the node instead of those that run `ss`.
+    fn own_scripts(&self) -> Option<Scripts> {
+        match self {
+            Self::Ssh(_) => None,
+            Self::Kubectl(target) => target.scripts(),
+        }
+    }
+
+    /// What a client does before the script begins.
+    fn opening(&self) -> &'static str {
+        match self {
+            Self::Ssh(_) => "the login",
+            Self::Kubectl(_) => "the start of kubectl exec",
+        }
+    }
+
+    /// The next step where that, or the script, takes too long.
+    fn time_out_hint(&self) -> &'static str {
+        match self {
+            Self::Ssh(_) => "log in by hand to see what takes so long, or pass a longer --timeout",
+            Self::Kubectl(_) => "pass a longer --timeout",
+        }
+    }
+
+    /// Why the scripts name no process where they have no rights, if that does not depend on
+    /// sudo.
+    fn no_process_names(&self) -> Option<Diagnosis> {
+        match self {
+            Self::Ssh(_) => None,
+            Self::Kubectl(target) => Some(target.no_process_names()),
+        }
+    }
+
+    /// Whether the scripts run in another network than the node's.
+    fn has_own_network(&self) -> bool {
+        match self {
+            Self::Kubectl(target) => target.has_own_network(),
+            Self::Ssh(_) => false,
+        }
+    }
+
     /// How the client is invoked so that the node runs `script`, a line for `sh` without
     /// single quotes, backslashes and exclamation marks.
     fn invocation(&self, script: &str) -> Invocation {
         match self {
             Self::Ssh(target) => target.invocation(script),
+            Self::Kubectl(target) => target.invocation(script),
         }
     }
 
@@ -130,6 +195,7 @@ impl Target {
     fn diagnose(&self, ending: &Ending) -> Option<Diagnosis> {
         match self {
             Self::Ssh(target) => target.diagnose(ending),
+            Self::Kubectl(target) => Some(target.diagnose(ending)),
         }
     }
 
@@ -137,6 +203,7 @@ impl Target {
     fn may_retry(&self, ending: &Ending) -> bool {
         match self {
             Self::Ssh(_) => ssh::may_retry(ending),
+            Self::Kubectl(_) => kubectl::target::may_retry(ending),
         }
     }
 
@@ -144,6 +211,7 @@ impl Target {
     fn root_hint(&self) -> &'static str {
         match self {
             Self::Ssh(_) => ssh::ROOT_HINT,
+            Self::Kubectl(_) => "read it by ssh as root",
         }
     }
 }
@@ -152,6 +220,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ssh(target) => target.fmt(f),
+            Self::Kubectl(target) => target.fmt(f),
         }
     }
 }

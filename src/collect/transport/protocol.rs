@@ -44,7 +44,7 @@ exec sh -c \"$loop\" loop none";
 /// arrives in time. A process of root is not in its reach: its output is read at once. Of
 /// lines `keep` that arrive together, one has an effect: a watchdog that has just been
 /// started may ignore the signal that ends it.
-const LOOP: &str = "IFS= read -r marker; rights=$1; events=; watchdog=; \
+pub(super) const LOOP: &str = "IFS= read -r marker; rights=$1; events=; watchdog=; \
 watch() { \
 read -r up rest </proc/uptime; if [ $((${up%.*} - ${since:-0})) -lt 2 ]; then return; fi; since=${up%.*}; \
 if [ -n \"$watchdog\" ]; then kill $watchdog 2>/dev/null; fi; \
@@ -84,8 +84,8 @@ const STRAY_MAX: usize = 1 << 20;
 
 /// The first lines of the standard input of the script: its marker, the loop, and the
 /// loop's marker.
-pub(super) fn parameters(marker: &str) -> String {
-    format!("{marker}\n{LOOP}\n{marker}\n")
+pub(super) fn parameters(marker: &str, sample_loop: &str) -> String {
+    format!("{marker}\n{sample_loop}\n{marker}\n")
 }
 
 /// The options of `ss` in a sample. Finding the processes of sockets takes ten times as

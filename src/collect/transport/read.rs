@@ -83,7 +83,8 @@ async fn attempt_read<W: Write>(
     capture: W,
 ) -> Result<Run<W>, ClientError> {
     let marker = new_marker();
-    let (mut client, pipes) = Client::start(&target.invocation(SCRIPT))?;
+    let (mut client, pipes) =
+        Client::start(&target.invocation(target.own_scripts().map_or(SCRIPT, |own| own.read)))?;
     let Pipes { mut stdin, mut stdout, mut stderr } = pipes;
     let mut transcript = Transcript::new(&marker, capture);
     let mut stderr_end = Vec::new();

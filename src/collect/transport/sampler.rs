@@ -18,7 +18,7 @@ use super::client::{Client, Ending, Pipes, StopReason, keep_end};
 use super::diagnosis::Diagnosis;
 use super::failure;
 use super::framing::{Framer, LINE_MAX, complete_lines, new_marker};
-use super::protocol::{KEEP, Protocol, RawSample, Rights, SCRIPT, SampleKind, parameters};
+use super::protocol::{KEEP, LOOP, Protocol, RawSample, Rights, SCRIPT, SampleKind, parameters};
 use super::schedule::Schedule;
 use crate::model::gap::Gap;
 use crate::model::name::NodeName;
@@ -98,6 +98,21 @@ pub(crate) struct SampledNode {
     pub(crate) gaps: Vec<Gap>,
 }
 
+impl SampledNode {
+    /// A node that was never reached.
+    pub(crate) fn never(name: NodeName, gap: Gap) -> Self {
+        let node = TracedNode {
+            name,
+            samples: 0,
+            missed: 0,
+            has_close_events: false,
+            unseen_inbound: None,
+            coverage: Coverage::default(),
+        };
+        Self { node, opened: None, gaps: vec![gap] }
+    }
+}
+
 /// The options of a sampler.
 #[derive(Debug, Clone)]
 pub(crate) struct SamplerOptions {
@@ -122,11 +137,13 @@ pub(crate) async fn sample(
     events: mpsc::Sender<(NodeName, SamplerEvent)>,
 ) -> SampledNode {
     let mut sampler = Sampler::new(&options, name.clone(), permit, events);
-    let (mut client, pipes) = match Client::start(&target.invocation(SCRIPT)) {
+    let (script, sample_loop) =
+        target.own_scripts().map_or((SCRIPT, LOOP), |own| (own.sample, own.sample_loop));
+    let (mut client, pipes) = match Client::start(&target.invocation(script)) {
         Ok(started) => started,
         Err(error) => return sampler.finish(vec![Diagnosis::from(error).gap(name)]),
     };
-    let stopped = sampler.run(&mut options, pipes).await;
+    let stopped = sampler.run(&mut options, pipes, sample_loop).await;
     let status = if stopped.is_none() {
         timeout(EXIT_WAIT, client.wait()).await.ok().and_then(Result::ok)
     } else {
@@ -245,7 +262,12 @@ impl Sampler {
 
     /// Samples until the final sample or the end of the output; returns why the client has
     /// to be stopped, if it has.
-    async fn run(&mut self, options: &mut SamplerOptions, pipes: Pipes) -> Option<StopReason> {
+    async fn run(
+        &mut self,
+        options: &mut SamplerOptions,
+        pipes: Pipes,
+        sample_loop: &str,
+    ) -> Option<StopReason> {
         let Pipes { stdin, mut stdout, mut stderr } = pipes;
         let mut stdin = Requests(Some(stdin));
         let login_until = Instant::now() + options.timeout;
@@ -258,7 +280,7 @@ impl Sampler {
         let mut framer = Framer::new(&self.marker);
         let mut stderr_lines = Vec::new();
         let (mut piece, mut stderr_piece) = (vec![0; 32 << 10], vec![0; 4 << 10]);
-        stdin.write(parameters(&self.marker).as_bytes()).await;
+        stdin.write(parameters(&self.marker, sample_loop).as_bytes()).await;
         loop {
             let is_sampling = self.samples > 0 && !matches!(stage, Stage::Paused | Stage::Final);
             let deadline = if self.samples == 0 { Some(login_until) } else { final_until };

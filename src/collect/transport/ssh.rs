@@ -144,7 +144,7 @@ impl Ssh {
             return Err(Diagnosis::new(
                 GapReason::NotSupported,
                 "EKS Auto Mode runs it, and its nodes do not accept ssh",
-                format!("{IN_A_DEBUG_POD} and judge it with --evidence"),
+                format!("pass --nodes kubectl; or {IN_A_DEBUG_POD} and judge it with --evidence"),
             ));
         }
         let (text, word) = match address {

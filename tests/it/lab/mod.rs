@@ -19,6 +19,10 @@ use serde_json::{Value, json};
 use crate::common::{Ran, story};
 use crate::pty::DEFAULT_SIGNALS;
 
+/// The cluster's certificate authority: PEM in Base64, of a certificate that nobody uses.
+pub(crate) const CERTIFICATE_AUTHORITY: &str =
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUIKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
+
 /// The lab and its fake AWS.
 pub(crate) struct Testbed {
     pub(crate) lab: Lab,
@@ -76,6 +80,13 @@ impl Testbed {
             node.dial("kube-proxy", (to[1], 443)).unwrap();
             node.dial("aws-k8s-agent", (CLUSTER_IP, 443)).unwrap();
         }
+    }
+
+    /// Changes the AWS account, until the next test.
+    pub(crate) fn change_account(&self, change: impl FnOnce(&mut Account)) {
+        let mut account = account(&self.lab, Access::Public);
+        change(&mut account);
+        self.aws.set_account(account);
     }
 
     /// A run on the operator's host, with credentials for the fake AWS.
@@ -138,6 +149,7 @@ fn account(lab: &Lab, access: Access) -> Account {
     let mut account = Account::from_evidence(&story(name)).unwrap();
     let cluster = account.clusters.get_mut("myeks").unwrap();
     cluster["endpoint"] = json!(format!("https://{ENDPOINT_HOST}"));
+    cluster["certificateAuthority"]["data"] = json!(CERTIFICATE_AUTHORITY);
     cluster["resourcesVpcConfig"]["endpointPublicAccess"] = json!(public);
     cluster["resourcesVpcConfig"]["endpointPrivateAccess"] = json!(private);
     cluster["resourcesVpcConfig"]["publicAccessCidrs"] =

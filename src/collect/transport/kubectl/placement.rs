@@ -1,0 +1,270 @@
+//! The Jobs of a run: created as one list, watched until their pods run, and removed at the
+//! end, however the run ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::super::diagnosis::Diagnosis;
+use super::command::{Failure, KUBECTL, run};
+use super::config::KubectlConfig;
+use super::failure::{diagnose, message, not_running, of_message};
+use super::jobs::{RUN_LABEL, job_name};
+use super::pods::{Event, List, Pod, PodState, Reason, creation_failures, parse};
+use super::target::Placement;
+use crate::cleanup::{self, Elsewhere};
+use crate::model::gap::GapReason;
+
+/// The pauses between looking at the pods, at first and later.
+const PAUSE_MIN: Duration = Duration::from_millis(300);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// After what time a Job without a pod is looked for in events.
+const EVENTS_AFTER: Duration = Duration::from_millis(1500);
+/// How long the removal may take.
+const REMOVAL_MAX: Duration = Duration::from_secs(15);
+
+/// The Jobs of a run, which are removed by [`remove`](Self::remove), or when the process ends.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    watching: Watching,
+    delete: Vec<OsString>,
+    /// The command that removes them, as a user types it.
+    by_hand: String,
+    registration: Elsewhere,
+}
+
+/// The task that watches the pods, until it is dropped.
+#[derive(Debug)]
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Jobs {
+    /// Creates Jobs and watches their pods, whose placements are returned in order.
+    ///
+    /// # Errors
+    /// If none is created.
+    pub(super) async fn create(
+        args: &Arc<[OsString]>,
+        config: &KubectlConfig,
+        run_id: String,
+        list: &Value,
+        count: usize,
+    ) -> Result<(Self, Vec<watch::Receiver<Placement>>), Diagnosis> {
+        let delete = removal(args, &config.namespace, &run_id);
+        let by_hand = format!("kubectl delete jobs -n {} -l {RUN_LABEL}={run_id}", config.namespace);
+        let in_background = delete.clone();
+        let registered = cleanup::created_elsewhere(move || start_removal(&in_background));
+        let registration = registered
+            .map_err(|error| Diagnosis::new(GapReason::Interrupted, error.to_string(), "run it again"))?;
+        let limit = config.timeout.saturating_add(
+            Duration::from_millis(100).saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)),
+        );
+        // The validation by the client would load the schema of all resources.
+        let create = ["create", "--validate=false", "-o", "name", "-f", "-"].map(OsString::from);
+        let create = args.iter().cloned().chain(create).collect();
+        let answer = run(create, list.to_string().as_bytes(), limit).await;
+        let names: Vec<_> = (0..count).map(|number| job_name(&run_id, number)).collect();
+        let refused = match answer {
+            Ok(_) => BTreeMap::new(),
+            Err(Failure::Failed { stdout, stderr }) => refusals(&names, &stdout, &stderr),
+            Err(failure) => {
+                // Some may have been created.
+                let nothing = Watching(tokio::spawn(async {}));
+                let jobs = Self { watching: nothing, delete, by_hand, registration };
+                jobs.remove().await;
+                return Err(diagnose(failure, "kubectl create jobs"));
+            }
+        };
+        let (senders, receivers): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .map(|name| {
+                let placement = match refused.get(&name) {
+                    Some(diagnosis) => Placement::Failed(diagnosis.clone()),
+                    None => Placement::Starting,
+                };
+                let (sender, receiver) = watch::channel(placement);
+                ((name, sender), receiver)
+            })
+            .unzip();
+        let watcher = Watcher {
+            args: Arc::clone(args),
+            namespace: config.namespace.clone(),
+            run_id,
+            timeout: config.timeout,
+            starting: senders.into_iter().filter(|(name, _)| !refused.contains_key(name)).collect(),
+        };
+        let watching = Watching(tokio::spawn(watcher.watch()));
+        let jobs = Self { watching, delete, by_hand, registration };
+        Ok((jobs, receivers))
+    }
+
+    /// Removes them. Returns what is to be done by hand if that fails.
+    pub(crate) async fn remove(self) -> Option<String> {
+        let Self { watching, delete, by_hand, registration } = self;
+        drop(watching);
+        match run(delete, &[], REMOVAL_MAX).await {
+            Ok(_) => {
+                registration.removed();
+                None
+            }
+            Err(failure) => {
+                // The end of the process does not try again.
+                registration.removed();
+                let why = diagnose(failure, "kubectl delete jobs");
+                let why = why.detail();
+                Some(format!(
+                    "Jobs may be left, which end at their deadline ({why}); remove them with: {by_hand}"
+                ))
+            }
+        }
+    }
+}
+
+/// The arguments that remove the Jobs of a run, with their pods.
+fn removal(args: &[OsString], namespace: &str, run_id: &str) -> Vec<OsString> {
+    let selector = format!("{RUN_LABEL}={run_id}");
+    let rest = ["delete", "jobs", "-n", namespace, "-l", &selector, "--ignore-not-found", "--wait=false"];
+    let rest = rest.iter().map(Into::into).chain(["--request-timeout=10s".into()]);
+    args.iter().cloned().chain(rest).collect()
+}
+
+/// Starts the removal as a process of its own, which does not end with this one: the server
+/// may answer late.
+fn start_removal(args: &[OsString]) -> std::io::Result<std::process::Child> {
+    let mut command = Command::new(KUBECTL);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.process_group(0).spawn()
+}
+
+/// Why each Job that was not created was refused. kubectl prints the names of the others, and
+/// a line for each error, which names the Job only if the server does.
+fn refusals(names: &[String], stdout: &[u8], stderr: &str) -> BTreeMap<String, Diagnosis> {
+    let stdout = String::from_utf8_lossy(stdout);
+    let created: BTreeSet<_> = stdout.lines().filter_map(|line| line.trim().rsplit('/').next()).collect();
+    let refused = names.iter().filter(|name| !created.contains(name.as_str()));
+    refused
+        .map(|name| {
+            let line = stderr.lines().find(|line| line.contains(&format!("\"{name}\"")));
+            let line = line.map_or_else(|| message(stderr), str::trim);
+            (name.clone(), of_message("kubectl create jobs", line))
+        })
+        .collect()
+}
+
+/// Looks at the pods until each runs or does not.
+struct Watcher {
+    args: Arc<[OsString]>,
+    namespace: String,
+    run_id: String,
+    timeout: Duration,
+    /// The Jobs whose pods do not run yet.
+    starting: BTreeMap<String, watch::Sender<Placement>>,
+}
+
+impl Watcher {
+    async fn watch(mut self) {
+        let began = Instant::now();
+        let mut pause = PAUSE_MIN;
+        let mut reasons: BTreeMap<String, Reason> = BTreeMap::new();
+        let mut last_failure = None;
+        while !self.starting.is_empty() {
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(PAUSE_MAX);
+            match self.pods().await {
+                Ok(pods) => {
+                    last_failure = None;
+                    let with_pod: BTreeSet<_> =
+                        pods.iter().filter_map(|pod| pod.job().map(ToOwned::to_owned)).collect();
+                    for pod in &pods {
+                        self.settle(pod, &mut reasons);
+                    }
+                    let is_late = began.elapsed() >= EVENTS_AFTER;
+                    if is_late && self.starting.keys().any(|name| !with_pod.contains(name)) {
+                        self.settle_without_pod(&with_pod).await;
+                    }
+                }
+                Err(failure) => last_failure = Some(diagnose(failure, "kubectl get pods")),
+            }
+            if began.elapsed() >= self.timeout {
+                break;
+            }
+        }
+        for (name, placement) in std::mem::take(&mut self.starting) {
+            let seconds = self.timeout.as_secs();
+            let diagnosis = match (&last_failure, reasons.get(&name)) {
+                (Some(failure), _) => failure.clone(),
+                (None, Some(reason)) => not_running(reason),
+                (None, None) => Diagnosis::new(
+                    GapReason::TimedOut,
+                    format!("its pod did not run within {seconds} s"),
+                    "see whether the node is Ready with: kubectl describe node NODE; or pass a longer --timeout",
+                ),
+            };
+            placement.send_replace(Placement::Failed(diagnosis));
+        }
+    }
+
+    fn settle(&mut self, pod: &Pod, reasons: &mut BTreeMap<String, Reason>) {
+        let Some(job) = pod.job().filter(|job| self.starting.contains_key(*job)) else { return };
+        let placement = match pod.state() {
+            PodState::Running => Placement::Running(pod.name().into()),
+            PodState::Failed(reason) => Placement::Failed(not_running(&reason)),
+            PodState::Waiting(reason) => {
+                if let Some(reason) = reason {
+                    reasons.insert(job.to_owned(), reason);
+                }
+                return;
+            }
+        };
+        if let Some(sender) = self.starting.remove(job) {
+            sender.send_replace(placement);
+        }
+    }
+
+    /// Settles the Jobs whose pods cannot be created.
+    async fn settle_without_pod(&mut self, with_pod: &BTreeSet<String>) {
+        let get = [
+            "get",
+            "events",
+            "-n",
+            &self.namespace,
+            "--field-selector",
+            "involvedObject.kind=Job,reason=FailedCreate",
+            "-o",
+            "json",
+        ];
+        let Ok(json) = self.get(&get).await else { return };
+        let Ok(events) = parse::<List<Event>>(&json, "events") else { return };
+        for (job, reason) in creation_failures(events) {
+            if !with_pod.contains(&job)
+                && let Some(sender) = self.starting.remove(&job)
+            {
+                sender.send_replace(Placement::Failed(not_running(&reason)));
+            }
+        }
+    }
+
+    async fn pods(&self) -> Result<Vec<Pod>, Failure> {
+        let selector = format!("{RUN_LABEL}={}", self.run_id);
+        let json = self.get(&["get", "pods", "-n", &self.namespace, "-l", &selector, "-o", "json"]).await?;
+        Ok(parse::<List<Pod>>(&json, "pods")?.items)
+    }
+
+    async fn get(&self, rest: &[&str]) -> Result<Vec<u8>, Failure> {
+        let args = self.args.iter().cloned().chain(rest.iter().map(Into::into)).collect();
+        run(args, &[], self.timeout).await
+    }
+}

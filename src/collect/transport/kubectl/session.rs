@@ -1,0 +1,273 @@
+//! A cluster as kubectl reaches it: its context, its nodes, and the pods in which they are
+//! read.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::super::diagnosis::{CAPTURE_ELSEWHERE, Diagnosis};
+use super::super::framing::random;
+use super::command::{Failure, run};
+use super::config::KubectlConfig;
+use super::context::{Choice, Kubeconfig, choose};
+use super::failure::{Refusal, diagnose, no_context};
+use super::jobs::{CONTAINER, JobSettings, LABEL, PROCESS_ANNOTATION, lifetime, list};
+use super::placement::Jobs;
+use super::pods::{List, Object, Pod, parse};
+use super::process::{has_ended, this_process};
+use super::target::{CHROOT, KubectlTarget, Placement, PodKind};
+use crate::evidence::kubernetes::parse_nodes;
+use crate::model::cluster::Cluster;
+use crate::model::gap::{Gap, GapReason};
+use crate::model::kubernetes::{ENDPOINT_SLICES, KubernetesNode};
+use crate::model::name::NodeName;
+
+/// The namespace of the node monitoring agent, its label and its container.
+const AGENT_NAMESPACE: &str = "kube-system";
+const AGENT: &str = "eks-node-monitoring-agent";
+const AGENT_SELECTOR: &str = "app.kubernetes.io/name=eks-node-monitoring-agent";
+/// The certificate authority of a service account, in a pod.
+const SERVICE_ACCOUNT_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+/// How long looking at the kubeconfig may take.
+const CONFIG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cluster that kubectl reaches.
+#[derive(Debug)]
+pub(crate) struct Session {
+    config: KubectlConfig,
+    /// The arguments that select the cluster.
+    args: Arc<[OsString]>,
+    /// Its nodes.
+    pub(crate) nodes: Vec<KubernetesNode>,
+    /// `kubectl get nodes`, as it was printed.
+    pub(crate) nodes_json: Vec<u8>,
+    /// `kubectl get endpointslices`, or why there is none.
+    pub(crate) slices_json: Result<Vec<u8>, Gap>,
+    /// The node monitoring agent's pod on each node.
+    agents: BTreeMap<String, String>,
+}
+
+/// The nodes with their targets, and the Jobs that were created for them.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    /// The target of each node, in the order in which they were given.
+    pub(crate) targets: Vec<Result<KubectlTarget, Diagnosis>>,
+    /// The Jobs, which have to be removed.
+    pub(crate) jobs: Option<Jobs>,
+}
+
+/// The program and what it may take: the configuration, without the cluster.
+fn request(args: &[OsString], config: &KubectlConfig, rest: &[&str]) -> Vec<OsString> {
+    let limit = format!("--request-timeout={}s", config.timeout.as_secs().max(1));
+    let rest = rest.iter().map(Into::into);
+    args.iter().cloned().chain(rest).chain([limit.into()]).collect()
+}
+
+impl Session {
+    /// Finds the context of a cluster and lists its nodes.
+    ///
+    /// # Errors
+    /// If no context is the cluster's, or the nodes cannot be listed.
+    pub(crate) async fn open(config: &KubectlConfig, cluster: &Cluster) -> Result<Self, Refusal> {
+        let args = select(config, cluster).await?;
+        let get = |rest: &'static [&'static str]| run(request(&args, config, rest), &[], config.timeout);
+        let nodes = get(&["get", "nodes", "-o", "json"]);
+        let slices = get(&[
+            "get",
+            "endpointslices",
+            "-n",
+            "default",
+            "-l",
+            "kubernetes.io/service-name=kubernetes",
+            "-o",
+            "json",
+        ]);
+        let agents = get(&["get", "pods", "-n", AGENT_NAMESPACE, "-l", AGENT_SELECTOR, "-o", "json"]);
+        let (nodes_json, slices, agents) = tokio::join!(nodes, slices, agents);
+        let nodes_json =
+            nodes_json.map_err(|failure| Refusal::Gap(diagnose(failure, "kubectl get nodes")))?;
+        let nodes = parse_nodes(&nodes_json).map_err(|error| {
+            Refusal::Gap(diagnose(Failure::Malformed(error.to_string()), "kubectl get nodes"))
+        })?;
+        let slices_json =
+            slices.map_err(|failure| diagnose(failure, "kubectl get endpointslices").gap(ENDPOINT_SLICES));
+        let agents = agents.and_then(|json| parse::<List<Pod>>(&json, "pods"));
+        // Without them, Jobs are created.
+        let agents = agents.map(|list| list.items).unwrap_or_default();
+        let ready = agents.iter().filter(|pod| pod.is_ready());
+        let agents = ready.filter_map(|pod| Some((pod.node()?.to_owned(), pod.name().to_owned())));
+        Ok(Self {
+            config: config.clone(),
+            agents: agents.collect(),
+            args: args.into(),
+            nodes,
+            nodes_json,
+            slices_json,
+        })
+    }
+
+    /// The node of a name or an instance.
+    pub(crate) fn node(&self, name: &NodeName, instance: Option<&str>) -> Option<&KubernetesNode> {
+        let is_it = |node: &&KubernetesNode| {
+            node.name == name.as_str() || node.instance_id().is_some_and(|id| Some(id) == instance)
+        };
+        self.nodes.iter().find(is_it)
+    }
+
+    /// Finds or creates the pod of each node. Jobs that an earlier run left are removed.
+    pub(crate) async fn place(&self, nodes: &[Option<&KubernetesNode>]) -> Placed {
+        let (has_agents, ()) = tokio::join!(self.agent_runs_programs(), self.remove_left_over());
+        let mut targets: Vec<_> = nodes.iter().map(|node| self.agent_target(*node, has_agents)).collect();
+        let without: Vec<_> = { nodes.iter().zip(&targets) }
+            .filter(|(_, target)| matches!(target, Ok(None)))
+            .filter_map(|(node, _)| *node)
+            .collect();
+        let mut jobs = None;
+        let mut created = Vec::new();
+        if !without.is_empty() {
+            let run = format!("{:010x}", random() & 0xff_ffff_ffff);
+            let process = this_process();
+            let list = self.jobs(&run, process.as_deref(), &without);
+            let placed = Jobs::create(&self.args, &self.config, run, &list, without.len()).await;
+            match placed {
+                Ok((all, placements)) => {
+                    jobs = Some(all);
+                    created = placements.into_iter().map(Ok).collect();
+                }
+                Err(diagnosis) => created = vec![Err(diagnosis); without.len()],
+            }
+        }
+        let mut created = created.into_iter();
+        let targets = targets.drain(..).map(|target| match target {
+            Ok(Some(target)) => Ok(target),
+            Ok(None) => {
+                let placement = created.next().unwrap_or_else(|| unreachable!("one for each"))?;
+                Ok(self.target(&self.config.namespace, CONTAINER, PodKind::Job, placement))
+            }
+            Err(diagnosis) => Err(diagnosis),
+        });
+        Placed { targets: targets.collect(), jobs }
+    }
+
+    /// The Jobs that [`place`](Self::place) creates for these nodes, and how many nodes need
+    /// none.
+    pub(crate) async fn plan(&self, nodes: &[&KubernetesNode]) -> (serde_json::Value, usize) {
+        let has_agents = self.agent_runs_programs().await;
+        let needs_job =
+            |node: &&KubernetesNode| matches!(self.agent_target(Some(*node), has_agents), Ok(None));
+        let without: Vec<_> = nodes.iter().copied().filter(needs_job).collect();
+        (self.jobs("dry-run", None, &without), nodes.len() - without.len())
+    }
+
+    fn jobs(&self, run: &str, process: Option<&str>, nodes: &[&KubernetesNode]) -> serde_json::Value {
+        let KubectlConfig { timeout, extra_lifetime, concurrency, .. } = self.config;
+        let settings = JobSettings {
+            namespace: &self.config.namespace,
+            image: &self.config.image,
+            run,
+            process,
+            lifetime: lifetime(timeout, extra_lifetime, nodes.len(), concurrency),
+        };
+        list(&settings, nodes.iter().copied())
+    }
+
+    /// The target of a node in the agent's pod, `None` if it has no such pod, or why no pod
+    /// can read it.
+    fn agent_target(
+        &self,
+        node: Option<&KubernetesNode>,
+        has_agents: bool,
+    ) -> Result<Option<KubectlTarget>, Diagnosis> {
+        let node = node.ok_or_else(not_listed)?;
+        if node.is_fargate() {
+            return Err(Diagnosis::new(
+                GapReason::NotSupported,
+                "it runs on Fargate, whose host belongs to AWS",
+                "no transport reaches it",
+            ));
+        }
+        if node.is_windows {
+            return Err(Diagnosis::new(
+                GapReason::NotSupported,
+                "it runs Windows, whose sockets are not read",
+                CAPTURE_ELSEWHERE,
+            ));
+        }
+        let pod = self.agents.get(&node.name).filter(|_| has_agents);
+        Ok(pod.map(|pod| {
+            // The sender may end: the placement does not change.
+            let (_, placement) = watch::channel(Placement::Running(pod.as_str().into()));
+            self.target(AGENT_NAMESPACE, AGENT, PodKind::Agent, placement)
+        }))
+    }
+
+    fn target(
+        &self,
+        namespace: &str,
+        container: &str,
+        kind: PodKind,
+        placement: watch::Receiver<Placement>,
+    ) -> KubectlTarget {
+        let args = Arc::clone(&self.args);
+        KubectlTarget { args, namespace: namespace.into(), container: container.into(), kind, placement }
+    }
+
+    /// Whether the host's programs run in the agent's pods: all have the same version.
+    async fn agent_runs_programs(&self) -> bool {
+        let Some(pod) = self.agents.values().next() else { return false };
+        let mut args = self.args.to_vec();
+        args.extend(["exec", "-n", AGENT_NAMESPACE, pod, "-c", AGENT, "--"].map(Into::into));
+        args.extend(CHROOT.map(Into::into));
+        args.push("true".into());
+        run(args, &[], self.config.timeout).await.is_ok()
+    }
+
+    /// Removes the Jobs of runs on this machine that ended without removing them. It is tried
+    /// only: they remove themselves.
+    async fn remove_left_over(&self) {
+        let namespace = self.config.namespace.as_str();
+        let selector = format!("{}={}", LABEL.0, LABEL.1);
+        let get = ["get", "jobs", "-n", namespace, "-l", &selector, "-o", "json"];
+        let Ok(json) = run(request(&self.args, &self.config, &get), &[], self.config.timeout).await else {
+            return;
+        };
+        let jobs = parse::<List<Object>>(&json, "jobs").map(|list| list.items).unwrap_or_default();
+        let is_left = |job: &&Object| job.metadata.annotation(PROCESS_ANNOTATION).is_some_and(has_ended);
+        let left: Vec<_> = jobs.iter().filter(is_left).map(|job| job.metadata.name.as_str()).collect();
+        if left.is_empty() {
+            return;
+        }
+        let delete = ["delete", "jobs", "-n", namespace, "--ignore-not-found", "--wait=false"];
+        let delete = [&delete[..], &left].concat();
+        let _ = run(request(&self.args, &self.config, &delete), &[], self.config.timeout).await;
+    }
+}
+
+fn not_listed() -> Diagnosis {
+    Diagnosis::new(
+        GapReason::NotFound,
+        "kubectl get nodes does not list it: it has not joined the cluster, or has left it",
+        "check its kubelet, and that its role has an access entry of the cluster",
+    )
+}
+
+/// The arguments that select the cluster.
+async fn select(config: &KubectlConfig, cluster: &Cluster) -> Result<Vec<OsString>, Refusal> {
+    let mut args = config.args();
+    let view = args.iter().cloned().chain(["config", "view", "--raw", "-o", "json"].map(Into::into));
+    let json = run(view.collect(), &[], CONFIG_TIMEOUT).await;
+    let json = json.map_err(|failure| Refusal::Gap(diagnose(failure, "kubectl config view")))?;
+    let kubeconfig: Kubeconfig = parse(&json, "the kubeconfig")
+        .map_err(|failure| Refusal::Gap(diagnose(failure, "kubectl config view")))?;
+    let service_account = std::fs::read(SERVICE_ACCOUNT_CA).ok();
+    let named = config.context.as_deref();
+    match choose(&kubeconfig, named, cluster, service_account.as_deref()) {
+        Ok(Choice::Context(name)) => args.extend(["--context".into(), name.into()]),
+        Ok(Choice::ServiceAccount) => {}
+        Err(reason) => return Err(no_context(&reason, named, cluster)),
+    }
+    Ok(args)
+}

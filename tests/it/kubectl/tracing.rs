@@ -1,0 +1,63 @@
+//! `trace` through pods: the same changes as by ssh.
+
+use super::*;
+
+fn trace(kube: &Kube, args: &[&str], command: &[&str]) -> Ran {
+    let mut trace = kube.netcheck(&[&["trace"], args].concat());
+    trace.arg("--").args(command);
+    run_command(trace)
+}
+
+/// The changes of a trace of `kubectl exec` on n1: node, process, direction, path and change.
+fn changes(kube: &Kube, args: &[&str]) -> (Vec<String>, Value) {
+    kube.api.set_exec_duration(Duration::from_millis(900));
+    let url = kube.api.url();
+    let exec = ["kubectl", "--server", &url, "exec", "-n", "kube-system", "aws-node-1", "--", "true"];
+    let ran = trace(kube, &[&["--settle", "500ms", "--format", "json"], args].concat(), &exec);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let part = |change: &Value, key: &str| change[key].as_str().unwrap_or("-").to_owned();
+    let line = |change: &Value| {
+        ["node", "process", "direction", "path", "change"].map(|key| part(change, key)).join(" ")
+    };
+    let mut changes: Vec<_> = report["changes"].as_array().unwrap().iter().map(line).collect();
+    changes.sort();
+    (changes, report)
+}
+
+#[test]
+fn an_exec_is_seen_through_the_agents_pods_and_through_jobs() {
+    let kube = kube(Access::Public);
+    let expected = ["n1 kubelet inbound private-eni transient", "n1 kubelet none loopback transient"];
+    let (by_ssh, report) = changes(&kube, &["--ssh-user", "ec2-user"]);
+    assert!(expected.iter().all(|change| by_ssh.contains(&(*change).to_owned())), "{report:#}");
+    let (by_jobs, report) = changes(&kube, &["--nodes", "kubectl"]);
+    // On a busy machine, there may be no sample with the process of the stream's client.
+    let without_process = |changes: &[String]| -> BTreeSet<String> {
+        let words = |change: &String| change.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
+        changes.iter().map(words).map(|words| [&words[..1], &words[2..]].concat().join(" ")).collect()
+    };
+    assert_eq!(without_process(&by_jobs), without_process(&by_ssh), "{report:#}");
+    assert!(by_jobs.contains(&expected[0].to_owned()), "{report:#}");
+    assert_eq!(report["gaps"], json!([]), "{report:#}");
+    kube.assert_clean("a trace");
+    kube.api.add_agent("n1");
+    kube.api.add_agent("n2");
+    let (by_agents, report) = changes(&kube, &["--nodes", "kubectl"]);
+    assert_eq!(by_agents, by_ssh, "{report:#}");
+    assert_eq!(report["gaps"], json!([]), "{report:#}");
+}
+
+#[test]
+fn a_trace_creates_pods_on_the_chosen_nodes_only() {
+    let kube = kube(Access::Public);
+    let ran = trace(&kube, &["--nodes", "kubectl", "--only", "n2", "--settle", "0s"], &["true"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let created = kube
+        .api
+        .take_journal()
+        .into_iter()
+        .filter(|access| access.verb == "create" && access.resource == "jobs");
+    assert_eq!(created.count(), 1);
+    kube.assert_clean("a trace");
+}
