@@ -23,6 +23,7 @@ echo '>> comm'; for process in /proc/[0-9]*; do \
     };
 }
 
+#[cfg(feature = "live")]
 pub(crate) use functions;
 
 /// The functions alone, for a script that prints several tables, or some without processes.
