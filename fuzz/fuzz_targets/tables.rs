@@ -22,13 +22,13 @@ fuzz_target!(|input: (Vec<Row>, bool, u16)| {
             ).bytes());
         }
     } else {
-        text.extend(b">> proc\n  sl  local_address rem_address   st\n");
+        text.extend(b">> proc\n>> /proc/1/net/tcp\n  sl  local_address rem_address   st\n");
         let mut owners = Vec::new();
         for (number, (v4, local, _, peer, state, inode, _)) in table.iter().enumerate() {
             let host = u32::from_le_bytes(*v4);
             text.extend(format!("{number}: {host:08X}:{local:04X} {host:08X}:{peer:04X} {:02X} 00000000:00000000 00:00000000 00000000 0 0 {inode} 1\n", state % 12 + 1).bytes());
         }
-        text.extend(b"  sl  local_address remote_address st\n");
+        text.extend(b">> /proc/1/net/tcp6\n  sl  local_address remote_address st\n");
         for (number, (_, local, v6, peer, state, inode, processes)) in table.iter().enumerate() {
             let host: String = v6.iter().map(|byte| format!("{byte:02X}")).collect();
             text.extend(format!("{number}: {host}:{local:04X} {host}:{peer:04X} {:02X} 00000000:00000000 00:00000000 00000000 0 0 {inode} 1\n", state % 12 + 1).bytes());

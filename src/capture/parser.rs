@@ -155,8 +155,13 @@ impl Parser {
             let line = &bytes[used..used + end];
             let below = &bytes[used + end + 1..];
             let mut is_wrapped = false;
-            let mut parsed =
-                if line.len() > LINE_MAX { Line::Rejected(RejectReason::TooLong) } else { parse_line(line) };
+            let has_named_owners = self.proc.as_ref().is_some_and(|proc| proc.has_named_owners);
+            let named_owner = if has_named_owners { parse_named_owner(line) } else { None };
+            let mut parsed = match named_owner {
+                _ if line.len() > LINE_MAX => Line::Rejected(RejectReason::TooLong),
+                Some(owner) => Line::Proc(owner),
+                None => parse_line(line),
+            };
             if let Line::Row(row) = &mut parsed
                 && row.processes.is_empty()
                 && !row.is_conntrack()
@@ -170,11 +175,6 @@ impl Parser {
                     NextLine::Incomplete if input_end != End::Open || below.len() > LINE_MAX => {}
                     NextLine::Incomplete => break,
                 }
-            }
-            if self.proc.as_ref().is_some_and(|proc| proc.has_named_owners)
-                && let Some(owner) = parse_named_owner(line)
-            {
-                parsed = Line::Proc(owner);
             }
             if input_end == End::NoLineFeed && below.is_empty() && is_truncated(line, &parsed) {
                 parsed = Line::Rejected(RejectReason::BrokenRow);
@@ -220,12 +220,17 @@ impl Parser {
 
     /// Counts a line of a capture of `/proc` and keeps it.
     fn add_proc(&mut self, parsed: ProcLine<'_>, line: &[u8], sink: &mut impl FnMut(Event<'_>)) {
+        if parsed == ProcLine::Begin {
+            // Another capture, maybe of another machine, with inodes and processes of its own.
+            self.join(sink);
+        }
         let at = self.tally.lines() + 1;
         match self.proc.get_or_insert_default().add(parsed, at) {
             Counted::Header => self.tally.headers += 1,
             Counted::Row => self.tally.rows += 1,
             Counted::Continuation => self.tally.continuations += 1,
             Counted::Broken => self.reject(RejectReason::BrokenRow, line, sink),
+            Counted::Other => self.reject(RejectReason::NotARow, line, sink),
         }
     }
 

@@ -8,7 +8,8 @@
 //! >> proc
 //! >> /proc/1/net/tcp
 //!   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-//!    4: 0A0AA8C0:D6C2 0A7100CB:01BB 01 00000000:00000000 02:0000009B 00000000     0        0 1568041 ...
+//!    0: 0A0AA8C0:D6C2 0A7100CB:01BB 01 00000000:00000000 02:0000009B 00000000     0        0 1568041 ...
+//! 1:
 //! >> /proc/1/net/tcp6
 //!   sl  local_address                         remote_address                        st tx_queue ...
 //! >> fds
@@ -18,6 +19,9 @@
 //! /proc/22988 kube-proxy
 //! >> end
 //! ```
+//!
+//! The kernel numbers the rows of each table from 0 without a gap, so a row that is missing is
+//! noticed. A number alone stands for a row that `ss` does not list unless it is told to.
 //!
 //! Instead of the two lines below `>> fds`, there may be one, `/proc/22988/fd/6
 //! socket:[1568041]`, as find prints it; or, below `>> owners`, a line `1568041 22988 6
@@ -53,6 +57,8 @@ pub enum ProcLine<'a> {
         /// The socket.
         socket: ProcSocket,
     },
+    /// The number alone of a row that was left out.
+    LeftOut(u64),
     /// `/proc/PID/fd:`: the lines below it are the descriptors of this process.
     Descriptors(u32),
     /// A descriptor of a process that is a socket; without the process, the one named above.
@@ -171,6 +177,10 @@ pub(super) fn parse_proc_line<'a>(
             (b"local_address", b"remote_address") => Some(Ok(ProcLine::Table(Family::V6))),
             _ => None,
         };
+    }
+    if rest.trim_ascii().is_empty() {
+        let number = number64(first).filter(|(_, colon)| *colon == b":");
+        return number.map(|(number, _)| Ok(ProcLine::LeftOut(number)));
     }
     let socket = first.strip_suffix(b":").and_then(|number| parse_socket(number, rest));
     match socket {

@@ -28,6 +28,7 @@ pub(super) struct ProcCapture {
     next: Option<u64>,
     progress: Progress,
     tables: Tables,
+    parts: Parts,
     marks: Marks,
     /// The line above which rows of a table are missing.
     hole: Option<u64>,
@@ -40,6 +41,24 @@ pub(super) struct ProcCapture {
 struct Tables {
     v4: bool,
     v6: bool,
+}
+
+/// The lines above the parts.
+#[derive(Debug, Default)]
+struct Parts {
+    /// How many there are of tables.
+    tables: u64,
+    /// How many column headings of tables there are.
+    headings: u64,
+    descriptors: bool,
+    names: bool,
+}
+
+impl Parts {
+    /// Whether each part has its line, and descriptors have names.
+    fn are_whole(&self) -> bool {
+        self.tables == self.headings && self.descriptors == self.names
+    }
 }
 
 /// Which of the first and the last line are there.
@@ -92,6 +111,8 @@ pub(super) enum Counted {
     Continuation,
     /// A descriptor whose process is not known.
     Broken,
+    /// None of such a capture.
+    Other,
 }
 
 impl ProcCapture {
@@ -115,15 +136,25 @@ impl ProcCapture {
                 self.tables.v6 = true;
                 self.begin_part(Progress::Tables)
             }
-            ProcLine::Part(Part::Table) => self.begin_part(Progress::Tables),
-            ProcLine::Part(Part::Descriptors) => self.begin_part(Progress::Owners),
-            ProcLine::Part(Part::Names) => self.begin_part(Progress::Names),
+            ProcLine::Part(Part::Table) => {
+                self.parts.tables += 1;
+                self.begin_part(Progress::Tables)
+            }
+            ProcLine::Part(Part::Descriptors) => {
+                self.parts.descriptors = true;
+                self.begin_part(Progress::Owners)
+            }
+            ProcLine::Part(Part::Names) => {
+                self.parts.names = true;
+                self.begin_part(Progress::Names)
+            }
             ProcLine::Part(Part::NamedOwners) => {
                 self.begin_part(Progress::Owners);
                 self.has_named_owners = true;
                 Counted::Header
             }
             ProcLine::Table(family) => {
+                self.parts.headings += 1;
                 self.begin_part(Progress::Tables);
                 self.next = Some(0);
                 match family {
@@ -134,12 +165,15 @@ impl ProcCapture {
             }
             ProcLine::Socket { number, socket } => {
                 self.advance(Progress::Tables);
-                if self.next != Some(number) {
-                    self.hole.get_or_insert(at);
-                }
-                self.next = number.checked_add(1);
+                self.number(number, at);
                 self.sockets.push(socket);
                 Counted::Row
+            }
+            // Anywhere else, it is none.
+            ProcLine::LeftOut(_) if self.next.is_none() => Counted::Other,
+            ProcLine::LeftOut(number) => {
+                self.number(number, at);
+                Counted::Continuation
             }
             ProcLine::Descriptors(pid) => {
                 self.advance(Progress::Owners);
@@ -164,6 +198,14 @@ impl ProcCapture {
                 Counted::Continuation
             }
         }
+    }
+
+    /// Compares the number of a row with the one above it.
+    fn number(&mut self, number: u64, at: u64) {
+        if self.next != Some(number) {
+            self.hole.get_or_insert(at);
+        }
+        self.next = number.checked_add(1);
     }
 
     fn begin_part(&mut self, part: Progress) -> Counted {
@@ -226,20 +268,25 @@ impl ProcCapture {
                 return Some(format!("its capture lacks the table /proc/net/{table}"));
             }
         }
-        if has_mark {
-            // The output of one script.
-            return match (self.marks.begin, self.marks.end) {
-                (true, true) => None,
-                (false, _) => Some("its capture lacks the first line, `>> proc`".to_owned()),
-                (true, false) => {
-                    Some("its capture does not end with the line `>> end`, so it was cut".to_owned())
-                }
-            };
-        }
         if let Some(line) = self.hole {
             return Some(format!(
                 "rows above line {line} of its capture are missing: their numbers have a gap"
             ));
+        }
+        if has_mark {
+            // The output of one script.
+            return match (&self.marks, self.parts.are_whole()) {
+                (Marks { begin: true, end: true }, true) => None,
+                (Marks { begin: false, .. }, _) => {
+                    Some("its capture lacks the first line, `>> proc`".to_owned())
+                }
+                (Marks { end: false, .. }, _) => {
+                    Some("its capture does not end with the line `>> end`, so it was cut".to_owned())
+                }
+                (_, false) => {
+                    Some("its capture lacks the first line of a part, or the part below one".to_owned())
+                }
+            };
         }
         let is_nameless = |owner: &Owner| !self.names.contains_key(&owner.process.0.0);
         if self.is_unordered || self.progress < Progress::Names || self.owners.iter().any(is_nameless) {

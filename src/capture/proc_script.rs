@@ -3,8 +3,9 @@
 /// Functions of the script, for a POSIX shell such as that of `BusyBox`: `tables` prints the sockets
 /// of the node's network namespace, `owners` their processes. They use `cat`, `ls` and `sed`.
 ///
-/// `tables` leaves out what `ss` does unless it is asked for all: sockets that listen, are
-/// not accepted yet, or wait for late segments (states 03, 06, 07, 0A and 0C). Process 1 is
+/// Unless it is asked for all, `tables` prints of what `ss` leaves out only the number of the
+/// row: sockets that listen, are not accepted yet, or wait for late segments (states 03, 06,
+/// 07, 0A and 0C). Process 1 is
 /// in the host's network namespace, whatever that of the shell. One `ls` reads the
 /// descriptors of all processes, and its output is reduced at once: a file's name can contain
 /// a line feed and would otherwise forge any line. Only the first line of a name is read, for
@@ -15,7 +16,7 @@ macro_rules! functions {
 if [ -e /proc/1/net/tcp ] && ! [ -e /proc/1/net/$table ]; then echo \">> no /proc/1/net/$table\"; continue; fi; \
 echo \">> /proc/1/net/$table\"; \
 if [ \"$1\" = all ]; then cat /proc/1/net/$table; else \
-sed '/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[367AC] /d' /proc/1/net/$table; fi || return; done; }; \
+sed 's/^ *\\([0-9]*:\\) [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[367AC] .*$/\\1/' /proc/1/net/$table; fi || return; done; }; \
 owners() { echo '>> fds'; ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n \
 -e 's/^.* \\([0-9][0-9]*\\) -> \\(socket:\\[[0-9]*\\]\\)$/\\1 \\2/p' -e '/^\\/proc\\/[0-9]*\\/fd:$/p'; \
 echo '>> comm'; for process in /proc/[0-9]*; do \

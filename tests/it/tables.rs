@@ -217,6 +217,8 @@ fn the_script_prints_what_ss_does() {
     let accepted = [(); 3].map(|()| listener.accept().unwrap());
     // The namespace of process 1 may be another one here.
     let script = SCRIPT.replace("/proc/1/net/", "/proc/self/net/");
+    let all = script.replace("; tables &&", "; tables all &&");
+    assert_ne!(script, all);
     let own = |text: &[u8]| -> Vec<String> {
         let has_port = |row: &String| row.contains(&format!(":{port}")) && !row.starts_with("LISTEN");
         sorted(read(text).rows.into_iter().filter(has_port).collect())
@@ -235,17 +237,21 @@ fn the_script_prints_what_ss_does() {
         shells.push(("sh", Some(applets.path())));
     }
     for (shell, path) in shells {
-        let mut command = Command::new(path.map_or(shell.into(), |path| path.join(shell)));
-        command.args(["-c", &script]);
-        if let Some(path) = path {
-            command.env("PATH", path);
+        for (script, has_listeners) in [(&script, false), (&all, true)] {
+            let mut command = Command::new(path.map_or(shell.into(), |path| path.join(shell)));
+            command.args(["-c", script]);
+            if let Some(path) = path {
+                command.env("PATH", path);
+            }
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{path:?}: {output:?}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.starts_with(">> proc\n") && text.ends_with(">> end\n"), "{path:?}: {text}");
+            assert_eq!(own(text.as_bytes()), expected, "{path:?}: {text}");
+            assert_eq!(gaps(text.as_bytes()), (NodeStatus::Read, vec![]), "{path:?}");
+            let listens = |row: &String| row.starts_with(&format!("LISTEN *:{port} "));
+            assert_eq!(read(text.as_bytes()).rows.iter().any(listens), has_listeners, "{path:?}");
         }
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{path:?}: {output:?}");
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.starts_with(">> proc\n") && text.ends_with(">> end\n"), "{path:?}: {text}");
-        assert_eq!(own(text.as_bytes()), expected, "{path:?}: {text}");
-        assert_eq!(gaps(text.as_bytes()), (NodeStatus::Read, vec![]), "{path:?}");
     }
     // The commands of docs/evidence.md.
     let by_hand = "cat /proc/self/net/tcp /proc/self/net/tcp6; find /proc/[0-9]*/fd -lname 'socket:*' -printf '%p %l\\n'; \
@@ -379,6 +385,49 @@ fn tables_of_several_nodes_in_one_file() {
     fs::write(&path, combined.replacen(">> end\n", "", 1)).unwrap();
     let (report, code) = Netcheck::audit(copy.path()).json();
     assert_eq!((code, needed(&report)), (3, vec!["node n1".to_owned()]));
+}
+
+/// Captures of several machines that were pasted into one file are incomplete, and the
+/// processes of one do not have the sockets of the other, whose inodes may be the same.
+#[test]
+fn tables_of_several_machines_are_incomplete() {
+    let copy = copy_of("private-only");
+    let of_node = |node: &str, owners| {
+        let capture =
+            fs::read(crate::common::story("private-only").join(format!("nodes/{node}.txt"))).unwrap();
+        proc_of(&entries(&capture), owners)
+    };
+    for owners in [Owners::Script, Owners::Find, Owners::Named] {
+        let pasted = of_node("n1", owners) + &of_node("n2", owners);
+        fs::write(copy.path().join("nodes/n1.txt"), &pasted).unwrap();
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(code, 3, "{owners:?}");
+        assert!(needed(&report).contains(&"node n1".to_owned()), "{owners:?}");
+        if owners != Owners::Find {
+            let rows = |text: &str| read(text.as_bytes()).rows;
+            assert_eq!(rows(&pasted), [rows(&of_node("n1", owners)), rows(&of_node("n2", owners))].concat());
+        }
+    }
+    // A capture that was cut, and a whole one of the same node.
+    let whole = of_node("n1", Owners::Script);
+    for (length, _) in whole.match_indices('\n') {
+        let text = format!("{}{whole}", &whole[..=length]);
+        let is_cut = length + 1 < whole.len();
+        assert_eq!(gaps(text.as_bytes()).1.is_empty(), !is_cut, "{text}");
+    }
+    // The beginning and the end of one, as from a terminal that did not keep the middle.
+    let lines: Vec<_> = whole.lines().collect();
+    let fds = lines.iter().position(|line| *line == ">> fds").unwrap();
+    for begin in 1..fds {
+        for end in begin + 1..=fds + 1 {
+            let text = [&lines[..begin], &lines[end..]].concat().join("\n") + "\n";
+            // Rows alone at the end of a table leave no gap in its numbers.
+            let are_rows = lines[begin..end].iter().all(|line| line.contains(": "));
+            assert!(!gaps(text.as_bytes()).1.is_empty() || are_rows, "{text}");
+        }
+    }
+    fs::write(copy.path().join("nodes/n1.txt"), format!("{whole}{whole}")).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
 }
 
 /// The subjects of the gaps that a rule needs.
