@@ -252,7 +252,8 @@ impl CaptureSummary {
         *left -= self.rejected.len();
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds the summary of another part of the same capture.
+    pub(crate) fn merge(&mut self, other: Self) {
         self.tally += other.tally;
         self.own_markers += other.own_markers;
         self.broken += other.broken;

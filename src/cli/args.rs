@@ -162,6 +162,9 @@ struct AuditArgs {
     /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"])]
     evidence: Option<PathBuf>,
+    /// Read the sockets of nodes from bundles of their logs, such as those of eks-log-collector, instead of the nodes; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["nodes", "node", "all_clusters"])]
+    bundle: Vec<PathBuf>,
     /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
     #[arg(long, value_name = "SEVERITY", value_enum)]
     fail_on: Option<FailOnArg>,
@@ -397,7 +400,9 @@ impl Cli {
 impl AuditArgs {
     fn into_options(self) -> Result<AuditOptions, String> {
         let source = match (self.evidence, self.cluster.as_slice()) {
-            (Some(dir), [cluster]) => Source::Recorded { dir, cluster: cluster.clone() },
+            (Some(dir), [cluster]) => {
+                Source::Recorded { dir, cluster: cluster.clone(), bundles: self.bundle }
+            }
             (Some(_), _) => {
                 return Err("an evidence directory is of one cluster; pass --cluster once".to_owned());
             }
@@ -413,7 +418,15 @@ impl AuditArgs {
                 if is_stdin(&self.policy) && is_stdin(&self.fleet.accounts) {
                     return Err("standard input can be the policy or the accounts, not both".to_owned());
                 }
-                Source::Live(Box::new(self.fleet.into_options(clusters, self.collection)?))
+                let mut fleet = self.fleet.into_options(clusters, self.collection)?;
+                if !self.bundle.is_empty() {
+                    if fleet.is_many() {
+                        return Err("bundles are of the nodes of one cluster; pass --cluster once".to_owned());
+                    }
+                    fleet.collection.nodes = None;
+                    fleet.bundles = self.bundle;
+                }
+                Source::Live(Box::new(fleet))
             }
         };
         Ok(AuditOptions {
@@ -484,6 +497,7 @@ impl FleetArgs {
             profile: self.profile,
             roles: self.role_arn,
             accounts: self.accounts,
+            bundles: Vec::new(),
             collection: collection.into_options()?,
         };
         let names_nodes = options.collection.nodes.as_ref().is_some_and(|nodes| !nodes.named.is_empty());

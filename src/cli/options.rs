@@ -71,6 +71,8 @@ pub enum Source {
         dir: PathBuf,
         /// The cluster's name.
         cluster: String,
+        /// Bundles of nodes' logs that are not in the directory.
+        bundles: Vec<PathBuf>,
     },
     /// AWS, DNS and the nodes.
     Live(Box<FleetOptions>),
@@ -98,6 +100,8 @@ pub struct FleetOptions {
     pub roles: Vec<String>,
     /// A file of more roles.
     pub accounts: Option<PathBuf>,
+    /// Bundles of nodes' logs, which are read instead of the nodes.
+    pub bundles: Vec<PathBuf>,
     /// What else is collected, and how.
     pub collection: CollectionOptions,
 }

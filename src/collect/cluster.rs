@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Request {
     pub aws: AwsRequest,
     /// How nodes are read; `None` to read none, for which the caller records a gap.
     pub nodes: Option<NodesRequest>,
+    /// Bundles of nodes' logs, which are read instead.
+    pub bundles: Vec<PathBuf>,
     /// Name servers to query in addition to the host's own.
     pub resolvers: Vec<SocketAddr>,
     /// The time-out of a DNS query.

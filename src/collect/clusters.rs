@@ -2,7 +2,7 @@
 //! time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -161,9 +161,10 @@ impl<T: Send + 'static> Collector<'_, T> {
         // Others are collected while these are read.
         drop(permit);
         let read = self.read;
+        let bundles = self.template.bundles.clone();
         let outcomes = spawn_blocking(move || {
             let outcomes = recorded.into_iter().map(|(name, writer)| {
-                let outcome = outcome(writer, &name, read)?;
+                let outcome = outcome(writer, &name, &bundles, read)?;
                 Ok((name, outcome))
             });
             outcomes.collect::<Result<Vec<_>>>()
@@ -183,13 +184,18 @@ impl<T: Send + 'static> Collector<'_, T> {
     }
 }
 
-fn outcome<T>(writer: Result<EvidenceWriter>, name: &str, read: Read<T>) -> Result<Outcome<T>> {
+fn outcome<T>(
+    writer: Result<EvidenceWriter>,
+    name: &str,
+    bundles: &[PathBuf],
+    read: Read<T>,
+) -> Result<Outcome<T>> {
     let writer = match writer {
         Ok(writer) => writer,
         Err(CollectError::Undescribed(undescribed)) => return Ok(Outcome::Undescribed(*undescribed)),
         Err(error) => return Err(error),
     };
-    let read = writer.into_evidence().and_then(|dir| read(&dir, name));
+    let read = writer.into_evidence().and_then(|dir| read(&dir.with_bundles(bundles), name));
     Ok(read.map_or_else(Outcome::Unreadable, Outcome::Collected))
 }
 

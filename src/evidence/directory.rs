@@ -4,12 +4,14 @@
 //! and cannot be read or parsed is an error that names it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::aws::{self, eks};
+use super::bundle::{Bundle, Contents};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
 use super::files::{BUNDLE, exists_inside, list, names, node_name, open_inside, read_inside, text_files};
@@ -44,6 +46,10 @@ pub struct EvidenceDir {
     source: Source,
     manifest: Manifest,
     next_step: NextStep,
+    /// Bundles that are not in the directory.
+    added_bundles: Vec<PathBuf>,
+    /// The bundles, once they were read.
+    bundles: OnceCell<Vec<Bundle>>,
 }
 
 /// Where the files are.
@@ -81,7 +87,13 @@ impl EvidenceDir {
     }
 
     pub(super) fn new(source: Source, next_step: NextStep) -> Result<Self, EvidenceError> {
-        let mut dir = Self { source, manifest: Manifest::default(), next_step };
+        let mut dir = Self {
+            source,
+            manifest: Manifest::default(),
+            next_step,
+            added_bundles: Vec::new(),
+            bundles: OnceCell::new(),
+        };
         if let Some(manifest) = dir.json(MANIFEST, from_json::<Manifest>)? {
             dir.manifest = manifest;
         }
@@ -135,6 +147,7 @@ impl EvidenceDir {
         let network = aws::read_network(cluster.vpc.as_deref().unwrap_or("VPC"), read, malformed, absent)?;
         let kubernetes = self.kubernetes(&cluster)?;
         let not_read = self.files_not_read(&cluster)?;
+        self.check_bundles(&cluster)?;
         let host = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
         let (dns, failed_queries) = self.dns(&cluster, host)?;
         let gaps = gaps.into_iter().chain(failed_queries).chain(not_read).collect();
@@ -198,6 +211,14 @@ impl EvidenceDir {
                 failed.extend(gaps);
             }
         }
+        for bundle in self.bundles()? {
+            let is_recorded = vantages.iter().any(|vantage| vantage.name == bundle.name.as_str());
+            if let (Ok(contents), false) = (&bundle.contents, is_recorded) {
+                let (vantage, gaps) = self.answer_of_bundle(cluster, bundle.name.as_str(), contents, host);
+                vantages.push(vantage);
+                failed.extend(gaps);
+            }
+        }
         for gap in &self.manifest.gaps {
             let Subject::Vantage(name) = &gap.subject else { continue };
             if vantages.iter().all(|vantage| vantage.name != *name) {
@@ -206,6 +227,32 @@ impl EvidenceDir {
         }
         vantages.sort_by(|a, b| a.name.cmp(&b.name));
         Ok((vantages, failed))
+    }
+
+    /// The answer for the endpoint's name on a node, as curl used it there.
+    fn answer_of_bundle(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        contents: &Contents,
+        host: Option<&str>,
+    ) -> (Vantage, Vec<Gap>) {
+        if let Some(answer) = &contents.answer {
+            let (mut vantage, gaps) = parse_answer(name, host, answer);
+            if let Observed::Unseen(gap) = &mut vantage.answer {
+                "curl did not get an address of the endpoint when the bundle was made"
+                    .clone_into(&mut gap.detail);
+                gap.hint = (self.next_step)(cluster, &gap.subject, gap.why);
+            }
+            return (vantage, gaps);
+        }
+        let servers = match contents.name_servers.as_slice() {
+            [] => String::new(),
+            servers => format!("; the node's name servers are {}", servers.join(", ")),
+        };
+        let detail = format!("the bundle does not show what the endpoint's name resolves to{servers}");
+        let gap = self.gap(cluster, Subject::Vantage(name.to_owned()), GapReason::NotRecorded, &detail);
+        (Vantage { name: name.to_owned(), answer: Observed::Unseen(gap) }, Vec::new())
     }
 
     /// The captures of single nodes, as name and path, sorted by name.
@@ -241,22 +288,68 @@ impl EvidenceDir {
         matches!(self.source, Source::Memory(_)) || self.manifest.version.is_some()
     }
 
-    /// The names of the nodes with a bundle of logs instead of a capture, sorted.
+    /// Adds bundles of nodes' logs that are not in the directory.
+    #[must_use]
+    pub fn with_bundles(mut self, paths: &[PathBuf]) -> Self {
+        self.added_bundles.extend_from_slice(paths);
+        self
+    }
+
+    /// The bundles of nodes without a capture, sorted by name, with their small files.
     ///
     /// # Errors
-    /// If `nodes/` cannot be listed, or a bundle is not named after a node.
-    pub fn bundles(&self) -> Result<Vec<NodeName>, EvidenceError> {
-        let Source::Directory(root) = &self.source else { return Ok(Vec::new()) };
-        let mut names = Vec::new();
-        for path in list(root, "nodes")? {
-            let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(BUNDLE)) else {
-                continue;
-            };
-            exists_inside(root, &path)?;
-            names.push(node_name(stem, &path)?);
+    /// If `nodes/` cannot be listed, or it is not clear of which node a bundle is.
+    pub(super) fn bundles(&self) -> Result<&[Bundle], EvidenceError> {
+        if let Some(bundles) = self.bundles.get() {
+            return Ok(bundles);
         }
-        names.sort();
-        Ok(names)
+        let mut bundles: Vec<Bundle> = Vec::new();
+        if let Source::Directory(root) = &self.source {
+            for path in list(root, "nodes")? {
+                let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(BUNDLE)) else {
+                    continue;
+                };
+                exists_inside(root, &path)?;
+                let name = node_name(stem, &path)?;
+                if !root.join(format!("nodes/{name}.txt")).exists() {
+                    bundles.push(Bundle::in_directory(name, root, path)?);
+                }
+            }
+        }
+        for path in &self.added_bundles {
+            bundles.push(Bundle::of_file(path)?);
+        }
+        bundles.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some([one, other]) = bundles.array_windows().find(|[one, other]| one.name == other.name) {
+            return Err(EvidenceError::Unusable(format!(
+                "{} and {} are both of node {}; keep one of them",
+                one.path.display(),
+                other.path.display(),
+                one.name
+            )));
+        }
+        Ok(self.bundles.get_or_init(|| bundles))
+    }
+
+    /// Checks that the bundles are of nodes of this cluster, by the server of their kubelets'
+    /// configuration, as far as it is an endpoint of EKS.
+    fn check_bundles(&self, cluster: &Cluster) -> Result<(), EvidenceError> {
+        let Some(endpoint) = &cluster.endpoint else { return Ok(()) };
+        for bundle in self.bundles()? {
+            let server = bundle.contents.as_ref().ok().and_then(|contents| contents.server.as_deref());
+            let is_other = |server: &&str| {
+                !server.eq_ignore_ascii_case(&endpoint.host) && has_domain_of(server, &endpoint.host)
+            };
+            if let Some(server) = server.filter(is_other) {
+                return Err(EvidenceError::Unusable(format!(
+                    "{} is of a node of another cluster: its kubelet connects to {server}, and the endpoint of {} is {}; remove it, or pass the evidence of its cluster",
+                    bundle.path.display(),
+                    cluster.name,
+                    endpoint.host
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The gaps for files that are not read: those of later versions, and unknown ones.
@@ -271,7 +364,7 @@ impl EvidenceDir {
         for name in names(root, "nodes")? {
             let Some(node) = name.strip_suffix(BUNDLE) else { continue };
             if root.join(format!("nodes/{node}.txt")).exists() {
-                let detail = "a bundle of logs, which this version does not read; the node's capture is";
+                let detail = "a bundle of logs, which is not read, since the node's capture is";
                 gaps.push(gap(format!("nodes/{name}"), GapReason::NotSupported, detail));
             }
         }
@@ -372,6 +465,8 @@ impl EvidenceDir {
     fn other_gaps(&self) -> Vec<Gap> {
         let is_reported_elsewhere = |gap: &&Gap| match &gap.subject {
             Subject::Node(_) => true,
+            // Bundles are read instead.
+            Subject::Nodes if gap.is_left_out() => !self.added_bundles.is_empty(),
             Subject::Vantage(name) => !self.has(&format!("dns/{name}.txt")),
             Subject::File(file) => *file != File::CLUSTER && !self.has(file.name()),
             _ => false,
@@ -438,6 +533,14 @@ impl EvidenceDir {
             Source::Memory(_) => PathBuf::from(file),
         }
     }
+}
+
+/// Whether two hosts are in the same domain, such as eks.amazonaws.com: by their last three
+/// labels.
+fn has_domain_of(host: &str, other: &str) -> bool {
+    let domain =
+        |host: &str| -> Vec<String> { host.rsplit('.').take(3).map(str::to_ascii_lowercase).collect() };
+    host.split('.').count() > 3 && domain(host) == domain(other)
 }
 
 /// The combined capture.

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::bundle::Bundle;
 use super::directory::EvidenceDir;
 use super::error::EvidenceError;
 use super::next_step;
@@ -59,12 +60,15 @@ pub fn read_nodes(
         (name.clone(), Node { via, ..own_node(name, summary, dir.next_step(), &own) })
     };
     let mut nodes: BTreeMap<_, _> = summaries.into_iter().map(node).collect();
-    for name in dir.bundles()? {
-        let subject = Subject::Node(name.clone());
-        let hint = dir.next_step()(&Cluster::unknown(), &subject, GapReason::NotSupported);
-        let detail = format!("nodes/{name}.tar.gz is a bundle of logs, which this version does not read");
-        let gap = Gap { subject, why: GapReason::NotSupported, detail, hint };
-        nodes.entry(name.clone()).or_insert_with(|| unread(name, gap));
+    for bundle in dir.bundles()? {
+        let name = &bundle.name;
+        if nodes.contains_key(name) {
+            return Err(EvidenceError::Unusable(format!(
+                "{} is of node {name}, of which there is a capture too; keep one of them",
+                bundle.path.display()
+            )));
+        }
+        nodes.insert(name.clone(), bundle_node(dir, bundle, &own, &mut left, &mut sink)?);
     }
     for (name, gap) in dir.unread_nodes() {
         match nodes.entry(name) {
@@ -83,6 +87,39 @@ pub fn read_nodes(
         }
     }
     Ok(nodes.into_values().collect())
+}
+
+/// Reads the sockets of a bundle.
+fn bundle_node(
+    dir: &EvidenceDir,
+    bundle: &Bundle,
+    own: &OwnAddresses<'_>,
+    left: &mut usize,
+    sink: &mut impl FnMut(&NodeName, Row<'_>),
+) -> Result<Node, EvidenceError> {
+    let name = &bundle.name;
+    let gap = |why, detail: String| {
+        let subject = Subject::Node(name.clone());
+        let hint = dir.next_step()(&Cluster::unknown(), &subject, why);
+        Gap { subject, why, detail, hint }
+    };
+    let contents = match &bundle.contents {
+        Ok(contents) => contents,
+        Err(problem) => {
+            let detail = format!("its bundle of logs cannot be read: {problem}");
+            return Ok(unread(name.clone(), gap(GapReason::Malformed, detail)));
+        }
+    };
+    own.add(name, contents.instance.as_deref(), contents.address);
+    let Some(mut summary) = bundle.read_sockets(contents, |row| sink(name, row))? else {
+        let detail = "its bundle of logs contains neither system/netstat.txt nor networking/conntrack.txt";
+        return Ok(unread(name.clone(), gap(GapReason::NotSupported, detail.to_owned())));
+    };
+    summary.cut_at = None;
+    summary.limit_rejected(left);
+    let mut node = own_node(name.clone(), summary, dir.next_step(), own);
+    node.via = Some(Via::Bundle);
+    Ok(node)
 }
 
 /// Reads one file: the capture of a single node, which is named `node`, or a combined

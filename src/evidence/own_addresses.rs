@@ -28,6 +28,14 @@ impl<'a> OwnAddresses<'a> {
         Self { dir, listed: OnceCell::new(), of_nodes: RefCell::default() }
     }
 
+    /// Adds what a bundle of the node's logs says: the id of its instance, and its address.
+    pub(super) fn add(&self, node: &NodeName, instance: Option<&str>, address: Option<IpAddr>) {
+        let mut addresses = self.of(node.as_str());
+        addresses.extend(instance.map(|id| self.of(id)).into_iter().flatten());
+        addresses.extend(address);
+        self.of_nodes.borrow_mut().insert(node.clone(), addresses);
+    }
+
     /// Whether an address of a node is known.
     pub(super) fn are_known(&self, node: &NodeName) -> bool {
         self.with(node, |addresses| !addresses.is_empty())

@@ -27,11 +27,11 @@ use crate::rules;
 pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     let now = Timestamp::now();
     let (inputs, is_many) = match &options.source {
-        Source::Recorded { dir, .. } => (slice::from_ref(dir), false),
-        Source::Live(fleet) => (&[][..], fleet.is_many()),
+        Source::Recorded { dir, bundles, .. } => ([slice::from_ref(dir), bundles].concat(), false),
+        Source::Live(fleet) => (fleet.bundles.clone(), fleet.is_many()),
     };
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&options.write, inputs)?;
+    let files = Output::open_all(&options.write, &inputs)?;
     let policy = policy::load(options.judgment.policy.as_deref(), now)?;
     let stdout = Output::stdout();
     let settings = ReportSettings {
@@ -83,8 +83,8 @@ fn judge_all(
         pass_on(&audited);
     };
     let unjudged = match &options.source {
-        Source::Recorded { dir, cluster } => {
-            judge(classify_recorded(dir, cluster)?);
+        Source::Recorded { dir, cluster, bundles } => {
+            judge(classify_recorded(dir, cluster, bundles)?);
             Vec::new()
         }
         Source::Live(fleet) => match live(fleet, options.verbosity, judge)? {

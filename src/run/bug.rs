@@ -82,7 +82,7 @@ fn write_reports(options: &Options) -> Result<()> {
 
 fn write_audit(options: &AuditOptions) -> Result<()> {
     let (inputs, is_many, subject) = match &options.source {
-        Source::Recorded { dir, cluster } => (vec![dir.clone()], false, format!("cluster {cluster}")),
+        Source::Recorded { dir, cluster, .. } => (vec![dir.clone()], false, format!("cluster {cluster}")),
         Source::Live(fleet) => {
             let subject = match &fleet.clusters {
                 Clusters::Named(names) => {

@@ -1,6 +1,6 @@
 //! From evidence to facts, and from facts to a judgment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::classify::Classifier;
 use crate::evidence::directory::EvidenceDir;
@@ -17,12 +17,16 @@ use crate::model::rule::{Need, Outcome, Rule, Threshold};
 use crate::policy::Policy;
 use crate::rules;
 
-/// Classifies the evidence of a directory.
+/// Classifies the evidence of a directory, and of bundles of nodes' logs.
 ///
 /// # Errors
 /// If the evidence cannot be read.
-pub(super) fn classify_recorded(dir: &Path, cluster: &str) -> Result<Facts, EvidenceError> {
-    classify_evidence(&EvidenceDir::open(dir)?, cluster)
+pub(super) fn classify_recorded(
+    dir: &Path,
+    cluster: &str,
+    bundles: &[PathBuf],
+) -> Result<Facts, EvidenceError> {
+    classify_evidence(&EvidenceDir::open(dir)?.with_bundles(bundles), cluster)
 }
 
 /// Classifies evidence.

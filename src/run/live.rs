@@ -39,7 +39,8 @@ pub(super) fn audit_clusters(
     let concurrency = options.collection.concurrency;
     let clusters = if options.is_many() { concurrency } else { 1 };
     let aws = aws_request(None, options.profile.as_deref(), None, &options.collection);
-    let template = request("", aws.clone(), &options.collection, clusters)?;
+    let mut template = request("", aws.clone(), &options.collection, clusters)?;
+    template.bundles.clone_from(&options.bundles);
     let fleet = FleetRequest {
         aws,
         regions: match &options.regions {
@@ -123,6 +124,7 @@ fn request(
         cluster: cluster.to_owned(),
         aws,
         nodes: nodes.transpose()?,
+        bundles: Vec::new(),
         resolvers: collection.resolvers.clone(),
         timeout: collection.timeout,
     };

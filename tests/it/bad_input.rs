@@ -517,5 +517,5 @@ fn files_that_are_not_read_are_listed() {
     assert_eq!(rules_of("nodes/n1.tar.gz"), 0);
     assert!(rules_of("node n3") > 0);
     let node = report["nodes"].as_array().unwrap().iter().find(|node| node["name"] == "n3").unwrap();
-    assert_eq!(node["status"], "not-supported");
+    assert_eq!(node["status"], "malformed");
 }

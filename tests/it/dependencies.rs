@@ -31,19 +31,21 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 28] = [
+const ONLY_IN: [(&str, &[&str]); 30] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
     ("aws_smithy", &["collect"]),
     ("clap::", &["cli", "main"]),
     ("comfy_table", &["report"]),
+    ("flate2", &["collect", "evidence"]),
     ("futures_util", &["collect"]),
     ("glob::", &["policy"]),
     ("hickory_", &["collect"]),
     ("indicatif", &["collect"]),
     ("io::stdout", &["run"]),
     ("io::stderr", &["collect", "run", "signals"]),
+    ("tar::", &["evidence"]),
     ("jiff", &["cli", "collect", "policy", "run"]),
     ("Timestamp::now", &["collect", "run"]),
     ("SystemTime::now", &[]),

@@ -15,6 +15,7 @@ mod aws_errors;
 mod bad_input;
 mod bounds;
 mod bugs;
+mod bundles;
 mod captures;
 mod cases;
 mod command_line;

@@ -21,7 +21,7 @@ use crate::dialects::read;
 
 /// A socket with its processes, as name and id.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(crate) struct Entry {
     socket: Socket,
     /// Whether an IPv4 connection is in the table of IPv6.
     is_mapped: bool,
@@ -29,7 +29,7 @@ struct Entry {
 }
 
 /// The sockets of a capture.
-fn entries(mut capture: &[u8]) -> Vec<Entry> {
+pub(crate) fn entries(mut capture: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut sink = |event: Event<'_>| {
         if let Event::Row(row) = event {
@@ -658,7 +658,7 @@ fn ss_of(table: &[Entry]) -> String {
 }
 
 /// netstat, with wide columns, of `BusyBox` or of net-tools.
-fn netstat_of(table: &[Entry], is_busybox: bool) -> String {
+pub(crate) fn netstat_of(table: &[Entry], is_busybox: bool) -> String {
     let width = if is_busybox { 51 } else { 23 };
     let mut text = "Active Internet connections (w/o servers)\nProto Recv-Q Send-Q Local Address Foreign Address State PID/Program name\n".to_owned();
     for Entry { socket, is_mapped, processes } in table {
