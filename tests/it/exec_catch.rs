@@ -33,7 +33,8 @@ impl Running {
         let script = format!("touch {}; {script}", dir.path().join("begun").display());
         let mut trace = testbed.netcheck(&["trace", "-q", "--settle", "500ms", "--write", &write]);
         trace.args(args).args(["--", "sh", "-c", &script]);
-        let child = trace.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let child =
+            trace.current_dir(dir.path()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let running = Self { child, dir };
         wait_for(&running.dir.path().join("begun"));
         running
@@ -146,8 +147,9 @@ fn lost_reports_of_closed_sockets_are_reported() {
     let testbed = testbed(Access::Public);
     testbed.dial(PUBLIC);
     let node = testbed.lab.node(0);
+    let until_done = "until [ -e done ]; do sleep 0.1; done";
     let trace =
-        Running::start(&testbed, &["--node", "n1=onlyss@192.168.10.10", "--interval", "2s"], "sleep 6");
+        Running::start(&testbed, &["--node", "n1=onlyss@192.168.10.10", "--interval", "2s"], until_done);
     node.run("pkill -STOP -f '^ss -E'").unwrap();
     let opens = "import socket
 to = ('127.0.0.1', 38671)
@@ -158,6 +160,7 @@ for _ in range(6000): socket.create_connection(to).close()";
     std::thread::sleep(Duration::from_millis(2500));
     // It runs again.
     let peers = short_execs(node, 2);
+    std::fs::write(trace.dir.path().join("done"), "").unwrap();
     let report = trace.report();
     let traced = &report["nodes"][0];
     assert_eq!(traced["tells_ends"], false, "{traced}");

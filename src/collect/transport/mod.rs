@@ -75,8 +75,7 @@ impl Transport {
     pub fn parse_target(&self, text: &str) -> Option<Result<Target, InvalidTarget>> {
         match self {
             Self::Ssh(ssh) => Some(ssh.parse_target(text).map(Target::Ssh).map_err(InvalidTarget::from)),
-            Self::Ssm(_) => None,
-            Self::Kubectl(_) => None,
+            Self::Ssm(_) | Self::Kubectl(_) => None,
         }
     }
 

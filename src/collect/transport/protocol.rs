@@ -37,7 +37,8 @@ exec sh -c \"$loop\" loop none";
 /// The kernel also reports each socket that is closed, to any user, on standard error, in
 /// one line each. `ss -E` buffers its output unless it runs under `stdbuf`. No sample is
 /// taken before the kernel lists the subscription. If more sockets close than it can read,
-/// it ends, and is started again after the next sample.
+/// it ends, and is started again after the next sample. At the end, it is ended once it has
+/// read what is queued.
 ///
 /// If the network fails, standard input does not end, and a write may block for ever.
 /// Therefore a watchdog ends the loop, and then its process group, unless a line `keep`
@@ -73,7 +74,10 @@ read -r up rest </proc/uptime; echo \"$marker sample $up $opened\"; \
 sockets $options; status=$?; \
 read -r up rest </proc/uptime; echo \"$marker end $status $up\"; \
 if [ -n \"$events\" ] && ! kill -0 $events 2>/dev/null; then echo \"$marker events-lost\"; follow; fi; done; \
-if [ -n \"$events\" ]; then kill $events; wait $events 2>/dev/null; events=; fi; \
+if [ -n \"$events\" ]; then tries=0; \
+while grep -q \" 4  *$events  *[0-9a-f]*  *[1-9]\" /proc/net/netlink; do tries=$((tries + 1)); \
+if [ $tries -gt 200 ]; then echo \"$marker events-lost\"; break; fi; done; \
+kill $events; wait $events 2>/dev/null; events=; fi; \
 opened; echo \"$marker opened $opened\"";
 
 /// The line that keeps the loop running.
