@@ -196,7 +196,12 @@ fn outcome<T>(
         Err(error) => return Err(error),
     };
     let read = writer.into_evidence().and_then(|dir| read(&dir.with_bundles(bundles), name));
-    Ok(read.map_or_else(Outcome::Unreadable, Outcome::Collected))
+    match read {
+        Ok(read) => Ok(Outcome::Collected(read)),
+        // The user named them, for one cluster.
+        Err(error @ EvidenceError::Unusable(_)) if !bundles.is_empty() => Err(error.into()),
+        Err(error) => Ok(Outcome::Unreadable(error)),
+    }
 }
 
 /// The gap for evidence that cannot be read, which is of one cluster only.

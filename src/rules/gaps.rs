@@ -11,7 +11,7 @@ use crate::model::facts::Facts;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::INTERFACES;
-use crate::model::node::{Extent, Node, NodeStatus};
+use crate::model::node::{Extent, Node, NodeStatus, Via};
 use crate::model::socket::Host;
 
 /// Whether private access is on, or why that is not known.
@@ -66,7 +66,7 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
         if node.extent == Extent::WholeWithProcesses {
             return not_running(
                 node,
-                "no socket of kubelet or kube-proxy is among those of its other processes: both are not running or not connected, or it is not a node".to_owned(),
+                "no socket of kubelet or kube-proxy is among those of its other processes: both are not running or not connected, or it is not a node",
                 Component::Kubelet,
             );
         }
@@ -79,15 +79,17 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
 
 /// A component without a socket in the capture of a node that is complete: another capture
 /// would not have one either.
-pub(super) fn not_running(node: &Node, detail: String, component: Component) -> Gap {
+pub(super) fn not_running(node: &Node, detail: &str, component: Component) -> Gap {
     let hint = match component {
         Component::Kubelet => "find out why on the node: systemctl status kubelet; journalctl -u kubelet",
         _ => "find out why: kubectl -n kube-system get pods -o wide",
     };
+    // Of one that somebody made, nothing proves that it is whole.
+    let part = if node.via == Some(Via::File) { ", or the capture is only a part" } else { "" };
     Gap {
         subject: Subject::Node(node.name.clone()),
         why: GapReason::Incomplete,
-        detail,
+        detail: format!("{detail}{part}"),
         hint: hint.to_owned(),
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
                 let detail = format!(
                     "{detail} among those of its other processes: {name} is not running or not connected"
                 );
-                not_running(node, detail, component)
+                not_running(node, &detail, component)
             }
         }
         _ => {
@@ -69,7 +69,7 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
             }
             let detail = no_connection(component, &others.iter().cloned().collect::<Vec<_>>());
             if node.extent != Extent::Unknown && others.is_empty() {
-                not_running(node, format!("{detail}: it is not connected"), component)
+                not_running(node, &format!("{detail}: it is not connected"), component)
             } else {
                 not_seen(detail)
             }

@@ -237,6 +237,37 @@ fn bundles_of_other_clusters_are_refused() {
     assert_eq!(with_server(&own.to_ascii_uppercase()).code, 0);
 }
 
+/// The rest of the evidence comes from AWS and DNS; the nodes are not logged in to.
+#[cfg(feature = "live")]
+#[test]
+fn bundles_are_audited_with_the_answers_of_aws() {
+    let copy = private_only_in_bundles();
+    let aws = crate::aws::Aws::of("private-only");
+    let bundle = |node: &str| copy.path().join(format!("nodes/{node}.tar.gz"));
+    let audit = |bundles: [PathBuf; 2]| {
+        let [n1, n2] = bundles.map(|path| path.display().to_string());
+        aws.run("audit").args(&["--timeout", "20", "--bundle", &n1, "--bundle", &n2])
+    };
+    let (report, _) = audit([bundle("n1"), bundle("n2")]).json();
+    let (recorded, _) = Netcheck::audit(copy.path()).json();
+    // EC2 names the nodes by their ids.
+    let paths = |report: &Value| {
+        let nodes = report["node_traffic"].as_array().unwrap().iter();
+        nodes.map(|node| (node["path"].clone(), node["components"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(paths(&report), paths(&recorded), "{report:#}");
+    for node in report["nodes"].as_array().unwrap() {
+        assert_eq!((&node["via"], &node["status"]), (&"bundle".into(), &"read".into()), "{report:#}");
+    }
+    // Of another cluster.
+    let other = copy.path().join("n1.tar.gz");
+    let bytes = Bundle::new().file("kubelet/kubeconfig.yaml", kubeconfig(HOST)).bytes();
+    fs::write(&other, bytes).unwrap();
+    let ran = audit([other, bundle("n2")]).run();
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    assert!(ran.stderr.contains("of a node of another cluster"), "{}", ran.stderr);
+}
+
 /// Auto Mode and Bottlerocket have no netstat: conntrack shows the connections of the node's
 /// own address, and is never a pass.
 #[test]

@@ -32,12 +32,13 @@ fn an_exec_is_seen_through_the_agents_pods_and_through_jobs() {
     let (by_ssh, report) = changes(&kube, &["--ssh-user", "ec2-user"]);
     assert!(expected.iter().all(|change| by_ssh.contains(&(*change).to_owned())), "{report:#}");
     let (by_jobs, report) = changes(&kube, &["--nodes", "kubectl"]);
-    // On a busy machine, there may be no sample with the process of the stream's client.
+    // Without reports of closed sockets, samples on a busy machine may lack the stream, or its
+    // client's process.
     let without_process = |changes: &[String]| -> BTreeSet<String> {
         let words = |change: &String| change.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
         changes.iter().map(words).map(|words| [&words[..1], &words[2..]].concat().join(" ")).collect()
     };
-    assert_eq!(without_process(&by_jobs), without_process(&by_ssh), "{report:#}");
+    assert!(without_process(&by_jobs).is_subset(&without_process(&by_ssh)), "{report:#}");
     assert!(by_jobs.contains(&expected[0].to_owned()), "{report:#}");
     assert_eq!(report["gaps"], json!([]), "{report:#}");
     kube.assert_clean("a trace");

@@ -36,19 +36,22 @@ exec sh -c \"$loop\" loop root";
 /// itself if no line arrives for 30 s. One process prints both tables: a sample must take as
 /// little time as can be, since the interval grows with it.
 pub(super) const LOOP: &str = concat!(
-    "IFS= read -r marker; dog=; ",
+    "IFS= read -r marker; watchdog=; ",
     functions!(),
-    "watch() { if [ -n \"$dog\" ]; then kill $dog 2>/dev/null; fi; \
-( trap : TERM; sleep 30 & nap=$!; trap 'kill $nap 2>/dev/null; exit' TERM; wait $nap; \
+    "watch() { \
+read -r up rest </proc/uptime; if [ $((${up%.*} - ${since:-0})) -lt 2 ]; then return; fi; since=${up%.*}; \
+if [ -n \"$watchdog\" ]; then kill $watchdog 2>/dev/null; fi; \
+( trap : TERM; sleep 30 & timer=$!; trap 'kill $timer 2>/dev/null; exit' TERM; wait $timer; \
 read -r pid name state parent rest </proc/self/stat; if [ \"$parent\" != $$ ]; then exit; fi; \
-kill $$; sleep 2 & nap=$!; wait $nap; kill -KILL 0 ) </dev/null >/dev/null 2>&1 & dog=$!; }; \
-trap 'kill $dog 2>/dev/null' EXIT; trap exit HUP INT PIPE TERM; watch; \
+kill $$; sleep 2 & timer=$!; wait $timer; kill -KILL 0 ) </dev/null >/dev/null 2>&1 & watchdog=$!; }; \
+trap 'kill $watchdog 2>/dev/null' EXIT; trap exit HUP INT PIPE TERM; watch; \
 opened() { opened=; while read -r name a b c d e passive rest; do \
 case $name$a in Tcp:[0-9]*) opened=$passive; break; esac; done </proc/1/net/snmp; }; \
 six=/proc/1/net/tcp6; note=; if ! [ -e $six ]; then six=; note=\">> no /proc/1/net/tcp6\"; fi; \
+part='s/^ *sl .*/>> \\/proc\\/1\\/net\\/tcp\\n&/'; \
 sockets() { echo '>> proc'; if [ -n \"$note\" ]; then echo \"$note\"; fi; \
-case $1 in *a*) cat /proc/1/net/tcp $six;; \
-*) sed '/^ *[0-9]*: [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[367AC] /d' /proc/1/net/tcp $six;; esac && \
+case $1 in *a*) sed \"$part\" /proc/1/net/tcp $six;; *) sed -e \"$part\" \
+-e 's/^ *\\([0-9]*:\\) [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[367AC] .*$/\\1/' /proc/1/net/tcp $six;; esac && \
 case $1 in *p) owners; esac && echo '>> end'; }; \
 rights=none; if readlink /proc/1/exe >/dev/null 2>&1; then rights=root; fi; \
 read -r up rest </proc/uptime; echo \"$marker rights $rights\"; echo \"$marker clock $(date +%s.%N) $up\"; \
