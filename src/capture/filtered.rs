@@ -16,14 +16,18 @@
 
 /// The beginning of a comment line.
 const COMMENT: &[u8] = b"# eks-netcheck ";
+/// The byte order mark of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The first line.
 const FIRST: &[u8] = b"filtered 1";
 
 /// What the comment lines of a capture say.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Comments {
-    /// Whether the first line says that it was filtered.
+    /// Whether a comment line says that it was filtered.
     is_filtered: bool,
+    /// Whether the first line is not the first of the capture.
+    is_late: bool,
     /// The last line.
     end: Option<End>,
     /// The number of comment lines.
@@ -51,13 +55,12 @@ impl Comments {
     /// Reads a line that is no row; `is_first` if nothing precedes it. Returns whether it is
     /// a comment line.
     pub(super) fn read(&mut self, line: &[u8], is_first: bool) -> bool {
-        let Some(text) = line.strip_prefix(COMMENT) else { return false };
+        // As Windows programs save it.
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        let Some(text) = line.trim_ascii_start().strip_prefix(COMMENT) else { return false };
         let text = text.trim_ascii_end();
-        if is_first && text == FIRST {
-            self.is_filtered = true;
-        } else if !self.is_filtered {
-            return false;
-        }
+        self.is_late |= !(self.is_filtered || is_first && text == FIRST);
+        self.is_filtered = true;
         self.count += 1;
         self.end = text.strip_prefix(b"end ").and_then(End::parse);
         true
@@ -73,10 +76,9 @@ impl Comments {
         self.is_filtered
     }
 
-    /// The last line, if `lines`, the number of lines that are neither comments nor column
-    /// headings, shows that all rows are there.
+    /// The last line, if `lines`, the number of lines that are or may be rows, shows that all rows are there.
     pub(super) fn whole(&self, lines: u64) -> Option<&End> {
-        self.end.as_ref().filter(|end| end.status == 0 && end.kept == lines)
+        self.end.as_ref().filter(|end| !self.is_late && end.status == 0 && end.kept == lines)
     }
 
     /// What is missing of a filtered capture.
@@ -85,6 +87,9 @@ impl Comments {
             return None;
         }
         Some(match self.end {
+            _ if self.is_late => {
+                "its capture was filtered on the node, and does not begin with its first line".to_owned()
+            }
             None => "its capture was filtered on the node and has no last line: it was cut".to_owned(),
             Some(End { status: 0, kept, .. }) => {
                 format!("its capture was filtered on the node and has {lines} rows of {kept}")
@@ -99,6 +104,7 @@ impl Comments {
             *self = other;
         } else {
             self.end = None;
+            self.is_late |= other.is_late;
             self.count += other.count;
         }
     }

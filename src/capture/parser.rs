@@ -194,6 +194,9 @@ impl Parser {
     /// Counts a parsed line and passes its event, if it has one, to `sink`.
     fn emit(&mut self, parsed: Line<'_>, line: &[u8], sink: &mut impl FnMut(Event<'_>)) {
         let was_in_row = std::mem::replace(&mut self.in_row, false);
+        if let (Some(proc), false) = (&mut self.proc, matches!(parsed, Line::Proc(_))) {
+            proc.other_line();
+        }
         match parsed {
             Line::Row(row) => {
                 self.in_row = true;

@@ -52,6 +52,8 @@ struct Parts {
     headings: u64,
     descriptors: bool,
     names: bool,
+    /// Whether two names were given to one process.
+    has_two_names: bool,
 }
 
 impl Parts {
@@ -67,6 +69,8 @@ struct Marks {
     begin: bool,
     /// Whether nothing follows the last line.
     end: bool,
+    /// Whether lines of another capture followed it.
+    is_continued: bool,
 }
 
 /// A descriptor of a process that is a socket.
@@ -84,13 +88,16 @@ pub struct Joined {
     pub problem: Option<String>,
     /// Whether its first and its last line are there, so that it was not cut.
     pub has_marks: bool,
+    /// The number of its rows.
+    pub rows: u64,
 }
 
 impl Joined {
     /// Adds what is known of another one of the same node.
     pub(super) fn merge(&mut self, other: Self) {
         self.problem = self.problem.take().or(other.problem);
-        self.has_marks |= other.has_marks;
+        self.has_marks &= other.has_marks;
+        self.rows += other.rows;
     }
 }
 
@@ -118,6 +125,7 @@ pub(super) enum Counted {
 impl ProcCapture {
     /// Adds a line with its number in the capture.
     pub(super) fn add(&mut self, line: ProcLine<'_>, at: u64) -> Counted {
+        self.marks.is_continued |= self.marks.end;
         if line != ProcLine::End {
             self.marks.end = false;
         }
@@ -222,12 +230,21 @@ impl ProcCapture {
     }
 
     fn name(&mut self, pid: u32, comm: &[u8]) {
-        self.names.insert(pid, comm[..comm.len().min(NAME_MAX)].into());
+        let comm = &comm[..comm.len().min(NAME_MAX)];
+        let before = self.names.insert(pid, comm.into());
+        self.parts.has_two_names |= before.is_some_and(|before| before[..] != *comm);
+    }
+
+    /// Takes notice of a line that is none of such a capture: it may have named the process
+    /// of the descriptors below it.
+    pub(super) fn other_line(&mut self) {
+        self.process = None;
     }
 
     /// Passes each socket with its processes to `sink`.
     pub(super) fn finish(mut self, mut sink: impl FnMut(Row<'_>)) -> Joined {
         self.owners.sort_unstable();
+        let rows = self.sockets.len() as u64;
         let mut problem = self.problem();
         // The processes of all sockets, as text, in the order of the inodes.
         let mut text = Vec::new();
@@ -252,7 +269,7 @@ impl ProcCapture {
             let own = own.and_then(|range| text.get(range.clone())).unwrap_or_default();
             sink(Row { socket: socket.into(), processes: Processes::from_proc(own) });
         }
-        Joined { problem, has_marks: self.marks.begin && self.marks.end }
+        Joined { problem, has_marks: self.marks.begin && self.marks.end, rows }
     }
 
     /// What shows that the capture is not complete.
@@ -268,6 +285,12 @@ impl ProcCapture {
                 return Some(format!("its capture lacks the table /proc/net/{table}"));
             }
         }
+        if self.marks.is_continued {
+            return Some("lines of another capture follow the line `>> end`".to_owned());
+        }
+        if self.parts.has_two_names {
+            return Some("its capture has two names for one process".to_owned());
+        }
         if let Some(line) = self.hole {
             return Some(format!(
                 "rows above line {line} of its capture are missing: their numbers have a gap"
@@ -276,7 +299,7 @@ impl ProcCapture {
         if has_mark {
             // The output of one script.
             return match (&self.marks, self.parts.are_whole()) {
-                (Marks { begin: true, end: true }, true) => None,
+                (Marks { begin: true, end: true, .. }, true) => None,
                 (Marks { begin: false, .. }, _) => {
                     Some("its capture lacks the first line, `>> proc`".to_owned())
                 }

@@ -72,7 +72,7 @@ impl CaptureSummary {
             // must not assign the rows below it to another node.
             Event::Node { number, name: marked, .. } if marked != name.as_str().as_bytes() => {
                 summary.other_nodes += 1;
-                summary.add_rejected(number, RejectReason::OtherNode, marked);
+                summary.keep_rejected(number, RejectReason::OtherNode, marked);
             }
             Event::Node { .. } => summary.own_markers += 1,
         })?;
@@ -144,9 +144,9 @@ impl CaptureSummary {
         self.comments.problem(self.lines())
     }
 
-    /// The number of lines that are neither comments nor headings.
+    /// The number of lines that are or may be rows, or belong to one.
     fn lines(&self) -> u64 {
-        self.tally.rows + self.tally.continuations + self.tally.rejected
+        self.tally.rows + self.tally.continuations + self.broken
     }
 
     /// Sets the counts of all lines, with comment lines among the headings.
@@ -194,7 +194,8 @@ impl CaptureSummary {
     /// The limit at which the capture was cut, by its length.
     #[must_use]
     pub fn cut_at(&self) -> Option<u64> {
-        self.cut_at.filter(|_| !self.joined.as_ref().is_some_and(|joined| joined.has_marks))
+        let is_whole = |joined: &Joined| joined.has_marks && joined.rows == self.tally.rows;
+        self.cut_at.filter(|_| !self.joined.as_ref().is_some_and(is_whole))
     }
 
     /// Whether it has no sockets, only connections that `conntrack` lists.
@@ -209,7 +210,10 @@ impl CaptureSummary {
     }
 
     fn add_joined(&mut self, joined: Joined) {
-        self.joined.get_or_insert_default().merge(joined);
+        match &mut self.joined {
+            Some(known) => known.merge(joined),
+            None => self.joined = Some(joined),
+        }
     }
 
     fn add_row(&mut self, row: &Row<'_>) {
@@ -236,6 +240,10 @@ impl CaptureSummary {
         if self.comments.read(text, is_first) {
             return;
         }
+        self.keep_rejected(number, reason, text);
+    }
+
+    fn keep_rejected(&mut self, number: u64, reason: RejectReason, text: &[u8]) {
         self.broken += u64::from(reason.may_be_socket());
         if reason == RejectReason::LeftOut {
             self.left_out.get_or_insert(number);

@@ -338,7 +338,10 @@ impl EvidenceDir {
         for bundle in self.bundles()? {
             let server = bundle.contents.as_ref().ok().and_then(|contents| contents.server.as_deref());
             let is_other = |server: &&str| {
-                !server.eq_ignore_ascii_case(&endpoint.host) && has_domain_of(server, &endpoint.host)
+                let is_own = server.eq_ignore_ascii_case(&endpoint.host);
+                !is_own
+                    && (has_domain_of(server, &endpoint.host)
+                        || are_different_endpoints(server, &endpoint.host))
             };
             if let Some(server) = server.filter(is_other) {
                 return Err(EvidenceError::Unusable(format!(
@@ -541,6 +544,17 @@ fn has_domain_of(host: &str, other: &str) -> bool {
     let domain =
         |host: &str| -> Vec<String> { host.rsplit('.').take(3).map(str::to_ascii_lowercase).collect() };
     host.split('.').count() > 3 && domain(host) == domain(other)
+}
+
+/// Whether two hosts are endpoints of EKS, of clusters with different ids: one cluster may
+/// have names in several domains.
+fn are_different_endpoints(host: &str, other: &str) -> bool {
+    let id = |host: &str| -> Option<String> {
+        let mut labels = host.split('.').map(str::to_ascii_lowercase);
+        let id = labels.next()?;
+        labels.any(|label| label == "eks" || label == "eks-cluster").then_some(id)
+    };
+    id(host).zip(id(other)).is_some_and(|(host, other)| host != other)
 }
 
 /// The combined capture.

@@ -232,6 +232,8 @@ fn bundles_of_other_clusters_are_refused() {
     let ran = with_server(HOST);
     assert_eq!(ran.code, 2, "{}", ran.stdout);
     assert!(ran.stderr.contains("of a node of another cluster"), "{}", ran.stderr);
+    // In another domain of EKS.
+    assert_eq!(with_server("0F5EA1B2C3D4E5F60718293A4B5C6D7E.eks-cluster.ap-northeast-2.api.aws").code, 2);
     assert_eq!(with_server("internal-api.elb.ap-northeast-2.amazonaws.com").code, 0);
     let own = endpoint(&story("private-only"));
     assert_eq!(with_server(&own.to_ascii_uppercase()).code, 0);

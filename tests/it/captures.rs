@@ -153,12 +153,25 @@ fn a_filtered_capture_is_whole_only_with_its_last_line() {
     assert_eq!((code, needed(&report)), (0, Vec::new()), "{report:#}");
     let (report, code) = combined(format!(">> node n1 <<\n{whole}>> node n1 <<\n{whole}"));
     assert_eq!(code, 3, "{report:#}");
-    // Below sockets, these are lines like any other.
-    let (report, _) = audit(format!("{heading}{}{first}{}", row("kubelet", "192.168.1.55"), end(0, 1)));
-    assert_eq!(
-        (&report["nodes"][0]["sockets"], &report["nodes"][0]["skipped_lines"]),
-        (&Value::from(1), &Value::from(3))
-    );
+    // The first line is that of the capture; programs of Windows write a byte order mark.
+    let (report, code) = audit(format!("\u{feff}{whole}"));
+    assert_eq!((code, needed(&report)), (0, Vec::new()), "{report:#}");
+    let kubelet = row("kubelet", "192.168.1.55");
+    for (damaged, detail) in [
+        (format!("{heading}{kubelet}{first}{}", end(0, 1)), "does not begin with its first line"),
+        (format!("\n{whole}"), "does not begin with its first line"),
+        (format!("Warning: x\n{whole}"), "does not begin with its first line"),
+        (whole.replacen(first, "", 1), "does not begin with its first line"),
+        (whole.replacen(rows.lines().next().unwrap(), "", 1), "has 1 rows of 2"),
+        (whole.replacen(rows.lines().next().unwrap(), "note", 1), "has 1 rows of 2"),
+    ] {
+        let (report, code) = audit(damaged.clone());
+        let gaps = needed(&report);
+        assert!(code != 0 && gaps.iter().any(|gap| gap.contains(detail)), "{damaged}: {code} {gaps:?}");
+    }
+    // A marker line of another node that is such a line is none.
+    let (report, code) = audit(format!("{whole}>> node # eks-netcheck filtered 1 <<\n"));
+    assert_eq!(code, 3, "{report:#}");
     // kube-proxy runs there, and has no socket.
     let capture = format!("{first}{heading}{}{}", row("kubelet", "192.168.1.55"), end(0, 1));
     let (report, code) = audit(capture);

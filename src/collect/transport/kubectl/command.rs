@@ -50,8 +50,12 @@ pub(super) async fn run(args: Vec<OsString>, stdin: &[u8], limit: Duration) -> R
     result
 }
 
+/// The environment of kubectl: preferences (kuberc) may change what a request selects, or ask
+/// before a removal.
+pub(super) const ENV: &[(&str, &str)] = &[("KUBERC", "off")];
+
 async fn run_silently(args: Vec<OsString>, stdin: &[u8], limit: Duration) -> Result<Vec<u8>, Failure> {
-    let invocation = Invocation { program: KUBECTL, args, env: &[] };
+    let invocation = Invocation { program: KUBECTL, args, env: ENV };
     let (mut client, pipes) = Client::start(&invocation).map_err(Failure::Client)?;
     let Pipes { stdin: mut input, mut stdout, mut stderr } = pipes;
     let whole = async {

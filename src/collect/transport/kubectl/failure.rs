@@ -24,7 +24,7 @@ struct Sign {
 }
 
 /// The messages in order of precedence.
-const SIGNS: [Sign; 10] = [
+const SIGNS: [Sign; 11] = [
     Sign {
         messages: &[
             "violates PodSecurity",
@@ -69,6 +69,12 @@ const SIGNS: [Sign; 10] = [
         why: GapReason::NotSupported,
         detail: "the image of the pod lacks a program",
         hint: IMAGE_HINT,
+    },
+    Sign {
+        messages: &["error dialing backend"],
+        why: GapReason::Unreachable,
+        detail: "the API server does not reach the kubelet of the node",
+        hint: "check that the node's security groups admit TCP 10250 from the control plane",
     },
     Sign {
         messages: &["no such host", "server misbehaving"],

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::super::diagnosis::Diagnosis;
-use super::command::{Failure, KUBECTL, run};
+use super::command::{ENV, Failure, KUBECTL, run};
 use super::config::KubectlConfig;
 use super::failure::{diagnose, message, not_running, of_message};
 use super::jobs::{RUN_LABEL, job_name};
@@ -28,8 +28,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// After what time a Job without a pod is looked for in events.
 const EVENTS_AFTER: Duration = Duration::from_millis(1500);
-/// How long the removal may take.
+/// How long the removal may take, and longer for each Job: kubectl deletes one after the other.
 const REMOVAL_MAX: Duration = Duration::from_secs(15);
+const REMOVAL_OF_JOB: Duration = Duration::from_millis(100);
 
 /// The Jobs of a run, which are removed by [`remove`](Self::remove), or when the process ends.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ pub(crate) struct Jobs {
     delete: Vec<OsString>,
     /// The command that removes them, as a user types it.
     by_hand: String,
+    number: u32,
     registration: Elsewhere,
 }
 
@@ -77,13 +79,14 @@ impl Jobs {
         let create = args.iter().cloned().chain(create).collect();
         let answer = run(create, list.to_string().as_bytes(), limit).await;
         let names: Vec<_> = (0..count).map(|number| job_name(&run_id, number)).collect();
+        let number = u32::try_from(names.len()).unwrap_or(u32::MAX);
         let refused = match answer {
             Ok(_) => BTreeMap::new(),
             Err(Failure::Failed { stdout, stderr }) => refusals(&names, &stdout, &stderr),
             Err(failure) => {
                 // Some may have been created.
                 let nothing = Watching(tokio::spawn(async {}));
-                let jobs = Self { watching: nothing, delete, by_hand, registration };
+                let jobs = Self { watching: nothing, delete, by_hand, number: 0, registration };
                 jobs.remove().await;
                 return Err(diagnose(failure, "kubectl create jobs"));
             }
@@ -107,15 +110,15 @@ impl Jobs {
             starting: senders.into_iter().filter(|(name, _)| !refused.contains_key(name)).collect(),
         };
         let watching = Watching(tokio::spawn(watcher.watch()));
-        let jobs = Self { watching, delete, by_hand, registration };
+        let jobs = Self { watching, delete, by_hand, number, registration };
         Ok((jobs, receivers))
     }
 
     /// Removes them. Returns what is to be done by hand if that fails.
     pub(crate) async fn remove(self) -> Option<String> {
-        let Self { watching, delete, by_hand, registration } = self;
+        let Self { watching, delete, by_hand, number, registration } = self;
         drop(watching);
-        match run(delete, &[], REMOVAL_MAX).await {
+        match run(delete, &[], REMOVAL_MAX + REMOVAL_OF_JOB * number).await {
             Ok(_) => {
                 registration.removed();
                 None
@@ -145,7 +148,12 @@ fn removal(args: &[OsString], namespace: &str, run_id: &str) -> Vec<OsString> {
 /// may answer late.
 fn start_removal(args: &[OsString]) -> std::io::Result<std::process::Child> {
     let mut command = Command::new(KUBECTL);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(args)
+        .envs(ENV.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.process_group(0).spawn()
 }
 

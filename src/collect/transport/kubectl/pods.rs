@@ -60,6 +60,8 @@ pub(super) struct Pod {
 struct PodSpec {
     #[serde(default, rename = "hostPID")]
     host_pid: bool,
+    #[serde(default)]
+    host_network: bool,
     node_name: Option<String>,
 }
 
@@ -153,6 +155,11 @@ impl Pod {
     /// The node on which it is.
     pub(super) fn node(&self) -> Option<&str> {
         self.spec.node_name.as_deref()
+    }
+
+    /// Whether it is in the host's network and sees its processes.
+    pub(super) fn is_of_host(&self) -> bool {
+        self.spec.host_pid && self.spec.host_network
     }
 
     /// Whether it serves: it is not being deleted, and its containers are ready.

@@ -97,7 +97,7 @@ impl Session {
         let agents = agents.and_then(|json| parse::<List<Pod>>(&json, "pods"));
         // Without them, Jobs are created.
         let agents = agents.map(|list| list.items).unwrap_or_default();
-        let ready = agents.iter().filter(|pod| pod.is_ready());
+        let ready = agents.iter().filter(|pod| pod.is_of_host() && pod.is_ready());
         let agents = ready.filter_map(|pod| Some((pod.node()?.to_owned(), pod.name().to_owned())));
         Ok(Self {
             config: config.clone(),

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::super::client::{Ending, Invocation};
 use super::super::diagnosis::Diagnosis;
 use super::super::scripts::Scripts;
-use super::command::KUBECTL;
+use super::command::{ENV, KUBECTL};
 use super::{failure, script};
 use crate::model::gap::GapReason;
 
@@ -72,7 +72,7 @@ impl KubectlTarget {
             args.extend(CHROOT.map(Into::into));
         }
         args.extend(["sh", "-c", script].map(Into::into));
-        Invocation { program: KUBECTL, args, env: &[] }
+        Invocation { program: KUBECTL, args, env: ENV }
     }
 
     /// What the ending of a client means that ended before the script began.

@@ -314,7 +314,10 @@ impl Reading<'_> {
             Output::OtherVersion(version) => Diagnosis::new(
                 GapReason::NotSupported,
                 format!("the document {document} is of another version: {:?}", excerpt(&version)),
-                format!("{}, with update-document --document-version '$LATEST'", create(document)),
+                format!(
+                    "update it: eks-netcheck ssm-document > eks-netcheck.json; aws ssm update-document --name {name} --document-version '$LATEST' --content file://eks-netcheck.json; then aws ssm update-document-default-version --name {name} --document-version with the number that it prints",
+                    name = shell_word(document, "NAME")
+                ),
             ),
             Output::Damaged(problem) => failed(problem),
             Output::Cut if !invocation.output.contains("eks-netcheck begin ") => {
