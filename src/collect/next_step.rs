@@ -38,6 +38,7 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         (
             Subject::FargatePods
             | Subject::Egress(_)
+            | Subject::Probe(_)
             | Subject::Recording { .. }
             | Subject::Sockets
             | Subject::Action(_)

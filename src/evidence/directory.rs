@@ -151,7 +151,15 @@ impl EvidenceDir {
         let host = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
         let (dns, failed_queries) = self.dns(&cluster, host)?;
         let gaps = gaps.into_iter().chain(failed_queries).chain(not_read).collect();
-        Ok(Evidence { network, kubernetes, dns, gaps, next_step: self.next_step, cluster })
+        Ok(Evidence {
+            network,
+            kubernetes,
+            dns,
+            probes: Vec::new(),
+            gaps,
+            next_step: self.next_step,
+            cluster,
+        })
     }
 
     fn kubernetes(&self, cluster: &Cluster) -> Result<Kubernetes, EvidenceError> {

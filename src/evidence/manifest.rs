@@ -110,6 +110,9 @@ fn parse_subject(text: String) -> Result<Subject, String> {
     if let Some(name) = text.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt")) {
         return Ok(Subject::Vantage(name.to_owned()));
     }
+    if let Some(name) = text.strip_prefix("probe/").and_then(|file| file.strip_suffix(".json")) {
+        return Ok(Subject::Probe(name.to_owned()));
+    }
     if let Some(id) = text.strip_prefix("egress of node ") {
         return Ok(Subject::Egress(id.to_owned()));
     }
@@ -136,6 +139,7 @@ mod tests {
             Subject::File(ENDPOINT_SLICES),
             Subject::Vantage("here".to_owned()),
             Subject::Records { kind: "AAAA", vantage: "10.0.0.2".to_owned() },
+            Subject::Probe("here".to_owned()),
             Subject::Vantages,
             Subject::Node(node),
             Subject::Nodes,

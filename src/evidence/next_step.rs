@@ -39,6 +39,9 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
         (Subject::Instance(_) | Subject::Nodes | Subject::HybridNodes, _) => {
             "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
         }
+        (Subject::Probe(_), _) => {
+            "record it at that vantage point with: eks-netcheck collect, which probes the endpoint".to_owned()
+        }
         (Subject::Recording { of, .. }, why) => record(cluster, of, why),
         (
             Subject::FargatePods

@@ -8,6 +8,7 @@ use super::file::File;
 use super::gap::{Gap, GapReason, Observed, Subject};
 use super::kubernetes::{Kubernetes, KubernetesNode};
 use super::net::{Instance, Network};
+use super::probe::Probe;
 
 /// The evidence about a cluster, except the sockets of its nodes.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Evidence {
     pub kubernetes: Kubernetes,
     /// The DNS answers for the endpoint's host name, sorted by vantage point.
     pub dns: Vec<Vantage>,
+    /// The answers to probes, sorted by vantage point.
+    pub probes: Vec<Probe>,
     /// Other evidence that was requested and not obtained.
     pub gaps: Vec<Gap>,
     /// The function that returns the next step for missing evidence.
@@ -39,6 +42,7 @@ impl Evidence {
             network: Network::unseen(&gap),
             kubernetes: Kubernetes::unseen(&gap),
             dns: Vec::new(),
+            probes: Vec::new(),
             gaps: vec![gap],
             next_step,
         }

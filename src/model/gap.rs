@@ -95,6 +95,8 @@ pub enum Subject {
         /// The vantage point.
         vantage: String,
     },
+    /// The answers to probes at a vantage point.
+    Probe(String),
     /// The DNS answers at all vantage points.
     Vantages,
     /// A node.
@@ -161,6 +163,7 @@ impl fmt::Display for Subject {
             Self::Field(field) => write!(f, "{}: {}", field.file(), field.name()),
             Self::Vantage(name) => write!(f, "dns/{name}.txt"),
             Self::Records { kind, vantage } => write!(f, "{kind} records from {vantage}"),
+            Self::Probe(name) => write!(f, "probe/{name}.json"),
             Self::Vantages => f.write_str("dns"),
             Self::Node(name) => write!(f, "node {name}"),
             Self::Instance(id) => write!(f, "node {id}"),

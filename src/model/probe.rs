@@ -1,0 +1,173 @@
+//! What an address answered to a probe: TCP, TLS and anonymous HTTP requests.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The answers to probes from one vantage point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The vantage point: `here`, or a node's name.
+    pub vantage: String,
+    /// The host name that was sent as SNI.
+    pub host: String,
+    /// The answers, sorted by address.
+    pub answers: Vec<AddressProbe>,
+}
+
+/// What one address answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressProbe {
+    /// The address and port.
+    pub address: SocketAddr,
+    /// Why it was probed. An address that is both one of the endpoint and one of an ENI is
+    /// the former.
+    pub target: ProbeTarget,
+    /// How it was reached.
+    pub way: ProbeWay,
+    /// Whether a TCP connection was made.
+    pub tcp: Attempt,
+    /// The result of the TLS handshake; `None` if none was tried.
+    pub tls: Option<TlsAttempt>,
+    /// The answers to anonymous requests, in the order in which they were made.
+    pub http: Vec<HttpAnswer>,
+}
+
+/// Why an address was probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProbeTarget {
+    /// The endpoint's name resolves to it.
+    Endpoint,
+    /// An EKS-owned ENI has it: whether it answers shows whether the private endpoint can be
+    /// reached from here, in every access mode.
+    Eni,
+    /// It is the peer of a node's connection, and nothing else explains it.
+    Peer,
+}
+
+/// How an address was reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProbeWay {
+    /// Directly.
+    Direct,
+    /// By the method CONNECT of this HTTP proxy, without its credentials.
+    Proxy(String),
+}
+
+/// The result of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempt {
+    /// It succeeded.
+    Done,
+    /// It failed, for this reason.
+    Failed(ProbeFailure),
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeFailure {
+    /// The kind of failure.
+    pub cause: ProbeCause,
+    /// The reason, as text.
+    pub detail: String,
+}
+
+/// The kind of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbeCause {
+    /// Nothing answered in time.
+    TimedOut,
+    /// The connection was refused.
+    Refused,
+    /// The connection was reset or closed.
+    Reset,
+    /// This host has no route to the address.
+    NoRoute,
+    /// The other end sent a TLS alert.
+    Alert,
+    /// The other end does not speak the protocol, or too much of it.
+    Protocol,
+    /// The proxy refused.
+    Proxy,
+    /// Any other reason.
+    Failed,
+}
+
+/// The result of a TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsAttempt {
+    /// The certificate that was shown; `None` if the handshake ended before.
+    pub certificate: Option<Certificate>,
+    /// Whether a CA of the cluster signed it.
+    pub trust: Trust,
+    /// Whether the handshake was completed.
+    pub handshake: Attempt,
+}
+
+/// Whether a certificate is one of the cluster's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// The cluster's CA with this position in `certificateAuthority`, from 1, signed it, and
+    /// it is valid for the host name.
+    Signed {
+        /// Its position.
+        position: usize,
+        /// The number of CAs of the cluster.
+        of: usize,
+    },
+    /// The cluster's CA signed it, and it is not valid: expired, or for another name.
+    Invalid(String),
+    /// No CA of the cluster signed it.
+    Unsigned,
+    /// It is not known, for this reason: no certificate was shown, or the CAs of the cluster
+    /// are not recorded.
+    Unknown(String),
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its subject.
+    pub subject: String,
+    /// Its issuer.
+    pub issuer: String,
+    /// Its DNS names and addresses (`subjectAltName`).
+    pub names: Vec<String>,
+    /// When it begins to be valid, in seconds since 1970.
+    pub not_before: i64,
+    /// When it expires, in seconds since 1970.
+    pub not_after: i64,
+    /// The SHA-256 fingerprint, in hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// The answer to an anonymous request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// The path, such as `/version`.
+    pub path: String,
+    /// The status, or the reason why there is none.
+    pub status: Result<u16, ProbeFailure>,
+    /// What an anonymous client was given: the version, or the beginning of the body.
+    pub given: Option<String>,
+}
+
+impl Probe {
+    /// The answers of an address of the endpoint.
+    pub fn of(&self, address: IpAddr) -> impl Iterator<Item = &AddressProbe> {
+        self.answers.iter().filter(move |answer| answer.address.ip() == address)
+    }
+}
+
+impl AddressProbe {
+    /// Whether the address was reached: any answer to TCP shows it, as an HTTP status of any
+    /// kind does.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.tcp == Attempt::Done
+    }
+
+    /// Whether the address was shown to be this cluster's API server.
+    #[must_use]
+    pub fn is_api_server(&self) -> bool {
+        matches!(&self.tls, Some(TlsAttempt { trust: Trust::Signed { .. }, .. }))
+    }
+}

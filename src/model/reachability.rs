@@ -1,0 +1,195 @@
+//! Whether a place can reach the API server endpoint: the conditions of a connection, in the
+//! order in which it meets them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::rule::Step;
+
+/// A place from which the endpoint is used, today or after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its name in reports: `here`, a node, a CIDR block, or the name of a client.
+    pub name: String,
+    /// Where it is.
+    pub location: Location,
+}
+
+/// Where a place is, as far as the ways to the endpoint depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// In the VPC of the cluster.
+    Vpc {
+        /// The id of its instance or network interface, by which its egress is known.
+        id: Option<String>,
+        /// Its subnet.
+        subnet: Option<String>,
+        /// Its addresses.
+        addresses: Vec<IpAddr>,
+        /// Its public address.
+        public_ip: Option<IpAddr>,
+        /// The security groups of its interface; `None` if they are not known.
+        groups: Option<Vec<String>>,
+    },
+    /// Outside the VPC, with these addresses as others see them. A private block is that of a
+    /// peered VPC, a VPN or an on-premises network.
+    Outside {
+        /// Its addresses.
+        blocks: Vec<IpNet>,
+    },
+    /// It is not known where.
+    Unknown,
+}
+
+/// Which of the two endpoints a connection ends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndpointSide {
+    /// The public endpoint.
+    Public,
+    /// The EKS-owned ENIs.
+    Private,
+    /// The `ClusterIP` of the `kubernetes` Service, which ends on them too.
+    ClusterIp,
+}
+
+/// Whether a place reaches the endpoint under given settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reachability {
+    /// On which side its connections end; `None` if it is not known.
+    pub side: Option<EndpointSide>,
+    /// The conditions of a connection, in the order in which it meets them. Those after the
+    /// first that is not met are left out.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What it is about.
+    pub kind: ConditionKind,
+    /// Whether it is met.
+    pub result: ConditionResult,
+    /// The reason for the result, as a sentence without a full stop.
+    pub why: String,
+    /// What makes it met, if it is not, with the command.
+    pub fix: Vec<Step>,
+}
+
+/// What a condition is about, in the order in which a connection meets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionKind {
+    /// The endpoint's name resolves: private hosted zone, DHCP options, resolver.
+    Name,
+    /// A route leads there: route tables, peering, transit gateway, NAT gateway.
+    Route,
+    /// VPC Block Public Access admits the way out.
+    BlockPublicAccess,
+    /// The network ACLs admit it.
+    NetworkAcl,
+    /// The security groups admit it.
+    SecurityGroups,
+    /// `publicAccessCidrs` contains the source address.
+    Cidrs,
+    /// The certificate is one of the cluster's.
+    Tls,
+}
+
+/// Whether a condition is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionResult {
+    /// It is.
+    Met,
+    /// It is not.
+    NotMet,
+    /// It is not known: evidence is missing.
+    Unknown,
+    /// It does not apply on this way.
+    NotApplicable,
+}
+
+/// Whether something reaches the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reaches {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It is not known.
+    Unknown,
+}
+
+impl Reachability {
+    /// Whether the place reaches the endpoint: it does if every condition is met, and does
+    /// not if any is not.
+    #[must_use]
+    pub fn reaches(&self) -> Reaches {
+        let has = |result| self.conditions.iter().any(|condition| condition.result == result);
+        if has(ConditionResult::NotMet) {
+            Reaches::No
+        } else if has(ConditionResult::Unknown) || self.conditions.is_empty() {
+            Reaches::Unknown
+        } else {
+            Reaches::Yes
+        }
+    }
+
+    /// The first condition that is not met.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.result == ConditionResult::NotMet)
+    }
+}
+
+impl EndpointSide {
+    /// Its name in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+            Self::ClusterIp => "cluster-ip",
+        }
+    }
+}
+
+impl ConditionKind {
+    /// Its name in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Route => "route",
+            Self::BlockPublicAccess => "block-public-access",
+            Self::NetworkAcl => "network-acl",
+            Self::SecurityGroups => "security-groups",
+            Self::Cidrs => "public-access-cidrs",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+impl ConditionResult {
+    /// Its name in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::NotMet => "not-met",
+            Self::Unknown => "unknown",
+            Self::NotApplicable => "not-applicable",
+        }
+    }
+}
+
+impl Reaches {
+    /// Its name in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+        }
+    }
+}
