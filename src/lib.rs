@@ -9,7 +9,8 @@
 //! 3. [`capture`] parses socket tables; [`evidence`] reads and writes the evidence
 //!    directory.
 //! 4. [`classify`] attributes each socket and derives facts.
-//! 5. [`rules`] turn facts into findings, or into gaps where evidence is missing.
+//! 5. [`rules`] turn facts into findings, or into gaps where evidence is missing. The
+//!    commands that they suggest are those of `steps`, which [`classify`] uses too.
 //! 6. [`policy`] turns findings into a verdict.
 //! 7. [`report`] writes the result in one of the formats.
 //!
@@ -30,6 +31,8 @@ pub mod evidence;
 pub mod classify;
 
 pub mod rules;
+
+mod steps;
 
 pub mod policy;
 

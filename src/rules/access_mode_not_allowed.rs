@@ -1,11 +1,12 @@
+use super::gaps;
 use super::text::ENDPOINT_ACCESS;
-use super::{gaps, steps};
 use crate::model::cluster::Hosting;
 use crate::model::expectations::{AccessMode, Expectations};
 use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::GapReason;
 use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "access-mode-not-allowed",

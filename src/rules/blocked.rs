@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::steps;
 use super::text::list;
 use crate::model::facts::Facts;
 use crate::model::gap::{GapReason, Observed};
@@ -10,6 +9,7 @@ use crate::model::net::{INSTANCES, SECURITY_GROUPS};
 use crate::model::reach::{Admission, MissingRule, NodeReach, Reach, RuleSide};
 use crate::model::rule::{Finding, Outcome, Step};
 use crate::model::text::id_and_name;
+use crate::steps;
 
 /// A kind of traffic between nodes and EKS-owned ENIs.
 pub(super) struct Traffic {

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::steps;
 use super::text::list;
 use crate::model::connection::{Attribution, Connection, Direction, Path};
 use crate::model::egress::WayOut;
@@ -18,6 +17,7 @@ use crate::model::net::BlockMode;
 use crate::model::reach::{Admission, MissingRule};
 use crate::model::rule::{Finding, Step};
 use crate::model::socket::State;
+use crate::steps;
 
 /// A cause; the most certain one first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

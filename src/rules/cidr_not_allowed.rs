@@ -1,8 +1,9 @@
 use super::text::ENDPOINT_ACCESS;
-use super::{gaps, reach, steps};
+use super::{gaps, reach};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "cidr-not-allowed",

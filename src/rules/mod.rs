@@ -29,7 +29,6 @@ mod blocked;
 mod cause;
 mod gaps;
 mod reach;
-mod steps;
 mod text;
 mod unknown_path;
 

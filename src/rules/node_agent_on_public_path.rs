@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, steps};
 use crate::model::connection::{Component, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
@@ -9,6 +9,7 @@ use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-agent-on-public-path",

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, reach, steps};
+use super::{gaps, reach};
 use crate::model::connection::{Connection, Path};
 use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
@@ -16,6 +16,7 @@ use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, NAT64, ROUTE_TABLES
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
 use crate::model::text::id_and_name;
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-egress-not-allowed",

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, steps, unknown_path};
+use super::{gaps, unknown_path};
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::expectations::Expectations;
@@ -12,6 +12,7 @@ use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "node-on-public-path",

@@ -2,8 +2,8 @@ use std::net::IpAddr;
 
 use ipnet::Ipv4Net;
 
+use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, steps};
 use crate::model::connection::Path;
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
@@ -14,6 +14,7 @@ use crate::model::kubernetes;
 use crate::model::net::{DHCP_OPTIONS, INSTANCES, INTERFACES, VPC, Vpc};
 use crate::model::node::Node;
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
+use crate::steps;
 
 /// What findings about the DHCP options are about.
 const DHCP: &str = "DHCP options";

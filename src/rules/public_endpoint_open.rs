@@ -1,9 +1,10 @@
+use super::gaps;
 use super::reach::{self, Open};
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, steps};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, WithoutEvidence};
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "public-endpoint-open",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::common::root;
 
 /// The modules that each top-level module may use.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("main", &[]),
     ("lib", &[]),
     ("cli", &["cli", "model", "report"]),
@@ -22,8 +22,9 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("collect", &["capture", "cleanup", "collect", "evidence", "model", "signals"]),
     ("evidence", &["capture", "cleanup", "evidence", "model"]),
     ("capture", &["capture", "model"]),
-    ("classify", &["classify", "model"]),
-    ("rules", &["model", "rules"]),
+    ("classify", &["classify", "model", "steps"]),
+    ("rules", &["model", "rules", "steps"]),
+    ("steps", &["model"]),
     ("policy", &["model", "policy"]),
     ("report", &["model", "report"]),
     ("signals", &["cleanup", "signals"]),

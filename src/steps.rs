@@ -1,5 +1,6 @@
-//! The steps by which findings about access are resolved without cutting nodes off, in
-//! their order, for one cluster: without the steps that are known to be done.
+//! The steps by which access to the endpoint is changed without cutting nodes off, in their
+//! order, for one cluster: without the steps that are known to be done. Rules and
+//! classification both suggest them.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -20,7 +21,7 @@ use crate::model::traffic::TrafficPath;
 const NODES_SHOWN: usize = 10;
 
 /// The steps after which every node uses the private endpoint.
-pub(super) fn to_private_path(facts: &Facts) -> Vec<Step> {
+pub(crate) fn to_private_path(facts: &Facts) -> Vec<Step> {
     let mut steps = Vec::new();
     if facts.evidence.cluster.access.private() != Some(true) {
         steps.extend(dns_attributes(facts));
@@ -31,7 +32,7 @@ pub(super) fn to_private_path(facts: &Facts) -> Vec<Step> {
 }
 
 /// The steps that remain once private access is on.
-pub(super) fn after_private_access(facts: &Facts) -> Vec<Step> {
+pub(crate) fn after_private_access(facts: &Facts) -> Vec<Step> {
     let is_on = facts.evidence.cluster.access.private() == Some(true);
     let mut steps = Vec::new();
     if !(is_on && facts.all_nodes_resolve_to_enis()) {
@@ -81,7 +82,7 @@ fn wait_for_dns(facts: &Facts) -> Step {
 }
 
 /// Whether the cluster has, or may have, nodes outside the VPC.
-pub(super) fn has_hybrid_nodes(facts: &Facts) -> bool {
+pub(crate) fn has_hybrid_nodes(facts: &Facts) -> bool {
     let cluster = &facts.evidence.cluster;
     cluster.hybrid_nodes_enabled || !cluster.remote_node_networks.is_empty()
 }
@@ -159,7 +160,7 @@ fn is_every_node_read(facts: &Facts) -> bool {
 }
 
 /// The restarts of other agents on the host network.
-pub(super) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
+pub(crate) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
     let public = facts.connections.iter().filter(|connection| {
         connection.attribution.path == Path::PublicEndpoint
             && connection.socket.state == State::Established
@@ -225,12 +226,12 @@ impl<'a> Logins<'a> {
 }
 
 /// The steps after the DNS of the VPC was changed.
-pub(super) fn after_dns(facts: &Facts) -> Vec<Step> {
+pub(crate) fn after_dns(facts: &Facts) -> Vec<Step> {
     [wait_for_dns(facts)].into_iter().chain(restarts(facts, true)).chain([check_paths(facts)]).collect()
 }
 
 /// The step that adds a rule to a security group.
-pub(super) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
+pub(crate) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
     let MissingRule { group, side, port, peer } = rule;
     let verb = match side {
         RuleSide::Inbound => "ingress",
@@ -251,7 +252,7 @@ pub(super) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
 }
 
 /// The step that adds blocks to `publicAccessCidrs`.
-pub(super) fn add_blocks(facts: &Facts, blocks: impl IntoIterator<Item = IpNet>) -> Step {
+pub(crate) fn add_blocks(facts: &Facts, blocks: impl IntoIterator<Item = IpNet>) -> Step {
     let given = facts.evidence.cluster.public_cidrs();
     let all: Vec<_> = given.into_iter().chain(blocks).map(|block| block.to_string()).collect();
     let text = "Add the egress addresses to publicAccessCidrs, so that the nodes can connect at once; this list has the present blocks too";
@@ -259,7 +260,7 @@ pub(super) fn add_blocks(facts: &Facts, blocks: impl IntoIterator<Item = IpNet>)
 }
 
 /// The steps by which kubelet and kube-proxy resolve the endpoint's name again.
-pub(super) fn resolve_again(nodes: &str) -> [Step; 2] {
+pub(crate) fn resolve_again(nodes: &str) -> [Step; 2] {
     let text = format!("Restart kubelet, which then resolves the endpoint's name again, on {nodes}");
     [
         Step::new(text).command("sudo systemctl restart kubelet"),
@@ -269,7 +270,7 @@ pub(super) fn resolve_again(nodes: &str) -> [Step; 2] {
 }
 
 /// The check that no node is left on the public path.
-pub(super) fn check_paths(facts: &Facts) -> Step {
+pub(crate) fn check_paths(facts: &Facts) -> Step {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     Step::new("Make sure that no node and no agent is left on the public endpoint")
         .command(format!("eks-netcheck audit --cluster {name}{}", region(facts)))
@@ -277,7 +278,7 @@ pub(super) fn check_paths(facts: &Facts) -> Step {
 }
 
 /// The attributes of the VPC without which the name does not resolve to private addresses.
-pub(super) fn dns_attributes(facts: &Facts) -> Vec<Step> {
+pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
     let Some(vpc) = facts.evidence.network.vpc.seen() else { return Vec::new() };
     let attributes = [("dns-support", vpc.dns_support), ("dns-hostnames", vpc.dns_hostnames)];
     let off = attributes.into_iter().filter(|(_, is_on)| *is_on == Some(false));
@@ -295,7 +296,7 @@ pub(super) fn dns_attributes(facts: &Facts) -> Vec<Step> {
 }
 
 /// The command that changes the cluster's access.
-pub(super) fn update(facts: &Facts, setting: &str) -> String {
+pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     format!("aws eks update-cluster-config{} --name {name} --resources-vpc-config {setting}", region(facts))
 }
@@ -312,7 +313,7 @@ fn region(facts: &Facts) -> String {
 
 /// The step that narrows the list of blocks, or, for a cluster with hybrid nodes, closes
 /// the public endpoint.
-pub(super) fn narrow(facts: &Facts) -> Step {
+pub(crate) fn narrow(facts: &Facts) -> Step {
     if has_hybrid_nodes(facts) {
         return close(facts);
     }
@@ -323,7 +324,7 @@ pub(super) fn narrow(facts: &Facts) -> Step {
 }
 
 /// The step that closes the public endpoint.
-pub(super) fn close(facts: &Facts) -> Step {
+pub(crate) fn close(facts: &Facts) -> Step {
     let text = "Close the public endpoint, if everyone who needs the API server can reach the VPC (VPN, Direct Connect, a bastion, Session Manager)";
     Step::new(text)
         .command(update(facts, "endpointPublicAccess=false,endpointPrivateAccess=true"))
