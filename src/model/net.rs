@@ -28,6 +28,9 @@ pub const ROUTE_TABLES: File = File::new("route-tables.json");
 /// `describe-security-groups`.
 pub const SECURITY_GROUPS: File = File::new("security-groups.json");
 
+/// `describe-network-acls`.
+pub const NETWORK_ACLS: File = File::new("network-acls.json");
+
 /// The EC2 objects of a cluster, each kind obtained or missing on its own.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -47,6 +50,9 @@ pub struct Network {
     pub route_tables: Observed<Vec<RouteTable>>,
     /// The security groups.
     pub security_groups: Observed<Vec<SecurityGroup>>,
+    /// The network ACLs. No rule needs them: they are read where it is asked whether a place
+    /// reaches the endpoint.
+    pub network_acls: Observed<Vec<NetworkAcl>>,
 }
 
 impl Network {
@@ -62,6 +68,7 @@ impl Network {
             nat_gateways: Observed::Unseen(gap.clone()),
             route_tables: Observed::Unseen(gap.clone()),
             security_groups: Observed::Unseen(gap.clone()),
+            network_acls: Observed::Unseen(gap.clone()),
         }
     }
 
@@ -77,6 +84,7 @@ impl Network {
             NAT_GATEWAYS => self.nat_gateways.seen().is_none(),
             ROUTE_TABLES => self.route_tables.seen().is_none(),
             SECURITY_GROUPS => self.security_groups.seen().is_none(),
+            NETWORK_ACLS => self.network_acls.seen().is_none(),
             _ => false,
         }
     }
@@ -92,11 +100,12 @@ impl Network {
             NAT_GATEWAYS => self.nat_gateways = Observed::Unseen(gap.clone()),
             ROUTE_TABLES => self.route_tables = Observed::Unseen(gap.clone()),
             SECURITY_GROUPS => self.security_groups = Observed::Unseen(gap.clone()),
+            NETWORK_ACLS => self.network_acls = Observed::Unseen(gap.clone()),
             _ => {}
         }
     }
 
-    /// The gaps for the kinds that are missing.
+    /// The gaps for the kinds that are missing. Network ACLs are not among them.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
         let gaps = [
@@ -160,6 +169,8 @@ pub struct Interface {
     pub prefixes: Vec<IpNet>,
     /// Its security groups.
     pub groups: Vec<String>,
+    /// The public IPv4 address that is associated with its primary address.
+    pub public_ip: Option<IpAddr>,
 }
 
 /// `Attachment` of a network interface.
@@ -401,6 +412,37 @@ pub enum RulePeer {
     PrefixList(String),
     /// Any other text.
     Other(String),
+}
+
+/// A network ACL with its entries.
+#[derive(Debug, Clone)]
+pub struct NetworkAcl {
+    /// `acl-...`.
+    pub id: String,
+    /// Its VPC.
+    pub vpc: Option<String>,
+    /// Whether it is the default one of the VPC, which subnets without another one have.
+    pub is_default: bool,
+    /// The subnets that have it.
+    pub subnets: Vec<String>,
+    /// Its entries, in the order in which EC2 evaluates them: the first that matches a packet
+    /// decides.
+    pub entries: Vec<AclEntry>,
+}
+
+/// An entry of a [`NetworkAcl`].
+#[derive(Debug, Clone)]
+pub struct AclEntry {
+    /// Its number, which gives the order.
+    pub number: u32,
+    /// Whether it is for packets that leave the subnet; otherwise for those that enter it.
+    pub is_outbound: bool,
+    /// Whether it lets packets pass.
+    pub allows: bool,
+    /// The range of TCP ports; `None` if it is for another protocol.
+    pub ports: Option<(u16, u16)>,
+    /// The block of the other end; `None` if it is not one.
+    pub block: Option<IpNet>,
 }
 
 impl fmt::Display for RulePeer {

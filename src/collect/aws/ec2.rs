@@ -284,12 +284,13 @@ fn push_instances(items: &mut Items, reservation: types::Reservation) -> Result<
 from_sdk! {
     NetworkInterface => NetworkInterface {
         network_interface_id, description, interface_type, status, vpc_id, subnet_id, availability_zone,
-        owner_id, requester_id, requester_managed, operator, attachment, private_ip_address,
+        owner_id, requester_id, requester_managed, operator, attachment, association, private_ip_address,
         private_ip_addresses, ipv6_addresses, ipv4_prefixes, ipv6_prefixes, groups, tag_set,
     }
     NetworkInterfaceAttachment => NetworkInterfaceAttachment {
         attachment_id, device_index, instance_id, instance_owner_id, status,
     }
+    NetworkInterfaceAssociation => NetworkInterfaceAssociation { public_ip }
     NetworkInterfacePrivateIpAddress => PrivateIpAddress { primary, private_ip_address }
     NetworkInterfaceIpv6Address => Ipv6Address { ipv6_address }
     Ipv4PrefixSpecification => Ipv4Prefix { ipv4_prefix }

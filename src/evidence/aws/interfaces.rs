@@ -39,6 +39,8 @@ pub(crate) struct NetworkInterface {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) attachment: Option<NetworkInterfaceAttachment>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) association: Option<NetworkInterfaceAssociation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) private_ip_address: Option<IpAddr>,
     #[serde(default, deserialize_with = "list_or_null")]
     pub(crate) private_ip_addresses: Vec<PrivateIpAddress>,
@@ -72,6 +74,14 @@ pub(crate) struct NetworkInterfaceAttachment {
     pub(crate) instance_owner_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<String>,
+}
+
+/// The public address of a network interface.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct NetworkInterfaceAssociation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_ip: Option<IpAddr>,
 }
 
 /// A private IPv4 address of a network interface.
@@ -183,6 +193,7 @@ impl From<NetworkInterface> for Interface {
             ),
             prefixes: prefixes4.chain(prefixes6).collect(),
             groups: wire.groups.into_iter().filter_map(|group| group.group_id).collect(),
+            public_ip: wire.association.and_then(|association| association.public_ip),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod iam;
 pub(crate) mod instances;
 pub(crate) mod interfaces;
 pub(crate) mod list;
+pub(crate) mod network_acls;
 pub(crate) mod routes;
 pub(crate) mod security_groups;
 pub mod ssm;
@@ -19,6 +20,7 @@ pub(crate) mod vpc;
 
 pub use instances::parse_instances;
 pub use interfaces::parse_interfaces;
+pub use network_acls::parse_network_acls;
 pub use routes::{parse_nat_gateways, parse_route_tables};
 pub use security_groups::parse_security_groups;
 pub use vpc::{parse_dhcp_options, parse_subnets, parse_vpc};
@@ -29,7 +31,8 @@ use super::json::JsonError;
 use crate::model::file::File;
 use crate::model::gap::{Gap, Observed};
 use crate::model::net::{
-    DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, Network, ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC,
+    DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, NETWORK_ACLS, Network, ROUTE_TABLES, SECURITY_GROUPS,
+    SUBNETS, VPC,
 };
 
 /// A call of EC2 that makes a file of the evidence directory.
@@ -119,6 +122,7 @@ pub(super) fn read_network<'b, E>(
         nat_gateways: files.parse(NAT_GATEWAYS, parse_nat_gateways)?,
         route_tables: files.parse(ROUTE_TABLES, parse_route_tables)?,
         security_groups: files.parse(SECURITY_GROUPS, parse_security_groups)?,
+        network_acls: files.parse(NETWORK_ACLS, parse_network_acls)?,
     })
 }
 
