@@ -238,10 +238,12 @@ pub(crate) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
         RuleSide::Outbound => "egress",
     };
     let preposition = side.preposition();
-    let permissions = format!(
-        "IpProtocol=tcp,FromPort={port},ToPort={port},UserIdGroupPairs=[{{GroupId={}}}]",
-        shell_word(peer, "GROUP")
-    );
+    let peers = match peer.parse::<IpNet>() {
+        Ok(IpNet::V4(block)) => format!("IpRanges=[{{CidrIp={block}}}]"),
+        Ok(IpNet::V6(block)) => format!("Ipv6Ranges=[{{CidrIpv6={block}}}]"),
+        Err(_) => format!("UserIdGroupPairs=[{{GroupId={}}}]", shell_word(peer, "GROUP")),
+    };
+    let permissions = format!("IpProtocol=tcp,FromPort={port},ToPort={port},{peers}");
     let text = format!("Add to {group} an {} rule for TCP {port} {preposition} {peer}", side.as_str());
     Step::new(text).command(format!(
         "aws ec2 authorize-security-group-{verb}{} --group-id {} --ip-permissions {}",
@@ -306,7 +308,8 @@ fn describe(facts: &Facts, query: &str) -> String {
     format!("aws eks describe-cluster{} --name {name} --query {query}", region(facts))
 }
 
-fn region(facts: &Facts) -> String {
+/// The option of the aws CLI with the cluster's region.
+pub(crate) fn region(facts: &Facts) -> String {
     let region = facts.evidence.cluster.region();
     region.map(|region| format!(" --region {}", shell_word(region, "REGION"))).unwrap_or_default()
 }

@@ -121,16 +121,18 @@ impl<'a> Captured<'a> {
 
 /// A host in the VPC, as far as its routes depend on it.
 #[derive(Clone, Copy)]
-struct Host<'a> {
+pub(super) struct Host<'a> {
     /// The id of the instance or network interface.
-    id: &'a str,
-    subnet: Option<&'a str>,
-    public_ip: Option<IpAddr>,
+    pub(super) id: &'a str,
+    /// Its subnet.
+    pub(super) subnet: Option<&'a str>,
+    /// Its public IPv4 address.
+    pub(super) public_ip: Option<IpAddr>,
 }
 
 /// The target of the most specific route to an address of the endpoint, or of the default
 /// route if no address is known.
-fn route(table: &RouteTable, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
+pub(super) fn route(table: &RouteTable, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
     let matching = table.routes.iter().filter_map(|route| {
         let destination = route.destination?;
         let matches = match endpoint {
@@ -154,7 +156,7 @@ fn prefix_list_route<'a>(table: &'a RouteTable, target: Option<&RouteTarget>) ->
 }
 
 /// The possible egress addresses of a host for one address of the endpoint.
-fn egress_addresses(
+pub(super) fn egress_addresses(
     evidence: &Evidence,
     tables: &RouteTables<'_>,
     host: Host<'_>,

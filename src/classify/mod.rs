@@ -11,6 +11,7 @@ mod machines;
 mod missing;
 pub mod path;
 mod reach;
+pub mod reachability;
 mod restarts;
 mod route_tables;
 mod security_groups;

@@ -5,7 +5,7 @@
 //!
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -141,6 +141,98 @@ impl<'a> GroupAdmits<'a> {
             None => Admits::No,
         }
     }
+}
+
+/// Whether the security groups of an interface admit connections with every address of some
+/// blocks. Groups that are `None` are not known.
+pub(super) fn admits_blocks(
+    groups: Option<&[String]>,
+    rules: &Rules<'_>,
+    peer_groups: Option<&[String]>,
+    blocks: &[IpNet],
+) -> Admits {
+    let Some(groups) = groups.filter(|groups| !groups.is_empty()) else {
+        return Admits::Unknown("the security groups of its interface are not known".to_owned());
+    };
+    if groups.len() > GROUPS_MAX || peer_groups.is_some_and(|groups| groups.len() > GROUPS_MAX) {
+        return Admits::Unknown(format!("an interface has more than {GROUPS_MAX} security groups"));
+    }
+    let known: Vec<_> = groups.iter().filter_map(|group| rules.by_group.get(group.as_str())).collect();
+    let is_referred = |group: &&GroupAdmits<'_>| {
+        peer_groups.into_iter().flatten().any(|peer| group.groups.contains(peer.as_str()))
+    };
+    if known.iter().any(is_referred) {
+        return Admits::Yes;
+    }
+    let mut parts = BTreeSet::new();
+    let mut whole = 0;
+    for block in blocks {
+        match coverage(known.iter().map(|group| group.blocks.as_slice()), block) {
+            Coverage::Whole => whole += 1,
+            Coverage::Part(part) => {
+                parts.insert(part);
+            }
+            Coverage::None => {}
+        }
+    }
+    if whole == blocks.len() && whole > 0 {
+        return Admits::Yes;
+    }
+    if let Some(group) = groups.iter().find(|group| !rules.by_group.contains_key(group.as_str())) {
+        return Admits::Unknown(format!("the {} rules of {group} are not recorded", rules.side.as_str()));
+    }
+    if let Some(reason) = known.iter().find_map(|group| group.unknown.as_ref()) {
+        return Admits::Unknown(reason.clone());
+    }
+    if peer_groups.is_none() && known.iter().any(|group| !group.groups.is_empty()) {
+        let reason = "rules admit security groups, and those of the other end are not known";
+        return Admits::Unknown(reason.to_owned());
+    }
+    if blocks.is_empty() && known.iter().any(|group| !group.blocks.is_empty()) {
+        return Admits::Unknown("the address of the other end is not known".to_owned());
+    }
+    if let Some(part) = parts.into_iter().next() {
+        return Admits::Unknown(format!("rules admit {part} and not the rest of it"));
+    }
+    if whole > 0 {
+        return Admits::Unknown("rules admit some of its blocks and not the others".to_owned());
+    }
+    Admits::No
+}
+
+/// How much of a block others contain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coverage {
+    /// All of it.
+    Whole,
+    /// A part of it: this block, among others.
+    Part(IpNet),
+    /// None of it.
+    None,
+}
+
+/// How much of a block some lists contain together. Each is sorted and disjoint.
+pub(super) fn coverage<'a>(lists: impl Iterator<Item = &'a [IpNet]> + Clone, block: &IpNet) -> Coverage {
+    let mut parts: Vec<IpNet> = Vec::new();
+    for list in lists {
+        let next = list.partition_point(|known| known.network() <= block.network());
+        // The block before may contain this one; those after may be parts of it.
+        let before = next.saturating_sub(1);
+        if list.get(before).is_some_and(|known| known.contains(block)) {
+            return Coverage::Whole;
+        }
+        parts.extend(
+            list[before..]
+                .iter()
+                .take_while(|known| known.network() <= block.broadcast())
+                .filter(|known| block.contains(*known)),
+        );
+    }
+    let Some(&first) = parts.iter().min() else { return Coverage::None };
+    if IpNet::aggregate(&parts).iter().any(|known| known.contains(block)) {
+        return Coverage::Whole;
+    }
+    Coverage::Part(first)
 }
 
 /// Whether any of an interface's security groups admits connections with a peer.

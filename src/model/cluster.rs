@@ -92,10 +92,9 @@ impl Cluster {
     /// recorded, and none if the endpoint is off or not run by EKS.
     #[must_use]
     pub fn public_cidrs(&self) -> Vec<IpNet> {
-        match (&self.hosting, self.access.public(), self.access.cidrs()) {
-            (Hosting::Connector, ..) | (_, Some(false), _) => Vec::new(),
-            (_, _, []) => vec![IpNet::V4(Ipv4Net::default())],
-            (_, _, cidrs) => cidrs.to_vec(),
+        match &self.hosting {
+            Hosting::Connector => Vec::new(),
+            _ => self.access.public_cidrs(),
         }
     }
 
@@ -186,6 +185,17 @@ impl EndpointAccess {
         match self {
             Self::Public { cidrs } | Self::PublicAndPrivate { cidrs } | Self::Unknown { cidrs, .. } => cidrs,
             Self::Private => &[],
+        }
+    }
+
+    /// The CIDR blocks that may reach the public endpoint: 0.0.0.0/0 if no list is recorded,
+    /// and none if the endpoint is off.
+    #[must_use]
+    pub fn public_cidrs(&self) -> Vec<IpNet> {
+        match (self.public(), self.cidrs()) {
+            (Some(false), _) => Vec::new(),
+            (_, []) => vec![IpNet::V4(Ipv4Net::default())],
+            (_, cidrs) => cidrs.to_vec(),
         }
     }
 

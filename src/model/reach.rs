@@ -44,7 +44,7 @@ pub struct MissingRule {
     pub side: RuleSide,
     /// The TCP port.
     pub port: u16,
-    /// The group that is its source or destination.
+    /// The group or block that is its source or destination.
     pub peer: String,
 }
 

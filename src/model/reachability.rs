@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::gap::Gap;
 use super::rule::Step;
 
 /// A place from which the endpoint is used, today or after a change.
@@ -25,8 +26,8 @@ pub enum Location {
         id: Option<String>,
         /// Its subnet.
         subnet: Option<String>,
-        /// Its addresses.
-        addresses: Vec<IpAddr>,
+        /// Its addresses, those of pods left out; a block if it is a part of the VPC.
+        blocks: Vec<IpNet>,
         /// Its public address.
         public_ip: Option<IpAddr>,
         /// The security groups of its interface; `None` if they are not known.
@@ -74,6 +75,37 @@ pub struct Condition {
     pub why: String,
     /// What makes it met, if it is not, with the command.
     pub fix: Vec<Step>,
+    /// The evidence that is missing, if the result is not known.
+    pub gap: Option<Gap>,
+}
+
+impl Condition {
+    /// A condition that is met.
+    #[must_use]
+    pub fn met(kind: ConditionKind, why: impl Into<String>) -> Self {
+        Self { kind, result: ConditionResult::Met, why: why.into(), fix: Vec::new(), gap: None }
+    }
+
+    /// A condition that is not met, with what makes it met.
+    #[must_use]
+    pub fn not_met(kind: ConditionKind, why: impl Into<String>, fix: Vec<Step>) -> Self {
+        Self { kind, result: ConditionResult::NotMet, why: why.into(), fix, gap: None }
+    }
+
+    /// A condition of which it is not known whether it is met.
+    #[must_use]
+    pub fn unknown(kind: ConditionKind, gap: Gap) -> Self {
+        let why = gap.problem();
+        let fix = (!gap.hint.is_empty()).then(|| Step::new(gap.hint.clone()));
+        let fix = fix.into_iter().collect();
+        Self { kind, result: ConditionResult::Unknown, why, fix, gap: Some(gap) }
+    }
+
+    /// A condition that does not apply.
+    #[must_use]
+    pub fn not_applicable(kind: ConditionKind, why: impl Into<String>) -> Self {
+        Self { kind, result: ConditionResult::NotApplicable, why: why.into(), fix: Vec::new(), gap: None }
+    }
 }
 
 /// What a condition is about, in the order in which a connection meets them.

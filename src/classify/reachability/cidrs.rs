@@ -1,0 +1,200 @@
+//! Whether `publicAccessCidrs` contains the address with which a place leaves its network.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::security_groups::{Coverage, coverage};
+use super::Reachabilities;
+use super::route::Out;
+use crate::model::cluster::EndpointAccess;
+use crate::model::net::NAT64;
+use crate::model::reachability::{Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place};
+use crate::model::rule::Step;
+use crate::model::text::list;
+use crate::steps;
+
+const KIND: ConditionKind = ConditionKind::Cidrs;
+/// How many addresses a condition names.
+const SHOWN: usize = 10;
+
+impl Reachabilities<'_> {
+    /// Whether the list of the given settings contains the source address of a place.
+    pub(super) fn cidrs(&self, access: &EndpointAccess, place: &Place) -> Condition {
+        let allowed = IpNet::aggregate(&access.public_cidrs());
+        if allowed.iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4())
+            && !is_ipv6_only(place)
+        {
+            return Condition::met(KIND, "publicAccessCidrs contains every IPv4 address");
+        }
+        // What the list of today admitted, a list that contains it admits.
+        let today = self.facts.evidence.cluster.access.public_cidrs();
+        let contains_today = today.iter().all(|block| allowed.iter().any(|known| known.contains(block)));
+        let as_seen = |why: String| Condition::met(KIND, format!("as seen: {why}"));
+        let seen = Some(&self.seen).filter(|_| contains_today);
+        if let Some(why) = seen.and_then(|seen| seen.answered(place, EndpointSide::Public)) {
+            return as_seen(why);
+        }
+        let condition = self.by_list(access, place, &allowed);
+        // An established connection outlives a change of the list, and decides only where
+        // nothing else does.
+        let established = seen.filter(|_| condition.result == ConditionResult::Unknown);
+        let established = established.and_then(|seen| seen.reached(place, EndpointSide::Public));
+        established.map_or(condition, as_seen)
+    }
+
+    fn by_list(&self, access: &EndpointAccess, place: &Place, allowed: &[IpNet]) -> Condition {
+        match &place.location {
+            Location::Vpc { .. } => self.of_egress(access, place, allowed),
+            Location::Outside { blocks } if blocks.iter().all(is_public) => {
+                self.of_blocks(access, place, blocks, allowed)
+            }
+            Location::Outside { .. } | Location::Unknown => {
+                Condition::unknown(KIND, self.unknown_address(place))
+            }
+        }
+    }
+
+    /// The addresses of a NAT gateway, or the place's own public address.
+    fn of_egress(&self, access: &EndpointAccess, place: &Place, allowed: &[IpNet]) -> Condition {
+        let is_allowed = |address: &IpAddr| allowed.iter().any(|block| block.contains(address));
+        let addresses: BTreeSet<IpAddr> = match self.way_out(place) {
+            Out::Addresses(addresses) => addresses.into_iter().map(|egress| egress.address).collect(),
+            Out::Ipv6 => BTreeSet::new(),
+            Out::None(_) | Out::Unknown(_) => return Condition::unknown(KIND, self.unknown_address(place)),
+        };
+        let (admitted, refused): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(is_allowed);
+        let texts = |addresses: &[IpAddr]| {
+            list(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), SHOWN)
+        };
+        let own_v6 = self.own_ipv6(place);
+        if refused.is_empty() && !admitted.is_empty() {
+            let why = format!("publicAccessCidrs contains its egress address {}", texts(&admitted));
+            return Condition::met(KIND, why);
+        }
+        if own_v6.iter().any(is_allowed) {
+            if refused.is_empty() {
+                let why = format!("publicAccessCidrs contains its own address {}", texts(&own_v6));
+                return Condition::met(KIND, why);
+            }
+            let gap = self.gap_at(
+                place,
+                "publicAccessCidrs contains its IPv6 address and not its IPv4 address; which of them it uses is not known",
+            );
+            return Condition::unknown(KIND, gap);
+        }
+        let refused = if refused.is_empty() { own_v6 } else { refused };
+        if refused.is_empty() {
+            return Condition::unknown(KIND, self.unknown_address(place));
+        }
+        let why = format!("publicAccessCidrs does not contain its egress address {}", texts(&refused));
+        let blocks: Vec<_> = refused.into_iter().map(IpNet::from).collect();
+        Condition::not_met(KIND, why, vec![self.add_blocks(access, &blocks)])
+    }
+
+    /// Public addresses, as the endpoint sees them.
+    fn of_blocks(
+        &self,
+        access: &EndpointAccess,
+        place: &Place,
+        blocks: &[IpNet],
+        allowed: &[IpNet],
+    ) -> Condition {
+        let texts =
+            |blocks: &[IpNet]| list(&blocks.iter().map(ToString::to_string).collect::<Vec<_>>(), SHOWN);
+        let (mut parts, mut missing) = (Vec::new(), Vec::new());
+        for block in blocks {
+            match coverage([allowed].into_iter(), block) {
+                Coverage::Whole => {}
+                Coverage::Part(part) => {
+                    parts.push(part);
+                    missing.push(*block);
+                }
+                Coverage::None => missing.push(*block),
+            }
+        }
+        if missing.is_empty() {
+            return Condition::met(KIND, format!("publicAccessCidrs contains {}", texts(blocks)));
+        }
+        if parts.is_empty() && missing.len() == blocks.len() {
+            let why = format!("publicAccessCidrs does not contain {}", texts(&missing));
+            return Condition::not_met(KIND, why, vec![self.add_blocks(access, &missing)]);
+        }
+        let detail = if parts.is_empty() {
+            format!("publicAccessCidrs does not contain {}, and contains the other blocks", texts(&missing))
+        } else {
+            format!("publicAccessCidrs contains only a part of {}: {}", texts(&missing), texts(&parts))
+        };
+        let gap =
+            self.gap(place, &detail, "pass a smaller block with --from, or add the whole block to the list");
+        let mut condition = Condition::unknown(KIND, gap);
+        condition.fix.push(self.add_blocks(access, &missing));
+        condition
+    }
+
+    /// The place's IPv6 addresses, with which it reaches a dual-stack endpoint.
+    pub(super) fn own_ipv6(&self, place: &Place) -> Vec<IpAddr> {
+        let is_native = |address: &IpAddr| match address {
+            IpAddr::V6(ip) => ip.segments()[..6] != NAT64.segments()[..6],
+            IpAddr::V4(_) => false,
+        };
+        if !self.facts.endpoint_addresses.keys().any(is_native) {
+            return Vec::new();
+        }
+        let Location::Vpc { blocks, .. } = &place.location else { return Vec::new() };
+        let hosts = blocks.iter().filter(|block| block.prefix_len() == block.max_prefix_len());
+        hosts.map(IpNet::addr).filter(is_native).collect()
+    }
+
+    /// The step that adds blocks to the list of the given settings.
+    pub(super) fn add_blocks(&self, access: &EndpointAccess, blocks: &[IpNet]) -> Step {
+        let all: Vec<_> = access.public_cidrs().iter().chain(blocks).map(ToString::to_string).collect();
+        let added: Vec<_> = blocks.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "Add {} to publicAccessCidrs; the command's list has the other blocks too",
+            list(&added, SHOWN)
+        );
+        Step::new(text).command(steps::update(self.facts, &format!("publicAccessCidrs={}", all.join(","))))
+    }
+
+    /// The steps for a place whose address is not known.
+    pub(super) fn find_and_add_address(&self, access: &EndpointAccess) -> Vec<Step> {
+        let all: Vec<_> = access.public_cidrs().iter().map(ToString::to_string).collect();
+        vec![
+            Step::new("Print the address with which the place leaves its network, there")
+                .command("curl -s https://checkip.amazonaws.com"),
+            Step::new(
+                "Add it to publicAccessCidrs as ADDRESS/32; the command's list has the other blocks too",
+            )
+            .command(steps::update(self.facts, &format!("publicAccessCidrs={},ADDRESS/32", all.join(",")))),
+        ]
+    }
+}
+
+/// Whether a place has IPv6 addresses alone.
+fn is_ipv6_only(place: &Place) -> bool {
+    let blocks = match &place.location {
+        Location::Vpc { blocks, .. } | Location::Outside { blocks } => blocks,
+        Location::Unknown => return false,
+    };
+    !blocks.is_empty() && blocks.iter().all(|block| block.addr().is_ipv6())
+}
+
+/// Whether a block has addresses of the internet only: others never reach the public endpoint
+/// as they are.
+pub(super) fn is_public(block: &IpNet) -> bool {
+    const RESERVED: [&str; 9] = [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "::1/128",
+    ];
+    let reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
+    !{ reserved }.any(|reserved| reserved.contains(block))
+}

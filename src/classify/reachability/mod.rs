@@ -1,0 +1,344 @@
+//! Whether a place reaches the API server endpoint under given access settings, which need
+//! not be those of today: the conditions of a connection, in the order in which it meets
+//! them.
+//!
+//! What was seen outranks what is configured: an established connection, or an answer to a
+//! probe, shows that packets pass on that way. It stays valid under other settings as far as
+//! it does not depend on them: the way to the EKS-owned ENIs is the same in every access mode,
+//! and that to the public endpoint depends on `publicAccessCidrs` alone.
+
+mod acl;
+mod bpa;
+mod cidrs;
+mod groups;
+mod name;
+mod places;
+mod route;
+mod seen;
+mod tls;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use self::acl::Acls;
+use self::name::Side;
+use self::seen::Seen;
+use super::route_tables::RouteTables;
+use super::security_groups::Rules;
+use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::connection::Path;
+use crate::model::facts::Facts;
+use crate::model::gap::{Gap, GapReason};
+use crate::model::net::{INTERFACES, Interface, Subnet};
+use crate::model::reach::RuleSide;
+use crate::model::reachability::{
+    Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place, Reachability, Reaches,
+};
+
+/// How many EKS-owned ENIs are compared with each place. EKS keeps two to four.
+const ENIS_MAX: usize = 64;
+
+/// Whether a place reaches the endpoint under given access settings.
+#[must_use]
+pub fn reachability(facts: &Facts, access: &EndpointAccess, place: &Place) -> Reachability {
+    Reachabilities::new(facts).of(access, place)
+}
+
+/// An index of the facts, to ask about many places and settings.
+pub struct Reachabilities<'a> {
+    facts: &'a Facts,
+    /// The EKS-owned ENIs, sorted by id.
+    enis: Vec<&'a Interface>,
+    tables: RouteTables<'a>,
+    subnets: HashMap<&'a str, &'a Subnet>,
+    interfaces: HashMap<IpAddr, &'a Interface>,
+    acls: Acls<'a>,
+    /// The outbound and the inbound rules of all security groups for the API server's port.
+    rules: [Rules<'a>; 2],
+    seen: Seen<'a>,
+    /// The known addresses of the public endpoint.
+    public: Vec<IpAddr>,
+}
+
+impl<'a> Reachabilities<'a> {
+    /// Builds the index.
+    #[must_use]
+    pub fn new(facts: &'a Facts) -> Self {
+        let evidence = &facts.evidence;
+        let network = &evidence.network;
+        let groups = network.security_groups.seen().map_or(&[][..], Vec::as_slice);
+        let port = evidence.cluster.api_port();
+        let subnets = network.subnets.seen().into_iter().flatten();
+        let mut interfaces = HashMap::new();
+        for interface in facts.interfaces.iter().map(|known| &*known.interface) {
+            for &address in &interface.addresses {
+                interfaces.entry(address).or_insert(interface);
+            }
+        }
+        let public = facts.endpoint_addresses.iter().filter(|(_, path)| **path == Path::PublicEndpoint);
+        Self {
+            facts,
+            enis: facts.eks_owned().take(ENIS_MAX).map(|known| &*known.interface).collect(),
+            tables: RouteTables::new(evidence),
+            subnets: subnets.filter_map(|subnet| Some((subnet.id.as_deref()?, subnet))).collect(),
+            interfaces,
+            acls: Acls::new(evidence),
+            rules: [
+                Rules::new(groups, RuleSide::Outbound, port),
+                Rules::new(groups, RuleSide::Inbound, port),
+            ],
+            seen: Seen::new(facts),
+            public: public.map(|(address, _)| *address).collect(),
+        }
+    }
+
+    /// Whether a place reaches the endpoint by its name under given access settings.
+    #[must_use]
+    pub fn of(&self, access: &EndpointAccess, place: &Place) -> Reachability {
+        let name = self.name(access, place);
+        if name.condition.result == ConditionResult::NotMet {
+            return Reachability { side: name.side.known(), conditions: vec![name.condition] };
+        }
+        match name.side {
+            Side::One(side) => {
+                let mut conditions = vec![name.condition];
+                conditions.extend(self.on_side(side, access, place));
+                Reachability { side: Some(side), conditions }
+            }
+            Side::Unknown => Reachability { side: None, conditions: vec![name.condition] },
+            Side::Either => self.on_either_side(access, place, name.condition),
+        }
+    }
+
+    /// Whether a place reaches the API server by the `ClusterIP` of the `kubernetes` Service,
+    /// which ends on the EKS-owned ENIs in every access mode.
+    #[must_use]
+    pub fn by_cluster_ip(&self, place: &Place) -> Reachability {
+        let why = "the ClusterIP needs no name, and ends on the EKS-owned ENIs in every access mode";
+        let mut conditions = vec![Condition::not_applicable(ConditionKind::Name, why)];
+        let access = &self.facts.evidence.cluster.access;
+        conditions.extend(self.on_side(EndpointSide::ClusterIp, access, place));
+        Reachability { side: Some(EndpointSide::ClusterIp), conditions }
+    }
+
+    /// It is not known on which side the place's connections end. What both sides have in
+    /// common is known all the same.
+    fn on_either_side(&self, access: &EndpointAccess, place: &Place, name: Condition) -> Reachability {
+        let sides = [EndpointSide::Private, EndpointSide::Public].map(|side| {
+            let conditions = self.on_side(side, access, place);
+            Reachability { side: Some(side), conditions }
+        });
+        let [private, public] = sides;
+        let conditions = match (private.reaches(), public.reaches()) {
+            (Reaches::Yes, Reaches::Yes) => {
+                let why = format!("{}; it reaches both endpoints", name.why);
+                let name = Condition::met(ConditionKind::Name, why);
+                [name].into_iter().chain(private.conditions).collect()
+            }
+            (Reaches::No, Reaches::No) => [name].into_iter().chain(private.obstacle().cloned()).collect(),
+            _ => {
+                let of = |reachability: &Reachability| {
+                    let undecided = reachability.conditions.iter().find(|condition| {
+                        matches!(condition.result, ConditionResult::NotMet | ConditionResult::Unknown)
+                    });
+                    let why = undecided.map(|condition| format!(" ({})", condition.why)).unwrap_or_default();
+                    format!("{}{why}", reachability.reaches().as_str())
+                };
+                let why = format!(
+                    "{}; if it is a private address, it reaches it: {}; if it is a public one: {}",
+                    name.why,
+                    of(&private),
+                    of(&public)
+                );
+                vec![Condition { why, ..name }]
+            }
+        };
+        Reachability { side: None, conditions }
+    }
+
+    /// The conditions after the name, for connections that end on one side.
+    fn on_side(&self, side: EndpointSide, access: &EndpointAccess, place: &Place) -> Vec<Condition> {
+        match side {
+            EndpointSide::Public => self.public(access, place),
+            EndpointSide::Private | EndpointSide::ClusterIp => self.private(place),
+        }
+    }
+
+    fn public(&self, access: &EndpointAccess, place: &Place) -> Vec<Condition> {
+        let reached = self.seen.reached(place, EndpointSide::Public);
+        let passes = |kind| reached.as_ref().map(|why| Condition::met(kind, format!("as seen: {why}")));
+        let judged = [
+            passes(ConditionKind::Route).unwrap_or_else(|| self.route_out(place)),
+            passes(ConditionKind::BlockPublicAccess).unwrap_or_else(|| self.block_public_access(place)),
+            passes(ConditionKind::NetworkAcl).unwrap_or_else(|| self.acl_out(place)),
+            passes(ConditionKind::SecurityGroups).unwrap_or_else(|| self.groups_out(place)),
+            self.cidrs(access, place),
+        ];
+        let conditions = until_not_met(judged.into_iter().chain([self.tls(place, EndpointSide::Public)]));
+        match self.seen.failed(place, EndpointSide::Public) {
+            Some(failure) if reached.is_none() && self.applies_to(access) => {
+                self.lost(conditions, &failure, access, place)
+            }
+            _ => conditions,
+        }
+    }
+
+    /// Whether what failed at the public endpoint today fails under other settings too: they
+    /// admit no more.
+    fn applies_to(&self, access: &EndpointAccess) -> bool {
+        let today = IpNet::aggregate(&self.facts.evidence.cluster.access.public_cidrs());
+        access.public_cidrs().iter().all(|block| today.iter().any(|known| known.contains(block)))
+    }
+
+    fn private(&self, place: &Place) -> Vec<Condition> {
+        const SIDE: EndpointSide = EndpointSide::Private;
+        let kinds = [
+            ConditionKind::Route,
+            ConditionKind::BlockPublicAccess,
+            ConditionKind::NetworkAcl,
+            ConditionKind::SecurityGroups,
+            ConditionKind::Cidrs,
+        ];
+        let not_applicable = |kind| match kind {
+            ConditionKind::BlockPublicAccess => Condition::not_applicable(
+                kind,
+                "no packet leaves by an internet gateway on the way to the ENIs",
+            ),
+            _ => Condition::not_applicable(kind, "it restricts the public endpoint only"),
+        };
+        let is_judged = |kind| !matches!(kind, ConditionKind::BlockPublicAccess | ConditionKind::Cidrs);
+        let tls = || self.tls(place, SIDE);
+        if let Some(why) = self.seen.reached(place, SIDE) {
+            let met = |kind| {
+                if is_judged(kind) {
+                    Condition::met(kind, format!("as seen: {why}"))
+                } else {
+                    not_applicable(kind)
+                }
+            };
+            return until_not_met(kinds.into_iter().map(met).chain([tls()]));
+        }
+        let with = |eni: Option<&Interface>| {
+            let judge = |kind| match kind {
+                ConditionKind::Route => self.route_in(place, eni),
+                ConditionKind::NetworkAcl => self.acl_in(place, eni),
+                ConditionKind::SecurityGroups => self.groups_in(place, eni),
+                other => not_applicable(other),
+            };
+            let conditions = until_not_met(kinds.into_iter().map(judge).chain([tls()]));
+            Reachability { side: Some(SIDE), conditions }
+        };
+        // A client tries the addresses of all ENIs that the name resolves to: one is enough.
+        let mut best: Option<Reachability> = None;
+        for eni in &self.enis {
+            let one = with(Some(eni));
+            if best.as_ref().is_none_or(|best| rank(&one) > rank(best)) {
+                best = Some(one);
+            }
+            if best.as_ref().is_some_and(|best| best.reaches() == Reaches::Yes) {
+                break;
+            }
+        }
+        let conditions = best.unwrap_or_else(|| with(None)).conditions;
+        match self.seen.failed(place, SIDE) {
+            Some(failure) => self.lost(conditions, &failure, &self.facts.evidence.cluster.access, place),
+            None => conditions,
+        }
+    }
+
+    /// The conditions if what was seen from the place is a failure: where the configuration
+    /// does not explain it, the cause is on the way and not in the evidence.
+    fn lost(
+        &self,
+        conditions: Vec<Condition>,
+        failure: &seen::Failure,
+        access: &EndpointAccess,
+        place: &Place,
+    ) -> Vec<Condition> {
+        let seen::Failure { text, is_certain, side } = failure;
+        if let Some(at) = conditions.iter().position(|one| one.result == ConditionResult::NotMet) {
+            let mut conditions = conditions;
+            conditions[at].why = format!("{}; as seen: {text}", conditions[at].why);
+            return conditions;
+        }
+        if !is_certain {
+            let mut conditions = conditions;
+            if let Some(first) = conditions.first_mut() {
+                let gap = self.gap_at(place, format!("{text}, and nothing in the configuration explains it"));
+                *first = Condition::unknown(ConditionKind::Route, gap);
+            }
+            return conditions;
+        }
+        let unknown = conditions.iter().filter(|one| one.result == ConditionResult::Unknown);
+        let unknown: Vec<_> = unknown.map(|one| one.why.clone()).collect();
+        let is_restricted = *side == EndpointSide::Public
+            && conditions
+                .iter()
+                .any(|one| one.kind == ConditionKind::Cidrs && one.result == ConditionResult::Unknown);
+        if is_restricted {
+            let before = conditions.into_iter().take_while(|one| one.kind < ConditionKind::Cidrs);
+            let before = before.filter(|one| one.result != ConditionResult::Unknown);
+            let why = format!(
+                "as seen: {text}, as the public endpoint does with addresses that publicAccessCidrs does not contain"
+            );
+            let fix = self.find_and_add_address(access);
+            return before.chain([Condition::not_met(ConditionKind::Cidrs, why, fix)]).collect();
+        }
+        let rest = if unknown.is_empty() {
+            "; nothing in the evidence explains it: a firewall, a proxy or the routes of the place's own network do"
+                .to_owned()
+        } else {
+            format!("; the cause may be what is not known ({})", unknown.join("; "))
+        };
+        vec![Condition::not_met(
+            ConditionKind::Route,
+            format!("as seen: {text}{rest}"),
+            self.trace_packets(place),
+        )]
+    }
+
+    /// Why the EKS-owned ENIs are not known.
+    fn no_enis(&self) -> Gap {
+        let evidence = &self.facts.evidence;
+        if evidence.cluster.hosting == Hosting::Outposts {
+            let detail = "a local cluster on Outposts has its control plane's interfaces in your own account, where they cannot be identified";
+            return evidence.gap(INTERFACES, GapReason::NotSupported, detail);
+        }
+        evidence
+            .network
+            .interfaces
+            .as_result()
+            .err()
+            .unwrap_or_else(|| evidence.gap(INTERFACES, GapReason::Incomplete, "no EKS-owned ENI is in it"))
+    }
+
+    /// Whether a place is, or may be, in the VPC.
+    fn is_in_vpc(place: &Place) -> bool {
+        matches!(place.location, Location::Vpc { .. })
+    }
+}
+
+/// The conditions up to the first that is not met.
+fn until_not_met(conditions: impl Iterator<Item = Condition>) -> Vec<Condition> {
+    let mut kept = Vec::new();
+    for condition in conditions {
+        let is_last = condition.result == ConditionResult::NotMet;
+        kept.push(condition);
+        if is_last {
+            break;
+        }
+    }
+    kept
+}
+
+/// The order in which answers about several ENIs are preferred.
+fn rank(reachability: &Reachability) -> (u8, usize) {
+    let of = match reachability.reaches() {
+        Reaches::Yes => 2,
+        Reaches::Unknown => 1,
+        Reaches::No => 0,
+    };
+    (of, reachability.conditions.len())
+}

@@ -1,0 +1,353 @@
+//! To which side the endpoint's name resolves at a place.
+//!
+//! With private access on, a private hosted zone of EKS resolves the name to the EKS-owned
+//! ENIs, for clients of the VPC's own resolver. Elsewhere public DNS answers: with public
+//! addresses while public access is on, and with the private ones if it is off.
+//!
+//! <https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html>
+
+use std::net::IpAddr;
+
+use ipnet::Ipv4Net;
+
+use super::Reachabilities;
+use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::connection::Path;
+use crate::model::evidence::Evidence;
+use crate::model::file::{Field, File};
+use crate::model::gap::{Gap, GapReason, Observed, Subject};
+use crate::model::net::{DHCP_OPTIONS, Vpc};
+use crate::model::reachability::{Condition, ConditionKind, EndpointSide, Location, Place};
+use crate::model::rule::Step;
+use crate::model::shell::shell_word;
+use crate::model::text::list;
+use crate::steps;
+
+const KIND: ConditionKind = ConditionKind::Name;
+/// How many addresses a condition names.
+const SHOWN: usize = 10;
+
+/// The side to which the name resolves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// This one.
+    One(EndpointSide),
+    /// One of them, and it is not known which.
+    Either,
+    /// It is not known.
+    Unknown,
+}
+
+impl Side {
+    pub(super) fn known(self) -> Option<EndpointSide> {
+        match self {
+            Self::One(side) => Some(side),
+            Self::Either | Self::Unknown => None,
+        }
+    }
+}
+
+/// What is known of the name at a place.
+pub(super) struct Name {
+    pub(super) side: Side,
+    pub(super) condition: Condition,
+}
+
+impl Name {
+    fn one(side: EndpointSide, why: impl Into<String>) -> Self {
+        Self { side: Side::One(side), condition: Condition::met(KIND, why) }
+    }
+
+    fn fails(side: Side, why: impl Into<String>, fix: Vec<Step>) -> Self {
+        Self { side, condition: Condition::not_met(KIND, why, fix) }
+    }
+
+    fn unknown(side: Side, gap: Gap) -> Self {
+        Self { side, condition: Condition::unknown(KIND, gap) }
+    }
+}
+
+/// The name servers of the VPC.
+enum Resolver {
+    /// The VPC's own resolver.
+    Amazon,
+    /// Others, which may forward the name to it.
+    Other(Vec<String>),
+    /// It is not known which.
+    Unknown(Gap),
+}
+
+impl Reachabilities<'_> {
+    /// Whether the name resolves at a place, and to which side.
+    pub(super) fn name(&self, access: &EndpointAccess, place: &Place) -> Name {
+        let evidence = &self.facts.evidence;
+        let cluster = &evidence.cluster;
+        if cluster.hosting == Hosting::Connector {
+            let detail = "the cluster is registered through EKS Connector: EKS does not run its control plane and has no endpoint of it";
+            return Name::unknown(
+                Side::Unknown,
+                evidence.gap(File::CLUSTER, GapReason::NotSupported, detail),
+            );
+        }
+        if cluster.endpoint.is_none() && cluster.status.as_deref() == Some("CREATING") {
+            let why = "the cluster has no endpoint yet: it is being created";
+            let name = shell_word(&cluster.name, "CLUSTER");
+            let wait = format!("aws eks wait cluster-active{} --name {name}", steps::region(self.facts));
+            return Name::fails(Side::Unknown, why, vec![Step::new("Wait until it is active").command(wait)]);
+        }
+        let is_today =
+            access.public() == cluster.access.public() && access.private() == cluster.access.private();
+        let answers = self.seen.names(place).filter_map(|name| evidence.vantage(name));
+        for vantage in answers.filter(|_| is_today) {
+            match &vantage.answer {
+                Observed::Seen(answer) => {
+                    if let Some(name) = self.by_answer(access, place, &answer.addresses) {
+                        return name;
+                    }
+                }
+                Observed::Unseen(gap) if gap.why == GapReason::NoAnswer => {
+                    return Name::fails(
+                        Side::Unknown,
+                        format!("as seen: {}", gap.problem()),
+                        self.resolve(access),
+                    );
+                }
+                Observed::Unseen(_) => {}
+            }
+        }
+        self.by_settings(access, place)
+    }
+
+    /// What an answer of DNS at the place shows; `None` if it has no address.
+    fn by_answer(&self, access: &EndpointAccess, place: &Place, addresses: &[IpAddr]) -> Option<Name> {
+        let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let texts = list(&texts, SHOWN);
+        let path = |address: &IpAddr| self.facts.endpoint_addresses.get(address).copied();
+        let count = |wanted| addresses.iter().filter(|address| path(address) == Some(wanted)).count();
+        let (private, public) = (count(Path::PrivateEni), count(Path::PublicEndpoint));
+        let other = addresses.len() - private - public;
+        if addresses.is_empty() {
+            return None;
+        }
+        let name = if private == addresses.len() {
+            Name::one(
+                EndpointSide::Private,
+                format!("as seen: it resolves to {texts}, which EKS-owned ENIs have"),
+            )
+        } else if public == addresses.len() && access.public() == Some(false) {
+            let why =
+                format!("as seen: it resolves to the public addresses {texts}, and public access is off");
+            Name::fails(Side::One(EndpointSide::Public), why, self.resolve(access))
+        } else if public == addresses.len() {
+            Name::one(EndpointSide::Public, format!("as seen: it resolves to the public addresses {texts}"))
+        } else if other == 0 {
+            let detail = format!("it resolves to both public and private addresses: {texts}");
+            Name::unknown(Side::Either, self.gap_at(place, detail))
+        } else {
+            let interfaces = &self.facts.evidence.network.interfaces;
+            let gap = interfaces.as_result().err().unwrap_or_else(|| {
+                self.gap_at(place, format!("it resolves to {texts}, and no EKS-owned ENI has all of these"))
+            });
+            // What else resolves inside the VPC is an address of an interface.
+            let is_private = access.public() == Some(false);
+            Name::unknown(if is_private { Side::One(EndpointSide::Private) } else { Side::Either }, gap)
+        };
+        Some(name)
+    }
+
+    /// To which side the name resolves by the settings.
+    fn by_settings(&self, access: &EndpointAccess, place: &Place) -> Name {
+        let is_in_vpc = Self::is_in_vpc(place);
+        if is_in_vpc && let Some(name) = self.without_resolver() {
+            return name;
+        }
+        match (access.public(), access.private()) {
+            (Some(true), Some(false)) => Name::one(
+                EndpointSide::Public,
+                "with public access alone, the name resolves to public addresses everywhere",
+            ),
+            (Some(false), Some(true)) if is_in_vpc => Name::one(
+                EndpointSide::Private,
+                "with private access alone, the name resolves to the EKS-owned ENIs",
+            ),
+            (Some(false), Some(true)) => Name::one(
+                EndpointSide::Private,
+                "with private access alone, public DNS resolves the name to the private addresses, unless a resolver on the way drops these",
+            ),
+            (Some(true), Some(true)) => match &place.location {
+                Location::Vpc { .. } => self.in_vpc(place),
+                Location::Outside { .. } => Name::one(
+                    EndpointSide::Public,
+                    "outside the VPC, the name resolves to public addresses while public access is on, unless the private zone is forwarded there",
+                ),
+                Location::Unknown => {
+                    let detail = "it resolves to private addresses in the VPC and to public ones elsewhere, and where the place is is not known";
+                    let hint = "pass its address with --from, or run eks-netcheck reach there";
+                    Name::unknown(Side::Either, self.gap(place, detail, hint))
+                }
+            },
+            _ => {
+                let detail = "which endpoints are on is not recorded";
+                let gap = self.facts.evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail);
+                Name::unknown(Side::Unknown, gap)
+            }
+        }
+    }
+
+    /// With both endpoints on, whether the VPC's hosts resolve the name in the private zone.
+    fn in_vpc(&self, place: &Place) -> Name {
+        let evidence = &self.facts.evidence;
+        let vpc = match &evidence.network.vpc {
+            Observed::Seen(vpc) => vpc,
+            Observed::Unseen(gap) => return Name::unknown(Side::Either, gap.clone()),
+        };
+        for (field, value) in
+            [(Field::EnableDnsSupport, vpc.dns_support), (Field::EnableDnsHostnames, vpc.dns_hostnames)]
+        {
+            match value {
+                Some(true) => {}
+                Some(false) => {
+                    let why = format!(
+                        "{} of the VPC is off, so the name resolves to public addresses",
+                        field.name()
+                    );
+                    return Name::one(EndpointSide::Public, why);
+                }
+                None => {
+                    let detail = format!("whether {} is on is not recorded", field.name());
+                    return Name::unknown(Side::Either, evidence.gap(field, GapReason::NotRecorded, detail));
+                }
+            }
+        }
+        match resolver(evidence, vpc) {
+            Resolver::Amazon => Name::one(
+                EndpointSide::Private,
+                "the VPC's resolver answers with the EKS-owned ENIs, from the private zone",
+            ),
+            Resolver::Other(servers) => self.forwarded(place, &servers),
+            Resolver::Unknown(gap) => Name::unknown(Side::Either, gap),
+        }
+    }
+
+    /// Own name servers work where they forward the name: what nodes resolved shows it.
+    fn forwarded(&self, place: &Place, servers: &[String]) -> Name {
+        let access = &self.facts.evidence.cluster.access;
+        let is_shown = access.public() == Some(true) && access.private() == Some(true);
+        let servers = if servers.is_empty() { "none".to_owned() } else { list(servers, SHOWN) };
+        let options = format!("the DHCP options of the VPC name other name servers ({servers})");
+        let resolved = |path: Path| {
+            let nodes = self.facts.nodes.iter().filter(|node| !self.facts.is_hybrid(&node.name));
+            let mut answers = nodes.filter_map(|node| {
+                let answer = self.facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
+                Some((node, answer)).filter(|(_, answer)| !answer.addresses.is_empty())
+            });
+            let is_path = |address: &IpAddr| self.facts.endpoint_addresses.get(address) == Some(&path);
+            answers.find(|(_, answer)| answer.addresses.iter().all(is_path)).map(|(node, _)| &node.name)
+        };
+        let (private, public) = if is_shown {
+            (resolved(Path::PrivateEni), resolved(Path::PublicEndpoint))
+        } else {
+            (None, None)
+        };
+        match (private, public) {
+            (Some(node), None) => Name::one(
+                EndpointSide::Private,
+                format!("{options}, which forward the name to the VPC's resolver, as {node} shows"),
+            ),
+            (None, Some(node)) => Name::one(
+                EndpointSide::Public,
+                format!("{options}, which do not forward the name to the VPC's resolver, as {node} shows"),
+            ),
+            _ => {
+                let detail = format!(
+                    "{options}, and whether these forward the name to the VPC's resolver is not known"
+                );
+                let gap = self.facts.evidence.gap(
+                    Subject::Vantage(place.name.clone()),
+                    GapReason::NotRecorded,
+                    detail,
+                );
+                Name::unknown(Side::Either, gap)
+            }
+        }
+    }
+
+    /// The VPC's own resolver is off, and no other is configured: no name resolves.
+    fn without_resolver(&self) -> Option<Name> {
+        let evidence = &self.facts.evidence;
+        let vpc = evidence.network.vpc.seen()?;
+        if vpc.dns_support != Some(false) || !matches!(resolver(evidence, vpc), Resolver::Amazon) {
+            return None;
+        }
+        let why = "enableDnsSupport of the VPC is off, which turns its resolver off, and the DHCP options name no other";
+        Some(Name::fails(Side::Unknown, why, steps::dns_attributes(self.facts)))
+    }
+
+    /// The steps by which the name resolves.
+    fn resolve(&self, access: &EndpointAccess) -> Vec<Step> {
+        let cluster = &self.facts.evidence.cluster;
+        let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+        let host = shell_word(host, "ENDPOINT");
+        let mut fix = Vec::new();
+        if access.private() == Some(true) {
+            fix.push(Step::new(
+                "Make the resolver of that network forward the name to the VPC, with a Route 53 Resolver inbound endpoint there, or resolve it by public DNS, which answers with the private addresses once public access is off",
+            ));
+        }
+        let name = shell_word(&cluster.name, "CLUSTER");
+        fix.push(
+            Step::new("Make sure that the cluster still has this name")
+                .command(format!("dig +short {host}"))
+                .check(
+                    "A cluster that was made again has another one; update the kubeconfig with",
+                    format!("aws eks update-kubeconfig{} --name {name}", steps::region(self.facts)),
+                ),
+        );
+        fix
+    }
+}
+
+/// The name servers in the VPC's DHCP options.
+fn resolver(evidence: &Evidence, vpc: &Vpc) -> Resolver {
+    let id = vpc.dhcp_options.as_deref();
+    // `default` means that the VPC has no option set.
+    if id == Some("default") {
+        return Resolver::Other(Vec::new());
+    }
+    let all = match &evidence.network.dhcp_options {
+        Observed::Seen(all) => all,
+        Observed::Unseen(gap) => return Resolver::Unknown(gap.clone()),
+    };
+    let options = match (id, all.as_slice()) {
+        (Some(id), all) => all.iter().find(|options| options.id == id),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    match options {
+        Some(options) if options.dns_servers.iter().any(|server| is_amazon_provided(server, vpc)) => {
+            Resolver::Amazon
+        }
+        Some(options) => Resolver::Other(options.dns_servers.clone()),
+        None => {
+            let detail = "the VPC's DHCP option set is not in it";
+            Resolver::Unknown(evidence.gap(DHCP_OPTIONS, GapReason::Incomplete, detail))
+        }
+    }
+}
+
+/// Whether a name server is the VPC's own resolver, by name or by one of its
+/// addresses: two fixed ones, and the base address of the VPC's primary block plus two.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
+fn is_amazon_provided(server: &str, vpc: &Vpc) -> bool {
+    let base_plus_two =
+        |block: Ipv4Net| u32::from(block.network()).checked_add(2).map(|bits| IpAddr::V4(bits.into()));
+    match server.parse::<IpAddr>() {
+        Ok(address) => {
+            server == "169.254.169.253"
+                || server == "fd00:ec2::253"
+                || vpc.primary.and_then(base_plus_two) == Some(address)
+        }
+        Err(_) => server == "AmazonProvidedDNS",
+    }
+}

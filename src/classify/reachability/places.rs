@@ -1,0 +1,153 @@
+//! Places: what the evidence knows of a node, an address or a block.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Reachabilities;
+use crate::model::net::{Instance, Interface};
+use crate::model::reachability::{Location, Place};
+
+impl Reachabilities<'_> {
+    /// The vantage point of the operator. Where it is shows in what was seen from it alone.
+    #[must_use]
+    pub fn here(&self) -> Place {
+        Place { name: "here".to_owned(), location: Location::Unknown }
+    }
+
+    /// A node of the cluster, by its name, instance id, private DNS name or `Name` tag; `None`
+    /// if there is none.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<Place> {
+        let evidence = &self.facts.evidence;
+        let is_named = |instance: &Instance| {
+            instance.id == name
+                || instance.dns_name.as_deref() == Some(name)
+                || instance.name_tag() == Some(name)
+        };
+        let instances = || evidence.network.instances.seen().into_iter().flatten();
+        let place = |instance: &Instance| Place { name: name.to_owned(), ..self.instance(instance) };
+        // What its sockets were recorded for.
+        let captured =
+            self.facts.nodes.iter().zip(&self.facts.machines).find(|(node, _)| node.name.as_str() == name);
+        if let Some((_, machines)) = captured {
+            let id = machines.iter().find_map(|machine| machine.instance.as_deref());
+            if let Some(instance) = id.and_then(|id| instances().find(|instance| instance.id == id)) {
+                return Some(place(instance));
+            }
+        }
+        if let Some(instance) = instances().find(|instance| is_named(instance)) {
+            return Some(place(instance));
+        }
+        let mut of_kubernetes = evidence.kubernetes.nodes.seen().into_iter().flatten();
+        if let Some(node) = of_kubernetes.find(|node| node.name == name) {
+            if let Some(instance) =
+                node.instance_id().and_then(|id| instances().find(|instance| instance.id == id))
+            {
+                return Some(place(instance));
+            }
+            return Some(self.host(name, node.addresses.first().copied()));
+        }
+        let (_, machines) = captured?;
+        let address = machines.iter().flat_map(|machine| &machine.addresses).next().copied();
+        Some(self.host(name, address))
+    }
+
+    /// A host of which only the address is known.
+    fn host(&self, name: &str, address: Option<IpAddr>) -> Place {
+        let location = address.map_or(Location::Unknown, |address| self.address(address).location);
+        Place { name: name.to_owned(), location }
+    }
+
+    /// An instance in the VPC.
+    #[must_use]
+    pub fn instance(&self, instance: &Instance) -> Place {
+        let interface = instance.addresses.first().and_then(|address| self.interfaces.get(address)).copied();
+        // Of its IPv4 addresses, the primary one is that of the host.
+        let primary = instance.addresses.iter().find(|address| address.is_ipv4());
+        let ipv6 = instance.addresses.iter().filter(|address| address.is_ipv6());
+        let blocks = primary.into_iter().chain(ipv6).copied().map(IpNet::from);
+        let subnet = instance.subnet.clone().or_else(|| interface.and_then(subnet));
+        Place {
+            name: instance.display_name().unwrap_or(&instance.id).to_owned(),
+            location: Location::Vpc {
+                id: Some(instance.id.clone()),
+                subnet,
+                blocks: blocks.collect(),
+                public_ip: instance.public_ip,
+                groups: interface.map(|interface| interface.groups.clone()),
+            },
+        }
+    }
+
+    /// An address: that of an interface, another one in the VPC, or one outside.
+    #[must_use]
+    pub fn address(&self, address: IpAddr) -> Place {
+        let name = address.to_string();
+        if let Some(interface) = self.interface(address) {
+            return Place { name, location: self.of_interface(address, interface) };
+        }
+        Place { name, ..self.block(IpNet::from(address)) }
+    }
+
+    fn interface(&self, address: IpAddr) -> Option<&Interface> {
+        let by_prefix = || {
+            let mut known = self.facts.interfaces.iter().map(|known| &*known.interface);
+            known.find(|known| known.prefixes.iter().any(|prefix| prefix.contains(&address)))
+        };
+        self.interfaces.get(&address).copied().or_else(by_prefix)
+    }
+
+    fn of_interface(&self, address: IpAddr, interface: &Interface) -> Location {
+        let instance = interface.attachment.as_ref().and_then(|attachment| attachment.instance.as_deref());
+        let mut instances = self.facts.evidence.network.instances.seen().into_iter().flatten();
+        let known = instance.and_then(|id| instances.find(|instance| instance.id == id));
+        let public_ip = interface.public_ip.or_else(|| known?.public_ip);
+        let is_primary = interface.addresses.first() == Some(&address);
+        Location::Vpc {
+            id: Some(instance.unwrap_or(&interface.id).to_owned()),
+            subnet: subnet(interface),
+            blocks: vec![IpNet::from(address)],
+            public_ip: public_ip.filter(|_| is_primary),
+            groups: Some(interface.groups.clone()).filter(|groups| !groups.is_empty()),
+        }
+    }
+
+    /// A block: a part of the VPC, or another network.
+    #[must_use]
+    pub fn block(&self, block: IpNet) -> Place {
+        let block = block.trunc();
+        let is_host = block.prefix_len() == block.max_prefix_len();
+        if is_host && let Some(interface) = self.interface(block.addr()) {
+            return Place { name: block.to_string(), location: self.of_interface(block.addr(), interface) };
+        }
+        let network = &self.facts.evidence.network;
+        let vpc = network.vpc.seen();
+        let own = self.facts.evidence.cluster.vpc.as_ref();
+        let mut subnets = network.subnets.seen().into_iter().flatten();
+        let of_subnet = subnets.find(|subnet| {
+            own.is_none_or(|vpc| *vpc == subnet.vpc)
+                && subnet.cidrs.iter().any(|known| known.contains(&block))
+        });
+        let is_in_vpc = vpc.is_some_and(|vpc| vpc.cidrs.iter().any(|known| known.contains(&block)));
+        let location = if is_in_vpc || of_subnet.is_some() {
+            Location::Vpc {
+                id: None,
+                subnet: of_subnet.and_then(|subnet| subnet.id.clone()),
+                blocks: vec![block],
+                public_ip: None,
+                groups: None,
+            }
+        } else if vpc.is_none() && !super::cidrs::is_public(&block) {
+            // It may be in the VPC.
+            Location::Unknown
+        } else {
+            Location::Outside { blocks: vec![block] }
+        };
+        Place { name: block.to_string(), location }
+    }
+}
+
+fn subnet(interface: &Interface) -> Option<String> {
+    Some(interface.subnet.clone()).filter(|subnet| !subnet.is_empty())
+}

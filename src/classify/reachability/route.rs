@@ -1,0 +1,345 @@
+//! Whether a route leads from a place to the endpoint: out of the VPC to the public one, and
+//! back from the EKS-owned ENIs of the private one. Of peered networks, only the routes of the
+//! cluster's own VPC are in the evidence.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::egress::{Host, egress_addresses, route};
+use super::super::route_tables::{ToBlock, to_block};
+use super::Reachabilities;
+use super::cidrs::is_public;
+use crate::model::egress::{EgressAddress, WayOut};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::net::{Interface, ROUTE_TABLES, RouteTable, RouteTarget};
+use crate::model::reachability::{Condition, ConditionKind, ConditionResult, Location, Place};
+use crate::model::rule::Step;
+use crate::model::shell::shell_word;
+use crate::steps;
+
+const KIND: ConditionKind = ConditionKind::Route;
+
+/// The way of a place in the VPC to the public endpoint.
+pub(super) enum Out {
+    /// It leaves with one of these addresses.
+    Addresses(Vec<EgressAddress>),
+    /// It leaves over IPv6 alone, with its own address.
+    Ipv6,
+    /// It cannot leave, for this reason.
+    None(String),
+    /// It is not known.
+    Unknown(Gap),
+}
+
+impl Reachabilities<'_> {
+    /// Whether a route leads to the public endpoint.
+    pub(super) fn route_out(&self, place: &Place) -> Condition {
+        match &place.location {
+            Location::Vpc { .. } => {}
+            Location::Outside { blocks } if blocks.iter().all(is_public) => {
+                let why = "a public address reaches the public endpoint over the internet";
+                return Condition::met(KIND, why);
+            }
+            Location::Outside { .. } => {
+                let detail = "how it leaves its own network to the public addresses of the endpoint is not in the evidence";
+                let hint = if self.facts.evidence.cluster.access.private() == Some(false) {
+                    "pass the address with which it leaves with --from; curl -s https://checkip.amazonaws.com prints it there"
+                } else {
+                    "pass the address with which it leaves with --from; or make its resolver forward the name to a Route 53 Resolver inbound endpoint of the VPC, and it uses the private endpoint"
+                };
+                return Condition::unknown(KIND, self.gap(place, detail, hint));
+            }
+            Location::Unknown => return Condition::unknown(KIND, self.unknown_place(place)),
+        }
+        match self.way_out(place) {
+            Out::Addresses(addresses) => {
+                let EgressAddress { via, address } = &addresses[0];
+                Condition::met(KIND, format!("it leaves the VPC by {via}, with the address {address}"))
+            }
+            Out::Ipv6 => Condition::met(KIND, "it leaves the VPC over IPv6"),
+            Out::None(reason) => {
+                let mut fix = self.turn_private_on();
+                fix.push(Step::new("Or give its subnet a default route to a NAT gateway").command(format!(
+                    "aws ec2 create-route{} --route-table-id ROUTE_TABLE --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",
+                    steps::region(self.facts)
+                )));
+                Condition::not_met(KIND, reason, fix)
+            }
+            Out::Unknown(gap) => Condition::unknown(KIND, gap),
+        }
+    }
+
+    /// The way of a place out of the VPC.
+    pub(super) fn way_out(&self, place: &Place) -> Out {
+        let Location::Vpc { id, subnet, public_ip, .. } = &place.location else {
+            return Out::Unknown(self.unknown_place(place));
+        };
+        let evidence = &self.facts.evidence;
+        let host = Host {
+            id: id.as_deref().unwrap_or(&place.name),
+            subnet: subnet.as_deref(),
+            public_ip: *public_ip,
+        };
+        let (mut addresses, mut reason, mut unknown) = (Vec::new(), None, None);
+        for endpoint in self.endpoints() {
+            match egress_addresses(evidence, &self.tables, host, endpoint) {
+                // Without an interface, nothing shows whether it has a public address.
+                Ok(WayOut::None(_))
+                    if id.is_none()
+                        && self.target(place, endpoint) == Some(&RouteTarget::InternetGateway) =>
+                {
+                    unknown = Some(self.unknown_address(place));
+                }
+                Ok(WayOut::Addresses(found)) => addresses.extend(found),
+                Ok(WayOut::None(text)) => reason = Some(text),
+                Err(gap) => unknown = Some(gap),
+            }
+        }
+        if !addresses.is_empty() {
+            return Out::Addresses(addresses);
+        }
+        if let Some(gap) = unknown {
+            return Out::Unknown(gap);
+        }
+        let over_ipv6 = self.public.iter().filter(|address| address.is_ipv6()).any(|address| {
+            matches!(
+                self.target(place, Some(*address)),
+                Some(RouteTarget::InternetGateway | RouteTarget::Other(_))
+            )
+        });
+        match reason {
+            _ if over_ipv6 && !self.own_ipv6(place).is_empty() => Out::Ipv6,
+            Some(reason) => Out::None(reason),
+            None => Out::Unknown(self.unknown_address(place)),
+        }
+    }
+
+    /// The IPv4 addresses of the public endpoint, or none if they are not known: the default
+    /// route is judged then.
+    fn endpoints(&self) -> Vec<Option<IpAddr>> {
+        let known: Vec<_> = self.public.iter().copied().filter(IpAddr::is_ipv4).map(Some).collect();
+        if known.is_empty() { vec![None] } else { known }
+    }
+
+    fn target(&self, place: &Place, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
+        let Location::Vpc { subnet, .. } = &place.location else { return None };
+        route(self.tables.of(subnet.as_deref()?)?, endpoint)
+    }
+
+    /// Whether the way of a place out of the VPC leads through something else than an internet
+    /// or NAT gateway.
+    pub(super) fn leaves_otherwise(&self, place: &Place) -> bool {
+        let targets: Vec<_> =
+            self.endpoints().into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect();
+        !targets.is_empty() && targets.iter().all(|target| matches!(target, RouteTarget::Other(_)))
+    }
+
+    /// Whether a route leads to an EKS-owned ENI, and back.
+    pub(super) fn route_in(&self, place: &Place, eni: Option<&Interface>) -> Condition {
+        match &place.location {
+            Location::Unknown => Condition::unknown(KIND, self.unknown_place(place)),
+            Location::Vpc { subnet, .. } => self.within_vpc(subnet.as_deref(), eni),
+            Location::Outside { blocks } => self.from_outside(place, blocks, eni),
+        }
+    }
+
+    fn within_vpc(&self, subnet: Option<&str>, eni: Option<&Interface>) -> Condition {
+        let table = subnet.and_then(|subnet| self.tables.of(subnet));
+        let address = eni.and_then(|eni| eni.addresses.first().copied()).map(IpNet::from);
+        // A middlebox has routes that are more specific than the local one.
+        if let Some((table, address)) = table.zip(address) {
+            match to_block(table, &address) {
+                ToBlock::Whole(RouteTarget::Blackhole) => {
+                    let why = format!("the route of its subnet to the ENI {} is a blackhole", address.addr());
+                    return Condition::not_met(
+                        KIND,
+                        why,
+                        vec![Step::new("Delete that route, or give it a target that exists")],
+                    );
+                }
+                ToBlock::Whole(RouteTarget::Other(id)) => {
+                    let why =
+                        format!("the route of its subnet to the ENI {} leads through {id}", address.addr());
+                    return Condition::met(KIND, why);
+                }
+                _ => {}
+            }
+        }
+        Condition::met(KIND, "it is in the VPC, and the VPC routes between its subnets")
+    }
+
+    fn from_outside(&self, place: &Place, blocks: &[IpNet], eni: Option<&Interface>) -> Condition {
+        let evidence = &self.facts.evidence;
+        let are_public = !blocks.is_empty() && blocks.iter().all(is_public);
+        let table = eni.and_then(|eni| self.tables.of(&eni.subnet));
+        let is_connected = |block: &IpNet| {
+            let target = table.map(|table| to_block(table, block));
+            matches!(&target, Some(ToBlock::Whole(target)) if leads_to_network(target))
+        };
+        if are_public && !blocks.iter().any(is_connected) {
+            let why = "a public address cannot reach the private endpoint: without a VPN, a peering connection or a transit gateway, no route leads to the VPC";
+            return Condition::not_met(KIND, why, self.connect_or_open());
+        }
+        let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
+        let Some(table) = table else {
+            let gap = evidence.network.route_tables.as_result().err().unwrap_or_else(|| {
+                let detail =
+                    format!("the route table of the EKS-owned ENI's subnet {} is not in it", eni.subnet);
+                evidence.gap(ROUTE_TABLES, GapReason::Incomplete, detail)
+            });
+            return Condition::unknown(KIND, gap);
+        };
+        let conditions: Vec<_> =
+            blocks.iter().map(|block| self.back_to(place, table, &eni.subnet, block)).collect();
+        let differs = |one: &Condition| one.result != ConditionResult::Met;
+        let is_lost = |one: &Condition| one.result == ConditionResult::NotMet;
+        match conditions.iter().position(differs) {
+            None => conditions
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| Condition::unknown(KIND, self.unknown_place(place))),
+            Some(at) if conditions.iter().all(is_lost) || !is_lost(&conditions[at]) => conditions[at].clone(),
+            Some(at) => {
+                let hint = "pass the blocks with --from one at a time";
+                let gap =
+                    self.gap(place, &format!("{}, and another block has a route", conditions[at].why), hint);
+                Condition::unknown(KIND, gap)
+            }
+        }
+    }
+
+    /// Whether a route leads from an ENI back to a block outside the VPC.
+    fn back_to(&self, place: &Place, table: &RouteTable, subnet: &str, block: &IpNet) -> Condition {
+        // The blocks of a prefix list are not recorded.
+        let list = table.routes.iter().find(|route| {
+            route.destination.is_none()
+                && matches!(&route.target, RouteTarget::Other(id) if !id.starts_with("vpce-"))
+        });
+        let by_list = || {
+            list.map(|_| {
+                let detail = format!(
+                    "{subnet} has a route by a prefix list, and whether that contains {block} is not known"
+                );
+                Condition::unknown(
+                    KIND,
+                    self.gap(place, &detail, "list it with aws ec2 get-managed-prefix-list-entries"),
+                )
+            })
+        };
+        let lost =
+            |why: String| by_list().unwrap_or_else(|| Condition::not_met(KIND, why, self.add_route(block)));
+        match to_block(table, block) {
+            ToBlock::Whole(RouteTarget::Local) => {
+                Condition::met(KIND, "the VPC routes between its own blocks")
+            }
+            ToBlock::Whole(RouteTarget::Blackhole) => lost(format!(
+                "the route from {subnet}, where an EKS-owned ENI is, back to {block} is a blackhole: the peering connection or gateway that it led to was deleted"
+            )),
+            ToBlock::Whole(RouteTarget::Other(id)) if !id.starts_with("eigw-") => Condition::met(
+                KIND,
+                format!(
+                    "{subnet}, where an EKS-owned ENI is, has a route back to {block} by {id}; the routes of the other network are not in the evidence"
+                ),
+            ),
+            ToBlock::Whole(target) => lost(format!(
+                "{subnet}, where an EKS-owned ENI is, has no route back to {block} but the one to {}, which does not lead there",
+                match target {
+                    RouteTarget::NatGateway(id) => id,
+                    _ => "the internet",
+                }
+            )),
+            ToBlock::None => lost(format!(
+                "{subnet}, where an EKS-owned ENI is, has no route back to {block}: answers are lost"
+            )),
+            ToBlock::Part(part) => {
+                let detail = format!(
+                    "{subnet}, where an EKS-owned ENI is, routes {part} to another target than the rest of {block}"
+                );
+                Condition::unknown(KIND, self.gap(place, &detail, "pass a smaller block with --from"))
+            }
+        }
+    }
+
+    fn add_route(&self, block: &IpNet) -> Vec<Step> {
+        let option =
+            if block.addr().is_ipv4() { "destination-cidr-block" } else { "destination-ipv6-cidr-block" };
+        let text = format!(
+            "Add a route to {block}, or replace the present one, in the route tables of the EKS-owned ENIs' subnets, by the peering connection, transit gateway or virtual private gateway that leads there"
+        );
+        let region = steps::region(self.facts);
+        vec![Step::new(text).command(format!(
+            "aws ec2 create-route{region} --route-table-id ROUTE_TABLE --{option} {block} --vpc-peering-connection-id PEERING_CONNECTION"
+        ))]
+    }
+
+    /// The ways for a public address to a cluster whose public endpoint is off.
+    fn connect_or_open(&self) -> Vec<Step> {
+        vec![
+            Step::new(
+                "Connect from inside the VPC, or by a VPN, Direct Connect, a peering connection or Session Manager; a CI runner can run in the VPC",
+            ),
+            Step::new("Or turn public access on for that address alone")
+                .command(steps::update(self.facts, "endpointPublicAccess=true,publicAccessCidrs=ADDRESS/32")),
+        ]
+    }
+
+    /// The step that turns private access on, unless it is on.
+    pub(super) fn turn_private_on(&self) -> Vec<Step> {
+        if self.facts.evidence.cluster.access.private() == Some(true) {
+            return Vec::new();
+        }
+        let text = "Turn private access on, and the VPC's own hosts need no way out to reach the API server";
+        vec![Step::new(text).command(steps::update(self.facts, "endpointPrivateAccess=true"))]
+    }
+
+    /// The commands that show where packets are lost.
+    pub(super) fn trace_packets(&self, place: &Place) -> Vec<Step> {
+        let cluster = &self.facts.evidence.cluster;
+        let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+        let host = shell_word(host, "ENDPOINT");
+        let there = if place.name == "here" { "here" } else { "there" };
+        vec![
+            Step::new(format!(
+                "Find out where packets are lost, {there}: a proxy in the environment, a firewall, or a route"
+            ))
+            .command(format!("curl -sv --connect-timeout 5 https://{host}:{}/version", cluster.api_port())),
+        ]
+    }
+
+    /// A gap about a place.
+    pub(super) fn gap(&self, place: &Place, detail: &str, hint: &str) -> Gap {
+        Gap {
+            subject: Subject::Other(place.name.clone()),
+            why: GapReason::NotSupported,
+            detail: detail.to_owned(),
+            hint: hint.to_owned(),
+        }
+    }
+
+    /// A gap that evidence from the place closes.
+    pub(super) fn gap_at(&self, place: &Place, detail: impl Into<String>) -> Gap {
+        self.gap(place, &detail.into(), "run eks-netcheck reach there")
+    }
+
+    /// It is not known where a place is.
+    pub(super) fn unknown_place(&self, place: &Place) -> Gap {
+        let detail = "where it is in the network is not known, and no connection from it was seen";
+        self.gap(place, detail, "probe the endpoint from there, or pass its address with --from")
+    }
+
+    /// The address with which a place leaves its network is not known.
+    pub(super) fn unknown_address(&self, place: &Place) -> Gap {
+        let detail = "the address with which it leaves its network is not known";
+        self.gap(
+            place,
+            detail,
+            "pass that address with --from; there, curl -s https://checkip.amazonaws.com prints it",
+        )
+    }
+}
+
+/// Whether a route leads to another private network.
+fn leads_to_network(target: &RouteTarget) -> bool {
+    matches!(target, RouteTarget::Other(id) if !id.starts_with("eigw-") && !id.starts_with("vpce-"))
+}

@@ -1,0 +1,168 @@
+//! What was seen of the connections of a place: established ones, attempts that hang, and the
+//! answers to probes.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::facts::Facts;
+use crate::model::probe::{AddressProbe, Attempt, Probe, ProbeTarget, ProbeWay, TlsAttempt};
+use crate::model::reachability::{EndpointSide, Location, Place};
+use crate::model::socket::State;
+
+/// An index of what was seen, by place.
+pub(super) struct Seen<'a> {
+    by_address: HashMap<IpAddr, Sockets<'a>>,
+    by_node: HashMap<&'a str, Sockets<'a>>,
+    /// The names of the nodes that have an address.
+    nodes: HashMap<IpAddr, &'a str>,
+    probes: HashMap<&'a str, &'a Probe>,
+    /// The addresses of the EKS-owned ENIs.
+    enis: HashSet<IpAddr>,
+}
+
+/// The first connection of each kind.
+#[derive(Debug, Default, Clone, Copy)]
+struct Sockets<'a> {
+    established: [Option<&'a Connection>; 2],
+    hanging: [Option<&'a Connection>; 2],
+}
+
+/// A failure to connect that was seen.
+pub(super) struct Failure {
+    /// What was seen.
+    pub(super) text: String,
+    /// Whether it shows that connections fail; an attempt that was seen once may succeed.
+    pub(super) is_certain: bool,
+    /// The side on which it was seen.
+    pub(super) side: EndpointSide,
+}
+
+/// The position of a side in an array.
+fn at(side: EndpointSide) -> usize {
+    usize::from(side == EndpointSide::Public)
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn new(facts: &'a Facts) -> Self {
+        let (mut by_address, mut by_node) = (HashMap::new(), HashMap::new());
+        for connection in facts.connections.iter().filter(|one| one.direction == Direction::Outbound) {
+            let side = match connection.attribution.path {
+                Path::PublicEndpoint => EndpointSide::Public,
+                // The ClusterIP is forwarded to an ENI.
+                Path::PrivateEni | Path::ClusterIp => EndpointSide::Private,
+                _ => continue,
+            };
+            let keep = |sockets: &mut Sockets<'a>| {
+                let kept = match connection.socket.state {
+                    State::Established => &mut sockets.established,
+                    State::SynSent => &mut sockets.hanging,
+                    _ => return,
+                };
+                kept[at(side)].get_or_insert(connection);
+            };
+            keep(by_node.entry(connection.node.as_str()).or_default());
+            if let Some(local) = connection.socket.local.ip() {
+                keep(by_address.entry(local).or_default());
+            }
+        }
+        let mut nodes = HashMap::new();
+        for (node, machines) in facts.nodes.iter().zip(&facts.machines) {
+            for &address in machines.iter().flat_map(|machine| &machine.addresses) {
+                nodes.entry(address).or_insert(node.name.as_str());
+            }
+        }
+        let probes = facts.evidence.probes.iter().map(|probe| (probe.vantage.as_str(), probe));
+        let enis = facts.eks_owned().flat_map(|eni| eni.interface.addresses.iter().copied());
+        Self { by_address, by_node, nodes, probes: probes.collect(), enis: enis.collect() }
+    }
+
+    /// The names under which evidence from a place is recorded: its own, and that of the node
+    /// that has its address.
+    pub(super) fn names<'p>(&self, place: &'p Place) -> impl Iterator<Item = &'p str>
+    where
+        'a: 'p,
+    {
+        let node = addresses(place).into_iter().find_map(|address| self.nodes.get(&address).copied());
+        [place.name.as_str()].into_iter().chain(node.filter(|node| *node != place.name))
+    }
+
+    fn sockets(&self, place: &Place) -> impl Iterator<Item = Sockets<'a>> {
+        let own = addresses(place).into_iter().filter_map(|address| self.by_address.get(&address).copied());
+        let named = self.by_node.get(place.name.as_str()).copied();
+        own.chain(named).collect::<Vec<_>>().into_iter()
+    }
+
+    fn answers<'s>(&'s self, place: &Place, side: EndpointSide) -> Vec<&'s AddressProbe> {
+        let probes = self.names(place).filter_map(|name| self.probes.get(name).copied());
+        let answers = probes.flat_map(|probe| &probe.answers).filter(|answer| {
+            let is_private = answer.target == ProbeTarget::Eni || self.enis.contains(&answer.address.ip());
+            answer.target != ProbeTarget::Peer && is_private == (side != EndpointSide::Public)
+        });
+        answers.collect()
+    }
+
+    /// What shows that packets from a place reach one side, if anything does.
+    pub(super) fn reached(&self, place: &Place, side: EndpointSide) -> Option<String> {
+        let established = self.sockets(place).find_map(|sockets| sockets.established[at(side)]);
+        if let Some(connection) = established {
+            let process = connection.process.as_ref().map_or("a process", |process| process.name.as_str());
+            return Some(format!("{process} has an established connection with {}", connection.socket.peer));
+        }
+        self.answered(place, side)
+    }
+
+    /// The same, without established connections: those outlive changes that keep new ones
+    /// out.
+    pub(super) fn answered(&self, place: &Place, side: EndpointSide) -> Option<String> {
+        let answers = self.answers(place, side);
+        let reached = answers.into_iter().find(|answer| answer.is_reached())?;
+        Some(match &reached.way {
+            ProbeWay::Direct => format!("{} answered from there", reached.address),
+            ProbeWay::Proxy(proxy) => format!("{} answered by way of the proxy {proxy}", reached.address),
+        })
+    }
+
+    /// What shows that packets from a place do not reach one side, where nothing shows that
+    /// they do.
+    pub(super) fn failed(&self, place: &Place, side: EndpointSide) -> Option<Failure> {
+        if self.reached(place, side).is_some() {
+            return None;
+        }
+        let answers = self.answers(place, side);
+        let failed = answers.into_iter().find_map(|answer| match &answer.tcp {
+            Attempt::Failed(failure) => Some((answer, failure)),
+            Attempt::Done => None,
+        });
+        if let Some((answer, failure)) = failed {
+            let text = format!("{} cannot be reached from there: {}", answer.address, failure.detail);
+            return Some(Failure { text, is_certain: true, side });
+        }
+        let hanging = self.sockets(place).find_map(|sockets| sockets.hanging[at(side)])?;
+        let text = format!("an attempt to connect to {} hangs in SYN-SENT", hanging.socket.peer);
+        Some(Failure { text, is_certain: false, side })
+    }
+
+    /// The component that has an established connection with one side, if one has.
+    pub(super) fn component(&self, place: &Place, side: EndpointSide) -> Option<Component> {
+        self.sockets(place).find_map(|sockets| {
+            sockets.established[at(side)]?.component.filter(|component| component.is_node_component())
+        })
+    }
+
+    /// The results of TLS handshakes with one side, with the addresses.
+    pub(super) fn tls(&self, place: &Place, side: EndpointSide) -> Vec<(IpAddr, &TlsAttempt)> {
+        let answers = self.answers(place, side).into_iter();
+        answers.filter_map(|answer| Some((answer.address.ip(), answer.tls.as_ref()?))).collect()
+    }
+}
+
+/// The single addresses of a place.
+fn addresses(place: &Place) -> Vec<IpAddr> {
+    let blocks = match &place.location {
+        Location::Vpc { blocks, .. } | Location::Outside { blocks } => blocks.as_slice(),
+        Location::Unknown => &[],
+    };
+    let hosts = blocks.iter().filter(|block| block.prefix_len() == block.max_prefix_len());
+    hosts.map(ipnet::IpNet::addr).collect()
+}
