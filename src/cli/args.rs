@@ -8,17 +8,17 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::options::{
-    AuditOptions, ClusterOptions, Clusters, CollectOptions, CollectionOptions, DiffOptions, DryRunOptions,
-    FleetOptions, JudgmentOptions, NodeOptions, Options, Regions, Source, TraceOptions, TransportOptions,
-    Verbosity, WriteTo, cluster_name, role_arn,
+    AuditOptions, ClusterOptions, ClusterSource, Clusters, CollectOptions, CollectionOptions, DiffOptions,
+    DryRunOptions, FleetOptions, From, JudgmentOptions, NodeOptions, Options, ReachOptions, Regions, Source,
+    TraceOptions, TransportOptions, Verbosity, WriteTo, cluster_name, role_arn,
 };
 use super::values::{
-    FailOnArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions, ResolverArg, S3Arg, duration, format_of,
-    image, interval, kubernetes_name, ssm_document, write_to,
+    FailOnArg, FromArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions, ResolverArg, S3Arg, duration,
+    format_of, image, interval, kubernetes_name, ssm_document, write_to,
 };
 use crate::model::name::{NodeName, SSM_DOCUMENT};
 use crate::report;
-use crate::report::format::{AuditFormat, AuditWrite, TraceFormat, TraceWrite};
+use crate::report::format::{AuditFormat, AuditWrite, ReachFormat, ReachWrite, TraceFormat, TraceWrite};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +56,22 @@ Exit codes:
   without a command 0, and for errors before it runs:
   2  usage or configuration
   3  no node can be sampled
+  4  no such cluster";
+
+const REACH_HELP: &str = "\
+The conditions of a connection are judged in the order in which it meets them, and the
+first that is not met is the answer. What was seen (an established connection, an answer
+to a probe) outranks what is configured. Nodes are not read, except the one of --from.
+
+  eks-netcheck reach --cluster myeks                      can this machine reach it?
+  eks-netcheck reach --cluster myeks --from 10.0.1.5      can the bastion?
+  eks-netcheck reach --cluster myeks --from 10.8.0.0/16   can the VPN?
+
+Exit codes:
+  0  it can
+  1  it cannot
+  2  usage or configuration: bad flag, no such node, no region, malformed evidence
+  3  it is not known: evidence is missing, as listed
   4  no such cluster";
 
 const SSM_DOCUMENT_HELP: &str = "\
@@ -106,6 +122,9 @@ enum Command {
     /// Compare the sockets of two recordings: which connections appeared and went, and their paths
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
+    /// Tell whether a place can reach the API server endpoint, and if not, why
+    #[command(after_help = REACH_HELP)]
+    Reach(ReachArgs),
     /// Print the minimal IAM policy that `audit` and `collect` need
     IamPolicy {
         /// Print what reading nodes this way needs in addition, separately
@@ -258,6 +277,31 @@ struct DiffArgs {
     write: Vec<WriteTo<TraceWrite>>,
 }
 
+#[derive(Debug, Args)]
+struct ReachArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    cluster: String,
+    /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
+    evidence: Option<PathBuf>,
+    /// The place: here, a node, an address or a CIDR block
+    #[arg(long, value_name = "PLACE", default_value = "here")]
+    from: FromArg,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::REACH_FORMATS), default_value = "table")]
+    format: &'static ReachFormat,
+    /// Write the report to a file as well, such as json=reach.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::REACH_FORMATS))]
+    write: Vec<WriteTo<ReachWrite>>,
+    #[command(flatten)]
+    aws: AwsArgs,
+    #[command(flatten)]
+    collection: CollectionArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+}
+
 /// The AWS configuration for one cluster. What is not given comes from the environment and
 /// the files that the aws CLI reads.
 #[derive(Debug, Args)]
@@ -385,6 +429,7 @@ impl Cli {
                 format: args.format,
                 write: args.write,
             }),
+            Command::Reach(args) => Options::Reach(args.into_options()?),
             Command::IamPolicy { nodes: None, .. } => Options::IamPolicy,
             Command::IamPolicy { nodes: Some(NodesWithPermissions::Ssm), ssm_document } => {
                 Options::SsmPolicy(ssm_document)
@@ -464,6 +509,37 @@ impl TraceArgs {
             write: self.write,
             verbosity: self.verbosity.into(),
             command: self.command,
+        })
+    }
+}
+
+impl ReachArgs {
+    fn into_options(self) -> Result<ReachOptions, String> {
+        if self.collection.dry_run {
+            return Err("--dry-run is for audit, collect and trace".to_owned());
+        }
+        let from = self.from.0;
+        let source = match self.evidence {
+            Some(dir) => ClusterSource::Recorded { dir, cluster: self.cluster },
+            None => {
+                let mut options = cluster_options(self.cluster, self.aws, self.collection)?;
+                match (&from, &mut options.collection.nodes) {
+                    (From::Node(name), Some(nodes)) => {
+                        if nodes.named.iter().any(|(named, _)| named != name) {
+                            return Err("--node: reach reads the node of --from alone".to_owned());
+                        }
+                    }
+                    (_, nodes) => *nodes = None,
+                }
+                ClusterSource::Live(Box::new(options))
+            }
+        };
+        Ok(ReachOptions {
+            source,
+            from,
+            format: self.format,
+            write: self.write,
+            verbosity: self.verbosity.into(),
         })
     }
 }
@@ -584,7 +660,7 @@ fn value_name(how: Nodes) -> String {
     how.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-impl From<VerbosityArgs> for Verbosity {
+impl std::convert::From<VerbosityArgs> for Verbosity {
     fn from(args: VerbosityArgs) -> Self {
         match args.verbose {
             0 if args.quiet => Self::Quiet,

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::net::NodeAddress;
 use crate::model::rule::Threshold;
-use crate::report::format::{AuditFormat, AuditWrite, Format, TraceFormat, TraceWrite};
+use crate::report::format::{
+    AuditFormat, AuditWrite, Format, ReachFormat, ReachWrite, TraceFormat, TraceWrite,
+};
 
 /// A command and its options.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub enum Options {
     Trace(TraceOptions),
     /// `diff`
     Diff(DiffOptions),
+    /// `reach`
+    Reach(ReachOptions),
     /// `iam-policy`
     IamPolicy,
     /// `iam-policy --nodes ssm`, for a command document of this name
@@ -211,6 +217,48 @@ pub struct DiffOptions {
     pub format: &'static TraceFormat,
     /// The reports that are written to files.
     pub write: Vec<WriteTo<TraceWrite>>,
+}
+
+/// Options of `reach`.
+#[derive(Debug)]
+pub struct ReachOptions {
+    /// Where the evidence comes from.
+    pub source: ClusterSource,
+    /// The place.
+    pub from: From,
+    /// The format on standard output.
+    pub format: &'static ReachFormat,
+    /// The reports that are written to files.
+    pub write: Vec<WriteTo<ReachWrite>>,
+    /// What is written to standard error.
+    pub verbosity: Verbosity,
+}
+
+/// Where the evidence about one cluster comes from.
+#[derive(Debug)]
+pub enum ClusterSource {
+    /// An evidence directory.
+    Recorded {
+        /// The directory.
+        dir: PathBuf,
+        /// The cluster's name.
+        cluster: String,
+    },
+    /// AWS, DNS and the nodes.
+    Live(Box<ClusterOptions>),
+}
+
+/// A place from which the endpoint is to be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    /// This machine.
+    Here,
+    /// A node.
+    Node(NodeName),
+    /// An address.
+    Address(IpAddr),
+    /// All addresses of a block.
+    Block(IpNet),
 }
 
 /// What is collected besides the answers of AWS, and how.

@@ -8,9 +8,11 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::SignedDuration;
 
-use super::options::WriteTo;
+use ipnet::IpNet;
+
+use super::options::{From, WriteTo};
 use crate::model::name::NodeName;
-use crate::model::net::NodeAddress;
+use crate::model::net::{NodeAddress, canonical_block};
 use crate::model::rule::{Severity, Threshold};
 use crate::report::format::Format;
 
@@ -113,7 +115,7 @@ pub(super) enum NodeAddressArg {
     Id,
 }
 
-impl From<NodeAddressArg> for NodeAddress {
+impl std::convert::From<NodeAddressArg> for NodeAddress {
     fn from(address: NodeAddressArg) -> Self {
         match address {
             NodeAddressArg::Private => Self::Private,
@@ -141,6 +143,37 @@ impl FromStr for NodeArg {
         };
         let name = name.parse().map_err(|error| format!("{name:?}: {error}"))?;
         Ok(Self { name, target })
+    }
+}
+
+/// `here`, a node, an address or a block.
+#[derive(Debug, Clone)]
+pub(super) struct FromArg(pub(super) From);
+
+impl FromStr for FromArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "here" {
+            return Ok(Self(From::Here));
+        }
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self(From::Address(address.to_canonical())));
+        }
+        if text.contains('/') {
+            let block: IpNet = text
+                .parse()
+                .map_err(|_| format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32"))?;
+            return Ok(Self(From::Block(canonical_block(block).trunc())));
+        }
+        // A node's name may begin with an address, and not be a wrong one.
+        let is_numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || text.contains(':');
+        if is_numeric {
+            return Err(format!("{text:?} is not an address"));
+        }
+        let node: NodeName =
+            text.parse().map_err(|error| format!("{text:?} is no address and no block, and {error}"))?;
+        Ok(Self(From::Node(node)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::cluster::EndpointAccess;
 use super::gap::Gap;
 use super::rule::Step;
 
@@ -149,6 +150,24 @@ pub enum Reaches {
     No,
     /// It is not known.
     Unknown,
+}
+
+/// Whether a place reaches the endpoint of a cluster with its access of today, as a report
+/// says it.
+#[derive(Debug)]
+pub struct ReachReport {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Its endpoint access.
+    pub access: EndpointAccess,
+    /// The place.
+    pub place: Place,
+    /// The conditions.
+    pub reachability: Reachability,
+    /// Whether it reaches it.
+    pub reaches: Reaches,
+    /// What was not seen, and would show whether a condition is met.
+    pub gaps: Vec<Gap>,
 }
 
 impl Reachability {

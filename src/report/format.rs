@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use super::style::Style;
 use crate::model::audit::{Audited, Summary, TraceJudgment};
+use crate::model::reachability::ReachReport;
 use crate::model::rule::Rule;
 use crate::model::trace::Trace;
 
@@ -29,6 +30,12 @@ pub type TraceFormat = Format<TraceWrite>;
 
 /// Writes a report of `trace` or `diff`; the judgment is that of `--fail-on`.
 pub type TraceWrite = fn(&Trace, Option<&TraceJudgment>, Style, &mut dyn Write) -> Result<()>;
+
+/// A format of the report of `reach`.
+pub type ReachFormat = Format<ReachWrite>;
+
+/// Writes a report of `reach`.
+pub type ReachWrite = fn(&ReachReport, Style, &mut dyn Write) -> Result<()>;
 
 /// What is known before the first cluster.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ pub mod text;
 mod via;
 pub mod yaml;
 
-use self::format::{AuditFormat, TraceFormat};
+use self::format::{AuditFormat, ReachFormat, TraceFormat};
 
 /// The formats of `audit`, in the order of `--help`.
 pub const FORMATS: [&AuditFormat; 8] = [
@@ -35,3 +35,6 @@ pub const FORMATS: [&AuditFormat; 8] = [
 
 /// The formats of `trace` and `diff`.
 pub const TRACE_FORMATS: [&TraceFormat; 2] = [&table::trace::FORMAT, &json::trace::FORMAT];
+
+/// The formats of `reach`.
+pub const REACH_FORMATS: [&ReachFormat; 2] = [&table::reach::FORMAT, &json::reach::FORMAT];

@@ -4,6 +4,7 @@ use anstyle::AnsiColor;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::model::judgment::Verdict;
+use crate::model::reachability::Reaches;
 use crate::model::rule::Severity;
 
 /// Width and colour of text.
@@ -50,11 +51,26 @@ impl Style {
 
     /// A verdict followed by prose that is indented to the end of the verdict.
     pub(super) fn verdict_line(self, verdict: Verdict, text: &str) -> String {
-        let head = format!("{}  ", verdict.as_str().to_uppercase());
+        self.head_line(&self.verdict(verdict), verdict.as_str(), text)
+    }
+
+    /// Whether something reaches the endpoint, in capitals and in its colour.
+    pub(super) fn reaches(self, reaches: Reaches) -> String {
+        let color = match reaches {
+            Reaches::Yes => AnsiColor::Green,
+            Reaches::No => AnsiColor::Red,
+            Reaches::Unknown => AnsiColor::Yellow,
+        };
+        self.paint(color.on_default().bold(), &reaches.as_str().to_uppercase())
+    }
+
+    /// A word in capitals and its colour, followed by prose that is indented to its end.
+    pub(super) fn head_line(self, painted: &str, word: &str, text: &str) -> String {
+        let head = format!("{}  ", word.to_uppercase());
         let text = self.prose(text, &head, &" ".repeat(head.len()));
         // Wrapped by its width without colour, then coloured.
         let rest = text.strip_prefix(&head).unwrap_or(&text);
-        format!("{}  {rest}", self.verdict(verdict))
+        format!("{painted}  {rest}")
     }
 
     /// Prose wrapped to the width, with a line feed at its end. `first` and `rest` are the

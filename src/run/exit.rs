@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::model::judgment::Verdict;
+use crate::model::reachability::Reaches;
 
 /// The end of a run that is not a usage or configuration error.
 #[derive(Debug)]
@@ -54,6 +55,16 @@ impl From<Verdict> for Exit {
             Verdict::Pass => Self::Pass,
             Verdict::Fail => Self::Findings,
             Verdict::Inconclusive => Self::Inconclusive,
+        }
+    }
+}
+
+impl From<Reaches> for Exit {
+    fn from(reaches: Reaches) -> Self {
+        match reaches {
+            Reaches::Yes => Self::Pass,
+            Reaches::No => Self::Findings,
+            Reaches::Unknown => Self::Inconclusive,
         }
     }
 }

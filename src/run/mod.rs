@@ -18,6 +18,7 @@ mod live;
 mod missing;
 mod output;
 mod policy;
+mod reach;
 mod rejected;
 mod report;
 mod search;
@@ -51,6 +52,7 @@ pub fn run(options: &Options) -> Result<Ending> {
         #[cfg(not(feature = "live"))]
         Options::Collect(_) | Options::Trace(_) | Options::DryRun(_) => Err(audit::not_live()),
         Options::Diff(options) => diff::diff(options),
+        Options::Reach(options) => reach::reach(options),
         Options::IamPolicy => {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
             Ok(Exit::Pass.into())

@@ -176,7 +176,12 @@ impl<'a> Reachabilities<'a> {
             passes(ConditionKind::SecurityGroups).unwrap_or_else(|| self.groups_out(place)),
             self.cidrs(access, place),
         ];
-        let conditions = until_not_met(judged.into_iter().chain([self.tls(place, EndpointSide::Public)]));
+        let mut conditions = until_not_met(judged.into_iter().chain([self.tls(place, EndpointSide::Public)]));
+        if let Some(last) = conditions.last_mut().filter(|last| last.result == ConditionResult::NotMet) {
+            let mut fix = self.to_private_side(access, place);
+            fix.append(&mut last.fix);
+            last.fix = fix;
+        }
         match self.seen.failed(place, EndpointSide::Public) {
             Some(failure) if reached.is_none() && self.applies_to(access) => {
                 self.lost(conditions, &failure, access, place)

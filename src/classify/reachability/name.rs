@@ -139,7 +139,17 @@ impl Reachabilities<'_> {
                 format!("as seen: it resolves to the public addresses {texts}, and public access is off");
             Name::fails(Side::One(EndpointSide::Public), why, self.resolve(access))
         } else if public == addresses.len() {
-            Name::one(EndpointSide::Public, format!("as seen: it resolves to the public addresses {texts}"))
+            let off = if Self::is_in_vpc(place) && access.private() == Some(true) {
+                self.attribute_off()
+            } else {
+                None
+            };
+            let off =
+                off.map(|field| format!(", since {} of the VPC is off", field.name())).unwrap_or_default();
+            Name::one(
+                EndpointSide::Public,
+                format!("as seen: it resolves to the public addresses {texts}{off}"),
+            )
         } else if other == 0 {
             let detail = format!("it resolves to both public and private addresses: {texts}");
             Name::unknown(Side::Either, self.gap_at(place, detail))
@@ -178,7 +188,7 @@ impl Reachabilities<'_> {
                 Location::Vpc { .. } => self.in_vpc(place),
                 Location::Outside { .. } => Name::one(
                     EndpointSide::Public,
-                    "outside the VPC, the name resolves to public addresses while public access is on, unless the private zone is forwarded there",
+                    "outside the VPC, the name resolves to public addresses while public access is on, unless the zone of the VPC is forwarded there",
                 ),
                 Location::Unknown => {
                     let detail = "it resolves to private addresses in the VPC and to public ones elsewhere, and where the place is is not known";
@@ -201,23 +211,15 @@ impl Reachabilities<'_> {
             Observed::Seen(vpc) => vpc,
             Observed::Unseen(gap) => return Name::unknown(Side::Either, gap.clone()),
         };
-        for (field, value) in
-            [(Field::EnableDnsSupport, vpc.dns_support), (Field::EnableDnsHostnames, vpc.dns_hostnames)]
-        {
-            match value {
-                Some(true) => {}
-                Some(false) => {
-                    let why = format!(
-                        "{} of the VPC is off, so the name resolves to public addresses",
-                        field.name()
-                    );
-                    return Name::one(EndpointSide::Public, why);
-                }
-                None => {
-                    let detail = format!("whether {} is on is not recorded", field.name());
-                    return Name::unknown(Side::Either, evidence.gap(field, GapReason::NotRecorded, detail));
-                }
-            }
+        if let Some(field) = self.attribute_off() {
+            let why = format!("{} of the VPC is off, so the name resolves to public addresses", field.name());
+            return Name::one(EndpointSide::Public, why);
+        }
+        let all =
+            [(Field::EnableDnsSupport, vpc.dns_support), (Field::EnableDnsHostnames, vpc.dns_hostnames)];
+        if let Some((field, _)) = all.into_iter().find(|(_, value)| value.is_none()) {
+            let detail = format!("whether {} is on is not recorded", field.name());
+            return Name::unknown(Side::Either, evidence.gap(field, GapReason::NotRecorded, detail));
         }
         match resolver(evidence, vpc) {
             Resolver::Amazon => Name::one(
@@ -227,6 +229,29 @@ impl Reachabilities<'_> {
             Resolver::Other(servers) => self.forwarded(place, &servers),
             Resolver::Unknown(gap) => Name::unknown(Side::Either, gap),
         }
+    }
+
+    /// The DNS attribute of the VPC that is off.
+    fn attribute_off(&self) -> Option<Field> {
+        let vpc = self.facts.evidence.network.vpc.seen()?;
+        let all =
+            [(Field::EnableDnsSupport, vpc.dns_support), (Field::EnableDnsHostnames, vpc.dns_hostnames)];
+        all.into_iter().find(|(_, value)| *value == Some(false)).map(|(field, _)| field)
+    }
+
+    /// The steps after which a place in the VPC, whose connections end on the public endpoint
+    /// although private access is on, uses the private one.
+    pub(super) fn to_private_side(&self, access: &EndpointAccess, place: &Place) -> Vec<Step> {
+        if access.private() != Some(true) || !Self::is_in_vpc(place) {
+            return Vec::new();
+        }
+        let mut fix = steps::dns_attributes(self.facts);
+        if fix.is_empty() {
+            fix.push(Step::new(
+                "Make the name servers in the VPC's DHCP options forward the endpoint's name to the VPC's resolver, or use AmazonProvidedDNS",
+            ));
+        }
+        fix
     }
 
     /// Own name servers work where they forward the name: what nodes resolved shows it.

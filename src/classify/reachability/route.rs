@@ -12,7 +12,7 @@ use super::Reachabilities;
 use super::cidrs::is_public;
 use crate::model::egress::{EgressAddress, WayOut};
 use crate::model::gap::{Gap, GapReason, Subject};
-use crate::model::net::{Interface, ROUTE_TABLES, RouteTable, RouteTarget};
+use crate::model::net::{Interface, ROUTE_TABLES, Route, RouteTable, RouteTarget};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, Location, Place};
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
@@ -91,6 +91,9 @@ impl Reachabilities<'_> {
                 {
                     unknown = Some(self.unknown_address(place));
                 }
+                Err(_) if endpoint.is_none() && self.has_no_public_route(place) => {
+                    reason = Some("its subnet has no route out of the VPC to public addresses".to_owned());
+                }
                 Ok(WayOut::Addresses(found)) => addresses.extend(found),
                 Ok(WayOut::None(text)) => reason = Some(text),
                 Err(gap) => unknown = Some(gap),
@@ -125,6 +128,19 @@ impl Reachabilities<'_> {
     fn target(&self, place: &Place, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
         let Location::Vpc { subnet, .. } = &place.location else { return None };
         route(self.tables.of(subnet.as_deref()?)?, endpoint)
+    }
+
+    /// Whether the subnet of a place has routes to private addresses alone.
+    fn has_no_public_route(&self, place: &Place) -> bool {
+        let Location::Vpc { subnet, .. } = &place.location else { return false };
+        let table = subnet.as_deref().and_then(|subnet| self.tables.of(subnet));
+        let leads_out = |route: &Route| match route.destination {
+            Some(block) => block.addr().is_ipv4() && is_public(&block),
+            // The prefix lists of gateway endpoints do not contain the endpoint.
+            None => !matches!(&route.target, RouteTarget::Other(id) if id.starts_with("vpce-")),
+        };
+        let is_local = |route: &Route| route.target == RouteTarget::Local;
+        table.is_some_and(|table| !table.routes.iter().any(|route| leads_out(route) && !is_local(route)))
     }
 
     /// Whether the way of a place out of the VPC leads through something else than an internet

@@ -32,7 +32,7 @@ impl From<&EndpointAccess> for Access {
 /// Defines the enum of JSON values for an enum of the model.
 macro_rules! words {
     ($($name:ident of $model:ty { $($(#[$rename:meta])? $variant:ident),* $(,)? })*) => { $(
-        #[derive(Debug, Serialize, JsonSchema)]
+        #[derive(Debug, serde::Serialize, schemars::JsonSchema)]
         #[serde(rename_all = "kebab-case")]
         pub(super) enum $name { $($(#[$rename])? $variant),* }
 
@@ -43,6 +43,8 @@ macro_rules! words {
         }
     )* };
 }
+
+pub(super) use words;
 
 words! {
     Direction of connection::Direction { Outbound, Inbound, None }

@@ -9,6 +9,7 @@
 mod many;
 mod names;
 mod nodes;
+pub mod reach;
 pub mod trace;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,0 +1,86 @@
+//! `reach` as text for people: the answer, the conditions with their reasons, and what to do.
+
+use std::io::{Result, Write};
+
+use crate::model::reachability::{Condition, ConditionResult, EndpointSide, ReachReport, Reaches};
+use crate::model::rule::Step;
+use crate::report::format::ReachFormat;
+use crate::report::remediation::{numbered, write_remediation};
+use crate::report::style::Style;
+use crate::report::text::escape;
+
+/// The format.
+pub const FORMAT: ReachFormat = ReachFormat { name: "table", help: "For people", write };
+
+fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
+    let head = style.reaches(report.reaches);
+    write!(out, "{}", style.head_line(&head, report.reaches.as_str(), &escape(&answer(report))))?;
+    let mut table = style.table(["Condition", "Result", "Why"]);
+    for condition in &report.reachability.conditions {
+        table.add_row([
+            condition.kind.as_str().to_owned(),
+            word(condition.result).to_owned(),
+            escape(&condition.why).into_owned(),
+        ]);
+    }
+    writeln!(out, "\n{}", table.trim_fmt())?;
+    write_fix(report, style, out)?;
+    write_gaps(report, style, out)
+}
+
+/// The answer in a sentence.
+fn answer(report: &ReachReport) -> String {
+    let ReachReport { cluster, place, reachability, .. } = report;
+    let from = if place.name == "here" { "this machine" } else { place.name.as_str() };
+    let side = match reachability.side {
+        Some(EndpointSide::Public) => "the public endpoint",
+        Some(EndpointSide::Private | EndpointSide::ClusterIp) => "the private endpoint",
+        None => "the endpoint",
+    };
+    match (report.reaches, reachability.obstacle()) {
+        (Reaches::Yes, _) => format!("{from} reaches {side} of {cluster}"),
+        (Reaches::No, Some(obstacle)) => {
+            format!("{from} does not reach {side} of {cluster}: {}", obstacle.why)
+        }
+        (Reaches::No, None) => format!("{from} does not reach {side} of {cluster}"),
+        (Reaches::Unknown, _) => {
+            let unknown = |one: &&Condition| one.result == ConditionResult::Unknown;
+            let first = reachability.conditions.iter().find(unknown);
+            let why = first.map(|one| format!(": {}", one.why)).unwrap_or_default();
+            format!("it is not known whether {from} reaches {side} of {cluster}{why}")
+        }
+    }
+}
+
+fn word(result: ConditionResult) -> &'static str {
+    match result {
+        ConditionResult::Met => "met",
+        ConditionResult::NotMet => "NOT met",
+        ConditionResult::Unknown => "unknown",
+        ConditionResult::NotApplicable => "-",
+    }
+}
+
+/// Writes the steps that make the first condition met that is not.
+fn write_fix(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
+    let fix: &[Step] = report.reachability.obstacle().map_or(&[], |obstacle| obstacle.fix.as_slice());
+    if fix.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("What to do"))?;
+    write_remediation(&numbered(fix, 1), "  ", style, out)
+}
+
+fn write_gaps(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
+    if report.gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("Not seen"))?;
+    for gap in &report.gaps {
+        write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
+        if !gap.hint.is_empty() {
+            write!(out, "{}", style.prose(&escape(&gap.hint), "    ", "    "))?;
+        }
+    }
+    Ok(())
+}
