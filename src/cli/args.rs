@@ -528,6 +528,9 @@ impl ReachArgs {
                         if nodes.named.iter().any(|(named, _)| named != name) {
                             return Err("--node: reach reads the node of --from alone".to_owned());
                         }
+                        if nodes.named.is_empty() {
+                            nodes.named.push((name.clone(), None));
+                        }
                     }
                     (_, nodes) => *nodes = None,
                 }

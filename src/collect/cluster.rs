@@ -28,7 +28,7 @@ use crate::model::cluster::{Cluster, Hosting};
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
-use crate::model::net::{INSTANCES, Instance};
+use crate::model::net::{INSTANCES, Instance, NETWORK_ACLS};
 
 /// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
@@ -48,6 +48,8 @@ pub struct Request {
     pub resolvers: Vec<SocketAddr>,
     /// The time-out of a DNS query.
     pub timeout: Duration,
+    /// Whether network ACLs are asked for, which no rule needs.
+    pub network_acls: bool,
 }
 
 impl Request {
@@ -55,6 +57,12 @@ impl Request {
     fn vantage_points(&self) -> impl Iterator<Item = VantagePoint> {
         let servers: BTreeSet<_> = self.resolvers.iter().copied().collect();
         std::iter::once(VantagePoint::here()).chain(servers.into_iter().map(VantagePoint::server))
+    }
+
+    /// The calls of EC2.
+    fn calls(&self) -> impl Iterator<Item = &'static Call> {
+        let network_acls = self.network_acls;
+        CALLS.iter().filter(move |call| network_acls || call.file != NETWORK_ACLS)
     }
 
     /// The gap that is left where nodes are not to be read.
@@ -91,13 +99,13 @@ pub(super) async fn record(
     progress: &Progress,
 ) -> Result<()> {
     writer.expect(File::CLUSTER);
-    for call in &CALLS {
+    for call in request.calls() {
         writer.expect(call.file);
     }
     for point in request.vantage_points() {
         writer.expect(point.subject());
     }
-    progress.expect(1 + CALLS.len() as u64 + request.vantage_points().count() as u64);
+    progress.expect((1 + request.calls().count() + request.vantage_points().count()) as u64);
     progress.set_message("AWS");
     let (host_sender, host) = watch::channel(None);
     let (cluster_sender, described) = watch::channel(None);
@@ -116,7 +124,7 @@ pub(super) async fn record(
             progress.answered();
             Ok(())
         }));
-        tokio::try_join!(dns, describe_network(batch, cluster, writer, progress))
+        tokio::try_join!(dns, describe_network(request, batch, cluster, writer, progress))
     };
     let nodes = async {
         let instances = describe_instances(batch, &request.cluster, writer).await?;
@@ -172,12 +180,13 @@ async fn existing_clusters(client: &Client) -> String {
 
 /// Records the answers about the cluster's VPC.
 async fn describe_network(
+    request: &Request,
     batch: &Batch,
     cluster: &Cluster,
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
-    let calls = CALLS.iter().filter(|call| call.file != INSTANCES);
+    let calls = request.calls().filter(|call| call.file != INSTANCES);
     let Some(vpc) = &cluster.vpc else {
         for call in calls {
             writer.gap(no_vpc(call, cluster));

@@ -7,7 +7,7 @@ use crate::model::cluster::Cluster;
 use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
-use crate::model::net::SECURITY_GROUPS;
+use crate::model::net::{NETWORK_ACLS, SECURITY_GROUPS};
 use crate::model::shell::shell_word;
 
 /// Returns the next step for evidence that is missing from an evidence directory.
@@ -74,6 +74,9 @@ pub fn of_any_source(subject: &Subject, why: GapReason) -> Option<&'static str> 
         (Subject::File(SECURITY_GROUPS), GapReason::NotSupported) => Some(
             "compare the rules by hand: aws ec2 describe-security-group-rules, and get-managed-prefix-list-entries for prefix lists",
         ),
+        (Subject::File(NETWORK_ACLS), GapReason::NotSupported) => {
+            Some("compare the entries by hand: aws ec2 describe-network-acls")
+        }
         (Subject::Egress(_), _) => {
             Some("find its egress address by running on the node: curl -s https://checkip.amazonaws.com")
         }

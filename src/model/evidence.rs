@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 use super::file::File;
 use super::gap::{Gap, GapReason, Observed, Subject};
 use super::kubernetes::{Kubernetes, KubernetesNode};
-use super::net::{Instance, Network};
+use super::net::{Instance, NETWORK_ACLS, Network};
 use super::probe::Probe;
 
 /// The evidence about a cluster, except the sockets of its nodes.
@@ -123,7 +123,7 @@ impl Evidence {
         let vantages = self.dns.iter().map(|vantage| vantage.answer.as_result().err());
         // If the cluster is missing, all of these are the same gap.
         let rest = network.into_iter().chain(vantages).flatten().filter(|gap| !self.gaps.contains(gap));
-        self.gaps.iter().cloned().chain(rest).collect()
+        self.gaps_of_rules().cloned().chain(rest).collect()
     }
 
     /// The gaps about evidence that is there: its source says that it is a part of what it
@@ -165,7 +165,13 @@ impl Evidence {
     #[must_use]
     pub fn all_gaps(&self) -> Vec<Gap> {
         let vantages = self.dns.iter().filter_map(|vantage| vantage.answer.as_result().err());
-        self.network.gaps().into_iter().chain(vantages).chain(self.gaps.iter().cloned()).collect()
+        self.network.gaps().into_iter().chain(vantages).chain(self.gaps_of_rules().cloned()).collect()
+    }
+
+    /// The other evidence that was requested and not obtained, without network ACLs, which no
+    /// rule reads.
+    fn gaps_of_rules(&self) -> impl Iterator<Item = &Gap> {
+        self.gaps.iter().filter(|gap| gap.subject != Subject::File(NETWORK_ACLS))
     }
 }
 

@@ -9,11 +9,11 @@ use super::live::{cluster_request, ending};
 use super::missing::list_missing;
 use super::rejected::list_rejected;
 use crate::cli::options::{CollectOptions, Verbosity};
+use crate::collect::cluster::Request;
 use crate::collect::log::log_to_stderr;
 use crate::collect::recording::record_to;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::nodes::read_nodes;
-use crate::model::gap::Gap;
 
 /// Records a cluster, and lists what is missing. The run is inconclusive if anything is that
 /// was requested.
@@ -21,7 +21,7 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     if options.verbosity == Verbosity::Requests {
         log_to_stderr();
     }
-    let request = cluster_request(&options.cluster)?;
+    let request = Request { network_acls: true, ..cluster_request(&options.cluster)? };
     let recorded = match record_to(&options.out, &request, !options.verbosity.shows_progress()) {
         Ok(recorded) => recorded,
         Err(error) => return ending(error),
@@ -29,7 +29,7 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     // What is missing is not progress, which --quiet hides.
     let is_quiet = options.verbosity == Verbosity::Quiet;
     // Nodes that are left out were not requested.
-    let is_whole = recorded.gaps.iter().flatten().all(Gap::is_left_out);
+    let is_whole = recorded.gaps.iter().flatten().all(|gap| gap.is_left_out() || gap.is_optional());
     if let Some(gaps) = recorded.gaps.filter(|gaps| !(is_quiet && gaps.is_empty())) {
         let files = EvidenceDir::open(&options.out).and_then(|dir| dir.node_files());
         let captures = files.map_or(1, |files| files.len());

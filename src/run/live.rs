@@ -25,12 +25,52 @@ use crate::collect::transport::ssh::Ssh;
 use crate::collect::transport::ssm::Ssm;
 use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
+use crate::model::gap::GapReason;
 
 /// Collects and classifies the evidence of all clusters, and passes each cluster's facts
 /// to `each`. Returns what could not be judged.
 pub(super) fn audit_clusters(
     options: &FleetOptions,
     verbosity: Verbosity,
+    each: impl FnMut(Facts),
+) -> Result<ControlFlow<Ending, Vec<Unjudged>>> {
+    collect_each(options, verbosity, false, each)
+}
+
+/// Collects and classifies the evidence of one cluster, with network ACLs. Only the nodes that
+/// the options name are read.
+pub(super) fn collect_one(
+    options: &ClusterOptions,
+    verbosity: Verbosity,
+) -> Result<ControlFlow<Ending, Facts>> {
+    let regions = options.region.iter().cloned().collect::<BTreeSet<_>>();
+    let fleet = FleetOptions {
+        clusters: Clusters::Named([options.name.clone()].into()),
+        regions: if regions.is_empty() { Regions::Configured } else { Regions::Named(regions) },
+        profile: options.profile.clone(),
+        roles: options.role.iter().cloned().collect(),
+        accounts: None,
+        bundles: Vec::new(),
+        collection: options.collection.clone(),
+    };
+    let mut collected = None;
+    let unjudged = match collect_each(&fleet, verbosity, true, |facts| collected = Some(facts))? {
+        ControlFlow::Continue(unjudged) => unjudged,
+        ControlFlow::Break(ending) => return Ok(ControlFlow::Break(ending)),
+    };
+    if let Some(facts) = collected {
+        return Ok(ControlFlow::Continue(facts));
+    }
+    let is_absent = |unjudged: &Unjudged| unjudged.gap.why == GapReason::NotFound;
+    let exit = if unjudged.iter().all(is_absent) { Exit::Nothing } else { Exit::Inconclusive };
+    let all: Vec<_> = unjudged.iter().map(ToString::to_string).collect();
+    Ok(ControlFlow::Break(Ending::with_message(exit, format!("cannot describe the {}", all.join("; ")))))
+}
+
+fn collect_each(
+    options: &FleetOptions,
+    verbosity: Verbosity,
+    network_acls: bool,
     each: impl FnMut(Facts),
 ) -> Result<ControlFlow<Ending, Vec<Unjudged>>> {
     if verbosity == Verbosity::Requests {
@@ -41,6 +81,7 @@ pub(super) fn audit_clusters(
     let aws = aws_request(None, options.profile.as_deref(), None, &options.collection);
     let mut template = request("", aws.clone(), &options.collection, clusters)?;
     template.bundles.clone_from(&options.bundles);
+    template.network_acls = network_acls;
     let fleet = FleetRequest {
         aws,
         regions: match &options.regions {
@@ -127,6 +168,7 @@ fn request(
         bundles: Vec::new(),
         resolvers: collection.resolvers.clone(),
         timeout: collection.timeout,
+        network_acls: false,
     };
     if let Some(name) = request.duplicate_name() {
         bail!(

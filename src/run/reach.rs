@@ -31,7 +31,7 @@ pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
     let files = Output::open_all(&options.write, &inputs)?;
     let facts = match &options.source {
         ClusterSource::Recorded { dir, cluster } => classify_recorded(dir, cluster, &[])?,
-        ClusterSource::Live(cluster) => match live(cluster, &options.from, options.verbosity)? {
+        ClusterSource::Live(cluster) => match live(cluster, options.verbosity)? {
             ControlFlow::Continue(facts) => facts,
             ControlFlow::Break(ending) => return Ok(ending),
         },
@@ -108,9 +108,9 @@ fn no_place(facts: &Facts, from: &From) -> anyhow::Error {
 }
 
 #[cfg(feature = "live")]
-use super::live::collect_place as live;
+use super::live::collect_one as live;
 
 #[cfg(not(feature = "live"))]
-fn live(_: &ClusterOptions, _: &From, _: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
+fn live(_: &ClusterOptions, _: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
     Err(super::audit::not_live())
 }

@@ -195,7 +195,7 @@ impl Reachabilities<'_> {
     }
 
     fn unknown_acl(&self, detail: &str) -> Condition {
-        Condition::unknown(KIND, self.facts.evidence.gap(NETWORK_ACLS, GapReason::Incomplete, detail))
+        Condition::unknown(KIND, self.facts.evidence.gap(NETWORK_ACLS, GapReason::NotSupported, detail))
     }
 
     /// The steps that add an entry before the one that denies.

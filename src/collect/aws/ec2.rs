@@ -6,6 +6,7 @@ use std::time::Instant;
 use aws_sdk_ec2::operation::describe_dhcp_options::DescribeDhcpOptions;
 use aws_sdk_ec2::operation::describe_instances::DescribeInstances;
 use aws_sdk_ec2::operation::describe_nat_gateways::DescribeNatGateways;
+use aws_sdk_ec2::operation::describe_network_acls::DescribeNetworkAcls;
 use aws_sdk_ec2::operation::describe_network_interfaces::DescribeNetworkInterfaces;
 use aws_sdk_ec2::operation::describe_route_tables::DescribeRouteTables;
 use aws_sdk_ec2::operation::describe_security_groups::DescribeSecurityGroups;
@@ -23,9 +24,10 @@ use crate::evidence::aws::instances::{
     EKS_PRINCIPAL_PREFIX, Instance, InstanceNetworkInterface, InstanceState, Reservation,
 };
 use crate::evidence::aws::interfaces::{
-    GroupIdentifier, Ipv4Prefix, Ipv6Address, Ipv6Prefix, NetworkInterface, NetworkInterfaceAttachment,
-    Operator, PrivateIpAddress, Tag,
+    GroupIdentifier, Ipv4Prefix, Ipv6Address, Ipv6Prefix, NetworkInterface, NetworkInterfaceAssociation,
+    NetworkInterfaceAttachment, Operator, PrivateIpAddress, Tag,
 };
+use crate::evidence::aws::network_acls::{NetworkAcl, NetworkAclAssociation, NetworkAclEntry, PortRange};
 use crate::evidence::aws::routes::{NatGateway, NatGatewayAddress, Route, RouteTable, RouteTableAssociation};
 use crate::evidence::aws::security_groups::{
     IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroup, UserIdGroupPair,
@@ -38,8 +40,8 @@ use crate::evidence::aws::{Call, DESCRIBE_REGIONS, DESCRIBE_VPC_ATTRIBUTE};
 use crate::model::file::Field;
 use crate::model::gap::GapReason;
 use crate::model::net::{
-    CLUSTER_NAME_TAGS, CLUSTER_TAG_PREFIX, DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES,
-    SECURITY_GROUPS, SUBNETS, VPC,
+    CLUSTER_NAME_TAGS, CLUSTER_TAG_PREFIX, DHCP_OPTIONS, INSTANCES, INTERFACES, NAT_GATEWAYS, NETWORK_ACLS,
+    ROUTE_TABLES, SECURITY_GROUPS, SUBNETS, VPC,
 };
 
 /// The items of a page, the most that EC2 allows. Without a number, it may answer with all of
@@ -68,6 +70,7 @@ impl Client {
             NAT_GATEWAYS => self.nat_gateways(vpcs).await,
             ROUTE_TABLES => self.route_tables(vpcs).await,
             SECURITY_GROUPS => self.security_groups(vpcs).await,
+            NETWORK_ACLS => self.network_acls(vpcs).await,
             file => Err(Failure::new(GapReason::NotSupported, format!("no request makes {file}"))),
         };
         log(call.actions[0], began, &answer);
@@ -246,6 +249,18 @@ impl Client {
         pages!(self, DescribeSecurityGroups::new(), request, security_groups, add)
             .map(|()| Answer::of::<SecurityGroup>(items))
     }
+
+    /// The network ACLs of some VPCs.
+    async fn network_acls(&self, vpcs: &[String]) -> Result<Answer, Failure> {
+        let request = self.ec2.describe_network_acls().filters(in_vpcs(vpcs)).max_results(PAGE);
+        let mut items = Items::new(&self.memory);
+        let mut add = |acl: types::NetworkAcl| {
+            let vpc = acl.vpc_id.clone();
+            items.push_of_vpc(vpc.as_deref(), NetworkAcl::from_sdk(acl)?)
+        };
+        pages!(self, DescribeNetworkAcls::new(), request, network_acls, add)
+            .map(|()| Answer::of::<NetworkAcl>(items))
+    }
 }
 
 fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
@@ -353,6 +368,12 @@ from_sdk! {
     }
     IpRange => IpRange { cidr_ip }
     Ipv6Range => Ipv6Range { cidr_ipv6 }
+    NetworkAcl => NetworkAcl { network_acl_id, vpc_id, is_default, associations, entries }
+    NetworkAclAssociation => NetworkAclAssociation { subnet_id }
+    NetworkAclEntry => NetworkAclEntry {
+        rule_number, egress, rule_action, protocol, port_range, cidr_block, ipv6_cidr_block,
+    }
+    PortRange => PortRange { from, to }
     PrefixListId => PrefixListId { prefix_list_id }
     UserIdGroupPair => UserIdGroupPair { group_id, user_id }
 }
@@ -360,5 +381,5 @@ from_sdk! {
 from_enumeration! {
     AttachmentStatus, AutoProvisionZonesState, AutoScalingIpsState, AvailabilityMode, BlockPublicAccessMode,
     ConnectivityType, InstanceStateName, NatGatewayState, NetworkInterfaceStatus,
-    NatGatewayAddressStatus, NetworkInterfaceType, RouteState, SubnetCidrBlockStateCode, VpcCidrBlockStateCode,
+    NatGatewayAddressStatus, NetworkInterfaceType, RouteState, RuleAction, SubnetCidrBlockStateCode, VpcCidrBlockStateCode,
 }

@@ -47,7 +47,7 @@ pub struct Call {
 }
 
 /// The calls of EC2, one for each file.
-pub static CALLS: [Call; 8] = [
+pub static CALLS: [Call; 9] = [
     Call {
         file: INTERFACES,
         command: "describe-network-interfaces --filters Name=vpc-id,Values=VPC --include-managed-resources",
@@ -79,6 +79,11 @@ pub static CALLS: [Call; 8] = [
         file: SECURITY_GROUPS,
         command: "describe-security-groups --filters Name=vpc-id,Values=VPC",
         actions: &["ec2:DescribeSecurityGroups"],
+    },
+    Call {
+        file: NETWORK_ACLS,
+        command: "describe-network-acls --filters Name=vpc-id,Values=VPC",
+        actions: &["ec2:DescribeNetworkAcls"],
     },
 ];
 

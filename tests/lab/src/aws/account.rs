@@ -34,6 +34,8 @@ pub struct Account {
     pub route_tables: Vec<Value>,
     /// `SecurityGroups` of `aws ec2 describe-security-groups`.
     pub security_groups: Vec<Value>,
+    /// `NetworkAcls` of `aws ec2 describe-network-acls`.
+    pub network_acls: Vec<Value>,
     /// The enabled regions, returned by `DescribeRegions`.
     pub regions: Vec<String>,
     /// An upper limit on the page size, applied in addition to `MaxResults`.
@@ -56,6 +58,7 @@ impl Default for Account {
             nat_gateways: Vec::new(),
             route_tables: Vec::new(),
             security_groups: Vec::new(),
+            network_acls: Vec::new(),
             regions: vec!["ap-northeast-2".to_owned()],
             page_size: None,
         }
@@ -78,6 +81,7 @@ impl Account {
             nat_gateways: list(dir, "nat-gateways.json", "NatGateways")?,
             route_tables: list(dir, "route-tables.json", "RouteTables")?,
             security_groups: list(dir, "security-groups.json", "SecurityGroups")?,
+            network_acls: list(dir, "network-acls.json", "NetworkAcls")?,
             ..Self::default()
         };
         let vpc = read(dir, "vpc.json")?;

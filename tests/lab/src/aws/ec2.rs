@@ -209,6 +209,22 @@ static OPERATIONS: &[Describe] = &[
         ],
         ..DEFAULTS
     },
+    Describe {
+        operation: "DescribeNetworkAcls",
+        list: "networkAclSet",
+        shape: "NetworkAcl",
+        elements: |account| &account.network_acls,
+        id: "NetworkAclId",
+        not_found: "InvalidNetworkAclID.NotFound",
+        filters: &[
+            ("association.subnet-id", "Associations.SubnetId"),
+            ("default", "IsDefault"),
+            ("network-acl-id", "NetworkAclId"),
+            ("owner-id", "OwnerId"),
+            ("vpc-id", "VpcId"),
+        ],
+        ..DEFAULTS
+    },
 ];
 
 /// Responds to a call.
