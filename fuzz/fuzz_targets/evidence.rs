@@ -43,7 +43,8 @@ fuzz_target!(|bytes: &[u8]| {
         kubernetes::ENDPOINT_SLICES,
     ];
     let vantages = ["here", "n1"].map(|name| Subject::Vantage(name.to_owned()));
-    for subject in files.map(Subject::from).into_iter().chain(vantages) {
+    let probe = Subject::Probe("here".to_owned());
+    for subject in files.map(Subject::from).into_iter().chain(vantages).chain([probe]) {
         let bytes = part();
         // An empty part is a file that is missing.
         if !bytes.is_empty() {

@@ -14,11 +14,14 @@ use super::aws::{self, eks};
 use super::bundle::{Bundle, Contents};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
-use super::files::{BUNDLE, exists_inside, list, names, node_name, open_inside, read_inside, text_files};
+use super::files::{
+    BUNDLE, exists_inside, files_named, list, names, node_name, open_inside, read_inside, text_files,
+};
 use super::json::{JsonError, from_json};
 use super::kubernetes;
 use super::manifest::Manifest;
 use super::next_step;
+use super::probe::{PROBE_MAX, parse_probe, probe_vantage};
 use crate::model::cluster::Cluster;
 use crate::model::evidence::{Evidence, NextStep, Vantage};
 use crate::model::file::File;
@@ -26,6 +29,7 @@ use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
 use crate::model::name::NodeName;
 use crate::model::node::Via;
+use crate::model::probe::Probe;
 use crate::model::shell::shell_word;
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
@@ -155,7 +159,7 @@ impl EvidenceDir {
             network,
             kubernetes,
             dns,
-            probes: Vec::new(),
+            probes: self.probes()?,
             gaps,
             next_step: self.next_step,
             cluster,
@@ -368,10 +372,6 @@ impl EvidenceDir {
         let Source::Directory(root) = &self.source else { return Ok(Vec::new()) };
         let gap = |name: String, why, detail: &str| self.gap(cluster, Subject::Other(name), why, detail);
         let mut gaps = Vec::new();
-        for name in names(root, "probe")? {
-            let detail = "this version does not read what an address of the endpoint answered";
-            gaps.push(gap(format!("probe/{name}"), GapReason::NotSupported, detail));
-        }
         for name in names(root, "nodes")? {
             let Some(node) = name.strip_suffix(BUNDLE) else { continue };
             if root.join(format!("nodes/{node}.txt")).exists() {
@@ -409,6 +409,29 @@ impl EvidenceDir {
             gaps.push(gap(format!("{omitted} more files"), GapReason::NotSupported, detail));
         }
         Ok(gaps)
+    }
+
+    /// The answers to probes, sorted by vantage point.
+    fn probes(&self) -> Result<Vec<Probe>, EvidenceError> {
+        let names = match &self.source {
+            Source::Directory(root) => {
+                let files = files_named(root, "probe", "json")?;
+                files.into_iter().map(|(name, _)| name.to_string()).collect()
+            }
+            Source::Memory(memory) => {
+                let names = memory.files.keys().filter_map(|file| probe_vantage(file));
+                names.map(str::to_owned).collect::<Vec<_>>()
+            }
+        };
+        let mut probes = Vec::new();
+        for name in names {
+            let file = format!("probe/{name}.json");
+            if let Some(bytes) = self.bytes(&file, PROBE_MAX)? {
+                let probe = parse_probe(&name, &bytes).map_err(|error| self.malformed(&file, error))?;
+                probes.push(probe);
+            }
+        }
+        Ok(probes)
     }
 
     /// The names of the vantage points with a DNS answer, sorted.

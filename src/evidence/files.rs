@@ -60,6 +60,16 @@ pub(super) fn node_name(stem: &str, path: &Path) -> Result<NodeName, EvidenceErr
 /// Returns the files `NAME.txt` in a subdirectory, sorted by name; none if it does not
 /// exist.
 pub(super) fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+    files_named(root, sub, "txt")
+}
+
+/// Returns the files `NAME.EXTENSION` in a subdirectory, sorted by name; none if it does not
+/// exist.
+pub(super) fn files_named(
+    root: &Path,
+    sub: &str,
+    extension: &str,
+) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
     let mut files = Vec::new();
     for path in list(root, sub)? {
         let is_bundle = path.to_str().is_some_and(|path| path.ends_with(BUNDLE));
@@ -67,10 +77,10 @@ pub(super) fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBu
             continue;
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let (Some(stem), Some("txt")) = (stem, path.extension().and_then(|extension| extension.to_str()))
-        else {
+        let has_extension = path.extension().is_some_and(|own| own == extension);
+        let Some(stem) = stem.filter(|_| has_extension) else {
             return Err(EvidenceError::Unusable(format!(
-                "{} is not named NAME.txt; rename it, or move it out of {sub}/",
+                "{} is not named NAME.{extension}; rename it, or move it out of {sub}/",
                 path.display()
             )));
         };

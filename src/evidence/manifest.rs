@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::aws::CALLS;
+use super::probe::probe_vantage;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
@@ -110,7 +111,7 @@ fn parse_subject(text: String) -> Result<Subject, String> {
     if let Some(name) = text.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt")) {
         return Ok(Subject::Vantage(name.to_owned()));
     }
-    if let Some(name) = text.strip_prefix("probe/").and_then(|file| file.strip_suffix(".json")) {
+    if let Some(name) = probe_vantage(&text) {
         return Ok(Subject::Probe(name.to_owned()));
     }
     if let Some(id) = text.strip_prefix("egress of node ") {

@@ -12,5 +12,6 @@ mod manifest;
 pub mod next_step;
 pub mod nodes;
 mod own_addresses;
+pub mod probe;
 pub mod rbac;
 pub mod write;

@@ -110,6 +110,9 @@ fn kubectl(file: File) -> Option<&'static str> {
 
 /// Returns the next step for a JSON file that cannot be parsed.
 pub(super) fn record_again(file: &str, error: &JsonError) -> String {
+    if file.starts_with("probe/") {
+        return "record it with: eks-netcheck collect; or remove it".to_owned();
+    }
     match [NODES, ENDPOINT_SLICES].into_iter().find(|known| known.name() == file).and_then(kubectl) {
         Some(command) if error.is_other_shape => format!("record the whole answer of: {command}"),
         Some(command) => format!("record it with: {command} > {file}"),

@@ -74,6 +74,13 @@ impl Evidence {
         self.dns.get(at)
     }
 
+    /// The answers to probes from the vantage point with this name.
+    #[must_use]
+    pub fn probe(&self, name: &str) -> Option<&Probe> {
+        let at = self.probes.binary_search_by(|probe| probe.vantage.as_str().cmp(name)).ok()?;
+        self.probes.get(at)
+    }
+
     /// The running instances that are nodes of the cluster.
     pub fn node_instances(&self) -> impl Iterator<Item = &Instance> {
         let instances = self.network.instances.seen().into_iter().flatten();
@@ -139,6 +146,7 @@ impl Evidence {
             Subject::File(file) => !self.network.lacks(*file) && !self.kubernetes.lacks(*file),
             Subject::Vantage(name) | Subject::Records { kind: "A", vantage: name } => has_answer(name),
             Subject::Vantages => self.dns.iter().any(|vantage| vantage.answer.seen().is_some()),
+            Subject::Probe(name) => self.probe(name).is_some(),
             Subject::Nodes | Subject::Sockets => !gap.is_left_out(),
             _ => false,
         };
@@ -157,6 +165,7 @@ impl Evidence {
                 self.dns.iter_mut().filter(|vantage| vantage.name == *name).for_each(unsee);
             }
             Subject::Vantages => self.dns.iter_mut().for_each(unsee),
+            Subject::Probe(name) => self.probes.retain(|probe| probe.vantage != *name),
             _ => {}
         }
     }

@@ -54,10 +54,10 @@ pub struct Gap {
 
 impl Gap {
     /// Whether the user excluded the evidence, so that the verdict does not depend on it.
-    /// Only the nodes can be excluded.
+    /// Only the nodes and the probes can be excluded.
     #[must_use]
     pub fn is_left_out(&self) -> bool {
-        self.why == GapReason::NotAsked && self.subject == Subject::Nodes
+        self.why == GapReason::NotAsked && matches!(self.subject, Subject::Nodes | Subject::Probe(_))
     }
 
     /// Whether AWS refused evidence that no rule needs: older IAM policies lack the action.

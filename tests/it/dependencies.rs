@@ -53,7 +53,7 @@ const ONLY_IN: [(&str, &[&str]); 30] = [
     ("process::Command", &["collect"]),
     ("quick_junit", &["report"]),
     ("rustix", &["cleanup", "collect", "evidence", "run", "signals"]),
-    ("schemars", &["policy", "report"]),
+    ("schemars", &["evidence", "policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
     ("std::env", &["main", "run"]),
     ("signal_hook", &["signals"]),

@@ -15,6 +15,11 @@ pub(crate) fn schema_path() -> PathBuf {
     root().join("src/report/report.v1.schema.json")
 }
 
+/// The schema of `probe/VANTAGE.json`.
+pub(crate) fn probe_schema_path() -> PathBuf {
+    root().join("src/evidence/probe.v1.schema.json")
+}
+
 fn trace_schema_path() -> PathBuf {
     root().join("src/report/trace.v1.schema.json")
 }
@@ -42,7 +47,10 @@ fn the_shipped_schemas_are_those_of_the_types() {
     let mut policy = serde_json::to_vec_pretty(&eks_netcheck::policy::file::schema()).unwrap();
     policy.push(b'\n');
     let policy_path = root().join("src/policy/policy.schema.json");
+    let mut probe = serde_json::to_vec_pretty(&eks_netcheck::evidence::probe::schema()).unwrap();
+    probe.push(b'\n');
     for (path, schema) in [
+        (probe_schema_path(), probe),
         (schema_path(), report),
         (trace_schema_path(), trace),
         (policy_path, policy),

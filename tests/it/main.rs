@@ -49,6 +49,7 @@ mod peers;
 mod pipelines;
 mod policy;
 mod policy_search;
+mod probes;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;

@@ -1,0 +1,354 @@
+//! `probe/VANTAGE.json`: what addresses answered to probes from a vantage point (schema
+//! `eks-netcheck.probe.v1`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::json::{JsonError, from_json};
+use crate::model::probe::{
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
+    TlsAttempt, Trust,
+};
+
+/// The name of the schema.
+const SCHEMA: &str = "eks-netcheck.probe.v1";
+/// The size limit of the file: some twenty addresses of 64 KiB each.
+pub(super) const PROBE_MAX: u64 = 4 << 20;
+/// The most answers in a file, far above what `collect` writes.
+const ANSWERS_MAX: usize = 256;
+/// The most requests to an address, and names in a certificate.
+const ITEMS_MAX: usize = 1000;
+
+/// What addresses answered to probes from a vantage point.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+#[schemars(title = "eks-netcheck.probe.v1")]
+struct File {
+    /// Always `eks-netcheck.probe.v1`.
+    schema: String,
+    /// The host name that was sent as SNI.
+    host: String,
+    #[serde(default)]
+    answers: Vec<Answer>,
+}
+
+/// What one address answered.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+struct Answer {
+    /// The address and port.
+    #[schemars(with = "String")]
+    address: SocketAddr,
+    target: Target,
+    /// The proxy, as host and port; absent if the address was reached directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proxy: Option<String>,
+    tcp: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<Tls>,
+    #[serde(default)]
+    http: Vec<Http>,
+}
+
+/// Why an address was probed.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Target {
+    Endpoint,
+    Eni,
+    Peer,
+}
+
+/// The result of an attempt.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+struct Outcome {
+    result: Word,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    detail: String,
+}
+
+/// The result of an attempt, as a word.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    Done,
+    TimedOut,
+    Refused,
+    Reset,
+    NoRoute,
+    Alert,
+    Protocol,
+    Proxy,
+    /// Any other reason, including words of later versions.
+    #[serde(other)]
+    Failed,
+}
+
+/// A TLS handshake.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+struct Tls {
+    #[serde(flatten)]
+    handshake: Outcome,
+    trust: TrustWord,
+    /// The position of the CA that signed the certificate, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<usize>,
+    /// The number of CAs of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cas: Option<usize>,
+    /// Why the certificate is not valid, or why it is not known whether it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Shown>,
+}
+
+/// Whether a certificate is one of the cluster's.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum TrustWord {
+    Signed,
+    Invalid,
+    Unsigned,
+    #[serde(other)]
+    Unknown,
+}
+
+/// The certificate that was shown.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+struct Shown {
+    subject: String,
+    issuer: String,
+    #[serde(default)]
+    names: Vec<String>,
+    /// Seconds since 1970.
+    not_before: i64,
+    /// Seconds since 1970.
+    not_after: i64,
+    /// SHA-256, in hexadecimal digits.
+    fingerprint: String,
+}
+
+/// The answer to an anonymous request.
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
+struct Http {
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// Why there is no status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<String>,
+}
+
+/// The vantage point of a file in `probe/`.
+pub(super) fn probe_vantage(file: &str) -> Option<&str> {
+    file.strip_prefix("probe/")?.strip_suffix(".json")
+}
+
+/// Parses the file of a vantage point.
+///
+/// # Errors
+/// If it is not JSON of this schema.
+pub fn parse_probe(vantage: &str, bytes: &[u8]) -> Result<Probe, JsonError> {
+    let file: File = from_json(bytes)?;
+    if file.schema != SCHEMA {
+        let problem = format!("its schema is {:?}, not {SCHEMA}", file.schema);
+        return Err(JsonError::of_whole(problem));
+    }
+    let is_too_long = |answer: &Answer| {
+        let names =
+            answer.tls.as_ref().and_then(|tls| tls.certificate.as_ref()).map(|shown| shown.names.len());
+        answer.http.len() > ITEMS_MAX || names > Some(ITEMS_MAX)
+    };
+    if file.answers.len() > ANSWERS_MAX || file.answers.iter().any(is_too_long) {
+        return Err(JsonError::of_whole("it has more answers, requests or names than a probe records"));
+    }
+    let mut answers = file.answers.into_iter().map(AddressProbe::try_from).collect::<Result<Vec<_>, _>>()?;
+    answers.sort_by(|a, b| (a.address, &a.way).cmp(&(b.address, &b.way)));
+    if let Some([one, _]) =
+        answers.array_windows().find(|[one, other]| (one.address, &one.way) == (other.address, &other.way))
+    {
+        return Err(JsonError::of_whole(format!("it has {} twice", one.address)));
+    }
+    Ok(Probe { vantage: vantage.to_owned(), host: file.host, answers })
+}
+
+/// The JSON Schema of the file.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(File)
+}
+
+/// The file of a vantage point.
+///
+/// # Errors
+/// If it cannot be serialized.
+pub fn write_probe(probe: &Probe) -> serde_json::Result<Vec<u8>> {
+    let answers = probe.answers.iter().map(Answer::from).collect();
+    let file = File { schema: SCHEMA.to_owned(), host: probe.host.clone(), answers };
+    let mut json = serde_json::to_vec_pretty(&file)?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+impl TryFrom<Answer> for AddressProbe {
+    type Error = JsonError;
+
+    fn try_from(answer: Answer) -> Result<Self, JsonError> {
+        let address = SocketAddr::new(canonical(answer.address.ip()), answer.address.port());
+        let of = |problem: &str| JsonError::of_whole(format!("{address}: {problem}"));
+        let tls = answer.tls.map(|tls| tls.into_attempt().map_err(of)).transpose()?;
+        let http = answer.http.into_iter().map(|http| {
+            let status = match (http.status, http.failed) {
+                (Some(status @ 100..=999), None) => Ok(status),
+                (None, Some(failed)) => match failed.into_attempt() {
+                    Attempt::Failed(failure) => Err(failure),
+                    Attempt::Done => return Err(of("a request that is done has no status")),
+                },
+                _ => return Err(of("a request has one of status and failed")),
+            };
+            Ok(HttpAnswer { path: http.path, status, given: http.given })
+        });
+        Ok(Self {
+            address,
+            target: answer.target.into(),
+            way: answer.proxy.map_or(ProbeWay::Direct, ProbeWay::Proxy),
+            tcp: answer.tcp.into_attempt(),
+            tls,
+            http: http.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// An IPv4-mapped IPv6 address as the IPv4 address.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+impl Tls {
+    fn into_attempt(self) -> Result<TlsAttempt, &'static str> {
+        let why = self.why.unwrap_or_default();
+        let trust = match (self.trust, self.ca, self.cas) {
+            (TrustWord::Signed, Some(position), Some(of)) if (1..=of).contains(&position) => {
+                Trust::Signed { position, of }
+            }
+            (TrustWord::Signed, ..) => return Err("a signed certificate has ca from 1 to cas"),
+            (TrustWord::Invalid, ..) => Trust::Invalid(why),
+            (TrustWord::Unsigned, ..) => Trust::Unsigned,
+            (TrustWord::Unknown, ..) => Trust::Unknown(why),
+        };
+        let certificate = self.certificate.map(Certificate::from);
+        if certificate.is_none() && !matches!(trust, Trust::Unknown(_)) {
+            return Err("trust is known of a certificate that was shown");
+        }
+        Ok(TlsAttempt { certificate, trust, handshake: self.handshake.into_attempt() })
+    }
+}
+
+impl Outcome {
+    fn into_attempt(self) -> Attempt {
+        let cause = match self.result {
+            Word::Done => return Attempt::Done,
+            Word::TimedOut => ProbeCause::TimedOut,
+            Word::Refused => ProbeCause::Refused,
+            Word::Reset => ProbeCause::Reset,
+            Word::NoRoute => ProbeCause::NoRoute,
+            Word::Alert => ProbeCause::Alert,
+            Word::Protocol => ProbeCause::Protocol,
+            Word::Proxy => ProbeCause::Proxy,
+            Word::Failed => ProbeCause::Failed,
+        };
+        Attempt::Failed(ProbeFailure { cause, detail: self.detail })
+    }
+}
+
+impl From<&Attempt> for Outcome {
+    fn from(attempt: &Attempt) -> Self {
+        match attempt {
+            Attempt::Done => Self { result: Word::Done, detail: String::new() },
+            Attempt::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<&ProbeFailure> for Outcome {
+    fn from(failure: &ProbeFailure) -> Self {
+        let result = match failure.cause {
+            ProbeCause::TimedOut => Word::TimedOut,
+            ProbeCause::Refused => Word::Refused,
+            ProbeCause::Reset => Word::Reset,
+            ProbeCause::NoRoute => Word::NoRoute,
+            ProbeCause::Alert => Word::Alert,
+            ProbeCause::Protocol => Word::Protocol,
+            ProbeCause::Proxy => Word::Proxy,
+            ProbeCause::Failed => Word::Failed,
+        };
+        Self { result, detail: failure.detail.clone() }
+    }
+}
+
+impl From<Target> for ProbeTarget {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Endpoint => Self::Endpoint,
+            Target::Eni => Self::Eni,
+            Target::Peer => Self::Peer,
+        }
+    }
+}
+
+impl From<Shown> for Certificate {
+    fn from(shown: Shown) -> Self {
+        let Shown { subject, issuer, names, not_before, not_after, fingerprint } = shown;
+        Self { subject, issuer, names, not_before, not_after, fingerprint }
+    }
+}
+
+impl From<&Certificate> for Shown {
+    fn from(certificate: &Certificate) -> Self {
+        let Certificate { subject, issuer, names, not_before, not_after, fingerprint } = certificate.clone();
+        Self { subject, issuer, names, not_before, not_after, fingerprint }
+    }
+}
+
+impl From<&TlsAttempt> for Tls {
+    fn from(attempt: &TlsAttempt) -> Self {
+        let (trust, ca, cas, why) = match &attempt.trust {
+            Trust::Signed { position, of } => (TrustWord::Signed, Some(*position), Some(*of), None),
+            Trust::Invalid(why) => (TrustWord::Invalid, None, None, Some(why.clone())),
+            Trust::Unsigned => (TrustWord::Unsigned, None, None, None),
+            Trust::Unknown(why) => (TrustWord::Unknown, None, None, Some(why.clone())),
+        };
+        let handshake = Outcome::from(&attempt.handshake);
+        Self { handshake, trust, ca, cas, why, certificate: attempt.certificate.as_ref().map(Shown::from) }
+    }
+}
+
+impl From<&AddressProbe> for Answer {
+    fn from(probe: &AddressProbe) -> Self {
+        let target = match probe.target {
+            ProbeTarget::Endpoint => Target::Endpoint,
+            ProbeTarget::Eni => Target::Eni,
+            ProbeTarget::Peer => Target::Peer,
+        };
+        let http = probe.http.iter().map(|answer| Http {
+            path: answer.path.clone(),
+            status: answer.status.as_ref().ok().copied(),
+            failed: answer.status.as_ref().err().map(Outcome::from),
+            given: answer.given.clone(),
+        });
+        Self {
+            address: probe.address,
+            target,
+            proxy: match &probe.way {
+                ProbeWay::Direct => None,
+                ProbeWay::Proxy(proxy) => Some(proxy.clone()),
+            },
+            tcp: Outcome::from(&probe.tcp),
+            tls: probe.tls.as_ref().map(Tls::from),
+            http: http.collect(),
+        }
+    }
+}

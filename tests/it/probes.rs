@@ -1,0 +1,231 @@
+//! Recorded answers to probes: `probe/VANTAGE.json` read and written.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use eks_netcheck::evidence::directory::EvidenceDir;
+use eks_netcheck::evidence::probe::{parse_probe, write_probe};
+use eks_netcheck::model::probe::{
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
+    TlsAttempt, Trust,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, copy_of};
+
+fn failure() -> impl Strategy<Value = ProbeFailure> {
+    let cause = prop::sample::select(vec![
+        ProbeCause::TimedOut,
+        ProbeCause::Refused,
+        ProbeCause::Reset,
+        ProbeCause::NoRoute,
+        ProbeCause::Alert,
+        ProbeCause::Protocol,
+        ProbeCause::Proxy,
+        ProbeCause::Failed,
+    ]);
+    (cause, ".{0,20}").prop_map(|(cause, detail)| ProbeFailure { cause, detail })
+}
+
+fn attempt() -> impl Strategy<Value = Attempt> {
+    prop_oneof![Just(Attempt::Done), failure().prop_map(Attempt::Failed)]
+}
+
+fn certificate() -> impl Strategy<Value = Certificate> {
+    (".{0,20}", ".{0,20}", prop::collection::vec(".{0,20}", 0..3), any::<i64>(), any::<i64>(), "[0-9a-f]{64}")
+        .prop_map(|(subject, issuer, names, not_before, not_after, fingerprint)| Certificate {
+            subject,
+            issuer,
+            names,
+            not_before,
+            not_after,
+            fingerprint,
+        })
+}
+
+fn tls() -> impl Strategy<Value = TlsAttempt> {
+    let of_shown = prop_oneof![
+        (1..3_usize, 0..2_usize).prop_map(|(position, more)| Trust::Signed { position, of: position + more }),
+        ".{0,20}".prop_map(Trust::Invalid),
+        Just(Trust::Unsigned),
+        ".{0,20}".prop_map(Trust::Unknown),
+    ];
+    let shown = (certificate(), of_shown).prop_map(|(certificate, trust)| (Some(certificate), trust));
+    let none = ".{0,20}".prop_map(|why| (None, Trust::Unknown(why)));
+    (prop_oneof![shown, none], attempt()).prop_map(|((certificate, trust), handshake)| TlsAttempt {
+        certificate,
+        trust,
+        handshake,
+    })
+}
+
+fn http() -> impl Strategy<Value = HttpAnswer> {
+    let status = prop_oneof![(100..1000_u16).prop_map(Ok), failure().prop_map(Err)];
+    ("/[a-z]{0,9}", status, prop::option::of(".{0,20}")).prop_map(|(path, status, given)| HttpAnswer {
+        path,
+        status,
+        given,
+    })
+}
+
+fn answer() -> impl Strategy<Value = AddressProbe> {
+    let target = prop::sample::select(vec![ProbeTarget::Endpoint, ProbeTarget::Eni, ProbeTarget::Peer]);
+    let way = prop_oneof![Just(ProbeWay::Direct), "[a-z]{1,9}:3128".prop_map(ProbeWay::Proxy)];
+    let address = (any::<IpAddr>(), any::<u16>());
+    let address = address.prop_map(|(address, port)| SocketAddr::new(address.to_canonical(), port));
+    (address, target, way, attempt(), prop::option::of(tls()), prop::collection::vec(http(), 0..4)).prop_map(
+        |(address, target, way, tcp, tls, http)| AddressProbe { address, target, way, tcp, tls, http },
+    )
+}
+
+fn schema() -> jsonschema::Validator {
+    let schema = fs::read(crate::docs::probe_schema_path()).unwrap();
+    jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn probes_round_trip(host in ".{0,20}", answers in prop::collection::vec(answer(), 0..5)) {
+        let mut answers = answers;
+        answers.sort_by(|a, b| (a.address, &a.way).cmp(&(b.address, &b.way)));
+        answers.dedup_by(|a, b| (a.address, &a.way) == (b.address, &b.way));
+        let probe = Probe { vantage: "here".to_owned(), host, answers };
+        let file = write_probe(&probe).unwrap();
+        prop_assert_eq!(parse_probe("here", &file), Ok(probe));
+        prop_assert!(schema().is_valid(&serde_json::from_slice(&file).unwrap()));
+    }
+
+    /// Any change of one byte gives a probe or an error that names its place.
+    #[test]
+    fn damaged_files_are_read_or_refused(answers in prop::collection::vec(answer(), 1..3), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let probe = Probe { vantage: "here".to_owned(), host: "h".to_owned(), answers };
+        let mut file = write_probe(&probe).unwrap();
+        let at = at.index(file.len());
+        file[at] = byte;
+        if let Ok(read) = parse_probe("here", &file) {
+            let again = write_probe(&read).unwrap();
+            prop_assert_eq!(parse_probe("here", &again), Ok(read));
+        }
+    }
+}
+
+/// A file of one answer, changed.
+fn file(change: impl FnOnce(&mut Value)) -> Value {
+    let mut file = json!({
+        "schema": "eks-netcheck.probe.v1",
+        "host": "example.gr7.ap-northeast-2.eks.amazonaws.com",
+        "answers": [{
+            "address": "3.39.55.189:443",
+            "target": "endpoint",
+            "tcp": {"result": "done"},
+            "tls": {
+                "result": "done", "trust": "signed", "ca": 1, "cas": 1,
+                "certificate": {
+                    "subject": "CN=kube-apiserver", "issuer": "CN=kubernetes", "names": ["kubernetes"],
+                    "not_before": 0, "not_after": 1, "fingerprint": "00",
+                },
+            },
+            "http": [{"path": "/version", "status": 401}],
+        }],
+    });
+    change(&mut file);
+    file
+}
+
+fn put(dir: &Path, name: &str, text: &str) {
+    fs::create_dir_all(dir.join("probe")).unwrap();
+    fs::write(dir.join("probe").join(name), text).unwrap();
+}
+
+#[test]
+fn a_bad_probe_ends_the_audit_and_is_named() {
+    let answer = |change: fn(&mut Value)| file(|file| change(&mut file["answers"][0])).to_string();
+    let many = |count: usize, of: &str| {
+        file(|file| {
+            let list = file["answers"].as_array_mut().unwrap();
+            match of {
+                "answers" => {
+                    let one = list[0].clone();
+                    *list = (0..count)
+                        .map(|port| {
+                            let mut one = one.clone();
+                            one["address"] = json!(format!("192.0.2.1:{port}"));
+                            one
+                        })
+                        .collect();
+                }
+                "http" => list[0]["http"] = json!(vec![json!({"path": "/", "status": 200}); count]),
+                _ => list[0]["tls"]["certificate"]["names"] = json!(vec!["x"; count]),
+            }
+        })
+        .to_string()
+    };
+    for (text, problem) in [
+        (String::new(), "empty"),
+        ("{}".to_owned(), "missing field `schema`"),
+        (format!("{{\"answers\": {}", "[".repeat(100_000)), "answers[0]"),
+        (file(|file| file["schema"] = json!("eks-netcheck.probe.v2")).to_string(), "its schema is"),
+        (answer(|one| one["address"] = json!("endpoint:443")), "invalid socket address"),
+        (answer(|one| one["address"] = json!("127.0.0.1; rm -rf /")), "invalid socket address"),
+        (answer(|one| one["tls"]["ca"] = json!(2)), "ca from 1 to cas"),
+        (answer(|one| one["tls"]["certificate"] = Value::Null), "trust is known"),
+        (answer(|one| one["http"][0]["status"] = json!(0)), "one of status and failed"),
+        (answer(|one| one["http"][0]["status"] = json!(70_000)), "invalid value"),
+        (answer(|one| one["http"][0]["failed"] = json!({"result": "reset"})), "one of status and failed"),
+        (answer(|one| one["http"][0] = json!({"path": "/", "failed": {"result": "done"}})), "has no status"),
+        (many(257, "answers"), "more answers"),
+        (many(1001, "http"), "more answers"),
+        (many(1001, "names"), "more answers"),
+        (
+            file(|file| {
+                let list = file["answers"].as_array_mut().unwrap();
+                let mut again = list[0].clone();
+                again["address"] = json!("[::ffff:3.39.55.189]:443");
+                list.push(again);
+            })
+            .to_string(),
+            "twice",
+        ),
+        (" ".repeat((4 << 20) + 1), "limit of 4 MiB"),
+    ] {
+        let copy = copy_of("private-only");
+        put(copy.path(), "here.json", &text);
+        let ran = Netcheck::audit(copy.path()).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{problem}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("probe/here.json") && ran.stderr.contains(problem),
+            "{problem}: {}",
+            ran.stderr
+        );
+    }
+    for name in ["here.txt", "-x.json", "here"] {
+        let copy = copy_of("private-only");
+        put(copy.path(), name, &file(|_| {}).to_string());
+        let ran = Netcheck::audit(copy.path()).run();
+        assert_eq!(ran.code, 2, "{name}");
+        assert!(ran.stderr.contains(name), "{}", ran.stderr);
+    }
+    let copy = copy_of("private-only");
+    put(copy.path(), "here.json", &file(|_| {}).to_string());
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
+    put(copy.path(), "n1.json", &many(256, "answers"));
+    assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
+}
+
+#[test]
+fn probes_are_read_from_every_vantage_point() {
+    let copy = copy_of("private-only");
+    for name in ["n1.json", "here.json"] {
+        put(copy.path(), name, &file(|_| {}).to_string());
+    }
+    let evidence = EvidenceDir::open(copy.path()).unwrap().read("myeks").unwrap();
+    let vantages: Vec<_> = evidence.probes.iter().map(|probe| probe.vantage.as_str()).collect();
+    assert_eq!(vantages, ["here", "n1"]);
+    let address: IpAddr = "3.39.55.189".parse().unwrap();
+    let of_address: Vec<_> = evidence.probe("n1").unwrap().of(address).collect();
+    assert_eq!(of_address.len(), 1);
+    assert!(of_address[0].is_reached() && of_address[0].is_api_server());
+    assert!(evidence.probe("n2").is_none());
+}
