@@ -40,6 +40,7 @@
 //! | `hang` | `ss` prints two rows, then hangs |
 //! | `cut` | `ss` prints two rows, then the connection is lost |
 
+mod access;
 mod account;
 mod namespaces;
 mod node;
@@ -57,6 +58,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use self::access::{EndpointAccess, Enforced};
 use self::namespaces::Namespaces;
 pub use self::node::{ExecConnection, Kubelet, Node};
 use crate::aws::{Account, Api};
@@ -414,10 +416,11 @@ fn read_pid(path: &Path) -> Result<u32> {
 }
 
 /// The programs that the lab runs, each with the Debian package that provides it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("bash", "bash"),
     ("busybox", "busybox"),
     ("ip", "iproute2"),
+    ("iptables-restore", "iptables"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),
     ("perl", "perl-base"),

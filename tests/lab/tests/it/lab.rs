@@ -5,7 +5,8 @@ use std::process::Output;
 
 use anyhow::Result;
 use eks_netcheck_lab::sandbox::{
-    CLOSING_HOST, DROPPING_HOST, ENDPOINT_HOST, ENIS, Lab, LabConfig, OPERATOR, PUBLIC, TRUNCATING_HOST, View,
+    CLOSING_HOST, DROPPING_HOST, ENDPOINT_HOST, ENIS, EndpointAccess, Lab, LabConfig, Node, OPERATOR, PUBLIC,
+    TRUNCATING_HOST, View,
 };
 
 fn text(bytes: &[u8]) -> String {
@@ -143,5 +144,58 @@ fn operator_programs_reach_servers_of_the_test() -> Result<()> {
     let mut child = lab.operator_command("sleep").arg("60").spawn()?;
     child.kill()?;
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait()?), Some(9));
+    Ok(())
+}
+
+/// Whether a connection from a node to an address is made within a second.
+fn connects(node: &Node, address: Ipv4Addr) -> Result<bool> {
+    let connect = format!("timeout 1 bash -c 'exec 3<>/dev/tcp/{address}/443'");
+    Ok(node.run(&connect)?.status.success())
+}
+
+#[test]
+fn access_is_enforced() -> Result<()> {
+    let lab = Lab::start(LabConfig { nodes: 2 })?;
+    let (node, other) = (lab.node(0), lab.node(1));
+    let (public, enis) = (PUBLIC.map(IpAddr::V4), ENIS.map(IpAddr::V4));
+    let access =
+        |blocks: Option<&[String]>, private| EndpointAccess { public: blocks.map(<[_]>::to_vec), private };
+    let of_operator = vec![format!("{OPERATOR}/32")];
+    // The node's address outside the VPC.
+    let of_node = vec![format!("{}/32", node.public_address())];
+
+    // The list has the operator alone.
+    let enforced = lab.enforce(&access(Some(&of_operator), false))?;
+    assert_eq!(lab.connect_as_operator()?, public);
+    assert_eq!(node.resolve_endpoint()?, public);
+    assert!(!connects(node, PUBLIC[0])?, "the node is not in the list");
+    drop(enforced);
+
+    // The list has one node alone.
+    let enforced = lab.enforce(&access(Some(&of_node), false))?;
+    assert_eq!(lab.connect_as_operator()?, [] as [IpAddr; 0], "the operator is not in the list");
+    node.dial("kubelet", (PUBLIC[0], 443))?;
+    let table = node.run("ss -Htn").map(|output| text(&output.stdout))?;
+    assert!(table.contains("192.168.10.10:"), "the node sees its private address: {table}");
+    assert!(!connects(other, PUBLIC[0])?, "the other node is not in the list");
+    drop(enforced);
+
+    // With private access on, the list no longer matters to nodes, and does to the operator.
+    let enforced = lab.enforce(&access(Some(&[]), true))?;
+    assert_eq!(other.resolve_endpoint()?, enis);
+    other.dial("kubelet", (ENIS[0], 443))?;
+    assert_eq!(lab.connect_as_operator()?, [] as [IpAddr; 0]);
+    drop(enforced);
+
+    // The name of a private endpoint has private addresses everywhere.
+    let enforced = lab.enforce(&access(None, true))?;
+    let answer = lab.operator_command("getent").args(["ahostsv4", ENDPOINT_HOST]).output()?;
+    assert!(text(&answer.stdout).contains("192.168.1.55"));
+    assert_eq!(lab.connect_as_operator()?, [] as [IpAddr; 0], "the ENIs do not admit the operator");
+    assert!(!connects(node, PUBLIC[1])?, "there is no public endpoint");
+    node.dial("kubelet", (ENIS[1], 443))?;
+    drop(enforced);
+
+    node.dial("kubelet", (PUBLIC[1], 443))?;
     Ok(())
 }
