@@ -167,7 +167,8 @@ impl FromStr for FromArg {
             return Ok(Self(From::Block(canonical_block(block).trunc())));
         }
         // A node's name may begin with an address, and not be a wrong one.
-        let is_numeric = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') || text.contains(':');
+        let is_numeric = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+            || text.contains(':');
         if is_numeric {
             return Err(format!("{text:?} is not an address"));
         }

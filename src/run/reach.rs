@@ -1,5 +1,6 @@
 //! `reach`: whether a place reaches the API server endpoint.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -93,8 +94,10 @@ fn place(known: &Reachabilities<'_>, from: &From) -> Option<Place> {
 fn no_place(facts: &Facts, from: &From) -> anyhow::Error {
     let From::Node(name) = from else { return anyhow!("no such place") };
     let captured = facts.nodes.iter().map(|node| node.name.to_string());
-    let listed =
-        facts.evidence.node_instances().map(|node| node.display_name().unwrap_or(&node.id).to_owned());
+    let machines = facts.machines.iter().flatten();
+    let known: HashSet<_> = machines.filter_map(|machine| machine.instance.as_deref()).collect();
+    let listed = facts.evidence.node_instances().filter(|node| !known.contains(node.id.as_str()));
+    let listed = listed.map(|node| node.display_name().unwrap_or(&node.id).to_owned());
     let mut nodes: Vec<_> = captured.chain(listed).collect();
     nodes.sort();
     nodes.dedup();

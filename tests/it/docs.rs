@@ -43,6 +43,9 @@ fn the_shipped_schemas_are_those_of_the_types() {
     eks_netcheck::report::json::trace::write_schema(&mut trace).unwrap();
     let mut reports = Vec::new();
     eks_netcheck::report::json::write_reports_schema(&mut reports).unwrap();
+    let mut reach = Vec::new();
+    eks_netcheck::report::json::reach::write_schema(&mut reach).unwrap();
+    let reach_path = root().join("src/report/reach.v1.schema.json");
     let reports_path = root().join("src/report/reports.v1.schema.json");
     let mut policy = serde_json::to_vec_pretty(&eks_netcheck::policy::file::schema()).unwrap();
     policy.push(b'\n');
@@ -55,6 +58,7 @@ fn the_shipped_schemas_are_those_of_the_types() {
         (trace_schema_path(), trace),
         (policy_path, policy),
         (reports_path, reports),
+        (reach_path, reach),
     ] {
         if updating() {
             std::fs::write(&path, &schema).unwrap();

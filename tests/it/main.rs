@@ -54,6 +54,8 @@ mod properties;
 #[cfg(feature = "live")]
 mod pty;
 mod reach;
+mod reach_command;
+mod reachability;
 mod rules;
 #[cfg(feature = "live")]
 mod sampling;

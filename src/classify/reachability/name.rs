@@ -77,6 +77,14 @@ enum Resolver {
     Unknown(Gap),
 }
 
+/// Why the hosts of the VPC do not resolve names.
+enum Unresolved {
+    /// For this reason.
+    Fails(&'static str),
+    /// It is not known whether they do.
+    Unknown(Gap),
+}
+
 impl Reachabilities<'_> {
     /// Whether the name resolves at a place, and to which side.
     pub(super) fn name(&self, access: &EndpointAccess, place: &Place) -> Name {
@@ -167,10 +175,31 @@ impl Reachabilities<'_> {
 
     /// To which side the name resolves by the settings.
     fn by_settings(&self, access: &EndpointAccess, place: &Place) -> Name {
-        let is_in_vpc = Self::is_in_vpc(place);
-        if is_in_vpc && let Some(name) = self.without_resolver() {
+        if let Some(name) = self.without_ipv6(place) {
             return name;
         }
+        let name = self.by_modes(access, place);
+        if !Self::is_in_vpc(place) {
+            return name;
+        }
+        match self.vpc_resolves() {
+            Ok(()) => name,
+            Err(Unresolved::Fails(why)) => Name::fails(Side::Unknown, why, steps::dns_attributes(self.facts)),
+            Err(Unresolved::Unknown(gap)) => {
+                // A component that is connected has resolved the name.
+                let is_resolved = |side| self.seen.component(place, side).is_some();
+                match name.side {
+                    Side::One(side) if is_resolved(side) => name,
+                    Side::Either => Name::unknown(Side::Unknown, gap),
+                    side => Name::unknown(side, gap),
+                }
+            }
+        }
+    }
+
+    /// To which side the name resolves, if it does.
+    fn by_modes(&self, access: &EndpointAccess, place: &Place) -> Name {
+        let is_in_vpc = Self::is_in_vpc(place);
         match (access.public(), access.private()) {
             (Some(true), Some(false)) => Name::one(
                 EndpointSide::Public,
@@ -297,15 +326,42 @@ impl Reachabilities<'_> {
         }
     }
 
-    /// The VPC's own resolver is off, and no other is configured: no name resolves.
-    fn without_resolver(&self) -> Option<Name> {
+    /// Whether the hosts of the VPC resolve any name: its own resolver is on, or the DHCP
+    /// options name others.
+    fn vpc_resolves(&self) -> Result<(), Unresolved> {
         let evidence = &self.facts.evidence;
-        let vpc = evidence.network.vpc.seen()?;
-        if vpc.dns_support != Some(false) || !matches!(resolver(evidence, vpc), Resolver::Amazon) {
+        let vpc = evidence.network.vpc.as_result().map_err(Unresolved::Unknown)?;
+        match (vpc.dns_support, resolver(evidence, vpc)) {
+            (Some(true), _) | (Some(false), Resolver::Other(_)) => Ok(()),
+            (Some(false), Resolver::Amazon) => {
+                let why = "enableDnsSupport of the VPC is off, which turns its resolver off, and the DHCP options name no other";
+                Err(Unresolved::Fails(why))
+            }
+            (Some(false), Resolver::Unknown(gap)) => Err(Unresolved::Unknown(gap)),
+            (None, _) => {
+                let detail = "whether enableDnsSupport is on is not recorded";
+                let gap = evidence.gap(Field::EnableDnsSupport, GapReason::NotRecorded, detail);
+                Err(Unresolved::Unknown(gap))
+            }
+        }
+    }
+
+    /// The endpoint of an IPv4 cluster has no IPv6 address.
+    ///
+    /// <https://docs.aws.amazon.com/eks/latest/userguide/cni-ipv6.html>
+    fn without_ipv6(&self, place: &Place) -> Option<Name> {
+        let Location::Outside { blocks } = &place.location else { return None };
+        let ips = &self.facts.evidence.cluster.cluster_ips;
+        let is_ipv4_cluster = !ips.is_empty() && ips.iter().all(IpAddr::is_ipv4);
+        let is_dual_stack = self.public.iter().any(IpAddr::is_ipv6);
+        if is_dual_stack || !is_ipv4_cluster || blocks.iter().any(|block| block.addr().is_ipv4()) {
             return None;
         }
-        let why = "enableDnsSupport of the VPC is off, which turns its resolver off, and the DHCP options name no other";
-        Some(Name::fails(Side::Unknown, why, steps::dns_attributes(self.facts)))
+        let why = "the endpoint of an IPv4 cluster has no IPv6 address, and the place has no IPv4 address";
+        let fix = Step::new(
+            "Give the place an IPv4 address, or a way to IPv4 addresses by NAT64 and DNS64: EKS takes no IPv6 blocks for an IPv4 cluster",
+        );
+        Some(Name::fails(Side::Unknown, why, vec![fix]))
     }
 
     /// The steps by which the name resolves.

@@ -10,6 +10,7 @@ use super::super::egress::{Host, egress_addresses, route};
 use super::super::route_tables::{ToBlock, to_block};
 use super::Reachabilities;
 use super::cidrs::is_public;
+use super::groups::common_families;
 use crate::model::egress::{EgressAddress, WayOut};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::{Interface, ROUTE_TABLES, Route, RouteTable, RouteTarget};
@@ -155,38 +156,68 @@ impl Reachabilities<'_> {
     pub(super) fn route_in(&self, place: &Place, eni: Option<&Interface>) -> Condition {
         match &place.location {
             Location::Unknown => Condition::unknown(KIND, self.unknown_place(place)),
-            Location::Vpc { subnet, .. } => self.within_vpc(subnet.as_deref(), eni),
+            Location::Vpc { .. } => self.within_vpc(place, eni),
             Location::Outside { blocks } => self.from_outside(place, blocks, eni),
         }
     }
 
-    fn within_vpc(&self, subnet: Option<&str>, eni: Option<&Interface>) -> Condition {
-        let table = subnet.and_then(|subnet| self.tables.of(subnet));
-        let address = eni.and_then(|eni| eni.addresses.first().copied()).map(IpNet::from);
-        // A middlebox has routes that are more specific than the local one.
-        if let Some((table, address)) = table.zip(address) {
-            match to_block(table, &address) {
-                ToBlock::Whole(RouteTarget::Blackhole) => {
-                    let why = format!("the route of its subnet to the ENI {} is a blackhole", address.addr());
-                    return Condition::not_met(
-                        KIND,
-                        why,
-                        vec![Step::new("Delete that route, or give it a target that exists")],
-                    );
+    /// The VPC routes between its subnets, unless a route that is more specific than the local
+    /// one leads elsewhere, as one to a middlebox does.
+    fn within_vpc(&self, place: &Place, eni: Option<&Interface>) -> Condition {
+        let Location::Vpc { subnet, blocks, .. } = &place.location else {
+            return Condition::unknown(KIND, self.unknown_place(place));
+        };
+        let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
+        let Some(there) = subnet.as_deref().and_then(|subnet| self.tables.of(subnet)) else {
+            return Condition::unknown(KIND, self.no_table(subnet.as_deref()));
+        };
+        let Some(back) = self.tables.of(&eni.subnet) else {
+            return Condition::unknown(KIND, self.no_table(Some(&eni.subnet)));
+        };
+        let mut through = None;
+        for (own, of_eni) in common_families(blocks, eni) {
+            let there = of_eni.iter().map(|end| (there, "to", end));
+            for (table, preposition, end) in there.chain(own.iter().map(|end| (back, "back to", end))) {
+                match to_block(table, end) {
+                    ToBlock::Whole(RouteTarget::Blackhole) => {
+                        let why = format!(
+                            "the route {preposition} {end} within the VPC is a blackhole: its target was deleted"
+                        );
+                        let fix = Step::new("Delete that route, or give it a target that exists");
+                        return Condition::not_met(KIND, why, vec![fix]);
+                    }
+                    ToBlock::Whole(RouteTarget::Other(id)) => {
+                        through.get_or_insert_with(|| {
+                            format!("within the VPC, where the route {preposition} {end} leads through {id}")
+                        });
+                    }
+                    ToBlock::Part(part) => {
+                        let detail =
+                            format!("the VPC routes {part} to another target than the rest of {end}");
+                        let gap = self.gap(place, &detail, "pass a smaller block with --from");
+                        return Condition::unknown(KIND, gap);
+                    }
+                    _ => {}
                 }
-                ToBlock::Whole(RouteTarget::Other(id)) => {
-                    let why =
-                        format!("the route of its subnet to the ENI {} leads through {id}", address.addr());
-                    return Condition::met(KIND, why);
-                }
-                _ => {}
             }
         }
-        Condition::met(KIND, "it is in the VPC, and the VPC routes between its subnets")
+        let local = || "it is in the VPC, which routes between its subnets".to_owned();
+        Condition::met(KIND, through.unwrap_or_else(local))
+    }
+
+    /// Why the route table of a subnet is not known.
+    fn no_table(&self, subnet: Option<&str>) -> Gap {
+        let evidence = &self.facts.evidence;
+        evidence.network.route_tables.as_result().err().unwrap_or_else(|| {
+            let detail = match subnet {
+                Some(subnet) => format!("the route table of {subnet} is not in it"),
+                None => "the subnet of the place is not known, and so its route table".to_owned(),
+            };
+            evidence.gap(ROUTE_TABLES, GapReason::Incomplete, detail)
+        })
     }
 
     fn from_outside(&self, place: &Place, blocks: &[IpNet], eni: Option<&Interface>) -> Condition {
-        let evidence = &self.facts.evidence;
         let are_public = !blocks.is_empty() && blocks.iter().all(is_public);
         let table = eni.and_then(|eni| self.tables.of(&eni.subnet));
         let is_connected = |block: &IpNet| {
@@ -199,12 +230,7 @@ impl Reachabilities<'_> {
         }
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         let Some(table) = table else {
-            let gap = evidence.network.route_tables.as_result().err().unwrap_or_else(|| {
-                let detail =
-                    format!("the route table of the EKS-owned ENI's subnet {} is not in it", eni.subnet);
-                evidence.gap(ROUTE_TABLES, GapReason::Incomplete, detail)
-            });
-            return Condition::unknown(KIND, gap);
+            return Condition::unknown(KIND, self.no_table(Some(&eni.subnet)));
         };
         let conditions: Vec<_> =
             blocks.iter().map(|block| self.back_to(place, table, &eni.subnet, block)).collect();

@@ -59,7 +59,13 @@ impl<'a> Seen<'a> {
                     State::SynSent => &mut sockets.hanging,
                     _ => return,
                 };
-                kept[at(side)].get_or_insert(connection);
+                let is_component = |one: &Connection| one.component.is_some_and(Component::is_node_component);
+                let kept = &mut kept[at(side)];
+                // A component of the node is the better witness: it uses the name, and
+                // verifies the certificate.
+                if kept.is_none_or(|kept| is_component(connection) && !is_component(kept)) {
+                    *kept = Some(connection);
+                }
             };
             keep(by_node.entry(connection.node.as_str()).or_default());
             if let Some(local) = connection.socket.local.ip() {

@@ -1,0 +1,215 @@
+//! `reach` as its users meet it: tables, JSON, exit codes, and arguments that are wrong.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use eks_netcheck::report::text::is_hostile;
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, copy_of, edit_json, root, scratch, story};
+
+fn reach(dir: &Path, from: &str) -> Netcheck {
+    let args = [OsStr::new("reach"), OsStr::new("--cluster"), OsStr::new("myeks"), OsStr::new("--evidence")];
+    Netcheck::new(args).arg(dir).args(&["--from", from])
+}
+
+/// The evidence of a private-only cluster with network ACLs.
+fn with_acls() -> tempfile::TempDir {
+    let copy = copy_of("private-only");
+    let entry = |number: u32, egress: bool, action: &str| json!({"RuleNumber": number, "Egress": egress, "RuleAction": action, "Protocol": "-1", "CidrBlock": "0.0.0.0/0"});
+    let acl = json!({"NetworkAcls": [{
+        "NetworkAclId": "acl-0a1b2c3d4e5f60718", "VpcId": "vpc-0743da384fd1e48f4", "IsDefault": true,
+        "Associations": [],
+        "Entries": [entry(100, false, "allow"), entry(100, true, "allow"), entry(32767, false, "deny"), entry(32767, true, "deny")],
+    }]});
+    std::fs::write(copy.path().join("network-acls.json"), acl.to_string()).unwrap();
+    copy
+}
+
+fn without_the_bastion(dir: &Path) {
+    edit_json(dir, "security-groups.json", |json| {
+        for group in json["SecurityGroups"].as_array_mut().unwrap() {
+            group["IpPermissions"].as_array_mut().unwrap().retain(|rule| rule["FromPort"] != 443);
+        }
+    });
+}
+
+fn step<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["steps"].as_array().unwrap().iter().find(|step| step["name"] == name).unwrap()
+}
+
+#[test]
+fn the_table_has_the_answer_its_reasons_and_the_command() {
+    let dir = with_acls();
+    without_the_bastion(dir.path());
+    for width in [80, 200] {
+        let ran = reach(dir.path(), "192.168.11.10").env("COLUMNS", &width.to_string()).run();
+        assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+        let head = "NO  192.168.11.10 does not reach the private endpoint of myeks: no inbound rule";
+        assert!(ran.stdout.starts_with(&head[..70]), "{}", ran.stdout);
+        let rows: Vec<Vec<_>> =
+            ran.stdout.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+        for row in [["name", "met", "with"], ["route", "met", "it"], ["security-groups", "NOT", "met"]] {
+            assert!(rows.iter().any(|cells| cells.starts_with(&row)), "{row:?} in {}", ran.stdout);
+        }
+        assert!(!ran.stdout.contains("public-access-cidrs"), "{}", ran.stdout);
+        let command =
+            ran.stdout.lines().find(|line| line.contains("authorize-security-group-ingress")).unwrap();
+        assert!(
+            command.contains("--group-id sg-043c307828ef68129")
+                && command.contains("GroupId=sg-051dadfda260b0305")
+        );
+        // Commands are not broken, so that they can be copied.
+        let too_long =
+            ran.stdout.lines().filter(|line| line.chars().count() > width && !line.contains(" aws "));
+        assert_eq!(too_long.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn json_follows_its_schema_and_is_written_whole() {
+    let schema = std::fs::read_to_string(root().join("src/report/reach.v1.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let dir = with_acls();
+    let out = scratch();
+    let file = out.path().join("reach.json");
+    for (from, code, verdict) in [
+        ("n1", 0, "yes"),
+        ("192.168.11.10", 0, "yes"),
+        ("203.0.113.7", 1, "no"),
+        ("10.9.0.0/16", 1, "no"),
+        ("192.168.11.77", 3, "unknown"),
+        ("here", 3, "unknown"),
+    ] {
+        let ran = reach(dir.path(), from)
+            .args(&["--format", "json", "--write"])
+            .arg(format!("json={}", file.display()))
+            .run();
+        assert_eq!(ran.code, code, "{from}: {}{}", ran.stdout, ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), ran.stdout);
+        assert_eq!(report["schema"], "eks-netcheck.reach.v1");
+        assert_eq!(report["cluster"], "myeks");
+        assert_eq!(report["verdict"], verdict, "{from}");
+        // Unknown says what is missing.
+        let gaps = report["gaps"].as_array().unwrap();
+        assert_eq!(gaps.is_empty(), verdict != "unknown", "{report:#}");
+        assert_eq!(ran.stderr, "");
+    }
+    let (report, _) = reach(dir.path(), "203.0.113.7").json();
+    assert_eq!(report["from"], "203.0.113.7");
+    assert_eq!(step(&report, "route")["result"], "not-met");
+    assert!(step(&report, "route")["fix"][0]["text"].is_string());
+}
+
+#[test]
+fn network_acls_that_were_not_recorded_are_named_with_the_command_that_records_them() {
+    let ran = reach(&story("private-only"), "192.168.11.10").run();
+    assert_eq!(ran.code, 3);
+    let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("network-acls.json with: aws ec2 describe-network-acls --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4"), "{}", ran.stdout);
+    let (report, _) = reach(&story("private-only"), "192.168.11.10").json();
+    assert_eq!(step(&report, "network-acl")["result"], "unknown");
+    assert_eq!(step(&report, "security-groups")["result"], "met");
+    // A node that is connected shows that they let it pass.
+    assert_eq!(reach(&story("private-only"), "n1").run().code, 0);
+    // No rule of audit needs them, and none misses them.
+    let audit = Netcheck::audit(&story("private-only")).run();
+    assert!(!audit.stdout.contains("network-acls"), "{}", audit.stdout);
+}
+
+#[test]
+fn a_place_that_is_none_is_refused() {
+    for (from, message) in [
+        ("10.0.0.0/40", "10.0.0.0/40"),
+        ("10.0.0.256", "is not an address"),
+        ("10.0.0", "is not an address"),
+        ("2001:db8::g", "is not an address"),
+        ("10.0.0.0/", "is not a CIDR block"),
+        ("/", "is not a CIDR block"),
+        ("", "a node name consists of"),
+        ("a b", "a node name consists of"),
+        ("-x", "unexpected argument"),
+        ("n9", "no such node; the nodes are n1, n2"),
+        ("\u{202e}x", "a node name consists of"),
+    ] {
+        let ran = reach(&story("private-only"), from).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{from:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{from:?}: {}", ran.stderr);
+    }
+    let ran = reach(Path::new("/nonexistent"), "here").run();
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let ran = reach(&story("private-only"), "here").args(&["--region", "eu-west-1"]).run();
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let other = Netcheck::new(["reach", "--cluster", "other", "--evidence"]).arg(story("private-only")).run();
+    assert_eq!(other.code, 2, "{}", other.stderr);
+}
+
+/// A place has one name, however it is written.
+#[test]
+fn places_are_normalised() {
+    let dir = with_acls();
+    for (from, same) in [
+        ("::ffff:192.168.11.10", "192.168.11.10"),
+        ("10.9.7.7/16", "10.9.0.0/16"),
+        ("::ffff:10.9.0.0/112", "10.9.0.0/16"),
+    ] {
+        assert_eq!(reach(dir.path(), from).json(), reach(dir.path(), same).json(), "{from}");
+    }
+    for node in ["i-00d7b63458527ea51", "192.168.1.20"] {
+        assert_eq!(reach(dir.path(), node).run().code, 0, "{node}");
+    }
+}
+
+#[test]
+fn hostile_names_are_escaped_and_kept_out_of_commands() {
+    let hostile = "x\u{1b}[2J\u{202e}; rm -rf ~\n::error::";
+    let dir = with_acls();
+    without_the_bastion(dir.path());
+    let text = |file: &str, old: &str| {
+        let path = dir.path().join(file);
+        let json = serde_json::to_string(hostile).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replace(&format!("\"{old}\""), &json);
+        std::fs::write(path, text).unwrap();
+    };
+    for file in ["security-groups.json", "network-interfaces.json", "cluster.json", "instances.json"] {
+        for id in ["sg-043c307828ef68129", "sg-051dadfda260b0305", "i-0ee483ee5fe7933d4"] {
+            text(file, id);
+        }
+    }
+    text("network-acls.json", "acl-0a1b2c3d4e5f60718");
+    let deny = |json: &mut Value| json["NetworkAcls"][0]["Entries"][0]["RuleAction"] = json!("deny");
+    let groups = reach(dir.path(), "192.168.11.10").run();
+    edit_json(dir.path(), "network-acls.json", deny);
+    let acl = reach(dir.path(), "192.168.11.10").run();
+    for (ran, command) in [(groups, "authorize-security-group-ingress"), (acl, "create-network-acl-entry")] {
+        assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.lines().all(|line| !line.contains(is_hostile)), "{:?}", ran.stdout);
+        let command = ran.stdout.lines().find(|line| line.contains(command)).unwrap();
+        assert!(!command.contains("rm -rf"), "{command}");
+    }
+    for format in ["json", "table"] {
+        let ran = reach(dir.path(), "192.168.11.10").args(&["--format", format]).run();
+        assert!(ran.stdout.lines().all(|line| !line.contains(is_hostile)), "{:?}", ran.stdout);
+    }
+}
+
+/// Evidence of which its source says that it is a part proves nothing that the rest could
+/// change.
+#[test]
+fn a_part_of_an_answer_is_no_yes() {
+    let dir = with_acls();
+    assert_eq!(reach(dir.path(), "192.168.11.10").run().code, 0);
+    let manifest = json!({
+        "version": "0.1.0", "time": "2026-01-01T00:00:00Z",
+        "gaps": [{"what": "network-acls.json", "why": "incomplete", "detail": "a page is missing", "hint": ""}],
+    });
+    std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
+    let ran = reach(dir.path(), "192.168.11.10").run();
+    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("a page is missing"), "{}", ran.stdout);
+    // A connection does not need them.
+    assert_eq!(reach(dir.path(), "n1").run().code, 0);
+}
