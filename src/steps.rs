@@ -58,7 +58,8 @@ fn is_known_private(facts: &Facts) -> bool {
         && facts.traffic.iter().all(|traffic| traffic.path == TrafficPath::Private)
 }
 
-fn private_access_on(facts: &Facts) -> Step {
+/// The step that turns private access on.
+pub(crate) fn private_access_on(facts: &Facts) -> Step {
     let command = update(facts, "endpointPrivateAccess=true");
     let check = describe(facts, "cluster.resourcesVpcConfig.endpointPrivateAccess");
     Step::new("Turn private access on, and leave public access as it is for now")
@@ -66,7 +67,8 @@ fn private_access_on(facts: &Facts) -> Step {
         .check("It worked when this prints true", check)
 }
 
-fn wait_for_dns(facts: &Facts) -> Step {
+/// The step that waits until every node resolves the name to private addresses.
+pub(crate) fn wait_for_dns(facts: &Facts) -> Step {
     let cluster = &facts.evidence.cluster;
     let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
     let addresses: BTreeSet<_> = facts.eks_owned().flat_map(|known| &known.interface.addresses).collect();
@@ -91,7 +93,7 @@ pub(crate) fn has_hybrid_nodes(facts: &Facts) -> bool {
 /// supports one endpoint for clusters with hybrid nodes, not both.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-networking.html>
-fn forward_to_vpc() -> Step {
+pub(crate) fn forward_to_vpc() -> Step {
     Step::new(
         "Make the network of the hybrid nodes resolve the endpoint's name by the VPC, with a Route 53 Resolver inbound endpoint: a cluster with hybrid nodes uses private access alone in the end (or public access alone, if publicAccessCidrs contains the egress addresses of all nodes)",
     )
@@ -99,7 +101,7 @@ fn forward_to_vpc() -> Step {
 
 /// The restarts of processes that keep connections to the public endpoint, or, before
 /// private access is on, may keep them.
-fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
+pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
     let kubelet = on_public_path(facts, Component::Kubelet);
     let kube_proxy = on_public_path(facts, Component::KubeProxy);
     let logins = Logins::new(facts);
@@ -133,10 +135,7 @@ fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
     }
     if !kube_proxy.is_empty() || are_others {
         let nodes = if kube_proxy.is_empty() { "every node".to_owned() } else { names_of(&kube_proxy) };
-        steps.push(
-            Step::new(format!("Restart kube-proxy, for {nodes}"))
-                .command("kubectl -n kube-system rollout restart daemonset kube-proxy"),
-        );
+        steps.push(restart_kube_proxy(&nodes));
     }
     steps.extend(agents(facts, is_on));
     steps
@@ -173,10 +172,7 @@ pub(crate) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
     let has_cni = names.contains(Component::VpcCni.as_str());
     let mut steps = Vec::new();
     if has_cni || !is_on && !is_every_node_read(facts) {
-        steps.push(
-            Step::new("Restart the VPC CNI")
-                .command("kubectl -n kube-system rollout restart daemonset aws-node"),
-        );
+        steps.push(restart_cni());
     }
     let others: Vec<_> = names.into_iter().filter(|name| *name != Component::VpcCni.as_str()).collect();
     if !others.is_empty() {
@@ -261,6 +257,38 @@ pub(crate) fn add_blocks(facts: &Facts, blocks: impl IntoIterator<Item = IpNet>)
     Step::new(text).command(update(facts, &format!("publicAccessCidrs={}", all.join(","))))
 }
 
+/// The step that restarts the kubelet of a node, by ssh or by the instance.
+pub(crate) fn restart_kubelet(facts: &Facts, node: &NodeName) -> Step {
+    let takes_no_ssh = Logins::new(facts).takes_no_ssh(facts, node).unwrap_or(false);
+    if takes_no_ssh {
+        let id = instance_of(facts, node).unwrap_or_default();
+        let command = format!(
+            "aws ec2 reboot-instances{} --instance-ids {}",
+            region(facts),
+            shell_word(id, "INSTANCE_ID")
+        );
+        return Step::new(format!("Replace or reboot {node}, which takes no ssh")).command(command);
+    }
+    Step::new(format!("Restart kubelet on {node}")).command("sudo systemctl restart kubelet")
+}
+
+/// The step that restarts kube-proxy.
+pub(crate) fn restart_kube_proxy(nodes: &str) -> Step {
+    Step::new(format!("Restart kube-proxy, for {nodes}"))
+        .command("kubectl -n kube-system rollout restart daemonset kube-proxy")
+}
+
+/// The step that restarts the VPC CNI.
+pub(crate) fn restart_cni() -> Step {
+    Step::new("Restart the VPC CNI").command("kubectl -n kube-system rollout restart daemonset aws-node")
+}
+
+/// The alternative to what nodes need to reach the public endpoint.
+pub(crate) fn or_private_access(facts: &Facts) -> Step {
+    Step::new("Or have private access on, with which nodes do not need the public endpoint")
+        .command(update(facts, "endpointPrivateAccess=true"))
+}
+
 /// The steps by which kubelet and kube-proxy resolve the endpoint's name again.
 pub(crate) fn resolve_again(nodes: &str) -> [Step; 2] {
     let text = format!("Restart kubelet, which then resolves the endpoint's name again, on {nodes}");
@@ -303,7 +331,8 @@ pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     format!("aws eks update-cluster-config{} --name {name} --resources-vpc-config {setting}", region(facts))
 }
 
-fn describe(facts: &Facts, query: &str) -> String {
+/// The command that prints a setting of the cluster.
+pub(crate) fn describe(facts: &Facts, query: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     format!("aws eks describe-cluster{} --name {name} --query {query}", region(facts))
 }

@@ -15,6 +15,7 @@ pub mod reachability;
 mod restarts;
 mod route_tables;
 mod security_groups;
+pub mod simulation;
 mod traffic;
 pub mod witness;
 

@@ -9,16 +9,21 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::options::{
     AuditOptions, ClusterOptions, ClusterSource, Clusters, CollectOptions, CollectionOptions, DiffOptions,
-    DryRunOptions, FleetOptions, From, JudgmentOptions, NodeOptions, Options, ReachOptions, Regions, Source,
-    TraceOptions, TransportOptions, Verbosity, WriteTo, cluster_name, role_arn,
+    DryRunOptions, FleetOptions, From, JudgmentOptions, NodeOptions, Options, ReachOptions, Regions,
+    SimulateOptions, Source, TraceOptions, TransportOptions, Verbosity, WriteTo, cluster_name, role_arn,
 };
 use super::values::{
-    FailOnArg, FromArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions, ResolverArg, S3Arg, duration,
-    format_of, image, interval, kubernetes_name, ssm_document, write_to,
+    AccessArg, ClientArg, FailOnArg, FromArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions,
+    ResolverArg, S3Arg, duration, format_of, image, interval, kubernetes_name, named_clients, public_block,
+    public_blocks, ssm_document, write_to,
 };
 use crate::model::name::{NodeName, SSM_DOCUMENT};
+use crate::model::simulation::AccessChange;
 use crate::report;
-use crate::report::format::{AuditFormat, AuditWrite, ReachFormat, ReachWrite, TraceFormat, TraceWrite};
+use crate::report::format::{
+    AuditFormat, AuditWrite, ReachFormat, ReachWrite, SimulationFormat, SimulationWrite, TraceFormat,
+    TraceWrite,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -74,6 +79,18 @@ Exit codes:
   3  it is not known: evidence is missing, as listed
   4  no such cluster";
 
+const SIMULATE_HELP: &str = "\
+Nothing is changed: AWS is asked to describe, and the steps are printed for you to run.
+
+  eks-netcheck simulate --cluster myeks --access private --client ci=198.51.100.64/27
+
+Exit codes:
+  0   safe: no known client loses the API server, if the steps are taken in their order
+  1   breaks: a client loses it, or is cut off until it connects again
+  2   usage or configuration: bad flag, a list that EKS does not accept, no region
+  3   unknown: evidence is missing about a client that the change concerns
+  4   no such cluster";
+
 const SSM_DOCUMENT_HELP: &str = "\
 It has no parameters: whoever may run it can read the sockets of nodes, and do nothing
 else. Create it once in each account and region:
@@ -119,6 +136,9 @@ enum Command {
     /// Sample the nodes' sockets before, during and after a command
     #[command(after_help = TRACE_HELP)]
     Trace(TraceArgs),
+    /// Predict what a change of endpoint access would do to each client of the API server
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(SimulateArgs),
     /// Compare the sockets of two recordings: which connections appeared and went, and their paths
     #[command(after_help = DIFF_HELP)]
     Diff(DiffArgs),
@@ -261,6 +281,38 @@ struct TraceArgs {
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").args(["access", "public_cidrs"]).required(true).multiple(true)))]
+struct SimulateArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    cluster: String,
+    /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
+    evidence: Option<PathBuf>,
+    /// The access mode afterwards; without it, that of today
+    #[arg(long, value_name = "MODE", value_enum)]
+    access: Option<AccessArg>,
+    /// publicAccessCidrs afterwards: the whole list, separated by commas; without it, that of today
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = public_block)]
+    public_cidrs: Vec<ipnet::IpNet>,
+    /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; may be repeated
+    #[arg(long, value_name = "NAME=CIDR")]
+    client: Vec<ClientArg>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::SIMULATION_FORMATS), default_value = "table")]
+    format: &'static SimulationFormat,
+    /// Write the report to a file as well, such as markdown=change.md; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::SIMULATION_FORMATS))]
+    write: Vec<WriteTo<SimulationWrite>>,
+    #[command(flatten)]
+    aws: AwsArgs,
+    #[command(flatten)]
+    collection: CollectionArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
 }
 
 #[derive(Debug, Args)]
@@ -415,7 +467,11 @@ impl Cli {
             Command::Trace(args) if args.collection.dry_run => {
                 dry_run(cluster_options(args.cluster, args.aws, args.collection)?, true, args.verbosity)
             }
+            Command::Simulate(args) if args.collection.dry_run => {
+                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, false, args.verbosity)
+            }
             Command::Audit(args) => Options::Audit(args.into_options()?),
+            Command::Simulate(args) => Options::Simulate(args.into_options()?),
             Command::Rbac { namespace } => Options::Rbac { namespace },
             Command::Collect(args) => Options::Collect(CollectOptions {
                 cluster: cluster_options(args.cluster, args.aws, args.collection)?,
@@ -540,6 +596,41 @@ impl ReachArgs {
         Ok(ReachOptions {
             source,
             from,
+            format: self.format,
+            write: self.write,
+            verbosity: self.verbosity.into(),
+        })
+    }
+}
+
+impl SimulateArgs {
+    fn into_options(self) -> Result<SimulateOptions, String> {
+        let mode = self.access.map(AccessArg::mode);
+        let cidrs = (!self.public_cidrs.is_empty()).then_some(self.public_cidrs);
+        if let Some(cidrs) = &cidrs {
+            public_blocks(cidrs)?;
+            if mode.is_some_and(|mode| !mode.public()) {
+                return Err("--public-cidrs: with --access private the public endpoint is off, and publicAccessCidrs has no effect; leave it out".to_owned());
+            }
+        }
+        let source = if let Some(dir) = self.evidence {
+            Source::Recorded { dir, cluster: self.cluster, bundles: Vec::new() }
+        } else {
+            cluster_name(&self.cluster)?;
+            Source::Live(Box::new(FleetOptions {
+                clusters: Clusters::Named([self.cluster].into()),
+                regions: self.aws.region.map_or(Regions::Configured, |one| Regions::Named([one].into())),
+                profile: self.aws.profile,
+                roles: self.aws.role_arn.into_iter().collect(),
+                accounts: None,
+                bundles: Vec::new(),
+                collection: self.collection.into_options()?,
+            }))
+        };
+        Ok(SimulateOptions {
+            source,
+            change: AccessChange { mode, cidrs },
+            clients: named_clients(self.client)?,
             format: self.format,
             write: self.write,
             verbosity: self.verbosity.into(),

@@ -11,8 +11,10 @@ use ipnet::IpNet;
 use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::net::NodeAddress;
 use crate::model::rule::Threshold;
+use crate::model::simulation::{AccessChange, NamedClient};
 use crate::report::format::{
-    AuditFormat, AuditWrite, Format, ReachFormat, ReachWrite, TraceFormat, TraceWrite,
+    AuditFormat, AuditWrite, Format, ReachFormat, ReachWrite, SimulationFormat, SimulationWrite, TraceFormat,
+    TraceWrite,
 };
 
 /// A command and its options.
@@ -24,6 +26,8 @@ pub enum Options {
     Collect(CollectOptions),
     /// `trace`
     Trace(TraceOptions),
+    /// `simulate`
+    Simulate(SimulateOptions),
     /// `diff`
     Diff(DiffOptions),
     /// `reach`
@@ -204,6 +208,23 @@ pub struct TraceOptions {
     pub verbosity: Verbosity,
     /// The command and its arguments; none until Ctrl-C.
     pub command: Vec<OsString>,
+}
+
+/// Options of `simulate`.
+#[derive(Debug)]
+pub struct SimulateOptions {
+    /// Where the evidence comes from: of one cluster.
+    pub source: Source,
+    /// The change.
+    pub change: AccessChange,
+    /// Clients that are not recorded.
+    pub clients: Vec<NamedClient>,
+    /// The format on standard output.
+    pub format: &'static SimulationFormat,
+    /// The reports that are written to files.
+    pub write: Vec<WriteTo<SimulationWrite>>,
+    /// What is written to standard error.
+    pub verbosity: Verbosity,
 }
 
 /// Options of `diff`.

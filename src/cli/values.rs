@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use jiff::SignedDuration;
-
 use ipnet::IpNet;
+use jiff::SignedDuration;
 
 use super::options::{From, WriteTo};
 use crate::model::name::NodeName;
 use crate::model::net::{NodeAddress, canonical_block};
 use crate::model::rule::{Severity, Threshold};
+use crate::model::simulation::{AccessMode, NamedClient};
 use crate::report::format::Format;
 
 /// The shortest interval: samples closer together would only wait for each other.
@@ -40,6 +40,129 @@ impl FailOnArg {
             Self::Never => None,
         }
     }
+}
+
+/// An access mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum AccessArg {
+    /// The public endpoint alone
+    Public,
+    /// Both endpoints
+    PublicAndPrivate,
+    /// The private endpoint alone
+    Private,
+}
+
+impl AccessArg {
+    pub(super) fn mode(self) -> AccessMode {
+        match self {
+            Self::Public => AccessMode::Public,
+            Self::PublicAndPrivate => AccessMode::PublicAndPrivate,
+            Self::Private => AccessMode::Private,
+        }
+    }
+}
+
+/// How many blocks EKS accepts.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html>
+const PUBLIC_BLOCKS_MAX: usize = 40;
+
+/// The ranges that `publicAccessCidrs` cannot have, nor any part of them: no packet with such
+/// a source reaches the public endpoint.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/config-cluster-endpoint.html>
+const RESERVED: [&str; 13] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::1/128",
+    "::ffff:0:0/96",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+];
+
+/// Parses a block, which has no bits set behind its prefix.
+fn block(text: &str) -> Result<IpNet, String> {
+    let block: IpNet = match (text.parse(), text.parse::<IpAddr>()) {
+        (Ok(block), _) => block,
+        (_, Ok(address)) => {
+            return Err(format!("the prefix length is missing; write {}", IpNet::from(address)));
+        }
+        _ => return Err("expected a CIDR block, such as 203.0.113.0/24".to_owned()),
+    };
+    if block.trunc() != block {
+        return Err(format!("bits are set behind the prefix; write {}", block.trunc()));
+    }
+    Ok(block)
+}
+
+/// Parses a block of `publicAccessCidrs`.
+pub(super) fn public_block(text: &str) -> Result<IpNet, String> {
+    let block = block(text.trim())?;
+    let mut reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
+    match reserved.find(|reserved| reserved.contains(&block)) {
+        Some(reserved) => Err(format!(
+            "EKS refuses private and reserved blocks ({reserved}): clients have a public address at the public endpoint, such as that of a NAT gateway"
+        )),
+        None => Ok(block),
+    }
+}
+
+/// Checks a list of blocks.
+pub(super) fn public_blocks(blocks: &[IpNet]) -> Result<(), String> {
+    if blocks.len() > PUBLIC_BLOCKS_MAX {
+        return Err(format!(
+            "--public-cidrs: {} blocks are given, and EKS accepts at most {PUBLIC_BLOCKS_MAX}",
+            blocks.len()
+        ));
+    }
+    Ok(())
+}
+
+/// `NAME=CIDR` of a client that is not recorded.
+#[derive(Debug, Clone)]
+pub(super) struct ClientArg {
+    name: String,
+    block: IpNet,
+}
+
+impl FromStr for ClientArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const NAME_MAX: usize = 100;
+        let (name, addresses) =
+            text.split_once('=').ok_or("expected NAME=CIDR, such as ci=198.51.100.64/27")?;
+        if name.trim().is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+            return Err(format!("a name has 1 to {NAME_MAX} characters"));
+        }
+        let block = addresses.parse::<IpAddr>().map(IpNet::from).or_else(|_| block(addresses))?;
+        Ok(Self { name: name.to_owned(), block })
+    }
+}
+
+/// The clients with their blocks: one that is named several times has several.
+pub(super) fn named_clients(args: Vec<ClientArg>) -> Result<Vec<NamedClient>, String> {
+    const CLIENTS_MAX: usize = 1000;
+    if args.len() > CLIENTS_MAX {
+        return Err(format!("--client: at most {CLIENTS_MAX} can be given"));
+    }
+    let mut clients: Vec<NamedClient> = Vec::new();
+    for ClientArg { name, block } in args {
+        match clients.iter_mut().find(|client| client.name == name) {
+            Some(client) if client.blocks.contains(&block) => {}
+            Some(client) => client.blocks.push(block),
+            None => clients.push(NamedClient { name, blocks: vec![block] }),
+        }
+    }
+    Ok(clients)
 }
 
 /// How nodes are read.

@@ -19,6 +19,7 @@ pub mod reach;
 pub mod reachability;
 pub mod rule;
 pub mod shell;
+pub mod simulation;
 pub mod socket;
 pub mod text;
 pub mod trace;

@@ -6,6 +6,7 @@ use super::style::Style;
 use crate::model::audit::{Audited, Summary, TraceJudgment};
 use crate::model::reachability::ReachReport;
 use crate::model::rule::Rule;
+use crate::model::simulation::Simulation;
 use crate::model::trace::Trace;
 
 /// A format: its name and help text on the command line, and the function that writes it.
@@ -36,6 +37,12 @@ pub type ReachFormat = Format<ReachWrite>;
 
 /// Writes a report of `reach`.
 pub type ReachWrite = fn(&ReachReport, Style, &mut dyn Write) -> Result<()>;
+
+/// A format of the report of `simulate`.
+pub type SimulationFormat = Format<SimulationWrite>;
+
+/// Writes a report of `simulate`.
+pub type SimulationWrite = fn(&Simulation, Style, &mut dyn Write) -> Result<()>;
 
 /// What is known before the first cluster.
 #[derive(Debug, Clone)]

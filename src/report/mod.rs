@@ -1,6 +1,7 @@
 //! The reports: facts and judgments in, bytes out. One file for each format. No format
 //! looks anything up, reads a clock or changes the verdict.
 
+mod change;
 mod entry;
 pub mod explain;
 pub mod format;
@@ -19,7 +20,7 @@ pub mod text;
 mod via;
 pub mod yaml;
 
-use self::format::{AuditFormat, ReachFormat, TraceFormat};
+use self::format::{AuditFormat, ReachFormat, SimulationFormat, TraceFormat};
 
 /// The formats of `audit`, in the order of `--help`.
 pub const FORMATS: [&AuditFormat; 8] = [
@@ -38,3 +39,7 @@ pub const TRACE_FORMATS: [&TraceFormat; 2] = [&table::trace::FORMAT, &json::trac
 
 /// The formats of `reach`.
 pub const REACH_FORMATS: [&ReachFormat; 2] = [&table::reach::FORMAT, &json::reach::FORMAT];
+
+/// The formats of `simulate`.
+pub const SIMULATION_FORMATS: [&SimulationFormat; 3] =
+    [&table::simulation::FORMAT, &json::simulation::FORMAT, &markdown::simulation::FORMAT];

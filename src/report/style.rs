@@ -6,6 +6,7 @@ use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use crate::model::judgment::Verdict;
 use crate::model::reachability::Reaches;
 use crate::model::rule::Severity;
+use crate::model::simulation::SimulationVerdict;
 
 /// Width and colour of text.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +48,21 @@ impl Style {
             Verdict::Inconclusive => AnsiColor::Yellow,
         };
         self.paint(color.on_default().bold(), &verdict.as_str().to_uppercase())
+    }
+
+    /// A verdict of a simulation in capitals and in its colour, followed by prose that is
+    /// indented to its end.
+    pub(super) fn outcome_line(self, verdict: SimulationVerdict, text: &str) -> String {
+        let color = match verdict {
+            SimulationVerdict::Safe => AnsiColor::Green,
+            SimulationVerdict::Breaks => AnsiColor::Red,
+            SimulationVerdict::Unknown => AnsiColor::Yellow,
+        };
+        let word = verdict.as_str().to_uppercase();
+        let head = format!("{word}  ");
+        let text = self.prose(text, &head, &" ".repeat(head.len()));
+        let rest = text.strip_prefix(&head).unwrap_or(&text);
+        format!("{}  {rest}", self.paint(color.on_default().bold(), &word))
     }
 
     /// A verdict followed by prose that is indented to the end of the verdict.

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use super::exit::{Ending, Exit};
 use super::output::Output;
 use super::report::Report;
-use crate::cli::options::{AuditOptions, Clusters, Options, Source, WriteTo};
+use super::simulate;
+use crate::cli::options::{AuditOptions, Clusters, Options, SimulateOptions, Source, WriteTo};
 use crate::model::audit::{PolicyOrigin, PolicyUsed, Summary, Unjudged};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::trace::Trace;
@@ -76,8 +77,21 @@ fn write_reports(options: &Options) -> Result<()> {
         Options::Diff(options) => {
             write_trace(&options.write, None, &[options.before.clone(), options.after.clone()])
         }
+        Options::Simulate(options) => write_simulation(options),
         _ => Ok(()),
     }
+}
+
+fn write_simulation(options: &SimulateOptions) -> Result<()> {
+    let inputs = match &options.source {
+        Source::Recorded { dir, .. } => vec![dir.clone()],
+        Source::Live(_) => Vec::new(),
+    };
+    let simulation = simulate::unknown(simulate::cluster(&options.source), gap());
+    let written = Output::open_all(&options.write, &inputs)?
+        .into_iter()
+        .map(|(format, output)| output.write_whole(|out, style| (format.write)(&simulation, style, out)));
+    written.collect::<Vec<_>>().into_iter().collect()
 }
 
 fn write_audit(options: &AuditOptions) -> Result<()> {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::model::judgment::Verdict;
 use crate::model::reachability::Reaches;
+use crate::model::simulation::SimulationVerdict;
 
 /// The end of a run that is not a usage or configuration error.
 #[derive(Debug)]
@@ -31,9 +32,9 @@ impl From<Exit> for Ending {
 /// An exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Judged, and nothing at or above the threshold.
+    /// Judged, and nothing at or above the threshold; of a simulation, safe.
     Pass,
-    /// Judged, and findings at or above the threshold.
+    /// Judged, and findings at or above the threshold; of a simulation, a client breaks.
     Findings,
     /// Usage or configuration, including malformed evidence.
     Usage,
@@ -65,6 +66,16 @@ impl From<Reaches> for Exit {
             Reaches::Yes => Self::Pass,
             Reaches::No => Self::Findings,
             Reaches::Unknown => Self::Inconclusive,
+        }
+    }
+}
+
+impl From<SimulationVerdict> for Exit {
+    fn from(verdict: SimulationVerdict) -> Self {
+        match verdict {
+            SimulationVerdict::Safe => Self::Pass,
+            SimulationVerdict::Breaks => Self::Findings,
+            SimulationVerdict::Unknown => Self::Inconclusive,
         }
     }
 }

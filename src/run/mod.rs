@@ -22,6 +22,7 @@ mod reach;
 mod rejected;
 mod report;
 mod search;
+mod simulate;
 #[cfg(feature = "live")]
 mod trace;
 
@@ -53,6 +54,7 @@ pub fn run(options: &Options) -> Result<Ending> {
         Options::Collect(_) | Options::Trace(_) | Options::DryRun(_) => Err(audit::not_live()),
         Options::Diff(options) => diff::diff(options),
         Options::Reach(options) => reach::reach(options),
+        Options::Simulate(options) => simulate::simulate(options),
         Options::IamPolicy => {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
             Ok(Exit::Pass.into())

@@ -376,7 +376,7 @@ impl Reachabilities<'_> {
         self.gap(
             place,
             detail,
-            "pass that address with --from; there, curl -s https://checkip.amazonaws.com prints it",
+            "there, curl -s https://checkip.amazonaws.com prints that address; pass it with --from, or to simulate with --client",
         )
     }
 }

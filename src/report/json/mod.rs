@@ -5,6 +5,7 @@
 
 pub mod reach;
 mod report;
+pub mod simulation;
 pub mod trace;
 mod words;
 

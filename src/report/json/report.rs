@@ -317,7 +317,7 @@ struct AcceptanceReport {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct StepReport {
+pub(super) struct StepReport {
     text: String,
     command: Option<String>,
     /// How to see that it worked.
@@ -325,7 +325,7 @@ struct StepReport {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct CheckReport {
+pub(super) struct CheckReport {
     text: String,
     /// The command that shows it; null where it is that of the step.
     command: Option<String>,

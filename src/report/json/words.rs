@@ -7,7 +7,7 @@ use crate::model::cluster::EndpointAccess;
 use crate::model::facts::InterfaceKind;
 use crate::model::gap::GapReason;
 use crate::model::node::NodeStatus;
-use crate::model::{audit, connection, judgment, rule, traffic};
+use crate::model::{audit, connection, judgment, reachability, rule, simulation, traffic};
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +56,14 @@ words! {
         EksOwned, OtherCluster, Node, Instance, VpcCni, Trunk, Branch, NatGateway, LoadBalancer, VpcEndpoint,
         TransitGateway, Rds, Lambda, Efs, Fargate, DirectoryService, Unknown,
     }
+    Reaches of reachability::Reaches { Yes, No, Unknown }
+    Way of simulation::Way { Public, Private, ClusterIp, Mixed, None, Unknown }
+    Effect of simulation::Effect { Breaks, Interrupted, Unknown, Moves, Gains, Unchanged }
+    ClientKind of simulation::ClientKind {
+        Kubelet, KubeProxy, Agent, Node, HybridNode, FargatePod, Pods, Operator,
+        #[serde(rename = "client")] Named,
+    }
+    Outcome of simulation::SimulationVerdict { Safe, Breaks, Unknown }
     Severity of rule::Severity { Low, Medium, High, Critical }
     Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
     PolicyOrigin of audit::PolicyOrigin { Default, Found, Named }

@@ -10,6 +10,7 @@ mod many;
 mod names;
 mod nodes;
 pub mod reach;
+pub mod simulation;
 pub mod trace;
 
 use std::collections::{BTreeMap, HashMap};

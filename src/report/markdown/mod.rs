@@ -3,16 +3,18 @@
 //! Kept until the end, since the worst clusters come first: a section for each cluster,
 //! up to a limit on the size.
 
+pub mod simulation;
+
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
-use super::entry::{Unseen, about, gap_text, waived_by};
-use super::format::{AuditFormat, ReportWriter};
-use super::remediation::{self, is_command};
-use super::text::escape;
-use super::via::read_by;
 use crate::model::audit::{Audited, PolicyUsed, Summary};
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
+use crate::report::entry::{Unseen, about, gap_text, waived_by};
+use crate::report::format::{AuditFormat, ReportWriter};
+use crate::report::remediation::{self, is_command};
+use crate::report::text::escape;
+use crate::report::via::read_by;
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {

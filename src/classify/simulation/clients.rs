@@ -1,0 +1,414 @@
+//! The clients of the API server: what is known to use it, and from where.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::places::Places;
+use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::evidence::Evidence;
+use crate::model::facts::{Facts, has_ambiguous_peer};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::kubernetes::KubernetesNode;
+use crate::model::name::NodeName;
+use crate::model::net::{INSTANCES, Instance};
+use crate::model::node::{Node, NodeStatus};
+use crate::model::reachability::{Location, Place};
+use crate::model::simulation::{ClientKind, NamedClient};
+use crate::model::socket::State;
+use crate::model::text::{id_and_name, list};
+use crate::model::traffic::TrafficPath;
+
+/// The name of the operator's own place.
+pub(super) const HERE: &str = "here";
+
+/// A place with the clients that run there.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// Where it is.
+    pub(super) place: Place,
+    /// Its clients.
+    pub(super) users: Vec<User>,
+}
+
+/// A client at a place.
+#[derive(Debug)]
+pub(super) struct User {
+    /// Its name in reports.
+    pub(super) name: String,
+    /// What it is.
+    pub(super) kind: ClientKind,
+    /// The process.
+    pub(super) process: Option<String>,
+    /// The node that was read.
+    pub(super) node: Option<NodeName>,
+    /// What its sockets show.
+    pub(super) sight: Sight,
+}
+
+/// What the sockets of a client show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Its established connections end on these sides.
+    Sides(Sides),
+    /// It has no established connection, and attempts hang.
+    Hanging,
+    /// It has connections whose peers nothing explains.
+    Unexplained,
+    /// Its sockets should have been read, and were not seen.
+    Unseen,
+    /// It is judged by configuration alone: its sockets cannot be read.
+    Configured,
+}
+
+/// The sides on which established connections end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sides {
+    pub(super) public: bool,
+    pub(super) private: bool,
+    pub(super) cluster_ip: bool,
+}
+
+/// The known clients, and why others may exist that are not known.
+pub(super) struct Known {
+    pub(super) hosts: Vec<Host>,
+    pub(super) gaps: Vec<Gap>,
+    /// Whether connections by the `ClusterIP` were seen.
+    pub(super) has_cluster_ip: bool,
+}
+
+/// Returns the clients of a cluster.
+pub(super) fn known(facts: &Facts, places: &Places<'_>, named: &[NamedClient]) -> Known {
+    let processes = processes(facts);
+    let mut covered = Covered::default();
+    let mut hosts: Vec<_> =
+        facts.nodes.iter().map(|node| read_host(facts, places, &processes, node, &mut covered)).collect();
+    hosts.extend(unread(facts, places, &covered));
+    hosts.extend(fargate(facts, places));
+    hosts.extend(hybrid(&facts.evidence, &hosts));
+    hosts.extend(operator(&facts.evidence, places));
+    hosts.extend(named.iter().flat_map(|client| of_user(places, client)));
+    let has_cluster_ip =
+        processes.values().flat_map(BTreeMap::values).any(|sockets| sockets.sides.cluster_ip);
+    Known { hosts, gaps: unlisted(&facts.evidence), has_cluster_ip }
+}
+
+/// The sockets of a process with the API server.
+#[derive(Debug, Default)]
+struct Sockets {
+    component: Option<Component>,
+    sides: Sides,
+    is_hanging: bool,
+    is_unexplained: bool,
+}
+
+type Processes = BTreeMap<NodeName, BTreeMap<String, Sockets>>;
+
+/// The name of a process that its row does not name.
+const UNNAMED: &str = "a process without a name";
+
+/// The processes of each node that connect to the API server.
+fn processes(facts: &Facts) -> Processes {
+    let mut processes = Processes::new();
+    let outbound = facts.counted_connections().map(|(connection, _)| connection);
+    for connection in outbound.filter(|connection| connection.direction == Direction::Outbound) {
+        let path = connection.attribution.path;
+        let is_unexplained = has_ambiguous_peer(connection, &facts.endpoint_addresses);
+        if !path.is_api_server() && !is_unexplained {
+            continue;
+        }
+        let of_node = match processes.get_mut(&connection.node) {
+            Some(known) => known,
+            None => processes.entry(connection.node.clone()).or_default(),
+        };
+        let sockets = of_node.entry(process_name(connection)).or_default();
+        sockets.component = connection.component;
+        match connection.socket.state {
+            State::Established => {
+                sockets.sides.public |= path == Path::PublicEndpoint;
+                sockets.sides.private |= path == Path::PrivateEni;
+                sockets.sides.cluster_ip |= path == Path::ClusterIp;
+                sockets.is_unexplained |= is_unexplained;
+            }
+            State::SynSent => sockets.is_hanging |= path.is_api_server(),
+            _ => {}
+        }
+    }
+    processes
+}
+
+fn process_name(connection: &Connection) -> String {
+    match (connection.component, &connection.process) {
+        (Some(component), _) => component.as_str().to_owned(),
+        (None, Some(process)) => process.name.clone(),
+        (None, None) => UNNAMED.to_owned(),
+    }
+}
+
+impl Sockets {
+    fn sight(&self) -> Sight {
+        if self.is_unexplained {
+            Sight::Unexplained
+        } else if self.sides != Sides::default() {
+            Sight::Sides(self.sides)
+        } else if self.is_hanging {
+            Sight::Hanging
+        } else {
+            Sight::Unseen
+        }
+    }
+}
+
+/// The machines that are among the hosts.
+#[derive(Default)]
+struct Covered {
+    instances: HashSet<String>,
+    addresses: HashSet<IpAddr>,
+    names: HashSet<String>,
+}
+
+/// A node that was read, or that could not be read, with its processes.
+fn read_host(
+    facts: &Facts,
+    places: &Places<'_>,
+    processes: &Processes,
+    node: &Node,
+    covered: &mut Covered,
+) -> Host {
+    let name = node.name.as_str();
+    covered.names.insert(name.to_owned());
+    let place = match facts.machines_of(&node.name) {
+        [machine] => {
+            covered.addresses.extend(&machine.addresses);
+            let instance = machine.instance.as_deref().and_then(|id| places.instance(id));
+            covered.instances.extend(machine.instance.clone());
+            if let Some(instance) = instance {
+                places.of_instance(name, instance)
+            } else {
+                let addresses: Vec<_> = machine.addresses.iter().copied().collect();
+                places.of_addresses(name, &addresses)
+            }
+        }
+        [] => {
+            if let Some(instance) = named_instance(&facts.evidence, name) {
+                covered.instances.insert(instance.id.clone());
+                places.of_instance(name, instance)
+            } else {
+                let listed = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
+                let addresses = listed.filter(|known| known.name == name).flat_map(|known| &known.addresses);
+                places.of_addresses(name, &addresses.copied().collect::<Vec<_>>())
+            }
+        }
+        // Which machine a process runs on is not known.
+        _ => Place { name: name.to_owned(), location: Location::Unknown },
+    };
+    Host { place, users: users(facts, processes, node) }
+}
+
+/// The clients on a node.
+fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
+    let nothing = BTreeMap::new();
+    let seen = processes.get(&node.name).unwrap_or(&nothing);
+    let user = |process: &str, kind, sight| User {
+        name: format!("{} {process}", node.name),
+        kind,
+        process: Some(process.to_owned()),
+        node: Some(node.name.clone()),
+        sight,
+    };
+    let mut users = Vec::new();
+    let traffic = facts.traffic.iter().find(|traffic| traffic.node == node.name);
+    let components = traffic.map(|traffic| traffic.components.as_slice()).unwrap_or_default();
+    if node.status == NodeStatus::Read {
+        for one in components {
+            let kind = match one.component {
+                Component::KubeProxy => ClientKind::KubeProxy,
+                _ => ClientKind::Kubelet,
+            };
+            let process = one.component.as_str();
+            let sight = match (seen.get(process).map(Sockets::sight), one.path) {
+                // What makes the path of a component unknown is judged where that is.
+                (Some(Sight::Sides(_) | Sight::Unseen), TrafficPath::Unknown) => Sight::Unexplained,
+                (Some(sight), _) => sight,
+                (None, _) => Sight::Unseen,
+            };
+            users.push(user(process, kind, sight));
+        }
+    } else {
+        users.push(User {
+            name: node.name.to_string(),
+            kind: ClientKind::Node,
+            process: None,
+            node: Some(node.name.clone()),
+            sight: Sight::Unseen,
+        });
+    }
+    let is_listed = |process: &str| users.iter().any(|user| user.process.as_deref() == Some(process));
+    let others = seen.iter().filter(|(process, sockets)| {
+        let is_seen = sockets.sides != Sides::default() || sockets.is_hanging;
+        !is_listed(process) && (is_seen || sockets.is_unexplained && sockets.component.is_some())
+    });
+    let others: Vec<_> = others
+        .map(|(process, sockets)| {
+            let kind = match sockets.component {
+                Some(Component::Kubelet) => ClientKind::Kubelet,
+                Some(Component::KubeProxy) => ClientKind::KubeProxy,
+                _ => ClientKind::Agent,
+            };
+            user(process, kind, sockets.sight())
+        })
+        .collect();
+    users.extend(others);
+    users
+}
+
+/// The instance that has the name of a node whose capture has no socket.
+fn named_instance<'a>(evidence: &'a Evidence, name: &str) -> Option<&'a Instance> {
+    let has_name = |instance: &&Instance| {
+        let dns_name = instance.dns_name.as_deref().unwrap_or_default();
+        let host = dns_name.split('.').next().unwrap_or_default();
+        [instance.id.as_str(), dns_name, host].contains(&name)
+            || instance.addresses.iter().any(|address| address.to_string() == name)
+            || instance.name_tag() == Some(name)
+    };
+    let mut named = evidence.node_instances().filter(has_name);
+    // Instances of a node group share their tag.
+    named.next().filter(|_| named.next().is_none())
+}
+
+/// The nodes that EC2 or Kubernetes lists and that were not read.
+fn unread<'a>(
+    facts: &'a Facts,
+    places: &'a Places<'_>,
+    covered: &'a Covered,
+) -> impl Iterator<Item = Host> + 'a {
+    let evidence = &facts.evidence;
+    let of_ec2 = evidence.node_instances().filter(|instance| !covered.instances.contains(&instance.id));
+    let of_ec2 = of_ec2.map(|instance| {
+        let name = instance.dns_name.as_deref().unwrap_or(&instance.id);
+        let name = id_and_name(name, instance.name_tag().filter(|tag| *tag != name));
+        unread_host(&name, ClientKind::Node, places.of_instance(&name, instance))
+    });
+    let is_covered = |node: &KubernetesNode| {
+        node.instance_id().is_some_and(|id| covered.instances.contains(id))
+            || node.addresses.iter().any(|address| covered.addresses.contains(address))
+            || covered.names.contains(&node.name)
+    };
+    let alone = evidence.nodes_of_kubernetes_alone();
+    let alone = alone.filter(move |node| !node.is_fargate() && !is_covered(node)).map(|node| {
+        let place = places.of_addresses(&node.name, &node.addresses);
+        let is_hybrid = node.compute_type.as_deref() == Some("hybrid")
+            || matches!(place.location, Location::Outside { .. });
+        unread_host(&node.name, if is_hybrid { ClientKind::HybridNode } else { ClientKind::Node }, place)
+    });
+    of_ec2.chain(alone)
+}
+
+fn unread_host(name: &str, kind: ClientKind, place: Place) -> Host {
+    let sight = Sight::Unseen;
+    Host { place, users: vec![User { name: name.to_owned(), kind, process: None, node: None, sight }] }
+}
+
+/// The pods on Fargate, by their interfaces, and those of which only Kubernetes lists the
+/// node.
+fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<Host> {
+    let evidence = &facts.evidence;
+    let host = |name: &str, place: Place| Host {
+        place,
+        users: vec![User {
+            name: name.to_owned(),
+            kind: ClientKind::FargatePod,
+            process: None,
+            node: None,
+            sight: Sight::Configured,
+        }],
+    };
+    let pods: Vec<_> =
+        facts.interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster)).collect();
+    let nodes: Vec<_> = evidence.nodes_of_kubernetes_alone().filter(|node| node.is_fargate()).collect();
+    let of_interfaces = pods.iter().map(|known| {
+        let has = |node: &&&KubernetesNode| {
+            node.addresses.iter().any(|address| known.interface.addresses.contains(address))
+        };
+        let name = nodes.iter().find(has).map_or(known.interface.id.as_str(), |node| node.name.as_str());
+        host(name, places.of_addresses(name, &known.interface.addresses))
+    });
+    let addresses: HashSet<_> = pods.iter().flat_map(|known| &known.interface.addresses).collect();
+    let others = nodes.iter().filter(|node| !node.addresses.iter().any(|one| addresses.contains(one)));
+    let others = others.map(|node| {
+        let location = Location::Vpc {
+            id: None,
+            subnet: None,
+            blocks: node.addresses.iter().copied().map(IpNet::from).collect(),
+            public_ip: None,
+            groups: None,
+        };
+        host(&node.name, Place { name: node.name.clone(), location })
+    });
+    of_interfaces.chain(others).collect()
+}
+
+/// The hybrid nodes of a cluster whose nodes Kubernetes did not list: at least one.
+fn hybrid(evidence: &Evidence, hosts: &[Host]) -> Option<Host> {
+    let may_have = evidence.cluster.hybrid_nodes_enabled || !evidence.cluster.remote_node_networks.is_empty();
+    let is_known = evidence.kubernetes.nodes.seen().is_some()
+        || hosts.iter().any(|host| matches!(host.place.location, Location::Outside { .. }));
+    if !may_have || is_known {
+        return None;
+    }
+    let blocks = evidence.cluster.remote_node_networks.clone();
+    let location = if blocks.is_empty() { Location::Unknown } else { Location::Outside { blocks } };
+    let name = "hybrid nodes";
+    Some(unread_host(name, ClientKind::HybridNode, Place { name: name.to_owned(), location }))
+}
+
+/// The machine on which the evidence was collected.
+fn operator(evidence: &Evidence, places: &Places<'_>) -> Option<Host> {
+    let is_recorded =
+        evidence.vantage(HERE).is_some() || evidence.probes.iter().any(|probe| probe.vantage == HERE);
+    let user = User {
+        name: HERE.to_owned(),
+        kind: ClientKind::Operator,
+        process: None,
+        node: None,
+        sight: Sight::Configured,
+    };
+    is_recorded.then(|| Host { place: places.here(), users: vec![user] })
+}
+
+/// A client that the user names: one host for each of its blocks.
+fn of_user<'a>(places: &'a Places<'_>, client: &'a NamedClient) -> impl Iterator<Item = Host> + 'a {
+    client.blocks.iter().map(|&block| {
+        let name = match client.blocks.as_slice() {
+            [_] => client.name.clone(),
+            _ => format!("{} ({block})", client.name),
+        };
+        let user =
+            User { name, kind: ClientKind::Named, process: None, node: None, sight: Sight::Configured };
+        Host { place: places.of_block(&client.name, block), users: vec![user] }
+    })
+}
+
+/// Why nodes may exist that nothing lists.
+fn unlisted(evidence: &Evidence) -> Vec<Gap> {
+    // Kubernetes lists every node that has joined.
+    if evidence.kubernetes.nodes.seen().is_some() {
+        return Vec::new();
+    }
+    match evidence.network.instances.as_result() {
+        Err(gap) => vec![gap],
+        Ok(_) if evidence.node_instances().next().is_some() => Vec::new(),
+        Ok(_) => vec![evidence.gap(INSTANCES, GapReason::Incomplete, evidence.no_node_instances())],
+    }
+}
+
+/// The gap for nodes that were not read and that the change concerns.
+pub(super) fn not_read(facts: &Facts, names: &[String]) -> Gap {
+    const SHOWN: usize = 5;
+    let detail = format!(
+        "whether their processes would follow the change is not known, since their sockets were not read: {}",
+        list(names, SHOWN)
+    );
+    facts.evidence.gap(Subject::Nodes, GapReason::NotRecorded, detail)
+}

@@ -1,0 +1,278 @@
+//! What a change of access does to a client.
+
+use ipnet::IpNet;
+
+use super::clients::{Host, Sides, Sight, User};
+use super::needs;
+use crate::model::cluster::EndpointAccess;
+use crate::model::facts::Facts;
+use crate::model::reachability::{
+    Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place, Reachability, Reaches,
+};
+use crate::model::simulation::{Client, Effect, Way};
+
+/// The access today and afterwards.
+#[derive(Debug)]
+pub(super) struct Scenario {
+    pub(super) from: EndpointAccess,
+    pub(super) to: EndpointAccess,
+}
+
+impl Scenario {
+    fn has_same_mode(&self) -> bool {
+        self.from.public() == self.to.public() && self.from.private() == self.to.private()
+    }
+
+    /// Whether the public endpoint, if it was on, stays on and admits all addresses that it
+    /// admitted.
+    fn is_wider(&self) -> bool {
+        let from = blocks(&self.from);
+        if self.to.public() == Some(false) {
+            return from.is_empty();
+        }
+        let to = IpNet::aggregate(&blocks(&self.to));
+        from.iter().all(|block| to.iter().any(|wider| wider.contains(block)))
+    }
+
+    /// Whether no client can lose its path, wherever it is.
+    pub(super) fn is_monotone(&self) -> bool {
+        self.has_same_mode() && self.is_wider()
+    }
+
+    /// Whether nothing changes.
+    pub(super) fn is_identity(&self) -> bool {
+        let back = Self { from: self.to.clone(), to: self.from.clone() };
+        self.is_monotone() && back.is_wider()
+    }
+
+    /// Whether the change concerns a connection on a side, `then` being the side on which
+    /// it ends once it is made again.
+    fn touches(&self, today: Option<EndpointSide>, then: Option<EndpointSide>) -> bool {
+        let turns_on = |flag: fn(&EndpointAccess) -> Option<bool>| {
+            flag(&self.from) != Some(true) && flag(&self.to) == Some(true)
+        };
+        match today {
+            Some(EndpointSide::ClusterIp) => false,
+            Some(EndpointSide::Public) => {
+                !self.is_wider() || turns_on(EndpointAccess::private) && then != Some(EndpointSide::Public)
+            }
+            Some(EndpointSide::Private) => {
+                self.to.private() == Some(false) || then != Some(EndpointSide::Private) && !self.is_monotone()
+            }
+            None => !self.is_monotone(),
+        }
+    }
+
+    /// The sides on which the connections of a client end today, or may end.
+    fn sides_today(&self, sight: Sight, now: Option<EndpointSide>) -> Vec<Option<EndpointSide>> {
+        let sides = |Sides { public, private, cluster_ip }| {
+            let all = [
+                (public, EndpointSide::Public),
+                (private, EndpointSide::Private),
+                (cluster_ip, EndpointSide::ClusterIp),
+            ];
+            all.into_iter().filter(|(is_seen, _)| *is_seen).map(|(_, side)| Some(side)).collect()
+        };
+        match sight {
+            Sight::Sides(seen) => sides(seen),
+            // A connection to the public endpoint survives that private access is turned on.
+            Sight::Unseen if self.from.public() == Some(true) => vec![now, Some(EndpointSide::Public)],
+            Sight::Unseen | Sight::Hanging | Sight::Configured => vec![now],
+            Sight::Unexplained => vec![now, None],
+        }
+    }
+
+    /// Judges a client, `now` and `then` being what is known of its place under the access
+    /// today and afterwards.
+    pub(super) fn judge(
+        &self,
+        facts: &Facts,
+        host: &Host,
+        user: &User,
+        [now, then]: [&Reachability; 2],
+    ) -> Client {
+        let sides = self.sides_today(user.sight, now.side);
+        let is_touched = sides.iter().any(|&side| self.touches(side, then.side));
+        let is_seen = matches!(user.sight, Sight::Sides(_) | Sight::Hanging);
+        let today = match user.sight {
+            Sight::Sides(seen) => way(seen),
+            Sight::Hanging => Way::None,
+            Sight::Unseen | Sight::Unexplained => Way::Unknown,
+            Sight::Configured => now.side.into(),
+        };
+        let reaches_today = match (user.sight, now.reaches()) {
+            (Sight::Sides(_), _) => Reaches::Yes,
+            (Sight::Hanging, _) => Reaches::No,
+            // It may do so all the same, as an established connection would show.
+            (Sight::Unseen | Sight::Unexplained, Reaches::No) => Reaches::Unknown,
+            (_, reaches) => reaches,
+        };
+        // What goes through a proxy or a load balancer of its own does not follow the name.
+        let is_followed = !matches!(user.sight, Sight::Unseen | Sight::Unexplained);
+        let configured = then.reaches();
+        let reaches = if !is_touched && is_seen {
+            reaches_today
+        } else if is_touched && !is_followed && !self.has_same_mode() && configured == Reaches::Yes {
+            Reaches::Unknown
+        } else {
+            configured
+        };
+        let is_cut =
+            self.to.public() == Some(false) && matches!(user.sight, Sight::Sides(Sides { public: true, .. }));
+        let effect = match effect(reaches_today, reaches, today, then) {
+            _ if !is_touched => Effect::Unchanged,
+            Effect::Moves if is_cut => Effect::Interrupted,
+            effect => effect,
+        };
+        let after = if is_touched { then.side.into() } else { today };
+        let is_stale = is_touched
+            && match user.sight {
+                Sight::Sides(seen) => {
+                    seen.public && then.side != Some(EndpointSide::Public)
+                        || seen.private && then.side == Some(EndpointSide::Public)
+                }
+                _ => false,
+            };
+        let mut client = Client {
+            name: user.name.clone(),
+            kind: user.kind,
+            node: user.node.clone(),
+            process: user.process.clone(),
+            today,
+            reaches_today,
+            after,
+            is_stale,
+            reaches,
+            effect,
+            why: String::new(),
+            needs: Vec::new(),
+        };
+        client.why = self.why(user, &client, is_touched, [now, then]);
+        if is_touched && client.reaches == Reaches::Unknown {
+            client.why.push_str(&egress(facts, &host.place, then));
+        }
+        if is_touched {
+            client.needs = needs::of(facts, &self.to, host, user, &client, then);
+        }
+        client
+    }
+
+    /// The reason for the effect.
+    fn why(&self, user: &User, client: &Client, is_touched: bool, [now, then]: [&Reachability; 2]) -> String {
+        if !is_touched {
+            return if client.today == Way::ClusterIp {
+                "its path is the ClusterIP, which ends on EKS-owned ENIs in every access mode".to_owned()
+            } else if user.sight == Sight::Hanging {
+                "it does not reach the API server today, and the change does not affect its path".to_owned()
+            } else {
+                let known = match (user.sight, then.reaches()) {
+                    (Sight::Configured, Reaches::No | Reaches::Unknown) => reason(then),
+                    _ => None,
+                };
+                let known = known.map(|why| format!("; as today, {why}")).unwrap_or_default();
+                format!("the change does not affect its path{known}")
+            };
+        }
+        let why = self.reason_after(then);
+        let mut why = match (client.reaches, user.sight) {
+            (Reaches::Unknown, Sight::Unseen) if then.reaches() == Reaches::Yes => {
+                format!(
+                    "its sockets were not seen, so it is not known how it connects; by configuration, {why}"
+                )
+            }
+            (Reaches::Unknown, Sight::Unexplained) if then.reaches() == Reaches::Yes => format!(
+                "its connections go to addresses that nothing explains: those of a proxy, or of the public endpoint if no DNS answer has them; by configuration, {why}"
+            ),
+            _ => why,
+        };
+        if client.effect == Effect::Unchanged && client.reaches != Reaches::Yes {
+            let today = reason(now).filter(|_| now.reaches() == Reaches::No);
+            let today = today.map(|today| format!(": {today}")).unwrap_or_default();
+            why = format!("it does not reach the API server today{today}; afterwards, {why}");
+        }
+        if client.is_stale {
+            why.push_str(self.stale(client));
+        }
+        why
+    }
+
+    /// Why a place reaches the endpoint afterwards, or does not. Where private access is on,
+    /// what leads to the public endpoint is a part of the reason.
+    fn reason_after(&self, then: &Reachability) -> String {
+        let why = reason(then).unwrap_or_else(|| "nothing is known of its place".to_owned());
+        let name = then.conditions.iter().find(|condition| condition.kind == ConditionKind::Name);
+        let goes_out = self.to.private() == Some(true) && then.side == Some(EndpointSide::Public);
+        match name.filter(|name| goes_out && !why.contains(&name.why)) {
+            Some(name) => format!("{}, and {why}", name.why),
+            None => why,
+        }
+    }
+
+    /// What happens to connections that are established on another side.
+    fn stale(&self, client: &Client) -> &'static str {
+        match client.today {
+            Way::Public | Way::Mixed if self.to.public() == Some(false) => {
+                "; its connections to the public endpoint hang or end when that closes, and it is cut off until it connects again: restart it before"
+            }
+            Way::Public | Way::Mixed => {
+                "; its connections to the public endpoint remain until they end or it is restarted"
+            }
+            _ => "; its connections to the EKS-owned ENIs remain until they end or it is restarted",
+        }
+    }
+}
+
+/// The blocks that the public endpoint admits: a list that is not given admits all.
+fn blocks(access: &EndpointAccess) -> Vec<IpNet> {
+    IpNet::aggregate(&access.public_cidrs())
+}
+
+fn way(Sides { public, private, cluster_ip }: Sides) -> Way {
+    match (public, private, cluster_ip) {
+        (true, false, false) => Way::Public,
+        (false, true, false) => Way::Private,
+        (false, false, true) => Way::ClusterIp,
+        (false, false, false) => Way::Unknown,
+        _ => Way::Mixed,
+    }
+}
+
+fn effect(before: Reaches, after: Reaches, today: Way, then: &Reachability) -> Effect {
+    match (before, after) {
+        (Reaches::No, Reaches::Yes) => Effect::Gains,
+        (_, Reaches::Yes) if today == Way::from(then.side) => Effect::Unchanged,
+        (_, Reaches::Yes) => Effect::Moves,
+        (Reaches::No, _) => Effect::Unchanged,
+        (_, Reaches::No) => Effect::Breaks,
+        (_, Reaches::Unknown) => Effect::Unknown,
+    }
+}
+
+/// Why a place reaches the endpoint, or does not: the conditions that decide it.
+fn reason(reachability: &Reachability) -> Option<String> {
+    let with = |result| reachability.conditions.iter().find(|condition| condition.result == result);
+    let decisive = with(ConditionResult::NotMet).or_else(|| with(ConditionResult::Unknown));
+    if let Some(condition) = decisive {
+        return Some(condition.why.clone());
+    }
+    let is_decisive = |condition: &&Condition| {
+        let kinds = [ConditionKind::Name, ConditionKind::SecurityGroups, ConditionKind::Cidrs];
+        condition.result == ConditionResult::Met && kinds.contains(&condition.kind)
+    };
+    let met: Vec<_> =
+        reachability.conditions.iter().filter(is_decisive).map(|one| one.why.as_str()).collect();
+    (!met.is_empty()).then(|| met.join(", and "))
+}
+
+/// Why the address is not known with which a place leaves its network, if it matters.
+fn egress(facts: &Facts, place: &Place, then: &Reachability) -> String {
+    let is_undecided =
+        |one: &Condition| one.kind == ConditionKind::Cidrs && one.result == ConditionResult::Unknown;
+    let Location::Vpc { id: Some(id), .. } = &place.location else { return String::new() };
+    if !then.conditions.iter().any(is_undecided) {
+        return String::new();
+    }
+    let mut own = facts.egress.iter().filter(|egress| egress.instance == *id).flat_map(|egress| &egress.ipv4);
+    let gap = own.find_map(|way| way.as_result().err());
+    gap.map(|gap| format!(": {}", gap.detail)).unwrap_or_default()
+}

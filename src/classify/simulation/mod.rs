@@ -1,0 +1,247 @@
+//! What a change of endpoint access would do to each client of the API server: its path and
+//! whether it reaches the endpoint, today and afterwards. The verdict is about the change: a
+//! client whose path it does not concern is unchanged, whatever is not known of it.
+
+mod clients;
+mod effect;
+mod needs;
+mod order;
+mod places;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use self::clients::{Known, known, not_read};
+use self::effect::Scenario;
+use self::places::Places;
+use super::reachability::Reachabilities;
+use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::facts::{Facts, Incomplete};
+use crate::model::file::Field;
+use crate::model::gap::{Gap, GapReason};
+use crate::model::reachability::Reaches;
+use crate::model::simulation::{
+    AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict, Way,
+};
+use crate::model::text::list;
+use crate::steps::has_hybrid_nodes;
+
+/// Why a change cannot be simulated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+/// Simulates a change of access for the known clients, and for those that the user names.
+///
+/// # Errors
+/// If the cluster cannot have the access, or the change would have no effect.
+pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> Result<Simulation, Refused> {
+    let scenarios = scenarios(facts, change)?;
+    let first = &scenarios[0];
+    let mut outcomes: Vec<_> = scenarios.iter().map(|scenario| outcome(facts, scenario, named)).collect();
+    let mut gaps = Vec::new();
+    let mut verdict = combined(&outcomes);
+    if verdict != SimulationVerdict::Safe || outcomes.len() > 1 {
+        gaps.extend(unrecorded(facts));
+    }
+    // What is safe only by evidence that is a part of what it should be is not known.
+    if let Some(Incomplete { gaps: incomplete, without }) = facts.incomplete.as_deref()
+        && verdict == SimulationVerdict::Safe
+    {
+        let without: Vec<_> = scenarios.iter().map(|one| outcome(without, one, named)).collect();
+        if combined(&without) != SimulationVerdict::Safe {
+            verdict = SimulationVerdict::Unknown;
+            gaps.extend(incomplete.iter().cloned());
+        }
+    }
+    let Outcome { clients, gaps: own, .. } = outcomes.swap_remove(0);
+    gaps.extend(own);
+    gaps.sort();
+    gaps.dedup();
+    Ok(Simulation {
+        cluster: facts.evidence.cluster.name.clone(),
+        from: facts.evidence.cluster.access.clone(),
+        to: first.to.clone(),
+        steps: order::steps_of(facts, first, &clients),
+        notes: notes(facts, change, first, &clients),
+        clients,
+        gaps,
+        verdict,
+    })
+}
+
+/// The access today and afterwards, for each mode that the cluster may have.
+fn scenarios(facts: &Facts, change: &AccessChange) -> Result<Vec<Scenario>, Refused> {
+    let cluster = &facts.evidence.cluster;
+    match cluster.hosting {
+        Hosting::Region => {}
+        Hosting::Connector => {
+            return Err(Refused(format!(
+                "the cluster {} is registered through EKS Connector: EKS does not run its endpoint, so its access cannot be changed",
+                cluster.name
+            )));
+        }
+        Hosting::Outposts => {
+            return Err(Refused(format!(
+                "the cluster {} is a local cluster on Outposts, whose control plane is in your own account: a change of its access cannot be simulated",
+                cluster.name
+            )));
+        }
+    }
+    refuse_ipv6(facts, change)?;
+    let cidrs = cluster.access.cidrs();
+    let modes = AccessMode::possible(&cluster.access).into_iter();
+    let scenarios: Vec<_> = modes
+        .filter_map(|mode| Some(Scenario { from: mode.with(cidrs), to: change.apply(mode, cidrs).ok()? }))
+        .collect();
+    if scenarios.is_empty() {
+        return Err(Refused(
+            "--public-cidrs: the public endpoint is off, so that publicAccessCidrs has no effect; pass --access public-and-private to turn it on as well"
+                .to_owned(),
+        ));
+    }
+    Ok(scenarios)
+}
+
+/// Refuses IPv6 blocks for a cluster whose endpoint has no IPv6 address.
+///
+/// <https://docs.aws.amazon.com/eks/latest/APIReference/API_VpcConfigRequest.html>
+fn refuse_ipv6(facts: &Facts, change: &AccessChange) -> Result<(), Refused> {
+    let cluster = &facts.evidence.cluster;
+    let is_v6 = |block: &&IpNet| block.addr().is_ipv6();
+    let is_ipv4_cluster = !cluster.cluster_ips.is_empty() && cluster.cluster_ips.iter().all(IpAddr::is_ipv4);
+    let block = change.cidrs.iter().flatten().find(is_v6);
+    match block.filter(|_| is_ipv4_cluster && !cluster.access.cidrs().iter().any(|block| is_v6(&block))) {
+        Some(block) => Err(Refused(format!(
+            "--public-cidrs: {block} is an IPv6 block, and EKS accepts those only for IPv6 clusters"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The clients under one scenario.
+struct Outcome {
+    clients: Vec<Client>,
+    gaps: Vec<Gap>,
+    verdict: SimulationVerdict,
+}
+
+fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome {
+    let reachabilities = Reachabilities::new(facts);
+    let places = Places::new(facts, &reachabilities);
+    let Known { hosts, gaps: unlisted, has_cluster_ip } = known(facts, &places, named);
+    let mut clients: Vec<Client> = Vec::new();
+    let mut gaps = Vec::new();
+    for host in &hosts {
+        let ways = [&scenario.from, &scenario.to].map(|access| reachabilities.of(access, &host.place));
+        let [now, then] = [&ways[0], &ways[1]];
+        for user in &host.users {
+            let client = scenario.judge(facts, host, user, [now, then]);
+            if client.effect == Effect::Unknown {
+                gaps.extend(then.conditions.iter().filter_map(|condition| condition.gap.clone()));
+            }
+            clients.push(client);
+        }
+    }
+    clients.push(pods(has_cluster_ip));
+    clients.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    if !scenario.is_monotone() {
+        gaps.extend(unread(facts, &clients));
+        gaps.extend(unlisted.iter().cloned());
+    }
+    let has = |effects: &[Effect]| clients.iter().any(|client| effects.contains(&client.effect));
+    let verdict = if has(&[Effect::Breaks, Effect::Interrupted]) {
+        SimulationVerdict::Breaks
+    } else if has(&[Effect::Unknown]) || !unlisted.is_empty() && !scenario.is_monotone() {
+        SimulationVerdict::Unknown
+    } else {
+        SimulationVerdict::Safe
+    };
+    Outcome { clients, gaps, verdict }
+}
+
+/// Pods that use the `kubernetes` Service: their path is the same in every access mode.
+fn pods(is_seen: bool) -> Client {
+    Client {
+        name: "pods".to_owned(),
+        kind: ClientKind::Pods,
+        node: None,
+        process: None,
+        today: Way::ClusterIp,
+        after: Way::ClusterIp,
+        reaches_today: if is_seen { Reaches::Yes } else { Reaches::Unknown },
+        reaches: if is_seen { Reaches::Yes } else { Reaches::Unknown },
+        is_stale: false,
+        effect: Effect::Unchanged,
+        why: "the kubernetes Service ends on EKS-owned ENIs in every access mode, so the change does not affect it"
+            .to_owned(),
+        needs: Vec::new(),
+    }
+}
+
+/// The gaps for the nodes that were not read and whose clients the change concerns.
+fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
+    let is_of_node = |client: &&Client| {
+        client.effect == Effect::Unknown
+            && !matches!(client.kind, ClientKind::Operator | ClientKind::Named | ClientKind::FargatePod)
+    };
+    let names: Vec<_> = clients.iter().filter(is_of_node).map(|client| client.name.clone()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let of_nodes = facts.nodes.iter().flat_map(|node| &node.gaps);
+    let known: Vec<_> = facts.missing_nodes.iter().chain(of_nodes).cloned().collect();
+    if known.is_empty() { vec![not_read(facts, &names)] } else { known }
+}
+
+/// The gap for access that is not recorded.
+fn unrecorded(facts: &Facts) -> Option<Gap> {
+    let access = &facts.evidence.cluster.access;
+    let detail = "whether the public and the private endpoint are on is not recorded; a public endpoint is assumed to be on, a private one off";
+    matches!(access, EndpointAccess::Unknown { .. })
+        .then(|| facts.evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail))
+}
+
+/// The verdict on several scenarios: what differs is not known.
+fn combined(outcomes: &[Outcome]) -> SimulationVerdict {
+    let first = outcomes.first().map_or(SimulationVerdict::Unknown, |outcome| outcome.verdict);
+    if outcomes.iter().all(|outcome| outcome.verdict == first) { first } else { SimulationVerdict::Unknown }
+}
+
+/// The note on regional NAT gateways, to which AWS adds addresses by itself: a list that has
+/// those of today need not have those of tomorrow.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateways-regional.html>
+fn automatic_addresses(facts: &Facts, scenario: &Scenario) -> Option<String> {
+    let to = &scenario.to;
+    let is_open = to.public_cidrs().iter().any(|block| block.prefix_len() == 0);
+    if to.public() == Some(false) || to.private() == Some(true) || is_open || scenario.is_monotone() {
+        return None;
+    }
+    let gateways = facts.evidence.network.nat_gateways.seen().into_iter().flatten();
+    let automatic = gateways.filter(|gateway| gateway.available && gateway.has_automatic_addresses);
+    let ids: Vec<_> = automatic.map(|gateway| gateway.id.as_str()).collect();
+    (!ids.is_empty()).then(|| {
+        format!(
+            "AWS adds addresses to the regional NAT gateway {} by itself: a list that has those of today need not have those of tomorrow; use private access, or a NAT gateway with addresses of your own",
+            list(&ids, 5)
+        )
+    })
+}
+
+/// What readers should know and the verdict does not depend on.
+fn notes(facts: &Facts, change: &AccessChange, scenario: &Scenario, clients: &[Client]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (from, to) = (&scenario.from, &scenario.to);
+    if from.public() == Some(false) && to.public() == Some(true) && change.cidrs.is_none() {
+        notes.push("which blocks EKS kept while the public endpoint was off is not known: 0.0.0.0/0 is assumed; name them with --public-cidrs".to_owned());
+    }
+    if !scenario.is_monotone() && !clients.iter().any(|client| client.kind == ClientKind::Named) {
+        notes.push("clients that nothing here records, such as CI runners, VPNs and bastions, are not judged: name them with --client NAME=CIDR".to_owned());
+    }
+    notes.extend(automatic_addresses(facts, scenario));
+    if to.public() == Some(true) && to.private() == Some(true) && from != to && has_hybrid_nodes(facts) {
+        notes.push("AWS supports one endpoint for clusters with hybrid nodes, public or private, not both: outside the VPC the name resolves to public addresses while public access is on".to_owned());
+    }
+    notes
+}

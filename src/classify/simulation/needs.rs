@@ -1,0 +1,52 @@
+//! What a client needs to reach the API server after a change, or to use the new path.
+
+use super::clients::{Host, Sight, User};
+use crate::model::cluster::EndpointAccess;
+use crate::model::connection::Component;
+use crate::model::facts::Facts;
+use crate::model::reachability::{ConditionResult, Location, Reachability, Reaches};
+use crate::model::rule::Step;
+use crate::model::simulation::Client;
+use crate::steps;
+
+/// Returns the steps that a client needs, in their order.
+pub(super) fn of(
+    facts: &Facts,
+    to: &EndpointAccess,
+    host: &Host,
+    user: &User,
+    client: &Client,
+    then: &Reachability,
+) -> Vec<Step> {
+    let result = match then.reaches() {
+        Reaches::Yes => None,
+        Reaches::No => Some(ConditionResult::NotMet),
+        Reaches::Unknown => Some(ConditionResult::Unknown),
+    };
+    let conditions = then.conditions.iter().filter(|condition| Some(condition.result) == result);
+    let mut needs: Vec<_> = conditions.flat_map(|condition| condition.fix.iter().cloned()).collect();
+    let is_in_vpc = matches!(host.place.location, Location::Vpc { .. });
+    if client.reaches == Reaches::No && is_in_vpc && to.private() == Some(false) {
+        needs.push(steps::or_private_access(facts));
+    }
+    let may_be_stale = client.is_stale || user.sight == Sight::Unexplained;
+    if may_be_stale && client.reaches != Reaches::No {
+        needs.extend(restart(facts, &host.place.name, user));
+    }
+    needs
+}
+
+/// The step that makes a process resolve the endpoint's name again.
+fn restart(facts: &Facts, place: &str, user: &User) -> Option<Step> {
+    let process = user.process.as_deref()?;
+    let step = if process == Component::Kubelet.as_str() {
+        steps::restart_kubelet(facts, user.node.as_ref()?)
+    } else if process == Component::KubeProxy.as_str() {
+        steps::restart_kube_proxy(place)
+    } else if process == Component::VpcCni.as_str() {
+        steps::restart_cni()
+    } else {
+        Step::new(format!("Restart {process} on {place}"))
+    };
+    Some(step)
+}

@@ -1,0 +1,192 @@
+//! The steps of a change of access, in the order in which no client loses the API server, each
+//! with the way back.
+
+use std::collections::HashSet;
+
+use ipnet::IpNet;
+
+use super::effect::Scenario;
+use crate::model::cluster::EndpointAccess;
+use crate::model::facts::Facts;
+use crate::model::reachability::Reaches;
+use crate::model::rule::Step;
+use crate::model::shell::shell_word;
+use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect};
+use crate::steps;
+
+/// How many steps that clients need are listed; each client has its own.
+const NEEDS_MAX: usize = 50;
+
+/// Returns the steps of a change; none if nothing changes.
+pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -> Vec<ChangeStep> {
+    if scenario.is_identity() {
+        return Vec::new();
+    }
+    let Scenario { from, to } = scenario;
+    let mut order = Order { facts, steps: before(clients) };
+    let is_on = |flag: Option<bool>| flag == Some(true);
+    let turns_private_on = !is_on(from.private()) && is_on(to.private());
+    let closes = is_on(from.public()) && !is_on(to.public());
+    let narrows = is_on(from.public()) && is_on(to.public()) && !same_blocks(from, to);
+    if turns_private_on {
+        order.steps.extend(steps::dns_attributes(facts).into_iter().map(alone));
+        order.private_on();
+        if steps::has_hybrid_nodes(facts) {
+            order.steps.push(alone(steps::forward_to_vpc()));
+        }
+        order.steps.push(alone(steps::wait_for_dns(facts)));
+        order.steps.extend(steps::restarts(facts, false).into_iter().map(alone));
+        order.steps.push(alone(steps::check_paths(facts)));
+    } else if is_on(to.private()) && (closes || narrows) {
+        order.steps.extend(steps::after_private_access(facts).into_iter().map(alone));
+    }
+    if !is_on(from.public()) && is_on(to.public()) {
+        order.open(to);
+    } else if narrows {
+        order.narrow(from, to);
+    } else if closes {
+        order.close(from);
+    }
+    if is_on(from.private()) && !is_on(to.private()) {
+        order.private_off();
+        let kinds = [ClientKind::Kubelet, ClientKind::KubeProxy, ClientKind::Agent];
+        let stale = clients.iter().filter(|client| client.is_stale && kinds.contains(&client.kind));
+        order.steps.extend(unique(stale.flat_map(|client| &client.needs)).map(|step| alone(step.clone())));
+    }
+    order.steps.push(order.verify());
+    order.steps
+}
+
+/// What clients need before the change.
+fn before(clients: &[Client]) -> Vec<ChangeStep> {
+    let lacking = clients.iter().filter(|client| {
+        client.reaches != Reaches::Yes && matches!(client.effect, Effect::Breaks | Effect::Unknown)
+    });
+    unique(lacking.flat_map(|client| &client.needs)).take(NEEDS_MAX).map(|step| alone(step.clone())).collect()
+}
+
+fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> impl Iterator<Item = &'a Step> {
+    let mut seen = HashSet::new();
+    steps.filter(move |step| seen.insert((&step.text, &step.command)))
+}
+
+/// A step that one tool does.
+fn alone(step: Step) -> ChangeStep {
+    ChangeStep { step, eksctl: None, terraform: None, back: None }
+}
+
+fn same_blocks(from: &EndpointAccess, to: &EndpointAccess) -> bool {
+    IpNet::aggregate(&from.public_cidrs()) == IpNet::aggregate(&to.public_cidrs())
+}
+
+/// The steps so far.
+struct Order<'a> {
+    facts: &'a Facts,
+    steps: Vec<ChangeStep>,
+}
+
+impl Order<'_> {
+    fn private_on(&mut self) {
+        let back = self.aws(
+            "Turn private access off again, and restart kubelet and kube-proxy of the nodes that moved",
+            "endpointPrivateAccess=false",
+        );
+        self.steps.push(ChangeStep {
+            step: steps::private_access_on(self.facts),
+            eksctl: Some(self.eksctl("--private-access=true")),
+            terraform: Some("endpoint_private_access = true".to_owned()),
+            back: Some(back),
+        });
+    }
+
+    fn private_off(&mut self) {
+        let text = "Turn private access off; nodes then connect to the public endpoint";
+        let step = self.aws(text, "endpointPrivateAccess=false");
+        let step = step.check("It worked when the nodes stay Ready", "kubectl get nodes");
+        self.steps.push(ChangeStep {
+            step,
+            eksctl: Some(self.eksctl("--private-access=false")),
+            terraform: Some("endpoint_private_access = false".to_owned()),
+            back: Some(self.aws("Turn private access on again", "endpointPrivateAccess=true")),
+        });
+    }
+
+    fn close(&mut self, from: &EndpointAccess) {
+        let list = list(from);
+        let back = self.aws(
+            "Open the public endpoint again; the AWS API does not depend on it",
+            &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")),
+        );
+        self.steps.push(ChangeStep {
+            step: steps::close(self.facts),
+            eksctl: Some(self.eksctl("--private-access=true --public-access=false")),
+            terraform: Some("endpoint_private_access = true, endpoint_public_access = false".to_owned()),
+            back: Some(back),
+        });
+    }
+
+    fn open(&mut self, to: &EndpointAccess) {
+        let list = list(to);
+        let text = "Turn public access on, for the blocks of the list";
+        let step = self.aws(text, &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")));
+        let check = steps::describe(self.facts, "cluster.resourcesVpcConfig.publicAccessCidrs");
+        self.steps.push(ChangeStep {
+            step: step.check("It worked when this prints the list", check),
+            eksctl: Some(
+                self.eksctl(&format!("--public-access=true --public-access-cidrs={}", list.join(","))),
+            ),
+            terraform: Some(format!("endpoint_public_access = true, {}", terraform_list(&list))),
+            back: Some(self.aws("Turn public access off again", "endpointPublicAccess=false")),
+        });
+    }
+
+    fn narrow(&mut self, from: &EndpointAccess, to: &EndpointAccess) {
+        let (old, new) = (list(from), list(to));
+        let text = "Change publicAccessCidrs";
+        let step = self.aws(text, &format!("publicAccessCidrs={}", new.join(",")));
+        let back = self.aws(
+            "Put the old list back; the AWS API does not depend on it",
+            &format!("publicAccessCidrs={}", old.join(",")),
+        );
+        self.steps.push(ChangeStep {
+            step: step.check(
+                "It worked when the nodes stay Ready, once kubelet has connected again",
+                "kubectl get nodes",
+            ),
+            eksctl: Some(self.eksctl(&format!("--public-access-cidrs={}", new.join(",")))),
+            terraform: Some(terraform_list(&new)),
+            back: Some(back),
+        });
+    }
+
+    /// The last step: the settings and the paths are those that were meant.
+    fn verify(&self) -> ChangeStep {
+        let name = shell_word(&self.facts.evidence.cluster.name, "CLUSTER");
+        let region = steps::region(self.facts);
+        alone(
+            Step::new("Audit the cluster again")
+                .command(format!("eks-netcheck audit --cluster {name}{region}"))
+                .done_when("It is done when every node was read and none is cut off"),
+        )
+    }
+
+    fn aws(&self, text: &str, setting: &str) -> Step {
+        Step::new(text).command(steps::update(self.facts, setting))
+    }
+
+    fn eksctl(&self, flags: &str) -> String {
+        let name = shell_word(&self.facts.evidence.cluster.name, "CLUSTER");
+        let region = steps::region(self.facts);
+        format!("eksctl utils update-cluster-vpc-config{region} --cluster {name} {flags} --approve")
+    }
+}
+
+/// The blocks of a list as text.
+fn list(access: &EndpointAccess) -> Vec<String> {
+    access.public_cidrs().iter().map(ToString::to_string).collect()
+}
+
+fn terraform_list(blocks: &[String]) -> String {
+    let quoted: Vec<_> = blocks.iter().map(|block| format!("\"{block}\"")).collect();
+    format!("public_access_cidrs = [{}]", quoted.join(", "))
+}

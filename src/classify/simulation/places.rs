@@ -1,0 +1,65 @@
+//! Where hosts are: by what EC2 lists about them, or by their addresses.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::classify::reachability::Reachabilities;
+use crate::model::facts::Facts;
+use crate::model::net::Instance;
+use crate::model::reachability::{Location, Place};
+
+/// The places of hosts.
+pub(super) struct Places<'a> {
+    facts: &'a Facts,
+    known: &'a Reachabilities<'a>,
+    instances: HashMap<&'a str, &'a Instance>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(facts: &'a Facts, known: &'a Reachabilities<'a>) -> Self {
+        let instances = facts.evidence.network.instances.seen().into_iter().flatten();
+        let instances = instances.map(|instance| (instance.id.as_str(), instance)).collect();
+        Self { facts, known, instances }
+    }
+
+    /// The instance with this id.
+    pub(super) fn instance(&self, id: &str) -> Option<&'a Instance> {
+        self.instances.get(id).copied()
+    }
+
+    /// The place of an instance.
+    pub(super) fn of_instance(&self, name: &str, instance: &Instance) -> Place {
+        Place { name: name.to_owned(), ..self.known.instance(instance) }
+    }
+
+    /// The place of a host that is known by its addresses.
+    pub(super) fn of_addresses(&self, name: &str, addresses: &[IpAddr]) -> Place {
+        let blocks = || addresses.iter().copied().map(IpNet::from).collect();
+        let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+        let location = match first.map(|&address| self.known.address(address).location) {
+            None => Location::Unknown,
+            Some(_) if self.is_remote(addresses) => Location::Outside { blocks: blocks() },
+            Some(Location::Outside { .. }) => Location::Outside { blocks: blocks() },
+            Some(location) => location,
+        };
+        Place { name: name.to_owned(), location }
+    }
+
+    /// The place of a client that the user names.
+    pub(super) fn of_block(&self, name: &str, block: IpNet) -> Place {
+        Place { name: name.to_owned(), ..self.known.block(block) }
+    }
+
+    /// The place of the operator.
+    pub(super) fn here(&self) -> Place {
+        self.known.here()
+    }
+
+    /// Whether addresses are in a network of hybrid nodes.
+    fn is_remote(&self, addresses: &[IpAddr]) -> bool {
+        let remote = &self.facts.evidence.cluster.remote_node_networks;
+        addresses.iter().any(|address| remote.iter().any(|network| network.contains(address)))
+    }
+}

@@ -1,0 +1,103 @@
+//! What the formats of `simulate` for people have in common: its head, and the clients that
+//! are alike as one.
+
+use std::collections::HashMap;
+
+use super::style::count;
+use crate::model::cluster::EndpointAccess;
+use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
+use crate::model::text::list;
+
+/// How many blocks of a list, and how many names of a group are shown.
+const SHOWN: usize = 5;
+
+/// Clients that the change concerns in the same way.
+pub(super) struct Group<'a> {
+    /// The first of them.
+    pub(super) first: &'a Client,
+    /// What they are, with their names.
+    pub(super) label: String,
+}
+
+/// The clients, grouped by what the change does to them, worst first.
+pub(super) fn groups(simulation: &Simulation) -> Vec<Group<'_>> {
+    let mut groups: Vec<Vec<&Client>> = Vec::new();
+    let mut places = HashMap::new();
+    for client in &simulation.clients {
+        let Client { kind, process, today, after, reaches, effect, why, .. } = client;
+        let key = (*kind, process, *today, *after, *reaches, *effect, why);
+        let new = groups.len();
+        let place = *places.entry(key).or_insert(new);
+        if place == new {
+            groups.push(Vec::new());
+        }
+        groups[place].push(client);
+    }
+    groups.sort_by_key(|group| group[0].effect);
+    groups.into_iter().map(|group| Group { first: group[0], label: label(&group) }).collect()
+}
+
+/// A number of clients with their names.
+fn label(group: &[&Client]) -> String {
+    let names: Vec<_> = group
+        .iter()
+        .map(|client| client.node.as_ref().map_or(client.name.as_str(), |node| node.as_str()))
+        .collect();
+    let names = list(&names, SHOWN);
+    let first = group[0];
+    let what = match (first.kind, &first.process) {
+        (_, Some(process)) => process.as_str(),
+        (ClientKind::Node, _) => "node, not read",
+        (ClientKind::HybridNode, _) => "hybrid node, not read",
+        (ClientKind::FargatePod, _) => "Fargate pod",
+        (ClientKind::Pods, _) => return "pods, by the ClusterIP".to_owned(),
+        (ClientKind::Operator, _) => return "here".to_owned(),
+        _ => return names,
+    };
+    match group.len() {
+        1 => format!("{what} ({names})"),
+        many => format!("{many} x {what} ({names})"),
+    }
+}
+
+/// The access in words.
+pub(super) fn access(access: &EndpointAccess) -> String {
+    let cidrs: Vec<_> = access.public_cidrs().iter().map(ToString::to_string).collect();
+    if cidrs.is_empty() {
+        return access.as_str().to_owned();
+    }
+    format!("{}, open to {}", access.as_str(), list(&cidrs, SHOWN))
+}
+
+/// The verdict as a sentence.
+pub(super) fn sentence(simulation: &Simulation) -> String {
+    let with = |effect: Effect| simulation.clients.iter().filter(|client| client.effect == effect).count();
+    let all = simulation.clients.len();
+    let mut parts = Vec::new();
+    match with(Effect::Breaks) {
+        0 => {}
+        1 => parts.push("1 client loses the API server".to_owned()),
+        many => parts.push(format!("{many} clients lose the API server")),
+    }
+    match with(Effect::Interrupted) {
+        0 => {}
+        1 => parts.push("1 client is cut off until it connects again".to_owned()),
+        many => parts.push(format!("{many} clients are cut off until they connect again")),
+    }
+    match (with(Effect::Unknown), simulation.verdict) {
+        (0, SimulationVerdict::Unknown) => {
+            parts.push("whether every client is known, and what the change does to it, is not".to_owned());
+        }
+        (0, _) => {}
+        (unknown, _) => {
+            parts.push(format!("of {} it is not known whether it keeps it", count(unknown, "client")));
+        }
+    }
+    if parts.is_empty() {
+        if simulation.steps.is_empty() {
+            return "nothing changes".to_owned();
+        }
+        return format!("none of {} loses the API server", count(all, "known client"));
+    }
+    format!("of {}: {}", count(all, "known client"), parts.join("; "))
+}

@@ -1,0 +1,99 @@
+//! `simulate` as Markdown, for a change request: the verdict, the clients, and the steps with
+//! the way back.
+
+use std::fmt::Write as _;
+use std::io::{Result, Write};
+
+use super::{harmless, list};
+use crate::model::rule::{Check, Step};
+use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
+use crate::report::change::{access, groups, sentence};
+use crate::report::format::SimulationFormat;
+use crate::report::style::Style;
+
+/// The format.
+pub const FORMAT: SimulationFormat =
+    SimulationFormat { name: "markdown", help: "Markdown, for a change request", write };
+
+fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
+    let word = match simulation.verdict {
+        SimulationVerdict::Safe => "✅ safe",
+        SimulationVerdict::Breaks => "❌ breaks",
+        SimulationVerdict::Unknown => "⚠️ unknown",
+    };
+    let mut text = format!(
+        "## {word}: endpoint access of {}\n\n{}.\n\n| | access |\n| --- | --- |\n| today | {} |\n| afterwards | {} |\n",
+        harmless(&simulation.cluster),
+        harmless(&capital(&sentence(simulation))),
+        harmless(&access(&simulation.from)),
+        harmless(&access(&simulation.to))
+    );
+    text.push_str(
+        "\n### Clients\n\n| client | today | afterwards | reaches it | effect | why |\n| --- | --- | --- | --- | --- | --- |\n",
+    );
+    text.push_str(&list(groups(simulation).iter().map(|group| {
+        let client = group.first;
+        format!(
+            "| {} | {} | {} | {} | {} | {} |\n",
+            harmless(&group.label),
+            client.today.as_str(),
+            client.after.as_str(),
+            client.reaches.as_str(),
+            client.effect.as_str(),
+            harmless(&client.why)
+        )
+    })));
+    if !simulation.steps.is_empty() {
+        text.push_str("\n### Steps, in this order\n\n");
+        text.push_str(&list((1..).zip(&simulation.steps).map(|(number, step)| one_step(number, step))));
+    }
+    for (title, rows) in [
+        ("Not seen, and needed", simulation.gaps.iter().map(ToString::to_string).collect()),
+        ("Notes", simulation.notes.clone()),
+    ] {
+        let rows: Vec<String> = rows;
+        if !rows.is_empty() {
+            // Writing to a String does not fail, here and below.
+            let _ = write!(text, "\n### {title}\n\n");
+            text.push_str(&list(rows.iter().map(|row| format!("- {}\n", harmless(row)))));
+        }
+    }
+    out.write_all(text.as_bytes())
+}
+
+fn one_step(number: usize, ChangeStep { step, eksctl, terraform, back }: &ChangeStep) -> String {
+    let Step { text: what, command, check } = step;
+    let mut text = format!("{number}. {}\n", harmless(what));
+    let indent = " ".repeat(number.to_string().len() + 2);
+    let code = |text: &mut String, language: &str, code: &str| {
+        // Backticks of a query would end a fence that has no more of them.
+        let _ = write!(text, "{indent}````{language}\n{indent}{code}\n{indent}````\n");
+    };
+    let mut part = |label: &str, language: &str, command: Option<&String>| {
+        if !label.is_empty() {
+            let _ = writeln!(text, "\n{indent}{label}");
+        }
+        if let Some(command) = command {
+            code(&mut text, language, command);
+        }
+    };
+    part("", "sh", command.as_ref());
+    if eksctl.is_some() {
+        part("With eksctl:", "sh", eksctl.as_ref());
+    }
+    if terraform.is_some() {
+        part("In Terraform, `vpc_config` of `aws_eks_cluster`:", "hcl", terraform.as_ref());
+    }
+    if let Some(Check { text, command }) = check {
+        part(&format!("{}.", harmless(text)), "sh", command.as_ref());
+    }
+    if let Some(Step { text, command, .. }) = back {
+        part(&format!("To go back: {}.", harmless(text)), "sh", command.as_ref());
+    }
+    text
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -1,0 +1,115 @@
+//! `simulate` as text for people: the verdict, the clients, the steps, and what was not seen.
+
+use std::io::{Result, Write};
+
+use crate::model::rule::Check;
+use crate::model::simulation::{ChangeStep, Simulation};
+use crate::report::change::{access, groups, sentence};
+use crate::report::format::SimulationFormat;
+use crate::report::style::Style;
+use crate::report::text::{cell, escape};
+
+/// The format.
+pub const FORMAT: SimulationFormat = SimulationFormat { name: "table", help: "For people", write };
+
+/// How many groups of clients are listed.
+const GROUPS_MAX: usize = 200;
+/// How many gaps are listed.
+const GAPS_MAX: usize = 50;
+
+fn write(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
+    let head = format!("{}: {}", escape(&simulation.cluster), sentence(simulation));
+    write!(out, "{}", style.outcome_line(simulation.verdict, &head))?;
+    let (from, to) = (access(&simulation.from), access(&simulation.to));
+    write!(out, "{}", style.prose(&from, "Today:       ", "             "))?;
+    write!(out, "{}", style.prose(&to, "Afterwards:  ", "             "))?;
+    write_clients(simulation, style, out)?;
+    write_steps(simulation, style, out)?;
+    write_list("Not seen, and needed", simulation.gaps.iter().map(ToString::to_string), style, out)?;
+    write_list("Notes", simulation.notes.iter().cloned(), style, out)
+}
+
+fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
+    let groups = groups(simulation);
+    let mut table = style.table(["Client", "Today", "After", "Reaches", "Effect", "Why"]);
+    for group in groups.iter().take(GROUPS_MAX) {
+        let client = group.first;
+        table.add_row([
+            cell(&group.label),
+            client.today.as_str().to_owned(),
+            client.after.as_str().to_owned(),
+            client.reaches.as_str().to_owned(),
+            client.effect.as_str().to_owned(),
+            escape(&client.why).into_owned(),
+        ]);
+    }
+    writeln!(out)?;
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    if groups.len() > GROUPS_MAX {
+        writeln!(out, "and {} more groups of clients; --format json lists them", groups.len() - GROUPS_MAX)?;
+    }
+    Ok(())
+}
+
+fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
+    if simulation.steps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("Steps, in this order"))?;
+    for (number, ChangeStep { step, eksctl, terraform, back }) in (1..).zip(&simulation.steps) {
+        let first = format!("{number}. ");
+        let rest = " ".repeat(first.len());
+        let line = |label: &str, command: &str, out: &mut dyn Write| {
+            // Commands are not wrapped, so that they can be pasted.
+            writeln!(out, "{rest}{label}\n{rest}    {}", escape(command))
+        };
+        let colon = if step.command.is_some() { ":" } else { "." };
+        write!(out, "{}", style.prose(&escape(&format!("{}{colon}", step.text)), &first, &rest))?;
+        if let Some(command) = &step.command {
+            writeln!(out, "{rest}    {}", escape(command))?;
+        }
+        if let Some(command) = eksctl {
+            line("With eksctl:", command, out)?;
+        }
+        if let Some(arguments) = terraform {
+            line("In Terraform, vpc_config of aws_eks_cluster:", arguments, out)?;
+        }
+        if let Some(Check { text, command }) = &step.check {
+            let colon = if command.is_some() { ":" } else { "." };
+            write!(out, "{}", style.prose(&escape(&format!("{text}{colon}")), &rest, &rest))?;
+            if let Some(command) = command {
+                writeln!(out, "{rest}    {}", escape(command))?;
+            }
+        }
+        if let Some(back) = back {
+            let text = format!("To go back: {}:", back.text);
+            write!(out, "{}", style.prose(&escape(&text), &rest, &rest))?;
+            if let Some(command) = &back.command {
+                writeln!(out, "{rest}    {}", escape(command))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_list(
+    title: &str,
+    rows: impl ExactSizeIterator<Item = String>,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let all = rows.len();
+    if all == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold(title))?;
+    for row in rows.take(GAPS_MAX) {
+        write!(out, "{}", style.prose(&escape(&row), "- ", "  "))?;
+    }
+    if all > GAPS_MAX {
+        writeln!(out, "and {} more; --format json lists them", all - GAPS_MAX)?;
+    }
+    Ok(())
+}
