@@ -614,18 +614,10 @@ impl SimulateArgs {
             }
         }
         let source = if let Some(dir) = self.evidence {
-            Source::Recorded { dir, cluster: self.cluster, bundles: Vec::new() }
+            ClusterSource::Recorded { dir, cluster: self.cluster }
         } else {
-            cluster_name(&self.cluster)?;
-            Source::Live(Box::new(FleetOptions {
-                clusters: Clusters::Named([self.cluster].into()),
-                regions: self.aws.region.map_or(Regions::Configured, |one| Regions::Named([one].into())),
-                profile: self.aws.profile,
-                roles: self.aws.role_arn.into_iter().collect(),
-                accounts: None,
-                bundles: Vec::new(),
-                collection: self.collection.into_options()?,
-            }))
+            let options = cluster_options(self.cluster, self.aws, self.collection)?;
+            ClusterSource::Live(Box::new(options))
         };
         Ok(SimulateOptions {
             source,

@@ -213,8 +213,8 @@ pub struct TraceOptions {
 /// Options of `simulate`.
 #[derive(Debug)]
 pub struct SimulateOptions {
-    /// Where the evidence comes from: of one cluster.
-    pub source: Source,
+    /// Where the evidence comes from.
+    pub source: ClusterSource,
     /// The change.
     pub change: AccessChange,
     /// Clients that are not recorded.

@@ -83,12 +83,8 @@ fn write_reports(options: &Options) -> Result<()> {
 }
 
 fn write_simulation(options: &SimulateOptions) -> Result<()> {
-    let inputs = match &options.source {
-        Source::Recorded { dir, .. } => vec![dir.clone()],
-        Source::Live(_) => Vec::new(),
-    };
-    let simulation = simulate::unknown(simulate::cluster(&options.source), gap());
-    let written = Output::open_all(&options.write, &inputs)?
+    let simulation = simulate::unknown(simulate::cluster(options), gap());
+    let written = Output::open_all(&options.write, &simulate::inputs(options))?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&simulation, style, out)));
     written.collect::<Vec<_>>().into_iter().collect()

@@ -88,7 +88,6 @@ fn scenarios(facts: &Facts, change: &AccessChange) -> Result<Vec<Scenario>, Refu
             )));
         }
     }
-    refuse_ipv6(facts, change)?;
     let cidrs = cluster.access.cidrs();
     let modes = AccessMode::possible(&cluster.access).into_iter();
     let scenarios: Vec<_> = modes
@@ -103,20 +102,19 @@ fn scenarios(facts: &Facts, change: &AccessChange) -> Result<Vec<Scenario>, Refu
     Ok(scenarios)
 }
 
-/// Refuses IPv6 blocks for a cluster whose endpoint has no IPv6 address.
+/// The note on IPv6 blocks for a cluster whose endpoint has no IPv6 address.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_VpcConfigRequest.html>
-fn refuse_ipv6(facts: &Facts, change: &AccessChange) -> Result<(), Refused> {
+fn ipv6_blocks(facts: &Facts, change: &AccessChange) -> Option<String> {
     let cluster = &facts.evidence.cluster;
     let is_v6 = |block: &&IpNet| block.addr().is_ipv6();
+    let block = change.cidrs.iter().flatten().find(is_v6)?;
     let is_ipv4_cluster = !cluster.cluster_ips.is_empty() && cluster.cluster_ips.iter().all(IpAddr::is_ipv4);
-    let block = change.cidrs.iter().flatten().find(is_v6);
-    match block.filter(|_| is_ipv4_cluster && !cluster.access.cidrs().iter().any(|block| is_v6(&block))) {
-        Some(block) => Err(Refused(format!(
-            "--public-cidrs: {block} is an IPv6 block, and EKS accepts those only for IPv6 clusters"
-        ))),
-        None => Ok(()),
-    }
+    is_ipv4_cluster.then(|| {
+        format!(
+            "EKS accepts IPv6 blocks, such as {block}, only for IPv6 clusters, and this is an IPv4 cluster"
+        )
+    })
 }
 
 /// The clients under one scenario.
@@ -239,6 +237,7 @@ fn notes(facts: &Facts, change: &AccessChange, scenario: &Scenario, clients: &[C
     if !scenario.is_monotone() && !clients.iter().any(|client| client.kind == ClientKind::Named) {
         notes.push("clients that nothing here records, such as CI runners, VPNs and bastions, are not judged: name them with --client NAME=CIDR".to_owned());
     }
+    notes.extend(ipv6_blocks(facts, change));
     notes.extend(automatic_addresses(facts, scenario));
     if to.public() == Some(true) && to.private() == Some(true) && from != to && has_hybrid_nodes(facts) {
         notes.push("AWS supports one endpoint for clusters with hybrid nodes, public or private, not both: outside the VPC the name resolves to public addresses while public access is on".to_owned());
