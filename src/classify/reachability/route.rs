@@ -376,7 +376,7 @@ impl Reachabilities<'_> {
         self.gap(
             place,
             detail,
-            "there, curl -s https://checkip.amazonaws.com prints that address; pass it with --from, or to simulate with --client",
+            "there, curl -s https://checkip.amazonaws.com prints that address; pass it with --from",
         )
     }
 }

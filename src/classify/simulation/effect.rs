@@ -48,16 +48,16 @@ impl Scenario {
     /// Whether the change concerns a connection on a side, `then` being the side on which
     /// it ends once it is made again.
     fn touches(&self, today: Option<EndpointSide>, then: Option<EndpointSide>) -> bool {
-        let turns_on = |flag: fn(&EndpointAccess) -> Option<bool>| {
-            flag(&self.from) != Some(true) && flag(&self.to) == Some(true)
-        };
+        let (was_private, is_private) = (self.from.private(), self.to.private());
         match today {
             Some(EndpointSide::ClusterIp) => false,
             Some(EndpointSide::Public) => {
-                !self.is_wider() || turns_on(EndpointAccess::private) && then != Some(EndpointSide::Public)
+                let turns_on = was_private != Some(true) && is_private == Some(true);
+                !self.is_wider() || turns_on && then != Some(EndpointSide::Public)
             }
             Some(EndpointSide::Private) => {
-                self.to.private() == Some(false) || then != Some(EndpointSide::Private) && !self.is_monotone()
+                let turns_off = was_private != Some(false) && is_private == Some(false);
+                turns_off || then != Some(EndpointSide::Private) && !self.is_monotone()
             }
             None => !self.is_monotone(),
         }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use self::clients::{Known, known, not_read};
 use self::effect::Scenario;
+use self::needs::of_simulate;
 use self::places::Places;
 use super::reachability::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
@@ -136,7 +137,8 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
         for user in &host.users {
             let client = scenario.judge(facts, host, user, [now, then]);
             if client.effect == Effect::Unknown {
-                gaps.extend(then.conditions.iter().filter_map(|condition| condition.gap.clone()));
+                let missing = then.conditions.iter().filter_map(|condition| condition.gap.as_ref());
+                gaps.extend(missing.map(|gap| Gap { hint: of_simulate(&gap.hint), ..gap.clone() }));
             }
             clients.push(client);
         }

@@ -24,7 +24,13 @@ pub(super) fn of(
         Reaches::Unknown => Some(ConditionResult::Unknown),
     };
     let conditions = then.conditions.iter().filter(|condition| Some(condition.result) == result);
-    let mut needs: Vec<_> = conditions.flat_map(|condition| condition.fix.iter().cloned()).collect();
+    let mut needs: Vec<Step> = Vec::new();
+    for step in conditions.flat_map(|condition| &condition.fix) {
+        let step = Step { text: of_simulate(&step.text), ..step.clone() };
+        if !needs.contains(&step) {
+            needs.push(step);
+        }
+    }
     let is_in_vpc = matches!(host.place.location, Location::Vpc { .. });
     if client.reaches == Reaches::No && is_in_vpc && to.private() == Some(false) {
         needs.push(steps::or_private_access(facts));
@@ -34,6 +40,11 @@ pub(super) fn of(
         needs.extend(restart(facts, &host.place.name, user));
     }
     needs
+}
+
+/// A next step with the option by which `simulate` gets the address of a place.
+pub(super) fn of_simulate(next_step: &str) -> String {
+    next_step.replace("--from", "--client NAME=CIDR")
 }
 
 /// The step that makes a process resolve the endpoint's name again.
