@@ -325,10 +325,13 @@ pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
     .collect()
 }
 
+/// The beginning of a command that changes the cluster's settings.
+pub(crate) const UPDATE: &str = "aws eks update-cluster-config";
+
 /// The command that changes the cluster's access.
 pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    format!("aws eks update-cluster-config{} --name {name} --resources-vpc-config {setting}", region(facts))
+    format!("{UPDATE}{} --name {name} --resources-vpc-config {setting}", region(facts))
 }
 
 /// The command that prints a setting of the cluster.

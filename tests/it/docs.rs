@@ -38,9 +38,11 @@ fn updating() -> bool {
 
 #[test]
 fn the_shipped_schemas_are_those_of_the_types() {
-    let (mut report, mut trace) = (Vec::new(), Vec::new());
+    let (mut report, mut trace, mut simulation) = (Vec::new(), Vec::new(), Vec::new());
     eks_netcheck::report::json::write_schema(&mut report).unwrap();
     eks_netcheck::report::json::trace::write_schema(&mut trace).unwrap();
+    eks_netcheck::report::json::simulation::write_schema(&mut simulation).unwrap();
+    let simulation_path = root().join("src/report/simulation.v1.schema.json");
     let mut reports = Vec::new();
     eks_netcheck::report::json::write_reports_schema(&mut reports).unwrap();
     let mut reach = Vec::new();
@@ -59,6 +61,7 @@ fn the_shipped_schemas_are_those_of_the_types() {
         (policy_path, policy),
         (reports_path, reports),
         (reach_path, reach),
+        (simulation_path, simulation),
     ] {
         if updating() {
             std::fs::write(&path, &schema).unwrap();

@@ -62,6 +62,7 @@ mod sampling;
 mod security_groups;
 #[cfg(feature = "live")]
 mod signals;
+mod simulate;
 mod special_files;
 #[cfg(feature = "live")]
 mod ssm;

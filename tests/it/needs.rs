@@ -20,7 +20,7 @@ use eks_netcheck::rules;
 
 use crate::common::{fixtures, story, subdirs};
 
-const NEEDS: [Need; 12] = [
+pub(crate) const NEEDS: [Need; 12] = [
     Need::File(INTERFACES),
     Need::File(INSTANCES),
     Need::File(VPC),
@@ -77,7 +77,7 @@ const ROWS: [&str; 5] = [
 ];
 
 /// The facts of a recorded cluster, less some evidence.
-fn facts(dir: &Path, with_rows: bool, without: &[Need]) -> Facts {
+pub(crate) fn facts(dir: &Path, with_rows: bool, without: &[Need]) -> Facts {
     let dir = EvidenceDir::open(dir).unwrap();
     let mut evidence = dir.read("myeks").unwrap();
     for need in without {

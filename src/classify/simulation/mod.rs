@@ -239,6 +239,12 @@ fn notes(facts: &Facts, change: &AccessChange, scenario: &Scenario, clients: &[C
     if !scenario.is_monotone() && !clients.iter().any(|client| client.kind == ClientKind::Named) {
         notes.push("clients that nothing here records, such as CI runners, VPNs and bastions, are not judged: name them with --client NAME=CIDR".to_owned());
     }
+    if !scenario.is_monotone() && !clients.iter().any(|client| client.kind == ClientKind::Operator) {
+        notes.push(
+            "whether you can still reach the API server from here is not judged: what the name resolves to here is not recorded"
+                .to_owned(),
+        );
+    }
     notes.extend(ipv6_blocks(facts, change));
     notes.extend(automatic_addresses(facts, scenario));
     if to.public() == Some(true) && to.private() == Some(true) && from != to && has_hybrid_nodes(facts) {

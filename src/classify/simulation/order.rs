@@ -57,12 +57,16 @@ pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -
     order.steps
 }
 
-/// What clients need before the change.
+/// What clients need before the change. Other settings of the cluster are no part of it: they
+/// are alternatives, which the clients list.
 fn before(clients: &[Client]) -> Vec<ChangeStep> {
     let lacking = clients.iter().filter(|client| {
         client.reaches != Reaches::Yes && matches!(client.effect, Effect::Breaks | Effect::Unknown)
     });
-    unique(lacking.flat_map(|client| &client.needs)).take(NEEDS_MAX).map(|step| alone(step.clone())).collect()
+    let is_setting =
+        |step: &&Step| step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE));
+    let needs = lacking.flat_map(|client| &client.needs).filter(|step| !is_setting(step));
+    unique(needs).take(NEEDS_MAX).map(|step| alone(step.clone())).collect()
 }
 
 fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> impl Iterator<Item = &'a Step> {

@@ -1,0 +1,398 @@
+//! `simulate`: what holds for every change of every recorded cluster, and its reports.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use eks_netcheck::classify::simulation::simulate;
+use eks_netcheck::model::facts::Facts;
+use eks_netcheck::model::rule::Need;
+use eks_netcheck::model::simulation::{
+    AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict,
+};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use crate::common::{Netcheck, Ran, copy_of, edit_json, fixtures, root, scratch, story, subdirs};
+use crate::needs::{NEEDS, facts};
+
+/// Every recorded cluster.
+fn every_dir() -> Vec<PathBuf> {
+    let stories = subdirs(&fixtures().join("evidence")).into_iter().map(|name| story(&name));
+    let rules = subdirs(&fixtures().join("rules")).into_iter().flat_map(|rule| {
+        ["fires", "quiet", "unseen"].map(|case| fixtures().join("rules").join(&rule).join(case))
+    });
+    stories.chain(rules).filter(|dir| dir.is_dir()).collect()
+}
+
+fn blocks(texts: &[&str]) -> Vec<IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+/// Lists that are compared, each wider than the one before.
+fn lists() -> [Vec<IpNet>; 4] {
+    [
+        blocks(&["203.0.113.0/24"]),
+        blocks(&["203.0.113.0/24", "52.78.0.0/16"]),
+        blocks(&["203.0.113.0/24", "52.0.0.0/8", "198.51.100.0/24"]),
+        blocks(&["0.0.0.0/0", "::/0"]),
+    ]
+}
+
+/// Changes to every mode, with and without a list.
+fn changes() -> Vec<AccessChange> {
+    let modes = [None].into_iter().chain(AccessMode::ALL.map(Some));
+    let all = modes.flat_map(|mode| {
+        let lists = [None].into_iter().chain(lists().map(Some));
+        lists.map(move |cidrs| AccessChange { mode, cidrs })
+    });
+    all.collect()
+}
+
+fn clients() -> Vec<NamedClient> {
+    let client = |name: &str, block: &str| NamedClient { name: name.to_owned(), blocks: blocks(&[block]) };
+    vec![
+        client("office", "203.0.113.0/25"),
+        client("ci", "198.51.100.64/27"),
+        client("bastion", "192.168.11.10/32"),
+        client("other", "10.50.0.0/16"),
+    ]
+}
+
+/// The outcome of a change; `None` if the cluster cannot have it.
+fn outcome(facts: &Facts, change: &AccessChange) -> Option<Simulation> {
+    simulate(facts, change, &clients()).ok()
+}
+
+fn describe(dir: &std::path::Path, change: &AccessChange) -> String {
+    format!("{} {change:?}", dir.display())
+}
+
+#[test]
+fn the_access_that_a_cluster_has_is_safe() {
+    let mut count = 0;
+    for dir in every_dir() {
+        let facts = facts(&dir, false, &[]);
+        let access = &facts.evidence.cluster.access;
+        // With a flag that is not recorded, a change may be one.
+        let [mode] = AccessMode::possible(access)[..] else { continue };
+        let list = mode.public().then(|| access.public_cidrs());
+        for change in [
+            AccessChange { mode: Some(mode), cidrs: None },
+            AccessChange { mode: Some(mode), cidrs: list.clone() },
+            AccessChange { mode: None, cidrs: list.clone() },
+        ] {
+            let Some(simulation) = outcome(&facts, &change) else { continue };
+            let text = describe(&dir, &change);
+            assert_eq!(simulation.verdict, SimulationVerdict::Safe, "{text}: {:#?}", simulation.clients);
+            assert!(simulation.steps.is_empty(), "{text}: {:#?}", simulation.steps);
+            for client in &simulation.clients {
+                assert_eq!(
+                    (client.effect, client.today),
+                    (Effect::Unchanged, client.after),
+                    "{text}: {client:?}"
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count}");
+}
+
+#[test]
+fn a_wider_list_is_never_worse() {
+    let rank = |verdict: SimulationVerdict| match verdict {
+        SimulationVerdict::Safe => 0,
+        SimulationVerdict::Unknown => 1,
+        SimulationVerdict::Breaks => 2,
+    };
+    for dir in every_dir() {
+        let facts = facts(&dir, false, &[]);
+        for mode in [None, Some(AccessMode::Public), Some(AccessMode::PublicAndPrivate)] {
+            let outcomes: Vec<_> = lists()
+                .into_iter()
+                .filter_map(|list| outcome(&facts, &AccessChange { mode, cidrs: Some(list) }))
+                .collect();
+            for pair in outcomes.windows(2) {
+                assert!(rank(pair[1].verdict) <= rank(pair[0].verdict), "{} {mode:?}", dir.display());
+            }
+        }
+        // Blocks that are added to the list of today.
+        let access = &facts.evidence.cluster.access;
+        let more = [access.public_cidrs(), blocks(&["198.51.100.7/32"])].concat();
+        if access.public() == Some(true)
+            && let Some(simulation) = outcome(&facts, &AccessChange { mode: None, cidrs: Some(more) })
+        {
+            let broken = simulation.clients.iter().filter(|client| client.effect != Effect::Unchanged);
+            assert_eq!(broken.count(), 0, "{}", dir.display());
+            assert_eq!(simulation.verdict, SimulationVerdict::Safe, "{}", dir.display());
+        }
+    }
+}
+
+/// What was not seen is never a pass.
+#[test]
+fn less_evidence_makes_no_change_safe() {
+    let (mut count, mut wrong) = (0, Vec::new());
+    let narrow = |change: &AccessChange| change.cidrs.as_ref().is_none_or(|list| *list == lists()[0]);
+    for dir in every_dir() {
+        let is_story = dir.parent().is_some_and(|parent| parent.ends_with("evidence"));
+        for with_rows in [false, true].into_iter().filter(|with_rows| is_story || !with_rows) {
+            let whole = facts(&dir, with_rows, &[]);
+            for need in NEEDS {
+                let less = facts(&dir, with_rows, &[need]);
+                for change in changes().into_iter().filter(narrow) {
+                    let Some(before) = outcome(&whole, &change) else { continue };
+                    let Some(after) = outcome(&less, &change) else { continue };
+                    count += 1;
+                    // Whoever is known by the answer of DNS alone is no client without it.
+                    let is_harmed = |client: &Client| {
+                        client.kind != ClientKind::Operator
+                            && [Effect::Breaks, Effect::Interrupted, Effect::Unknown].contains(&client.effect)
+                    };
+                    let are_others_safe = !before.clients.iter().any(is_harmed);
+                    if need == Need::Dns && are_others_safe {
+                        continue;
+                    }
+                    if before.verdict != SimulationVerdict::Safe && after.verdict == SimulationVerdict::Safe {
+                        wrong.push(format!("{} without {}", describe(&dir, &change), need.as_str()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count}: {:#?}", wrong.len(), &wrong[..wrong.len().min(10)]);
+    assert!(count > 4_000, "{count}");
+}
+
+#[test]
+fn the_verdict_is_that_of_the_clients() {
+    for dir in every_dir() {
+        let facts = facts(&dir, false, &[]);
+        for change in changes() {
+            let Some(simulation) = outcome(&facts, &change) else { continue };
+            let has = |effect| simulation.clients.iter().any(|client| client.effect == effect);
+            let text = describe(&dir, &change);
+            match simulation.verdict {
+                SimulationVerdict::Breaks => {
+                    assert!(has(Effect::Breaks) || has(Effect::Interrupted), "{text}");
+                }
+                SimulationVerdict::Unknown => assert!(!simulation.gaps.is_empty(), "{text}"),
+                SimulationVerdict::Safe => {
+                    assert!(
+                        !has(Effect::Breaks) && !has(Effect::Unknown) && !has(Effect::Interrupted),
+                        "{text}"
+                    );
+                }
+            }
+            // A client more makes nothing safe.
+            let without = simulate(&facts, &change, &[]).unwrap();
+            if without.verdict == SimulationVerdict::Breaks {
+                assert_eq!(simulation.verdict, SimulationVerdict::Breaks, "{text}");
+            }
+            assert!(simulation.clients.iter().all(|client| !client.why.is_empty()), "{text}");
+        }
+    }
+}
+
+/// No step closes or narrows the public endpoint before private access is on, where that is
+/// a part of the change; each change of settings has a way back; each command parses.
+#[test]
+fn the_steps_are_ordered_and_can_be_pasted_and_undone() {
+    let mut script = String::new();
+    for dir in every_dir() {
+        let facts = facts(&dir, false, &[]);
+        for change in changes() {
+            let Some(simulation) = outcome(&facts, &change) else { continue };
+            let text = describe(&dir, &change);
+            let commands: Vec<_> =
+                simulation.steps.iter().filter_map(|step| step.step.command.as_deref()).collect();
+            let at = |words: &str| commands.iter().rposition(|command| command.contains(words));
+            if let (Some(on), Some(off)) = (
+                commands.iter().position(|command| command.ends_with(" endpointPrivateAccess=true")),
+                at("endpointPublicAccess=false"),
+            ) {
+                assert!(on < off, "{text}: {commands:?}");
+            }
+            for step in &simulation.steps {
+                if step.terraform.is_some() {
+                    assert!(step.back.is_some() && step.eksctl.is_some(), "{text}: {step:?}");
+                }
+                let check = step.step.check.as_ref().and_then(|check| check.command.as_ref());
+                let back = step.back.as_ref().and_then(|back| back.command.as_ref());
+                for command in
+                    [step.step.command.as_ref(), step.eksctl.as_ref(), check, back].into_iter().flatten()
+                {
+                    script += &format!("{command}\n");
+                }
+            }
+            for step in simulation.clients.iter().flat_map(|client| &client.needs) {
+                script += &step.command.as_ref().map(|command| format!("{command}\n")).unwrap_or_default();
+            }
+        }
+    }
+    assert!(script.lines().count() > 1000);
+    let mut bash =
+        Command::new("bash").arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = bash.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(dir: &std::path::Path, args: &[&str]) -> Ran {
+    Netcheck::new(["simulate", "--cluster", "myeks", "--evidence"]).arg(dir).args(args).run()
+}
+
+fn json(dir: &std::path::Path, args: &[&str]) -> (Value, i32) {
+    let ran = run(dir, &[args, &["--format", "json"]].concat());
+    let report = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
+    is_valid(&report);
+    (report, ran.code)
+}
+
+/// Validates a JSON report against its schema.
+fn is_valid(report: &Value) {
+    let schema = root().join("src/report/simulation.v1.schema.json");
+    let schema = std::fs::read_to_string(schema).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let errors: Vec<_> = schema.iter_errors(report).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+fn client<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let clients = report["clients"].as_array().unwrap();
+    clients.iter().find(|client| client["name"] == name).unwrap_or_else(|| panic!("{name}: {clients:#?}"))
+}
+
+#[test]
+fn stale_connections_are_cut_when_the_public_endpoint_closes() {
+    let (report, code) = json(&story("public-and-private-stale"), &["--access", "private"]);
+    assert_eq!((code, &report["verdict"]), (1, &json!("breaks")));
+    let kubelet = client(&report, "n1 kubelet");
+    assert_eq!(kubelet["effect"], "interrupted", "{kubelet}");
+    assert_eq!((&kubelet["today"], &kubelet["after"]), (&json!("public"), &json!("private")));
+    assert_eq!(kubelet["needs"][0]["command"], "sudo systemctl restart kubelet");
+    let unchanged = client(&report, "n2 kubelet");
+    assert_eq!((&unchanged["effect"], &unchanged["reaches"]), (&json!("unchanged"), &json!("yes")));
+    // Narrowing takes nothing from them: they go to the ENIs next time.
+    let (report, _) = json(&story("public-and-private-stale"), &["--public-cidrs", "198.51.100.0/24"]);
+    assert_eq!(client(&report, "n1 kubelet")["reaches"], "yes");
+}
+
+#[test]
+fn a_file_of_each_format_has_the_same_verdict() {
+    let dir = scratch();
+    let file = dir.path().join("change.md");
+    let write = format!("markdown={}", file.display());
+    let args = ["--access", "private", "--client", "ci <b>=198.51.100.64/27", "--write", &write];
+    let ran = run(&story("public-and-private-stale"), &args);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("BREAKS  myeks"), "{}", ran.stdout);
+    let markdown = std::fs::read_to_string(file).unwrap();
+    assert!(markdown.starts_with("## ❌ breaks: endpoint access of myeks"), "{markdown}");
+    assert!(markdown.contains("ci &lt;b&gt;") && !markdown.contains("<b>"), "{markdown}");
+    for words in ["To go back", "With eksctl", "endpoint_public_access = false", "endpointPublicAccess=false"]
+    {
+        assert!(markdown.contains(words) && ran.stdout.contains(words), "{words}: {markdown}");
+    }
+}
+
+#[test]
+fn lines_fit_the_terminal() {
+    for columns in ["80", "200"] {
+        let ran = Netcheck::new(["simulate", "--cluster", "myeks", "--access", "private", "--evidence"])
+            .arg(story("public-and-private-stale"))
+            .env("COLUMNS", columns)
+            .run();
+        // Commands are not broken, so that they can be pasted.
+        let prose = ran.stdout.lines().filter(|line| !line.trim_start().starts_with(char::is_lowercase));
+        for line in prose {
+            assert!(line.chars().count() <= columns.parse().unwrap(), "{columns}: {line}");
+        }
+    }
+}
+
+/// Nodes that are alike are one line of the table, and a client each in JSON.
+#[test]
+fn nodes_that_are_alike_are_one_line() {
+    let dir = copy_of("study-public");
+    let row = std::fs::read_to_string(dir.path().join("nodes/n1.txt")).unwrap();
+    for number in 3..=900 {
+        let node = row.replace("192.168.1.", &format!("10.{}.{}.", number / 250, number % 250));
+        std::fs::write(dir.path().join(format!("nodes/n{number}.txt")), node).unwrap();
+    }
+    let args = ["--access", "public", "--public-cidrs", "0.0.0.0/0"];
+    let (report, code) = json(dir.path(), &args);
+    assert_eq!(code, 0, "{report:#}");
+    assert!(report["clients"].as_array().unwrap().len() > 1800);
+    let ran = run(dir.path(), &args);
+    assert!(ran.stdout.lines().count() < 40, "{}", ran.stdout);
+    assert!(ran.stdout.contains("900 x kubelet"), "{}", ran.stdout);
+}
+
+#[test]
+fn lists_that_eks_refuses_are_refused() {
+    let many: Vec<_> = (0..41).map(|number| format!("203.0.113.{number}/32")).collect();
+    let many = many.join(",");
+    for (args, message) in [
+        (&["--public-cidrs", "10.0.0.0/16"][..], "EKS refuses private and reserved blocks"),
+        (&["--public-cidrs", "203.0.113.0/24,192.168.7.7/32"], "EKS refuses private"),
+        (&["--public-cidrs", "100.64.0.0/24"], "100.64.0.0/10"),
+        (&["--public-cidrs", "fd00::/16"], "fc00::/7"),
+        (&["--public-cidrs", "203.0.113.7/24"], "write 203.0.113.0/24"),
+        (&["--public-cidrs", "203.0.113.7"], "write 203.0.113.7/32"),
+        (&["--public-cidrs", "203.0.113.0/33"], "expected a CIDR block"),
+        (&["--public-cidrs", ""], "expected a CIDR block"),
+        (&["--public-cidrs", &many], "at most 40"),
+        (&["--access", "private", "--public-cidrs", "203.0.113.0/24"], "has no effect"),
+        (&["--client", "ci=198.51.100.0/24"], "--access"),
+        (&["--access", "private", "--client", "=198.51.100.0/24"], "a name has"),
+        (&["--access", "private", "--client", "ci=198.51.100.7/24"], "write 198.51.100.0/24"),
+    ] {
+        let ran = run(&story("study-public"), args);
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.stdout);
+        assert!(ran.stderr.contains(message), "{args:?}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty(), "{args:?}");
+    }
+    let ran = run(&story("private-only"), &["--public-cidrs", "203.0.113.0/24"]);
+    assert!(ran.code == 2 && ran.stderr.contains("the public endpoint is off"), "{}", ran.stderr);
+}
+
+/// What a flag is that is not recorded decides: then the outcome is not known.
+#[test]
+fn flags_that_are_not_recorded_are_not_guessed() {
+    let dir = copy_of("study-public");
+    edit_json(dir.path(), "cluster.json", |json| {
+        let config = json["cluster"]["resourcesVpcConfig"].as_object_mut().unwrap();
+        config.remove("endpointPrivateAccess").unwrap();
+    });
+    let (report, code) = json(dir.path(), &["--access", "private"]);
+    assert_ne!(code, 0, "{report:#}");
+    assert_eq!(report["from"]["access"], "unknown");
+    let gaps = report["gaps"].as_array().unwrap();
+    assert!(gaps.iter().any(|gap| gap["what"] == "cluster.json: endpoint access"), "{gaps:?}");
+}
+
+#[test]
+fn a_cluster_without_an_endpoint_of_eks_is_refused() {
+    let dir = copy_of("study-public");
+    edit_json(dir.path(), "cluster.json", |json| {
+        json["cluster"]["connectorConfig"] = json!({"provider": "OTHER"});
+        json["cluster"].as_object_mut().unwrap().remove("endpoint");
+    });
+    let ran = run(dir.path(), &["--access", "private"]);
+    assert_eq!(ran.code, 2, "{}", ran.stdout);
+    assert!(ran.stderr.contains("EKS Connector"), "{}", ran.stderr);
+}
+
+/// Names in evidence have no effect on a terminal.
+#[test]
+fn names_are_escaped() {
+    let ran = run(&story("hostile-names"), &["--access", "private"]);
+    for format in ["table", "markdown", "json"] {
+        let ran = run(&story("hostile-names"), &["--access", "private", "--format", format]);
+        let is_plain = |char: char| !char.is_control() || char == '\n';
+        assert!(ran.stdout.chars().all(is_plain), "{format}: {:?}", ran.stdout);
+    }
+    assert!([0, 1, 3].contains(&ran.code), "{}", ran.stderr);
+}
