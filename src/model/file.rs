@@ -14,6 +14,8 @@ impl File {
     pub const INTERFACES: Self = Self("network-interfaces.json");
     /// `aws ec2 describe-vpcs`, and `describe-vpc-attribute` for the DNS attributes.
     pub const VPC: Self = Self("vpc.json");
+    /// `aws ec2 describe-network-acls`.
+    pub const NETWORK_ACLS: Self = Self("network-acls.json");
 
     /// The file with this name.
     #[must_use]

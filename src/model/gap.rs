@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Field, File};
 use super::name::NodeName;
-use super::net::NETWORK_ACLS;
 
 /// An observation, or the gap if it could not be made. A missing observation is a value
 /// of its own and is never treated as an empty one.
@@ -63,7 +62,7 @@ impl Gap {
     /// Whether AWS refused evidence that no rule needs: older IAM policies lack the action.
     #[must_use]
     pub fn is_optional(&self) -> bool {
-        self.why == GapReason::AccessDenied && self.subject == Subject::File(NETWORK_ACLS)
+        self.why == GapReason::AccessDenied && self.subject == Subject::File(File::NETWORK_ACLS)
     }
 
     /// The text without the subject: `detail; next step`.

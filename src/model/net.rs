@@ -29,7 +29,7 @@ pub const ROUTE_TABLES: File = File::new("route-tables.json");
 pub const SECURITY_GROUPS: File = File::new("security-groups.json");
 
 /// `describe-network-acls`.
-pub const NETWORK_ACLS: File = File::new("network-acls.json");
+pub const NETWORK_ACLS: File = File::NETWORK_ACLS;
 
 /// The EC2 objects of a cluster, each kind obtained or missing on its own.
 #[derive(Debug, Clone)]

@@ -148,6 +148,19 @@ fn reports_are_those_that_the_tool_prints() {
 }
 
 #[test]
+fn simulations_are_those_that_the_tool_prints() {
+    let stale = crate::common::story("public-and-private-stale");
+    let args = ["--access", "private", "--client", "office=203.0.113.0/25"];
+    let ran = Netcheck::new(["simulate", "--cluster", "myeks", "--evidence"]).arg(stale).args(&args);
+    let ran = ran.env("COLUMNS", "92").run();
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    check_block("docs/simulate.md", "simulation", &fenced("text", &ran.stdout));
+    // The README has the clients.
+    let parts: Vec<_> = ran.stdout.split("\n\n").collect();
+    check_block("README.md", "simulation", &fenced("text", &parts[..2].join("\n\n")));
+}
+
+#[test]
 fn the_table_of_rules_has_every_rule() {
     let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");
     for rule in eks_netcheck::rules::ALL {

@@ -6,6 +6,7 @@ use super::clients::{Host, Sides, Sight, User};
 use super::needs;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
+use crate::model::gap::Subject;
 use crate::model::reachability::{
     Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place, Reachability, Reaches,
 };
@@ -253,7 +254,7 @@ fn reason(reachability: &Reachability) -> Option<String> {
     let with = |result| reachability.conditions.iter().find(|condition| condition.result == result);
     let decisive = with(ConditionResult::NotMet).or_else(|| with(ConditionResult::Unknown));
     if let Some(condition) = decisive {
-        return Some(condition.why.clone());
+        return Some(why_of(condition));
     }
     let is_decisive = |condition: &&Condition| {
         let kinds = [ConditionKind::Name, ConditionKind::SecurityGroups, ConditionKind::Cidrs];
@@ -262,6 +263,18 @@ fn reason(reachability: &Reachability) -> Option<String> {
     let met: Vec<_> =
         reachability.conditions.iter().filter(is_decisive).map(|one| one.why.as_str()).collect();
     (!met.is_empty()).then(|| met.join(", and "))
+}
+
+/// The reason for a condition, without the name of the place, so that places that are alike have
+/// the same.
+fn why_of(condition: &Condition) -> String {
+    match &condition.gap {
+        Some(gap) if gap.problem() == condition.why => match gap.subject {
+            Subject::File(_) | Subject::Field(_) => condition.why.clone(),
+            _ => gap.detail.clone(),
+        },
+        _ => condition.why.clone(),
+    }
 }
 
 /// Why the address is not known with which a place leaves its network, if it matters.

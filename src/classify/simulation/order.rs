@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use super::effect::Scenario;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
-use crate::model::reachability::Reaches;
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
 use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect};
@@ -60,9 +59,7 @@ pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -
 /// What clients need before the change. Other settings of the cluster are no part of it: they
 /// are alternatives, which the clients list.
 fn before(clients: &[Client]) -> Vec<ChangeStep> {
-    let lacking = clients.iter().filter(|client| {
-        client.reaches != Reaches::Yes && matches!(client.effect, Effect::Breaks | Effect::Unknown)
-    });
+    let lacking = clients.iter().filter(|client| client.effect == Effect::Breaks);
     let is_setting =
         |step: &&Step| step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE));
     let needs = lacking.flat_map(|client| &client.needs).filter(|step| !is_setting(step));

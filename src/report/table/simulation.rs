@@ -4,7 +4,8 @@ use std::io::{Result, Write};
 
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
-use crate::report::change::{access, groups, sentence};
+use crate::model::text::list;
+use crate::report::change::{Group, access, groups, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
 use crate::report::text::{cell, escape};
@@ -14,6 +15,8 @@ pub const FORMAT: SimulationFormat = SimulationFormat { name: "table", help: "Fo
 
 /// How many groups of clients are listed.
 const GROUPS_MAX: usize = 200;
+/// How many groups of clients a reason names.
+const LABELS_MAX: usize = 6;
 /// How many gaps are listed.
 const GAPS_MAX: usize = 50;
 
@@ -31,7 +34,7 @@ fn write(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<(
 
 fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
     let groups = groups(simulation);
-    let mut table = style.table(["Client", "Today", "After", "Reaches", "Effect", "Why"]);
+    let mut table = style.table(["Client", "Today", "After", "Reaches", "Effect"]);
     for group in groups.iter().take(GROUPS_MAX) {
         let client = group.first;
         table.add_row([
@@ -40,7 +43,6 @@ fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> 
             client.after.as_str().to_owned(),
             client.reaches.as_str().to_owned(),
             client.effect.as_str().to_owned(),
-            escape(&client.why).into_owned(),
         ]);
     }
     writeln!(out)?;
@@ -50,7 +52,25 @@ fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> 
     if groups.len() > GROUPS_MAX {
         writeln!(out, "and {} more groups of clients; --format json lists them", groups.len() - GROUPS_MAX)?;
     }
+    writeln!(out)?;
+    for (why, labels) in reasons(&groups[..groups.len().min(GROUPS_MAX)]) {
+        let text = format!("{}: {why}", list(&labels, LABELS_MAX));
+        write!(out, "{}", style.prose(&escape(&text), "- ", "  "))?;
+    }
     Ok(())
+}
+
+/// The reasons, each with the groups of clients that it is for.
+fn reasons<'a>(groups: &'a [Group<'_>]) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for group in groups {
+        let (why, label) = (group.first.why.as_str(), group.label.as_str());
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, labels)) => labels.push(label),
+            None => reasons.push((why, vec![label])),
+        }
+    }
+    reasons
 }
 
 fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
