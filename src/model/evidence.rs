@@ -7,7 +7,7 @@ use super::cluster::Cluster;
 use super::file::File;
 use super::gap::{Gap, GapReason, Observed, Subject};
 use super::kubernetes::{Kubernetes, KubernetesNode};
-use super::net::{Instance, NETWORK_ACLS, Network};
+use super::net::{DHCP_OPTIONS, Instance, NETWORK_ACLS, Network, Vpc};
 use super::probe::Probe;
 
 /// The evidence about a cluster, except the sockets of its nodes.
@@ -121,6 +121,31 @@ impl Evidence {
             "no running instance in it is a node of the cluster, by the tag kubernetes.io/cluster/{0}, eks:cluster-name = {0} or eks:eks-cluster-name = {0}",
             self.cluster.name
         )
+    }
+
+    /// The name servers in the DHCP options of the VPC.
+    ///
+    /// # Errors
+    /// The gap, if they are not known.
+    pub fn name_servers(&self, vpc: &Vpc) -> Result<Vec<String>, Gap> {
+        let id = vpc.dhcp_options.as_deref();
+        // `default` means that the VPC has no option set.
+        if id == Some("default") {
+            return Ok(Vec::new());
+        }
+        let all = self.network.dhcp_options.as_result()?;
+        let options = match (id, all.as_slice()) {
+            (Some(id), all) => all.iter().find(|options| options.id == id),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        };
+        options.map(|options| options.dns_servers.clone()).ok_or_else(|| {
+            let detail = match id {
+                Some(id) => format!("the VPC's DHCP option set {id} is not in it"),
+                None => "which of them is the VPC's is not known".to_owned(),
+            };
+            self.gap(DHCP_OPTIONS, GapReason::Incomplete, detail)
+        })
     }
 
     /// The gaps in the evidence by which addresses are attributed.

@@ -284,6 +284,26 @@ pub struct Vpc {
     pub block_mode: Option<BlockMode>,
 }
 
+impl Vpc {
+    /// Whether a name server is the VPC's own resolver, by name or by one of its addresses:
+    /// two fixed ones, and the base address of the VPC's primary block plus two.
+    ///
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
+    #[must_use]
+    pub fn is_own_resolver(&self, server: &str) -> bool {
+        let base_plus_two =
+            |block: Ipv4Net| u32::from(block.network()).checked_add(2).map(|bits| IpAddr::V4(bits.into()));
+        match server.parse::<IpAddr>() {
+            Ok(address) => {
+                server == "169.254.169.253"
+                    || server == "fd00:ec2::253"
+                    || self.primary.and_then(base_plus_two) == Some(address)
+            }
+            Err(_) => server == "AmazonProvidedDNS",
+        }
+    }
+}
+
 /// The traffic of internet gateways that VPC Block Public Access blocks. It applies to
 /// the way through a NAT gateway as well.
 ///

@@ -1,15 +1,12 @@
 use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
-
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::connection::Path;
-use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::file::Field;
-use crate::model::gap::{Gap, GapReason, Observed};
+use crate::model::gap::{GapReason, Observed};
 use crate::model::kubernetes;
 use crate::model::net::{DHCP_OPTIONS, INSTANCES, INTERFACES, VPC, Vpc};
 use crate::model::node::Node;
@@ -84,8 +81,8 @@ fn check_vpc(facts: &Facts, vpc: &Vpc) -> Outcome {
     if facts.all_nodes_resolve_to_enis() {
         return outcome;
     }
-    match name_servers(evidence, vpc) {
-        Ok(servers) if servers.iter().any(|server| is_amazon_provided(server, vpc)) => {}
+    match evidence.name_servers(vpc) {
+        Ok(servers) if servers.iter().any(|server| vpc.is_own_resolver(server)) => {}
         Ok(servers) => {
             let servers = if servers.is_empty() { "none".to_owned() } else { list(&servers) };
             let options = format!("its DHCP options lack AmazonProvidedDNS and name {servers}");
@@ -127,45 +124,6 @@ fn public_answers(facts: &Facts) -> Vec<Finding> {
         Some(Finding::new(node.name.as_str(), message).of("DNS answer").at(Severity::Medium))
     });
     findings.collect()
-}
-
-/// Whether a name server is the VPC's own resolver, by name or by one of its
-/// addresses: two fixed ones, and the base address of the VPC's primary block plus two.
-///
-/// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
-fn is_amazon_provided(server: &str, vpc: &Vpc) -> bool {
-    let base_plus_two =
-        |block: Ipv4Net| u32::from(block.network()).checked_add(2).map(|bits| IpAddr::V4(bits.into()));
-    match server.parse::<IpAddr>() {
-        Ok(address) => {
-            server == "169.254.169.253"
-                || server == "fd00:ec2::253"
-                || vpc.primary.and_then(base_plus_two) == Some(address)
-        }
-        Err(_) => server == "AmazonProvidedDNS",
-    }
-}
-
-/// The name servers in the VPC's DHCP options.
-fn name_servers(evidence: &Evidence, vpc: &Vpc) -> Result<Vec<String>, Gap> {
-    let id = vpc.dhcp_options.as_deref();
-    // `default` means that the VPC has no option set.
-    if id == Some("default") {
-        return Ok(Vec::new());
-    }
-    let all = evidence.network.dhcp_options.as_result()?;
-    let options = match (id, all.as_slice()) {
-        (Some(id), all) => all.iter().find(|options| options.id == id),
-        (None, [only]) => Some(only),
-        (None, _) => None,
-    };
-    options.map(|options| options.dns_servers.clone()).ok_or_else(|| {
-        let detail = match id {
-            Some(id) => format!("the VPC's DHCP option set {id} is not in it"),
-            None => "which of them is the VPC's is not known".to_owned(),
-        };
-        evidence.gap(DHCP_OPTIONS, GapReason::Incomplete, detail)
-    })
 }
 
 fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {

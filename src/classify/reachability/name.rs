@@ -8,15 +8,13 @@
 
 use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
-
 use super::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
 use crate::model::connection::Path;
 use crate::model::evidence::Evidence;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
-use crate::model::net::{DHCP_OPTIONS, Vpc};
+use crate::model::net::Vpc;
 use crate::model::reachability::{Condition, ConditionKind, EndpointSide, Location, Place};
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
@@ -388,47 +386,11 @@ impl Reachabilities<'_> {
     }
 }
 
-/// The name servers in the VPC's DHCP options.
+/// The name servers of the VPC's hosts.
 fn resolver(evidence: &Evidence, vpc: &Vpc) -> Resolver {
-    let id = vpc.dhcp_options.as_deref();
-    // `default` means that the VPC has no option set.
-    if id == Some("default") {
-        return Resolver::Other(Vec::new());
-    }
-    let all = match &evidence.network.dhcp_options {
-        Observed::Seen(all) => all,
-        Observed::Unseen(gap) => return Resolver::Unknown(gap.clone()),
-    };
-    let options = match (id, all.as_slice()) {
-        (Some(id), all) => all.iter().find(|options| options.id == id),
-        (None, [only]) => Some(only),
-        (None, _) => None,
-    };
-    match options {
-        Some(options) if options.dns_servers.iter().any(|server| is_amazon_provided(server, vpc)) => {
-            Resolver::Amazon
-        }
-        Some(options) => Resolver::Other(options.dns_servers.clone()),
-        None => {
-            let detail = "the VPC's DHCP option set is not in it";
-            Resolver::Unknown(evidence.gap(DHCP_OPTIONS, GapReason::Incomplete, detail))
-        }
-    }
-}
-
-/// Whether a name server is the VPC's own resolver, by name or by one of its
-/// addresses: two fixed ones, and the base address of the VPC's primary block plus two.
-///
-/// <https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html>
-fn is_amazon_provided(server: &str, vpc: &Vpc) -> bool {
-    let base_plus_two =
-        |block: Ipv4Net| u32::from(block.network()).checked_add(2).map(|bits| IpAddr::V4(bits.into()));
-    match server.parse::<IpAddr>() {
-        Ok(address) => {
-            server == "169.254.169.253"
-                || server == "fd00:ec2::253"
-                || vpc.primary.and_then(base_plus_two) == Some(address)
-        }
-        Err(_) => server == "AmazonProvidedDNS",
+    match evidence.name_servers(vpc) {
+        Ok(servers) if servers.iter().any(|server| vpc.is_own_resolver(server)) => Resolver::Amazon,
+        Ok(servers) => Resolver::Other(servers),
+        Err(gap) => Resolver::Unknown(gap),
     }
 }
