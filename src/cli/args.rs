@@ -8,9 +8,10 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use super::options::{
-    AuditOptions, ClusterOptions, ClusterSource, Clusters, CollectOptions, CollectionOptions, DiffOptions,
-    DryRunOptions, FleetOptions, From, JudgmentOptions, NodeOptions, Options, ReachOptions, Regions,
-    SimulateOptions, Source, TraceOptions, TransportOptions, Verbosity, WriteTo, cluster_name, role_arn,
+    AuditOptions, ChangeSource, ClusterOptions, ClusterSource, Clusters, CollectOptions, CollectionOptions,
+    DiffOptions, DryRunOptions, FleetOptions, From, JudgmentOptions, NodeOptions, Options, ReachOptions,
+    Regions, SimulateOptions, Source, TraceOptions, TransportOptions, Verbosity, WriteTo, cluster_name,
+    role_arn,
 };
 use super::values::{
     AccessArg, ClientArg, FailOnArg, FromArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions,
@@ -284,7 +285,7 @@ struct TraceArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("change").args(["access", "public_cidrs"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("change").args(["access", "public_cidrs", "plan"]).required(true).multiple(true)))]
 struct SimulateArgs {
     /// The cluster's name, case-sensitive
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -298,6 +299,9 @@ struct SimulateArgs {
     /// publicAccessCidrs afterwards: the whole list, separated by commas; without it, that of today
     #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = public_block)]
     public_cidrs: Vec<ipnet::IpNet>,
+    /// Read both from a Terraform plan, as `terraform show -json` prints it; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["access", "public_cidrs"])]
+    plan: Option<PathBuf>,
     /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; may be repeated
     #[arg(long, value_name = "NAME=CIDR")]
     client: Vec<ClientArg>,
@@ -621,7 +625,7 @@ impl SimulateArgs {
         };
         Ok(SimulateOptions {
             source,
-            change: AccessChange { mode, cidrs },
+            change: self.plan.map_or(ChangeSource::Named(AccessChange { mode, cidrs }), ChangeSource::Plan),
             clients: named_clients(self.client)?,
             format: self.format,
             write: self.write,

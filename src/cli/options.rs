@@ -210,13 +210,22 @@ pub struct TraceOptions {
     pub command: Vec<OsString>,
 }
 
+/// Where a change of access comes from.
+#[derive(Debug)]
+pub enum ChangeSource {
+    /// The command line.
+    Named(AccessChange),
+    /// A Terraform plan, as JSON; `-` is standard input.
+    Plan(PathBuf),
+}
+
 /// Options of `simulate`.
 #[derive(Debug)]
 pub struct SimulateOptions {
     /// Where the evidence comes from.
     pub source: ClusterSource,
     /// The change.
-    pub change: AccessChange,
+    pub change: ChangeSource,
     /// Clients that are not recorded.
     pub clients: Vec<NamedClient>,
     /// The format on standard output.

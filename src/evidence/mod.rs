@@ -14,4 +14,5 @@ pub mod nodes;
 mod own_addresses;
 pub mod probe;
 pub mod rbac;
+pub mod terraform;
 pub mod write;

@@ -32,6 +32,20 @@ pub(super) fn read_settings(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// Reads a file of at most `max` bytes; `-` is standard input.
+pub(super) fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if is_stdin(path) {
+        io::stdin().lock().take(max + 1).read_to_end(&mut bytes)?;
+    } else {
+        open_settings(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > max {
+        bail!("it is larger than {} MiB", max >> 20);
+    }
+    Ok(bytes)
+}
+
 /// Opens a file of settings.
 pub(super) fn open_settings(path: &Path) -> Result<File> {
     open_regular(path)?.context("it is not a regular file; pass - to read standard input")

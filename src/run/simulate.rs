@@ -3,21 +3,23 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::exit::{Ending, Exit};
+use super::files::read_bounded;
 use super::judge::classify_recorded;
 use super::output::Output;
 use super::rejected::list_rejected;
 use crate::classify::simulation::{Refused, simulate as simulated};
 #[cfg(not(feature = "live"))]
 use crate::cli::options::ClusterOptions;
-use crate::cli::options::{ClusterSource, SimulateOptions, Verbosity};
+use crate::cli::options::{ChangeSource, ClusterSource, SimulateOptions, Verbosity};
+use crate::evidence::terraform::{PLAN_MAX, access_change};
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
-use crate::model::simulation::{Simulation, SimulationVerdict};
+use crate::model::simulation::{AccessChange, Simulation, SimulationVerdict};
 use crate::report::format::SimulationFormat;
 use crate::report::table;
 
@@ -25,9 +27,10 @@ use crate::report::table;
 pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     // Opened first, so that a report that cannot be written is refused before the work.
     let files = Output::open_all(&options.write, &inputs(options))?;
+    let change = change(options)?;
     let (simulation, ending) = match facts(options)? {
         ControlFlow::Continue(facts) => {
-            let simulation = simulation(&facts, options)?;
+            let simulation = simulation(&facts, &change, options)?;
             let exit = Exit::from(simulation.verdict);
             (simulation, exit.into())
         }
@@ -55,6 +58,17 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     }
 }
 
+/// The change, from the command line or from a plan.
+fn change(options: &SimulateOptions) -> Result<AccessChange> {
+    let path = match &options.change {
+        ChangeSource::Named(change) => return Ok(change.clone()),
+        ChangeSource::Plan(path) => path,
+    };
+    let what = || format!("cannot read the plan {}", path.display());
+    let plan = read_bounded(path, PLAN_MAX).with_context(what)?;
+    access_change(&plan, &cluster(options)).with_context(what)
+}
+
 /// Collects or reads the evidence.
 fn facts(options: &SimulateOptions) -> Result<ControlFlow<Ending, Facts>> {
     match &options.source {
@@ -65,11 +79,11 @@ fn facts(options: &SimulateOptions) -> Result<ControlFlow<Ending, Facts>> {
     }
 }
 
-fn simulation(facts: &Facts, options: &SimulateOptions) -> Result<Simulation> {
+fn simulation(facts: &Facts, change: &AccessChange, options: &SimulateOptions) -> Result<Simulation> {
     if options.verbosity >= Verbosity::RejectedLines {
         list_rejected(&facts.nodes);
     }
-    simulated(facts, &options.change, &options.clients).map_err(|Refused(reason)| anyhow!(reason))
+    simulated(facts, change, &options.clients).map_err(|Refused(reason)| anyhow!(reason))
 }
 
 /// What no report may overwrite.

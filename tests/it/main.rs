@@ -63,6 +63,8 @@ mod security_groups;
 #[cfg(feature = "live")]
 mod signals;
 mod simulate;
+#[cfg(feature = "live")]
+mod simulate_live;
 mod special_files;
 #[cfg(feature = "live")]
 mod ssm;

@@ -218,7 +218,9 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
         sight,
     };
     let mut users = Vec::new();
-    let traffic = facts.traffic.iter().find(|traffic| traffic.node == node.name);
+    // In the order of the nodes, which are sorted.
+    let at = facts.traffic.binary_search_by(|traffic| traffic.node.cmp(&node.name)).ok();
+    let traffic = at.and_then(|at| facts.traffic.get(at));
     let components = traffic.map(|traffic| traffic.components.as_slice()).unwrap_or_default();
     if node.status == NodeStatus::Read {
         for one in components {
