@@ -83,6 +83,10 @@ fn the_iam_policy_lists_exactly_the_actions_called() {
         .collect();
     let aws = Aws::of("study-public");
     aws.audit().run();
+    let is_asked = || aws.0.calls().iter().any(|call| call.operation == "DescribeNetworkAcls");
+    assert!(!is_asked(), "no rule needs the network ACLs");
+    aws.run("reach").args(&["--from", "192.168.1.20"]).run();
+    assert!(is_asked());
     for clusters in [&["--cluster", "nope"][..], &["--all-clusters", "--region", "all", "--nodes", "none"]] {
         let run = Netcheck::new(["audit"]).args(clusters);
         let run = run.env("AWS_ENDPOINT_URL", &aws.0.url()).env("AWS_REGION", "ap-northeast-2");

@@ -145,6 +145,10 @@ fn reports_are_those_that_the_tool_prints() {
 
     let exec = Netcheck::diff(&crate::common::story("study-public"), &crate::common::story("study-exec"));
     check_block("docs/trace.md", "diff", &fenced("text", &exec.env("COLUMNS", "92").run().stdout));
+
+    let reach = Netcheck::new(["reach", "--cluster", "myeks", "--from", "10.50.0.0/16", "--evidence"]);
+    let reach = reach.arg(crate::common::story("private-only")).env("COLUMNS", "92").run();
+    check_block("docs/reach.md", "reach", &fenced("text", &reach.stdout));
 }
 
 #[test]
