@@ -9,6 +9,7 @@ mod eni;
 pub mod history;
 mod machines;
 mod missing;
+mod network_acls;
 pub mod path;
 mod reach;
 pub mod reachability;

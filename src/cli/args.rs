@@ -579,23 +579,22 @@ impl ReachArgs {
             return Err("--dry-run is for audit, collect and trace".to_owned());
         }
         let from = self.from.0;
-        let source = match self.evidence {
-            Some(dir) => ClusterSource::Recorded { dir, cluster: self.cluster },
-            None => {
-                let mut options = cluster_options(self.cluster, self.aws, self.collection)?;
-                match (&from, &mut options.collection.nodes) {
-                    (From::Node(name), Some(nodes)) => {
-                        if nodes.named.iter().any(|(named, _)| named != name) {
-                            return Err("--node: reach reads the node of --from alone".to_owned());
-                        }
-                        if nodes.named.is_empty() {
-                            nodes.named.push((name.clone(), None));
-                        }
+        let source = if let Some(dir) = self.evidence {
+            ClusterSource::Recorded { dir, cluster: self.cluster }
+        } else {
+            let mut options = cluster_options(self.cluster, self.aws, self.collection)?;
+            match (&from, &mut options.collection.nodes) {
+                (From::Node(name), Some(nodes)) => {
+                    if nodes.named.iter().any(|(named, _)| named != name) {
+                        return Err("--node: reach reads the node of --from alone".to_owned());
                     }
-                    (_, nodes) => *nodes = None,
+                    if nodes.named.is_empty() {
+                        nodes.named.push((name.clone(), None));
+                    }
                 }
-                ClusterSource::Live(Box::new(options))
+                (_, nodes) => *nodes = None,
             }
+            ClusterSource::Live(Box::new(options))
         };
         Ok(ReachOptions {
             source,

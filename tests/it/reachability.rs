@@ -156,7 +156,7 @@ fn answer(address: &str, target: ProbeTarget, cause: Option<ProbeCause>) -> Addr
         target,
         way: ProbeWay::Direct,
         tcp: cause.map_or(Attempt::Done, failure),
-        tls: cause.is_none().then(|| TlsAttempt {
+        tls: cause.is_none().then_some(TlsAttempt {
             certificate: None,
             trust: Trust::Signed { position: 1, of: 1 },
             handshake: Attempt::Done,
@@ -187,7 +187,9 @@ fn nodes_that_are_connected_reach_it_whatever_the_rules_are() {
         "{reached:#?}"
     );
     let Observed::Seen(groups) = &mut with_rules.network.security_groups else { unreachable!() };
-    groups.iter_mut().for_each(|group| group.ingress = Some(Vec::new()));
+    for group in groups.iter_mut() {
+        group.ingress = Some(Vec::new());
+    }
     assert_eq!(today(&facts_with_nodes(with_rules.clone()), "n1").reaches(), Reaches::Yes);
     // Without a connection, the rules decide.
     assert_eq!(obstacle(&today(&facts(with_rules), "n1")).0, ConditionKind::SecurityGroups);
@@ -430,7 +432,9 @@ fn block_public_access_closes_the_way_out_and_not_the_endpoint() {
     evidence.cluster.access = public(&["0.0.0.0/0"]);
     evidence.dns.clear();
     let Observed::Seen(subnets) = &mut evidence.network.subnets else { unreachable!() };
-    subnets.iter_mut().for_each(|subnet| subnet.block_mode = Some(BlockMode::Bidirectional));
+    for subnet in subnets.iter_mut() {
+        subnet.block_mode = Some(BlockMode::Bidirectional);
+    }
     let facts = facts(evidence);
     assert_eq!(obstacle(&today(&facts, "n1")).0, ConditionKind::BlockPublicAccess);
     assert_eq!(today(&facts, "203.0.113.7").reaches(), Reaches::Yes);

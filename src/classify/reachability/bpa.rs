@@ -1,6 +1,6 @@
 //! VPC Block Public Access on the way out of the VPC.
 
-use super::Reachabilities;
+use super::index::Reachabilities;
 use crate::model::gap::{GapReason, Observed};
 use crate::model::net::{BlockMode, SUBNETS};
 use crate::model::reachability::{Condition, ConditionKind, Location, Place};

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::super::security_groups::{Coverage, coverage};
-use super::Reachabilities;
+use super::ends::is_public;
+use super::gaps;
+use super::index::Reachabilities;
 use super::route::Out;
 use crate::model::cluster::EndpointAccess;
 use crate::model::net::NAT64;
@@ -51,7 +53,7 @@ impl Reachabilities<'_> {
                 self.of_blocks(access, place, blocks, allowed)
             }
             Location::Outside { .. } | Location::Unknown => {
-                Condition::unknown(KIND, self.unknown_address(place))
+                Condition::unknown(KIND, gaps::unknown_address(place))
             }
         }
     }
@@ -62,7 +64,7 @@ impl Reachabilities<'_> {
         let addresses: BTreeSet<IpAddr> = match self.way_out(place) {
             Out::Addresses(addresses) => addresses.into_iter().map(|egress| egress.address).collect(),
             Out::Ipv6 => BTreeSet::new(),
-            Out::None(_) | Out::Unknown(_) => return Condition::unknown(KIND, self.unknown_address(place)),
+            Out::None(_) | Out::Unknown(_) => return Condition::unknown(KIND, gaps::unknown_address(place)),
         };
         let (admitted, refused): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(is_allowed);
         let texts = |addresses: &[IpAddr]| {
@@ -78,7 +80,7 @@ impl Reachabilities<'_> {
                 let why = format!("publicAccessCidrs contains its own address {}", texts(&own_v6));
                 return Condition::met(KIND, why);
             }
-            let gap = self.gap_at(
+            let gap = gaps::at(
                 place,
                 "publicAccessCidrs contains its IPv6 address and not its IPv4 address; which of them it uses is not known",
             );
@@ -86,7 +88,7 @@ impl Reachabilities<'_> {
         }
         let refused = if refused.is_empty() { own_v6 } else { refused };
         if refused.is_empty() {
-            return Condition::unknown(KIND, self.unknown_address(place));
+            return Condition::unknown(KIND, gaps::unknown_address(place));
         }
         let why = format!("publicAccessCidrs does not contain its egress address {}", texts(&refused));
         let blocks: Vec<_> = refused.into_iter().map(IpNet::from).collect();
@@ -126,8 +128,11 @@ impl Reachabilities<'_> {
         } else {
             format!("publicAccessCidrs contains only a part of {}: {}", texts(&missing), texts(&parts))
         };
-        let gap =
-            self.gap(place, &detail, "pass a smaller block with --from, or add the whole block to the list");
+        let gap = gaps::about(
+            place,
+            detail,
+            "pass a smaller block with --from, or add the whole block to the list",
+        );
         let mut condition = Condition::unknown(KIND, gap);
         condition.fix.push(self.add_blocks(access, &missing));
         condition
@@ -179,22 +184,4 @@ fn is_ipv6_only(place: &Place) -> bool {
         Location::Unknown => return false,
     };
     !blocks.is_empty() && blocks.iter().all(|block| block.addr().is_ipv6())
-}
-
-/// Whether a block has addresses of the internet only: others never reach the public endpoint
-/// as they are.
-pub(super) fn is_public(block: &IpNet) -> bool {
-    const RESERVED: [&str; 9] = [
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    ];
-    let reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    !{ reserved }.any(|reserved| reserved.contains(block))
 }

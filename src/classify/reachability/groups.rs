@@ -3,7 +3,9 @@
 use ipnet::{IpNet, Ipv4Net};
 
 use super::super::security_groups::{Admits, admits_blocks};
-use super::Reachabilities;
+use super::ends::common_families;
+use super::gaps;
+use super::index::Reachabilities;
 use crate::model::gap::{GapReason, Observed};
 use crate::model::net::{Interface, SECURITY_GROUPS};
 use crate::model::reach::{MissingRule, RuleSide};
@@ -57,7 +59,7 @@ impl Reachabilities<'_> {
             Location::Vpc { groups, blocks, .. } => (groups.as_deref(), blocks.as_slice()),
             // A peered VPC has groups of its own, which rules can name.
             Location::Outside { blocks } => (Some(&[][..]), blocks.as_slice()),
-            Location::Unknown => return Condition::unknown(KIND, self.unknown_place(place)),
+            Location::Unknown => return Condition::unknown(KIND, gaps::unknown_place(place)),
         };
         if let Observed::Unseen(gap) = &self.facts.evidence.network.security_groups {
             return Condition::unknown(KIND, gap.clone());
@@ -151,26 +153,8 @@ impl Reachabilities<'_> {
     }
 }
 
-/// The addresses of a place and of an ENI in each family that both have. If those of the place
-/// are not known, one element without them.
-pub(super) fn common_families(
-    blocks: &[IpNet],
-    eni: &Interface,
-) -> impl Iterator<Item = (Vec<IpNet>, Vec<IpNet>)> {
-    let of_family = |is_v4: bool| {
-        let own = blocks.iter().copied().filter(move |block| block.addr().is_ipv4() == is_v4);
-        let of_eni = eni.addresses.iter().filter(move |address| address.is_ipv4() == is_v4);
-        // Of its IPv4 addresses, the primary one is that of the host.
-        let of_eni = of_eni.take(if is_v4 { 1 } else { usize::MAX }).copied().map(IpNet::from);
-        (own.collect::<Vec<_>>(), of_eni.collect::<Vec<_>>())
-    };
-    let families = [of_family(true), of_family(false)];
-    let is_unknown = blocks.is_empty();
-    families.into_iter().filter(move |(own, of_eni)| !of_eni.is_empty() && (is_unknown || !own.is_empty()))
-}
-
 /// What holds if one of several connections suffices.
-pub(super) fn either(all: impl Iterator<Item = Admits>) -> Admits {
+fn either(all: impl Iterator<Item = Admits>) -> Admits {
     let mut result: Option<Admits> = None;
     for admits in all {
         match (&admits, &result) {

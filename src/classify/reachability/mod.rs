@@ -10,35 +10,26 @@
 mod acl;
 mod bpa;
 mod cidrs;
+mod ends;
+mod gaps;
 mod groups;
+mod index;
 mod name;
 mod places;
 mod route;
 mod seen;
 mod tls;
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
-use self::acl::Acls;
+pub use self::index::Reachabilities;
 use self::name::Side;
-use self::seen::Seen;
-use super::route_tables::RouteTables;
-use super::security_groups::Rules;
-use crate::model::cluster::{EndpointAccess, Hosting};
-use crate::model::connection::Path;
+use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
-use crate::model::gap::{Gap, GapReason};
-use crate::model::net::{INTERFACES, Interface, Subnet};
-use crate::model::reach::RuleSide;
+use crate::model::net::Interface;
 use crate::model::reachability::{
-    Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place, Reachability, Reaches,
+    Condition, ConditionKind, ConditionResult, EndpointSide, Place, Reachability, Reaches,
 };
-
-/// How many EKS-owned ENIs are compared with each place. EKS keeps two to four.
-const ENIS_MAX: usize = 64;
 
 /// Whether a place reaches the endpoint under given access settings.
 #[must_use]
@@ -46,54 +37,7 @@ pub fn reachability(facts: &Facts, access: &EndpointAccess, place: &Place) -> Re
     Reachabilities::new(facts).of(access, place)
 }
 
-/// An index of the facts, to ask about many places and settings.
-pub struct Reachabilities<'a> {
-    facts: &'a Facts,
-    /// The EKS-owned ENIs, sorted by id.
-    enis: Vec<&'a Interface>,
-    tables: RouteTables<'a>,
-    subnets: HashMap<&'a str, &'a Subnet>,
-    interfaces: HashMap<IpAddr, &'a Interface>,
-    acls: Acls<'a>,
-    /// The outbound and the inbound rules of all security groups for the API server's port.
-    rules: [Rules<'a>; 2],
-    seen: Seen<'a>,
-    /// The known addresses of the public endpoint.
-    public: Vec<IpAddr>,
-}
-
-impl<'a> Reachabilities<'a> {
-    /// Builds the index.
-    #[must_use]
-    pub fn new(facts: &'a Facts) -> Self {
-        let evidence = &facts.evidence;
-        let network = &evidence.network;
-        let groups = network.security_groups.seen().map_or(&[][..], Vec::as_slice);
-        let port = evidence.cluster.api_port();
-        let subnets = network.subnets.seen().into_iter().flatten();
-        let mut interfaces = HashMap::new();
-        for interface in facts.interfaces.iter().map(|known| &*known.interface) {
-            for &address in &interface.addresses {
-                interfaces.entry(address).or_insert(interface);
-            }
-        }
-        let public = facts.endpoint_addresses.iter().filter(|(_, path)| **path == Path::PublicEndpoint);
-        Self {
-            facts,
-            enis: facts.eks_owned().take(ENIS_MAX).map(|known| &*known.interface).collect(),
-            tables: RouteTables::new(evidence),
-            subnets: subnets.filter_map(|subnet| Some((subnet.id.as_deref()?, subnet))).collect(),
-            interfaces,
-            acls: Acls::new(evidence),
-            rules: [
-                Rules::new(groups, RuleSide::Outbound, port),
-                Rules::new(groups, RuleSide::Inbound, port),
-            ],
-            seen: Seen::new(facts),
-            public: public.map(|(address, _)| *address).collect(),
-        }
-    }
-
+impl Reachabilities<'_> {
     /// Whether a place reaches the endpoint by its name under given access settings.
     #[must_use]
     pub fn of(&self, access: &EndpointAccess, place: &Place) -> Reachability {
@@ -271,7 +215,7 @@ impl<'a> Reachabilities<'a> {
         if !is_certain {
             let mut conditions = conditions;
             if let Some(first) = conditions.first_mut() {
-                let gap = self.gap_at(place, format!("{text}, and nothing in the configuration explains it"));
+                let gap = gaps::at(place, format!("{text}, and nothing in the configuration explains it"));
                 *first = Condition::unknown(ConditionKind::Route, gap);
             }
             return conditions;
@@ -302,26 +246,6 @@ impl<'a> Reachabilities<'a> {
             format!("as seen: {text}{rest}"),
             self.trace_packets(place),
         )]
-    }
-
-    /// Why the EKS-owned ENIs are not known.
-    fn no_enis(&self) -> Gap {
-        let evidence = &self.facts.evidence;
-        if evidence.cluster.hosting == Hosting::Outposts {
-            let detail = "a local cluster on Outposts has its control plane's interfaces in your own account, where they cannot be identified";
-            return evidence.gap(INTERFACES, GapReason::NotSupported, detail);
-        }
-        evidence
-            .network
-            .interfaces
-            .as_result()
-            .err()
-            .unwrap_or_else(|| evidence.gap(INTERFACES, GapReason::Incomplete, "no EKS-owned ENI is in it"))
-    }
-
-    /// Whether a place is, or may be, in the VPC.
-    fn is_in_vpc(place: &Place) -> bool {
-        matches!(place.location, Location::Vpc { .. })
     }
 }
 

@@ -8,7 +8,8 @@
 
 use std::net::IpAddr;
 
-use super::Reachabilities;
+use super::gaps;
+use super::index::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
 use crate::model::connection::Path;
 use crate::model::evidence::Evidence;
@@ -158,11 +159,11 @@ impl Reachabilities<'_> {
             )
         } else if other == 0 {
             let detail = format!("it resolves to both public and private addresses: {texts}");
-            Name::unknown(Side::Either, self.gap_at(place, detail))
+            Name::unknown(Side::Either, gaps::at(place, detail))
         } else {
             let interfaces = &self.facts.evidence.network.interfaces;
             let gap = interfaces.as_result().err().unwrap_or_else(|| {
-                self.gap_at(place, format!("it resolves to {texts}, and no EKS-owned ENI has all of these"))
+                gaps::at(place, format!("it resolves to {texts}, and no EKS-owned ENI has all of these"))
             });
             // What else resolves inside the VPC is an address of an interface.
             let is_private = access.public() == Some(false);
@@ -220,7 +221,7 @@ impl Reachabilities<'_> {
                 Location::Unknown => {
                     let detail = "it resolves to private addresses in the VPC and to public ones elsewhere, and where the place is is not known";
                     let hint = "pass its address with --from, or run eks-netcheck reach there";
-                    Name::unknown(Side::Either, self.gap(place, detail, hint))
+                    Name::unknown(Side::Either, gaps::about(place, detail, hint))
                 }
             },
             _ => {

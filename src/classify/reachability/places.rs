@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Reachabilities;
+use super::ends::is_public;
+use super::index::Reachabilities;
 use crate::model::net::{Instance, Interface};
 use crate::model::reachability::{Location, Place};
 
@@ -138,7 +139,7 @@ impl Reachabilities<'_> {
                 public_ip: None,
                 groups: None,
             }
-        } else if vpc.is_none() && !super::cidrs::is_public(&block) {
+        } else if vpc.is_none() && !is_public(&block) {
             // It may be in the VPC.
             Location::Unknown
         } else {

@@ -8,11 +8,11 @@ use ipnet::IpNet;
 
 use super::super::egress::{Host, egress_addresses, route};
 use super::super::route_tables::{ToBlock, to_block};
-use super::Reachabilities;
-use super::cidrs::is_public;
-use super::groups::common_families;
+use super::ends::{common_families, is_public};
+use super::gaps;
+use super::index::Reachabilities;
 use crate::model::egress::{EgressAddress, WayOut};
-use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::gap::{Gap, GapReason};
 use crate::model::net::{Interface, ROUTE_TABLES, Route, RouteTable, RouteTarget};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, Location, Place};
 use crate::model::rule::Step;
@@ -49,9 +49,9 @@ impl Reachabilities<'_> {
                 } else {
                     "pass the address with which it leaves with --from; or make its resolver forward the name to a Route 53 Resolver inbound endpoint of the VPC, and it uses the private endpoint"
                 };
-                return Condition::unknown(KIND, self.gap(place, detail, hint));
+                return Condition::unknown(KIND, gaps::about(place, detail, hint));
             }
-            Location::Unknown => return Condition::unknown(KIND, self.unknown_place(place)),
+            Location::Unknown => return Condition::unknown(KIND, gaps::unknown_place(place)),
         }
         match self.way_out(place) {
             Out::Addresses(addresses) => {
@@ -74,7 +74,7 @@ impl Reachabilities<'_> {
     /// The way of a place out of the VPC.
     pub(super) fn way_out(&self, place: &Place) -> Out {
         let Location::Vpc { id, subnet, public_ip, .. } = &place.location else {
-            return Out::Unknown(self.unknown_place(place));
+            return Out::Unknown(gaps::unknown_place(place));
         };
         let evidence = &self.facts.evidence;
         let host = Host {
@@ -90,7 +90,7 @@ impl Reachabilities<'_> {
                     if id.is_none()
                         && self.target(place, endpoint) == Some(&RouteTarget::InternetGateway) =>
                 {
-                    unknown = Some(self.unknown_address(place));
+                    unknown = Some(gaps::unknown_address(place));
                 }
                 Err(_) if endpoint.is_none() && self.has_no_public_route(place) => {
                     reason = Some("its subnet has no route out of the VPC to public addresses".to_owned());
@@ -115,7 +115,7 @@ impl Reachabilities<'_> {
         match reason {
             _ if over_ipv6 && !self.own_ipv6(place).is_empty() => Out::Ipv6,
             Some(reason) => Out::None(reason),
-            None => Out::Unknown(self.unknown_address(place)),
+            None => Out::Unknown(gaps::unknown_address(place)),
         }
     }
 
@@ -155,9 +155,9 @@ impl Reachabilities<'_> {
     /// Whether a route leads to an EKS-owned ENI, and back.
     pub(super) fn route_in(&self, place: &Place, eni: Option<&Interface>) -> Condition {
         match &place.location {
-            Location::Unknown => Condition::unknown(KIND, self.unknown_place(place)),
+            Location::Unknown => Condition::unknown(KIND, gaps::unknown_place(place)),
             Location::Vpc { .. } => self.within_vpc(place, eni),
-            Location::Outside { blocks } => self.from_outside(place, blocks, eni),
+            Location::Outside { blocks } => self.outside_vpc(place, blocks, eni),
         }
     }
 
@@ -165,7 +165,7 @@ impl Reachabilities<'_> {
     /// one leads elsewhere, as one to a middlebox does.
     fn within_vpc(&self, place: &Place, eni: Option<&Interface>) -> Condition {
         let Location::Vpc { subnet, blocks, .. } = &place.location else {
-            return Condition::unknown(KIND, self.unknown_place(place));
+            return Condition::unknown(KIND, gaps::unknown_place(place));
         };
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         let Some(there) = subnet.as_deref().and_then(|subnet| self.tables.of(subnet)) else {
@@ -194,7 +194,7 @@ impl Reachabilities<'_> {
                     ToBlock::Part(part) => {
                         let detail =
                             format!("the VPC routes {part} to another target than the rest of {end}");
-                        let gap = self.gap(place, &detail, "pass a smaller block with --from");
+                        let gap = gaps::about(place, detail, "pass a smaller block with --from");
                         return Condition::unknown(KIND, gap);
                     }
                     _ => {}
@@ -217,7 +217,7 @@ impl Reachabilities<'_> {
         })
     }
 
-    fn from_outside(&self, place: &Place, blocks: &[IpNet], eni: Option<&Interface>) -> Condition {
+    fn outside_vpc(&self, place: &Place, blocks: &[IpNet], eni: Option<&Interface>) -> Condition {
         let are_public = !blocks.is_empty() && blocks.iter().all(is_public);
         let table = eni.and_then(|eni| self.tables.of(&eni.subnet));
         let is_connected = |block: &IpNet| {
@@ -240,12 +240,15 @@ impl Reachabilities<'_> {
             None => conditions
                 .into_iter()
                 .next()
-                .unwrap_or_else(|| Condition::unknown(KIND, self.unknown_place(place))),
+                .unwrap_or_else(|| Condition::unknown(KIND, gaps::unknown_place(place))),
             Some(at) if conditions.iter().all(is_lost) || !is_lost(&conditions[at]) => conditions[at].clone(),
             Some(at) => {
                 let hint = "pass the blocks with --from one at a time";
-                let gap =
-                    self.gap(place, &format!("{}, and another block has a route", conditions[at].why), hint);
+                let gap = gaps::about(
+                    place,
+                    format!("{}, and another block has a route", conditions[at].why),
+                    hint,
+                );
                 Condition::unknown(KIND, gap)
             }
         }
@@ -254,28 +257,28 @@ impl Reachabilities<'_> {
     /// Whether a route leads from an ENI back to a block outside the VPC.
     fn back_to(&self, place: &Place, table: &RouteTable, subnet: &str, block: &IpNet) -> Condition {
         // The blocks of a prefix list are not recorded.
-        let list = table.routes.iter().find(|route| {
+        let by_prefix = table.routes.iter().find(|route| {
             route.destination.is_none()
                 && matches!(&route.target, RouteTarget::Other(id) if !id.starts_with("vpce-"))
         });
         let by_list = || {
-            list.map(|_| {
+            by_prefix.map(|_| {
                 let detail = format!(
                     "{subnet} has a route by a prefix list, and whether that contains {block} is not known"
                 );
                 Condition::unknown(
                     KIND,
-                    self.gap(place, &detail, "list it with aws ec2 get-managed-prefix-list-entries"),
+                    gaps::about(place, detail, "list it with aws ec2 get-managed-prefix-list-entries"),
                 )
             })
         };
-        let lost =
+        let not_routed =
             |why: String| by_list().unwrap_or_else(|| Condition::not_met(KIND, why, self.add_route(block)));
         match to_block(table, block) {
             ToBlock::Whole(RouteTarget::Local) => {
                 Condition::met(KIND, "the VPC routes between its own blocks")
             }
-            ToBlock::Whole(RouteTarget::Blackhole) => lost(format!(
+            ToBlock::Whole(RouteTarget::Blackhole) => not_routed(format!(
                 "the route from {subnet}, where an EKS-owned ENI is, back to {block} is a blackhole: the peering connection or gateway that it led to was deleted"
             )),
             ToBlock::Whole(RouteTarget::Other(id)) if !id.starts_with("eigw-") => Condition::met(
@@ -284,21 +287,21 @@ impl Reachabilities<'_> {
                     "{subnet}, where an EKS-owned ENI is, has a route back to {block} by {id}; the routes of the other network are not in the evidence"
                 ),
             ),
-            ToBlock::Whole(target) => lost(format!(
+            ToBlock::Whole(target) => not_routed(format!(
                 "{subnet}, where an EKS-owned ENI is, has no route back to {block} but the one to {}, which does not lead there",
                 match target {
                     RouteTarget::NatGateway(id) => id,
                     _ => "the internet",
                 }
             )),
-            ToBlock::None => lost(format!(
+            ToBlock::None => not_routed(format!(
                 "{subnet}, where an EKS-owned ENI is, has no route back to {block}: answers are lost"
             )),
             ToBlock::Part(part) => {
                 let detail = format!(
                     "{subnet}, where an EKS-owned ENI is, routes {part} to another target than the rest of {block}"
                 );
-                Condition::unknown(KIND, self.gap(place, &detail, "pass a smaller block with --from"))
+                Condition::unknown(KIND, gaps::about(place, detail, "pass a smaller block with --from"))
             }
         }
     }
@@ -347,37 +350,6 @@ impl Reachabilities<'_> {
             ))
             .command(format!("curl -sv --connect-timeout 5 https://{host}:{}/version", cluster.api_port())),
         ]
-    }
-
-    /// A gap about a place.
-    pub(super) fn gap(&self, place: &Place, detail: &str, hint: &str) -> Gap {
-        Gap {
-            subject: Subject::Other(place.name.clone()),
-            why: GapReason::NotSupported,
-            detail: detail.to_owned(),
-            hint: hint.to_owned(),
-        }
-    }
-
-    /// A gap that evidence from the place closes.
-    pub(super) fn gap_at(&self, place: &Place, detail: impl Into<String>) -> Gap {
-        self.gap(place, &detail.into(), "run eks-netcheck reach there")
-    }
-
-    /// It is not known where a place is.
-    pub(super) fn unknown_place(&self, place: &Place) -> Gap {
-        let detail = "where it is in the network is not known, and no connection from it was seen";
-        self.gap(place, detail, "probe the endpoint from there, or pass its address with --from")
-    }
-
-    /// The address with which a place leaves its network is not known.
-    pub(super) fn unknown_address(&self, place: &Place) -> Gap {
-        let detail = "the address with which it leaves its network is not known";
-        self.gap(
-            place,
-            detail,
-            "there, curl -s https://checkip.amazonaws.com prints that address; pass it with --from",
-        )
     }
 }
 

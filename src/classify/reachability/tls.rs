@@ -1,6 +1,6 @@
 //! Whether the certificate that a place is shown is one of the cluster's.
 
-use super::Reachabilities;
+use super::index::Reachabilities;
 use crate::model::probe::{Attempt, TlsAttempt, Trust};
 use crate::model::reachability::{Condition, ConditionKind, EndpointSide, Place};
 use crate::model::rule::Step;

@@ -94,13 +94,12 @@ impl NetworkAclEntry {
         };
         let all = (0, u16::MAX);
         let ports = match self.protocol.as_deref() {
-            Some("-1" | "all") => Some(all),
+            Some("-1" | "all") | None => Some(all),
             Some("6" | "tcp") => Some(match &self.port_range {
                 Some(range) => (port(range.from, 0), port(range.to, u16::MAX)),
                 None => all,
             }),
             Some(_) => None,
-            None => Some(all),
         };
         let block = self.cidr_block.as_deref().or(self.ipv6_cidr_block.as_deref());
         let block = block.and_then(|text| text.parse().ok());

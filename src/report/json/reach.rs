@@ -45,7 +45,7 @@ struct Report {
 /// A condition of a connection.
 #[derive(Debug, Serialize, JsonSchema)]
 struct StepReport {
-    name: Name,
+    name: StepName,
     result: ConditionResult,
     /// The reason for the result.
     why: String,
@@ -72,7 +72,7 @@ struct GapReport {
 
 super::words::words! {
     Side of crate::model::reachability::EndpointSide { Public, Private, ClusterIp }
-    Name of crate::model::reachability::ConditionKind {
+    StepName of crate::model::reachability::ConditionKind {
         Name, Route, BlockPublicAccess, NetworkAcl, SecurityGroups, #[serde(rename = "public-access-cidrs")] Cidrs, Tls,
     }
     ConditionResult of crate::model::reachability::ConditionResult { Met, NotMet, Unknown, NotApplicable }

@@ -1,0 +1,41 @@
+//! The addresses of the two ends of a connection.
+
+use ipnet::IpNet;
+
+use crate::model::net::Interface;
+
+/// The addresses of a place and of an ENI in each family that both have. If those of the place
+/// are not known, one element without them.
+pub(super) fn common_families(
+    blocks: &[IpNet],
+    eni: &Interface,
+) -> impl Iterator<Item = (Vec<IpNet>, Vec<IpNet>)> {
+    let of_family = |is_v4: bool| {
+        let own = blocks.iter().copied().filter(move |block| block.addr().is_ipv4() == is_v4);
+        let of_eni = eni.addresses.iter().filter(move |address| address.is_ipv4() == is_v4);
+        // Of its IPv4 addresses, the primary one is that of the host.
+        let of_eni = of_eni.take(if is_v4 { 1 } else { usize::MAX }).copied().map(IpNet::from);
+        (own.collect::<Vec<_>>(), of_eni.collect::<Vec<_>>())
+    };
+    let families = [of_family(true), of_family(false)];
+    let is_unknown = blocks.is_empty();
+    families.into_iter().filter(move |(own, of_eni)| !of_eni.is_empty() && (is_unknown || !own.is_empty()))
+}
+
+/// Whether a block has addresses of the internet only: others never reach the public endpoint
+/// as they are.
+pub(super) fn is_public(block: &IpNet) -> bool {
+    const RESERVED: [&str; 9] = [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "::1/128",
+    ];
+    let reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
+    !{ reserved }.any(|reserved| reserved.contains(block))
+}
