@@ -358,6 +358,8 @@ pub struct NatGateway {
 /// A route table.
 #[derive(Debug, Clone)]
 pub struct RouteTable {
+    /// `rtb-...`.
+    pub id: Option<String>,
     /// Its VPC.
     pub vpc: Option<String>,
     /// Whether it is the main route table, which subnets without an association use.

@@ -62,8 +62,12 @@ fn report(facts: &Facts, from: &From) -> Result<ReachReport> {
     let cluster = &facts.evidence.cluster;
     let reachability = known.of(&cluster.access, &place);
     let mut reaches = reachability.reaches();
-    let mut gaps: Vec<_> = reachability.conditions.iter().filter_map(|one| one.gap.clone()).collect();
-    gaps.dedup();
+    let mut gaps = Vec::new();
+    for gap in reachability.conditions.iter().filter_map(|one| one.gap.as_ref()) {
+        if !gaps.contains(gap) {
+            gaps.push(gap.clone());
+        }
+    }
     // An answer that would be another one without evidence that is a part needs the rest.
     if let Some(incomplete) = facts.incomplete.as_deref() {
         let without = Reachabilities::new(&incomplete.without).of(&cluster.access, &place);

@@ -234,6 +234,13 @@ fn an_address_without_an_interface_has_unknown_groups() {
     assert_eq!(reachability.reaches(), Reaches::Unknown);
     assert_eq!(result(&reachability, ConditionKind::SecurityGroups), Some(ConditionResult::Unknown));
     assert_eq!(result(&reachability, ConditionKind::Route), Some(ConditionResult::Met));
+    // If the groups of the ENIs admit nothing at all, its own do not matter.
+    let mut closed = evidence();
+    let Observed::Seen(groups) = &mut closed.network.security_groups else { unreachable!() };
+    for group in groups.iter_mut() {
+        group.ingress = Some(Vec::new());
+    }
+    assert_eq!(today(&self::facts(closed), "192.168.11.77").reaches(), Reaches::No);
 }
 
 #[test]
@@ -254,6 +261,10 @@ fn a_peered_network_needs_a_route_back_and_a_rule() {
         add_route(&mut evidence, "10.50.0.0/16", &target);
         let reachability = today(&facts(evidence), PEERED);
         assert_eq!(result(&reachability, ConditionKind::Route), expected, "{target:?}: {reachability:#?}");
+        if target == RouteTarget::Blackhole {
+            let (_, text) = obstacle(&reachability);
+            assert!(text.contains("replace-route --region ap-northeast-2 --route-table-id rtb-"), "{text}");
+        }
     }
     add_route(&mut evidence, "10.0.0.0/8", &RouteTarget::Other("pcx-1".to_owned()));
     let (kind, text) = obstacle(&today(&facts(evidence.clone()), PEERED));

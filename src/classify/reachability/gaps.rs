@@ -21,7 +21,7 @@ pub(super) fn at(place: &Place, detail: impl Into<String>) -> Gap {
 /// It is not known where a place is.
 pub(super) fn unknown_place(place: &Place) -> Gap {
     let detail = "where it is in the network is not known, and no connection from it was seen";
-    about(place, detail, "probe the endpoint from there, or pass its address with --from")
+    about(place, detail, "probe the endpoint from there, as collect does, or pass its address with --from")
 }
 
 /// The address with which a place leaves its network is not known.
@@ -29,4 +29,10 @@ pub(super) fn unknown_address(place: &Place) -> Gap {
     let detail = "the address with which it leaves its network is not known";
     let hint = "pass that address with --from; there, curl -s https://checkip.amazonaws.com prints it";
     about(place, detail, hint)
+}
+
+/// No interface has the addresses of a place in the VPC.
+pub(super) fn no_interface(place: &Place) -> Gap {
+    let detail = "no single network interface has its addresses, so its security groups are not known";
+    about(place, detail, "pass the address of one host with --from")
 }

@@ -78,6 +78,7 @@ impl Reachabilities<'_> {
             [(RuleSide::Outbound, outbound == Admits::No), (RuleSide::Inbound, inbound == Admits::No)];
         match outbound.and(inbound) {
             Admits::Yes => Condition::met(KIND, "the security groups at both ends admit it"),
+            Admits::Unknown(_) if groups.is_none() => Condition::unknown(KIND, gaps::no_interface(place)),
             Admits::Unknown(reason) => self.unknown_groups(reason),
             Admits::No => {
                 let sides = missing.into_iter().filter(|(_, is_missing)| *is_missing).map(|(side, _)| side);

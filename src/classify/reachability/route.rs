@@ -272,8 +272,9 @@ impl Reachabilities<'_> {
                 )
             })
         };
-        let not_routed =
-            |why: String| by_list().unwrap_or_else(|| Condition::not_met(KIND, why, self.add_route(block)));
+        let not_routed = |why: String| {
+            by_list().unwrap_or_else(|| Condition::not_met(KIND, why, self.add_route(table, block)))
+        };
         match to_block(table, block) {
             ToBlock::Whole(RouteTarget::Local) => {
                 Condition::met(KIND, "the VPC routes between its own blocks")
@@ -306,15 +307,24 @@ impl Reachabilities<'_> {
         }
     }
 
-    fn add_route(&self, block: &IpNet) -> Vec<Step> {
+    /// The step that gives a table a route to a block; the present one is replaced.
+    fn add_route(&self, table: &RouteTable, block: &IpNet) -> Vec<Step> {
+        let present = table.routes.iter().filter(|route| route.target == RouteTarget::Blackhole);
+        let present = present.filter_map(|route| route.destination);
+        let present = present.filter(|known| known.contains(block)).max_by_key(IpNet::prefix_len);
+        let (verb, word, to) = match &present {
+            Some(present) => ("replace", "Replace the", present),
+            None => ("create", "Add a", block),
+        };
         let option =
-            if block.addr().is_ipv4() { "destination-cidr-block" } else { "destination-ipv6-cidr-block" };
+            if to.addr().is_ipv4() { "destination-cidr-block" } else { "destination-ipv6-cidr-block" };
         let text = format!(
-            "Add a route to {block}, or replace the present one, in the route tables of the EKS-owned ENIs' subnets, by the peering connection, transit gateway or virtual private gateway that leads there"
+            "{word} route to {to} in the route tables of the EKS-owned ENIs' subnets, by the peering connection, transit gateway or virtual private gateway that leads there"
         );
+        let id = shell_word(table.id.as_deref().unwrap_or_default(), "ROUTE_TABLE");
         let region = steps::region(self.facts);
         vec![Step::new(text).command(format!(
-            "aws ec2 create-route{region} --route-table-id ROUTE_TABLE --{option} {block} --vpc-peering-connection-id PEERING_CONNECTION"
+            "aws ec2 {verb}-route{region} --route-table-id {id} --{option} {to} --vpc-peering-connection-id PEERING_CONNECTION"
         ))]
     }
 

@@ -89,7 +89,7 @@ impl From<NatGateway> for net::NatGateway {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RouteTable {
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) route_table_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_id: Option<String>,
@@ -159,6 +159,7 @@ impl From<RouteTable> for net::RouteTable {
     fn from(wire: RouteTable) -> Self {
         let associations = wire.associations;
         Self {
+            id: wire.route_table_id,
             vpc: wire.vpc_id,
             main: associations.iter().any(|association| association.main == Some(true)),
             subnets: associations.into_iter().filter_map(|association| association.subnet_id).collect(),
