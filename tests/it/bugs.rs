@@ -112,3 +112,23 @@ fn a_panic_of_diff_leaves_reports_with_a_gap() {
     let table = std::fs::read_to_string(out.path().join("table")).unwrap();
     assert!(table.contains("bug in eks-netcheck") && !table.contains("no change was seen"), "{table}");
 }
+
+#[test]
+fn a_panic_of_simulate_leaves_reports_with_a_gap() {
+    let out = scratch();
+    let story = story("study-public");
+    let simulate = ["simulate", "--cluster", "myeks", "--access", "private", "--evidence"];
+    let simulate = [&simulate[..], &[story.to_str().unwrap()]].concat();
+    let simulate = args(&simulate, out.path(), ["table", "json", "markdown"].into_iter());
+    assert_bug(&run("this thread", &simulate));
+    let json: Value = serde_json::from_slice(&std::fs::read(out.path().join("json")).unwrap()).unwrap();
+    assert_eq!(
+        (&json["verdict"], &json["gaps"][0]["what"]),
+        (&"unknown".into(), &"the run".into()),
+        "{json:#}"
+    );
+    for format in ["table", "markdown"] {
+        let report = std::fs::read_to_string(out.path().join(format)).unwrap();
+        assert!(report.contains("bug in eks") && !report.contains("safe"), "{report}");
+    }
+}
