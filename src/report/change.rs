@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::style::count;
 use crate::model::cluster::EndpointAccess;
+use crate::model::gap::Gap;
 use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
 use crate::model::text::list;
 
@@ -100,4 +101,26 @@ pub(super) fn sentence(simulation: &Simulation) -> String {
         return format!("none of {} loses the API server", count(all, "known client"));
     }
     format!("of {}: {}", count(all, "known client"), parts.join("; "))
+}
+
+/// The gaps as text: those with the same next step as one.
+pub(super) fn gaps(simulation: &Simulation) -> Vec<String> {
+    let mut groups: Vec<(&Gap, usize)> = Vec::new();
+    let mut places = HashMap::new();
+    for gap in &simulation.gaps {
+        // A gap without a next step is like no other.
+        let new = groups.len();
+        let is_alone = gap.hint.is_empty();
+        let place = if is_alone { new } else { *places.entry((gap.why, &gap.hint)).or_insert(new) };
+        if place == new {
+            groups.push((gap, 0));
+        } else {
+            groups[place].1 += 1;
+        }
+    }
+    let text = |(gap, more): (&Gap, usize)| match more {
+        0 => gap.to_string(),
+        more => format!("{gap} (and {more} more for the same reason)"),
+    };
+    groups.into_iter().map(text).collect()
 }

@@ -279,6 +279,34 @@ fn stale_connections_are_cut_when_the_public_endpoint_closes() {
     assert_eq!(client(&report, "n1 kubelet")["reaches"], "yes");
 }
 
+/// Once the steps before it are taken, closing is safe; with evidence that is a part of what it
+/// should be, that is not known.
+#[test]
+fn closing_is_safe_after_the_restarts() {
+    let dir = copy_of("public-and-private-stale");
+    let capture = dir.path().join("nodes/n1.txt");
+    let stale = std::fs::read_to_string(&capture).unwrap();
+    let restarted =
+        stale.replace("3.37.178.179:443", "192.168.2.66:443").replace("3.39.55.189:443", "192.168.1.55:443");
+    assert_ne!(restarted, stale);
+    std::fs::write(&capture, restarted).unwrap();
+    // The operator is outside the VPC.
+    let (report, code) = json(dir.path(), &["--access", "private"]);
+    assert_eq!(code, 3, "{report:#}");
+    assert_eq!(client(&report, "here")["effect"], "unknown");
+    std::fs::remove_file(dir.path().join("dns/here.txt")).unwrap();
+    let (report, code) = json(dir.path(), &["--access", "private"]);
+    assert_eq!(code, 0, "{report:#}");
+    assert!(report["notes"].to_string().contains("from here is not judged"), "{report:#}");
+    let closing = report["steps"].as_array().unwrap().iter().filter_map(|step| step["command"].as_str());
+    assert!(closing.filter(|command| command.contains("endpointPublicAccess=false")).count() == 1);
+    let part = json!({"gaps": [{"what": "instances.json", "why": "incomplete", "detail": "the first page"}]});
+    std::fs::write(dir.path().join("manifest.json"), part.to_string()).unwrap();
+    let (report, code) = json(dir.path(), &["--access", "private"]);
+    assert_eq!(code, 3, "{report:#}");
+    assert!(report["gaps"].to_string().contains("the first page"), "{report:#}");
+}
+
 #[test]
 fn a_file_of_each_format_has_the_same_verdict() {
     let dir = scratch();

@@ -7,7 +7,7 @@ use std::io::{Result, Write};
 use super::{harmless, list};
 use crate::model::rule::{Check, Step};
 use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
-use crate::report::change::{access, groups, sentence};
+use crate::report::change::{access, gaps, groups, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
 
@@ -47,10 +47,7 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
         text.push_str("\n### Steps, in this order\n\n");
         text.push_str(&list((1..).zip(&simulation.steps).map(|(number, step)| one_step(number, step))));
     }
-    for (title, rows) in [
-        ("Not seen, and needed", simulation.gaps.iter().map(ToString::to_string).collect()),
-        ("Notes", simulation.notes.clone()),
-    ] {
+    for (title, rows) in [("Not seen, and needed", gaps(simulation)), ("Notes", simulation.notes.clone())] {
         let rows: Vec<String> = rows;
         if !rows.is_empty() {
             // Writing to a String does not fail, here and below.

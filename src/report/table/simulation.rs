@@ -5,7 +5,7 @@ use std::io::{Result, Write};
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
 use crate::model::text::list;
-use crate::report::change::{Group, access, groups, sentence};
+use crate::report::change::{Group, access, gaps, groups, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
 use crate::report::text::{cell, escape};
@@ -28,7 +28,7 @@ fn write(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<(
     write!(out, "{}", style.prose(&to, "Afterwards:  ", "             "))?;
     write_clients(simulation, style, out)?;
     write_steps(simulation, style, out)?;
-    write_list("Not seen, and needed", simulation.gaps.iter().map(ToString::to_string), style, out)?;
+    write_list("Not seen, and needed", gaps(simulation).into_iter(), style, out)?;
     write_list("Notes", simulation.notes.iter().cloned(), style, out)
 }
 
