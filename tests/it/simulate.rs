@@ -223,7 +223,7 @@ fn the_steps_are_ordered_and_can_be_pasted_and_undone() {
                 for command in
                     [step.step.command.as_ref(), step.eksctl.as_ref(), check, back].into_iter().flatten()
                 {
-                    script += &format!("{command}\n");
+                    script.extend([command.as_str(), "\n"]);
                 }
             }
             for step in simulation.clients.iter().flat_map(|client| &client.needs) {
@@ -426,7 +426,7 @@ fn names_are_escaped() {
 }
 
 /// The plan of a change, as Terraform prints it.
-fn plan(change: Value) -> Value {
+fn plan(change: &Value) -> Value {
     json!({
         "format_version": "1.2",
         "terraform_version": "1.9.8",
@@ -450,7 +450,7 @@ fn a_terraform_plan_has_the_change() {
     let dir = scratch();
     let path = dir.path().join("plan.json");
     let with = |change: Value| {
-        std::fs::write(&path, plan(change).to_string()).unwrap();
+        std::fs::write(&path, plan(&change).to_string()).unwrap();
         run(&story("study-public"), &["--plan", path.to_str().unwrap(), "--format", "json"])
     };
     let before = settings(true, false, &json!(["0.0.0.0/0"]));
