@@ -507,6 +507,45 @@ fn a_probe_from_here_outranks_the_settings_both_ways() {
     );
 }
 
+/// An established connection outlives the list, and the endpoint, with which it was made.
+#[test]
+fn established_connections_do_not_outrank_the_list() {
+    let mut evidence = evidence();
+    evidence.dns.clear();
+    resolve_here(&mut evidence, &["3.39.55.189"]);
+    evidence.cluster.access = public(&["198.51.100.210/32"]);
+    let connected = |evidence: &Evidence| {
+        let mut classifier = Classifier::new(evidence.clone());
+        let row = "ESTAB 0 0 192.168.1.20:42778 3.39.55.189:443 users:((\"kubelet\",pid=1,fd=2))\n";
+        let copy = crate::common::copy_of("private-only");
+        std::fs::remove_file(copy.path().join("nodes/n2.txt")).unwrap();
+        std::fs::write(copy.path().join("nodes/n1.txt"), row).unwrap();
+        let dir = EvidenceDir::open(copy.path()).unwrap();
+        let nodes = read_nodes(&dir, |node, row| {
+            classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
+        });
+        classifier.finish(nodes.unwrap())
+    };
+    let facts = connected(&evidence);
+    let open = public(&["198.51.100.210/32", "192.0.2.0/24"]);
+    let narrow = public(&["192.0.2.0/24"]);
+    assert_eq!(ask(&facts, &open, "n1").reaches(), Reaches::Yes);
+    assert_eq!(obstacle(&ask(&facts, &narrow, "n1")).0, ConditionKind::Cidrs);
+    // If the address with which it leaves is not known, the list of today admits it.
+    let Observed::Seen(tables) = &mut evidence.network.route_tables else { unreachable!() };
+    for route in tables.iter_mut().flat_map(|table| &mut table.routes) {
+        if matches!(route.target, RouteTarget::NatGateway(_)) {
+            route.target = RouteTarget::Other("tgw-1".to_owned());
+        }
+    }
+    let facts = connected(&evidence);
+    assert_eq!(ask(&facts, &open, "n1").reaches(), Reaches::Yes);
+    assert_eq!(ask(&facts, &narrow, "n1").reaches(), Reaches::Unknown);
+    // With the endpoint off, the connection was made under another list.
+    evidence.cluster.access = EndpointAccess::Private;
+    assert_eq!(ask(&connected(&evidence), &open, "n1").reaches(), Reaches::Unknown);
+}
+
 #[test]
 fn a_certificate_of_another_ca_is_the_answer() {
     let mut evidence = evidence();

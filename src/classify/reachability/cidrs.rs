@@ -32,7 +32,9 @@ impl Reachabilities<'_> {
         }
         // What the list of today admitted, a list that contains it admits.
         let today = self.facts.evidence.cluster.access.public_cidrs();
-        let contains_today = today.iter().all(|block| allowed.iter().any(|known| known.contains(block)));
+        // A connection to an endpoint that is off was made when it was on, with another list.
+        let contains_today =
+            !today.is_empty() && today.iter().all(|block| allowed.iter().any(|known| known.contains(block)));
         let as_seen = |why: String| Condition::met(KIND, format!("as seen: {why}"));
         let seen = Some(&self.seen).filter(|_| contains_today);
         if let Some(why) = seen.and_then(|seen| seen.answered(place, EndpointSide::Public)) {

@@ -67,7 +67,6 @@ fn every_evidence_fixture_can_be_served() {
         "DescribeNatGateways",
         "DescribeRouteTables",
         "DescribeSecurityGroups",
-        "DescribeNetworkAcls",
     ];
     for fixture in fs::read_dir(evidence_dir()).expect("the fixtures") {
         let fixture = fixture.expect("a directory").path();
