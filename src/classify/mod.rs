@@ -1,6 +1,7 @@
 //! Classification: derives facts from sockets, ENIs and DNS answers. Pure: the same
 //! evidence gives the same facts, in whatever order it is added.
 
+mod architecture;
 mod bounded;
 pub mod changes;
 mod control_plane;
@@ -16,6 +17,7 @@ pub mod reachability;
 mod restarts;
 mod route_tables;
 mod security_groups;
+mod seen_from;
 pub mod simulation;
 mod traffic;
 pub mod witness;
@@ -23,6 +25,7 @@ pub mod witness;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use self::architecture::architecture;
 use self::bounded::Connections;
 pub use self::bounded::Limits;
 use self::bounded::too_many_connections;
@@ -33,6 +36,7 @@ use self::machines::{Machines, several_machines};
 use self::missing::missing_nodes;
 use self::path::Index;
 use self::reach::node_reach;
+use self::seen_from::seen_from;
 use self::traffic::node_traffic;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
@@ -158,7 +162,10 @@ impl Classifier {
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();
         let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();
-        Facts {
+        let seen_from = seen_from(&evidence, &index, &nodes, &connections, &connections_omitted);
+        let mut facts = Facts {
+            seen_from,
+            architecture: Vec::new(),
             missing_nodes: missing_nodes(&evidence, &interfaces, &nodes, &machines),
             traffic: node_traffic(&nodes, &machines, &connections, &connections_omitted, &endpoint_addresses),
             egress: node_egress(&evidence, &interfaces, &nodes, &machines),
@@ -173,7 +180,9 @@ impl Classifier {
             connections_omitted,
             other_connections: other_connections.saturating_add(left_out),
             incomplete: None,
-        }
+        };
+        facts.architecture = architecture(&facts);
+        facts
     }
 }
 

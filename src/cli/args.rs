@@ -217,6 +217,9 @@ struct AuditArgs {
     /// Write the report to a file as well, such as json=report.json; may be repeated
     #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::FORMATS))]
     write: Vec<WriteTo<AuditWrite>>,
+    /// Draw the paths of the cluster in tables and Markdown: expected, observed, and what differs
+    #[arg(long)]
+    explain_paths: bool,
     /// The file at which SARIF, GitHub and GitLab show findings; without it, the policy file
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
@@ -543,6 +546,7 @@ impl AuditArgs {
             format: self.format,
             write: self.write,
             anchor: self.anchor,
+            explain_paths: self.explain_paths,
             ci: !self.no_ci,
             verbosity: self.verbosity.into(),
         })

@@ -66,6 +66,8 @@ pub struct AuditOptions {
     pub write: Vec<WriteTo<AuditWrite>>,
     /// The file at which findings are shown in formats that need a location.
     pub anchor: Option<PathBuf>,
+    /// Whether text shows the paths of the cluster as drawings.
+    pub explain_paths: bool,
     /// Whether a CI system that is detected gets its own reports.
     pub ci: bool,
     /// What is written to standard error.

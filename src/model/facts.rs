@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::architecture::Leg;
 use super::cluster::Cluster;
 use super::connection::{Connection, OmittedConnections, Path};
 use super::egress::NodeEgress;
@@ -13,6 +14,7 @@ use super::name::NodeName;
 use super::net::Interface;
 use super::node::Node;
 use super::reach::NodeReach;
+use super::seen_from::SeenFrom;
 use super::traffic::NodeTraffic;
 
 /// The facts about a cluster.
@@ -51,6 +53,11 @@ pub struct Facts {
     /// control plane's traffic is routed through it (`CUSTOMER_ROUTED`). `None` if it is
     /// not, or the routes are not known.
     pub subnets_without_egress: Option<Vec<String>>,
+    /// What each place sees of the API server.
+    pub seen_from: SeenFrom,
+    /// The ways between operator, nodes and API server: what is expected and what was
+    /// observed.
+    pub architecture: Vec<Leg>,
     /// What changes if evidence that is recorded as incomplete counts as missing; `None` if
     /// none is.
     pub incomplete: Option<Box<Incomplete>>,

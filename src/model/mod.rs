@@ -1,5 +1,6 @@
 //! The types that all other modules share. No I/O, no clock, no SDK.
 
+pub mod architecture;
 pub mod audit;
 pub mod cluster;
 pub mod connection;
@@ -17,7 +18,9 @@ pub mod node;
 pub mod probe;
 pub mod reach;
 pub mod reachability;
+pub mod reaches;
 pub mod rule;
+pub mod seen_from;
 pub mod shell;
 pub mod simulation;
 pub mod socket;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::cluster::EndpointAccess;
 use super::gap::Gap;
+pub use super::reaches::Reaches;
 use super::rule::Step;
 
 /// A place from which the endpoint is used, today or after a change.
@@ -141,17 +142,6 @@ pub enum ConditionResult {
     NotApplicable,
 }
 
-/// Whether something reaches the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reaches {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-    /// It is not known.
-    Unknown,
-}
-
 /// Whether a place reaches the endpoint of a cluster with its access of today, as a report
 /// says it.
 #[derive(Debug)]
@@ -229,18 +219,6 @@ impl ConditionResult {
             Self::NotMet => "not-met",
             Self::Unknown => "unknown",
             Self::NotApplicable => "not-applicable",
-        }
-    }
-}
-
-impl Reaches {
-    /// Its name in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::No => "no",
-            Self::Unknown => "unknown",
         }
     }
 }

@@ -58,6 +58,8 @@ pub struct ReportSettings {
     pub time: i64,
     /// Width and colour of text.
     pub style: Style,
+    /// Whether text shows the paths of the cluster as drawings.
+    pub explain_paths: bool,
 }
 
 /// Writes a report: each cluster, then the end. A writer keeps no facts of a cluster, so

@@ -1,7 +1,9 @@
 //! The reports: facts and judgments in, bytes out. One file for each format. No format
 //! looks anything up, reads a clock or changes the verdict.
 
+mod architecture;
 mod change;
+mod drawing;
 mod entry;
 pub mod explain;
 pub mod format;
@@ -14,6 +16,7 @@ pub mod ocsf;
 pub mod pretty;
 mod remediation;
 pub mod sarif;
+mod seen_from;
 pub mod style;
 pub mod table;
 pub mod text;

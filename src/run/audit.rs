@@ -40,6 +40,7 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
         anchor: policy::anchor(options.anchor.as_deref(), policy.file())?,
         time: now.as_millisecond(),
         style: stdout.style(),
+        explain_paths: options.explain_paths,
     };
     let mut reports = Reports::begin(options, files, stdout, &settings);
     let summary = match judge_all(options, &policy, |audited| reports.cluster(audited))? {

@@ -115,6 +115,7 @@ fn write_audit(options: &AuditOptions) -> Result<()> {
             anchor: file::NAME.to_owned(),
             time: Timestamp::now().as_millisecond(),
             style: output.style(),
+            explain_paths: options.explain_paths,
         };
         let (output, written) = Report::begin(format, &settings, settings.style, output).end(&summary);
         output.finish(written)

@@ -93,6 +93,7 @@ fn reports(facts: Facts) -> (Vec<String>, u64) {
         anchor: String::new(),
         time: 0,
         style: Style { width: 80, color: false },
+        explain_paths: true,
     };
     let mut connections = 0;
     let reports = FORMATS.iter().map(|format| {

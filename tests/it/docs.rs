@@ -165,6 +165,22 @@ fn simulations_are_those_that_the_tool_prints() {
 }
 
 #[test]
+fn drawings_are_those_that_the_tool_prints() {
+    let drawing = |name: &str, columns: &str| {
+        let audit = Netcheck::audit(&crate::common::story(name)).arg("--explain-paths");
+        let ran = audit.env("COLUMNS", columns).run();
+        let (_, rest) = ran.stdout.split_once("\nPaths of this cluster: ").unwrap();
+        let rest = &rest[rest.find('\n').unwrap() + 1..];
+        rest.split("\n\nNodes\n").next().unwrap().to_owned()
+    };
+    let exec = drawing("study-exec", "92");
+    // The README has the way in alone.
+    let (_, way_in) = exec.split_once("\n\n3. ").unwrap();
+    check_block("README.md", "drawing", &fenced("text", &format!("3. {way_in}")));
+    check_block("docs/paths.md", "drawing", &fenced("text", &exec));
+}
+
+#[test]
 fn the_table_of_rules_has_every_rule() {
     let mut rules = String::from("| rule | severity | finds |\n| --- | --- | --- |\n");
     for rule in eks_netcheck::rules::ALL {

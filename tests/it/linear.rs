@@ -47,7 +47,7 @@ fn audit(dir: &Path) -> Duration {
     let out = scratch();
     let mut command = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"));
     command.env_clear().current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.args(["audit", "--cluster", "myeks", "--evidence", "."]);
+    command.args(["audit", "--cluster", "myeks", "--evidence", ".", "--explain-paths"]);
     for format in FORMATS {
         command.arg("--write").arg(format!("{format}={}", out.path().join(format).display()));
     }

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test names the line that failed")]
 
+mod architecture;
 #[cfg(feature = "live")]
 mod aws;
 #[cfg(feature = "live")]
@@ -60,6 +61,7 @@ mod rules;
 #[cfg(feature = "live")]
 mod sampling;
 mod security_groups;
+mod seen_from;
 #[cfg(feature = "live")]
 mod signals;
 mod simulate;

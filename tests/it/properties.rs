@@ -8,9 +8,10 @@ use eks_netcheck::capture::parser::{Event, Parser};
 use eks_netcheck::classify::Classifier;
 use eks_netcheck::classify::history::History;
 use eks_netcheck::evidence::directory::EvidenceDir;
-use eks_netcheck::model::connection::{By, Path};
+use eks_netcheck::model::connection::{By, Direction, Path};
 use eks_netcheck::model::facts::Facts;
 use eks_netcheck::model::name::NodeName;
+use eks_netcheck::model::reaches::Reaches;
 use eks_netcheck::model::socket::{Host, Port, Socket, SocketAddress, State};
 use eks_netcheck::model::trace::{Phase, Presence, Sighting};
 use proptest::prelude::*;
@@ -234,6 +235,24 @@ proptest! {
         prop_assert_eq!(&twice.connections, &facts.connections);
         prop_assert_eq!(&facts.connections, &backwards.connections);
         prop_assert_eq!(facts.other_connections, backwards.other_connections);
+        prop_assert_eq!(&facts.seen_from, &backwards.seen_from);
+        prop_assert_eq!(&facts.architecture, &backwards.architecture);
+        prop_assert_eq!(&twice.architecture, &facts.architecture);
+        // What a place reaches follows from its sockets alone, since there is no probe.
+        for sight in &facts.seen_from.sights {
+            let is_here = facts.seen_from.places[sight.place].name != "n1";
+            let has = |state| facts.connections.iter().any(|connection| {
+                let to = connection.socket.peer.ip() == Some(sight.address);
+                !is_here && to && connection.socket.state == state && connection.direction == Direction::Outbound
+                    && (connection.attribution.path.is_api_server() || facts.endpoint_addresses.contains_key(&sight.address))
+            });
+            let reaches = match (has(State::Established), has(State::SynSent)) {
+                (true, _) => Reaches::Yes,
+                (false, true) => Reaches::No,
+                (false, false) => Reaches::Unknown,
+            };
+            prop_assert_eq!(sight.view.reaches, reaches, "{:?}", sight);
+        }
         for connection in &facts.connections {
             let is_known = connection.attribution.by != By::None;
             let needs_none = matches!(connection.attribution.path, Path::Loopback | Path::Unattributed | Path::Other);

@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::words::{
-    Access, By, Direction, Kind, Path, PolicyNoteKind, PolicyOrigin, Severity, Status, TrafficPath, Verdict,
-    Why,
+    Access, By, DifferenceKind, Direction, Kind, LegKind, Path, PlaceKind, PolicyNoteKind, PolicyOrigin,
+    Reaches, Resolves, SeenBy, Severity, SightResult, Status, TrafficPath, Verdict, Why,
 };
+use crate::model::architecture;
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::connection::{Connection, OmittedConnections};
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
@@ -38,6 +39,14 @@ pub(super) struct Report<'a> {
     nodes: Vec<NodeReport>,
     /// The path of each node's traffic to the API server.
     node_traffic: Vec<NodeTraffic>,
+    /// What each place sees of the addresses of the API server: of those that the endpoint's name resolves to anywhere, at
+    /// most 16 that the place itself neither resolves nor reaches.
+    #[schemars(with = "Vec<SightReport>")]
+    seen_from: Sights<'a>,
+    /// The number of such rows that are not in `seen_from`, which has at most 100,000.
+    seen_from_omitted: u64,
+    /// The ways between operator, nodes and API server: expected, observed, and what differs.
+    architecture: Vec<LegReport>,
     /// The sockets of kubelet and kube-proxy, and all others whose peer is the API server or unexplained; at most 1,000
     /// with one peer of a node.
     #[schemars(with = "Vec<ConnectionReport>")]
@@ -244,6 +253,118 @@ impl Serialize for Connections<'_> {
     }
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+struct SightReport {
+    /// `here`, a node, or another vantage point.
+    place: String,
+    kind: PlaceKind,
+    address: IpAddr,
+    /// Whether the endpoint's name resolves to the address there; unknown without an answer.
+    resolves: Resolves,
+    /// Whether a process there has an established connection to it, or a probe connected; no if a probe failed, or all
+    /// connections hang in SYN-SENT.
+    reaches: Reaches,
+    path: Path,
+    eni: Option<String>,
+    /// The evidence: dns, socket, probe.
+    by: Vec<SeenBy>,
+}
+
+/// What each place sees, each row converted when it is written.
+#[derive(Debug)]
+struct Sights<'a>(&'a Facts);
+
+impl Serialize for Sights<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(facts) = self;
+        let rows = facts.seen_from.sights.iter().filter_map(|sight| {
+            let place = facts.seen_from.places.get(sight.place)?;
+            let view = &sight.view;
+            Some(SightReport {
+                place: place.name.clone(),
+                kind: place.kind.into(),
+                address: sight.address,
+                resolves: view.resolves.into(),
+                reaches: view.reaches.into(),
+                path: view.path.into(),
+                eni: sight.eni.map(|index| facts.interfaces[index].interface.id.clone()),
+                by: view.by.iter().map(|by| SeenBy::from(*by)).collect(),
+            })
+        });
+        serializer.collect_seq(rows)
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct LegReport {
+    leg: LegKind,
+    /// The ways that the access mode makes expected, hop by hop.
+    expected: Vec<String>,
+    /// What sockets, probes and DNS answers show, those that are alike as one.
+    observed: Vec<ObservationReport>,
+    /// The number of observations that are not in `observed`.
+    observed_omitted: usize,
+    differs: Vec<DifferenceReport>,
+    not_seen: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ObservationReport {
+    text: String,
+    by: SeenBy,
+    result: SightResult,
+    path: Path,
+    /// The processes that have the connections, at most 50.
+    processes: Vec<String>,
+    /// `here`, or at most 50 nodes.
+    places: Vec<String>,
+    /// The number of all places.
+    places_total: usize,
+    /// The far ends, at most 50: addresses, with the ids of EKS-owned ENIs or the kinds of other interfaces.
+    peers: Vec<String>,
+    /// The number of all far ends.
+    peers_total: usize,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct DifferenceReport {
+    kind: DifferenceKind,
+    text: String,
+}
+
+impl From<&architecture::Leg> for LegReport {
+    fn from(leg: &architecture::Leg) -> Self {
+        let difference = |difference: &architecture::Difference| DifferenceReport {
+            kind: difference.kind.into(),
+            text: difference.text.clone(),
+        };
+        Self {
+            leg: leg.kind.into(),
+            expected: leg.expected.iter().map(architecture::Way::text).collect(),
+            observed: leg.observed.iter().map(ObservationReport::from).collect(),
+            observed_omitted: leg.omitted,
+            differs: leg.differs.iter().map(difference).collect(),
+            not_seen: leg.not_seen.clone(),
+        }
+    }
+}
+
+impl From<&architecture::Observation> for ObservationReport {
+    fn from(observation: &architecture::Observation) -> Self {
+        Self {
+            text: observation.text(),
+            by: observation.by.into(),
+            result: observation.result.into(),
+            path: observation.path.into(),
+            processes: observation.processes.kept.clone(),
+            places: observation.places.kept.clone(),
+            places_total: observation.places.total,
+            peers: observation.peers.kept.clone(),
+            peers_total: observation.peers.total,
+        }
+    }
+}
+
 /// What a report on one cluster ends with, once the policy's notes are known.
 #[derive(Debug, Serialize)]
 pub(super) struct ReportEnd {
@@ -353,6 +474,9 @@ impl<'a> Report<'a> {
             enis: facts.interfaces.iter().map(Eni::from).collect(),
             nodes: facts.nodes.iter().map(NodeReport::from).collect(),
             node_traffic: facts.traffic.iter().map(NodeTraffic::from).collect(),
+            seen_from: Sights(facts),
+            seen_from_omitted: facts.seen_from.omitted,
+            architecture: facts.architecture.iter().map(LegReport::from).collect(),
             connections: Connections(facts),
             connections_omitted: facts.connections_omitted.iter().map(OmittedReport::from).collect(),
             other_connections: facts.other_connections,

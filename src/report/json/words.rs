@@ -7,7 +7,9 @@ use crate::model::cluster::EndpointAccess;
 use crate::model::facts::InterfaceKind;
 use crate::model::gap::GapReason;
 use crate::model::node::NodeStatus;
-use crate::model::{audit, connection, judgment, reachability, rule, simulation, traffic};
+use crate::model::{
+    architecture, audit, connection, judgment, reachability, rule, seen_from, simulation, traffic,
+};
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -50,6 +52,14 @@ words! {
     Direction of connection::Direction { Outbound, Inbound, None }
     Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
     By of connection::By { Dns, Eni, #[serde(rename = "endpointslice")] EndpointSlice, ServiceCidr, VpcCidr, None }
+    PlaceKind of seen_from::PlaceKind { Operator, Node, Other }
+    Resolves of seen_from::Resolves { Yes, No, Unknown }
+    SeenBy of seen_from::SeenBy { Dns, Socket, Probe }
+    SightResult of architecture::SightResult { Connected, Hanging, Failed, Resolves }
+    LegKind of architecture::LegKind { OperatorToApi, NodeToApi, ApiToKubelet }
+    DifferenceKind of architecture::DifferenceKind {
+        Stale, OtherPath, Dns, Hanging, Unreached, Unattributed,
+    }
     TrafficPath of traffic::TrafficPath { Public, Private, Mixed, None, Unknown }
     Status of NodeStatus { Read, NoProcessNames, Unreachable, NotSupported, Malformed }
     Kind of InterfaceKind {

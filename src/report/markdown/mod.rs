@@ -9,10 +9,13 @@ use std::fmt::Write as _;
 use std::io::{Result, Write};
 
 use crate::model::audit::{Audited, PolicyUsed, Summary};
+use crate::model::facts::Facts;
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
+use crate::report::architecture;
 use crate::report::entry::{Unseen, about, gap_text, waived_by};
-use crate::report::format::{AuditFormat, ReportWriter};
+use crate::report::format::{AuditFormat, ReportSettings, ReportWriter};
 use crate::report::remediation::{self, is_command};
+use crate::report::seen_from::{self, HEADS};
 use crate::report::text::escape;
 use crate::report::via::read_by;
 
@@ -20,7 +23,10 @@ use crate::report::via::read_by;
 pub const FORMAT: AuditFormat = AuditFormat {
     name: "markdown",
     help: "Markdown, for a step summary or a comment",
-    write: |settings| Box::new(Writer { is_many: settings.is_many, sections: Default::default() }),
+    write: |settings| {
+        let ReportSettings { is_many, explain_paths, .. } = *settings;
+        Box::new(Writer { is_many, explain_paths, sections: Default::default() })
+    },
 };
 
 /// The limit of a step summary is 1 MiB: clusters that would exceed this size are counted only.
@@ -28,9 +34,12 @@ const SIZE_MAX: usize = 900 << 10;
 /// The number of rows of a list, and their size; further rows are counted only.
 const ROWS_MAX: usize = 200;
 const LIST_SIZE_MAX: usize = 100 << 10;
+/// The width of drawings.
+const DRAWING_WIDTH: usize = 100;
 
 struct Writer {
     is_many: bool,
+    explain_paths: bool,
     /// By verdict, worst first.
     sections: [Sections; 3],
 }
@@ -61,7 +70,7 @@ impl ReportWriter for Writer {
             Verdict::Inconclusive => 1,
             Verdict::Pass => 2,
         };
-        self.sections[at].push(section(audited));
+        self.sections[at].push(section(audited, self.explain_paths));
         Ok(())
     }
 
@@ -142,7 +151,7 @@ fn overview(summary: &Summary) -> String {
     )
 }
 
-fn section(audited: &Audited) -> String {
+fn section(audited: &Audited, explain_paths: bool) -> String {
     let Audited { facts, judgment } = audited;
     let cluster = &facts.evidence.cluster;
     let region = cluster.region().map(|region| format!(" in {}", harmless(region))).unwrap_or_default();
@@ -159,6 +168,10 @@ fn section(audited: &Audited) -> String {
     text.push_str(".\n");
     if let Some(nodes) = read_by(facts) {
         let _ = write!(text, "\nNodes: {nodes}.\n");
+    }
+    text.push_str(&seen_from(facts));
+    if explain_paths {
+        text.push_str(&drawing(facts));
     }
     if !judgment.findings.is_empty() {
         text.push_str("\n| severity | rule | finding |\n| --- | --- | --- |\n");
@@ -210,6 +223,31 @@ fn section(audited: &Audited) -> String {
         let _ = write!(text, "\nSwitched off by the policy: {}.\n", off.join(", "));
     }
     text
+}
+
+/// What each place sees of the API server.
+fn seen_from(facts: &Facts) -> String {
+    let (rows, more) = seen_from::rows(facts, |name| name);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n| {} |\n|{}\n", HEADS.join(" | "), " --- |".repeat(HEADS.len()));
+    text.push_str(&list(rows.iter().map(|row| {
+        let cells = row.iter().map(|cell| harmless(cell)).collect::<Vec<_>>();
+        format!("| {} |\n", cells.join(" | "))
+    })));
+    if more > 0 {
+        // Writing to a String does not fail.
+        let _ = write!(text, "\nand {more} more; the JSON report lists them.\n");
+    }
+    text
+}
+
+/// The paths of the cluster as a block of code.
+fn drawing(facts: &Facts) -> String {
+    let lines = architecture::lines(&facts.architecture, DRAWING_WIDTH, str::to_owned);
+    // Backticks of a name would end a fence that has no more of them; such lines are indented.
+    format!("\n````text\n{}\n````\n", lines.join("\n"))
 }
 
 /// What resolves the findings of each rule, with commands as blocks of code.

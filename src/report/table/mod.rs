@@ -10,6 +10,7 @@ mod many;
 mod names;
 mod nodes;
 pub mod reach;
+mod seen_from;
 pub mod simulation;
 pub mod trace;
 
@@ -19,8 +20,9 @@ use std::io::{Result, Write};
 use self::many::Row;
 use self::names::Names;
 use self::nodes::{write_nodes, write_paths};
+use self::seen_from::{write_architecture, write_seen_from};
 use super::entry::{about, accepted_by, waived_by};
-use super::format::{AuditFormat, ReportWriter};
+use super::format::{AuditFormat, ReportSettings, ReportWriter};
 use super::remediation::{self, is_command, write_remediation};
 use super::style::{Style, count};
 use super::text::{cell, escape, lines};
@@ -41,11 +43,11 @@ pub const FORMAT: AuditFormat = AuditFormat {
     name: "table",
     help: "For people",
     write: |settings| {
-        let style = settings.style;
+        let ReportSettings { style, explain_paths, .. } = *settings;
         if settings.is_many {
-            Box::new(Many { style, rows: Vec::new(), sections: Vec::new() })
+            Box::new(Many { style, explain_paths, rows: Vec::new(), sections: Vec::new() })
         } else {
-            Box::new(One { style })
+            Box::new(One { style, explain_paths })
         }
     },
 };
@@ -53,11 +55,12 @@ pub const FORMAT: AuditFormat = AuditFormat {
 /// The report on one cluster.
 struct One {
     style: Style,
+    explain_paths: bool,
 }
 
 impl ReportWriter for One {
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
-        write_section(audited, self.style, out)
+        write_section(audited, self.explain_paths, self.style, out)
     }
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
@@ -71,6 +74,7 @@ impl ReportWriter for One {
 /// The report on several clusters.
 struct Many {
     style: Style,
+    explain_paths: bool,
     rows: Vec<Row>,
     sections: Vec<u8>,
 }
@@ -79,7 +83,7 @@ impl ReportWriter for Many {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
         self.rows.push(Row::new(audited));
         writeln!(self.sections, "\n{}", "=".repeat(self.style.width.into()))?;
-        write_section(audited, self.style, &mut self.sections)
+        write_section(audited, self.explain_paths, self.style, &mut self.sections)
     }
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
@@ -89,13 +93,17 @@ impl ReportWriter for Many {
     }
 }
 
-fn write_section(audited: &Audited, style: Style, out: &mut dyn Write) -> Result<()> {
+fn write_section(audited: &Audited, explain_paths: bool, style: Style, out: &mut dyn Write) -> Result<()> {
     let Audited { facts, judgment } = audited;
     write_verdict(facts, judgment, style, out)?;
     write_cluster(facts, style, out)?;
     write_enis(facts, style, out)?;
     let names = Names::of(facts);
     write_paths(facts, &names, style, out)?;
+    write_seen_from(facts, &names, style, out)?;
+    if explain_paths {
+        write_architecture(facts, &names, style, out)?;
+    }
     write_nodes(facts, &names, style, out)?;
     write_findings(facts, &judgment.findings, style, out)?;
     write_gaps(&judgment.gaps, style, out)?;

@@ -22,7 +22,12 @@ impl Names {
     }
 
     pub(super) fn name<'a>(&self, node: &'a NodeName) -> &'a str {
-        if self.are_short { first_label(node.as_str()) } else { node.as_str() }
+        self.short(node.as_str())
+    }
+
+    /// The same for the name of a place, which may be a node.
+    pub(super) fn short<'a>(&self, place: &'a str) -> &'a str {
+        if self.are_short { first_label(place) } else { place }
     }
 }
 

@@ -1,0 +1,196 @@
+//! "Seen from": what each place resolves and reaches.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+
+use eks_netcheck::classify::Classifier;
+use eks_netcheck::evidence::directory::EvidenceDir;
+use eks_netcheck::model::facts::Facts;
+use eks_netcheck::model::probe::{
+    AddressProbe, Attempt, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
+};
+use serde_json::Value;
+
+use crate::common::{Netcheck, copy_of, story};
+
+/// The rows as `place address: resolves reaches path by`.
+fn rows(report: &Value) -> Vec<String> {
+    let row = |row: &Value| {
+        let text = |key: &str| row[key].as_str().unwrap();
+        let by: Vec<_> = row["by"].as_array().unwrap().iter().map(|by| by.as_str().unwrap()).collect();
+        let [place, address, resolves, reaches, path] =
+            ["place", "address", "resolves", "reaches", "path"].map(text);
+        format!("{place} {address}: {resolves} {reaches} {path} {}", by.join("+"))
+    };
+    report["seen_from"].as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn each_place_has_a_row_for_each_address() {
+    let (report, _) = Netcheck::audit(&story("public-and-private-stale")).json();
+    assert_eq!(
+        rows(&report),
+        [
+            "here 3.37.178.179: yes unknown public-endpoint dns",
+            "here 3.39.55.189: yes unknown public-endpoint dns",
+            "here 192.168.1.55: no unknown private-eni dns",
+            "here 192.168.2.66: no unknown private-eni dns",
+            "n1 3.37.178.179: no yes public-endpoint dns+socket",
+            "n1 3.39.55.189: no yes public-endpoint dns+socket",
+            "n1 10.100.0.1: no yes cluster-ip dns+socket",
+            "n1 192.168.1.55: yes unknown private-eni dns",
+            "n1 192.168.2.66: yes unknown private-eni dns",
+            "n2 3.37.178.179: no unknown public-endpoint dns",
+            "n2 3.39.55.189: no unknown public-endpoint dns",
+            "n2 10.100.0.1: no yes cluster-ip dns+socket",
+            "n2 192.168.1.55: yes yes private-eni dns+socket",
+            "n2 192.168.2.66: yes yes private-eni dns+socket",
+        ]
+    );
+    let kinds: BTreeMap<_, _> = report["seen_from"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["place"].as_str().unwrap(), row["kind"].as_str().unwrap()))
+        .collect();
+    assert_eq!(kinds, BTreeMap::from([("here", "operator"), ("n1", "node"), ("n2", "node")]));
+}
+
+/// Without an answer nothing is said about names, and attempts alone are no connection.
+#[test]
+fn what_was_not_seen_is_unknown() {
+    let copy = copy_of("endpoint-black-holed");
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let of_n1: Vec<_> = rows(&report).into_iter().filter(|row| row.starts_with("n1 3.")).collect();
+    assert!(of_n1.iter().any(|row| row.contains(": unknown no public-endpoint socket")), "{of_n1:?}");
+    // Another vantage point, and an answer that failed.
+    fs::write(copy.path().join("dns/corp.txt"), "3.39.55.189\n").unwrap();
+    fs::write(copy.path().join("dns/vpn.txt"), ";; connection timed out\n").unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let rows = rows(&report);
+    for row in [
+        "corp 3.39.55.189: yes unknown public-endpoint dns",
+        "corp 3.37.178.179: no unknown public-endpoint dns",
+        "vpn 3.39.55.189: unknown unknown public-endpoint ",
+    ] {
+        assert!(rows.contains(&row.to_owned()), "no {row:?} in {rows:?}");
+    }
+    // A capture of attempts alone, as after grep, does not show that there is nothing else.
+    let path = copy.path().join("nodes/n1.txt");
+    let lines = fs::read_to_string(&path).unwrap();
+    let text: Vec<_> = lines.lines().filter(|line| line.contains("SYN-SENT")).collect();
+    assert!(!text.is_empty());
+    let text = text.join("\n");
+    fs::write(path, text).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let reaches: Vec<_> =
+        report["seen_from"].as_array().unwrap().iter().filter(|row| row["place"] == "n1").collect();
+    assert!(reaches.iter().all(|row| row["reaches"] == "unknown"), "{reaches:?}");
+}
+
+fn probed(address: &str, target: ProbeTarget, tcp: Attempt) -> AddressProbe {
+    AddressProbe {
+        address: address.parse().unwrap(),
+        target,
+        way: ProbeWay::Direct,
+        tcp,
+        tls: None,
+        http: Vec::new(),
+    }
+}
+
+/// Facts of a story with answers to probes from one vantage point, by default a node.
+fn with_probes(vantage: Option<&str>, answers: Vec<AddressProbe>) -> Facts {
+    let dir = EvidenceDir::open(&story("public-and-private-stale")).unwrap();
+    let mut evidence = dir.read("myeks").unwrap();
+    let node = evidence.node_instances().next().unwrap().id.clone();
+    let vantage = vantage.map_or(node, ToOwned::to_owned);
+    evidence.probes.push(Probe { vantage, host: "x".to_owned(), answers });
+    Classifier::new(evidence).finish(Vec::new())
+}
+
+#[test]
+fn probes_show_what_is_reached() {
+    let cause = ProbeCause::TimedOut;
+    let failed = Attempt::Failed(ProbeFailure { cause, detail: "timed out after 3s".to_owned() });
+    let facts = with_probes(
+        Some("here"),
+        vec![
+            probed("3.37.178.179:443", ProbeTarget::Endpoint, Attempt::Done),
+            probed("3.39.55.189:443", ProbeTarget::Endpoint, failed.clone()),
+            probed("192.168.1.55:443", ProbeTarget::Eni, failed),
+            probed("198.51.100.7:443", ProbeTarget::Peer, Attempt::Done),
+        ],
+    );
+    let here: BTreeMap<_, _> = facts
+        .seen_from
+        .sights
+        .iter()
+        .filter(|sight| facts.seen_from.places[sight.place].name == "here")
+        .map(|sight| (sight.address.to_string(), sight.view.reaches.as_str()))
+        .collect();
+    assert_eq!(here["3.37.178.179"], "yes");
+    assert_eq!(here["3.39.55.189"], "no");
+    // Outside the VPC, an ENI is not expected to answer; a peer is not the endpoint's.
+    assert_eq!(here["192.168.1.55"], "unknown");
+    assert!(!here.contains_key("198.51.100.7"));
+    let leg = &facts.architecture[0];
+    let texts: Vec<_> = leg.observed.iter().map(|one| one.text()).collect();
+    assert_eq!(
+        texts[..2],
+        [
+            "here: a probe connected to 3.37.178.179:443 (public-endpoint)",
+            "here: a probe did not connect to 3.39.55.189:443 (public-endpoint)"
+        ]
+    );
+    let differs: Vec<_> = leg.differs.iter().map(|one| one.text.as_str()).collect();
+    assert_eq!(differs, ["3.39.55.189:443 was not reached from here: timed out after 3s"]);
+    assert!(leg.not_seen.is_empty(), "{:?}", leg.not_seen);
+    // From a node, an ENI that answers is the private endpoint.
+    let facts = with_probes(None, vec![probed("192.168.1.55:443", ProbeTarget::Eni, Attempt::Done)]);
+    let text = facts.architecture[1].observed[0].text();
+    assert!(text.contains(": a probe connected to 192.168.1.55:443 eni-"), "{text}");
+}
+
+/// Nodes that see the same take one line, however many there are; JSON lists all.
+#[test]
+fn alike_nodes_take_one_line() {
+    const NODES: usize = 998;
+    let copy = copy_of("study-public");
+    for number in 0..NODES {
+        let mut text = "State Recv-Q Send-Q Local Address:Port Peer Address:Port Process\n".to_owned();
+        for (process, peer) in [("kubelet", "3.39.55.189"), ("kube-proxy", "3.37.178.179")] {
+            let local = format!("10.9.{}.{}", number / 256, number % 256);
+            writeln!(text, "ESTAB 0 0 {local}:5000 {peer}:443 users:((\"{process}\",pid=1,fd=2))").unwrap();
+        }
+        fs::write(copy.path().join(format!("nodes/node-{number}.txt")), text).unwrap();
+    }
+    let ran = Netcheck::audit(copy.path()).args(&["--explain-paths"]).env("COLUMNS", "80").run();
+    let (_, seen) = ran.stdout.split_once("\nSeen from: ").unwrap();
+    let seen = seen.split("\n\n").next().unwrap();
+    // The two of the story see the same.
+    assert!(seen.contains("\n1000 nodes  3.37.178.179,"), "{seen}");
+    // Three rows of at most two lines each.
+    assert!((6..=9).contains(&seen.lines().count()), "{seen}");
+    assert!(ran.stdout.contains("│ 1000 nodes: n1, n2, node-0, "), "{}", ran.stdout);
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let (rows, omitted) = (report["seen_from"].as_array().unwrap().len(), &report["seen_from_omitted"]);
+    assert_eq!((rows, omitted), (2 + 2 * 1000 + 2, &Value::from(0)));
+    let observed = &report["architecture"][1]["observed"][0];
+    assert_eq!(
+        (observed["places_total"].as_u64(), observed["places"].as_array().unwrap().len()),
+        (Some(1000), 50)
+    );
+}
+
+/// The section does not double the report.
+#[test]
+fn the_section_is_short() {
+    for name in crate::common::subdirs(&crate::common::fixtures().join("evidence")) {
+        let table = Netcheck::audit(&story(&name)).env("COLUMNS", "80").run().stdout;
+        let section =
+            table.split_once("\nSeen from: ").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
+        assert!(section.lines().count() <= 16, "{name}: {section}");
+    }
+}
