@@ -16,7 +16,7 @@ use crate::model::connection::{Component, Connection, Direction, KUBELET_PORT, P
 use crate::model::egress::WayOut;
 use crate::model::facts::{Facts, InterfaceKind, has_ambiguous_peer};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::probe::{Attempt, ProbeTarget};
+use crate::model::probe::{Attempt, ProbeTarget, ProbeWay};
 use crate::model::seen_from::{PlaceKind, SeenBy};
 use crate::model::socket::State;
 
@@ -300,9 +300,13 @@ impl<'a> Seen<'a> {
                 let alike = Alike { by: SeenBy::Probe, result, path, processes: BTreeSet::new() };
                 let (places, peers) = groups.entry(alike).or_default();
                 places.insert(&probe.vantage);
-                peers.insert(self.far_end(answer.address.to_string(), eni));
+                let by_proxy = match &answer.way {
+                    ProbeWay::Direct => String::new(),
+                    ProbeWay::Proxy(proxy) => format!(" by the proxy {proxy}"),
+                };
+                peers.insert(self.far_end(answer.address.to_string(), eni) + &by_proxy);
                 if let Attempt::Failed(failure) = &answer.tcp {
-                    let of_address = failed.entry((&failure.detail, answer.address.to_string()));
+                    let of_address = failed.entry((&failure.detail, format!("{}{by_proxy}", answer.address)));
                     of_address.or_default().insert(&probe.vantage);
                 }
             }

@@ -1,6 +1,7 @@
 //! `audit --explain-paths`: the three ways of a cluster, expected beside observed.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -216,10 +217,12 @@ fn hostile_names_are_inert_in_drawings() {
             .iter()
             .enumerate()
     {
-        rows += &format!(
-            "ESTAB 0 0 192.168.1.20:{} 3.39.55.189:443 users:((\"{name}\",pid=7,fd=9))\n",
+        writeln!(
+            rows,
+            "ESTAB 0 0 192.168.1.20:{} 3.39.55.189:443 users:((\"{name}\",pid=7,fd=9))",
             41000 + number
-        );
+        )
+        .unwrap();
     }
     fs::write(&path, rows).unwrap();
     edit_json(copy.path(), "network-interfaces.json", |json| {

@@ -6,11 +6,12 @@ use std::fs;
 
 use eks_netcheck::classify::Classifier;
 use eks_netcheck::evidence::directory::EvidenceDir;
+use eks_netcheck::model::architecture::Observation;
 use eks_netcheck::model::facts::Facts;
 use eks_netcheck::model::probe::{
     AddressProbe, Attempt, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{Netcheck, copy_of, story};
 
@@ -136,7 +137,7 @@ fn probes_show_what_is_reached() {
     assert_eq!(here["192.168.1.55"], "unknown");
     assert!(!here.contains_key("198.51.100.7"));
     let leg = &facts.architecture[0];
-    let texts: Vec<_> = leg.observed.iter().map(|one| one.text()).collect();
+    let texts: Vec<_> = leg.observed.iter().map(Observation::text).collect();
     assert_eq!(
         texts[..2],
         [
@@ -192,5 +193,35 @@ fn the_section_is_short() {
         let section =
             table.split_once("\nSeen from: ").map_or("", |(_, rest)| rest.split("\n\n").next().unwrap());
         assert!(section.lines().count() <= 16, "{name}: {section}");
+    }
+}
+
+/// A recorded probe: directly it fails, by a proxy it connects.
+#[test]
+fn recorded_probes_are_shown() {
+    let copy = copy_of("study-public");
+    fs::create_dir(copy.path().join("probe")).unwrap();
+    let answers = json!([
+        {"address": "3.39.55.189:443", "target": "endpoint",
+         "tcp": {"result": "timed-out", "detail": "no answer within 3 s"}},
+        {"address": "3.39.55.189:443", "target": "endpoint", "proxy": "proxy.example:3128",
+         "tcp": {"result": "done"}},
+    ]);
+    let probe = json!({"schema": "eks-netcheck.probe.v1", "host": "x", "answers": answers});
+    fs::write(copy.path().join("probe/here.json"), probe.to_string()).unwrap();
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let row = "here 3.39.55.189: yes yes public-endpoint dns+probe".to_owned();
+    assert!(rows(&report).contains(&row), "{:?}", rows(&report));
+    let leg = &report["architecture"][0];
+    assert_eq!(leg["not_seen"], json!([]));
+    let text = "3.39.55.189:443 was not reached from here: no answer within 3 s";
+    assert_eq!(leg["differs"], json!([{"kind": "unreached", "text": text}]));
+    let ran = Netcheck::audit(copy.path()).args(&["--explain-paths"]).env("COLUMNS", "120").run();
+    for line in [
+        "│ here ├─ probe ─▶│ public endpoint",
+        "│ here ├─ probe ─╳│ public endpoint",
+        "by the proxy proxy.example:3128",
+    ] {
+        assert!(ran.stdout.contains(line), "no {line} in {}", ran.stdout);
     }
 }
