@@ -12,6 +12,7 @@ use super::directory::EvidenceDir;
 use super::error::EvidenceError;
 use super::next_step;
 use super::own_addresses::OwnAddresses;
+use crate::capture::filtered::CUT;
 use crate::capture::line::Row;
 use crate::capture::reading::{CaptureSummary, CombinedCaptureError, read_combined};
 use crate::model::cluster::Cluster;
@@ -82,6 +83,8 @@ pub fn read_nodes(
                 let gaps = &mut entry.get_mut().gaps;
                 // For missing process names, the manifest has the cause.
                 gaps.retain(|known| known.why != gap.why || gap.why != GapReason::NoProcessNames);
+                // So it has for a capture that was cut.
+                gaps.retain(|known| gap.why == GapReason::NoProcessNames || known.detail != CUT);
                 gaps.push(gap);
             }
         }

@@ -52,12 +52,12 @@ impl Node {
 }
 
 /// What a capture does not contain that was filtered on the node. It contains every socket
-/// of kubelet and kube-proxy, and every other to port 443 or at port 10250.
+/// of kubelet and kube-proxy, and every other to port 443 or at port 10250; maybe others too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeftOut {
     /// The number of the other sockets.
     pub sockets: u64,
-    /// Whether a process named kube-proxy exists.
+    /// Whether a process named kube-proxy is known to exist.
     pub runs_kube_proxy: bool,
 }
 

@@ -41,6 +41,7 @@ pub(super) fn audit_clusters(
     let aws = aws_request(None, options.profile.as_deref(), None, &options.collection);
     let mut template = request("", aws.clone(), &options.collection, clusters)?;
     template.bundles.clone_from(&options.bundles);
+    template.nodes = template.nodes.map(NodesRequest::for_audit);
     let fleet = FleetRequest {
         aws,
         regions: match &options.regions {

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::capture::filter::program;
+
 /// The script of the document, for a POSIX shell. It has no parameters.
-pub const SCRIPT: &str = include_str!("ssm.sh");
+pub const SCRIPT: &str = concat!(include_str!("ssm_begin.sh"), program!(), include_str!("ssm_end.sh"));
 /// The document of AWS that runs any script as root.
 pub const RUN_SHELL_SCRIPT: &str = "AWS-RunShellScript";
 /// How long the script may run on a node, in seconds.
