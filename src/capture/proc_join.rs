@@ -32,6 +32,10 @@ pub(super) struct ProcCapture {
     marks: Marks,
     /// The line above which rows of a table are missing.
     hole: Option<u64>,
+    /// The number of lines since the last count of them.
+    lines: u64,
+    /// The line of the first count that is wrong.
+    miscount: Option<u64>,
     /// Whether tables, descriptors and names are in another order.
     is_unordered: bool,
 }
@@ -125,16 +129,42 @@ pub(super) enum Counted {
 impl ProcCapture {
     /// Adds a line with its number in the capture.
     pub(super) fn add(&mut self, line: ProcLine<'_>, at: u64) -> Counted {
-        self.marks.is_continued |= self.marks.end;
-        if line != ProcLine::End {
-            self.marks.end = false;
+        // Anywhere else, it is none.
+        if matches!(line, ProcLine::Count(_)) && (!self.marks.begin || self.marks.end) {
+            return Counted::Other;
         }
+        let counted = self.add_line(line, at);
+        let is_mark = matches!(
+            line,
+            ProcLine::Begin | ProcLine::End | ProcLine::EndCounted | ProcLine::Part(_) | ProcLine::Count(_)
+        );
+        self.lines += u64::from(!is_mark && counted != Counted::Other);
+        counted
+    }
+
+    /// Compares the number of lines above a line with what it says.
+    fn count(&mut self, number: u64, at: u64) {
+        if std::mem::take(&mut self.lines) != number {
+            self.miscount.get_or_insert(at);
+        }
+    }
+
+    fn add_line(&mut self, line: ProcLine<'_>, at: u64) -> Counted {
+        self.marks.is_continued |= self.marks.end;
+        self.marks.end = false;
         match line {
             ProcLine::Begin => {
                 self.marks.begin = true;
                 self.begin_part(Progress::Tables)
             }
-            ProcLine::End => {
+            ProcLine::Count(number) => {
+                self.count(number, at);
+                Counted::Header
+            }
+            ProcLine::End | ProcLine::EndCounted => {
+                if line == ProcLine::EndCounted {
+                    self.count(0, at);
+                }
                 self.marks.end = true;
                 self.process = None;
                 self.has_named_owners = false;
@@ -294,6 +324,11 @@ impl ProcCapture {
         if let Some(line) = self.hole {
             return Some(format!(
                 "rows above line {line} of its capture are missing: their numbers have a gap"
+            ));
+        }
+        if let Some(line) = self.miscount {
+            return Some(format!(
+                "lines of its capture are missing or were added: line {line} says how many there should be above it"
             ));
         }
         if has_mark {
