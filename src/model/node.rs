@@ -5,7 +5,7 @@ use std::ops::{AddAssign, Sub};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Component;
-use super::gap::Gap;
+use super::gap::{Gap, GapReason};
 use super::name::NodeName;
 use super::socket::SocketAddress;
 
@@ -96,6 +96,20 @@ impl Via {
             Self::Ssm => "ssm",
             Self::Bundle => "bundle",
             Self::File => "file",
+        }
+    }
+}
+
+/// The next step for what is missing of a node whose evidence is a bundle of logs.
+#[must_use]
+pub fn bundle_step(why: GapReason) -> &'static str {
+    match why {
+        GapReason::NoProcessNames => {
+            "make a bundle as root with eks-log-collector where netstat is installed: its system/netstat.txt has the processes; on Bottlerocket and EKS Auto Mode, which have none, read the node with --nodes kubectl"
+        }
+        GapReason::Malformed => "copy the bundle again, or make a new one with eks-log-collector as root",
+        _ => {
+            "make a new bundle with eks-log-collector as root, which adds system/netstat.txt where netstat is installed, or read the node with --nodes kubectl"
         }
     }
 }
