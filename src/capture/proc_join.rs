@@ -14,6 +14,12 @@ const NAME_MAX: usize = 64;
 /// How many processes of a socket are listed.
 const OWNERS_MAX: usize = 256;
 
+/// How many sockets, descriptors and names are kept of a capture, more than any node has. A
+/// file can have any number.
+const SOCKETS_MAX: usize = 4 << 20;
+const DESCRIPTORS_MAX: usize = 1 << 20;
+const NAMES_MAX: usize = 1 << 20;
+
 /// The lines of a capture, until it is complete.
 #[derive(Debug, Default)]
 pub(super) struct ProcCapture {
@@ -32,6 +38,8 @@ pub(super) struct ProcCapture {
     marks: Marks,
     /// The line above which rows of a table are missing.
     hole: Option<u64>,
+    /// What the capture has too many of, and how many of them are kept.
+    overflow: Option<(&'static str, usize)>,
     /// The number of lines since the last count of them.
     lines: u64,
     /// The line of the first count that is wrong.
@@ -204,7 +212,11 @@ impl ProcCapture {
             ProcLine::Socket { number, socket } => {
                 self.advance(Progress::Tables);
                 self.number(number, at);
-                self.sockets.push(socket);
+                if self.sockets.len() < SOCKETS_MAX {
+                    self.sockets.push(socket);
+                } else {
+                    self.overflow.get_or_insert(("sockets", SOCKETS_MAX));
+                }
                 Counted::Row
             }
             // Anywhere else, it is none.
@@ -221,7 +233,7 @@ impl ProcCapture {
             ProcLine::Owner { pid, fd, inode } => {
                 self.advance(Progress::Owners);
                 let Some(pid) = pid.or(self.process) else { return Counted::Broken };
-                self.owners.push(Owner { inode, process: Reverse((pid, fd)) });
+                self.own(inode, pid, fd);
                 Counted::Continuation
             }
             ProcLine::Name { pid, comm } => {
@@ -231,7 +243,7 @@ impl ProcCapture {
             }
             ProcLine::NamedOwner { inode, pid, fd, comm } => {
                 self.advance(Progress::Owners);
-                self.owners.push(Owner { inode, process: Reverse((pid, fd)) });
+                self.own(inode, pid, fd);
                 self.name(pid, comm);
                 Counted::Continuation
             }
@@ -259,7 +271,19 @@ impl ProcCapture {
         self.progress = self.progress.max(part);
     }
 
+    fn own(&mut self, inode: u64, pid: u32, fd: u32) {
+        if self.owners.len() < DESCRIPTORS_MAX {
+            self.owners.push(Owner { inode, process: Reverse((pid, fd)) });
+        } else {
+            self.overflow.get_or_insert(("descriptors", DESCRIPTORS_MAX));
+        }
+    }
+
     fn name(&mut self, pid: u32, comm: &[u8]) {
+        if self.names.len() >= NAMES_MAX && !self.names.contains_key(&pid) {
+            self.overflow.get_or_insert(("names", NAMES_MAX));
+            return;
+        }
         let comm = &comm[..comm.len().min(NAME_MAX)];
         let before = self.names.insert(pid, comm.into());
         self.parts.has_two_names |= before.is_some_and(|before| before[..] != *comm);
@@ -304,6 +328,9 @@ impl ProcCapture {
 
     /// What shows that the capture is not complete.
     fn problem(&self) -> Option<String> {
+        if let Some((what, max)) = self.overflow {
+            return Some(format!("its capture has more than {max} {what}; further ones are not read"));
+        }
         let has_mark = self.marks.begin || self.marks.end;
         let has_table = self.tables.v4 || self.tables.v6;
         if !has_mark && !has_table && self.sockets.is_empty() && self.owners.is_empty() {

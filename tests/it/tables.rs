@@ -388,6 +388,28 @@ fn tables_of_several_nodes_in_one_file() {
     assert_eq!((code, needed(&report)), (3, vec!["node n1".to_owned()]));
 }
 
+/// A capture of any size is joined in bounded memory: what is beyond the bounds is a gap.
+#[test]
+fn captures_with_too_many_processes_are_incomplete() {
+    let tables = "  sl  local_address rem_address   st\n  sl  local_address remote_address st\n";
+    let many = |what: &str, middle: &dyn Fn(&mut String, u32)| {
+        let mut text = format!(">> proc\n{tables}>> fds\n/proc/1/fd:\n");
+        let begin = text.len();
+        (0..=1 << 20).for_each(|number| middle(&mut text, number));
+        if what == "names" {
+            text.insert_str(begin, ">> comm\n/proc/1 a\n");
+        } else {
+            text += ">> comm\n/proc/1 a\n";
+        }
+        text += ">> end\n";
+        let (_, gaps) = gaps(text.as_bytes());
+        let expected = format!("its capture has more than 1048576 {what}; further ones are not read");
+        assert!(gaps.iter().any(|gap| gap.contains(&expected)), "{gaps:?}");
+    };
+    many("descriptors", &|text, number| writeln!(text, "3 socket:[{number}]").unwrap());
+    many("names", &|text, number| writeln!(text, "/proc/{} a", number + 2).unwrap());
+}
+
 /// Whoever removes lines by hand, be it the last ones of a part with their number, is noticed.
 fn no_end_of_a_part_can_be_removed(text: &str) {
     let lines: Vec<_> = text.lines().collect();
