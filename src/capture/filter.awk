@@ -5,7 +5,13 @@
 # peers: addresses whose rows are printed, whatever their ports.
 # kinds: of how many different processes the first row is printed.
 # proxy: whether a process named kube-proxy exists.
-function show(line) { print line; kept++; if (kept < 200 || kept % 256 == 0) fflush(); }
+# Each of the first rows is printed at once, the others 32 at a time.
+function show(line) {
+    kept++;
+    waiting = waiting line "\n";
+    if (kept < 200 || kept % 32 == 0) flush();
+}
+function flush() { printf "%s", waiting; waiting = ""; fflush(); }
 BEGIN {
     number = split(peers, list, " ");
     for (i = 1; i <= number; i++) {
@@ -47,6 +53,7 @@ NF == 0 { next; }
     }
 }
 END {
+    flush();
     if (begin == "") printf "# eks-netcheck end ss=%s sockets=%d kept=%d named=%d nameless=%d kube-proxy=%s\n",
         status, sockets, kept, named, nameless, proxy;
     exit (status == "" ? 1 : status);
