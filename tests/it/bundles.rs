@@ -360,7 +360,7 @@ fn bundles_that_were_cut_are_not_read() {
         encoder.finish().unwrap()
     };
     let one = tar(&bytes);
-    for rest in [&one[..], b"x", &[&[0; 70_000][..], b"x"].concat()] {
+    for rest in [&one[..], b"x", &[vec![0; 70_000], b"x".to_vec()].concat()] {
         let below = "it has data below its end";
         assert!(gaps(&gzip(&[&one[..], rest].concat())).contains(below), "{}", rest.len());
         assert!(gaps(&[&bytes[..], &gzip(rest)].concat()).contains(below), "{}", rest.len());
