@@ -60,6 +60,13 @@ impl NodesRequest {
     ) -> Self {
         let max = transports.iter().map(|transport| transport.sessions_max(clusters)).min();
         let permits = concurrency.min(max.unwrap_or(concurrency));
+        let mut transports = transports;
+        for transport in &mut transports {
+            if let Transport::Kubectl(config) = transport {
+                // The clusters share the permits.
+                config.concurrency = (permits / clusters.max(1)).max(1);
+            }
+        }
         Self { named, transports, timeout, may_filter: false, permits: Arc::new(Semaphore::new(permits)) }
     }
 
@@ -331,7 +338,8 @@ impl<'a> Readings<'a> {
         for (number, node) in nodes.into_iter().enumerate() {
             match Ssm::id(&node.name, node.instance.as_ref()) {
                 Ok(id) => {
-                    batch.push(SsmNode { number, name: node.name.clone(), id });
+                    let is_listed = node.instance.is_some();
+                    batch.push(SsmNode { number, name: node.name.clone(), id, is_listed });
                     self.pending.insert(number, node);
                 }
                 Err(diagnosis) => {
@@ -471,5 +479,38 @@ pub(super) fn no_nodes(is_listed: bool) -> Gap {
         why: GapReason::NotRecorded,
         detail: detail.to_owned(),
         hint: "name them with --node NAME=TARGET".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::transport::kubectl::KubectlConfig;
+
+    /// Jobs must run as long as their nodes may wait.
+    #[test]
+    fn the_lifetime_of_jobs_depends_on_how_many_nodes_are_read_at_a_time() {
+        let at_a_time = |concurrency, clusters| {
+            let config = KubectlConfig {
+                context: None,
+                kubeconfig: None,
+                namespace: String::new(),
+                image: String::new(),
+                timeout: Duration::from_secs(30),
+                extra_lifetime: Duration::ZERO,
+                concurrency,
+            };
+            let transports = vec![Transport::Kubectl(config)];
+            let request =
+                NodesRequest::new(transports, Vec::new(), Duration::from_secs(30), concurrency, clusters);
+            match &request.transports[0] {
+                Transport::Kubectl(config) => config.concurrency,
+                Transport::Ssh(_) | Transport::Ssm(_) => unreachable!("it is kubectl"),
+            }
+        };
+        assert_eq!(at_a_time(8, 1), 8);
+        assert_eq!(at_a_time(8, 4), 2);
+        assert_eq!(at_a_time(2, 4), 1);
+        assert!(at_a_time(1_000_000_000, 1) < 1_000_000_000, "open files limit it");
     }
 }

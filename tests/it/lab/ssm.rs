@@ -395,6 +395,23 @@ fn a_node_outside_of_ec2_and_the_document_of_aws() {
     let (report, _) = testbed.audit(&args);
     let node = &report["nodes"][0];
     assert_eq!((&node["name"], &node["status"]), (&json!(hybrid), &json!("read")), "{report:#}");
+    // So it is with a node that is not this cluster's.
+    for (server, part) in [
+        ("https://ABC.gr7.ap-northeast-2.eks.amazonaws.com", "not the endpoint of the cluster"),
+        ("none", "no kubeconfig of its kubelet names the endpoint"),
+    ] {
+        testbed.lab.node(0).set_kubeconfig(server).unwrap();
+        let foreign = "i-0fedcba9876543210";
+        testbed.aws.ssm().set_agent(foreign, Agent::online(testbed.lab.node(0).runner()));
+        for id in [hybrid, foreign] {
+            let (report, code) = testbed.audit(&[&args[..4], &["--node", id]].concat());
+            let (why, detail, _) = gap(&report, &format!("node {id}"));
+            assert!(why == "not-supported" && detail.contains(part), "{detail}");
+            assert_eq!((code, &report["node_traffic"][0]["path"]), (3, &json!("unknown")), "{report:#}");
+            assert_eq!(report["connections"], json!([]));
+        }
+    }
+    testbed.manage();
     let (report, _) = testbed.audit(&["--nodes", "ssm", "--node", "unknown"]);
     assert!(gap(&report, "node unknown").2.contains("--node mi-"));
 }

@@ -57,6 +57,9 @@ pub(crate) struct SsmNode {
     pub(crate) name: NodeName,
     /// Its id: of an instance, `i-...`, or of a node outside of EC2, `mi-...`.
     pub(crate) id: String,
+    /// Whether EC2 lists it as an instance of the cluster. If not, its kubelet must connect to
+    /// the cluster's endpoint.
+    pub(crate) is_listed: bool,
 }
 
 /// What was read of a node.
@@ -279,6 +282,11 @@ impl Reading<'_> {
         let mut host = self.host.clone();
         let host = host.wait_for(Option::is_some).await.ok().and_then(|host| host.clone());
         let host = host.filter(|host| !host.is_empty());
+        if !node.is_listed
+            && let Some(diagnosis) = of_another_cluster(host.as_deref(), capture.server.as_deref())
+        {
+            return self.failed(&node, diagnosis);
+        }
         let answer = host.map(|host| answer(&node.name, &host, capture.server.as_deref(), capture.answer));
         let gap = capture.is_nameless.then(|| {
             let detail = "ss named no process, so the agent does not run as root";
@@ -369,6 +377,25 @@ impl Reading<'_> {
         // Fails if the run is ending.
         let _ = self.sender.send(read);
     }
+}
+
+/// Why a node that EC2 does not list is not known to be of the cluster: its kubelet does not
+/// connect to the cluster's endpoint.
+fn of_another_cluster(host: Option<&str>, server: Option<&str>) -> Option<Diagnosis> {
+    let is_endpoint = host.zip(server).is_some_and(|(host, server)| server.eq_ignore_ascii_case(host));
+    let detail = match server {
+        _ if is_endpoint => return None,
+        Some(server) => format!(
+            "its kubelet connects to {:?}, which is not the endpoint of the cluster, so that its sockets are another cluster's",
+            excerpt(server)
+        ),
+        None => "EC2 does not list it as a node of the cluster, and no kubeconfig of its kubelet names the endpoint".to_owned(),
+    };
+    Some(Diagnosis::new(
+        GapReason::NotSupported,
+        detail,
+        "check its id with: kubectl get nodes -o wide; or read it by ssh",
+    ))
 }
 
 /// How to create the document.

@@ -35,7 +35,7 @@ pub struct Agent {
     pub ping: String,
     /// The name of its operating system.
     pub platform: String,
-    /// What becomes of a command for it.
+    /// How a command for it is delivered.
     pub delivery: Delivery,
     /// The time before a command begins on it.
     pub delay: Duration,
@@ -66,7 +66,7 @@ impl fmt::Debug for Agent {
     }
 }
 
-/// What becomes of a command.
+/// How a command is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// It runs.
