@@ -62,6 +62,8 @@ mod signals;
 mod special_files;
 #[cfg(feature = "live")]
 mod ssm;
+#[cfg(feature = "live")]
+mod ssm_output;
 mod steps;
 mod stories;
 #[cfg(feature = "live")]

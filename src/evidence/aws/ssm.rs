@@ -23,6 +23,12 @@ pub const LIST_COMMAND_INVOCATIONS: &str = "ssm:ListCommandInvocations";
 pub const GET_COMMAND_INVOCATION: &str = "ssm:GetCommandInvocation";
 /// The action that cancels a command.
 pub const CANCEL_COMMAND: &str = "ssm:CancelCommand";
+/// The action that gets the output of a command from its bucket.
+pub const GET_OBJECT: &str = "s3:GetObject";
+/// The action without which S3 denies an object that does not exist.
+pub const LIST_BUCKET: &str = "s3:ListBucket";
+/// The command that prints the policy with both.
+pub const SSM_OUTPUT_POLICY: &str = "eks-netcheck iam-policy --nodes ssm --ssm-output s3://BUCKET/PREFIX";
 
 /// A command document.
 ///
