@@ -11,8 +11,12 @@
 //! # eks-netcheck end ss=0 sockets=1805 kept=23 named=1700 nameless=3 kube-proxy=yes
 //! ```
 //!
-//! The last line is written after `ss` ended: without it, or with fewer lines than it counts,
+//! The filter is [`super::filter`]. Below the first line there may be answers of the node's
+//! resolver, and `kube-proxy` is `unread` where it was not looked for. The last line is written after `ss` ended: without it, or with fewer lines than it counts,
 //! rows are missing. A process name has at most 15 bytes, too few for such a line.
+
+/// What is missing of a filtered capture without a last line.
+pub(crate) const CUT: &str = "its capture was filtered on the node and has no last line: it was cut";
 
 /// The beginning of a comment line.
 const COMMENT: &[u8] = b"# eks-netcheck ";
@@ -39,16 +43,16 @@ pub(super) struct Comments {
 pub(super) struct End {
     /// The exit status of `ss`.
     status: u64,
-    /// The number of all sockets.
-    pub(super) sockets: u64,
+    /// The number of all rows, and of lines that were kept and are none.
+    sockets: u64,
     /// The number of rows that were kept.
     kept: u64,
     /// The number of all sockets that list a process.
     pub(super) named: u64,
     /// The number of all established sockets that list none.
     pub(super) nameless: u64,
-    /// Whether a process named kube-proxy exists.
-    pub(super) runs_kube_proxy: bool,
+    /// Whether a process named kube-proxy exists; `None` if that was not read.
+    pub(super) runs_kube_proxy: Option<bool>,
 }
 
 impl Comments {
@@ -90,7 +94,7 @@ impl Comments {
             _ if self.is_late => {
                 "its capture was filtered on the node, and does not begin with its first line".to_owned()
             }
-            None => "its capture was filtered on the node and has no last line: it was cut".to_owned(),
+            None => CUT.to_owned(),
             Some(End { status: 0, kept, .. }) => {
                 format!("its capture was filtered on the node and has {lines} rows of {kept}")
             }
@@ -111,6 +115,11 @@ impl Comments {
 }
 
 impl End {
+    /// The number of rows that were left out.
+    pub(super) fn left_out(&self) -> u64 {
+        self.sockets.saturating_sub(self.kept)
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let value = |key: &str| {
@@ -124,7 +133,10 @@ impl End {
             kept: number("kept")?,
             named: number("named")?,
             nameless: number("nameless")?,
-            runs_kube_proxy: value("kube-proxy")? == "yes",
+            runs_kube_proxy: match value("kube-proxy")? {
+                "unread" => None,
+                answer => Some(answer == "yes"),
+            },
         })
     }
 }

@@ -10,18 +10,24 @@
 //!   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //!    0: 0A0AA8C0:D6C2 0A7100CB:01BB 01 00000000:00000000 02:0000009B 00000000     0        0 1568041 ...
 //! 1:
+//! 3
 //! >> /proc/1/net/tcp6
 //!   sl  local_address                         remote_address                        st tx_queue ...
+//! 1
 //! >> fds
 //! /proc/22988/fd:
 //! 6 socket:[1568041]
+//! 2
 //! >> comm
 //! /proc/22988 kube-proxy
-//! >> end
+//! 1
+//! >> end counted
 //! ```
 //!
 //! The kernel numbers the rows of each table from 0 without a gap, so a row that is missing is
-//! noticed. A number alone stands for a row that `ss` does not list unless it is told to.
+//! noticed. A number with a colon stands for a row that `ss` does not list unless it is told to. A
+//! number alone says how many lines there are above it, without those that begin with `>>`, since
+//! the previous one, and the last line says that there are such numbers.
 //!
 //! Instead of the two lines below `>> fds`, there may be one, `/proc/22988/fd/6
 //! socket:[1568041]`, as find prints it; or, below `>> owners`, a line `1568041 22988 6
@@ -46,6 +52,10 @@ pub enum ProcLine<'a> {
     Begin,
     /// `>> end`: the last line.
     End,
+    /// `>> end counted`: the last line, if the lines are counted.
+    EndCounted,
+    /// The number of the lines above it.
+    Count(u64),
     /// The line above another part.
     Part(Part),
     /// The column headings of a table.
@@ -145,6 +155,7 @@ pub(super) fn parse_proc_line<'a>(
         return match title {
             b"proc" => Some(Ok(ProcLine::Begin)),
             b"end" => Some(Ok(ProcLine::End)),
+            b"end counted" => Some(Ok(ProcLine::EndCounted)),
             b"fds" => part(Part::Descriptors),
             b"comm" => part(Part::Names),
             b"owners" => part(Part::NamedOwners),
@@ -179,8 +190,12 @@ pub(super) fn parse_proc_line<'a>(
         };
     }
     if rest.trim_ascii().is_empty() {
-        let number = number64(first).filter(|(_, colon)| *colon == b":");
-        return number.map(|(number, _)| Ok(ProcLine::LeftOut(number)));
+        let (number, colon) = number64(first)?;
+        return match colon {
+            b":" => Some(Ok(ProcLine::LeftOut(number))),
+            b"" => Some(Ok(ProcLine::Count(number))),
+            _ => None,
+        };
     }
     let socket = first.strip_suffix(b":").and_then(|number| parse_socket(number, rest));
     match socket {

@@ -14,6 +14,12 @@ const NAME_MAX: usize = 64;
 /// How many processes of a socket are listed.
 const OWNERS_MAX: usize = 256;
 
+/// How many sockets, descriptors and names are kept of a capture, more than any node has. A
+/// file can have any number.
+const SOCKETS_MAX: usize = 4 << 20;
+const DESCRIPTORS_MAX: usize = 1 << 20;
+const NAMES_MAX: usize = 1 << 20;
+
 /// The lines of a capture, until it is complete.
 #[derive(Debug, Default)]
 pub(super) struct ProcCapture {
@@ -32,6 +38,12 @@ pub(super) struct ProcCapture {
     marks: Marks,
     /// The line above which rows of a table are missing.
     hole: Option<u64>,
+    /// What the capture has too many of, and how many of them are kept.
+    overflow: Option<(&'static str, usize)>,
+    /// The number of lines since the last count of them.
+    lines: u64,
+    /// The line of the first count that is wrong.
+    miscount: Option<u64>,
     /// Whether tables, descriptors and names are in another order.
     is_unordered: bool,
 }
@@ -125,16 +137,42 @@ pub(super) enum Counted {
 impl ProcCapture {
     /// Adds a line with its number in the capture.
     pub(super) fn add(&mut self, line: ProcLine<'_>, at: u64) -> Counted {
-        self.marks.is_continued |= self.marks.end;
-        if line != ProcLine::End {
-            self.marks.end = false;
+        // Anywhere else, it is none.
+        if matches!(line, ProcLine::Count(_)) && (!self.marks.begin || self.marks.end) {
+            return Counted::Other;
         }
+        let counted = self.add_line(line, at);
+        let is_mark = matches!(
+            line,
+            ProcLine::Begin | ProcLine::End | ProcLine::EndCounted | ProcLine::Part(_) | ProcLine::Count(_)
+        );
+        self.lines += u64::from(!is_mark && counted != Counted::Other);
+        counted
+    }
+
+    /// Compares the number of lines above a line with what it says.
+    fn count(&mut self, number: u64, at: u64) {
+        if std::mem::take(&mut self.lines) != number {
+            self.miscount.get_or_insert(at);
+        }
+    }
+
+    fn add_line(&mut self, line: ProcLine<'_>, at: u64) -> Counted {
+        self.marks.is_continued |= self.marks.end;
+        self.marks.end = false;
         match line {
             ProcLine::Begin => {
                 self.marks.begin = true;
                 self.begin_part(Progress::Tables)
             }
-            ProcLine::End => {
+            ProcLine::Count(number) => {
+                self.count(number, at);
+                Counted::Header
+            }
+            ProcLine::End | ProcLine::EndCounted => {
+                if line == ProcLine::EndCounted {
+                    self.count(0, at);
+                }
                 self.marks.end = true;
                 self.process = None;
                 self.has_named_owners = false;
@@ -174,7 +212,11 @@ impl ProcCapture {
             ProcLine::Socket { number, socket } => {
                 self.advance(Progress::Tables);
                 self.number(number, at);
-                self.sockets.push(socket);
+                if self.sockets.len() < SOCKETS_MAX {
+                    self.sockets.push(socket);
+                } else {
+                    self.overflow.get_or_insert(("sockets", SOCKETS_MAX));
+                }
                 Counted::Row
             }
             // Anywhere else, it is none.
@@ -191,7 +233,7 @@ impl ProcCapture {
             ProcLine::Owner { pid, fd, inode } => {
                 self.advance(Progress::Owners);
                 let Some(pid) = pid.or(self.process) else { return Counted::Broken };
-                self.owners.push(Owner { inode, process: Reverse((pid, fd)) });
+                self.own(inode, pid, fd);
                 Counted::Continuation
             }
             ProcLine::Name { pid, comm } => {
@@ -201,7 +243,7 @@ impl ProcCapture {
             }
             ProcLine::NamedOwner { inode, pid, fd, comm } => {
                 self.advance(Progress::Owners);
-                self.owners.push(Owner { inode, process: Reverse((pid, fd)) });
+                self.own(inode, pid, fd);
                 self.name(pid, comm);
                 Counted::Continuation
             }
@@ -229,7 +271,19 @@ impl ProcCapture {
         self.progress = self.progress.max(part);
     }
 
+    fn own(&mut self, inode: u64, pid: u32, fd: u32) {
+        if self.owners.len() < DESCRIPTORS_MAX {
+            self.owners.push(Owner { inode, process: Reverse((pid, fd)) });
+        } else {
+            self.overflow.get_or_insert(("descriptors", DESCRIPTORS_MAX));
+        }
+    }
+
     fn name(&mut self, pid: u32, comm: &[u8]) {
+        if self.names.len() >= NAMES_MAX && !self.names.contains_key(&pid) {
+            self.overflow.get_or_insert(("names", NAMES_MAX));
+            return;
+        }
         let comm = &comm[..comm.len().min(NAME_MAX)];
         let before = self.names.insert(pid, comm.into());
         self.parts.has_two_names |= before.is_some_and(|before| before[..] != *comm);
@@ -274,6 +328,9 @@ impl ProcCapture {
 
     /// What shows that the capture is not complete.
     fn problem(&self) -> Option<String> {
+        if let Some((what, max)) = self.overflow {
+            return Some(format!("its capture has more than {max} {what}; further ones are not read"));
+        }
         let has_mark = self.marks.begin || self.marks.end;
         let has_table = self.tables.v4 || self.tables.v6;
         if !has_mark && !has_table && self.sockets.is_empty() && self.owners.is_empty() {
@@ -294,6 +351,11 @@ impl ProcCapture {
         if let Some(line) = self.hole {
             return Some(format!(
                 "rows above line {line} of its capture are missing: their numbers have a gap"
+            ));
+        }
+        if let Some(line) = self.miscount {
+            return Some(format!(
+                "lines of its capture are missing or were added: line {line} says how many there should be above it"
             ));
         }
         if has_mark {

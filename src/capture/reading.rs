@@ -132,10 +132,7 @@ impl CaptureSummary {
     #[must_use]
     pub fn left_out(&self) -> Option<LeftOut> {
         let end = self.comments.whole(self.lines())?;
-        Some(LeftOut {
-            sockets: end.sockets.saturating_sub(self.tally.rows),
-            runs_kube_proxy: end.runs_kube_proxy,
-        })
+        Some(LeftOut { sockets: end.left_out(), runs_kube_proxy: end.runs_kube_proxy.unwrap_or(false) })
     }
 
     /// What is missing of a capture that was filtered on the node.
@@ -178,6 +175,10 @@ impl CaptureSummary {
         if self.comments.is_filtered() {
             return match self.comments.whole(self.lines()) {
                 None => Extent::Unknown,
+                // By the same rows as without a filter, which keeps one of each process.
+                Some(end) if end.runs_kube_proxy.is_none() && !self.variety.is_unfiltered() => {
+                    Extent::Unknown
+                }
                 Some(end) if end.nameless > 0 => Extent::Whole,
                 Some(_) => Extent::WholeWithProcesses,
             };

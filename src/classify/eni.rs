@@ -13,10 +13,7 @@ use std::sync::Arc;
 
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
-use crate::model::net::{Attachment, Interface};
-
-/// The description of an EKS-owned ENI, up to the cluster's name.
-const EKS_DESCRIPTION: &str = "Amazon EKS ";
+use crate::model::net::{Attachment, EKS_DESCRIPTION, Interface};
 
 /// Classifies an interface. `nodes` are the instance ids of the cluster's nodes.
 pub(super) fn classify_interface(

@@ -43,7 +43,10 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Facts};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
-use crate::model::socket::{Process, Socket};
+use crate::model::socket::{Process, Socket, SocketAddress};
+
+/// The local and the peer address of a socket.
+type Key = (SocketAddress, SocketAddress);
 
 /// How many bytes of a process name are kept. A kernel reports at most 15; a file can
 /// contain more.
@@ -190,3 +193,6 @@ impl Classifier {
 fn is_reported(component: Option<Component>, path: Path) -> bool {
     component.is_some_and(Component::is_node_component) || path.is_api_server() || path == Path::Unattributed
 }
+
+#[cfg(test)]
+mod testing;

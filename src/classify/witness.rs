@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::Key;
 use crate::model::name::NodeName;
-use crate::model::socket::{Host, Port, Socket, SocketAddress, State};
+use crate::model::socket::{Host, Port, Socket, State};
 
 /// The largest number of connections of a node that are kept.
 const CONNECTIONS_MAX: usize = 200_000;
@@ -13,8 +14,6 @@ const CONNECTIONS_MAX: usize = 200_000;
 pub struct Witness {
     nodes: BTreeMap<NodeName, NodeWitness>,
 }
-
-type Key = (SocketAddress, SocketAddress);
 
 /// The connections of a node.
 #[derive(Debug, Default)]
@@ -83,15 +82,8 @@ impl Witness {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
-
-    fn at(address: &str) -> SocketAddress {
-        let (ip, port) = address.rsplit_once(':').expect("a port");
-        let host = if ip == "*" { Host::Any } else { Host::Ip(ip.parse::<IpAddr>().expect("an address")) };
-        SocketAddress { host, port: port.parse().map_or(Port::Any, Port::Number) }
-    }
+    use crate::classify::testing::at;
 
     #[test]
     fn connections_that_no_sample_shows_are_counted() {

@@ -154,6 +154,9 @@ enum Command {
         /// The command document that may be run
         #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT, requires = "nodes")]
         ssm_document: String,
+        /// The bucket whose objects may be read, as in the option of `audit`
+        #[arg(long, value_name = "s3://BUCKET[/PREFIX]", requires = "nodes")]
+        ssm_output: Option<S3Arg>,
     },
     /// Print the command document of AWS Systems Manager that `--nodes ssm` runs
     #[command(after_help = SSM_DOCUMENT_HELP)]
@@ -417,7 +420,7 @@ struct CollectionArgs {
     /// The command document that --nodes ssm runs; AWS-RunShellScript needs none of your own, and permits whoever may run it anything as root
     #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT)]
     ssm_document: String,
-    /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, whole
+    /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, and read from it those that are too long for Systems Manager
     #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
     ssm_output: Option<S3Arg>,
     /// The context for kubectl, which must be this cluster's; without it, the one that is
@@ -494,8 +497,9 @@ impl Cli {
             }),
             Command::Reach(args) => Options::Reach(args.into_options()?),
             Command::IamPolicy { nodes: None, .. } => Options::IamPolicy,
-            Command::IamPolicy { nodes: Some(NodesWithPermissions::Ssm), ssm_document } => {
-                Options::SsmPolicy(ssm_document)
+            Command::IamPolicy { nodes: Some(NodesWithPermissions::Ssm), ssm_document, ssm_output } => {
+                let output = ssm_output.map(|output| (output.bucket, output.prefix));
+                Options::SsmPolicy { document: ssm_document, output }
             }
             Command::SsmDocument => Options::SsmDocument,
             Command::Explain { rule } => Options::Explain(rule),

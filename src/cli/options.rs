@@ -34,8 +34,13 @@ pub enum Options {
     Reach(ReachOptions),
     /// `iam-policy`
     IamPolicy,
-    /// `iam-policy --nodes ssm`, for a command document of this name
-    SsmPolicy(String),
+    /// `iam-policy --nodes ssm`
+    SsmPolicy {
+        /// The name of the command document.
+        document: String,
+        /// The bucket of the outputs, and the prefix of their keys.
+        output: Option<(String, Option<String>)>,
+    },
     /// `ssm-document`
     SsmDocument,
     /// `rbac`

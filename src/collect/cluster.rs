@@ -5,7 +5,7 @@
 //! only a cluster that cannot be described ends the collection.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +20,15 @@ use super::aws::client::Client;
 pub use super::aws::profiles::Variables;
 use super::dns::{VantagePoint, resolve};
 use super::error::{Result, Undescribed};
-use super::nodes::{NodesRequest, nodes_left_out, record_nodes};
+use super::nodes::{Awaited, NodesRequest, nodes_left_out, record_nodes};
 use super::progress::Progress;
-use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES};
+use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES, parse_interfaces};
 use crate::evidence::write::EvidenceWriter;
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
-use crate::model::net::{INSTANCES, Instance, NETWORK_ACLS};
+use crate::model::net::{EKS_DESCRIPTION, INSTANCES, INTERFACES, Instance, NETWORK_ACLS};
 
 /// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
@@ -108,6 +108,8 @@ pub(super) async fn record(
     progress.expect((1 + request.calls().count() + request.vantage_points().count()) as u64);
     progress.set_message("AWS");
     let (host_sender, host) = watch::channel(None);
+    let (peers_sender, peers) = watch::channel(None);
+    let awaited = Awaited { host, peers: Some(peers) };
     let (cluster_sender, described) = watch::channel(None);
     let cluster = async {
         let cluster = describe_cluster(batch, &request.cluster, writer).await?;
@@ -124,14 +126,15 @@ pub(super) async fn record(
             progress.answered();
             Ok(())
         }));
-        tokio::try_join!(dns, describe_network(request, batch, cluster, writer, progress))
+        let peers = request.nodes.as_ref().is_some_and(|nodes| nodes.may_filter).then_some(peers_sender);
+        tokio::try_join!(dns, describe_network(request, batch, cluster, writer, progress, peers))
     };
     let nodes = async {
         let instances = describe_instances(batch, &request.cluster, writer).await?;
         progress.answered();
         if let Some(nodes) = &request.nodes {
             let client = batch.client();
-            record_nodes(nodes, client, instances.as_deref(), &host, &described, writer, progress).await?;
+            record_nodes(nodes, client, instances.as_deref(), &awaited, &described, writer, progress).await?;
         }
         Ok(())
     };
@@ -185,7 +188,9 @@ async fn describe_network(
     cluster: &Cluster,
     writer: &EvidenceWriter,
     progress: &Progress,
+    peers: Option<watch::Sender<Option<Vec<IpAddr>>>>,
 ) -> Result<()> {
+    let peers = &peers;
     let calls = request.calls().filter(|call| call.file != INSTANCES);
     let Some(vpc) = &cluster.vpc else {
         for call in calls {
@@ -199,7 +204,11 @@ async fn describe_network(
         progress.answered();
         match part {
             Ok(part) => {
-                writer.write_compact(call.file, part.to_json())?;
+                let json = part.to_json();
+                if let (INTERFACES, Some(peers), Ok(json)) = (call.file, peers, &json) {
+                    peers.send_replace(control_plane(json, cluster));
+                }
+                writer.write_compact(call.file, json)?;
                 for missing in part.missing {
                     writer.gap(missing.failure.gap(missing.field, &[missing.action]));
                 }
@@ -210,6 +219,15 @@ async fn describe_network(
     });
     try_join_all(recorded).await?;
     Ok(())
+}
+
+/// The addresses of the interfaces that may be of the cluster's control plane; `None` if they
+/// cannot be read, or if its API server has another port than the filter on nodes expects.
+fn control_plane(interfaces: &[u8], cluster: &Cluster) -> Option<Vec<IpAddr>> {
+    let interfaces = parse_interfaces(interfaces).ok().filter(|_| cluster.api_port() == 443)?;
+    let of_eks = interfaces.iter().filter(|interface| interface.description.starts_with(EKS_DESCRIPTION));
+    let addresses: BTreeSet<_> = of_eks.flat_map(|interface| interface.addresses.iter().copied()).collect();
+    Some(addresses.into_iter().collect())
 }
 
 /// The gap for an answer about the VPC of a cluster that has none.

@@ -18,7 +18,7 @@ use super::transport::client::ClientError;
 use super::transport::diagnosis::Diagnosis;
 use super::transport::failure;
 use super::transport::kubectl::Jobs;
-use super::transport::read::read;
+use super::transport::read::{Peers, read};
 use super::transport::ssm::{Ssm, SsmNode, SsmRead};
 use super::transport::{Target, Transport};
 use crate::cleanup::Temporary;
@@ -41,6 +41,8 @@ pub struct NodesRequest {
     pub(super) transports: Vec<Transport>,
     /// How long a node may take.
     pub(super) timeout: Duration,
+    /// Whether rows that do not matter may be filtered on the nodes.
+    pub(super) may_filter: bool,
     /// A permit for each node that may be read at a time.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -58,7 +60,22 @@ impl NodesRequest {
     ) -> Self {
         let max = transports.iter().map(|transport| transport.sessions_max(clusters)).min();
         let permits = concurrency.min(max.unwrap_or(concurrency));
-        Self { named, transports, timeout, permits: Arc::new(Semaphore::new(permits)) }
+        let mut transports = transports;
+        for transport in &mut transports {
+            if let Transport::Kubectl(config) = transport {
+                // The clusters share the permits.
+                config.concurrency = (permits / clusters.max(1)).max(1);
+            }
+        }
+        Self { named, transports, timeout, may_filter: false, permits: Arc::new(Semaphore::new(permits)) }
+    }
+
+    /// A request to read what matters to an audit: sockets that have nothing to do with the
+    /// API server are counted.
+    #[must_use]
+    pub fn for_audit(mut self) -> Self {
+        self.may_filter = true;
+        self
     }
 
     /// A request to sample the nodes, for up to [`TRACE_MAX`] where that has to be limited.
@@ -82,6 +99,15 @@ impl NodesRequest {
     }
 }
 
+/// What may become known while nodes are read.
+#[derive(Debug, Clone)]
+pub(super) struct Awaited {
+    /// The endpoint's host name.
+    pub(super) host: watch::Receiver<Option<String>>,
+    /// Which rows a filter on the nodes must not leave out; `None` if there is to be none.
+    pub(super) peers: Option<Peers>,
+}
+
 /// Reads all nodes and records their evidence: each by the first transport that reaches it.
 /// The endpoint's host name may become known after the logins.
 ///
@@ -91,7 +117,7 @@ pub(super) async fn record_nodes(
     request: &NodesRequest,
     client: &Client,
     instances: Option<&[Instance]>,
-    host: &watch::Receiver<Option<String>>,
+    awaited: &Awaited,
     cluster: &Described,
     writer: &EvidenceWriter,
     progress: &Progress,
@@ -121,7 +147,7 @@ pub(super) async fn record_nodes(
                 known.push(node.clone());
             }
         }
-        let mut readings = Readings::new(request, client, transport, nodes, host, writer, progress);
+        let mut readings = Readings::new(request, client, transport, nodes, awaited, writer, progress);
         while let Some((node, read)) = readings.next().await? {
             let attempts: &mut Vec<NodeRead> = failed.entry(node.name.clone()).or_default();
             attempts.push(read);
@@ -255,7 +281,7 @@ impl<'a> Readings<'a> {
         client: &Client,
         transport: &Transport,
         nodes: Vec<(WantedNode, Result<Target, Gap>)>,
-        host: &watch::Receiver<Option<String>>,
+        awaited: &Awaited,
         writer: &EvidenceWriter,
         progress: &'a Progress,
     ) -> Self {
@@ -268,7 +294,7 @@ impl<'a> Readings<'a> {
         };
         if let Transport::Ssm(ssm) = transport {
             let nodes = nodes.into_iter().map(|(node, _)| node).collect();
-            readings.start_batch(ssm, client, nodes, request.timeout, host, writer.temp_dir());
+            readings.start_batch(ssm, client, nodes, request.timeout, &awaited.host, writer.temp_dir());
             return readings;
         }
         let via = transport.via();
@@ -280,7 +306,9 @@ impl<'a> Readings<'a> {
                     continue;
                 }
             };
-            let (name, host, permits) = (node.name.clone(), host.clone(), Arc::clone(&request.permits));
+            let (name, permits) = (node.name.clone(), Arc::clone(&request.permits));
+            let mut awaited = awaited.clone();
+            awaited.peers = awaited.peers.filter(|_| request.may_filter);
             let (timeout, captures) = (request.timeout, writer.temp_dir());
             readings.pending.insert(number, node);
             readings.tasks.spawn(async move {
@@ -289,7 +317,7 @@ impl<'a> Readings<'a> {
                     return (number, NodeRead::failed(via, why.gap(name)));
                 }
                 let _permit = permits.acquire_owned().await;
-                (number, read_node(via, &target, name, timeout, host, &captures).await)
+                (number, read_node(via, &target, name, timeout, awaited, &captures).await)
             });
         }
         readings.show_pending();
@@ -310,7 +338,8 @@ impl<'a> Readings<'a> {
         for (number, node) in nodes.into_iter().enumerate() {
             match Ssm::id(&node.name, node.instance.as_ref()) {
                 Ok(id) => {
-                    batch.push(SsmNode { number, name: node.name.clone(), id });
+                    let is_listed = node.instance.is_some();
+                    batch.push(SsmNode { number, name: node.name.clone(), id, is_listed });
                     self.pending.insert(number, node);
                 }
                 Err(diagnosis) => {
@@ -372,13 +401,14 @@ async fn read_node(
     target: &Target,
     name: NodeName,
     timeout: Duration,
-    host: watch::Receiver<Option<String>>,
+    awaited: Awaited,
     captures: &TempDir,
 ) -> NodeRead {
+    let Awaited { host, peers } = awaited;
     let known_host = host.clone();
     let mut capture = None;
     let new_capture = || capture.insert(captures.temp_file()?).value.reopen().map(BufWriter::new);
-    let run = match read(target, timeout, host, new_capture).await {
+    let run = match read(target, timeout, host, peers, new_capture).await {
         Ok(run) => run,
         Err(error) => return NodeRead::failed(via, Diagnosis::from(error).gap(name)),
     };
@@ -449,5 +479,38 @@ pub(super) fn no_nodes(is_listed: bool) -> Gap {
         why: GapReason::NotRecorded,
         detail: detail.to_owned(),
         hint: "name them with --node NAME=TARGET".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::transport::kubectl::KubectlConfig;
+
+    /// Jobs must run as long as their nodes may wait.
+    #[test]
+    fn the_lifetime_of_jobs_depends_on_how_many_nodes_are_read_at_a_time() {
+        let at_a_time = |concurrency, clusters| {
+            let config = KubectlConfig {
+                context: None,
+                kubeconfig: None,
+                namespace: String::new(),
+                image: String::new(),
+                timeout: Duration::from_secs(30),
+                extra_lifetime: Duration::ZERO,
+                concurrency,
+            };
+            let transports = vec![Transport::Kubectl(config)];
+            let request =
+                NodesRequest::new(transports, Vec::new(), Duration::from_secs(30), concurrency, clusters);
+            match &request.transports[0] {
+                Transport::Kubectl(config) => config.concurrency,
+                Transport::Ssh(_) | Transport::Ssm(_) => unreachable!("it is kubectl"),
+            }
+        };
+        assert_eq!(at_a_time(8, 1), 8);
+        assert_eq!(at_a_time(8, 4), 2);
+        assert_eq!(at_a_time(2, 4), 1);
+        assert!(at_a_time(1_000_000_000, 1) < 1_000_000_000, "open files limit it");
     }
 }

@@ -121,10 +121,11 @@ async fn through_cluster(
     }
     // The others are named in messages only.
     let (wanted, not_chosen): (Vec<_>, Vec<_>) = wanted.into_iter().partition(is_chosen);
-    let nodes: Vec<_> = { wanted.iter() }
-        .map(|node| session.node(&node.name, node.instance.as_ref().map(|instance| instance.id.as_str())))
-        .collect();
-    let Placed { targets, jobs } = session.place(&nodes).await;
+    let nodes = session.find_all(wanted.iter().map(|node| {
+        let instance = node.instance.as_ref().map(|instance| instance.id.as_str());
+        (&node.name, instance)
+    }));
+    let Placed { targets, jobs } = session.place(nodes).await;
     let nodes = wanted.into_iter().zip(targets).map(|(node, target)| {
         // A target that the user gave is one of another transport.
         let target = target.map(Target::Kubectl).map_err(|why| why.gap(node.name.clone()));

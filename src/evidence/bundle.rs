@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -89,6 +89,9 @@ const UNPACKED_MAX: u64 = 2 << 30;
 const UNPACKED_MIN: u64 = 64 << 20;
 const RATIO_MAX: u64 = 200;
 
+/// The first bytes of a gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// A bundle.
 #[derive(Debug)]
 pub(super) struct Bundle {
@@ -163,7 +166,8 @@ impl Bundle {
     }
 
     /// Reads the sockets and passes each row to `sink`: those that netstat lists, or else the
-    /// connections that conntrack does. `None` if the bundle has neither.
+    /// connections that conntrack does. `None` if the bundle has neither. Of two lists of
+    /// netstat, the first is read.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -171,8 +175,9 @@ impl Bundle {
         &self,
         contents: &Contents,
         mut sink: impl FnMut(Row<'_>),
-    ) -> Result<Option<CaptureSummary>, EvidenceError> {
+    ) -> Result<Option<Sockets>, EvidenceError> {
         let mut empty = None;
+        let of_netstat = [Part::Netstat, Part::NetstatOfNetworking];
         let kinds: [&[Part]; 3] =
             [&[Part::Netstat], &[Part::NetstatOfNetworking], &[Part::Conntrack, Part::Conntrack6]];
         let has_any = |parts: &&[Part]| parts.iter().any(|part| contents.captures.contains(part));
@@ -192,12 +197,37 @@ impl Bundle {
             match summary {
                 // netstat is not installed everywhere: the file has its error then.
                 Some(summary) if summary.tally.rows == 0 => empty = empty.or(Some(summary)),
-                Some(summary) => return Ok(Some(summary)),
+                Some(summary) => {
+                    let has_two = parts == [of_netstat[0]] && contents.captures.contains(&of_netstat[1]);
+                    let has_second = has_two && self.has_rows(of_netstat[1])?;
+                    return Ok(Some(Sockets { summary, has_second }));
+                }
                 None => {}
             }
         }
-        Ok(empty)
+        Ok(empty.map(|summary| Sockets { summary, has_second: false }))
     }
+
+    /// Whether a part lists any socket.
+    fn has_rows(&self, wanted: Part) -> Result<bool, EvidenceError> {
+        let mut has_rows = false;
+        let walked = walk(self.open()?, |part, entry| {
+            if part == wanted {
+                has_rows = CaptureSummary::read(&self.name, entry, |_| {})?.tally.rows > 0;
+            }
+            Ok(())
+        });
+        walked.map_err(EvidenceError::io("read", &self.path))?;
+        Ok(has_rows)
+    }
+}
+
+/// The sockets of a bundle.
+pub(super) struct Sockets {
+    /// A summary of the list that was read.
+    pub(super) summary: CaptureSummary,
+    /// Whether another list of sockets was not read.
+    pub(super) has_second: bool,
 }
 
 /// Why an archive cannot be used.
@@ -260,7 +290,15 @@ fn read_contents(file: fs::File) -> io::Result<Contents> {
 fn walk(file: fs::File, mut visit: impl FnMut(Part, &mut dyn Read) -> io::Result<()>) -> io::Result<()> {
     let size = file.metadata()?.len();
     let max = UNPACKED_MAX.min(UNPACKED_MIN + size.saturating_mul(RATIO_MAX));
-    let decoder = MultiGzDecoder::new(BufReader::new(file));
+    let mut file = BufReader::new(file);
+    match file.fill_buf()? {
+        [] => return Err(io::Error::other("it is empty")),
+        start if !start.starts_with(&GZIP) && start.len() >= GZIP.len() => {
+            return Err(io::Error::other("it is not a gzip archive"));
+        }
+        _ => {}
+    }
+    let decoder = MultiGzDecoder::new(file);
     let mut archive = tar::Archive::new(Limited { reader: decoder, left: max, max });
     let mut seen = Vec::new();
     // Extended headers are not interpreted: they would be read into memory, and no part has
@@ -279,9 +317,20 @@ fn walk(file: fs::File, mut visit: impl FnMut(Part, &mut dyn Read) -> io::Result
         seen.push(part);
         visit(part, &mut entry)?;
     }
-    // The checksum of gzip is at the end.
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
-    Ok(())
+    // The checksum of gzip is at the end. What stands in front of it, and below the end of the
+    // archive, is no entry: another archive, for one.
+    let mut rest = BufReader::new(archive.into_inner());
+    loop {
+        let piece = rest.fill_buf()?;
+        let length = piece.len();
+        if length == 0 {
+            return Ok(());
+        }
+        if piece.iter().any(|byte| *byte != 0) {
+            return Err(io::Error::other("it has data below its end, such as a second archive"));
+        }
+        rest.consume(length);
+    }
 }
 
 /// A reader that fails at a limit.

@@ -7,18 +7,19 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Sockets};
 use super::directory::EvidenceDir;
 use super::error::EvidenceError;
 use super::next_step;
 use super::own_addresses::OwnAddresses;
+use crate::capture::filtered::CUT;
 use crate::capture::line::Row;
 use crate::capture::reading::{CaptureSummary, CombinedCaptureError, read_combined};
 use crate::model::cluster::Cluster;
 use crate::model::evidence::NextStep;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
-use crate::model::node::{Extent, Node, NodeStatus, Tally, Via};
+use crate::model::node::{Extent, Node, NodeStatus, Tally, Via, bundle_step};
 
 /// Reads every capture of an evidence directory and passes each row to `sink`.
 ///
@@ -68,7 +69,7 @@ pub fn read_nodes(
                 bundle.path.display()
             )));
         }
-        nodes.insert(name.clone(), bundle_node(dir, bundle, &own, &mut left, &mut sink)?);
+        nodes.insert(name.clone(), bundle_node(bundle, &own, &mut left, &mut sink)?);
     }
     for (name, gap) in dir.unread_nodes() {
         match nodes.entry(name) {
@@ -82,6 +83,8 @@ pub fn read_nodes(
                 let gaps = &mut entry.get_mut().gaps;
                 // For missing process names, the manifest has the cause.
                 gaps.retain(|known| known.why != gap.why || gap.why != GapReason::NoProcessNames);
+                // So it has for a capture that was cut.
+                gaps.retain(|known| gap.why == GapReason::NoProcessNames || known.detail != CUT);
                 gaps.push(gap);
             }
         }
@@ -91,7 +94,6 @@ pub fn read_nodes(
 
 /// Reads the sockets of a bundle.
 fn bundle_node(
-    dir: &EvidenceDir,
     bundle: &Bundle,
     own: &OwnAddresses<'_>,
     left: &mut usize,
@@ -99,9 +101,8 @@ fn bundle_node(
 ) -> Result<Node, EvidenceError> {
     let name = &bundle.name;
     let gap = |why, detail: String| {
-        let subject = Subject::Node(name.clone());
-        let hint = dir.next_step()(&Cluster::unknown(), &subject, why);
-        Gap { subject, why, detail, hint }
+        let hint = bundle_step(why).to_owned();
+        Gap { subject: Subject::Node(name.clone()), why, detail, hint }
     };
     let contents = match &bundle.contents {
         Ok(contents) => contents,
@@ -111,14 +112,21 @@ fn bundle_node(
         }
     };
     own.add(name, contents.instance.as_deref(), contents.address);
-    let Some(mut summary) = bundle.read_sockets(contents, |row| sink(name, row))? else {
+    let sockets = bundle.read_sockets(contents, |row| sink(name, row))?;
+    let Some(Sockets { mut summary, has_second }) = sockets else {
         let detail = "its bundle of logs contains neither system/netstat.txt nor networking/conntrack.txt";
         return Ok(unread(name.clone(), gap(GapReason::NotSupported, detail.to_owned())));
     };
     summary.cut_at = None;
     summary.limit_rejected(left);
-    let mut node = own_node(name.clone(), summary, dir.next_step(), own);
+    let of_bundle = |_: &Cluster, _: &Subject, why| bundle_step(why).to_owned();
+    let mut node = own_node(name.clone(), summary, of_bundle, own);
     node.via = Some(Via::Bundle);
+    if has_second {
+        let detail = "its bundle of logs has two lists of sockets, system/netstat.txt and networking/netstat.txt; only the first one is judged";
+        node.gaps.push(gap(GapReason::Incomplete, detail.to_owned()));
+        node.extent = Extent::Unknown;
+    }
     Ok(node)
 }
 

@@ -18,7 +18,7 @@ use crate::model::socket::Socket;
 /// entry of `conntrack` asks for them.
 pub(super) struct OwnAddresses<'a> {
     dir: Option<&'a EvidenceDir>,
-    listed: OnceCell<(Vec<Instance>, Vec<KubernetesNode>)>,
+    listed: OnceCell<Listed>,
     of_nodes: RefCell<HashMap<NodeName, BTreeSet<IpAddr>>>,
 }
 
@@ -67,41 +67,79 @@ impl<'a> OwnAddresses<'a> {
         read(of_nodes.entry(node.clone()).or_insert_with(|| self.of(node.as_str())))
     }
 
+    /// The addresses of the node with this name.
+    fn of(&self, name: &str) -> BTreeSet<IpAddr> {
+        self.listed.get_or_init(|| self.read()).of(name)
+    }
+
+    /// Reads the lists. One that is missing or cannot be parsed is reported elsewhere.
+    fn read(&self) -> Listed {
+        let Some(dir) = self.dir else { return Listed::default() };
+        let instances = dir.listed(INSTANCES.name(), parse_instances).unwrap_or_default();
+        Listed::new(instances, dir.listed(NODES.name(), parse_nodes).unwrap_or_default())
+    }
+}
+
+/// The nodes that EC2 and Kubernetes list, by what names them.
+#[derive(Default)]
+struct Listed {
+    instances: Vec<Instance>,
+    nodes: Vec<KubernetesNode>,
+    /// The indices of instances by id, DNS name, the first label of it, and address.
+    instances_by_name: HashMap<String, Vec<usize>>,
+    /// The same by `Name` tag.
+    instances_by_tag: HashMap<String, Vec<usize>>,
+    /// The indices of nodes by name, instance id and address.
+    nodes_by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Listed {
+    fn new(instances: Vec<Instance>, nodes: Vec<KubernetesNode>) -> Self {
+        let mut listed = Self::default();
+        for (index, instance) in instances.iter().enumerate() {
+            let dns_name = instance.dns_name.as_deref().unwrap_or_default();
+            let first_label = dns_name.split('.').next().unwrap_or_default();
+            let names = [instance.id.as_str(), dns_name, first_label].map(ToOwned::to_owned);
+            for name in names.into_iter().chain(own(instance).map(|address| address.to_string())) {
+                listed.instances_by_name.entry(name).or_default().push(index);
+            }
+            if let Some(tag) = instance.name_tag() {
+                listed.instances_by_tag.entry(tag.to_owned()).or_default().push(index);
+            }
+        }
+        for (index, node) in nodes.iter().enumerate() {
+            let names = std::iter::once(node.name.as_str()).chain(node.instance_id());
+            let addresses = node.addresses.iter().map(ToString::to_string);
+            for name in names.map(ToOwned::to_owned).chain(addresses) {
+                listed.nodes_by_name.entry(name).or_default().push(index);
+            }
+        }
+        Self { instances, nodes, ..listed }
+    }
+
     /// The addresses of the node with this name: its instance id, its DNS name or the first
     /// label of it, its `Name` tag if no other instance has it, its name in Kubernetes, or one
     /// of its addresses.
     fn of(&self, name: &str) -> BTreeSet<IpAddr> {
-        let (instances, nodes) = self.listed.get_or_init(|| self.read());
-        let has_tag = |instance: &&Instance| instance.name_tag() == Some(name);
-        let is_only_tag = instances.iter().filter(has_tag).count() == 1;
-        let is_named = |instance: &Instance| {
-            let dns_name = instance.dns_name.as_deref().unwrap_or_default();
-            let is_address = || own(instance).any(|address| address.to_string() == name);
-            [instance.id.as_str(), dns_name, dns_name.split('.').next().unwrap_or_default()].contains(&name)
-                || is_only_tag && has_tag(&instance)
-                || is_address()
+        let instances = |index: &HashMap<String, Vec<usize>>, name: &str| -> Vec<&Instance> {
+            let found = index.get(name).into_iter().flatten();
+            found.filter_map(|&at| self.instances.get(at)).collect()
         };
-        let is_node = |node: &KubernetesNode| {
-            node.name == name
-                || node.instance_id() == Some(name)
-                || node.addresses.iter().any(|address| address.to_string() == name)
+        let nodes = |name: &str| {
+            let found = self.nodes_by_name.get(name).into_iter().flatten();
+            found.filter_map(|&at| self.nodes.get(at))
         };
-        let named: Vec<_> = instances.iter().filter(|instance| is_named(instance)).collect();
-        let listed: Vec<_> = nodes.iter().filter(|node| is_node(node)).collect();
-        let ids: BTreeSet<_> = named.iter().map(|instance| instance.id.as_str()).collect();
-        let ids: BTreeSet<_> =
-            ids.into_iter().chain(listed.iter().filter_map(|node| node.instance_id())).collect();
-        let of_ids = instances.iter().filter(|instance| ids.contains(instance.id.as_str())).flat_map(own);
-        let same = nodes.iter().filter(|node| node.instance_id().is_some_and(|id| ids.contains(id)));
-        let of_nodes = listed.iter().copied().chain(same).flat_map(|node| node.addresses.iter().copied());
+        let tagged = Some(instances(&self.instances_by_tag, name)).filter(|tagged| tagged.len() == 1);
+        let named = instances(&self.instances_by_name, name).into_iter().chain(tagged.unwrap_or_default());
+        let ids = named.map(|instance| instance.id.as_str());
+        let ids: BTreeSet<_> = ids.chain(nodes(name).filter_map(KubernetesNode::instance_id)).collect();
+        let of_ids = ids.iter().flat_map(|id| {
+            let instances = instances(&self.instances_by_name, id).into_iter();
+            instances.filter(move |instance| instance.id == *id).flat_map(own)
+        });
+        let same = ids.iter().flat_map(|id| nodes(id).filter(move |node| node.instance_id() == Some(*id)));
+        let of_nodes = nodes(name).chain(same).flat_map(|node| node.addresses.iter().copied());
         of_ids.chain(of_nodes).collect()
-    }
-
-    /// Reads the lists. One that is missing or cannot be parsed is reported elsewhere.
-    fn read(&self) -> (Vec<Instance>, Vec<KubernetesNode>) {
-        let Some(dir) = self.dir else { return (Vec::new(), Vec::new()) };
-        let instances = dir.listed(INSTANCES.name(), parse_instances).unwrap_or_default();
-        (instances, dir.listed(NODES.name(), parse_nodes).unwrap_or_default())
     }
 }
 

@@ -13,6 +13,8 @@ use super::gap::{Gap, Observed};
 
 /// `describe-network-interfaces`.
 pub const INTERFACES: File = File::INTERFACES;
+/// The description of an EKS-owned ENI, up to the cluster's name.
+pub const EKS_DESCRIPTION: &str = "Amazon EKS ";
 /// `describe-instances`.
 pub const INSTANCES: File = File::new("instances.json");
 /// `describe-vpcs`, and `describe-vpc-attribute` for the two DNS attributes.

@@ -5,7 +5,7 @@ use std::ops::{AddAssign, Sub};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Component;
-use super::gap::Gap;
+use super::gap::{Gap, GapReason};
 use super::name::NodeName;
 use super::socket::SocketAddress;
 
@@ -52,12 +52,12 @@ impl Node {
 }
 
 /// What a capture does not contain that was filtered on the node. It contains every socket
-/// of kubelet and kube-proxy, and every other to port 443 or at port 10250.
+/// of kubelet and kube-proxy, and every other to port 443 or at port 10250; maybe others too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeftOut {
     /// The number of the other sockets.
     pub sockets: u64,
-    /// Whether a process named kube-proxy exists.
+    /// Whether a process named kube-proxy is known to exist.
     pub runs_kube_proxy: bool,
 }
 
@@ -96,6 +96,20 @@ impl Via {
             Self::Ssm => "ssm",
             Self::Bundle => "bundle",
             Self::File => "file",
+        }
+    }
+}
+
+/// The next step for what is missing of a node whose evidence is a bundle of logs.
+#[must_use]
+pub fn bundle_step(why: GapReason) -> &'static str {
+    match why {
+        GapReason::NoProcessNames => {
+            "make a bundle as root with eks-log-collector where netstat is installed: its system/netstat.txt has the processes; on Bottlerocket and EKS Auto Mode, which have none, read the node with --nodes kubectl"
+        }
+        GapReason::Malformed => "copy the bundle again, or make a new one with eks-log-collector as root",
+        _ => {
+            "make a new bundle with eks-log-collector as root, which adds system/netstat.txt where netstat is installed, or read the node with --nodes kubectl"
         }
     }
 }

@@ -12,6 +12,7 @@ use super::entry::{Entry, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
 use super::remediation;
+use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Cluster;
 use crate::model::rule::{Rule, Severity};
@@ -33,11 +34,18 @@ struct Writer {
 
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
+        let read_by = read_by(&audited.facts);
+        let with_nodes = |mut event: Value| {
+            if let Some(read_by) = &read_by {
+                event["unmapped"] = json!({ "nodes": read_by });
+            }
+            event
+        };
         for entry in Entry::all_of(audited) {
-            self.events.element(&found(&entry, audited, self.time), out)?;
+            self.events.element(&with_nodes(found(&entry, audited, self.time)), out)?;
         }
         for rule in self.rules {
-            if let Some(event) = not_found(rule, audited, self.time) {
+            if let Some(event) = not_found(rule, audited, self.time).map(with_nodes) {
                 self.events.element(&event, out)?;
             }
         }

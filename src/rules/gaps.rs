@@ -11,7 +11,7 @@ use crate::model::facts::Facts;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::INTERFACES;
-use crate::model::node::{Extent, Node, NodeStatus, Via};
+use crate::model::node::{Extent, Node, NodeStatus, Via, bundle_step};
 use crate::model::socket::Host;
 
 /// Whether private access is on, or why that is not known.
@@ -72,9 +72,18 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
         }
         let detail =
             "no row of its capture is of kubelet or kube-proxy: not run as root, filtered, or not a node";
-        facts.evidence.gap(node.name.clone(), GapReason::NoProcessNames, detail)
+        of_node(facts, node, GapReason::NoProcessNames, detail)
     });
     facts.missing_nodes.iter().chain(unread).cloned().chain(instances).chain(nameless).collect()
+}
+
+/// A gap about the capture of a node, with the next step where it came from.
+pub(super) fn of_node(facts: &Facts, node: &Node, why: GapReason, detail: impl Into<String>) -> Gap {
+    let gap = facts.evidence.gap(node.name.clone(), why, detail);
+    match node.via {
+        Some(Via::Bundle) => Gap { hint: bundle_step(why).to_owned(), ..gap },
+        _ => gap,
+    }
 }
 
 /// A component without a socket in the capture of a node that is complete: another capture
@@ -105,7 +114,7 @@ pub(super) fn malformed_answers(facts: &Facts) -> impl Iterator<Item = Gap> {
 pub(super) fn other_states(facts: &Facts) -> impl Iterator<Item = Gap> {
     facts.nodes.iter().filter(|node| node.is_state_filtered).map(|node| {
         let detail = "its capture has no column of the state, or neither headings nor a second state: ss or grep selected a state, and connections in SYN-SENT are not in it";
-        facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail)
+        of_node(facts, node, GapReason::Incomplete, detail)
     })
 }
 

@@ -74,7 +74,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         if !public.is_empty() {
             outcome.findings.push(finding(facts, node, &public));
         }
-        let gap = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
+        let gap = |detail: String| gaps::of_node(facts, node, GapReason::Incomplete, detail);
         let connections = facts.connections_of(&node.name);
         outcome.gaps.extend(outbound(facts, node).filter_map(public_attempt).map(gap));
         outcome.gaps.extend(connections.iter().filter_map(unnamed_on_public_endpoint).map(gap));

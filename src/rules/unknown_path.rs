@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::gaps::{is_nameless, not_running};
+use super::gaps::{is_nameless, not_running, of_node};
 use super::text::list;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, has_ambiguous_peer};
@@ -33,7 +33,7 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
         TrafficPath::None => component != Component::Kubelet,
         TrafficPath::Public | TrafficPath::Private | TrafficPath::Mixed => false,
     };
-    let not_seen = |detail| facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
+    let not_seen = |detail: String| of_node(facts, node, GapReason::Incomplete, detail);
     let missing = is_missing.then(|| match traffic.path {
         TrafficPath::None => {
             let detail = format!(

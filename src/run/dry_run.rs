@@ -1,14 +1,15 @@
 //! `--dry-run`: what reading the nodes by kubectl would create, printed as manifests.
 
-use anyhow::{Result, anyhow, bail};
+use std::ops::ControlFlow;
+
+use anyhow::{Result, bail};
 
 use super::exit::{Ending, Exit};
-use super::live::{cluster_request, ending};
+use super::live::{cluster_request, describe_cluster, ending};
 use super::output::to_stdout;
 use crate::cli::options::{DryRunOptions, Verbosity};
 use crate::collect::dry_run::plan;
 use crate::collect::log::log_to_stderr;
-use crate::collect::recording::describe;
 use crate::report::yaml::write_documents;
 
 /// Prints the manifests.
@@ -23,16 +24,9 @@ pub(super) fn dry_run(options: &DryRunOptions) -> Result<Ending> {
     if options.is_trace {
         nodes = nodes.for_trace();
     }
-    let described = match describe(&request, !options.verbosity.shows_progress()) {
-        Ok(described) => described,
-        Err(error) => return ending(error),
-    };
-    let evidence = match described.read(&options.cluster.name) {
-        Ok(evidence) => evidence,
-        Err(error) => {
-            let message = format!("cannot read the answers of AWS: {:#}", anyhow!(error));
-            return Ok(Ending::with_message(Exit::Inconclusive, message));
-        }
+    let evidence = match describe_cluster(&request, options.verbosity)? {
+        ControlFlow::Continue(evidence) => evidence,
+        ControlFlow::Break(ending) => return Ok(ending),
     };
     let instances = evidence.network.instances.seen().map(Vec::as_slice);
     let planned = match plan(&nodes, &evidence.cluster, instances) {

@@ -1,6 +1,7 @@
 //! From options to requests: what a live command collects.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -19,11 +20,13 @@ use crate::collect::error::{CollectError, Undescribed};
 use crate::collect::fleet::{self, FleetRequest};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
+use crate::collect::recording::describe;
 use crate::collect::transport::Transport;
 use crate::collect::transport::kubectl::KubectlConfig;
 use crate::collect::transport::ssh::Ssh;
 use crate::collect::transport::ssm::Ssm;
 use crate::model::audit::Unjudged;
+use crate::model::evidence::Evidence;
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
 
@@ -82,6 +85,7 @@ fn collect_each(
     let mut template = request("", aws.clone(), &options.collection, clusters)?;
     template.bundles.clone_from(&options.bundles);
     template.network_acls = network_acls;
+    template.nodes = template.nodes.map(NodesRequest::for_audit);
     let fleet = FleetRequest {
         aws,
         regions: match &options.regions {
@@ -101,6 +105,24 @@ fn collect_each(
         Ok(unjudged) => Ok(ControlFlow::Continue(unjudged)),
         Err(error) => ending(error).map(ControlFlow::Break),
     }
+}
+
+/// Describes a cluster, and reads what AWS answered about it.
+pub(super) fn describe_cluster(
+    request: &Request,
+    verbosity: Verbosity,
+) -> Result<ControlFlow<Ending, Evidence>> {
+    let described = match describe(request, !verbosity.shows_progress()) {
+        Ok(described) => described,
+        Err(error) => return ending(error).map(ControlFlow::Break),
+    };
+    Ok(match described.read(&request.cluster) {
+        Ok(evidence) => ControlFlow::Continue(evidence),
+        Err(error) => {
+            let message = format!("cannot read the answers of AWS: {:#}", anyhow!(error));
+            ControlFlow::Break(Ending::with_message(Exit::Inconclusive, message))
+        }
+    })
 }
 
 /// The end of a run whose collection failed.
@@ -186,13 +208,16 @@ fn nodes_request(
     let CollectionOptions { timeout, concurrency, .. } = collection;
     let transport = |options: &TransportOptions| match options {
         TransportOptions::Ssh { address, user, options } => {
-            Transport::Ssh(Ssh::new(user.as_deref(), options, *address, *timeout))
+            Ok(Transport::Ssh(Ssh::new(user.as_deref(), options, *address, *timeout)))
         }
         TransportOptions::Ssm { document, output } => {
-            Transport::Ssm(Ssm::new(document, output.clone(), *concurrency))
+            Ok(Transport::Ssm(Ssm::new(document, output.clone(), *concurrency)))
         }
         TransportOptions::Kubectl { context, kubeconfig, namespace, image } => {
-            Transport::Kubectl(KubectlConfig {
+            if let Some(path) = kubeconfig {
+                File::open(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+            }
+            Ok(Transport::Kubectl(KubectlConfig {
                 context: context.clone(),
                 kubeconfig: kubeconfig.clone(),
                 namespace: namespace.clone(),
@@ -200,10 +225,10 @@ fn nodes_request(
                 timeout: *timeout,
                 extra_lifetime: Duration::ZERO,
                 concurrency: *concurrency,
-            })
+            }))
         }
     };
-    let transports: Vec<_> = nodes.transports.iter().map(transport).collect();
+    let transports = nodes.transports.iter().map(transport).collect::<Result<Vec<_>>>()?;
     let named = nodes.named.iter().map(|(name, target)| {
         let target = target.as_ref().map(|target| {
             let parsed = transports.iter().find_map(|transport| transport.parse_target(target));

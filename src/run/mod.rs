@@ -59,8 +59,8 @@ pub fn run(options: &Options) -> Result<Ending> {
             to_stdout(|out, _| write_pretty(&iam_policy(), out))?;
             Ok(Exit::Pass.into())
         }
-        Options::SsmPolicy(document) => {
-            to_stdout(|out, _| write_pretty(&ssm_policy(document), out))?;
+        Options::SsmPolicy { document, output } => {
+            to_stdout(|out, _| write_pretty(&ssm_policy(document, output.as_ref()), out))?;
             Ok(Exit::Pass.into())
         }
         Options::SsmDocument => {

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit};
 use super::judge::{is_about_nodes, judge_facts, take_away};
-use super::live::{cluster_request, ending};
+use super::live::{cluster_request, describe_cluster};
 use super::output::Output;
 use super::policy::load;
 use super::rejected::list_rejected;
@@ -20,7 +21,6 @@ use crate::classify::witness::Witness;
 use crate::cli::options::{TraceOptions, Verbosity};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
-use crate::collect::recording::describe;
 use crate::collect::trace::{self, Recording, Sample, TraceError, TraceEvent};
 use crate::evidence::nodes::unread;
 use crate::model::audit::TraceJudgment;
@@ -48,16 +48,9 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
         bail!("--nodes none leaves no node to sample");
     };
     let nodes = nodes.for_trace();
-    let described = match describe(&request, !options.verbosity.shows_progress()) {
-        Ok(described) => described,
-        Err(error) => return ending(error),
-    };
-    let evidence = match described.read(&options.cluster.name) {
-        Ok(evidence) => evidence,
-        Err(error) => {
-            let message = format!("cannot read the answers of AWS: {:#}", anyhow!(error));
-            return Ok(Ending::with_message(Exit::Inconclusive, message));
-        }
+    let evidence = match describe_cluster(&request, options.verbosity)? {
+        ControlFlow::Continue(evidence) => evidence,
+        ControlFlow::Break(ending) => return Ok(ending),
     };
 
     // Answers of which AWS says that they are a part count as missing in a second judgment.

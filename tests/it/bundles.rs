@@ -1,7 +1,7 @@
 //! Bundles of nodes' logs, as eks-log-collector and a `NodeDiagnostic` make them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -340,6 +340,34 @@ fn bundles_that_were_cut_are_not_read() {
         is_unread(&damaged);
     }
     is_unread(b"PK\x03\x04 not gzip");
+    let gaps = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(code, 3);
+        gaps_of(&report, "node n1")
+    };
+    assert!(gaps(b"PK\x03\x04 not gzip").contains("it is not a gzip archive"));
+    assert!(gaps(b"").contains("it is empty"));
+    // A second archive, in the same gzip file or in one of its own, and text.
+    let tar = |bytes: &[u8]| {
+        let mut tar = Vec::new();
+        flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut tar).unwrap();
+        tar
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let one = tar(&bytes);
+    for rest in [&one[..], b"x", &[vec![0; 70_000], b"x".to_vec()].concat()] {
+        let below = "it has data below its end";
+        assert!(gaps(&gzip(&[&one[..], rest].concat())).contains(below), "{}", rest.len());
+        assert!(gaps(&[&bytes[..], &gzip(rest)].concat()).contains(below), "{}", rest.len());
+    }
+    // tar fills its last record with zeros.
+    fs::write(&path, gzip(&[&one[..], &[0; 10_240]].concat())).unwrap();
+    assert_eq!(Netcheck::audit(copy.path()).json().1, 0);
     let ran = Netcheck::audit(copy.path()).run();
     assert!(ran.stdout.contains("n1"), "{}", ran.stdout);
 }
@@ -438,4 +466,48 @@ fn archives_that_grow_are_refused() {
         many = many.file(&format!("f{number}"), "");
     }
     refused(many.bytes(), "more than 100000 entries");
+}
+
+/// Which of two lists of sockets is judged is said, unless the other one has none; and so is
+/// how to get a better bundle, which needs no login.
+#[test]
+fn a_second_list_of_sockets_is_said() {
+    let copy = private_only_in_bundles();
+    let capture = fs::read(story("private-only").join("nodes/n1.txt")).unwrap();
+    let netstat = netstat_of(&entries(&capture), false);
+    let audit = |bundle: Bundle| {
+        fs::write(copy.path().join("nodes/n1.tar.gz"), bundle.bytes()).unwrap();
+        Netcheck::audit(copy.path()).json()
+    };
+    let other = netstat.replace("192.168.1.55:443", "3.39.55.189:443");
+    let of = |first: &str, second: &str| {
+        Bundle::new().file("networking/netstat.txt", second).file("system/netstat.txt", first)
+    };
+    let (report, code) = audit(of(&netstat, &other));
+    let gaps = report["gaps"].as_array().unwrap();
+    let gap = gaps.iter().find(|gap| gap["what"] == "node n1").unwrap();
+    assert!(gap["detail"].as_str().unwrap().contains("two lists of sockets"), "{gap}");
+    assert!(gap["hint"].as_str().unwrap().contains("eks-log-collector"), "{gap}");
+    assert_eq!(code, 3);
+    let broken = "timeout: failed to run command 'netstat': No such file or directory\n";
+    for (first, second) in [(netstat.as_str(), broken), (broken, netstat.as_str())] {
+        let (report, code) = audit(of(first, second));
+        assert_eq!((code, gaps_of(&report, "node n1").as_str()), (0, ""));
+    }
+    // Whatever is missing, the next step is one for a bundle.
+    let nameless = netstat_of(&entries(&capture), false).replace("kubelet", "-").replace("kube-proxy", "-");
+    for bundle in [
+        Bundle::new(),
+        Bundle::new().file("system/netstat.txt", broken),
+        Bundle::new().file("system/netstat.txt", nameless),
+        Bundle::new()
+            .file("networking/conntrack.txt", fs::read(fixtures().join("conntrack/conntrack.txt")).unwrap())
+            .file("system/instance-id.txt", N1),
+    ] {
+        let (report, code) = audit(bundle);
+        assert_eq!(code, 3);
+        let gaps = report["gaps"].as_array().unwrap().iter().filter(|gap| gap["what"] == "node n1");
+        let hints: Vec<_> = gaps.map(|gap| gap["hint"].as_str().unwrap()).collect();
+        assert!(!hints.is_empty() && hints.iter().all(|hint| !hint.contains("ssh n1")), "{hints:#?}");
+    }
 }

@@ -51,6 +51,24 @@ fn a_damaged_row_makes_a_capture_incomplete() {
     }
 }
 
+/// A number on a line of its own counts the lines of a part of a capture of `/proc`, and
+/// nothing in any other.
+#[test]
+fn a_number_in_a_capture_of_ss_is_no_row() {
+    let copy = copy_of("private-only");
+    let path = copy.path().join("nodes/n1.txt");
+    let capture = fs::read_to_string(&path).unwrap();
+    let before = Netcheck::audit(copy.path()).json();
+    fs::write(&path, capture.replacen('\n', "\n0\n", 1) + "7\n").unwrap();
+    let (mut report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!(report["nodes"][0]["skipped_lines"], 2);
+    report["nodes"][0]["skipped_lines"] = Value::from(0);
+    for key in ["nodes", "connections", "findings", "gaps", "verdict"] {
+        assert_eq!(report[key], before.0[key], "{key}");
+    }
+    assert_eq!(code, before.1);
+}
+
 /// Captures that ss or grep limited to a state do not show connections that hang.
 #[test]
 fn a_capture_of_one_state_does_not_show_what_hangs() {

@@ -32,11 +32,13 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 30] = [
+const ONLY_IN: [(&str, &[&str]); 32] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
+    ("aws_sigv4", &["collect"]),
     ("aws_smithy", &["collect"]),
+    ("aws_types", &["collect"]),
     ("clap::", &["cli", "main"]),
     ("comfy_table", &["report"]),
     ("flate2", &["collect", "evidence"]),

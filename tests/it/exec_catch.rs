@@ -48,7 +48,7 @@ impl Running {
     }
 }
 
-fn wait_for(file: &Path) {
+pub(crate) fn wait_for(file: &Path) {
     let began = Instant::now();
     while !file.exists() {
         assert!(began.elapsed() < Duration::from_secs(30), "the command does not begin");
@@ -57,7 +57,7 @@ fn wait_for(file: &Path) {
 }
 
 /// Connections of 40 to 100 ms, as of `kubectl exec ... -- true`; their peers.
-fn short_execs(node: &Node, number: u32) -> Vec<SocketAddr> {
+pub(crate) fn short_execs(node: &Node, number: u32) -> Vec<SocketAddr> {
     let exec = |number: u32| {
         let exec = node.exec_from(ENIS[0]).unwrap();
         std::thread::sleep(Duration::from_millis(u64::from(40 + number * 37 % 61)));

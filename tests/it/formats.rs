@@ -208,6 +208,7 @@ fn a_passing_audit_has_no_findings_in_any_format() {
     assert_eq!((report.failures, report.errors), (0, 0));
     let events = parsed(dir, "ocsf", &[]);
     assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
+    assert!(list(&events).iter().all(|event| event["unmapped"]["nodes"] == "2 from files"), "{events:#}");
 }
 
 /// Code scanning distinguishes new findings from old ones by their fingerprints.

@@ -70,6 +70,8 @@ mod simulate_live;
 mod special_files;
 #[cfg(feature = "live")]
 mod ssm;
+#[cfg(feature = "live")]
+mod ssm_output;
 mod steps;
 mod stories;
 #[cfg(feature = "live")]

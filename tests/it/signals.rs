@@ -35,6 +35,28 @@ wait
 wait
 "#;
 
+/// A kubectl that keeps the Jobs in a file; each node hangs. It ignores SIGTERM in some of the
+/// runs.
+const HANGING_KUBECTL: &str = r#"#!/bin/sh
+test -n "$IGNORE_TERM" && trap '' TERM
+jobs=$SANDBOX/jobs
+node() { echo '{"metadata":{"name":"'$1'"},"spec":{},"status":{}}'; }
+pod() { echo '{"metadata":{"name":"pod-'$1'","labels":{"job-name":"'$1'"}},"spec":{"hostPID":true},
+"status":{"phase":"Running","containerStatuses":[{"name":"sockets","state":{"running":{}}}]}}'; }
+case "$*" in
+*"config view"*) echo '{"clusters":[{"name":"c","cluster":{"server":"'$ENDPOINT'"}}],
+"contexts":[{"name":"c","context":{"cluster":"c"}}]}';;
+*"get nodes"*) echo '{"kind":"List","items":['; node n1; echo ,; node n2; echo ']}';;
+*"get pods"*eks-netcheck/run*) separator=; echo '{"items":['
+for name in $(grep -o 'eks-netcheck-[0-9a-f]*-[0-9]*' "$jobs/list"); do echo $separator; pod $name; separator=,; done
+echo ']}';;
+*" get "*) echo '{"kind":"List","items":[]}';;
+*" create "*) cat >"$jobs/list"; grep -o 'eks-netcheck-[0-9a-f]*-[0-9]*' "$jobs/list" | sed 's|^|job.batch/|';;
+*" delete jobs "*) rm -f "$jobs/list";;
+*" exec "*) touch "$SANDBOX/executed"; sleep 35 & wait;;
+esac
+"#;
+
 /// A directory whose `ssh` is this script, below which everything of a run is.
 struct Sandbox {
     dir: tempfile::TempDir,
@@ -43,12 +65,14 @@ struct Sandbox {
 impl Sandbox {
     fn new(ssh: &str) -> Self {
         let dir = scratch();
-        for name in ["bin", "tmp", "out"] {
+        for name in ["bin", "tmp", "out", "jobs"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let script = dir.path().join("bin/ssh");
-        std::fs::write(&script, ssh).unwrap();
-        std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        for (name, text) in [("ssh", ssh), ("kubectl", HANGING_KUBECTL)] {
+            let script = dir.path().join("bin").join(name);
+            std::fs::write(&script, text).unwrap();
+            std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+        }
         Self { dir }
     }
 
@@ -66,6 +90,7 @@ impl Sandbox {
             .env("PATH", format!("{}/bin:/usr/bin:/bin", self.path().display()))
             .env("TMPDIR", self.path().join("tmp"))
             .env("SANDBOX", self.path())
+            .env("ENDPOINT", ENDPOINT)
             .env("AWS_ENDPOINT_URL", aws.url())
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
@@ -118,12 +143,17 @@ impl Sandbox {
             sleep(Duration::from_millis(10));
         }
         assert_eq!(self.processes(), [""; 0], "{what}");
+        assert!(!self.path().join("jobs/list").exists(), "{what}: Jobs are left");
         assert_eq!(self.temporary_files(), [""; 0], "{what}");
     }
 }
 
+/// The endpoint of the cluster.
+const ENDPOINT: &str = "https://0123456789ABCDEF0123456789ABCDEF.gr7.ap-northeast-2.eks.amazonaws.com";
+
 fn aws() -> Api {
     let mut account = Account::from_evidence(&story("study-public")).unwrap();
+    account.clusters.get_mut("myeks").unwrap()["endpoint"] = serde_json::json!(ENDPOINT);
     let mut second = account.clusters["myeks"].clone();
     second["name"] = serde_json::json!("second");
     account.clusters.insert("second".to_owned(), second);
@@ -154,7 +184,7 @@ fn random(seed: u64) -> u64 {
 }
 
 /// The commands of one cluster and of many.
-const RUNS: [(&str, &[&str]); 4] = [
+const RUNS: [(&str, &[&str]); 6] = [
     (
         "audit",
         &["audit", "--cluster", "myeks", "--node", "n1=a", "--node", "n2=b", "--write", "json=report.json"],
@@ -177,6 +207,11 @@ const RUNS: [(&str, &[&str]); 4] = [
             "-c",
             "sleep 33; :",
         ],
+    ),
+    ("kubectl audit", &["audit", "--cluster", "myeks", "--nodes", "kubectl", "--node", "n1", "--node", "n2"]),
+    (
+        "kubectl collect",
+        &["collect", "--cluster", "myeks", "--nodes", "kubectl", "--node", "n1", "--out", "evidence"],
     ),
     ("many clusters", &["audit", "--all-clusters", "--write", "sarif=report.sarif"]),
 ];

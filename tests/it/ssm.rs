@@ -210,7 +210,7 @@ fn a_filtered_recording_compares_with_a_whole_one() {
 }
 
 /// A fake AWS with many nodes, all of which print the same.
-fn many_nodes(count: usize, output: Output) -> Aws {
+pub(crate) fn many_nodes(count: usize, output: Output) -> Aws {
     let aws = Aws::of("private-only");
     aws.0.update_account(|account| {
         let is_node = |reservation: &&Value| reservation.to_string().contains("cluster/myeks");
@@ -233,18 +233,23 @@ fn many_nodes(count: usize, output: Output) -> Aws {
     aws
 }
 
-fn id(number: usize) -> String {
+pub(crate) fn id(number: usize) -> String {
     format!("i-{number:017x}")
 }
 
 /// The output of the script on the first node of a story.
-fn output() -> Output {
+pub(crate) fn output() -> Output {
+    output_with("")
+}
+
+/// The same with further rows.
+pub(crate) fn output_with(rows: &str) -> Output {
     let capture = fs::read_to_string(story("private-only").join("nodes/n1.txt")).unwrap();
-    let dir = programs(&capture);
+    let dir = programs(&(capture + rows));
     run(&["sh"], &format!("{}:{USUAL}", dir.path().display()), &script())
 }
 
-fn calls(aws: &Aws) -> BTreeMap<String, usize> {
+pub(crate) fn calls(aws: &Aws) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
     for call in aws.0.calls().into_iter().filter(|call| call.service.name() == "ssm") {
         *calls.entry(call.operation).or_default() += 1;

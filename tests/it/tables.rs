@@ -246,11 +246,12 @@ fn the_script_prints_what_ss_does() {
             let output = command.output().unwrap();
             assert!(output.status.success(), "{path:?}: {output:?}");
             let text = String::from_utf8(output.stdout).unwrap();
-            assert!(text.starts_with(">> proc\n") && text.ends_with(">> end\n"), "{path:?}: {text}");
+            assert!(text.starts_with(">> proc\n") && text.ends_with(">> end counted\n"), "{path:?}: {text}");
             assert_eq!(own(text.as_bytes()), expected, "{path:?}: {text}");
             assert_eq!(gaps(text.as_bytes()), (NodeStatus::Read, vec![]), "{path:?}");
             let listens = |row: &String| row.starts_with(&format!("LISTEN *:{port} "));
             assert_eq!(read(text.as_bytes()).rows.iter().any(listens), has_listeners, "{path:?}");
+            no_end_of_a_part_can_be_removed(&text);
         }
     }
     // The commands of docs/evidence.md.
@@ -385,6 +386,43 @@ fn tables_of_several_nodes_in_one_file() {
     fs::write(&path, combined.replacen(">> end\n", "", 1)).unwrap();
     let (report, code) = Netcheck::audit(copy.path()).json();
     assert_eq!((code, needed(&report)), (3, vec!["node n1".to_owned()]));
+}
+
+/// A capture of any size is joined in bounded memory: what is beyond the bounds is a gap.
+#[test]
+fn captures_with_too_many_processes_are_incomplete() {
+    let tables = "  sl  local_address rem_address   st\n  sl  local_address remote_address st\n";
+    let many = |what: &str, middle: &dyn Fn(&mut String, u32)| {
+        let mut text = format!(">> proc\n{tables}>> fds\n/proc/1/fd:\n");
+        let begin = text.len();
+        (0..=1 << 20).for_each(|number| middle(&mut text, number));
+        if what == "names" {
+            text.insert_str(begin, ">> comm\n/proc/1 a\n");
+        } else {
+            text += ">> comm\n/proc/1 a\n";
+        }
+        text += ">> end\n";
+        let (_, gaps) = gaps(text.as_bytes());
+        let expected = format!("its capture has more than 1048576 {what}; further ones are not read");
+        assert!(gaps.iter().any(|gap| gap.contains(&expected)), "{gaps:?}");
+    };
+    many("descriptors", &|text, number| writeln!(text, "3 socket:[{number}]").unwrap());
+    many("names", &|text, number| writeln!(text, "/proc/{} a", number + 2).unwrap());
+}
+
+/// Whoever removes lines by hand, be it the last ones of a part with their number, is noticed.
+fn no_end_of_a_part_can_be_removed(text: &str) {
+    let lines: Vec<_> = text.lines().collect();
+    let is_number = |line: &str| line.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers: Vec<_> = (0..lines.len()).filter(|at| is_number(lines[*at])).collect();
+    // Two tables, the descriptors and the names.
+    assert_eq!(numbers.len(), 4, "{text}");
+    for at in numbers {
+        for removed in [at - 1..at, at - 1..at + 1, at - 2..at, at..at + 1] {
+            let rest = [&lines[..removed.start], &lines[removed.end..]].concat().join("\n") + "\n";
+            assert!(!gaps(rest.as_bytes()).1.is_empty(), "{removed:?}: {rest}");
+        }
+    }
 }
 
 /// Captures of several machines that were pasted into one file are incomplete, and the

@@ -12,13 +12,17 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::answer;
 use super::cause::configuration;
 use super::credentials::{explained, of_profile};
 use super::explanation::Origin;
+use super::failure::Failure;
 use super::http::{CREDENTIALS_MAX, EC2_MAX, EKS_MAX, Limited, SSM_MAX};
 use super::profiles::{self, Variables};
+use super::region::{LABEL_MAX, is_region};
+use super::s3::{Content, Object, S3};
 use crate::collect::error::{CollectError, Result};
 
 /// The account and region to send requests to. What is `None` comes from the environment
@@ -44,9 +48,6 @@ pub struct AwsRequest {
 /// anyway.
 const ATTEMPTS_MIN: u32 = 10;
 
-/// The most characters of a label of a host name (RFC 1035).
-const LABEL_MAX: usize = 63;
-
 /// The user's configuration, with the credentials of one account.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -56,12 +57,13 @@ pub(crate) struct Config {
     memory: Arc<Semaphore>,
 }
 
-/// A client of EKS, EC2 and Systems Manager in one account and region.
+/// A client of EKS, EC2, Systems Manager and S3 in one account and region.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(super) eks: aws_sdk_eks::Client,
     pub(super) ec2: aws_sdk_ec2::Client,
     pub(super) ssm: aws_sdk_ssm::Client,
+    pub(super) s3: S3,
     /// The region.
     pub(super) region: String,
     pub(super) timeout: Duration,
@@ -141,9 +143,7 @@ impl Config {
     /// # Errors
     /// If that is not the name of a region.
     pub(crate) fn client(&self, region: String) -> Result<Client> {
-        // It becomes a label of a host name.
-        let is_label = !region.is_empty() && region.len() <= LABEL_MAX;
-        if !is_label || !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !is_region(&region) {
             let region: String = region.chars().take(LABEL_MAX).collect();
             let problem = format!("{region:?} is not a region; pass one such as ap-northeast-2");
             return Err(CollectError::Configuration(problem));
@@ -159,6 +159,7 @@ impl Config {
             ssm: aws_sdk_ssm::Client::from_conf(
                 aws_sdk_ssm::config::Builder::from(&sdk).http_client(self.http.with_max(SSM_MAX)).build(),
             ),
+            s3: S3::new(sdk, self.http.clone(), self.timeout),
             region,
             timeout: self.timeout,
             memory: Arc::clone(&self.memory),
@@ -184,6 +185,11 @@ impl Client {
             Some(role) => config.assume(role).await?.client(region),
             None => config.client(region),
         }
+    }
+
+    /// Gets an object of S3, which may appear until then.
+    pub(crate) async fn object(&self, object: Object<'_>, until: Instant) -> Result<Content, Failure> {
+        self.s3.get(object, until).await
     }
 
     /// Its region.

@@ -3,8 +3,10 @@
 
 use std::error::Error;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::cause::{Cause, NoCredentials, TEXT_MAX, causes, find};
 use super::http::{CutOff, Final};
@@ -29,6 +31,11 @@ impl Failure {
 
     fn with_cause(self, cause: Cause) -> Self {
         Self { cause, ..self }
+    }
+
+    /// The same, with another next step.
+    pub(super) fn with_next(self, next: impl Into<String>) -> Self {
+        Self { next: Some(next.into()), ..self }
     }
 
     /// The same, of a field.
@@ -99,34 +106,50 @@ impl Failure {
                 let Some(connector) = dispatch.as_connector_error() else {
                     return Self::new(GapReason::Failed, "not sent");
                 };
-                // The SDK finds credentials when it signs, and reports a failed dispatch.
-                if let Some(error) = find::<NoCredentials>(connector) {
-                    return no_credentials(error);
-                }
-                if let Some(reason) = find::<Final>(connector) {
-                    return Self::not_repeated(reason, region);
-                }
-                let detail = causes(connector);
-                if detail.contains("invalid HTTP") {
-                    return Self::malformed("the answer is not HTTP");
-                }
-                if detail.contains(NOT_APPLIED) {
-                    return not_constructed(&detail);
-                }
-                let why = if connector.is_timeout() {
-                    GapReason::TimedOut
-                } else if find::<CutOff>(connector).is_some() {
-                    GapReason::Incomplete
-                } else if connector.is_io() {
-                    GapReason::Unreachable
-                } else {
-                    GapReason::Failed
-                };
-                Self::new(why, detail)
+                Self::of_connector(connector, region)
             }
             SdkError::ConstructionFailure(_) => not_constructed(&causes(error)),
             other => Self::new(GapReason::Failed, causes(other)),
         }
+    }
+
+    /// The failure of a request without an answer, in a region.
+    pub(super) fn of_connector(connector: &ConnectorError, region: &str) -> Self {
+        // The SDK finds credentials when it signs, and reports a failed dispatch.
+        if let Some(error) = find::<NoCredentials>(connector) {
+            return no_credentials(error);
+        }
+        if let Some(reason) = find::<Final>(connector) {
+            return Self::not_repeated(reason, region);
+        }
+        let detail = causes(connector);
+        if detail.contains("invalid HTTP") {
+            return Self::malformed("the answer is not HTTP");
+        }
+        if detail.contains(NOT_APPLIED) {
+            return not_constructed(&detail);
+        }
+        let why = if connector.is_timeout() {
+            GapReason::TimedOut
+        } else if find::<CutOff>(connector).is_some() {
+            GapReason::Incomplete
+        } else if connector.is_io() {
+            GapReason::Unreachable
+        } else {
+            GapReason::Failed
+        };
+        Self::new(why, detail)
+    }
+
+    /// The failure that there are no credentials.
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        find::<NoCredentials>(error)
+            .map_or_else(|| Self::new(GapReason::NoCredentials, causes(error)), no_credentials)
+    }
+
+    /// The failure of an endpoint of which no URL can be made.
+    pub(super) fn no_endpoint(endpoint: &str) -> Self {
+        not_constructed(&format!("{NOT_APPLIED}{endpoint}`"))
     }
 
     /// A request whose repetition would fail as well.
@@ -168,7 +191,8 @@ fn not_constructed(message: &str) -> Failure {
     Failure { next: Some(next), ..Failure::new(GapReason::Failed, detail) }.with_cause(Cause::Configuration)
 }
 
-fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Failure {
+/// The failure that a service answers with.
+pub(super) fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Failure {
     // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
     // https://docs.aws.amazon.com/eks/latest/APIReference/CommonErrors.html
     let (why, cause) = match code {
@@ -181,10 +205,13 @@ fn service_failure(code: Option<&str>, message: Option<&str>, status: u16) -> Fa
         Some(
             "AuthFailure"
             | "IncompleteSignature"
+            | "InvalidAccessKeyId"
             | "InvalidClientTokenId"
             | "InvalidSignatureException"
+            | "InvalidToken"
             | "MissingAuthenticationToken"
             | "MissingAuthenticationTokenException"
+            | "RequestTimeTooSkewed"
             | "SignatureDoesNotMatch"
             | "UnrecognizedClientException",
         ) => (GapReason::NoCredentials, Cause::InvalidCredentials),

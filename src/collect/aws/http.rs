@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::config::http::{HttpRequest, HttpResponse};
-use aws_sdk_ec2::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_sdk_ec2::config::{HttpClient, RuntimeComponents, SharedAsyncSleep, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
@@ -44,6 +44,8 @@ pub(super) const EC2_MAX: usize = 128 << 20;
 /// The most bytes of an answer of Systems Manager: a page has at most 50 results, with 2,500
 /// characters of output each, or one with 32,000.
 pub(super) const SSM_MAX: usize = 4 << 20;
+/// The most bytes of an object: a compressed capture of a million sockets has fewer.
+pub(super) const S3_MAX: usize = 32 << 20;
 /// The largest bundle of certificates that is read.
 const BUNDLE_MAX: u64 = 16 << 20;
 /// The size from which an answer is a large one. One large answer is read at a time, so that
@@ -108,6 +110,7 @@ pub(super) enum Final {
 #[derive(Debug, Clone)]
 pub(super) struct Limited {
     client: SharedHttpClient,
+    tls: TlsContext,
     max: usize,
     /// The permit to read a large answer.
     large: Arc<Semaphore>,
@@ -120,12 +123,25 @@ impl Limited {
     /// # Errors
     /// If the bundle cannot be read.
     pub(super) fn new(bundle: Option<&Path>) -> Result<Self> {
-        Ok(Self { client: client(bundle)?, max: CREDENTIALS_MAX, large: Arc::new(Semaphore::new(1)) })
+        let tls = tls_context(bundle)?;
+        let large = Arc::new(Semaphore::new(1));
+        Ok(Self { client: client(tls.clone()), tls, max: CREDENTIALS_MAX, large })
     }
 
     /// The same, with another limit.
     pub(super) fn with_max(&self, max: usize) -> SharedHttpClient {
         SharedHttpClient::new(Self { max, ..self.clone() })
+    }
+
+    /// A connector with another limit, for requests without a client of the SDK.
+    pub(super) fn connector(
+        &self,
+        max: usize,
+        settings: HttpConnectorSettings,
+        sleep: Option<SharedAsyncSleep>,
+    ) -> SharedHttpConnector {
+        let connector = SharedHttpConnector::new(connector(&self.tls, Some(settings), sleep));
+        SharedHttpConnector::new(LimitedConnector { connector, max, large: Arc::clone(&self.large) })
     }
 }
 
@@ -324,8 +340,8 @@ fn read_bundle(bundle: &Path) -> io::Result<Vec<u8>> {
     Ok(pem)
 }
 
-/// The SDK's client.
-fn client(bundle: Option<&Path>) -> Result<SharedHttpClient> {
+/// The certificates to trust.
+fn tls_context(bundle: Option<&Path>) -> Result<TlsContext> {
     let mut roots = TrustStore::default();
     if let Some(bundle) = bundle {
         let pem = read_bundle(bundle).map_err(|error| {
@@ -334,24 +350,35 @@ fn client(bundle: Option<&Path>) -> Result<SharedHttpClient> {
         roots = roots.with_pem_certificate(pem);
     }
     let tls = TlsContext::builder().with_trust_store(roots).build();
-    let tls = tls.map_err(|error| {
+    tls.map_err(|error| {
         let problem = bundle.map_or_else(
             || "the system's root certificates".to_owned(),
             |bundle| format!("AWS_CA_BUNDLE: {} contains no certificates in PEM format", bundle.display()),
         );
         configuration(&problem, &error)
-    })?;
-    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(tls.clone())
-            .proxy_config(ProxyConfig::from_env());
-        connector.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            connector.set_sleep_impl(components.sleep_impl());
-        }
-        connector.build()
-    }))
+    })
+}
+
+/// The SDK's client.
+fn client(tls: TlsContext) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        connector(&tls, settings.cloned(), components.and_then(RuntimeComponents::sleep_impl))
+    })
+}
+
+/// A connector of the SDK's client.
+fn connector(
+    tls: &TlsContext,
+    settings: Option<HttpConnectorSettings>,
+    sleep: Option<SharedAsyncSleep>,
+) -> Connector {
+    let mut connector = Connector::builder()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(tls.clone())
+        .proxy_config(ProxyConfig::from_env());
+    connector.set_connector_settings(settings);
+    connector.set_sleep_impl(sleep);
+    connector.build()
 }
 
 #[cfg(test)]

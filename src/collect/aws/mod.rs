@@ -15,5 +15,6 @@ mod paging;
 mod parts;
 pub(super) mod profiles;
 mod region;
+pub(super) mod s3;
 pub(super) mod ssm;
 mod whole;

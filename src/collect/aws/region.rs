@@ -64,6 +64,15 @@ const DOMAINS: [&str; 9] = [
     ".csp.hci.ic.gov",
 ];
 
+/// The most characters of a label of a host name (RFC 1035).
+pub(super) const LABEL_MAX: usize = 63;
+
+/// Whether a text may be the name of a region: it becomes a label of a host name.
+pub(super) fn is_region(text: &str) -> bool {
+    let is_label = !text.is_empty() && text.len() <= LABEL_MAX;
+    is_label && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// Whether a region is known here.
 pub(super) fn is_known(region: &str) -> bool {
     REGIONS.contains(&region)

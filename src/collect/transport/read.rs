@@ -5,6 +5,7 @@
 //! its parameters from standard input.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -16,6 +17,7 @@ use super::Target;
 use super::client::{Client, ClientError, Ending, Pipes, StopReason, read_end};
 use super::framing::{new_marker, random};
 use super::transcript::{Sections, Transcript, TranscriptError};
+use crate::capture::filter::one_line;
 
 /// The script on the node. `ss` needs root to name processes; sockets without names are
 /// better than none. `ss` is in /usr/sbin on some systems, which the PATH of a login need
@@ -28,6 +30,38 @@ status=$?; echo \"$marker end $status\"; \
 if [ $status -ne 0 ]; then echo \"$marker ss-unprivileged\"; ss -tnp </dev/null; echo \"$marker end $?\"; fi; \
 IFS= read -r host; \
 if [ -n \"$host\" ]; then echo \"$marker dns\"; getent ahosts \"$host\" </dev/null; echo \"$marker end $?\"; fi";
+
+/// The script that filters the rows on the node, which reads the filter and the addresses that
+/// are always of interest. The filter does not need root, so sudo need allow no more than for
+/// [`SCRIPT`]. `mawk` would collect 4 KiB before it prints a row, and a node whose `ss` hangs
+/// would lose them. Without awk, or without the addresses, the table is read as a whole, as it
+/// is where `ss` cannot run as root.
+const FILTERING_SCRIPT: &str = "\
+LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r marker; \
+echo \"$marker ss\"; \
+IFS= read -r program; IFS= read -r peers; \
+sockets() { if [ -O / ]; then ss -tnp </dev/null; else sudo -n ss -tnp </dev/null; fi; }; \
+if [ -n \"$peers\" ] && command -v awk >/dev/null; then \
+each=; case $(awk -W version </dev/null 2>&1) in mawk*) each=\"-W interactive\";; esac; \
+{ sockets; echo \"eks-netcheck status $?\"; } | \
+awk $each -v begin=\"# eks-netcheck filtered 1\" -v peers=\"$peers\" -v kinds=8 -v proxy=unread \"$program\"; \
+else sockets; fi; \
+status=$?; echo \"$marker end $status\"; \
+if [ $status -ne 0 ]; then echo \"$marker ss-unprivileged\"; ss -tnp </dev/null; echo \"$marker end $?\"; fi; \
+IFS= read -r host; \
+if [ -n \"$host\" ]; then echo \"$marker dns\"; getent ahosts \"$host\" </dev/null; echo \"$marker end $?\"; fi";
+
+/// What stands for no addresses, if there are none.
+const NO_PEERS: &str = "none";
+/// How long the addresses are waited for. They are usually known before the login.
+const PEERS_WAIT: Duration = Duration::from_secs(2);
+/// How many addresses are passed to the filter.
+const PEERS_MAX: usize = 100;
+
+/// The addresses whose rows a filter on the node must not leave out: those of the interfaces
+/// of the control plane. `None` until they are known, and an error if they never are: then
+/// nothing is filtered.
+pub(crate) type Peers = watch::Receiver<Option<Vec<IpAddr>>>;
 
 /// How often a client is started that may be retried.
 const ATTEMPTS_MAX: u32 = 5;
@@ -45,7 +79,8 @@ pub(crate) struct Run<W> {
 }
 
 /// Reads a node within `timeout`. The endpoint's host name may become known after the
-/// login; the capture is created anew for each attempt.
+/// login; the capture is created anew for each attempt. With `peers`, the rows are filtered on
+/// the node, where it can do that.
 ///
 /// # Errors
 /// If the client cannot be run, or the capture not be written.
@@ -53,14 +88,16 @@ pub(crate) async fn read<W: Write>(
     target: &Target,
     timeout: Duration,
     mut host: watch::Receiver<Option<String>>,
+    peers: Option<Peers>,
     mut capture: impl FnMut() -> io::Result<W>,
 ) -> Result<Run<W>, ClientError> {
     let began = Instant::now();
     for attempt in 1.. {
         let capture = capture().map_err(ClientError::Capture)?;
-        let run = attempt_read(target, timeout, began, &mut host, capture).await?;
+        let run = attempt_read(target, timeout, began, &mut host, peers.clone(), capture).await?;
         let ms = began.elapsed().as_millis();
-        debug!(%target, attempt, ms, status = ?run.ending.status, stopped = ?run.ending.stopped, stderr = run.ending.stderr, "the client ended");
+        let captured = run.transcript.captured;
+        debug!(%target, attempt, ms, captured, status = ?run.ending.status, stopped = ?run.ending.stopped, stderr = run.ending.stderr, "the client ended");
         let pause = Duration::from_millis(250 << attempt) + jitter();
         let may_retry = attempt < ATTEMPTS_MAX
             && pause < timeout.saturating_sub(began.elapsed())
@@ -80,17 +117,29 @@ async fn attempt_read<W: Write>(
     limit: Duration,
     began: Instant,
     host: &mut watch::Receiver<Option<String>>,
+    peers: Option<Peers>,
     capture: W,
 ) -> Result<Run<W>, ClientError> {
     let marker = new_marker();
-    let (mut client, pipes) =
-        Client::start(&target.invocation(target.own_scripts().map_or(SCRIPT, |own| own.read)))?;
+    let own = target.own_scripts();
+    let peers = peers.filter(|_| own.is_none());
+    let script = match own {
+        Some(own) => own.read,
+        None if peers.is_some() => FILTERING_SCRIPT,
+        None => SCRIPT,
+    };
+    let (mut client, pipes) = Client::start(&target.invocation(script))?;
     let Pipes { mut stdin, mut stdout, mut stderr } = pipes;
     let mut transcript = Transcript::new(&marker, capture);
     let mut stderr_end = Vec::new();
     let send_parameters = async move {
         // Fails if the client has ended, whose ending has the reason.
         let _ = stdin.write_all(format!("{marker}\n").as_bytes()).await;
+        if let Some(peers) = peers {
+            let _ = stdin.write_all(format!("{}\n", one_line()).as_bytes()).await;
+            let line = timeout(PEERS_WAIT, peers_line(peers)).await.ok().flatten().unwrap_or_default();
+            let _ = stdin.write_all(format!("{line}\n").as_bytes()).await;
+        }
         let known = host.wait_for(Option::is_some).await.map(|host| host.clone().unwrap_or_default());
         if let Ok(host) = known {
             let _ = stdin.write_all(format!("{host}\n").as_bytes()).await;
@@ -125,6 +174,17 @@ async fn attempt_read<W: Write>(
     Ok(Run { transcript, ending: Ending { status, stderr, stopped } })
 }
 
+/// The addresses in one line, once they are known; `None` if they never are, or if there are
+/// too many.
+async fn peers_line(mut peers: Peers) -> Option<String> {
+    let known = peers.wait_for(Option::is_some).await.ok()?.clone()?;
+    match known.as_slice() {
+        [] => Some(NO_PEERS.to_owned()),
+        known if known.len() > PEERS_MAX => None,
+        known => Some(known.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    }
+}
+
 async fn transcribe<W: Write>(
     stdout: &mut (impl AsyncRead + Unpin),
     transcript: &mut Transcript<W>,
@@ -150,6 +210,9 @@ mod tests {
 
     #[test]
     fn the_script_is_one_quoted_word_in_any_shell() {
-        assert!(!SCRIPT.contains(['\'', '\n', '!', '\\']));
+        for script in [SCRIPT, FILTERING_SCRIPT] {
+            assert!(!script.contains(['\'', '\n', '!', '\\']));
+        }
+        assert!(!one_line().contains('\n'));
     }
 }

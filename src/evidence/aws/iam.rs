@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::ssm::{
-    CANCEL_COMMAND, DESCRIBE_INSTANCE_INFORMATION, GET_COMMAND_INVOCATION, LIST_COMMAND_INVOCATIONS,
-    SEND_COMMAND,
+    CANCEL_COMMAND, DESCRIBE_INSTANCE_INFORMATION, GET_COMMAND_INVOCATION, GET_OBJECT, LIST_BUCKET,
+    LIST_COMMAND_INVOCATIONS, SEND_COMMAND,
 };
 use super::{CALLS, DESCRIBE_CLUSTER, DESCRIBE_REGIONS, LIST_CLUSTERS};
 
@@ -54,11 +54,11 @@ pub fn iam_policy() -> IamPolicy {
 }
 
 /// The IAM policy that reading nodes by Systems Manager needs in addition: one document may
-/// be run, on any node.
+/// be run, on any node. `output` is the bucket of the outputs and the prefix of their keys.
 ///
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html>
 #[must_use]
-pub fn ssm_policy(document: &str) -> IamPolicy {
+pub fn ssm_policy(document: &str, output: Option<&(String, Option<String>)>) -> IamPolicy {
     // The documents of AWS belong to no account.
     let account = if document.starts_with("AWS-") { "" } else { "*" };
     let document = match document.split_once(":document/") {
@@ -73,8 +73,17 @@ pub fn ssm_policy(document: &str) -> IamPolicy {
     let mut action =
         vec![DESCRIBE_INSTANCE_INFORMATION, LIST_COMMAND_INVOCATIONS, GET_COMMAND_INVOCATION, CANCEL_COMMAND];
     action.sort_unstable();
-    policy(vec![
+    let mut statements = vec![
         allow("EksNetcheckRunCommand", vec![SEND_COMMAND], Resource::Named(run)),
         allow("EksNetcheckCommands", action, Resource::All("*")),
-    ])
+    ];
+    if let Some((bucket, prefix)) = output {
+        let bucket = format!("arn:aws:s3:::{bucket}");
+        let prefix = prefix.as_ref().map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        let objects = format!("{bucket}/{prefix}*");
+        statements.push(allow("EksNetcheckOutputs", vec![GET_OBJECT], Resource::Named(vec![objects])));
+        // Without it, an object that does not exist yet is denied like one that may not be read.
+        statements.push(allow("EksNetcheckBucket", vec![LIST_BUCKET], Resource::Named(vec![bucket])));
+    }
+    policy(statements)
 }

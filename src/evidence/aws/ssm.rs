@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::capture::filter::program;
+
 /// The script of the document, for a POSIX shell. It has no parameters.
-pub const SCRIPT: &str = include_str!("ssm.sh");
+pub const SCRIPT: &str = concat!(include_str!("ssm_begin.sh"), program!(), include_str!("ssm_end.sh"));
 /// The document of AWS that runs any script as root.
 pub const RUN_SHELL_SCRIPT: &str = "AWS-RunShellScript";
 /// How long the script may run on a node, in seconds.
@@ -21,6 +23,12 @@ pub const LIST_COMMAND_INVOCATIONS: &str = "ssm:ListCommandInvocations";
 pub const GET_COMMAND_INVOCATION: &str = "ssm:GetCommandInvocation";
 /// The action that cancels a command.
 pub const CANCEL_COMMAND: &str = "ssm:CancelCommand";
+/// The action that gets the output of a command from its bucket.
+pub const GET_OBJECT: &str = "s3:GetObject";
+/// The action without which S3 denies an object that does not exist.
+pub const LIST_BUCKET: &str = "s3:ListBucket";
+/// The command that prints the policy with both.
+pub const SSM_OUTPUT_POLICY: &str = "eks-netcheck iam-policy --nodes ssm --ssm-output s3://BUCKET/PREFIX";
 
 /// A command document.
 ///

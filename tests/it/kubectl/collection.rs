@@ -45,6 +45,25 @@ fn jobs_give_the_same_findings_as_ssh_and_are_removed() {
     }
 }
 
+/// A node may be named by its name and by its id.
+#[test]
+fn a_node_that_is_named_twice_gets_one_job() {
+    let kube = kube(Access::Public);
+    let id = "i-00000000000000000";
+    let (report, _) = kube.audit(&["--nodes", "kubectl", "--node", "n1", "--node", id]);
+    let created = kube.api.take_journal();
+    let created = created.iter().filter(|access| access.verb == "create" && access.resource == "jobs");
+    assert_eq!(created.count(), 1);
+    let status = |name: &str| {
+        let nodes = report["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["name"] == name).unwrap()["status"].clone()
+    };
+    assert_eq!((status("n1"), status(id)), (json!("read"), json!("not-supported")), "{report:#}");
+    let gap = gaps(&report, &format!("node {id}"))[0];
+    assert_eq!(gap["detail"], "n1 is the same node n1");
+    assert_eq!(gap["hint"], "name it once");
+}
+
 #[test]
 fn bottlerocket_is_read_by_a_privileged_pod_and_without_its_programs() {
     let kube = kube(Access::PublicAndPrivate);

@@ -1,5 +1,10 @@
 //! The context: the cluster's own, or none.
 
+use std::net::SocketAddr;
+
+use eks_netcheck_lab::kube::Tls;
+use eks_netcheck_lab::sandbox::{ENDPOINT_HOST, View};
+
 use super::*;
 
 /// The certificate authority of another cluster.
@@ -19,6 +24,20 @@ fn the_context_of_the_cluster_is_found_whatever_the_current_one_is() {
     assert!(report["nodes"].as_array().unwrap().iter().all(|node| node["status"] == "read"), "{report:#}");
     let (report, _) = kube.audit(&["--nodes", "kubectl", "--context", "lab"]);
     assert!(report["nodes"].as_array().unwrap().iter().all(|node| node["status"] == "read"), "{report:#}");
+}
+
+#[test]
+fn a_kubeconfig_that_does_not_exist_is_refused_before_aws_is_asked() {
+    let aws = crate::aws::Aws::of("study-public");
+    for (command, rest) in
+        [("audit", vec![]), ("collect", vec!["--out", "evidence"]), ("trace", vec!["--", "true"])]
+    {
+        let run = aws.run(command).args(&["--nodes", "kubectl", "--kubeconfig", "/nonexistent/config"]);
+        let ran = run.args(&rest).run();
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("/nonexistent/config"), "{}", ran.stderr);
+    }
+    assert_eq!(aws.0.calls().len(), 0);
 }
 
 #[test]
@@ -88,20 +107,86 @@ fn each_of_several_clusters_is_reached_by_its_own_context() {
     assert_eq!(statuses(&of("second")), ["not-supported"], "{reports:#}");
 }
 
+/// The nodes are read through TLS whose certificate is valid for the endpoint's name and
+/// for one address.
+fn tls(kube: &Kube, listeners: &[SocketAddr]) -> Tls {
+    kube.api.add_agent("n1");
+    kube.api.set_token(Some("secret-token"));
+    let names = [ENDPOINT_HOST];
+    Tls::start(&kube.testbed.lab, kube.api.address(), listeners, &names, &[OPERATOR.into()]).unwrap()
+}
+
+/// Both nodes are read, one in the agent's pod and the other in a Job's.
+fn assert_read(kube: &Kube, args: &[&str]) {
+    let (report, _) = kube.audit(&[&["--nodes", "kubectl"], args].concat());
+    for node in report["nodes"].as_array().unwrap() {
+        assert_eq!((&node["status"], &node["via"]), (&json!("read"), &json!("kubectl")), "{report:#}");
+    }
+    kube.assert_clean("an audit through TLS");
+}
+
+#[test]
+fn a_context_with_the_server_of_the_cluster_is_used_through_tls() {
+    let kube = kube(Access::Public);
+    let tls = tls(&kube, &[(OPERATOR, 443).into()]);
+    kube.testbed.lab.set_dns(View::Operator, &[OPERATOR.into()]).unwrap();
+    // EKS names another authority, so that only the server is equal.
+    let (server, ca) = (format!("https://{ENDPOINT_HOST}"), tls.authority_data());
+    kube.write_kubeconfig(&[("lab", &server, Some(&ca))], "");
+    assert_read(&kube, &[]);
+    assert_read(&kube, &["--context", "lab"]);
+    // An authority that did not sign the certificate.
+    kube.write_kubeconfig(&[("lab", &server, Some(OTHER))], "");
+    let (report, _) = kube.audit(&["--nodes", "kubectl"]);
+    let detail = gaps(&report, "node n1")[0]["detail"].as_str().unwrap();
+    assert!(detail.contains("certificate"), "{detail}");
+}
+
+#[test]
+fn a_tunnel_with_the_authority_of_the_cluster_is_used_through_tls() {
+    let kube = kube(Access::Public);
+    let tunnel = SocketAddr::from(([127, 0, 0, 1], 6444));
+    let tls = tls(&kube, &[tunnel]);
+    let ca = tls.authority_data();
+    kube.testbed.change_account(|account| {
+        let cluster = account.clusters.get_mut("myeks").unwrap();
+        cluster["certificateAuthority"]["data"] = json!(ca);
+    });
+    kube.write_kubeconfig(&[("tunnel", &format!("https://{tunnel}"), Some(&ca))], "");
+    // The certificate is not valid for the address of the tunnel.
+    kube.change_kubeconfig(|config| {
+        config["clusters"][0]["cluster"]["tls-server-name"] = json!(ENDPOINT_HOST);
+    });
+    assert_read(&kube, &[]);
+    assert_read(&kube, &["--context", "tunnel"]);
+}
+
 /// In a pod, kubectl uses the service account, if the kubeconfig has no contexts.
 #[test]
 fn in_a_pod_the_service_account_is_used_if_its_authority_is_the_clusters() {
     let kube = kube(Access::Public);
+    let tls = tls(&kube, &[(OPERATOR, 6444).into()]);
     kube.write_kubeconfig(&[], "");
     let dir = kube.testbed.lab.operator_root().join("run/secrets/kubernetes.io/serviceaccount");
     std::fs::create_dir_all(&dir).unwrap();
-    let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-    for (body, part) in [("MIIB", "kubectl get nodes"), ("MIIC", "the kubeconfig has no contexts")] {
-        std::fs::write(dir.join("ca.crt"), pem(body)).unwrap();
-        let (report, _) = kube.audit(&["--nodes", "kubectl"]);
-        let detail = gaps(&report, "node n1")[0]["detail"].as_str().unwrap();
-        // The stand-in has no TLS, so that kubectl is not answered.
-        assert!(detail.starts_with(part), "{detail}");
-    }
+    std::fs::write(dir.join("token"), "secret-token").unwrap();
+    std::fs::write(dir.join("ca.crt"), tls.authority()).unwrap();
+    let audit = || {
+        let mut command = kube.netcheck(&["audit", "--format", "json", "--nodes", "kubectl"]);
+        command.env("KUBERNETES_SERVICE_HOST", OPERATOR.to_string()).env("KUBERNETES_SERVICE_PORT", "6444");
+        serde_json::from_str::<Value>(&run_command(command).stdout).unwrap()
+    };
+    let of_another = audit();
+    kube.testbed.change_account(|account| {
+        let cluster = account.clusters.get_mut("myeks").unwrap();
+        cluster["certificateAuthority"]["data"] = json!(tls.authority_data());
+    });
+    let report = audit();
     std::fs::remove_dir_all(dir).unwrap();
+    let detail = gaps(&of_another, "node n1")[0]["detail"].as_str().unwrap();
+    assert_eq!(detail, "the kubeconfig has no contexts");
+    for node in report["nodes"].as_array().unwrap() {
+        assert_eq!((&node["status"], &node["via"]), (&json!("read"), &json!("kubectl")), "{report:#}");
+    }
+    kube.assert_clean("an audit in a pod");
 }

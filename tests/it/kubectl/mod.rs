@@ -6,6 +6,7 @@ mod contexts;
 mod leftovers;
 mod refusals;
 mod rights;
+mod scripted;
 mod tracing;
 
 use std::collections::BTreeSet;
@@ -69,6 +70,13 @@ impl Kube {
             "apiVersion": "v1", "kind": "Config", "clusters": clusters, "contexts": contexts,
             "users": [{"name": "user", "user": {"token": "secret-token"}}], "current-context": current,
         });
+        std::fs::write(self.kubeconfig(), config.to_string()).unwrap();
+    }
+
+    /// Changes the kubeconfig.
+    fn change_kubeconfig(&self, change: impl FnOnce(&mut Value)) {
+        let mut config = serde_json::from_slice(&std::fs::read(self.kubeconfig()).unwrap()).unwrap();
+        change(&mut config);
         std::fs::write(self.kubeconfig(), config.to_string()).unwrap();
     }
 

@@ -83,6 +83,49 @@ fn rights_that_are_missing_are_named() {
     assert!(text.contains("cannot create resource") && text.contains("eks-netcheck rbac"), "{text}");
 }
 
+/// What was not created is not removed.
+#[test]
+fn jobs_that_were_all_refused_are_not_removed() {
+    let kube = kube(Access::Public);
+    let may_list = json!({"kind": "ClusterRole", "rules": [{
+        "apiGroups": ["", "discovery.k8s.io"], "resources": ["nodes", "endpointslices"], "verbs": ["list"],
+    }]});
+    kube.api.set_roles(Some(vec![may_list]));
+    let _ = kube.api.take_journal();
+    let ran = kube.run(&["audit", "--nodes", "kubectl"]);
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    let journal = kube.api.take_journal();
+    let count =
+        |verb: &str| journal.iter().filter(|access| access.verb == verb && access.resource == "jobs").count();
+    // The list is of what earlier runs left.
+    assert_eq!((count("create"), count("list"), count("delete")), (2, 1, 0), "{journal:?}");
+}
+
+#[test]
+fn the_command_that_removes_what_is_left_works() {
+    let kube = kube(Access::Public);
+    let may_all_but_delete = json!({"kind": "ClusterRole", "rules": [{"apiGroups": ["", "batch", "discovery.k8s.io"], "resources": ["*"], "verbs": ["list", "get", "create"]}]});
+    kube.api.set_roles(Some(vec![may_all_but_delete]));
+    // The current context is not the cluster's.
+    let url = kube.api.url();
+    let other = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUMKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
+    kube.write_kubeconfig(
+        &[("other", "http://127.0.0.1:1", Some(other)), ("the lab", &url, Some(CERTIFICATE_AUTHORITY))],
+        "other",
+    );
+    let kubeconfig = kube.kubeconfig();
+    let ran = kube.run(&["audit", "--nodes", "kubectl", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+    let (_, by_hand) =
+        ran.stderr.split_once("remove them with: ").unwrap_or_else(|| panic!("{}", ran.stderr));
+    assert_eq!(kube.api.jobs().len(), 2);
+    kube.api.set_roles(None);
+    let mut shell = kube.testbed.lab.operator_command("sh");
+    shell.args(["-c", by_hand]);
+    let removed = run_command(shell);
+    assert_eq!(removed.code, 0, "{by_hand}: {}", removed.stderr);
+    kube.assert_clean("removed by hand");
+}
+
 #[test]
 fn without_kubectl_or_a_server_the_nodes_are_gaps() {
     let kube = kube(Access::Public);

@@ -1,6 +1,10 @@
 //! `trace` through pods: the same changes as by ssh.
 
+use std::net::SocketAddr;
+use std::process::Stdio;
+
 use super::*;
+use crate::exec_catch::{short_execs, wait_for};
 
 fn trace(kube: &Kube, args: &[&str], command: &[&str]) -> Ran {
     let mut trace = kube.netcheck(&[&["trace"], args].concat());
@@ -61,4 +65,45 @@ fn a_trace_creates_pods_on_the_chosen_nodes_only() {
         .filter(|access| access.verb == "create" && access.resource == "jobs");
     assert_eq!(created.count(), 1);
     kube.assert_clean("a trace");
+}
+
+/// A pod without `ss` has samples alone. What they lack is counted.
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures")]
+fn short_execs_that_samples_through_jobs_lack_are_counted() {
+    const EXECS: u32 = 40;
+    let kube = kube(Access::Public);
+    let dir = scratch();
+    let marker = dir.path().join("begun");
+    let mut trace = kube.netcheck(&["trace", "-q", "--nodes", "kubectl", "--only", "n1", "--format", "json"]);
+    trace.args(["--settle", "500ms", "--", "sh", "-c", &format!("touch {}; sleep 16", marker.display())]);
+    let trace = trace.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&marker);
+    let began = Instant::now();
+    let node = kube.testbed.lab.node(0);
+    let at_first = short_execs(node, EXECS);
+    sleep(Duration::from_secs(8).saturating_sub(began.elapsed()));
+    let later = short_execs(node, EXECS);
+    assert!(began.elapsed() < Duration::from_secs(16), "the machine is too slow for this test");
+    let report: Value = serde_json::from_slice(&trace.wait_with_output().unwrap().stdout).unwrap();
+    let changes = report["changes"].as_array().unwrap();
+    let detected = |peers: &[SocketAddr]| {
+        let is_detected = |peer: &&SocketAddr| {
+            changes.iter().any(|change| {
+                change["peer"] == peer.to_string()
+                    && (&change["direction"], &change["change"]) == (&json!("inbound"), &json!("transient"))
+            })
+        };
+        peers.iter().filter(is_detected).count()
+    };
+    let (first, second) = (detected(&at_first), detected(&later));
+    println!(
+        "of {EXECS} connections of 40 to 100 ms: {first} at the beginning, {second} later; {}",
+        report["nodes"][0]
+    );
+    let missed = 2 * EXECS as usize - first - second;
+    let unseen = report["nodes"][0]["unseen_inbound"].as_u64().unwrap();
+    assert!(unseen >= missed as u64, "{missed} were missed, {unseen} are reported");
+    assert!(first + second >= EXECS as usize / 2, "{first}, {second}");
+    assert_eq!(report["nodes"][0]["tells_ends"], false, "{report:#}");
 }

@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use eks_netcheck_lab::aws::{Fault, FaultKind};
 use eks_netcheck_lab::sandbox::{
-    CLOSING_HOST, DROPPING_HOST, NO_BANNER_HOST, PUBLIC, REFUSING_HOST, STALLING_HOST, TRUNCATING_HOST,
+    CLOSING_HOST, DROPPING_HOST, ENIS, NO_BANNER_HOST, PUBLIC, REFUSING_HOST, STALLING_HOST, TRUNCATING_HOST,
     UNREACHABLE_HOST,
 };
 use serde_json::{Value, json};
@@ -271,4 +272,49 @@ fn an_unknown_bastion_host_key_does_not_prompt() {
     assert!(!screen.contains("continue connecting") && code != 0, "{screen}");
     assert!(screen.contains("host key"), "{screen}");
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+/// The number of bytes that were read of a node's sockets, as the log says.
+fn captured(stderr: &str) -> u64 {
+    let line = stderr.lines().find(|line| line.contains("the client ended")).expect("a client");
+    let value = line.split("captured=").nth(1).expect("a number").split_whitespace().next();
+    value.expect("a number").parse().expect("a number")
+}
+
+/// An audit has rows left out on the node that do not matter, wherever awk is; `collect` has
+/// not. The report is the same. Rows of the control plane's interfaces matter whatever the
+/// port.
+#[test]
+fn an_audit_filters_rows_on_the_node_and_reports_the_same() {
+    let testbed = testbed(Access::PublicAndPrivate);
+    testbed.dial(PUBLIC);
+    let (n1, n2) = (testbed.lab.node(0), testbed.lab.node(1));
+    let [from, to] = [IpAddr::V4(n1.address()), IpAddr::V4(ENIS[1])];
+    testbed.lab.block(from, to).unwrap();
+    n1.dial_nonblocking("webhook", (ENIS[1], 9443)).unwrap();
+    for _ in 0..60 {
+        n1.dial("load", (n2.address(), 10250)).unwrap();
+    }
+    let run = |user: &str| {
+        let node = format!("n1={user}@192.168.10.10");
+        let ran = testbed.run(&["audit", "-vv", "--format", "json", "--node", &node]);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        (captured(&ran.stderr), report)
+    };
+    let (whole, expected) = run("noawk");
+    let users = ["ec2-user", "onlyss", "root"].map(run);
+    testbed.lab.unblock(from, to).unwrap();
+    assert_eq!(expected["nodes"][0]["status"], "read", "{expected:#}");
+    assert_eq!(paths(&expected, "n1").get("webhook none private-eni"), Some(&1), "{expected:#}");
+    for (filtered, report) in users {
+        assert!(filtered < whole / 3, "{filtered} of {whole} bytes");
+        for key in
+            ["verdict", "findings", "node_traffic", "connections", "gaps", "other_connections", "nodes"]
+        {
+            assert_eq!(report[key], expected[key], "{key}");
+        }
+    }
+    // Where the interfaces are not known, nothing is left out.
+    testbed.aws.inject_fault(Fault::always("DescribeNetworkInterfaces", FaultKind::Denied));
+    assert!(run("ec2-user").0 > whole / 2);
 }

@@ -24,6 +24,19 @@ impl Testbed {
         }
     }
 
+    /// The report on what `collect` recorded by ssh.
+    fn recorded(&self) -> Value {
+        let out = scratch();
+        let dir = out.path().join("evidence");
+        let dir = dir.to_str().unwrap();
+        let ran = self.run(&["collect", "--ssh-user", "ec2-user", "--out", dir]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let capture = std::fs::read_to_string(out.path().join("evidence/nodes/n1.txt")).unwrap();
+        assert!(!capture.contains("eks-netcheck") && capture.contains("\"sshd\""), "{capture}");
+        let ran = self.run(&["audit", "--format", "json", "--evidence", dir]);
+        serde_json::from_str(&ran.stdout).unwrap()
+    }
+
     fn agent(&self, index: usize, change: impl FnOnce(&mut Agent)) {
         let mut agent = Agent::online(self.lab.node(index).runner());
         change(&mut agent);
@@ -55,6 +68,15 @@ fn comparable(report: &Value) -> Value {
     Value::Object(same)
 }
 
+/// The same with the numbers of what is not listed, and without what is not recorded.
+fn counted(report: &Value) -> Value {
+    let mut same = comparable(report);
+    same["not_judged"] = json!(null);
+    same["other_connections"] = report["other_connections"].clone();
+    same["nodes"] = report["nodes"].clone();
+    same
+}
+
 /// The gap about a node, as its reason, detail and next step.
 fn gap<'a>(report: &'a Value, what: &str) -> (&'a str, &'a str, &'a str) {
     let gaps = report["gaps"].as_array().unwrap();
@@ -64,47 +86,51 @@ fn gap<'a>(report: &'a Value, what: &str) -> (&'a str, &'a str, &'a str) {
     (text("why"), text("detail"), text("hint"))
 }
 
+/// What the nodes' sockets are: a name, the access mode, and what opens them.
+type Story = (&'static str, Access, fn(&Testbed));
+
+const STORIES: [Story; 7] = [
+    ("public", Access::Public, |testbed| testbed.dial(PUBLIC)),
+    ("private", Access::Private, |testbed| testbed.dial(ENIS)),
+    ("stale", Access::PublicAndPrivate, |testbed| {
+        testbed.dial(PUBLIC);
+        let n2 = testbed.lab.node(1);
+        n2.reset_connections().unwrap();
+        n2.dial("kubelet", (ENIS[0], 443)).unwrap();
+        n2.dial("kube-proxy", (ENIS[1], 443)).unwrap();
+    }),
+    ("agent", Access::PublicAndPrivate, |testbed| {
+        testbed.dial(ENIS);
+        testbed.lab.node(0).dial("cilium-agent", (PUBLIC[0], 443)).unwrap();
+    }),
+    ("dns", Access::PublicAndPrivate, |testbed| {
+        testbed.dial(PUBLIC);
+        // Name servers rotate several.
+        testbed.lab.set_dns(View::Vpc, &[IpAddr::V4(PUBLIC[0])]).unwrap();
+    }),
+    ("hanging", Access::Public, |testbed| {
+        testbed.dial(PUBLIC);
+        testbed.lab.block(IpAddr::V4(testbed.lab.node(0).address()), IpAddr::V4(PUBLIC[1])).unwrap();
+        testbed.lab.node(0).dial_nonblocking("kubelet", (PUBLIC[1], 443)).unwrap();
+    }),
+    ("dead", Access::Public, |testbed| {
+        testbed.dial(PUBLIC);
+        let n1 = testbed.lab.node(0);
+        n1.reset_connections().unwrap();
+        n1.dial("kube-proxy", (PUBLIC[1], 443)).unwrap();
+    }),
+];
+
 /// Whatever the paths are, both transports read the same of them.
 #[test]
 fn ssm_and_ssh_give_the_same_report() {
-    type Story = (&'static str, Access, fn(&Testbed));
-    let stories: [Story; 7] = [
-        ("public", Access::Public, |testbed| testbed.dial(PUBLIC)),
-        ("private", Access::Private, |testbed| testbed.dial(ENIS)),
-        ("stale", Access::PublicAndPrivate, |testbed| {
-            testbed.dial(PUBLIC);
-            let n2 = testbed.lab.node(1);
-            n2.reset_connections().unwrap();
-            n2.dial("kubelet", (ENIS[0], 443)).unwrap();
-            n2.dial("kube-proxy", (ENIS[1], 443)).unwrap();
-        }),
-        ("agent", Access::PublicAndPrivate, |testbed| {
-            testbed.dial(ENIS);
-            testbed.lab.node(0).dial("cilium-agent", (PUBLIC[0], 443)).unwrap();
-        }),
-        ("dns", Access::PublicAndPrivate, |testbed| {
-            testbed.dial(PUBLIC);
-            // Name servers rotate several.
-            testbed.lab.set_dns(View::Vpc, &[IpAddr::V4(PUBLIC[0])]).unwrap();
-        }),
-        ("hanging", Access::Public, |testbed| {
-            testbed.dial(PUBLIC);
-            testbed.lab.block(IpAddr::V4(testbed.lab.node(0).address()), IpAddr::V4(PUBLIC[1])).unwrap();
-            testbed.lab.node(0).dial_nonblocking("kubelet", (PUBLIC[1], 443)).unwrap();
-        }),
-        ("dead", Access::Public, |testbed| {
-            testbed.dial(PUBLIC);
-            let n1 = testbed.lab.node(0);
-            n1.reset_connections().unwrap();
-            n1.dial("kube-proxy", (PUBLIC[1], 443)).unwrap();
-        }),
-    ];
-    for (name, access, set) in stories {
+    for (name, access, set) in STORIES {
         let testbed = testbed(access);
         testbed.manage();
         set(&testbed);
         let exec = testbed.lab.node(0).exec_from(ENIS[1]).unwrap();
         let expected = testbed.audit(&[]);
+        let recorded = testbed.recorded();
         let (ssm, code) = testbed.audit(&["--nodes", "ssm"]);
         drop(exec);
         if name == "hanging" {
@@ -112,6 +138,8 @@ fn ssm_and_ssh_give_the_same_report() {
         }
         assert_eq!(comparable(&ssm), comparable(&expected.0), "{name}");
         assert_eq!(code, expected.1, "{name}");
+        // Nor does it matter that a live audit has the rows filtered on the nodes.
+        assert_eq!(counted(&recorded), counted(&expected.0), "{name}");
         for node in ssm["nodes"].as_array().unwrap() {
             assert_eq!((&node["via"], &node["status"]), (&json!("ssm"), &json!("read")), "{name}: {node:#}");
         }
@@ -285,13 +313,15 @@ fn an_output_that_is_cut_is_a_gap() {
         let (report, code) = testbed.audit(&[&["--nodes", "ssm"], args].concat());
         assert_eq!(code, 3);
         let (why, detail, hint) = gap(&report, "node n1");
-        assert_eq!(why, "too-much-output", "{detail}");
+        let expected = if args.is_empty() { "too-much-output" } else { "not-found" };
+        assert_eq!(why, expected, "{detail}");
         assert!(detail.contains("24,000 characters"), "{detail}");
         hint.to_owned()
     };
     for marker in ["", "---Output truncated---", "\n--output truncated--"] {
         assert!(run(marker, &[]).contains("--ssm-output s3://"));
     }
+    // The bucket does not exist.
     let hint = run("", &["--ssm-output", "s3://my-bucket/some/prefix/"]);
     let key = "s3://my-bucket/some/prefix/00000000-0000-4000-8000-000000000000/i-00000000000000000/awsrunShellScript/eksNetcheck/stdout";
     assert!(hint.contains(key) && hint.contains("DIR/nodes/n1.txt"), "{hint}");
@@ -367,6 +397,23 @@ fn a_node_outside_of_ec2_and_the_document_of_aws() {
     let (report, _) = testbed.audit(&args);
     let node = &report["nodes"][0];
     assert_eq!((&node["name"], &node["status"]), (&json!(hybrid), &json!("read")), "{report:#}");
+    // So it is with a node that is not this cluster's.
+    for (server, part) in [
+        ("https://ABC.gr7.ap-northeast-2.eks.amazonaws.com", "not the endpoint of the cluster"),
+        ("none", "no kubeconfig of its kubelet names the endpoint"),
+    ] {
+        testbed.lab.node(0).set_kubeconfig(server).unwrap();
+        let foreign = "i-0fedcba9876543210";
+        testbed.aws.ssm().set_agent(foreign, Agent::online(testbed.lab.node(0).runner()));
+        for id in [hybrid, foreign] {
+            let (report, code) = testbed.audit(&[&args[..4], &["--node", id]].concat());
+            let (why, detail, _) = gap(&report, &format!("node {id}"));
+            assert!(why == "not-supported" && detail.contains(part), "{detail}");
+            assert_eq!((code, &report["node_traffic"][0]["path"]), (3, &json!("unknown")), "{report:#}");
+            assert_eq!(report["connections"], json!([]));
+        }
+    }
+    testbed.manage();
     let (report, _) = testbed.audit(&["--nodes", "ssm", "--node", "unknown"]);
     assert!(gap(&report, "node unknown").2.contains("--node mi-"));
 }

@@ -1,5 +1,5 @@
-//! Measures what the script that Systems Manager runs costs a node with many sockets, beside
-//! `ss -tnp` without a filter.
+//! Measures what the script that Systems Manager runs, and the filter in a session of ssh, cost
+//! a node with many sockets, beside `ss -tnp` without a filter.
 //!
 //! ```sh
 //! cargo bench -p eks-netcheck-lab --bench filter
@@ -12,7 +12,15 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENDPOINT_HOST, Lab, LabConfig, Node, PUBLIC};
 
-const SCRIPT: &str = include_str!("../../../src/evidence/aws/ssm.sh");
+const SCRIPT: &str = concat!(
+    include_str!("../../../src/evidence/aws/ssm_begin.sh"),
+    include_str!("../../../src/capture/filter.awk"),
+    include_str!("../../../src/evidence/aws/ssm_end.sh"),
+);
+/// As a session of ssh runs it.
+const BY_SSH: &str = "case $(awk -W version </dev/null 2>&1) in mawk*) each='-W interactive';; esac; \
+    { ss -tnp; echo \"eks-netcheck status $?\"; } | \
+    awk $each -v begin=x -v peers='192.168.1.55 192.168.1.56' -v kinds=8 -v proxy=unread \"$(cat /tmp/program)\"";
 const ROUNDS: usize = 9;
 
 fn main() -> Result<()> {
@@ -24,6 +32,7 @@ fn main() -> Result<()> {
     let (node, other) = (lab.node(0), lab.node(1));
     node.set_kubeconfig(&format!("https://{ENDPOINT_HOST}"))?;
     std::fs::write(node.root().join("tmp/script"), SCRIPT)?;
+    std::fs::write(node.root().join("tmp/program"), include_str!("../../../src/capture/filter.awk"))?;
     node.dial("kubelet", (PUBLIC[0], 443))?;
     node.dial("kube-proxy", (PUBLIC[1], 443))?;
     for number in 0..20 {
@@ -39,11 +48,14 @@ fn main() -> Result<()> {
         let unfiltered = print(node, "ss -tnp", "ss -tnp")?;
         print(node, "ss -tnp, gzip and base64", "ss -tnp | gzip -c | base64")?;
         let filtered = print(node, "script", "sh /tmp/script")?;
-        print_line(&format!(
-            "  script / ss: CPU {:.2}, bytes {:.4}",
-            filtered.0 / unfiltered.0,
-            filtered.1 / unfiltered.1
-        ));
+        let by_ssh = print(node, "filter of a session", BY_SSH)?;
+        for (name, filtered) in [("script", filtered), ("filter of a session", by_ssh)] {
+            print_line(&format!(
+                "  {name} / ss: CPU {:.2}, bytes {:.4}",
+                filtered.0 / unfiltered.0,
+                filtered.1 / unfiltered.1
+            ));
+        }
     }
     Ok(())
 }

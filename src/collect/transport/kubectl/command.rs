@@ -54,6 +54,13 @@ pub(super) async fn run(args: Vec<OsString>, stdin: &[u8], limit: Duration) -> R
 /// before a removal.
 pub(super) const ENV: &[(&str, &str)] = &[("KUBERC", "off")];
 
+/// The option that limits the time of a request. kubectl uses the service account of its pod
+/// only if no such option is given: without a context, there is none.
+pub(super) fn time_limit(args: &[OsString], limit: Duration) -> Option<OsString> {
+    let has_context = args.iter().any(|arg| arg == "--context");
+    has_context.then(|| format!("--request-timeout={}s", limit.as_secs().max(1)).into())
+}
+
 async fn run_silently(args: Vec<OsString>, stdin: &[u8], limit: Duration) -> Result<Vec<u8>, Failure> {
     let invocation = Invocation { program: KUBECTL, args, env: ENV };
     let (mut client, pipes) = Client::start(&invocation).map_err(Failure::Client)?;
@@ -62,11 +69,13 @@ async fn run_silently(args: Vec<OsString>, stdin: &[u8], limit: Duration) -> Res
         let write = async move {
             // Fails if kubectl has ended, whose standard error has the reason.
             let _ = input.write_all(stdin).await;
+            Ok(())
         };
+        // The first failure ends it: kubectl would block on a pipe that is not read any more.
         let (out, err, ()) =
-            tokio::join!(read_all(&mut stdout, STDOUT_MAX), read_all(&mut stderr, STDERR_MAX), write);
+            tokio::try_join!(read_all(&mut stdout, STDOUT_MAX), read_all(&mut stderr, STDERR_MAX), write)?;
         let status = client.wait().await.map_err(Failure::Client)?;
-        Ok((out?, err?, status))
+        Ok((out, err, status))
     };
     let ended = timeout(limit, whole).await.unwrap_or(Err(Failure::TimedOut(limit)));
     if ended.is_err() {

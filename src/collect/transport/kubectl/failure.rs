@@ -11,7 +11,8 @@ use crate::model::gap::GapReason;
 
 const RBAC_HINT: &str = "have the rights granted that `eks-netcheck rbac` prints";
 pub(super) const ADMISSION_HINT: &str = "choose a namespace that the policy exempts with --namespace, or exempt the pods with the label app.kubernetes.io/name=eks-netcheck";
-const IMAGE_HINT: &str = "name an image that the node has or can pull, with `sh` in it: --image";
+const IMAGE_HINT: &str =
+    "name an image that the node has or can pull, with the programs of BusyBox in it: --image";
 const PRIVATE_HINT: &str =
     "check that this machine reaches the endpoint: a private one only from the VPC and connected networks";
 
@@ -24,7 +25,7 @@ struct Sign {
 }
 
 /// The messages in order of precedence.
-const SIGNS: [Sign; 11] = [
+const SIGNS: [Sign; 10] = [
     Sign {
         messages: &[
             "violates PodSecurity",
@@ -65,12 +66,6 @@ const SIGNS: [Sign; 11] = [
         hint: "check with: kubectl auth whoami; renew it with: aws eks update-kubeconfig --name NAME",
     },
     Sign {
-        messages: &["executable file not found", "no such file or directory"],
-        why: GapReason::NotSupported,
-        detail: "the image of the pod lacks a program",
-        hint: IMAGE_HINT,
-    },
-    Sign {
         messages: &["error dialing backend"],
         why: GapReason::Unreachable,
         detail: "the API server does not reach the kubelet of the node",
@@ -108,6 +103,10 @@ const SIGNS: [Sign; 11] = [
     },
 ];
 
+/// The messages of the container runtime about a program that it cannot execute. Those of
+/// kubectl about files of this machine are alike.
+const LACKS_PROGRAM: [&str; 2] = ["executable file not found", "no such file or directory"];
+
 /// Why a request failed: `what` is what was requested.
 pub(super) fn diagnose(failure: Failure, what: &str) -> Diagnosis {
     let (why, detail, hint) = match failure {
@@ -142,11 +141,31 @@ pub(super) fn of_message(what: &str, message: &str) -> Diagnosis {
     Diagnosis::new(sign.why, detail, sign.hint)
 }
 
+/// What a message of `kubectl exec` means.
+pub(super) fn of_exec(what: &str, message: &str) -> Diagnosis {
+    if LACKS_PROGRAM.iter().any(|text| message.contains(text)) {
+        let detail =
+            format!("{what}: the image of the pod lacks a program; kubectl printed {:?}", excerpt(message));
+        return Diagnosis::new(GapReason::NotSupported, detail, IMAGE_HINT);
+    }
+    of_message(what, message)
+}
+
 /// The last line of standard error that is no warning: the lines before it are attempts.
 pub(super) fn message(stderr: &str) -> &str {
     let mut lines = stderr.lines().map(str::trim);
     let is_message = |line: &&str| !line.is_empty() && !line.starts_with("Warning:");
     lines.rfind(is_message).unwrap_or_default()
+}
+
+/// Whether all lines of standard error say that the server refused a request: it has no effect
+/// then. After any other failure, it may have one.
+pub(super) fn are_refusals(stderr: &str) -> bool {
+    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Warning:"));
+    lines.all(|line| {
+        let sign = SIGNS.iter().find(|sign| sign.messages.iter().any(|text| line.contains(text)));
+        sign.is_some_and(|sign| matches!(sign.why, GapReason::AccessDenied | GapReason::NotFound))
+    })
 }
 
 /// Why a Job's pod did not run.
@@ -161,6 +180,11 @@ pub(super) fn not_running(reason: &Reason) -> Diagnosis {
     let (why, detail, hint) = match word.as_str() {
         "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => {
             (GapReason::Unreachable, "the node cannot pull the image of the pod", IMAGE_HINT)
+        }
+        "StartError" | "RunContainerError" | "ContainerCannotRun"
+            if LACKS_PROGRAM.iter().any(|text| message.contains(text)) =>
+        {
+            (GapReason::NotSupported, "the image of the pod lacks a program", IMAGE_HINT)
         }
         "FailedCreate" => {
             let sign = SIGNS[..3].iter().find(|sign| sign.messages.iter().any(|text| message.contains(text)));
@@ -277,6 +301,30 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_file_of_this_machine_is_not_a_program_of_the_image() {
+        let message = "error: unable to read client-cert /home/u/c.pem for u: open /home/u/c.pem: no such file or directory";
+        let (why, text) = shown(of_message("kubectl get nodes", message));
+        assert_eq!(why, GapReason::Failed);
+        assert!(text.contains("c.pem") && !text.contains("image"), "{text}");
+        let message =
+            "OCI runtime exec failed: exec failed: exec: \"sh\": executable file not found in $PATH";
+        let (why, text) = shown(of_exec("kubectl exec in pod a/b", message));
+        assert_eq!(why, GapReason::NotSupported);
+        assert!(text.contains("BusyBox"), "{text}");
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_no_refusal() {
+        let denied =
+            "Error from server (Forbidden): error when creating \"STDIN\": jobs.batch is forbidden: x";
+        let unknown = "Error from server: error when creating \"STDIN\": etcdserver: request timed out";
+        assert!(are_refusals(denied));
+        assert!(are_refusals(&format!("Warning: old\n{denied}\n{denied}\n")));
+        assert!(!are_refusals(&format!("{unknown}\n{denied}")));
+        assert!(!are_refusals("Unable to connect to the server: EOF"));
+    }
+
+    #[test]
     fn the_reason_of_a_pod_has_a_next_step() {
         let of = |word: &str, message: &str| {
             shown(not_running(&Reason { word: word.to_owned(), message: message.to_owned() }))
@@ -287,6 +335,8 @@ mod tests {
         assert!(text.contains("violates PodSecurity") && text.contains("--namespace"), "{text}");
         assert!(of("ImagePullBackOff", "Back-off pulling image").1.contains("--image"));
         assert!(of("Unschedulable", "0/2 nodes are available").1.contains("0/2"));
+        let started = "exec: \"sleep\": executable file not found in $PATH";
+        assert!(of("StartError", started).1.contains("lacks a program"));
         assert!(of("", "").1.contains("no reason is given"));
     }
 }

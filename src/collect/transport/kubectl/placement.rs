@@ -13,24 +13,28 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::super::client::ClientError;
 use super::super::diagnosis::Diagnosis;
-use super::command::{ENV, Failure, KUBECTL, run};
+use super::command::{ENV, Failure, KUBECTL, run, time_limit};
 use super::config::KubectlConfig;
-use super::failure::{diagnose, message, not_running, of_message};
+use super::failure::{are_refusals, diagnose, message, not_running, of_message};
 use super::jobs::{RUN_LABEL, job_name};
 use super::pods::{Event, List, Pod, PodState, Reason, creation_failures, parse};
 use super::target::Placement;
 use crate::cleanup::{self, Elsewhere};
 use crate::model::gap::GapReason;
+use crate::model::shell::shell_quoted;
 
-/// The pauses between looking at the pods, at first and later.
+/// The pauses between two requests for the pods, at first and later.
 const PAUSE_MIN: Duration = Duration::from_millis(300);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// After what time a Job without a pod is looked for in events.
+/// After what time the events of a Job without a pod are requested.
 const EVENTS_AFTER: Duration = Duration::from_millis(1500);
 /// How long the removal may take, and longer for each Job: kubectl deletes one after the other.
 const REMOVAL_MAX: Duration = Duration::from_secs(15);
 const REMOVAL_OF_JOB: Duration = Duration::from_millis(100);
+/// How long one request of the removal may take.
+const REMOVAL_REQUEST_MAX: Duration = Duration::from_secs(10);
 
 /// The Jobs of a run, which are removed by [`remove`](Self::remove), or when the process ends.
 #[derive(Debug)]
@@ -54,19 +58,20 @@ impl Drop for Watching {
 }
 
 impl Jobs {
-    /// Creates Jobs and watches their pods, whose placements are returned in order.
+    /// Creates Jobs and watches their pods, whose placements are returned in order. The Jobs
+    /// are `None` if none can exist: all were refused.
     ///
     /// # Errors
-    /// If none is created.
+    /// If kubectl cannot be run, or the run is ending.
     pub(super) async fn create(
         args: &Arc<[OsString]>,
         config: &KubectlConfig,
         run_id: String,
         list: &Value,
         count: usize,
-    ) -> Result<(Self, Vec<watch::Receiver<Placement>>), Diagnosis> {
+    ) -> Result<(Option<Self>, Vec<watch::Receiver<Placement>>), Diagnosis> {
         let delete = removal(args, &config.namespace, &run_id);
-        let by_hand = format!("kubectl delete jobs -n {} -l {RUN_LABEL}={run_id}", config.namespace);
+        let by_hand = by_hand(args, &config.namespace, &run_id);
         let in_background = delete.clone();
         let registered = cleanup::created_elsewhere(move || start_removal(&in_background));
         let registration = registered
@@ -80,15 +85,22 @@ impl Jobs {
         let answer = run(create, list.to_string().as_bytes(), limit).await;
         let names: Vec<_> = (0..count).map(|number| job_name(&run_id, number)).collect();
         let number = u32::try_from(names.len()).unwrap_or(u32::MAX);
+        let mut none_exists = false;
         let refused = match answer {
             Ok(_) => BTreeMap::new(),
-            Err(Failure::Failed { stdout, stderr }) => refusals(&names, &stdout, &stderr),
+            Err(Failure::Failed { stdout, stderr }) => {
+                let refused = refusals(&names, &stdout, &stderr);
+                none_exists = refused.len() == names.len() && are_refusals(&stderr);
+                refused
+            }
+            Err(Failure::Client(error @ ClientError::Start { .. })) => {
+                registration.removed();
+                return Err(error.into());
+            }
             Err(failure) => {
                 // Some may have been created.
-                let nothing = Watching(tokio::spawn(async {}));
-                let jobs = Self { watching: nothing, delete, by_hand, number: 0, registration };
-                jobs.remove().await;
-                return Err(diagnose(failure, "kubectl create jobs"));
+                let diagnosis = diagnose(failure, "kubectl create jobs");
+                names.iter().map(|name| (name.clone(), diagnosis.clone())).collect()
             }
         };
         let (senders, receivers): (Vec<_>, Vec<_>) = names
@@ -111,7 +123,11 @@ impl Jobs {
         };
         let watching = Watching(tokio::spawn(watcher.watch()));
         let jobs = Self { watching, delete, by_hand, number, registration };
-        Ok((jobs, receivers))
+        if none_exists {
+            jobs.registration.removed();
+            return Ok((None, receivers));
+        }
+        Ok((Some(jobs), receivers))
     }
 
     /// Removes them. Returns what is to be done by hand if that fails.
@@ -140,8 +156,17 @@ impl Jobs {
 fn removal(args: &[OsString], namespace: &str, run_id: &str) -> Vec<OsString> {
     let selector = format!("{RUN_LABEL}={run_id}");
     let rest = ["delete", "jobs", "-n", namespace, "-l", &selector, "--ignore-not-found", "--wait=false"];
-    let rest = rest.iter().map(Into::into).chain(["--request-timeout=10s".into()]);
+    let rest = rest.iter().map(Into::into).chain(time_limit(args, REMOVAL_REQUEST_MAX));
     args.iter().cloned().chain(rest).collect()
+}
+
+/// The command that removes the Jobs of a run, for a POSIX shell.
+fn by_hand(args: &[OsString], namespace: &str, run_id: &str) -> String {
+    let selector = format!("{RUN_LABEL}={run_id}");
+    let words = ["kubectl".into()].into_iter().chain(args.iter().map(|arg| arg.to_string_lossy()));
+    let rest = ["delete", "jobs", "-n", namespace, "-l", &selector];
+    let words = words.chain(rest.into_iter().map(Into::into));
+    words.map(|word| shell_quoted(&word).into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// Starts the removal as a process of its own, which does not end with this one: the server
@@ -172,7 +197,7 @@ fn refusals(names: &[String], stdout: &[u8], stderr: &str) -> BTreeMap<String, D
         .collect()
 }
 
-/// Looks at the pods until each runs or does not.
+/// Requests the states of the pods until each runs or has failed.
 struct Watcher {
     args: Arc<[OsString]>,
     namespace: String,
@@ -274,5 +299,19 @@ impl Watcher {
     async fn get(&self, rest: &[&str]) -> Result<Vec<u8>, Failure> {
         let args = self.args.iter().cloned().chain(rest.iter().map(Into::into)).collect();
         run(args, &[], self.timeout).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_removes_jobs_selects_the_cluster() {
+        let args = ["--kubeconfig", "/home/a b/config", "--context", "it's"].map(OsString::from);
+        assert_eq!(
+            by_hand(&args, "kube-system", "0f"),
+            r"kubectl --kubeconfig '/home/a b/config' --context 'it'\''s' delete jobs -n kube-system -l eks-netcheck/run=0f"
+        );
     }
 }

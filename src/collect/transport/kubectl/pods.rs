@@ -1,4 +1,4 @@
-//! What becomes of the Jobs' pods, read from their status and from events.
+//! The states of the Jobs' pods, read from their status and from events.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::command::Failure;
+use super::jobs::CONTAINER;
 
 /// Parses what kubectl printed. The error does not repeat it.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, Failure> {
@@ -88,6 +89,8 @@ struct Condition {
 
 #[derive(Debug, Deserialize)]
 struct ContainerStatus {
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     ready: bool,
     #[serde(default)]
@@ -174,7 +177,9 @@ impl Pod {
     /// The state of a Job's pod.
     pub(super) fn state(&self) -> PodState {
         let status = &self.status;
-        let container = status.container_statuses.as_deref().and_then(<[_]>::first);
+        // A webhook may add others.
+        let mut containers = status.container_statuses.iter().flatten();
+        let container = containers.find(|container| container.name == CONTAINER);
         let state = container.map(|container| &container.state);
         if let Some(why) = state.and_then(|state| state.terminated.as_ref()) {
             return PodState::Failed(Reason::new(why.reason.as_ref(), why.message.as_ref()));
@@ -247,7 +252,7 @@ mod tests {
     #[test]
     fn the_state_of_a_pod_is_that_of_its_container() {
         let of = |phase: &str, container: Value| {
-            state(&json!({"phase": phase, "containerStatuses": [{"state": container}]}))
+            state(&json!({"phase": phase, "containerStatuses": [{"name": CONTAINER, "state": container}]}))
         };
         assert_eq!(of("Running", json!({"running": {"startedAt": "x"}})), PodState::Running);
         let waiting = |word: &str| of("Pending", json!({"waiting": {"reason": word, "message": "m"}}));
@@ -266,8 +271,24 @@ mod tests {
     }
 
     #[test]
+    fn the_containers_that_a_webhook_adds_are_ignored() {
+        let with = |added: Value, own: Value| {
+            state(&json!({"phase": "Running", "containerStatuses": [
+                {"name": "istio-proxy", "state": added}, {"name": CONTAINER, "state": own},
+            ]}))
+        };
+        let (running, waiting) = (json!({"running": {}}), json!({"waiting": {"reason": "ErrImagePull"}}));
+        assert_eq!(with(waiting.clone(), running.clone()), PodState::Running);
+        let state = with(running.clone(), waiting);
+        assert_eq!(state, PodState::Waiting(Some(reason("ErrImagePull", ""))));
+        let ended = json!({"terminated": {"reason": "Completed"}});
+        assert_eq!(with(ended, running), PodState::Running);
+    }
+
+    #[test]
     fn a_pod_without_the_processes_of_the_host_is_not_used() {
-        let status = json!({"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]});
+        let status =
+            json!({"phase": "Running", "containerStatuses": [{"name": CONTAINER, "state": {"running": {}}}]});
         let pod = json!({"metadata": {"name": "p"}, "spec": {}, "status": status});
         let state = serde_json::from_value::<Pod>(pod).expect("a pod").state();
         assert!(matches!(state, PodState::Failed(reason) if reason.message.contains("hostPID")));

@@ -3,15 +3,18 @@
 
 use std::fs;
 
+use rustix::process::geteuid;
+
 /// This process, as a name that no other has: the machine since its start, the namespace of
-/// process ids, the id, and when it started. `None` where the system does not tell.
+/// process ids, the user, the id, and when it started. `None` where the system does not tell.
 pub(super) fn this_process() -> Option<String> {
     let id = std::process::id();
     Some(format!("{} {id} {}", place()?, started(id)?))
 }
 
-/// Whether a process is known to have ended: it was one of this machine and of this namespace,
-/// and there is none with its id and start now.
+/// Whether a process is known to have ended: it was one of this machine, of this namespace and
+/// of this user, and there is none with its id and start now. The processes of other users may
+/// be hidden (`hidepid` of /proc).
 pub(super) fn has_ended(process: &str) -> bool {
     let Some(rest) = place().and_then(|place| process.strip_prefix(&place)?.strip_prefix(' ')) else {
         return false;
@@ -26,7 +29,7 @@ fn place() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
     let namespace = namespace.to_str()?.trim_matches(|char: char| !char.is_ascii_digit()).to_owned();
-    Some(format!("{} {namespace}", boot.trim()))
+    Some(format!("{} {namespace} {}", boot.trim(), geteuid().as_raw()))
 }
 
 /// When a process started: the 20th field after its name.
@@ -52,12 +55,16 @@ mod tests {
         let this = this_process().expect("/proc");
         assert!(!has_ended(&this), "{this}");
         let mut words: Vec<_> = this.split(' ').collect();
-        words[3] = "7";
+        words[4] = "7";
         assert!(has_ended(&words.join(" ")), "another start");
         let mut elsewhere: Vec<_> = this.split(' ').collect();
         elsewhere[0] = "00000000-0000-0000-0000-000000000000";
-        elsewhere[3] = "7";
+        elsewhere[4] = "7";
         assert!(!has_ended(&elsewhere.join(" ")), "of another machine, nothing is known");
+        let mut of_another: Vec<_> = this.split(' ').collect();
+        of_another[2] = "4242";
+        of_another[4] = "7";
+        assert!(!has_ended(&of_another.join(" ")), "the processes of another user may be hidden");
         assert!(!has_ended(""));
     }
 }

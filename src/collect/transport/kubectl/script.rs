@@ -16,9 +16,9 @@ pub(super) const READ: &str = concat!(
     functions!(),
     "IFS= read -r marker; echo \"$marker ss\"; \
 if readlink /proc/1/exe >/dev/null 2>&1; then \
-( echo '>> proc'; tables && owners && echo '>> end' ) </dev/null; echo \"$marker end $?\"; \
+( echo '>> proc'; tables && owners && echo '>> end counted' ) </dev/null; echo \"$marker end $?\"; \
 else echo \"$marker end 1\"; echo \"$marker ss-unprivileged\"; \
-( echo '>> proc'; tables && echo '>> end' ) </dev/null; echo \"$marker end $?\"; fi; \
+( echo '>> proc'; tables && echo '>> end counted' ) </dev/null; echo \"$marker end $?\"; fi; \
 IFS= read -r host; \
 if [ -n \"$host\" ]; then echo \"$marker dns\"; chroot /proc/1/root getent ahosts \"$host\" </dev/null; status=$?; \
 case $status in 126|127) server=; while read -r key value rest; do \
@@ -50,9 +50,9 @@ case $name$a in Tcp:[0-9]*) opened=$passive; break; esac; done </proc/1/net/snmp
 six=/proc/1/net/tcp6; note=; if ! [ -e $six ]; then six=; note=\">> no /proc/1/net/tcp6\"; fi; \
 part='s/^ *sl .*/>> \\/proc\\/1\\/net\\/tcp\\n&/'; \
 sockets() { echo '>> proc'; if [ -n \"$note\" ]; then echo \"$note\"; fi; \
-case $1 in *a*) sed \"$part\" /proc/1/net/tcp $six;; *) sed -e \"$part\" \
--e 's/^ *\\([0-9]*:\\) [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[367AC] .*$/\\1/' /proc/1/net/tcp $six;; esac && \
-case $1 in *p) owners; esac && echo '>> end'; }; \
+case $1 in *a*) sed -n -e \"$part\" -e p -e '$=' /proc/1/net/tcp $six;; *) sed -n -e \"$part\" \
+-e 's/^ *\\([0-9]*:\\) [0-9A-F]*:[0-9A-F]* [0-9A-F]*:[0-9A-F]* 0[367AC] .*$/\\1/' -e p -e '$=' /proc/1/net/tcp $six;; esac && \
+case $1 in *p) owners; esac && echo '>> end counted'; }; \
 rights=none; if readlink /proc/1/exe >/dev/null 2>&1; then rights=root; fi; \
 read -r up rest </proc/uptime; echo \"$marker rights $rights\"; echo \"$marker clock $(date +%s.%N) $up\"; \
 while read -r options counted; do \

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::super::diagnosis::{CAPTURE_ELSEWHERE, Diagnosis};
 use super::super::framing::random;
-use super::command::{Failure, run};
+use super::command::{Failure, run, time_limit};
 use super::config::KubectlConfig;
 use super::context::{Choice, Kubeconfig, choose};
 use super::failure::{Refusal, diagnose, no_context};
@@ -31,7 +31,7 @@ const AGENT: &str = "eks-node-monitoring-agent";
 const AGENT_SELECTOR: &str = "app.kubernetes.io/name=eks-node-monitoring-agent";
 /// The certificate authority of a service account, in a pod.
 const SERVICE_ACCOUNT_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
-/// How long looking at the kubeconfig may take.
+/// How long kubectl may take to print the kubeconfig.
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A cluster that kubectl reaches.
@@ -61,9 +61,8 @@ pub(crate) struct Placed {
 
 /// The program and what it may take: the configuration, without the cluster.
 fn request(args: &[OsString], config: &KubectlConfig, rest: &[&str]) -> Vec<OsString> {
-    let limit = format!("--request-timeout={}s", config.timeout.as_secs().max(1));
-    let rest = rest.iter().map(Into::into);
-    args.iter().cloned().chain(rest).chain([limit.into()]).collect()
+    let limit = time_limit(args, config.timeout);
+    args.iter().cloned().chain(rest.iter().map(Into::into)).chain(limit).collect()
 }
 
 impl Session {
@@ -109,21 +108,41 @@ impl Session {
         })
     }
 
-    /// The node of a name or an instance.
+    /// The node of an instance or a name.
     pub(crate) fn node(&self, name: &NodeName, instance: Option<&str>) -> Option<&KubernetesNode> {
-        let is_it = |node: &&KubernetesNode| {
-            node.name == name.as_str() || node.instance_id().is_some_and(|id| Some(id) == instance)
-        };
-        self.nodes.iter().find(is_it)
+        find_node(&self.nodes, name, instance)
+    }
+
+    /// The nodes of names and instances, each once, or why one has none.
+    pub(crate) fn find_all<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'a NodeName, Option<&'a str>)>,
+    ) -> Vec<Result<&KubernetesNode, Diagnosis>> {
+        let mut found = BTreeMap::new();
+        let nodes = wanted.into_iter().map(|(name, instance)| {
+            let node = self.node(name, instance).ok_or_else(not_listed)?;
+            match found.insert(&node.name, name) {
+                None => Ok(node),
+                Some(other) => {
+                    let detail = format!("{other} is the same node {}", node.name);
+                    Err(Diagnosis::new(GapReason::NotSupported, detail, "name it once"))
+                }
+            }
+        });
+        nodes.collect()
     }
 
     /// Finds or creates the pod of each node. Jobs that an earlier run left are removed.
-    pub(crate) async fn place(&self, nodes: &[Option<&KubernetesNode>]) -> Placed {
+    pub(crate) async fn place(&self, nodes: Vec<Result<&KubernetesNode, Diagnosis>>) -> Placed {
         let (has_agents, ()) = tokio::join!(self.agent_runs_programs(), self.remove_left_over());
-        let mut targets: Vec<_> = nodes.iter().map(|node| self.agent_target(*node, has_agents)).collect();
+        let target = |node: &Result<&KubernetesNode, Diagnosis>| match node {
+            Ok(node) => self.agent_target(node, has_agents),
+            Err(diagnosis) => Err(diagnosis.clone()),
+        };
+        let mut targets: Vec<_> = nodes.iter().map(target).collect();
         let without: Vec<_> = { nodes.iter().zip(&targets) }
             .filter(|(_, target)| matches!(target, Ok(None)))
-            .filter_map(|(node, _)| *node)
+            .filter_map(|(node, _)| node.as_ref().ok().copied())
             .collect();
         let mut jobs = None;
         let mut created = Vec::new();
@@ -134,7 +153,7 @@ impl Session {
             let placed = Jobs::create(&self.args, &self.config, run, &list, without.len()).await;
             match placed {
                 Ok((all, placements)) => {
-                    jobs = Some(all);
+                    jobs = all;
                     created = placements.into_iter().map(Ok).collect();
                 }
                 Err(diagnosis) => created = vec![Err(diagnosis); without.len()],
@@ -156,8 +175,7 @@ impl Session {
     /// none.
     pub(crate) async fn plan(&self, nodes: &[&KubernetesNode]) -> (serde_json::Value, usize) {
         let has_agents = self.agent_runs_programs().await;
-        let needs_job =
-            |node: &&KubernetesNode| matches!(self.agent_target(Some(*node), has_agents), Ok(None));
+        let needs_job = |node: &&KubernetesNode| matches!(self.agent_target(node, has_agents), Ok(None));
         let without: Vec<_> = nodes.iter().copied().filter(needs_job).collect();
         (self.jobs("dry-run", None, &without), nodes.len() - without.len())
     }
@@ -178,10 +196,9 @@ impl Session {
     /// can read it.
     fn agent_target(
         &self,
-        node: Option<&KubernetesNode>,
+        node: &KubernetesNode,
         has_agents: bool,
     ) -> Result<Option<KubectlTarget>, Diagnosis> {
-        let node = node.ok_or_else(not_listed)?;
         if node.is_fargate() {
             return Err(Diagnosis::new(
                 GapReason::NotSupported,
@@ -225,8 +242,8 @@ impl Session {
         run(args, &[], self.config.timeout).await.is_ok()
     }
 
-    /// Removes the Jobs of runs on this machine that ended without removing them. It is tried
-    /// only: they remove themselves.
+    /// Removes the Jobs of this user's runs on this machine that ended without removing them.
+    /// A failure is ignored: they remove themselves.
     async fn remove_left_over(&self) {
         let namespace = self.config.namespace.as_str();
         let selector = format!("{}={}", LABEL.0, LABEL.1);
@@ -244,6 +261,19 @@ impl Session {
         let delete = [&delete[..], &left].concat();
         let _ = run(request(&self.args, &self.config, &delete), &[], self.config.timeout).await;
     }
+}
+
+/// The node of an instance, or else the one with this name, unless that is another instance.
+fn find_node<'n>(
+    nodes: &'n [KubernetesNode],
+    name: &NodeName,
+    instance: Option<&str>,
+) -> Option<&'n KubernetesNode> {
+    // Without the list of EC2, the name may be the id.
+    let id = instance.unwrap_or(name.as_str());
+    let of_instance = nodes.iter().find(|node| node.instance_id() == Some(id));
+    let is_other = |node: &KubernetesNode| instance.is_some() && node.instance_id().is_some();
+    of_instance.or_else(|| nodes.iter().find(|node| node.name == name.as_str() && !is_other(node)))
 }
 
 fn not_listed() -> Diagnosis {
@@ -270,4 +300,38 @@ async fn select(config: &KubectlConfig, cluster: &Cluster) -> Result<Vec<OsStrin
         Err(reason) => return Err(no_context(&reason, named, cluster)),
     }
     Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, id: Option<&str>) -> KubernetesNode {
+        KubernetesNode {
+            name: name.to_owned(),
+            addresses: Vec::new(),
+            provider_id: id.map(|id| format!("aws:///eu-west-1a/{id}")),
+            compute_type: None,
+            os_image: None,
+            is_windows: false,
+            pod_cidrs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_node_is_found_by_its_instance_before_its_name() {
+        let nodes = [node("a", Some("i-1")), node("b", Some("i-2")), node("hybrid", None)];
+        let found = |name: &str, instance| {
+            let name: NodeName = name.parse().expect("a name");
+            find_node(&nodes, &name, instance).map(|node| node.name.as_str())
+        };
+        assert_eq!(found("a", Some("i-1")), Some("a"));
+        // A tag Name of one instance is the name of another's node.
+        assert_eq!(found("a", Some("i-2")), Some("b"));
+        assert_eq!(found("a", Some("i-3")), None, "a node of another instance");
+        assert_eq!(found("a", None), Some("a"));
+        assert_eq!(found("i-2", None), Some("b"));
+        assert_eq!(found("hybrid", Some("i-3")), Some("hybrid"));
+        assert_eq!(found("c", None), None);
+    }
 }

@@ -13,7 +13,7 @@ use super::command::{ENV, KUBECTL};
 use super::{failure, script};
 use crate::model::gap::GapReason;
 
-/// What becomes of a node's pod.
+/// The state of a node's pod.
 #[derive(Debug, Clone)]
 pub(super) enum Placement {
     /// It is being started.
@@ -77,7 +77,7 @@ impl KubectlTarget {
 
     /// What the ending of a client means that ended before the script began.
     pub(crate) fn diagnose(&self, ending: &Ending) -> Diagnosis {
-        failure::of_message(&format!("kubectl exec in {self}"), failure::message(&ending.stderr))
+        failure::of_exec(&format!("kubectl exec in {self}"), failure::message(&ending.stderr))
     }
 
     /// The scripts in a pod without the host's programs.

@@ -9,22 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::stream;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use self::output::{Capture, Output, parse, resolver_problem};
+use self::output::{BEGIN, Capture, Output, parse, resolver_problem};
 use self::running::Running;
 use super::diagnosis::{Diagnosis, excerpt};
 use crate::collect::aws::cause::Cause;
 use crate::collect::aws::client::Client;
 use crate::collect::aws::failure::Failure;
+use crate::collect::aws::s3::Object;
 use crate::collect::aws::ssm::{Agent, Command, Invocation, NODES_MAX, State};
 use crate::evidence::aws::ssm::{
-    DESCRIBE_INSTANCE_INFORMATION, GET_COMMAND_INVOCATION, LIST_COMMAND_INVOCATIONS, SEND_COMMAND,
-    output_path,
+    DESCRIBE_INSTANCE_INFORMATION, GET_COMMAND_INVOCATION, GET_OBJECT, LIST_COMMAND_INVOCATIONS,
+    SEND_COMMAND, output_path,
 };
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::{NodeName, SSM_DOCUMENT};
@@ -39,6 +40,8 @@ const OUTPUTS_MAX: u32 = 4;
 /// How many outputs are asked for at a time.
 const OUTPUTS: usize = 8;
 
+const TOO_LONG: &str =
+    "its sockets do not fit into the 24,000 characters that Systems Manager keeps of an output";
 const OTHER_TRANSPORT: &str = "read it by another of --nodes, such as ssm,ssh";
 const START_AGENT: &str = "check on the node: systemctl status amazon-ssm-agent, and that it reaches the endpoints of ssm and ssmmessages";
 
@@ -57,6 +60,9 @@ pub(crate) struct SsmNode {
     pub(crate) name: NodeName,
     /// Its id: of an instance, `i-...`, or of a node outside of EC2, `mi-...`.
     pub(crate) id: String,
+    /// Whether EC2 lists it as an instance of the cluster. If not, its kubelet must connect to
+    /// the cluster's endpoint.
+    pub(crate) is_listed: bool,
 }
 
 /// What was read of a node.
@@ -79,6 +85,14 @@ struct Reading<'a> {
     /// The host name of the cluster's endpoint, once it is known.
     host: watch::Receiver<Option<String>>,
     sender: UnboundedSender<SsmRead>,
+}
+
+/// A node whose output was cut, and is whole in a bucket.
+struct InBucket {
+    node: SsmNode,
+    command: String,
+    /// Until when the object may appear.
+    until: Instant,
 }
 
 impl Ssm {
@@ -179,11 +193,20 @@ impl Reading<'_> {
                 Err(failure) => self.all_failed(group, &failure, SEND_COMMAND),
             }
         }
-        join_all(sent.into_iter().map(|(command, nodes)| self.wait(command, nodes))).await;
+        let (in_bucket, mut objects) = unbounded_channel();
+        let results = async move {
+            let waiting = sent.into_iter().map(|(command, nodes)| self.wait(command, nodes, &in_bucket));
+            join_all(waiting).await;
+        };
+        // The results of other nodes do not wait for objects.
+        let objects = stream::poll_fn(|context| objects.poll_recv(context));
+        let objects = objects.map(|cut| self.read_object(cut)).buffer_unordered(NODES_MAX);
+        join(results, objects.collect::<()>()).await;
     }
 
-    /// Waits for the results of a command.
-    async fn wait(&self, command: String, nodes: Vec<SsmNode>) {
+    /// Waits for the results of a command. Nodes whose outputs are to be read from a bucket
+    /// are passed on.
+    async fn wait(&self, command: String, nodes: Vec<SsmNode>, in_bucket: &UnboundedSender<InBucket>) {
         let turns = nodes.len().div_ceil(self.ssm.command.concurrency.clamp(1, NODES_MAX));
         let limit = self.timeout * u32::try_from(turns).unwrap_or(u32::MAX);
         let until = Instant::now() + limit;
@@ -208,7 +231,8 @@ impl Reading<'_> {
                         }
                     }
                     let ended = ended.into_iter();
-                    let ended = ended.map(|(node, invocation)| self.ended(&command, node, invocation, until));
+                    let ended = ended
+                        .map(|(node, invocation)| self.ended(&command, node, invocation, until, in_bucket));
                     stream::iter(ended).buffer_unordered(OUTPUTS).collect::<()>().await;
                 }
                 Ok(Err(failure)) if is_final(&failure) => {
@@ -237,8 +261,15 @@ impl Reading<'_> {
         self.ssm.running.cancel(self.client, &command).await;
     }
 
-    /// Sends what a command that ended on a node printed.
-    async fn ended(&self, command: &str, node: SsmNode, invocation: Invocation, until: Instant) {
+    /// Sends what a command that ended on a node printed, or passes the node on.
+    async fn ended(
+        &self,
+        command: &str,
+        node: SsmNode,
+        invocation: Invocation,
+        until: Instant,
+        in_bucket: &UnboundedSender<InBucket>,
+    ) {
         if invocation.state == State::Stopped {
             return self.failed(&node, stopped(&invocation.details));
         }
@@ -270,8 +301,48 @@ impl Reading<'_> {
         }
         match output {
             Output::Whole(capture) => self.whole(node, capture).await,
+            Output::Cut if self.ssm.command.output.is_some() && invocation.output.contains(BEGIN) => {
+                // The receiver is there as long as results are waited for.
+                let _ = in_bucket.send(InBucket {
+                    node,
+                    command: command.to_owned(),
+                    until: Instant::now() + self.timeout,
+                });
+            }
             other => self.failed(&node, self.not_whole(other, &invocation, command, &node)),
         }
+    }
+
+    /// Reads an output that was cut from the bucket that the node writes it to.
+    async fn read_object(&self, InBucket { node, command, until }: InBucket) {
+        let Command { document, output, .. } = &*self.ssm.command;
+        let Some((bucket, prefix)) = output else { return };
+        let prefix = prefix.as_ref().map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        let key = prefix + &output_path(document, &command, &node.id);
+        let object = Object { bucket, key: &key };
+        let copy = format!("aws s3 cp s3://{bucket}/{key} -");
+        let content = match self.client.object(object, until).await {
+            Ok(content) => content,
+            Err(failure) => {
+                let detail =
+                    format!("{TOO_LONG}, and {GET_OBJECT} of s3://{bucket}/{key}: {}", failure.detail);
+                let hint = format!(
+                    "{}; or add the output to a directory that `eks-netcheck collect` wrote: {copy} | sed '/^eks-netcheck/d' | base64 -d | gunzip > DIR/nodes/{}.txt",
+                    failure.hint(GET_OBJECT),
+                    node.name
+                );
+                return self.failed(&node, Diagnosis::new(failure.why, detail, hint));
+            }
+        };
+        let output = std::str::from_utf8(content.bytes()).map_or(Output::Cut, parse);
+        drop(content);
+        let problem = match output {
+            Output::Whole(capture) => return self.whole(node, capture).await,
+            Output::Damaged(problem) => problem,
+            _ => "the document did not print it, or it is cut".to_owned(),
+        };
+        let detail = format!("s3://{bucket}/{key} is not the whole output: {problem}");
+        self.failed(&node, Diagnosis::new(GapReason::Malformed, detail, format!("see it with: {copy}")));
     }
 
     /// Sends a whole capture, with the answer of the node's resolver.
@@ -279,6 +350,11 @@ impl Reading<'_> {
         let mut host = self.host.clone();
         let host = host.wait_for(Option::is_some).await.ok().and_then(|host| host.clone());
         let host = host.filter(|host| !host.is_empty());
+        if !node.is_listed
+            && let Some(diagnosis) = of_another_cluster(host.as_deref(), capture.server.as_deref())
+        {
+            return self.failed(&node, diagnosis);
+        }
         let answer = host.map(|host| answer(&node.name, &host, capture.server.as_deref(), capture.answer));
         let gap = capture.is_nameless.then(|| {
             let detail = "ss named no process, so the agent does not run as root";
@@ -295,7 +371,7 @@ impl Reading<'_> {
 
     /// Why an output contains no whole capture.
     fn not_whole(&self, output: Output, invocation: &Invocation, command: &str, node: &SsmNode) -> Diagnosis {
-        let Command { document, output: bucket, .. } = &*self.ssm.command;
+        let document = &self.ssm.command.document;
         let failed = |detail: String| {
             let line = invocation.error.lines().map(str::trim).rfind(|line| !line.is_empty());
             let line = line.map(|line| format!("; it printed {:?}", excerpt(line))).unwrap_or_default();
@@ -320,25 +396,15 @@ impl Reading<'_> {
                 ),
             ),
             Output::Damaged(problem) => failed(problem),
-            Output::Cut if !invocation.output.contains("eks-netcheck begin ") => {
+            Output::Cut if !invocation.output.contains(BEGIN) => {
                 let details = excerpt(&invocation.details);
                 failed(format!("the document {document} did not print the sockets ({details})"))
             }
-            Output::Cut | Output::Whole(_) => {
-                let detail = "its sockets do not fit into the 24,000 characters that Systems Manager keeps of an output";
-                let hint = match bucket {
-                    None => "pass --ssm-output s3://BUCKET/PREFIX to keep the whole output, or read it by another of --nodes".to_owned(),
-                    Some((bucket, prefix)) => {
-                        let prefix = prefix.iter().map(|prefix| format!("{}/", prefix.trim_end_matches('/')));
-                        let key = prefix.collect::<String>() + &output_path(document, command, &node.id);
-                        format!(
-                            "add the whole output to a directory that `eks-netcheck collect` wrote: aws s3 cp s3://{bucket}/{key} - | sed '/^eks-netcheck/d' | base64 -d | gunzip > DIR/nodes/{}.txt",
-                            node.name
-                        )
-                    }
-                };
-                Diagnosis::new(GapReason::TooMuchOutput, detail, hint)
-            }
+            Output::Cut | Output::Whole(_) => Diagnosis::new(
+                GapReason::TooMuchOutput,
+                TOO_LONG,
+                "pass --ssm-output s3://BUCKET/PREFIX to keep the whole output, or read it by another of --nodes",
+            ),
         }
     }
 
@@ -369,6 +435,25 @@ impl Reading<'_> {
         // Fails if the run is ending.
         let _ = self.sender.send(read);
     }
+}
+
+/// Why a node that EC2 does not list is not known to be of the cluster: its kubelet does not
+/// connect to the cluster's endpoint.
+fn of_another_cluster(host: Option<&str>, server: Option<&str>) -> Option<Diagnosis> {
+    let is_endpoint = host.zip(server).is_some_and(|(host, server)| server.eq_ignore_ascii_case(host));
+    let detail = match server {
+        _ if is_endpoint => return None,
+        Some(server) => format!(
+            "its kubelet connects to {:?}, which is not the endpoint of the cluster, so that its sockets are another cluster's",
+            excerpt(server)
+        ),
+        None => "EC2 does not list it as a node of the cluster, and no kubeconfig of its kubelet names the endpoint".to_owned(),
+    };
+    Some(Diagnosis::new(
+        GapReason::NotSupported,
+        detail,
+        "check its id with: kubectl get nodes -o wide; or read it by ssh",
+    ))
 }
 
 /// How to create the document.

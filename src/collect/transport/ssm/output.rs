@@ -55,7 +55,7 @@ pub(super) struct Capture {
 }
 
 /// The line before the capture, without the version.
-const BEGIN: &str = "eks-netcheck begin ";
+pub(super) const BEGIN: &str = "eks-netcheck begin ";
 /// The line after it, without the exit status.
 const END: &str = "eks-netcheck end ";
 /// The line instead of them, without the names of programs.

@@ -13,10 +13,10 @@ use crate::collect::aws::failure::Failure;
 use crate::collect::aws::ssm::Command;
 
 /// How long an interrupted run takes to cancel commands: less than a signal allows.
-const CANCELLATION: Duration = Duration::from_millis(400);
+const CANCELLATION: Duration = Duration::from_millis(300);
 /// How much of this a request may take whose answer names a command.
-const SENDING: Duration = Duration::from_millis(250);
-/// The interval at which such requests are looked for.
+const SENDING: Duration = Duration::from_millis(200);
+/// The interval at which the number of such requests is read.
 const POLL: Duration = Duration::from_millis(10);
 /// How long the request takes at most that cancels a command which did not end in time.
 const CANCEL_MAX: Duration = Duration::from_secs(5);

@@ -20,6 +20,8 @@ pub enum Service {
     Ssm,
     /// Security Token Service: query protocol, XML responses.
     Sts,
+    /// Simple Storage Service: REST, XML errors.
+    S3,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
             Self::Ec2 => "ec2",
             Self::Ssm => "ssm",
             Self::Sts => "sts",
+            Self::S3 => "s3",
         }
     }
 }
@@ -65,6 +68,7 @@ impl Call {
                 Some(target) => parse_json_call(request, target),
                 None => parse_query_call(request),
             },
+            _ if is_of_s3(request) => parse_s3_call(request),
             _ => parse_rest_call(request),
         };
         let token = parameters.get("NextToken").or_else(|| parameters.get("nextToken"));
@@ -122,6 +126,25 @@ fn parse_json_call(request: &Request, target: &str) -> (Service, String, BTreeMa
     });
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
     (Service::Ssm, operation, parameters.collect())
+}
+
+/// Whether a request is one to S3: its path is any.
+fn is_of_s3(request: &Request) -> bool {
+    credential_scope(request).is_some_and(|(.., service)| service == "s3")
+}
+
+/// Parses a call of S3: the bucket is in the path, before the key.
+fn parse_s3_call(request: &Request) -> (Service, String, BTreeMap<String, String>) {
+    let path = percent_encoding::percent_decode_str(request.path.trim_start_matches('/'));
+    let path = path.decode_utf8_lossy();
+    let (bucket, key) = path.split_once('/').unwrap_or((&path, ""));
+    let parameters = [("Bucket", bucket), ("Key", key)];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let operation = match request.method.as_str() {
+        "GET" if !key.is_empty() => "GetObject".to_owned(),
+        method => format!("{method} {path}"),
+    };
+    (Service::S3, operation, parameters)
 }
 
 /// Parses a REST call of EKS. An unknown operation is named by its method and path.

@@ -30,6 +30,10 @@ impl ApiError {
                  <RequestID>{request_id}</RequestID></Response>",
                 xml::PROLOGUE
             ),
+            Service::S3 => format!(
+                "{}<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>",
+                xml::PROLOGUE
+            ),
             Service::Sts => format!(
                 "{}<ErrorResponse xmlns=\"{}\"><Error><Type>Sender</Type><Code>{code}</Code>\
                  <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",

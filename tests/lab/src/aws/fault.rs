@@ -101,7 +101,7 @@ pub enum FaultKind {
 impl FaultKind {
     /// The error response; `None` for a fault that is not an error response.
     pub(super) fn error(&self, call: &Call, account: &Account) -> Option<ApiError> {
-        use Service::{Ec2, Eks, Ssm, Sts};
+        use Service::{Ec2, Eks, S3, Ssm, Sts};
         let (status, code, message) = match (self, call.service) {
             (Self::Denied, Ec2) => (
                 403,
@@ -109,9 +109,10 @@ impl FaultKind {
                 format!("You are not authorized to perform this operation. {}", denial(call, account)),
             ),
             (Self::Denied, Eks | Ssm) => (403, "AccessDeniedException", denial(call, account)),
-            (Self::Denied, Sts) => (403, "AccessDenied", denial(call, account)),
+            (Self::Denied, Sts | S3) => (403, "AccessDenied", denial(call, account)),
             (Self::Throttled, Ec2) => (503, "RequestLimitExceeded", "Request limit exceeded.".to_owned()),
             (Self::Throttled, Eks | Ssm) => (429, "ThrottlingException", "Rate exceeded".to_owned()),
+            (Self::Throttled, S3) => (503, "SlowDown", "Please reduce your request rate.".to_owned()),
             (Self::Throttled, Sts) => (400, "Throttling", "Rate exceeded".to_owned()),
             (Self::Expired, Ec2) => (400, "RequestExpired", "Request has expired.".to_owned()),
             (Self::Expired, service) => (
@@ -123,6 +124,9 @@ impl FaultKind {
             (Self::Internal, Eks) => (500, "ServerException", "An internal error has occurred".to_owned()),
             (Self::Internal, Ssm) => {
                 (500, "InternalServerError", "An error occurred on the server side.".to_owned())
+            }
+            (Self::Internal, S3) => {
+                (500, "InternalError", "We encountered an internal error. Please try again.".to_owned())
             }
             (Self::Internal, Sts) => (500, "InternalFailure", "An internal error has occurred".to_owned()),
             (Self::NotFound, _) => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::account::Account;
 use super::call::{Call, Service, authenticate};
 use super::fault::{Fault, FaultKind, Faults};
+use super::s3::S3;
 use super::ssm::Ssm;
 use super::{ec2, eks, sts};
 use crate::http::{Request, Response, read_request};
@@ -104,6 +105,12 @@ impl Api {
         &self.state.ssm
     }
 
+    /// The buckets, to which the nodes of Systems Manager write.
+    #[must_use]
+    pub fn s3(&self) -> &S3 {
+        self.state.ssm.s3()
+    }
+
     /// The calls received so far, in order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -195,6 +202,7 @@ fn respond(
             Service::Ec2 => ec2::respond(account, call, &request_id),
             Service::Ssm => state.ssm.respond(call),
             Service::Sts => sts::respond(account, call, &request_id),
+            Service::S3 => state.ssm.s3().respond(request, call),
         })
         .unwrap_or_else(|error| error.response(call.service, &request_id))
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::call::{Call, PageToken};
 use super::error::ApiError;
+use super::s3::S3;
 use super::select::paginate;
 use crate::http::Response;
 use crate::listen::lock;
@@ -35,7 +36,7 @@ pub struct Agent {
     pub ping: String,
     /// The name of its operating system.
     pub platform: String,
-    /// What becomes of a command for it.
+    /// How a command for it is delivered.
     pub delivery: Delivery,
     /// The time before a command begins on it.
     pub delay: Duration,
@@ -66,7 +67,7 @@ impl fmt::Debug for Agent {
     }
 }
 
-/// What becomes of a command.
+/// How a command is delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// It runs.
@@ -99,6 +100,7 @@ pub struct Ssm {
     commands: Mutex<BTreeMap<String, Arc<Command>>>,
     late_outputs: AtomicUsize,
     refused: Mutex<Vec<String>>,
+    s3: Arc<S3>,
 }
 
 /// A command, and its result on each node.
@@ -106,6 +108,18 @@ pub struct Ssm {
 struct Command {
     sent: Instant,
     invocations: Mutex<BTreeMap<String, Invocation>>,
+    output: Option<OutputLocation>,
+}
+
+/// Where the nodes write their outputs.
+#[derive(Debug)]
+struct OutputLocation {
+    s3: Arc<S3>,
+    bucket: String,
+    /// The beginning of the key, before the id of the node.
+    prefix: String,
+    /// The name of the document's step.
+    step: String,
 }
 
 /// The result of a command on a node.
@@ -141,7 +155,13 @@ impl Ssm {
         lock(&self.documents).clear();
         lock(&self.commands).clear();
         lock(&self.refused).clear();
+        self.s3.reset();
         self.set_behaviour(Behaviour::default());
+    }
+
+    /// The buckets to which nodes write.
+    pub(super) fn s3(&self) -> &S3 {
+        &self.s3
     }
 
     /// Creates or replaces a command document.
@@ -275,12 +295,14 @@ impl Ssm {
         let stops_at_error = number("MaxErrors") != "100%";
         let pending =
             known.iter().map(|(node, _)| (node.clone(), Invocation::with_status("Pending", "Pending")));
-        let command = Arc::new(Command { sent: Instant::now(), invocations: Mutex::new(pending.collect()) });
-        let id = {
+        let invocations = Mutex::new(pending.collect());
+        let (id, command) = {
             let mut commands = lock(&self.commands);
             let id = format!("00000000-0000-4000-8000-{:012}", commands.len());
+            let output = self.output_location(call, &id);
+            let command = Arc::new(Command { sent: Instant::now(), invocations, output });
             commands.insert(id.clone(), Arc::clone(&command));
-            id
+            (id, command)
         };
         let queue = Arc::new(Mutex::new(known));
         for _ in 0..concurrency {
@@ -296,6 +318,20 @@ impl Ssm {
         Ok(
             json!({ "Command": { "CommandId": id, "DocumentName": name, "Status": "Pending", "StatusDetails": "Pending" } }),
         )
+    }
+
+    /// Where the nodes write the outputs of a command.
+    fn output_location(&self, call: &Call, id: &str) -> Option<OutputLocation> {
+        let bucket = call.parameter("OutputS3BucketName")?.to_owned();
+        let prefix =
+            call.parameter("OutputS3KeyPrefix").map(|prefix| format!("{prefix}/")).unwrap_or_default();
+        let name = call.parameter("DocumentName").unwrap_or_default();
+        let step = lock(&self.documents)
+            .get(name)
+            .and_then(|document| document["mainSteps"][0]["name"].as_str().map(ToOwned::to_owned));
+        // The document of AWS is of an older schema, without names of steps.
+        let step = step.unwrap_or_else(|| "0.awsrunShellScript".to_owned());
+        Some(OutputLocation { s3: Arc::clone(&self.s3), bucket, prefix: format!("{prefix}{id}"), step })
     }
 
     /// The script of a document.
@@ -409,6 +445,13 @@ impl Command {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match (agent.runner)(script) {
             Ok(output) => {
+                if let Some(OutputLocation { s3, bucket, prefix, step }) = &self.output {
+                    s3.put(
+                        bucket,
+                        &format!("{prefix}/{node}/awsrunShellScript/{step}/stdout"),
+                        text(&output.stdout),
+                    );
+                }
                 let status = if output.status.success() { "Success" } else { "Failed" };
                 set(Invocation {
                     code: output.status.code().unwrap_or(-1),

@@ -2,7 +2,8 @@
 //! and the streams of `exec` and `attach`, for which it connects to the node's kubelet. Pods are real processes
 //! on the nodes, apart from those of the `DaemonSet` aws-node, whose commands are emulated.
 //!
-//! It has neither TLS nor authentication, and refuses what rules of RBAC do not allow only if it has some.
+//! It has TLS only through [`Tls`], and refuses wrong tokens, and what rules of RBAC do not allow, only if it
+//! has some.
 
 mod emulated;
 mod exec;
@@ -10,6 +11,7 @@ mod objects;
 mod pod;
 mod rbac;
 mod state;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +28,7 @@ use self::objects::{json_response, not_found, respond, text};
 pub use self::rbac::Access;
 use self::state::State;
 pub use self::state::{Admission, Faults};
+pub use self::tls::Tls;
 use crate::http::{Response, read_request};
 use crate::listen::{TcpServer, bind_in, lock};
 use crate::sandbox::{ExecConnection, Kubelet};
@@ -68,6 +71,8 @@ struct Cluster {
     state: Mutex<State>,
     /// The rules of RBAC, if there are any.
     roles: Mutex<Option<Vec<Value>>>,
+    /// The only token that is accepted, if there is one.
+    token: Mutex<Option<String>>,
     /// What was requested, apart from discovery.
     journal: Mutex<Vec<Access>>,
     has_stopped: AtomicBool,
@@ -97,6 +102,7 @@ impl ApiServer {
             pods,
             state: Mutex::new(state),
             roles: Mutex::default(),
+            token: Mutex::default(),
             journal: Mutex::default(),
             has_stopped: AtomicBool::default(),
             source_eni: Mutex::new(source_eni),
@@ -140,6 +146,17 @@ impl ApiServer {
     /// Refuses from now on what these `ClusterRole`s and `Role`s do not allow.
     pub fn set_roles(&self, roles: Option<Vec<Value>>) {
         *lock(&self.cluster.roles) = roles;
+    }
+
+    /// Refuses from now on requests with another token.
+    pub fn set_token(&self, token: Option<&str>) {
+        *lock(&self.cluster.token) = token.map(ToOwned::to_owned);
+    }
+
+    /// The address that it listens at.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Changes a node, such as its `osImage`.
@@ -199,6 +216,7 @@ impl ApiServer {
         state.ahead = Duration::ZERO;
         drop(state);
         self.set_roles(None);
+        self.set_token(None);
         lock(&self.cluster.journal).clear();
     }
 
@@ -237,6 +255,13 @@ fn serve_connection(stream: &TcpStream, cluster: &Cluster) -> io::Result<()> {
     let mut unread = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut unread)? {
         let segments: Vec<_> = request.path.trim_matches('/').split('/').collect();
+        let is_known = lock(&cluster.token).as_ref().is_none_or(|token| {
+            request.header("authorization").is_some_and(|header| header == format!("Bearer {token}"))
+        });
+        if !is_known {
+            Response { status: 401, ..json_response(&unauthorized()) }.send(&mut stream)?;
+            continue;
+        }
         if let Some(access) = Access::of(&request) {
             let is_allowed = lock(&cluster.roles).as_ref().is_none_or(|roles| access.is_allowed(roles));
             lock(&cluster.journal).push(access.clone());
@@ -267,6 +292,13 @@ fn serve_connection(stream: &TcpStream, cluster: &Cluster) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn unauthorized() -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Unauthorized",
+        "code": 401, "message": "Unauthorized",
+    })
 }
 
 fn connect(kubelet: &Kubelet, cluster: &Cluster) -> io::Result<ExecConnection> {

@@ -60,6 +60,8 @@ cp other-key.pub node-etc/ssh/authorized_keys/otherkey
 
 add_user noss
 link_programs noss sh bash id cat sudo sleep
+add_user noawk
+link_programs noawk sh bash id cat sudo ss getent sleep
 add_user nosudobin
 link_programs nosudobin sh bash id cat ss sleep
 

@@ -43,15 +43,3 @@ echo "eks-netcheck begin 1"
         echo "# eks-netcheck resolved $status"
     fi
     { ss -tnp </dev/null; echo "eks-netcheck status $?"; } | awk -v proxy="$proxy" '
-        /^eks-netcheck status [0-9]+$/ { status = $3; next }
-        NR == 1 && $1 == "State" { print; next }
-        { sockets++ }
-        /users:\(\(/ { named++ }
-        $1 == "ESTAB" && !/users:\(\(/ { nameless++ }
-        /"kubelet"|"kube-proxy"/ || $4 ~ /:10250$/ || $5 ~ /:443$/ { print; kept++ }
-        END {
-            printf "# eks-netcheck end ss=%s sockets=%d kept=%d named=%d nameless=%d kube-proxy=%s\n",
-                status, sockets, kept, named, nameless, proxy
-        }'
-} | gzip -c | base64
-echo "eks-netcheck end $?"

@@ -1,0 +1,3 @@
+'
+} | gzip -c | base64
+echo "eks-netcheck end $?"
