@@ -465,11 +465,13 @@ fn a_node_lost_during_the_trace_is_a_gap() {
         words.filter(|words| words.first() == Some(&node) && words.len() > 8).collect()
     };
     assert!(rows("n1").iter().all(|row| row.ends_with(&["yes", "yes", "yes"])), "{}", ran.stdout);
-    assert!(
-        rows("n2").iter().all(|row| row.ends_with(&["yes", "yes", "?", "not", "known"])),
-        "{}",
-        ran.stdout
-    );
+    // Whether a sample came between the beginning of the command and the loss is a matter of
+    // timing.
+    let is_undetermined = |row: &Vec<&str>| {
+        row.ends_with(&["yes", "yes", "?", "not", "known"])
+            || row.ends_with(&["yes", "?", "?", "not", "known"])
+    };
+    assert!(rows("n2").iter().all(is_undetermined), "{}", ran.stdout);
     assert_eq!((rows("n1").len(), rows("n2").len()), (3, 3), "{}", ran.stdout);
 }
 
