@@ -50,6 +50,8 @@ mod peers;
 mod pipelines;
 mod policy;
 mod policy_search;
+mod prediction_properties;
+mod predictions;
 mod probes;
 mod properties;
 #[cfg(feature = "live")]
