@@ -6,6 +6,7 @@ mod interruption;
 mod paths;
 mod ssh;
 mod ssm;
+mod switching;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

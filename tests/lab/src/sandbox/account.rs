@@ -35,6 +35,7 @@ pub(super) fn account(nodes: &[Node]) -> Account {
                 "CidrBlockState": { "State": "associated" },
             }],
             "DhcpOptionsId": DHCP_OPTIONS, "InstanceTenancy": "default", "IsDefault": false, "Tags": [],
+            "BlockPublicAccessStates": { "InternetGatewayBlockMode": "off" },
         })],
         subnets: SUBNETS.map(subnet).to_vec(),
         dhcp_options: vec![json!({
@@ -46,6 +47,7 @@ pub(super) fn account(nodes: &[Node]) -> Account {
         })],
         route_tables: vec![route_table()],
         security_groups: vec![security_group()],
+        network_acls: vec![network_acl()],
         ..Account::default()
     }
 }
@@ -199,6 +201,7 @@ fn subnet((id, zone, third): (&str, char, u8)) -> Value {
         "CidrBlock": format!("192.168.{third}.0/24"), "AvailableIpAddressCount": 235,
         "AssignIpv6AddressOnCreation": false, "DefaultForAz": false, "Ipv6CidrBlockAssociationSet": [],
         "MapPublicIpOnLaunch": true, "Tags": [],
+        "BlockPublicAccessStates": { "InternetGatewayBlockMode": "off" },
     })
 }
 
@@ -216,6 +219,18 @@ fn route_table() -> Value {
             route("192.168.0.0/16", "local", "CreateRouteTable"),
             route("0.0.0.0/0", "igw-0d3c1f2a4b5968770", "CreateRoute"),
         ],
+    })
+}
+
+/// The VPC's default network ACL, which admits all.
+fn network_acl() -> Value {
+    let acl = "acl-0f2d9c3b7a1e64508";
+    let entry = |number: u16, action: &str, is_outbound: bool| json!({ "CidrBlock": "0.0.0.0/0", "Egress": is_outbound, "Protocol": "-1", "RuleAction": action, "RuleNumber": number });
+    let association = |(subnet, ..): (&str, char, u8)| json!({ "NetworkAclAssociationId": subnet.replace("subnet", "aclassoc"), "NetworkAclId": acl, "SubnetId": subnet });
+    json!({
+        "NetworkAclId": acl, "VpcId": VPC, "OwnerId": OWNER, "IsDefault": true, "Tags": [],
+        "Associations": SUBNETS.map(association),
+        "Entries": [entry(100, "allow", true), entry(32767, "deny", true), entry(100, "allow", false), entry(32767, "deny", false)],
     })
 }
 

@@ -1,0 +1,278 @@
+//! Predictions of `simulate`, compared with what happens: the lab is switched from each
+//! access mode to each, with several lists of blocks, and its clients connect again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use eks_netcheck_lab::sandbox::{CLUSTER_IP, ENIS, EndpointAccess, OPERATOR, PUBLIC};
+use serde_json::{Value, json};
+
+use super::{Testbed, testbed};
+use crate::predictions::is_named;
+
+/// Everybody.
+const ALL: &[&str] = &["0.0.0.0/0"];
+/// The public addresses of both nodes, 203.0.113.20 and .21.
+const NODES: &[&str] = &["203.0.113.20/31"];
+/// The operator's address, and the public address of one node.
+const ONE_NODE: &[&str] = &["203.0.113.20/32", "198.51.100.7/32"];
+/// The operator's address.
+const OF_OPERATOR: &[&str] = &["198.51.100.7/32"];
+/// Nobody in the lab.
+const NOBODY: &[&str] = &["192.0.2.0/24"];
+
+/// An access: the blocks that reach the public endpoint, and whether private access is on.
+type Access = (Option<&'static [&'static str]>, bool);
+
+/// Where the lab is switched from: each mode.
+const FROM: [Access; 3] = [(Some(ALL), false), (Some(ALL), true), (None, true)];
+/// Where it is switched to: each mode, with several lists.
+const TO: [Access; 9] = [
+    (Some(ALL), false),
+    (Some(NODES), false),
+    (Some(ONE_NODE), false),
+    (Some(OF_OPERATOR), false),
+    (Some(ALL), true),
+    (Some(OF_OPERATOR), true),
+    (Some(NODES), true),
+    (Some(NOBODY), true),
+    (None, true),
+];
+
+/// What a client reaches: `public`, `private` or `cluster-ip`; `None` if nothing.
+type Reached = Option<&'static str>;
+
+/// The name of an access mode, as `--access` takes it.
+fn mode((public, private): Access) -> &'static str {
+    match (public, private) {
+        (None, _) => "private",
+        (Some(_), true) => "public-and-private",
+        (Some(_), false) => "public",
+    }
+}
+
+/// An access with its list, for the table.
+fn described(access: Access) -> String {
+    let list = access.0.map(|blocks| format!(" {}", blocks.join(","))).unwrap_or_default();
+    mode(access).to_owned() + &list
+}
+
+/// The operator's name as a client whose address is given.
+const NAMED: &str = "laptop";
+
+/// The processes of a node that connect by the endpoint's name.
+const PROCESSES: [&str; 2] = ["kubelet", "kube-proxy"];
+
+impl Testbed {
+    /// Switches AWS's description, and connects all processes of the nodes again.
+    fn switch(&self, (public, private): Access) {
+        let mut account = self.lab.account();
+        let cluster = account.clusters.get_mut("myeks").unwrap();
+        cluster["certificateAuthority"]["data"] = json!(super::CERTIFICATE_AUTHORITY);
+        let config = &mut cluster["resourcesVpcConfig"];
+        config["endpointPublicAccess"] = json!(public.is_some());
+        config["endpointPrivateAccess"] = json!(private);
+        config["publicAccessCidrs"] = json!(public.unwrap_or_default());
+        // A node's name is the host name of its instance.
+        let instances = account.reservations.iter_mut().map(|reservation| &mut reservation["Instances"][0]);
+        for (instance, node) in instances.zip(self.lab.nodes()) {
+            instance["PrivateDnsName"] = json!(node.name());
+        }
+        self.aws.set_account(account);
+        self.lab.reset_connections().unwrap();
+        for node in self.lab.nodes() {
+            let addresses = node.resolve_endpoint().unwrap();
+            for (process, address) in PROCESSES.iter().zip(addresses.iter().cycle()) {
+                node.dial_nonblocking(process, (*address, 443)).unwrap();
+            }
+            node.dial("aws-k8s-agent", (CLUSTER_IP, 443)).unwrap();
+        }
+    }
+
+    /// What `simulate` says about each client: whether it will reach the endpoint, and where.
+    fn predict(&self, to: Access) -> Value {
+        let mut args = vec!["simulate", "--ssh-user", "ec2-user", "--format", "json", "--access", mode(to)];
+        let operator = format!("{NAMED}={OPERATOR}/32");
+        args.extend(["--client", &operator]);
+        let blocks = to.0.map(|blocks| blocks.join(","));
+        if let Some(blocks) = &blocks {
+            args.extend(["--public-cidrs", blocks]);
+        }
+        let ran = self.run(&args);
+        assert!([0, 1, 3].contains(&ran.code), "{} to {}: {}", ran.code, described(to), ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr));
+        let code = ["safe", "breaks", "", "unknown"].iter().position(|verdict| report["verdict"] == *verdict);
+        assert_eq!(code.map(|code| code.to_string()), Some(ran.code.to_string()), "{report:#}");
+        report
+    }
+
+    /// What each client reaches: the nodes' processes by an audit, the operator by an attempt.
+    fn observe(&self) -> BTreeMap<String, Reached> {
+        let (report, _) = self.audit(&["--fail-on", "never"]);
+        let nodes = report["nodes"].as_array().unwrap();
+        assert!(nodes.iter().all(|node| node["status"] == "read"), "{report:#}");
+        let mut reached = BTreeMap::new();
+        for node in self.lab.nodes() {
+            for process in PROCESSES.into_iter().chain(["aws-k8s-agent"]) {
+                reached
+                    .insert(format!("{} {process}", node.name()), established(&report, node.name(), process));
+            }
+        }
+        let answered = self.lab.connect_as_operator().unwrap();
+        for name in ["here", NAMED] {
+            reached.insert(name.to_owned(), answered.first().map(|address| side(*address)));
+        }
+        reached
+    }
+}
+
+/// On which side of the endpoint an address is.
+fn side(address: IpAddr) -> &'static str {
+    let is_one_of = |addresses: &[Ipv4Addr]| addresses.iter().any(|one| IpAddr::V4(*one) == address);
+    match () {
+        () if is_one_of(&PUBLIC) => "public",
+        () if is_one_of(&ENIS) => "private",
+        () => panic!("{address}"),
+    }
+}
+
+/// The side on which a process of a node has an established connection, in a report.
+fn established(report: &Value, node: &str, process: &str) -> Reached {
+    let connections = report["connections"].as_array().unwrap().iter();
+    let mut paths = connections
+        .filter(|row| row["node"] == node && row["process"] == process && row["direction"] == "outbound")
+        .filter(|row| row["state"] == "ESTAB")
+        .map(|row| match row["path"].as_str() {
+            Some("public-endpoint") => "public",
+            Some("private-eni") => "private",
+            Some("cluster-ip") => "cluster-ip",
+            _ => panic!("{row}"),
+        });
+    paths.next()
+}
+
+/// How many predictions were right.
+#[derive(Default)]
+struct Score {
+    right: usize,
+    wrong: usize,
+    unknown: usize,
+}
+
+/// Compares a prediction with an observation; what differs.
+fn compare(report: &Value, observed: &BTreeMap<String, Reached>, score: &mut Score) -> Vec<String> {
+    let clients = report["clients"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    for (name, reached) in observed {
+        let Some(client) = clients.iter().find(|client| is_named(client, name)) else {
+            score.wrong += 1;
+            wrong.push(format!("{name}: no such client"));
+            continue;
+        };
+        let after = client["after"].as_str().unwrap_or_default();
+        let is_right = match (client["reaches"].as_str().unwrap(), reached) {
+            ("unknown", _) => {
+                score.unknown += 1;
+                // Of a host whose own address is not known, a list says nothing.
+                if name != "here" {
+                    wrong.push(format!("{name} is not known: {client}"));
+                }
+                continue;
+            }
+            ("yes", Some(side)) => after.starts_with(side),
+            (prediction, observed) => (prediction == "yes") == observed.is_some(),
+        };
+        if is_right {
+            score.right += 1;
+        } else {
+            score.wrong += 1;
+            wrong.push(format!("{name} reached {reached:?}: {client}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn what_is_predicted_happens() {
+    let testbed = testbed(super::Access::Public);
+    let began = Instant::now();
+    let mut table = String::new();
+    let (mut total, mut wrong_ones, mut broken) = (Score::default(), Vec::new(), 0);
+    let mut of_first = None;
+    for from in FROM {
+        for to in TO {
+            let today = testbed.lab.enforce(&enforced(from)).unwrap();
+            testbed.switch(from);
+            let report = testbed.predict(to);
+            drop(today);
+            let afterwards = testbed.lab.enforce(&enforced(to)).unwrap();
+            testbed.switch(to);
+            let observed = testbed.observe();
+            drop(afterwards);
+            let mut score = Score::default();
+            let change = format!("{} -> {}", described(from), described(to));
+            wrong_ones.extend(
+                compare(&report, &observed, &mut score).into_iter().map(|line| format!("{change}: {line}")),
+            );
+            let first = of_first.get_or_insert_with(|| report.clone());
+            if to == (Some(OF_OPERATOR), false) {
+                // The comparison finds what was not predicted: these nodes are cut off.
+                assert!(!compare(first, &observed, &mut Score::default()).is_empty());
+            }
+            broken += observed.values().filter(|reached| reached.is_none()).count();
+            let Score { right, wrong, unknown } = score;
+            _ = writeln!(table, "{change:<100} {right:>5} {wrong:>5} {unknown:>7} {}", report["verdict"]);
+            total.right += right;
+            total.wrong += wrong;
+            total.unknown += unknown;
+        }
+    }
+    let Score { right, wrong, unknown } = total;
+    let head = format!("{:<100} right wrong unknown verdict", "clients");
+    let sum = format!("{:<100} {right:>5} {wrong:>5} {unknown:>7}", "all");
+    let took = format!("{:?}; {broken} clients were cut off", began.elapsed());
+    writeln!(std::io::stderr(), "{head}\n{table}{sum}\n{took}").unwrap();
+    assert!(wrong_ones.is_empty(), "{wrong_ones:#?}");
+    // It is no test without clients that are cut off, nor if hardly anything is known.
+    assert!(broken >= 15, "{broken}");
+    assert!(unknown * 7 <= right, "{unknown} unknown, {right} right");
+    assert!(began.elapsed() < Duration::from_mins(3), "{:?}", began.elapsed());
+}
+
+/// An access, for the lab.
+fn enforced((public, private): Access) -> EndpointAccess {
+    EndpointAccess { public: public.map(|blocks| blocks.iter().map(ToString::to_string).collect()), private }
+}
+
+/// The lab's clients reach what the modes admit: without this, agreement would mean nothing.
+#[test]
+fn the_lab_does_what_the_modes_mean() {
+    let testbed = testbed(super::Access::Public);
+    for to in TO {
+        let in_force = testbed.lab.enforce(&enforced(to)).unwrap();
+        testbed.switch(to);
+        let observed = testbed.observe();
+        drop(in_force);
+        let (blocks, private) = to;
+        // The blocks are compared as text: those of this test have a few forms alone.
+        let admits =
+            |words: &[&str]| blocks.is_some_and(|blocks| blocks.iter().any(|one| words.contains(one)));
+        let node = |words: &[&str]| if private { Some("private") } else { admits(words).then_some("public") };
+        let (n1, n2) = (node(&[ALL[0], NODES[0], ONE_NODE[0]]), node(&[ALL[0], NODES[0]]));
+        let mut expected: BTreeMap<String, Reached> = BTreeMap::new();
+        for (name, side) in [("n1", n1), ("n2", n2)] {
+            for process in PROCESSES {
+                expected.insert(format!("{name} {process}"), side);
+            }
+            expected.insert(format!("{name} aws-k8s-agent"), Some("cluster-ip"));
+        }
+        assert_eq!(OF_OPERATOR, [format!("{OPERATOR}/32")]);
+        for name in ["here", NAMED] {
+            expected.insert(name.to_owned(), admits(&[ALL[0], OF_OPERATOR[0]]).then_some("public"));
+        }
+        assert_eq!(observed, expected, "{}", described(to));
+    }
+}
