@@ -107,6 +107,13 @@ fn check_clients(report: &Value, expected: &Expected) -> Vec<String> {
         }
         wrong.extend(named.into_iter().flat_map(|client| check_object(client, conditions)));
     }
+    for line in expected.all("not-client") {
+        let (name, conditions) = line.split_once(';').unwrap();
+        let mut named = clients.iter().filter(|client| is_named(client, name));
+        if named.any(|client| check_object(client, conditions).is_empty()) {
+            wrong.push(format!("it has the client {line}"));
+        }
+    }
     wrong
 }
 
