@@ -447,7 +447,7 @@ struct CollectionArgs {
     /// Also resolve the endpoint's name with this name server; may be repeated
     #[arg(long, value_name = "IP[:PORT]")]
     resolver: Vec<ResolverArg>,
-    /// What is probed from this machine
+    /// What audit and collect probe from this machine
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All)]
     probe: ProbeArg,
 }

@@ -21,8 +21,6 @@ pub(super) fn dry_run(options: &DryRunOptions) -> Result<Ending> {
     let Some(mut nodes) = request.nodes.take() else {
         bail!("--dry-run is for --nodes kubectl");
     };
-    // Only what kubectl would create is of interest.
-    request.probe = None;
     if options.is_trace {
         nodes = nodes.for_trace();
     }

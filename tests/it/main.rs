@@ -51,6 +51,8 @@ mod pipelines;
 mod policy;
 mod policy_search;
 mod probes;
+#[cfg(feature = "live")]
+mod probing;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;
