@@ -27,40 +27,15 @@ pub(super) fn classify_interface(
     ClassifiedInterface { interface, kind, why }
 }
 
-/// Whether the interface has the structure of an EKS-owned ENI: attached to an instance
-/// that another AWS account owns and that is not visible to the owner of the interface.
-fn has_eks_owned_structure(interface: &Interface) -> bool {
-    interface.interface_type == "interface"
-        && interface.attachment.as_ref().is_some_and(|attachment| {
-            is_attached(attachment)
-                && attachment.instance.is_none()
-                && foreign_account(interface, attachment).is_some()
-        })
-}
-
-fn is_attached(attachment: &Attachment) -> bool {
-    !matches!(attachment.status.as_deref(), Some("detached" | "detaching"))
-}
-
-/// The instance owner, if it is an AWS account other than the owner of the interface.
-fn foreign_account<'a>(interface: &Interface, attachment: &'a Attachment) -> Option<&'a str> {
-    let account = attachment.instance_owner.as_deref()?;
-    let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
-    (is_account && !interface.owner.is_empty() && account != interface.owner).then_some(account)
-}
-
 fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind, String)> {
     let name = interface.description.strip_prefix(EKS_DESCRIPTION)?;
     // A local cluster on Outposts has its control plane in the customer's account.
-    if !has_eks_owned_structure(interface) || cluster.hosting == Hosting::Outposts {
+    if !interface.has_eks_owned_structure() || cluster.hosting == Hosting::Outposts {
         return None;
     }
-    let account = foreign_account(interface, interface.attachment.as_ref()?)?;
-    let in_vpc = cluster.vpc.as_deref() == Some(&interface.vpc);
-    // In a shared VPC, the account of the cluster owns its interfaces, and another account
-    // may have a cluster of the same name.
-    let owns = cluster.account().is_none_or(|account| account == interface.owner);
-    if name != cluster.name || !in_vpc || !owns {
+    let account = interface.foreign_account(interface.attachment.as_ref()?)?;
+    if !interface.is_eks_owned(cluster) {
+        let in_vpc = cluster.vpc.as_deref() == Some(&interface.vpc);
         let of = if name != cluster.name {
             "another cluster".to_owned()
         } else if in_vpc {
@@ -98,7 +73,7 @@ fn why_not_eks_owned(interface: &Interface, cluster: &Cluster) -> Option<String>
         _ if cluster.hosting == Hosting::Outposts => "the cluster is a local cluster on Outposts".to_owned(),
         _ if interface.interface_type != "interface" => format!("its type is {:?}", interface.interface_type),
         None => "it is not attached".to_owned(),
-        Some(attachment) if !is_attached(attachment) => "it is detached or being detached".to_owned(),
+        Some(attachment) if !attachment.is_attached() => "it is detached or being detached".to_owned(),
         Some(Attachment { instance: Some(instance), .. }) => {
             format!("it is attached to {instance}; the attachment of an EKS-owned ENI shows no instance id")
         }

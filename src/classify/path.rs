@@ -11,6 +11,7 @@ use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PO
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::net::NAT64;
+use crate::model::probe::Probe;
 use crate::model::socket::{Port, Socket};
 
 /// An index of the evidence by address.
@@ -86,6 +87,17 @@ impl Index {
             }
         }
         let remote = [cluster.remote_node_networks.as_slice(), &cluster.remote_pod_networks].concat();
+        // A peer that nothing else explains and that proved to be the API server. In the VPC, and
+        // among addresses of private networks, it may be a load balancer of the operator before
+        // the ENIs: there it stays unattributed.
+        let is_known_outside = evidence.network.vpc.seen().is_some();
+        for peer in evidence.probes.iter().flat_map(Probe::peers).filter(|_| is_known_outside) {
+            let is_inside = blocks.iter().chain(&remote).any(|block| block.contains(&peer));
+            if !is_inside && is_public(peer) {
+                let by_tls = Attribution { path: Path::PublicEndpoint, by: By::Tls, eni: None };
+                addresses.entry(bits(peer)).or_insert(by_tls);
+            }
+        }
         let nodes = evidence.kubernetes.nodes.seen().into_iter().flatten();
         let mut pods = IpNet::aggregate(&nodes.flat_map(|node| node.pod_cidrs.iter().copied()).collect());
         pods.sort_by_key(|pods| bits(pods.network()));
@@ -234,6 +246,18 @@ fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+/// Whether an address can be one of the public endpoint: not one of private networks, of
+/// carriers (RFC 6598), or of a single link or host.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => {
+            let is_shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared || ip.is_unspecified())
+        }
+        IpAddr::V6(ip) => !(ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::options::{
     role_arn,
 };
 use super::values::{
-    AccessArg, ClientArg, FailOnArg, FromArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions,
+    AccessArg, ClientArg, FailOnArg, FromArg, NodeAddressArg, NodeArg, Nodes, NodesWithPermissions, ProbeArg,
     ResolverArg, S3Arg, duration, format_of, image, interval, kubernetes_name, named_clients, public_block,
     public_blocks, ssm_document, write_to,
 };
@@ -447,6 +447,9 @@ struct CollectionArgs {
     /// Also resolve the endpoint's name with this name server; may be repeated
     #[arg(long, value_name = "IP[:PORT]")]
     resolver: Vec<ResolverArg>,
+    /// What audit and collect probe from this machine
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All)]
+    probe: ProbeArg,
 }
 
 /// What is written to standard error.
@@ -748,6 +751,7 @@ impl CollectionArgs {
             resolvers: self.resolver.into_iter().map(|resolver| resolver.0).collect(),
             concurrency: self.concurrency.into(),
             timeout: Duration::from_secs(self.timeout.into()),
+            probes: self.probe == ProbeArg::All,
         })
     }
 }

@@ -309,6 +309,8 @@ pub struct CollectionOptions {
     pub concurrency: usize,
     /// The time limit for each AWS operation, name server and node.
     pub timeout: Duration,
+    /// Whether the endpoint is probed from this machine.
+    pub probes: bool,
 }
 
 /// How nodes are read.

@@ -178,6 +178,15 @@ pub(super) enum Nodes {
     None,
 }
 
+/// What is probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProbeArg {
+    /// Each address of the endpoint and of the EKS-owned ENIs: TCP, TLS, and anonymous requests without credentials
+    All,
+    /// Nothing: what only the answers can show is not judged
+    None,
+}
+
 /// What nodes are read with that needs permissions of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum NodesWithPermissions {

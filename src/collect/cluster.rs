@@ -13,22 +13,26 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 
+use super::aws::answer::Part;
 use super::aws::batch::Batch;
 use super::aws::cause::Cause;
 pub use super::aws::client::AwsRequest;
 use super::aws::client::Client;
 pub use super::aws::profiles::Variables;
 use super::dns::{VantagePoint, resolve};
-use super::error::{Result, Undescribed};
+use super::error::{CollectError, Result, Undescribed};
 use super::nodes::{Awaited, NodesRequest, nodes_left_out, record_nodes};
+use super::probe::{ProbeRequest, Prober};
 use super::progress::Progress;
+use crate::evidence::aws::interfaces::NetworkInterface;
 use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES, parse_interfaces};
 use crate::evidence::write::EvidenceWriter;
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::file::File;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
-use crate::model::net::{EKS_DESCRIPTION, INSTANCES, INTERFACES, Instance, NETWORK_ACLS};
+use crate::model::net::{EKS_DESCRIPTION, INSTANCES, INTERFACES, Instance, Interface, NETWORK_ACLS};
+use crate::model::probe::{Probe, ProbeTarget};
 
 /// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
@@ -50,6 +54,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Whether network ACLs are asked for, which no rule needs.
     pub network_acls: bool,
+    /// How the endpoint is probed; `None` if it is not.
+    pub probe: Option<ProbeRequest>,
 }
 
 impl Request {
@@ -65,9 +71,10 @@ impl Request {
         CALLS.iter().filter(move |call| network_acls || call.file != NETWORK_ACLS)
     }
 
-    /// The gap that is left where nodes are not to be read.
-    pub(super) fn left_out(&self) -> Option<Gap> {
-        self.nodes.is_none().then(nodes_left_out)
+    /// The gaps that are left where nodes are not to be read, or the endpoint not to be probed.
+    pub(super) fn left_out(&self) -> Vec<Gap> {
+        let nodes = self.nodes.is_none().then(nodes_left_out);
+        nodes.into_iter().chain(self.probe.is_none().then(probe_left_out)).collect()
     }
 
     /// Ends on the nodes what is running there, because the run ends.
@@ -105,6 +112,10 @@ pub(super) async fn record(
     for point in request.vantage_points() {
         writer.expect(point.subject());
     }
+    if request.probe.is_some() {
+        writer.expect(here());
+        progress.expect(1);
+    }
     progress.expect((1 + request.calls().count() + request.vantage_points().count()) as u64);
     progress.set_message("AWS");
     let (host_sender, host) = watch::channel(None);
@@ -117,17 +128,36 @@ pub(super) async fn record(
         let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
         cluster_sender.send_replace(Some(Arc::new(cluster.clone())));
         host_sender.send_replace(Some(endpoint.unwrap_or_default().to_owned()));
-        let dns = try_join_all(request.vantage_points().map(async |point| {
-            match endpoint {
-                // The cluster has no endpoint.
-                None => writer.skip(&point.subject()),
-                Some(host) => record_answer(&point, host, request.timeout, writer).await?,
+        let (answer_sender, answer) = watch::channel(None);
+        let (enis_sender, enis) = watch::channel(None);
+        let dns = async {
+            try_join_all(request.vantage_points().map(async |point| {
+                let addresses = match endpoint {
+                    // The cluster has no endpoint.
+                    None => {
+                        writer.skip(&point.subject());
+                        BTreeSet::new()
+                    }
+                    Some(host) => record_answer(&point, host, request.timeout, writer).await?,
+                };
+                if point.is_here() {
+                    answer_sender.send_replace(Some(addresses));
+                }
+                progress.answered();
+                Ok::<_, CollectError>(())
+            }))
+            .await
+        };
+        let probe = async {
+            if let Some(probe) = &request.probe {
+                record_probe(probe, cluster, answer, enis, writer).await?;
+                progress.answered();
             }
-            progress.answered();
             Ok(())
-        }));
+        };
         let peers = request.nodes.as_ref().is_some_and(|nodes| nodes.may_filter).then_some(peers_sender);
-        tokio::try_join!(dns, describe_network(request, batch, cluster, writer, progress, peers))
+        let network = describe_network(request, batch, cluster, &enis_sender, writer, progress, peers);
+        tokio::try_join!(dns, network, probe)
     };
     let nodes = async {
         let instances = describe_instances(batch, &request.cluster, writer).await?;
@@ -186,6 +216,7 @@ async fn describe_network(
     request: &Request,
     batch: &Batch,
     cluster: &Cluster,
+    enis: &watch::Sender<Option<BTreeSet<IpAddr>>>,
     writer: &EvidenceWriter,
     progress: &Progress,
     peers: Option<watch::Sender<Option<Vec<IpAddr>>>>,
@@ -197,11 +228,17 @@ async fn describe_network(
             writer.gap(no_vpc(call, cluster));
             progress.answered();
         }
+        enis.send_replace(Some(BTreeSet::new()));
         return Ok(());
     };
     let recorded = calls.map(async |call| -> Result<()> {
         let part = batch.part(call, &cluster.name, Some(vpc)).await;
         progress.answered();
+        if call.file == INTERFACES {
+            enis.send_replace(Some(
+                part.as_ref().map(|part| eni_addresses(part, cluster)).unwrap_or_default(),
+            ));
+        }
         match part {
             Ok(part) => {
                 let json = part.to_json();
@@ -262,20 +299,86 @@ async fn describe_instances(
     }
 }
 
-/// Records the answer of a vantage point.
+/// The addresses of the cluster's EKS-owned ENIs.
+fn eni_addresses(part: &Part<'_>, cluster: &Cluster) -> BTreeSet<IpAddr> {
+    // A VPC may have many interfaces: only those with the description are parsed again.
+    let described =
+        part.items().filter(|json| memchr::memmem::find(json, EKS_DESCRIPTION.as_bytes()).is_some());
+    let interfaces = described.filter_map(|json| serde_json::from_slice::<NetworkInterface>(json).ok());
+    let owned = interfaces.map(Interface::from).filter(|interface| interface.is_eks_owned(cluster));
+    owned.flat_map(|interface| interface.addresses).collect()
+}
+
+/// What this machine's probes are.
+fn here() -> Subject {
+    Subject::Probe("here".to_owned())
+}
+
+fn probe_left_out() -> Gap {
+    Gap {
+        subject: here(),
+        why: GapReason::NotAsked,
+        detail: "the endpoint was not probed (--probe none)".to_owned(),
+        hint: "omit --probe none to have its certificate and its answers judged".to_owned(),
+    }
+}
+
+/// Probes the addresses of the endpoint, as soon as they are resolved, and those of the
+/// EKS-owned ENIs, and records the answers.
+async fn record_probe(
+    request: &ProbeRequest,
+    cluster: &Cluster,
+    mut answer: watch::Receiver<Option<BTreeSet<IpAddr>>>,
+    mut enis: watch::Receiver<Option<BTreeSet<IpAddr>>>,
+    writer: &EvidenceWriter,
+) -> Result<()> {
+    let Some(prober) = Prober::new(request, cluster) else {
+        writer.skip(&here());
+        return Ok(());
+    };
+    let seen = async |receiver: &mut watch::Receiver<Option<BTreeSet<IpAddr>>>| {
+        let seen = receiver.wait_for(Option::is_some).await;
+        seen.ok().and_then(|seen| seen.clone()).unwrap_or_default()
+    };
+    let endpoint = seen(&mut answer).await;
+    let of_enis = async {
+        let enis: BTreeSet<_> = seen(&mut enis).await.difference(&endpoint).copied().collect();
+        prober.probe(&enis, ProbeTarget::Eni).await
+    };
+    let (mut answers, of_enis) = tokio::join!(prober.probe(&endpoint, ProbeTarget::Endpoint), of_enis);
+    answers.extend(of_enis);
+    if answers.is_empty() {
+        writer.gap(Gap {
+            subject: here(),
+            why: GapReason::NoAnswer,
+            detail: "no address of the endpoint or of an EKS-owned ENI is known to probe".to_owned(),
+            hint: "see the gaps in DNS and in the network interfaces".to_owned(),
+        });
+        return Ok(());
+    }
+    let probe = Probe { vantage: "here".to_owned(), host: prober.host().to_owned(), answers };
+    writer.write_probe(&probe)?;
+    Ok(())
+}
+
+/// Records the answer of a vantage point. Returns its addresses.
 async fn record_answer(
     point: &VantagePoint,
     host: &str,
     timeout: Duration,
     writer: &EvidenceWriter,
-) -> Result<()> {
+) -> Result<BTreeSet<IpAddr>> {
     let resolved = resolve(point, host, timeout).await;
+    let mut addresses = BTreeSet::new();
     match resolved.text {
-        Ok(text) => writer.write(point.subject(), text.into_bytes())?,
+        Ok(text) => {
+            addresses.extend(text.lines().filter_map(|line| line.parse::<IpAddr>().ok()));
+            writer.write(point.subject(), text.into_bytes())?;
+        }
         Err(gap) => writer.gap(gap),
     }
     if let Some(gap) = resolved.missing {
         writer.gap(gap);
     }
-    Ok(())
+    Ok(addresses)
 }

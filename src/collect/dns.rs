@@ -43,6 +43,11 @@ impl VantagePoint {
         Self { name, server: Some(server) }
     }
 
+    /// Whether it is this machine's own configuration.
+    pub(in crate::collect) fn is_here(&self) -> bool {
+        self.server.is_none()
+    }
+
     /// The subject of a gap in its answer.
     pub(in crate::collect) fn subject(&self) -> Subject {
         Subject::Vantage(self.name.clone())

@@ -13,6 +13,7 @@ pub mod log;
 mod next_step;
 pub mod nodes;
 mod placing;
+pub mod probe;
 mod progress;
 pub mod recording;
 pub mod runtime;

@@ -52,14 +52,15 @@ pub fn record_to(dir: &Path, request: &Request, hides_progress: bool) -> Result<
     }
 }
 
-/// Records a cluster into memory. Its nodes are not read.
+/// Records a cluster into memory. Its nodes are not read, and its endpoint is not probed.
 ///
 /// # Errors
 /// If the cluster cannot be described, or the run is interrupted.
 pub fn describe(request: &Request, hides_progress: bool) -> Result<EvidenceDir> {
     // Only the captures of nodes are files.
     let writer = EvidenceWriter::in_memory(Path::new(""), next_step);
-    record_with(&writer, request, hides_progress)?;
+    let request = Request { probe: None, ..request.clone() };
+    record_with(&writer, &request, hides_progress)?;
     finish(&writer)?;
     Ok(writer.into_evidence()?)
 }

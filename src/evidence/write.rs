@@ -16,12 +16,14 @@ use super::directory::{EvidenceDir, MANIFEST, Memory, Source};
 use super::error::EvidenceError;
 use super::json::indented;
 use super::manifest::{Manifest, RecordedNode};
+use super::probe::write_probe;
 use crate::cleanup::{self, Kind, Temporary};
 use crate::model::evidence::NextStep;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Via;
+use crate::model::probe::Probe;
 
 /// The subdirectories of an evidence directory.
 const DIRS: [&str; 2] = ["dns", "nodes"];
@@ -176,6 +178,18 @@ impl EvidenceWriter {
         let json =
             json.map_err(|error| EvidenceError::io("write", &self.root.join(file.name()))(error.into()))?;
         self.write(file, json)
+    }
+
+    /// Writes the answers to probes from a vantage point.
+    ///
+    /// # Errors
+    /// If they cannot be serialized or written.
+    pub fn write_probe(&self, probe: &Probe) -> Result<(), EvidenceError> {
+        let subject = Subject::Probe(probe.vantage.clone());
+        let json = write_probe(probe).map_err(|error| {
+            EvidenceError::io("write", &self.root.join(subject.to_string()))(error.into())
+        })?;
+        self.write(subject, json)
     }
 
     /// The directory of temporary files.

@@ -176,6 +176,9 @@ pub enum By {
     ServiceCidr,
     /// A CIDR block of the VPC or of one of its subnets, or a declared remote network.
     VpcCidr,
+    /// TLS: the address showed a certificate for the endpoint's name that the cluster's CA
+    /// signed.
+    Tls,
     /// No evidence.
     None,
 }
@@ -190,6 +193,7 @@ impl By {
             Self::EndpointSlice => "endpointslice",
             Self::ServiceCidr => "service-cidr",
             Self::VpcCidr => "vpc-cidr",
+            Self::Tls => "tls",
             Self::None => "none",
         }
     }

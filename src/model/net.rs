@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Hosting};
 use super::file::File;
 use super::gap::{Gap, Observed};
 
@@ -175,6 +175,40 @@ pub struct Interface {
     pub public_ip: Option<IpAddr>,
 }
 
+impl Interface {
+    /// Whether the interface has the structure of an EKS-owned ENI: attached to an instance
+    /// that another AWS account owns and that is not visible to the owner of the interface.
+    #[must_use]
+    pub fn has_eks_owned_structure(&self) -> bool {
+        self.interface_type == "interface"
+            && self.attachment.as_ref().is_some_and(|attachment| {
+                attachment.is_attached()
+                    && attachment.instance.is_none()
+                    && self.foreign_account(attachment).is_some()
+            })
+    }
+
+    /// The instance owner, if it is an AWS account other than the owner of the interface.
+    #[must_use]
+    pub fn foreign_account<'a>(&self, attachment: &'a Attachment) -> Option<&'a str> {
+        let account = attachment.instance_owner.as_deref()?;
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        (is_account && !self.owner.is_empty() && account != self.owner).then_some(account)
+    }
+
+    /// Whether it is an EKS-owned ENI of this cluster, by its structure and its description.
+    #[must_use]
+    pub fn is_eks_owned(&self, cluster: &Cluster) -> bool {
+        // In a shared VPC, another account may have a cluster of the same name. A local cluster
+        // on Outposts has its control plane in the customer's account.
+        self.has_eks_owned_structure()
+            && cluster.hosting != Hosting::Outposts
+            && self.description.strip_prefix(EKS_DESCRIPTION) == Some(&cluster.name)
+            && cluster.vpc.as_deref() == Some(&self.vpc)
+            && cluster.account().is_none_or(|account| account == self.owner)
+    }
+}
+
 /// `Attachment` of a network interface.
 #[derive(Debug, Clone, Default)]
 pub struct Attachment {
@@ -186,6 +220,14 @@ pub struct Attachment {
     pub device_index: Option<u32>,
     /// `Status`: `attached`, `attaching`, `detaching` or `detached`.
     pub status: Option<String>,
+}
+
+impl Attachment {
+    /// Whether it is not being ended.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        !matches!(self.status.as_deref(), Some("detached" | "detaching"))
+    }
 }
 
 /// An EC2 instance.

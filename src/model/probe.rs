@@ -157,6 +157,14 @@ impl Probe {
     }
 }
 
+impl Probe {
+    /// The peers of nodes that were shown to be this cluster's API server.
+    pub fn peers(&self) -> impl Iterator<Item = IpAddr> {
+        let peers = self.answers.iter().filter(|answer| answer.target == ProbeTarget::Peer);
+        peers.filter(|answer| answer.is_api_server()).map(|answer| answer.address.ip())
+    }
+}
+
 impl AddressProbe {
     /// Whether the address was reached: any answer to TCP shows it, as an HTTP status of any
     /// kind does.

@@ -127,6 +127,8 @@ pub enum Need {
     Dns,
     /// The sockets of the nodes.
     Nodes,
+    /// The answers to probes.
+    Probe,
 }
 
 impl Need {
@@ -137,6 +139,7 @@ impl Need {
             Self::File(file) => file.name(),
             Self::Dns => "the endpoint's addresses by DNS",
             Self::Nodes => "the nodes' sockets",
+            Self::Probe => "the answers to probes of the endpoint",
         }
     }
 }

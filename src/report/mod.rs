@@ -14,6 +14,7 @@ pub mod junit;
 pub mod markdown;
 pub mod ocsf;
 pub mod pretty;
+mod probe;
 mod remediation;
 pub mod sarif;
 mod seen_from;

@@ -5,9 +5,12 @@
 //! gaps that the policy accepts.
 
 mod access_mode_not_allowed;
+mod anonymous_access_open;
+mod anonymous_version_disclosed;
 mod block_public_access_cuts_nodes;
 mod cidr_not_allowed;
 mod control_plane_enis_missing;
+mod endpoint_certificate_mismatch;
 mod endpoint_connection_hanging;
 mod endpoint_witnesses_disagree;
 mod hybrid_nodes_with_both_endpoints;
@@ -28,6 +31,7 @@ mod unexpected_kubelet_client;
 mod blocked;
 mod cause;
 mod gaps;
+mod probed;
 mod reach;
 mod text;
 mod unknown_path;
@@ -37,7 +41,7 @@ use crate::model::facts::Facts;
 use crate::model::rule::{Outcome, Rule};
 
 /// Every rule, in the order in which they are documented.
-pub static ALL: [&Rule; 20] = [
+pub static ALL: [&Rule; 23] = [
     &public_endpoint_open::RULE,
     &public_endpoint_enabled::RULE,
     &private_endpoint_disabled::RULE,
@@ -58,6 +62,9 @@ pub static ALL: [&Rule; 20] = [
     &block_public_access_cuts_nodes::RULE,
     &nat_address_not_stable::RULE,
     &endpoint_witnesses_disagree::RULE,
+    &endpoint_certificate_mismatch::RULE,
+    &anonymous_access_open::RULE,
+    &anonymous_version_disclosed::RULE,
 ];
 
 /// Judges facts by every rule.

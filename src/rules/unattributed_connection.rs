@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
@@ -7,6 +8,7 @@ use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
+use crate::model::probe::{Certificate, Trust};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
 
@@ -69,6 +71,28 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome
 }
 
+/// Whose certificate an address showed to a probe.
+fn shown(facts: &Facts, address: IpAddr) -> Option<String> {
+    let answers = || facts.evidence.probes.iter().flat_map(|probe| probe.of(address));
+    let tls = answers().filter_map(|answer| answer.tls.as_ref()).find(|tls| tls.certificate.is_some())?;
+    let Certificate { subject, issuer, .. } = tls.certificate.as_ref()?;
+    let certificate = format!("subject {subject}, issuer {issuer}");
+    Some(match &tls.trust {
+        Trust::Signed { .. } => {
+            "; by its certificate it is this cluster's API server, or a load balancer before it".to_owned()
+        }
+        Trust::Invalid(why) => {
+            format!(
+                "; it shows a certificate that the cluster's CA signed and that is not valid ({why}): {certificate}"
+            )
+        }
+        Trust::Unsigned => {
+            format!("; it is not this cluster's API server by its certificate: {certificate}")
+        }
+        Trust::Unknown(why) => format!("; it shows a certificate of {certificate} ({why})"),
+    })
+}
+
 /// The finding for the sockets of a component of a node to one peer.
 fn finding(facts: &Facts, sockets: &[&Connection]) -> Option<Finding> {
     let Connection { node, component, socket, .. } = sockets.first()?;
@@ -89,6 +113,7 @@ fn finding(facts: &Facts, sockets: &[&Connection]) -> Option<Finding> {
         "which is not an address of the endpoint, not an ENI and not in the VPC"
     };
     let peer = &socket.peer;
-    let message = format!("{component}{pids} {verb} {peer}, {what}");
+    let shown = peer.ip().and_then(|address| shown(facts, address)).unwrap_or_default();
+    let message = format!("{component}{pids} {verb} {peer}, {what}{shown}");
     Some(Finding::new(node.as_str(), message).of(format!("{component} {peer}")))
 }

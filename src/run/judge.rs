@@ -110,6 +110,7 @@ fn need(gap: &Gap) -> Option<Need> {
         Subject::File(file) => Some(Need::File(*file)),
         Subject::Vantage(_) | Subject::Vantages | Subject::Records { .. } => Some(Need::Dns),
         Subject::Nodes | Subject::Sockets => Some(Need::Nodes),
+        Subject::Probe(_) => Some(Need::Probe),
         _ => None,
     }
 }

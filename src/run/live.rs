@@ -20,6 +20,7 @@ use crate::collect::error::{CollectError, Undescribed};
 use crate::collect::fleet::{self, FleetRequest};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
+use crate::collect::probe::ProbeRequest;
 use crate::collect::recording::describe;
 use crate::collect::transport::Transport;
 use crate::collect::transport::kubectl::KubectlConfig;
@@ -191,6 +192,7 @@ fn request(
         resolvers: collection.resolvers.clone(),
         timeout: collection.timeout,
         network_acls: false,
+        probe: collection.probes.then(|| ProbeRequest::new(collection.timeout)),
     };
     if let Some(name) = request.duplicate_name() {
         bail!(

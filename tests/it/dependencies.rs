@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 32] = [
+const ONLY_IN: [(&str, &[&str]); 35] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
@@ -45,16 +45,19 @@ const ONLY_IN: [(&str, &[&str]); 32] = [
     ("futures_util", &["collect"]),
     ("glob::", &["policy"]),
     ("hickory_", &["collect"]),
+    ("hyper::", &["collect"]),
+    ("hyper_util", &["collect"]),
     ("indicatif", &["collect"]),
     ("io::stdout", &["run"]),
     ("io::stderr", &["collect", "run", "signals"]),
     ("tar::", &["evidence"]),
-    ("jiff", &["cli", "collect", "policy", "run"]),
+    ("jiff", &["cli", "collect", "policy", "report", "run"]),
     ("Timestamp::now", &["collect", "run"]),
     ("SystemTime::now", &[]),
     ("process::Command", &["collect"]),
     ("quick_junit", &["report"]),
     ("rustix", &["cleanup", "collect", "evidence", "run", "signals"]),
+    ("rustls", &["collect"]),
     ("schemars", &["evidence", "policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
     ("std::env", &["main", "run"]),

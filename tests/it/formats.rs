@@ -200,6 +200,8 @@ fn waived_and_inconclusive_rules_are_marked_in_each_format() {
 fn a_passing_audit_has_no_findings_in_any_format() {
     let copy = private_only_with_slices();
     let dir = copy.path();
+    let probe = root().join("fixtures/rules/anonymous-version-disclosed/quiet/probe");
+    crate::common::copy(&probe, &dir.join("probe"));
     assert_eq!(parsed(dir, "gitlab", &[]), json!([]));
     assert_eq!(written(dir, "github", &[]), "");
     assert_eq!(parsed(dir, "sarif", &[])["runs"][0]["results"], json!([]));

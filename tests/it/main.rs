@@ -53,6 +53,8 @@ mod policy_search;
 mod prediction_properties;
 mod predictions;
 mod probes;
+#[cfg(feature = "live")]
+mod probing;
 mod properties;
 #[cfg(feature = "live")]
 mod pty;

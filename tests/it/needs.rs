@@ -20,7 +20,7 @@ use eks_netcheck::rules;
 
 use crate::common::{fixtures, story, subdirs};
 
-pub(crate) const NEEDS: [Need; 12] = [
+pub(crate) const NEEDS: [Need; 13] = [
     Need::File(INTERFACES),
     Need::File(INSTANCES),
     Need::File(VPC),
@@ -33,6 +33,7 @@ pub(crate) const NEEDS: [Need; 12] = [
     Need::File(kubernetes::ENDPOINT_SLICES),
     Need::Dns,
     Need::Nodes,
+    Need::Probe,
 ];
 
 fn gap() -> Gap {
@@ -62,6 +63,7 @@ fn take_away(evidence: &mut Evidence, need: Need) {
         Need::File(file) => panic!("{file} is not evidence that a rule needs"),
         Need::Dns => evidence.dns.clear(),
         Need::Nodes => {}
+        Need::Probe => evidence.probes.clear(),
     }
 }
 

@@ -229,3 +229,57 @@ fn probes_are_read_from_every_vantage_point() {
     assert!(of_address[0].is_reached() && of_address[0].is_api_server());
     assert!(evidence.probe("n2").is_none());
 }
+
+/// The report on private-only, where kubelet of n1 is connected to `peer`, which answered a probe.
+fn with_probed_peer(peer: &str, tls: &Value) -> Value {
+    let copy = copy_of("private-only");
+    let path = copy.path().join("nodes/n1.txt");
+    let row = format!("ESTAB 0 0 192.168.1.20:46712 {peer}:443 users:((\"kubelet\",pid=3011,fd=22))\n");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(path, text + &row).unwrap();
+    let probe = file(|file| {
+        let one = &mut file["answers"][0];
+        one["address"] = json!(format!("{peer}:443"));
+        one["target"] = json!("peer");
+        one["tls"] = tls.clone();
+    });
+    put(copy.path(), "here.json", &probe.to_string());
+    Netcheck::audit(copy.path()).json().0
+}
+
+/// A peer that nothing explains is the API server if its certificate shows that, and stays
+/// unattributed where it may be a load balancer of the operator.
+#[test]
+fn a_peer_is_attributed_by_its_certificate() {
+    let of = |trust: &str| {
+        let mut tls = file(|_| {})["answers"][0]["tls"].clone();
+        tls["trust"] = json!(trust);
+        tls
+    };
+    for (peer, trust, path, by, message) in [
+        ("8.8.4.4", "signed", "public-endpoint", "tls", ""),
+        ("8.8.4.4", "unsigned", "unattributed", "none", "not this cluster's API server"),
+        ("8.8.4.4", "invalid", "unattributed", "none", "not valid"),
+        ("8.8.4.4", "unknown", "unattributed", "none", "shows a certificate of"),
+        // In the VPC, in another private network, in a network of a carrier.
+        ("192.168.1.77", "signed", "unattributed", "none", "or a load balancer before it"),
+        ("10.9.8.7", "signed", "unattributed", "none", "or a load balancer before it"),
+        ("100.64.3.4", "signed", "unattributed", "none", "or a load balancer before it"),
+        // What an interface explains is not attributed again.
+        ("192.168.11.20", "signed", "vpc", "eni", ""),
+        ("192.168.1.55", "unsigned", "private-eni", "eni", ""),
+    ] {
+        let report = with_probed_peer(peer, &of(trust));
+        let rows = report["connections"].as_array().unwrap();
+        let row = rows
+            .iter()
+            .find(|row| row["local"] == "192.168.1.20:46712" && row["peer"] == format!("{peer}:443"));
+        let row = row.unwrap_or_else(|| panic!("{peer} {trust}"));
+        assert_eq!((&row["path"], &row["by"]), (&json!(path), &json!(by)), "{peer} {trust}");
+        let findings = report["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|finding| finding["rule"] == "unattributed-connection");
+        let text = finding.map(|finding| finding["message"].as_str().unwrap()).unwrap_or_default();
+        assert_eq!(text.is_empty(), message.is_empty(), "{peer} {trust}: {text}");
+        assert!(text.contains(message), "{peer} {trust}: {text}");
+    }
+}

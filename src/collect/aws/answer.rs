@@ -192,6 +192,11 @@ impl Part<'_> {
         self.items.iter().flat_map(|item| item.instances()).cloned().collect()
     }
 
+    /// Its items as JSON.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &[u8]> {
+        self.items.iter().map(|item| &self.answer.items.json[item.json.clone()])
+    }
+
     /// It as the aws CLI prints it, without blanks.
     ///
     /// # Errors

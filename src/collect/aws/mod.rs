@@ -1,6 +1,6 @@
 //! AWS: the clients, their requests, and the failures of those.
 
-mod answer;
+pub(super) mod answer;
 pub(super) mod batch;
 pub(super) mod cause;
 pub(super) mod client;

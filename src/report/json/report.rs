@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::probe::{ProbeReport, probes};
 use super::words::{
     Access, By, DifferenceKind, Direction, Kind, LegKind, Path, PlaceKind, PolicyNoteKind, PolicyOrigin,
     Reaches, Resolves, SeenBy, Severity, SightResult, Status, TrafficPath, Verdict, Why,
@@ -34,6 +35,8 @@ pub(super) struct Report<'a> {
     cluster: Cluster,
     /// What the endpoint's name resolved to, by vantage point.
     dns: Vec<Dns>,
+    /// What each address answered to probes, by vantage point.
+    probes: Vec<ProbeReport>,
     /// The network interfaces of the evidence.
     enis: Vec<Eni>,
     nodes: Vec<NodeReport>,
@@ -471,6 +474,7 @@ impl<'a> Report<'a> {
             schema: SCHEMA.to_owned(),
             cluster: Cluster::new(facts),
             dns: dns(facts),
+            probes: probes(facts),
             enis: facts.interfaces.iter().map(Eni::from).collect(),
             nodes: facts.nodes.iter().map(NodeReport::from).collect(),
             node_traffic: facts.traffic.iter().map(NodeTraffic::from).collect(),

@@ -51,7 +51,7 @@ pub(super) use words;
 words! {
     Direction of connection::Direction { Outbound, Inbound, None }
     Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
-    By of connection::By { Dns, Eni, #[serde(rename = "endpointslice")] EndpointSlice, ServiceCidr, VpcCidr, None }
+    By of connection::By { Dns, Eni, #[serde(rename = "endpointslice")] EndpointSlice, ServiceCidr, VpcCidr, Tls, None }
     PlaceKind of seen_from::PlaceKind { Operator, Node, Other }
     Resolves of seen_from::Resolves { Yes, No, Unknown }
     SeenBy of seen_from::SeenBy { Dns, Socket, Probe }

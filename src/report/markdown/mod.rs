@@ -14,6 +14,7 @@ use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
 use crate::report::architecture;
 use crate::report::entry::{Unseen, about, gap_text, waived_by};
 use crate::report::format::{AuditFormat, ReportSettings, ReportWriter};
+use crate::report::probe::probes;
 use crate::report::remediation::{self, is_command};
 use crate::report::seen_from::{self, HEADS};
 use crate::report::text::escape;
@@ -168,6 +169,11 @@ fn section(audited: &Audited, explain_paths: bool) -> String {
     text.push_str(".\n");
     if let Some(nodes) = read_by(facts) {
         let _ = write!(text, "\nNodes: {nodes}.\n");
+    }
+    for (vantage, answers) in probes(facts) {
+        let _ = write!(text, "\nProbe of the endpoint from {}:\n\n", harmless(vantage));
+        let lines = answers.iter().map(|(address, words)| harmless(&format!("{address}: {words}")));
+        text.push_str(&list(lines.map(|line| format!("- {line}\n"))));
     }
     text.push_str(&seen_from(facts));
     if explain_paths {

@@ -23,6 +23,7 @@ use self::nodes::{write_nodes, write_paths};
 use self::seen_from::{write_architecture, write_seen_from};
 use super::entry::{about, accepted_by, waived_by};
 use super::format::{AuditFormat, ReportSettings, ReportWriter};
+use super::probe::probes;
 use super::remediation::{self, is_command, write_remediation};
 use super::style::{Style, count};
 use super::text::{cell, escape, lines};
@@ -31,7 +32,7 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Hosting;
 use crate::model::connection::Component;
 use crate::model::facts::{Facts, InterfaceKind};
-use crate::model::gap::Gap;
+use crate::model::gap::{Gap, Subject};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
 use crate::model::net::Interface;
 use crate::model::rule::Step;
@@ -98,6 +99,7 @@ fn write_section(audited: &Audited, explain_paths: bool, style: Style, out: &mut
     write_verdict(facts, judgment, style, out)?;
     write_cluster(facts, style, out)?;
     write_enis(facts, style, out)?;
+    write_probes(facts, style, out)?;
     let names = Names::of(facts);
     write_paths(facts, &names, style, out)?;
     write_seen_from(facts, &names, style, out)?;
@@ -147,7 +149,7 @@ fn write_verdict(facts: &Facts, judgment: &Judgment, style: Style, out: &mut dyn
         }
         _ => worst,
     };
-    let is_left_out = |judged: &&JudgedGap| judged.gap.is_left_out();
+    let is_left_out = |judged: &&JudgedGap| judged.gap.is_left_out() && judged.gap.subject == Subject::Nodes;
     let left_out = judgment.gaps.iter().filter(is_left_out);
     let is_accepted = |judged: &&JudgedGap| judged.accepted_by().is_some();
     let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty());
@@ -291,6 +293,17 @@ fn access(facts: &Facts) -> String {
         [] => cluster.access.as_str().to_owned(),
         cidrs => format!("{}; the public endpoint admits {}", cluster.access.as_str(), cidrs.join(", ")),
     }
+}
+
+/// One line for each address that was probed.
+fn write_probes(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
+    for (vantage, answers) in probes(facts) {
+        writeln!(out, "\n{}", style.bold(&format!("Probe of the endpoint from {}", escape(vantage))))?;
+        for (address, words) in answers {
+            write!(out, "{}", style.prose(&escape(&format!("{address}: {words}")), "", "  "))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_enis(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {

@@ -69,7 +69,7 @@ impl Response {
 
 /// Reads the next request from a connection; `None` when the client has closed it. `unread` holds the bytes
 /// received beyond the previous request.
-pub(crate) fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
+pub(crate) fn read_request(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<Option<Request>> {
     loop {
         if let Some((mut request, head)) = parse_head(unread)? {
             let length = content_length(&request)?;
@@ -88,7 +88,7 @@ pub(crate) fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::
     }
 }
 
-fn read_more(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Result<usize> {
+fn read_more(stream: &mut impl Read, unread: &mut Vec<u8>) -> io::Result<usize> {
     let mut chunk = [0; 16 * 1024];
     let length = stream.read(&mut chunk)?;
     unread.extend_from_slice(&chunk[..length]);

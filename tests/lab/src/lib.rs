@@ -5,6 +5,7 @@
 //! - [`dns`]: a name server with configurable answers and failures.
 //! - [`kube`]: a Kubernetes API server that supports `kubectl exec`, `attach` and `logs`.
 //! - [`sandbox`]: nodes, control plane, operator and resolvers, each in its own network namespace.
+//! - [`tls`]: TLS servers of every kind, as an address of the endpoint may be, and a proxy.
 
 pub mod aws;
 pub mod credentials;
@@ -13,3 +14,4 @@ mod http;
 pub mod kube;
 mod listen;
 pub mod sandbox;
+pub mod tls;

@@ -1,0 +1,205 @@
+//! The answers to probes in `--format json`.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::facts::Facts;
+use crate::model::probe::{
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
+    TlsAttempt, Trust,
+};
+use crate::report::probe::time;
+
+/// What one address answered to a probe.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ProbeReport {
+    /// `here`, or a node's name.
+    vantage: String,
+    /// The address and port.
+    address: String,
+    target: TargetWord,
+    way: WayWord,
+    /// The proxy, as host and port.
+    proxy: Option<String>,
+    tcp: Outcome,
+    /// Null if no handshake was tried.
+    tls: Option<TlsReport>,
+    /// The anonymous requests, in their order.
+    http: Vec<HttpReport>,
+}
+
+/// Why the address was probed: one of the endpoint, of an EKS-owned ENI, or the peer of a node.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum TargetWord {
+    Endpoint,
+    Eni,
+    Peer,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum WayWord {
+    Direct,
+    Proxy,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Outcome {
+    result: ResultWord,
+    /// The reason; null where it succeeded.
+    detail: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum ResultWord {
+    Done,
+    TimedOut,
+    Refused,
+    Reset,
+    NoRoute,
+    Alert,
+    Protocol,
+    Proxy,
+    Failed,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct TlsReport {
+    #[serde(flatten)]
+    handshake: Outcome,
+    trust: TrustWord,
+    /// The position of the CA that signed the certificate, from 1.
+    ca: Option<usize>,
+    /// The number of CAs of the cluster.
+    cas: Option<usize>,
+    /// Why the certificate is not valid, or why it is not known whether it is the cluster's.
+    why: Option<String>,
+    certificate: Option<CertificateReport>,
+}
+
+/// Whether a CA of the cluster signed the certificate: signed, and valid for the endpoint's name; invalid: signed, and
+/// expired or for another name; unsigned; unknown.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum TrustWord {
+    Signed,
+    Invalid,
+    Unsigned,
+    Unknown,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct CertificateReport {
+    subject: String,
+    issuer: String,
+    /// Its DNS names and addresses.
+    names: Vec<String>,
+    /// In UTC.
+    not_before: Option<String>,
+    /// In UTC.
+    not_after: Option<String>,
+    /// SHA-256, in hexadecimal digits.
+    fingerprint: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct HttpReport {
+    path: String,
+    status: Option<u16>,
+    #[serde(flatten)]
+    outcome: Outcome,
+    /// What an anonymous client was given: the version, or the beginning of the body.
+    given: Option<String>,
+}
+
+/// The answers of all vantage points.
+pub(super) fn probes(facts: &Facts) -> Vec<ProbeReport> {
+    let probes = facts.evidence.probes.iter();
+    probes.flat_map(|probe| probe.answers.iter().map(move |answer| ProbeReport::new(probe, answer))).collect()
+}
+
+impl ProbeReport {
+    fn new(probe: &Probe, answer: &AddressProbe) -> Self {
+        let (way, proxy) = match &answer.way {
+            ProbeWay::Direct => (WayWord::Direct, None),
+            ProbeWay::Proxy(proxy) => (WayWord::Proxy, Some(proxy.clone())),
+        };
+        Self {
+            vantage: probe.vantage.clone(),
+            address: answer.address.to_string(),
+            target: match answer.target {
+                ProbeTarget::Endpoint => TargetWord::Endpoint,
+                ProbeTarget::Eni => TargetWord::Eni,
+                ProbeTarget::Peer => TargetWord::Peer,
+            },
+            way,
+            proxy,
+            tcp: Outcome::from(&answer.tcp),
+            tls: answer.tls.as_ref().map(TlsReport::from),
+            http: answer.http.iter().map(HttpReport::from).collect(),
+        }
+    }
+}
+
+impl From<&Attempt> for Outcome {
+    fn from(attempt: &Attempt) -> Self {
+        match attempt {
+            Attempt::Done => Self { result: ResultWord::Done, detail: None },
+            Attempt::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<&ProbeFailure> for Outcome {
+    fn from(failure: &ProbeFailure) -> Self {
+        let result = match failure.cause {
+            ProbeCause::TimedOut => ResultWord::TimedOut,
+            ProbeCause::Refused => ResultWord::Refused,
+            ProbeCause::Reset => ResultWord::Reset,
+            ProbeCause::NoRoute => ResultWord::NoRoute,
+            ProbeCause::Alert => ResultWord::Alert,
+            ProbeCause::Protocol => ResultWord::Protocol,
+            ProbeCause::Proxy => ResultWord::Proxy,
+            ProbeCause::Failed => ResultWord::Failed,
+        };
+        Self { result, detail: Some(failure.detail.clone()) }
+    }
+}
+
+impl From<&TlsAttempt> for TlsReport {
+    fn from(tls: &TlsAttempt) -> Self {
+        let (trust, ca, cas, why) = match &tls.trust {
+            Trust::Signed { position, of } => (TrustWord::Signed, Some(*position), Some(*of), None),
+            Trust::Invalid(why) => (TrustWord::Invalid, None, None, Some(why.clone())),
+            Trust::Unsigned => (TrustWord::Unsigned, None, None, None),
+            Trust::Unknown(why) => (TrustWord::Unknown, None, None, Some(why.clone())),
+        };
+        let certificate = tls.certificate.as_ref().map(CertificateReport::from);
+        Self { handshake: Outcome::from(&tls.handshake), trust, ca, cas, why, certificate }
+    }
+}
+
+impl From<&Certificate> for CertificateReport {
+    fn from(certificate: &Certificate) -> Self {
+        Self {
+            subject: certificate.subject.clone(),
+            issuer: certificate.issuer.clone(),
+            names: certificate.names.clone(),
+            not_before: time(certificate.not_before),
+            not_after: time(certificate.not_after),
+            fingerprint: certificate.fingerprint.clone(),
+        }
+    }
+}
+
+impl From<&HttpAnswer> for HttpReport {
+    fn from(http: &HttpAnswer) -> Self {
+        let (status, outcome) = match &http.status {
+            Ok(status) => (Some(*status), Outcome::from(&Attempt::Done)),
+            Err(failure) => (None, Outcome::from(failure)),
+        };
+        Self { path: http.path.clone(), status, outcome, given: http.given.clone() }
+    }
+}

@@ -1,0 +1,69 @@
+//! What several rules read in the answers to probes.
+
+use super::gaps;
+use crate::model::cluster::Hosting;
+use crate::model::facts::Facts;
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::probe::{AddressProbe, HttpAnswer, Probe, ProbeTarget, ProbeWay, Trust};
+
+/// The health endpoints and the version, which an anonymous client may be given.
+pub(super) const PUBLIC_PATHS: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
+
+/// The answers of the addresses that the endpoint's name resolves to, or why there are none.
+pub(super) fn of_endpoint(facts: &Facts) -> Result<Vec<(&Probe, Vec<&AddressProbe>)>, Gap> {
+    let evidence = &facts.evidence;
+    if evidence.cluster.hosting == Hosting::Connector {
+        return Err(gaps::connector(evidence));
+    }
+    let of_endpoint = evidence.probes.iter().map(|probe| {
+        let answers = probe.answers.iter().filter(|answer| answer.target == ProbeTarget::Endpoint);
+        (probe, answers.collect::<Vec<_>>())
+    });
+    let of_endpoint: Vec<_> = of_endpoint.filter(|(_, answers)| !answers.is_empty()).collect();
+    if of_endpoint.is_empty() {
+        let subject = Subject::Probe("here".to_owned());
+        return Err(evidence.gap(subject, GapReason::NotRecorded, "no address of the endpoint was probed"));
+    }
+    Ok(of_endpoint)
+}
+
+/// The answers of this cluster's API server to anonymous requests for some paths that have a
+/// status, or why there are none. Only to a server whose certificate the cluster's CA signed are
+/// requests sent.
+pub(super) fn anonymous(
+    facts: &Facts,
+    is_asked: impl Fn(&str) -> bool,
+) -> Result<Vec<(&Probe, &AddressProbe, &HttpAnswer, u16)>, Gap> {
+    let evidence = &facts.evidence;
+    if evidence.cluster.hosting == Hosting::Connector {
+        return Err(gaps::connector(evidence));
+    }
+    let mut answered = Vec::new();
+    for probe in &evidence.probes {
+        for answer in probe.answers.iter().filter(|answer| is_of_cluster(answer)) {
+            let asked = answer.http.iter().filter(|http| is_asked(&http.path));
+            answered
+                .extend(asked.filter_map(|http| Some((probe, answer, http, *http.status.as_ref().ok()?))));
+        }
+    }
+    if answered.is_empty() {
+        let vantage = evidence.probes.first().map_or("here", |probe| probe.vantage.as_str());
+        let detail = "no address answered an anonymous request as this cluster's API server";
+        return Err(evidence.gap(Subject::Probe(vantage.to_owned()), GapReason::NotRecorded, detail));
+    }
+    Ok(answered)
+}
+
+/// Whether a CA of the cluster signed the certificate that an address showed.
+fn is_of_cluster(answer: &AddressProbe) -> bool {
+    let trust = answer.tls.as_ref().map(|tls| &tls.trust);
+    matches!(trust, Some(Trust::Signed { .. } | Trust::Invalid(_)))
+}
+
+/// An address and how it was reached.
+pub(super) fn address_and_way(answer: &AddressProbe) -> String {
+    match &answer.way {
+        ProbeWay::Direct => answer.address.to_string(),
+        ProbeWay::Proxy(proxy) => format!("{} by the proxy {proxy}", answer.address),
+    }
+}
