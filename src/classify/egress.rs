@@ -188,7 +188,12 @@ pub(super) fn egress_addresses(
             )),
         },
         RouteTarget::NatGateway(id) => {
-            let addresses = nat_addresses(evidence.network.nat_gateways.as_result()?, id);
+            let gateways = evidence.network.nat_gateways.as_result()?;
+            if let Some(gateway) = gateways.iter().find(|gateway| gateway.id == *id && gateway.is_private) {
+                return through_private_nat(tables, gateway, endpoint)
+                    .map_err(|detail| gap(GapReason::NotSupported, &detail));
+            }
+            let addresses = nat_addresses(gateways, id);
             if addresses.is_empty() {
                 let detail = format!("its route goes through {id}, whose public address is not known");
                 return Err(gap(GapReason::Incomplete, &detail));
@@ -205,6 +210,31 @@ pub(super) fn egress_addresses(
             Ok(WayOut::None("the route to the endpoint is a blackhole: its target was deleted".to_owned()))
         }
         RouteTarget::Local => Err(gap(GapReason::Incomplete, "its route to the endpoint is local")),
+    }
+}
+
+/// The way out through a private NAT gateway, which has no public address: none, unless its
+/// subnet routes on to another network, which may lead out elsewhere.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-nat-gateway.html>
+fn through_private_nat(
+    tables: &RouteTables<'_>,
+    gateway: &NatGateway,
+    endpoint: Option<IpAddr>,
+) -> Result<WayOut, String> {
+    let NatGateway { id, subnet, .. } = gateway;
+    let table = subnet.as_deref().and_then(|subnet| tables.of(subnet));
+    let target = table.and_then(|table| route(table, endpoint));
+    match target {
+        Some(RouteTarget::Other(next)) => Err(format!(
+            "its route goes through the private NAT gateway {id} and on through {next}, so its egress address is not known from the configuration of the VPC"
+        )),
+        Some(RouteTarget::NatGateway(next)) if next != id => {
+            Err(format!("its route goes through the private NAT gateway {id} and on through {next}"))
+        }
+        _ => Ok(WayOut::None(format!(
+            "the subnet routes to {id}, a private NAT gateway: it has no public address, and an internet gateway drops what it sends"
+        ))),
     }
 }
 

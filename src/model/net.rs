@@ -392,6 +392,11 @@ pub struct NatGateway {
     pub id: String,
     /// Whether it is in service: neither failed nor deleted.
     pub available: bool,
+    /// Whether its `ConnectivityType` is `private`: it leads to other networks, not to the
+    /// internet.
+    pub is_private: bool,
+    /// Its subnet; a regional one has none.
+    pub subnet: Option<String>,
     /// Its public addresses; a private NAT gateway has none.
     pub public_ips: Vec<IpAddr>,
     /// Whether AWS adds public addresses to it, as it does to a regional one on demand and

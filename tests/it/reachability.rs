@@ -14,8 +14,8 @@ use eks_netcheck::model::facts::Facts;
 use eks_netcheck::model::file::File;
 use eks_netcheck::model::gap::{Gap, GapReason, Observed, Subject};
 use eks_netcheck::model::net::{
-    AclEntry, DHCP_OPTIONS, GroupRule, INTERFACES, NAT_GATEWAYS, NETWORK_ACLS, NetworkAcl, ROUTE_TABLES,
-    Route, RouteTarget, RulePeer, SECURITY_GROUPS, SUBNETS, VPC,
+    AclEntry, DHCP_OPTIONS, GroupRule, INTERFACES, NAT_GATEWAYS, NETWORK_ACLS, NatGateway, NetworkAcl,
+    ROUTE_TABLES, Route, RouteTable, RouteTarget, RulePeer, SECURITY_GROUPS, SUBNETS, VPC,
 };
 use eks_netcheck::model::probe::{
     AddressProbe, Attempt, Certificate, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay, TlsAttempt,
@@ -434,6 +434,49 @@ fn network_acls_are_stateless() {
     assert_eq!(today(&facts(peered.clone()), PEERED).reaches(), Reaches::Unknown);
     add_entry(&mut peered, AclEntry { number: 2, ..allow(false, "10.50.128.0/17", (443, 443)) });
     assert_eq!(today(&facts(peered), PEERED).reaches(), Reaches::Yes);
+}
+
+/// An internet gateway drops what a private NAT gateway sends; a transit gateway may lead on.
+#[test]
+fn a_private_nat_gateway_does_not_lead_to_the_public_endpoint() {
+    let with = |onward: &RouteTarget| {
+        let mut evidence = evidence();
+        evidence.cluster.access = public(&["0.0.0.0/0"]);
+        let Observed::Seen(gateways) = &mut evidence.network.nat_gateways else { unreachable!() };
+        gateways.push(NatGateway {
+            id: "nat-private".to_owned(),
+            available: true,
+            is_private: true,
+            subnet: Some("subnet-of-nat".to_owned()),
+            public_ips: Vec::new(),
+            has_automatic_addresses: false,
+        });
+        let route = |target| Route { destination: Some(block("0.0.0.0/0")), target };
+        let table = |subnet: &str, target| RouteTable {
+            id: None,
+            vpc: None,
+            main: false,
+            subnets: vec![subnet.to_owned()],
+            routes: vec![route(target)],
+        };
+        let Observed::Seen(tables) = &mut evidence.network.route_tables else { unreachable!() };
+        for known in tables.iter_mut() {
+            known.subnets.retain(|subnet| subnet != "subnet-0b570066cb4c28a4d");
+        }
+        tables.push(table("subnet-0b570066cb4c28a4d", RouteTarget::NatGateway("nat-private".to_owned())));
+        tables.push(table("subnet-of-nat", onward.clone()));
+        ask(&facts(evidence), &public(&["0.0.0.0/0"]), BASTION)
+    };
+    let lost = with(&RouteTarget::InternetGateway);
+    let (kind, text) = obstacle(&lost);
+    assert_eq!(kind, ConditionKind::Route, "{lost:#?}");
+    assert!(
+        text.contains("nat-private") && text.contains("an internet gateway drops what it sends"),
+        "{text}"
+    );
+    assert_eq!(obstacle(&with(&RouteTarget::Blackhole)).0, ConditionKind::Route);
+    let onward = with(&RouteTarget::Other("tgw-1".to_owned()));
+    assert_eq!(result(&onward, ConditionKind::Route), Some(ConditionResult::Unknown), "{onward:#?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(crate) struct NatGateway {
     pub(crate) nat_gateway_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<String>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connectivity_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) availability_mode: Option<String>,
@@ -27,7 +27,7 @@ pub(crate) struct NatGateway {
     pub(crate) auto_provision_zones: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_id: Option<String>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subnet_id: Option<String>,
     #[serde(default, deserialize_with = "list_or_null")]
     pub(crate) nat_gateway_addresses: Vec<NatGatewayAddress>,
@@ -78,6 +78,8 @@ impl From<NatGateway> for net::NatGateway {
         Self {
             id: wire.nat_gateway_id,
             available: !matches!(wire.state.as_deref(), Some("failed" | "deleting" | "deleted")),
+            is_private: wire.connectivity_type.as_deref() == Some("private"),
+            subnet: wire.subnet_id,
             public_ips: addresses.filter_map(NatGatewayAddress::in_use).collect(),
             has_automatic_addresses: is_regional
                 && (is_enabled(wire.auto_scaling_ips) || is_enabled(wire.auto_provision_zones)),
