@@ -285,6 +285,26 @@ pub enum ClusterSource {
     Live(Box<ClusterOptions>),
 }
 
+impl ClusterSource {
+    /// The cluster's name.
+    #[must_use]
+    pub fn cluster(&self) -> &str {
+        match self {
+            Self::Recorded { cluster, .. } => cluster,
+            Self::Live(cluster) => &cluster.name,
+        }
+    }
+
+    /// What no report may overwrite.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Recorded { dir, .. } => vec![dir.clone()],
+            Self::Live(_) => Vec::new(),
+        }
+    }
+}
+
 /// A place from which the endpoint is to be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum From {

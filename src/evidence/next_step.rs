@@ -96,7 +96,11 @@ fn record_file(cluster: &Cluster, file: File) -> String {
     }
     let vpc = shell_word(cluster.vpc.as_deref().unwrap_or_default(), "VPC");
     let command = CALLS.iter().find(|call| call.file == file).map_or("describe-...", |call| call.command);
-    format!("record it in {file} with: aws ec2 {}", command.replace("VPC", vpc))
+    // What follows a comma is no part of the command.
+    let (command, rest) = command
+        .split_once(", ")
+        .map_or((command, String::new()), |(command, rest)| (command, format!(", {rest},")));
+    format!("record it{rest} with: aws ec2 {} > {file}", command.replace("VPC", vpc))
 }
 
 /// The command of kubectl that prints a file; `None` if another tool prints it.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::cluster::EndpointAccess;
-use super::gap::Gap;
+use super::gap::{Gap, Subject};
 pub use super::reaches::Reaches;
 use super::rule::Step;
 
@@ -77,7 +77,8 @@ pub struct Condition {
     pub why: String,
     /// What makes it met, if it is not, with the command.
     pub fix: Vec<Step>,
-    /// The evidence that is missing, if the result is not known.
+    /// The evidence that is missing, if the result is not known, or if it does not apply for
+    /// want of it.
     pub gap: Option<Gap>,
 }
 
@@ -97,10 +98,21 @@ impl Condition {
     /// A condition of which it is not known whether it is met.
     #[must_use]
     pub fn unknown(kind: ConditionKind, gap: Gap) -> Self {
-        let why = gap.problem();
-        let fix = (!gap.hint.is_empty()).then(|| Step::new(gap.hint.clone()));
-        let fix = fix.into_iter().collect();
+        let why = match gap.subject {
+            // The place itself.
+            Subject::Other(_) | Subject::Egress(_) => gap.detail.clone(),
+            _ => gap.problem(),
+        };
+        let fix = Step::of_hint(&gap.hint).into_iter().collect();
         Self { kind, result: ConditionResult::Unknown, why, fix, gap: Some(gap) }
+    }
+
+    /// A condition that is not judged without evidence that may be missing: it decides nothing,
+    /// and the gap says what would judge it.
+    #[must_use]
+    pub fn not_judged(kind: ConditionKind, why: impl Into<String>, gap: Gap) -> Self {
+        let fix = Step::of_hint(&gap.hint).into_iter().collect();
+        Self { fix, gap: Some(gap), ..Self::not_applicable(kind, why) }
     }
 
     /// A condition that does not apply.
@@ -138,7 +150,7 @@ pub enum ConditionResult {
     NotMet,
     /// It is not known: evidence is missing.
     Unknown,
-    /// It does not apply on this way.
+    /// It does not apply on this way, or is not judged without evidence that may be missing.
     NotApplicable,
 }
 

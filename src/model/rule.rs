@@ -4,6 +4,7 @@ use super::expectations::Expectations;
 use super::facts::Facts;
 use super::file::File;
 use super::gap::Gap;
+use super::text::{capital, split_command};
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +98,16 @@ impl Step {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), command: None, check: None }
+    }
+
+    /// The next step of a gap; `None` if it has none.
+    #[must_use]
+    pub fn of_hint(hint: &str) -> Option<Self> {
+        if hint.is_empty() {
+            return None;
+        }
+        let (text, command) = split_command(hint);
+        Some(Self { command: command.map(ToOwned::to_owned), ..Self::new(capital(text)) })
     }
 
     /// Sets the command.

@@ -35,9 +35,44 @@ pub fn id_and_name(id: &str, name: Option<&str>) -> String {
     }
 }
 
+/// The text with its first letter in upper case.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The text with its first letter in lower case.
+#[must_use]
+pub fn uncapital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// A next step without the colon and the command at its end, and that command, if it ends with
+/// one.
+#[must_use]
+pub fn split_command(text: &str) -> (&str, Option<&str>) {
+    const PROGRAMS: [&str; 6] = ["aws ", "kubectl ", "ssh ", "sudo ", "dig ", "curl "];
+    let Some((prose, command)) = text.rsplit_once(": ") else { return (text, None) };
+    // Prose may follow a command that is not the end.
+    let is_command = PROGRAMS.iter().any(|program| command.starts_with(program))
+        && ![", ", "; ", " ("].iter().any(|end| command.contains(end));
+    if is_command { (prose, Some(command)) } else { (text, None) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_at_the_end_of_a_next_step_is_split_off() {
+        let text = "record it with: aws ec2 describe-subnets > subnets.json";
+        assert_eq!(split_command(text), ("record it with", Some("aws ec2 describe-subnets > subnets.json")));
+        for text in ["", "try again", "a: b", "by hand: aws ec2 x, and y for lists", "x: aws ec2 y; or z"] {
+            assert_eq!(split_command(text), (text, None));
+        }
+    }
 
     #[test]
     fn characters_that_are_cut_are_counted() {

@@ -7,6 +7,7 @@ use crate::model::judgment::Verdict;
 use crate::model::reachability::Reaches;
 use crate::model::rule::Severity;
 use crate::model::simulation::SimulationVerdict;
+use crate::model::text::split_command;
 
 /// Width and colour of text.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +101,18 @@ impl Style {
         let mut wrapped = textwrap::fill(text, options);
         wrapped.push('\n');
         wrapped
+    }
+
+    /// Prose that may end with a command, as a next step does: that is a line of its own and is
+    /// not wrapped, so that it can be pasted.
+    pub(super) fn next_step(self, text: &str, first: &str, rest: &str) -> String {
+        let (prose, command) = split_command(text);
+        match command {
+            Some(command) => {
+                format!("{}{rest}    {command}\n", self.prose(&format!("{prose}:"), first, rest))
+            }
+            None => self.prose(text, first, rest),
+        }
     }
 
     /// An empty table with a header.

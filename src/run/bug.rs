@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use super::exit::{Ending, Exit};
 use super::output::Output;
 use super::report::Report;
-use super::simulate;
-use crate::cli::options::{AuditOptions, Clusters, Options, SimulateOptions, Source, WriteTo};
+use super::{reach, simulate};
+use crate::cli::options::{AuditOptions, Clusters, Options, ReachOptions, SimulateOptions, Source, WriteTo};
 use crate::model::audit::{PolicyOrigin, PolicyUsed, Summary, Unjudged};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::trace::Trace;
@@ -78,15 +78,24 @@ fn write_reports(options: &Options) -> Result<()> {
             write_trace(&options.write, None, &[options.before.clone(), options.after.clone()])
         }
         Options::Simulate(options) => write_simulation(options),
+        Options::Reach(options) => write_reach(options),
         _ => Ok(()),
     }
 }
 
 fn write_simulation(options: &SimulateOptions) -> Result<()> {
-    let simulation = simulate::unknown(simulate::cluster(options), gap());
-    let written = Output::open_all(&options.write, &simulate::inputs(options))?
+    let simulation = simulate::unknown(options, gap());
+    let written = Output::open_all(&options.write, &options.source.inputs())?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&simulation, style, out)));
+    written.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn write_reach(options: &ReachOptions) -> Result<()> {
+    let report = reach::unknown(options, gap());
+    let written = Output::open_all(&options.write, &options.source.inputs())?
+        .into_iter()
+        .map(|(format, output)| output.write_whole(|out, style| (format.write)(&report, style, out)));
     written.collect::<Vec<_>>().into_iter().collect()
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 
@@ -10,48 +9,61 @@ use super::exit::{Ending, Exit};
 use super::judge::classify_recorded;
 use super::output::Output;
 use super::rejected::list_rejected;
+use super::simulate::undescribed;
 use crate::classify::reachability::Reachabilities;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::ClusterOptions;
 use crate::cli::options::{ClusterSource, From, ReachOptions, Verbosity};
+use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
-use crate::model::reachability::{Place, ReachReport, Reaches};
+use crate::model::gap::Gap;
+use crate::model::reachability::{ConditionResult, Location, Place, ReachReport, Reachability, Reaches};
 use crate::model::text::list;
 use crate::report::format::ReachFormat;
+use crate::report::table;
 
 /// How many nodes a message names.
 const NODES_SHOWN: usize = 10;
 
 /// Tells whether a place reaches the endpoint.
 pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
-    let inputs: Vec<PathBuf> = match &options.source {
-        ClusterSource::Recorded { dir, .. } => vec![dir.clone()],
-        ClusterSource::Live(_) => Vec::new(),
-    };
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&options.write, &inputs)?;
+    let files = Output::open_all(&options.write, &options.source.inputs())?;
     let facts = match &options.source {
-        ClusterSource::Recorded { dir, cluster } => classify_recorded(dir, cluster, &[])?,
-        ClusterSource::Live(cluster) => match live(cluster, options.verbosity)? {
-            ControlFlow::Continue(facts) => facts,
-            ControlFlow::Break(ending) => return Ok(ending),
+        ClusterSource::Recorded { dir, cluster } => {
+            ControlFlow::Continue(classify_recorded(dir, cluster, &[])?)
+        }
+        ClusterSource::Live(cluster) => live(cluster, options.verbosity)?,
+    };
+    let (report, ending) = match facts {
+        ControlFlow::Continue(facts) => {
+            if options.verbosity >= Verbosity::RejectedLines {
+                list_rejected(&facts.nodes);
+            }
+            let report = report(&facts, &options.from)?;
+            let exit = Exit::from(report.reaches);
+            (report, exit.into())
+        }
+        ControlFlow::Break(ending) => match undescribed(&ending) {
+            Some(gap) => (unknown(options, gap), ending),
+            None => return Ok(ending),
         },
     };
-    if options.verbosity >= Verbosity::RejectedLines {
-        list_rejected(&facts.nodes);
-    }
-    let report = report(&facts, &options.from)?;
     let write = |format: &ReachFormat, output: Output| {
         output.write_whole(|out, style| (format.write)(&report, style, out))
     };
+    // A table of nothing would contain no more than the error.
+    let needs_stdout = ending.message.is_none() || options.format.name != table::reach::FORMAT.name;
+    let stdout = needs_stdout.then(|| (options.format, Output::stdout()));
     // An error of one report does not affect the others; the first one is returned.
-    let outputs = files.into_iter().chain([(options.format, Output::stdout())]);
+    let outputs = files.into_iter().chain(stdout);
     let written: Vec<_> = outputs.map(|(format, output)| write(format, output)).collect();
-    let exit = Exit::from(report.reaches);
     match written.into_iter().collect::<Result<()>>() {
-        Err(error) if exit == Exit::Pass => Err(error),
-        Err(error) => Ok(Ending::with_message(exit, format!("not all reports could be written: {error:#}"))),
-        Ok(()) => Ok(exit.into()),
+        Ok(()) => Ok(ending),
+        Err(error) if ending.exit == Exit::Pass => Err(error),
+        Err(error) => {
+            Ok(Ending::with_message(ending.exit, format!("not all reports could be written: {error:#}")))
+        }
     }
 }
 
@@ -71,7 +83,16 @@ fn report(facts: &Facts, from: &From) -> Result<ReachReport> {
     // An answer that would be another one without evidence that is a part needs the rest.
     if let Some(incomplete) = facts.incomplete.as_deref() {
         let without = Reachabilities::new(&incomplete.without).of(&cluster.access, &place);
-        if without.reaches() != reaches {
+        if without.reaches() == reaches {
+            // What is not judged without it, and was judged with a part of it.
+            let left_out = without.conditions.into_iter();
+            let left_out = left_out.filter(|one| one.result == ConditionResult::NotApplicable);
+            for gap in left_out.filter_map(|condition| condition.gap) {
+                if incomplete.gaps.contains(&gap) && !gaps.contains(&gap) {
+                    gaps.push(gap);
+                }
+            }
+        } else {
             reaches = Reaches::Unknown;
             gaps.extend(incomplete.gaps.iter().cloned());
         }
@@ -84,6 +105,24 @@ fn report(facts: &Facts, from: &From) -> Result<ReachReport> {
         reaches,
         gaps,
     })
+}
+
+/// The answer about a cluster of which nothing is known, for this reason.
+pub(super) fn unknown(options: &ReachOptions, gap: Gap) -> ReachReport {
+    let name = match &options.from {
+        From::Here => "here".to_owned(),
+        From::Node(name) => name.to_string(),
+        From::Address(address) => address.to_string(),
+        From::Block(block) => block.to_string(),
+    };
+    ReachReport {
+        cluster: options.source.cluster().to_owned(),
+        access: EndpointAccess::Unknown { public: None, private: None, cidrs: Vec::new() },
+        place: Place { name, location: Location::Unknown },
+        reachability: Reachability { side: None, conditions: Vec::new() },
+        reaches: Reaches::Unknown,
+        gaps: vec![gap],
+    }
 }
 
 fn place(known: &Reachabilities<'_>, from: &From) -> Option<Place> {

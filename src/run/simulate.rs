@@ -1,7 +1,6 @@
 //! `simulate`: what a change of endpoint access would do. Nothing is changed.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 
@@ -26,7 +25,7 @@ use crate::report::table;
 /// Simulates a change of access and reports on it.
 pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&options.write, &inputs(options))?;
+    let files = Output::open_all(&options.write, &options.source.inputs())?;
     let change = change(options)?;
     let (simulation, ending) = match facts(options)? {
         ControlFlow::Continue(facts) => {
@@ -35,7 +34,7 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
             (simulation, exit.into())
         }
         ControlFlow::Break(ending) => match undescribed(&ending) {
-            Some(gap) => (unknown(cluster(options), gap), ending),
+            Some(gap) => (unknown(options, gap), ending),
             None => return Ok(ending),
         },
     };
@@ -66,7 +65,7 @@ fn change(options: &SimulateOptions) -> Result<AccessChange> {
     };
     let what = || format!("cannot read the plan {}", path.display());
     let plan = read_bounded(path, PLAN_MAX).with_context(what)?;
-    access_change(&plan, &cluster(options)).with_context(what)
+    access_change(&plan, options.source.cluster()).with_context(what)
 }
 
 /// Collects or reads the evidence.
@@ -86,24 +85,8 @@ fn simulation(facts: &Facts, change: &AccessChange, options: &SimulateOptions) -
     simulated(facts, change, &options.clients).map_err(|Refused(reason)| anyhow!(reason))
 }
 
-/// What no report may overwrite.
-pub(super) fn inputs(options: &SimulateOptions) -> Vec<PathBuf> {
-    match &options.source {
-        ClusterSource::Recorded { dir, .. } => vec![dir.clone()],
-        ClusterSource::Live(_) => Vec::new(),
-    }
-}
-
-/// The name of the cluster.
-pub(super) fn cluster(options: &SimulateOptions) -> String {
-    match &options.source {
-        ClusterSource::Recorded { cluster, .. } => cluster.clone(),
-        ClusterSource::Live(cluster) => cluster.name.clone(),
-    }
-}
-
 /// The gap for a cluster that was not described; `None` if the run ended for another reason.
-fn undescribed(ending: &Ending) -> Option<Gap> {
+pub(super) fn undescribed(ending: &Ending) -> Option<Gap> {
     let why = match ending.exit {
         Exit::Nothing => GapReason::NotFound,
         Exit::Inconclusive => GapReason::Failed,
@@ -114,10 +97,10 @@ fn undescribed(ending: &Ending) -> Option<Gap> {
 }
 
 /// The simulation of a cluster of which nothing is known, for this reason.
-pub(super) fn unknown(cluster: String, gap: Gap) -> Simulation {
+pub(super) fn unknown(options: &SimulateOptions, gap: Gap) -> Simulation {
     let access = EndpointAccess::Unknown { public: None, private: None, cidrs: Vec::new() };
     Simulation {
-        cluster,
+        cluster: options.source.cluster().to_owned(),
         from: access.clone(),
         to: access,
         clients: Vec::new(),

@@ -132,3 +132,24 @@ fn a_panic_of_simulate_leaves_reports_with_a_gap() {
         assert!(report.contains("bug in eks") && !report.contains("safe"), "{report}");
     }
 }
+
+#[test]
+fn a_panic_of_reach_leaves_reports_with_a_gap() {
+    let out = scratch();
+    let story = story("study-public");
+    let reach = ["reach", "--cluster", "myeks", "--from", "n1", "--evidence", story.to_str().unwrap()];
+    let reach = args(&reach, out.path(), ["table", "json"].into_iter());
+    for way in ["this thread", "another thread"] {
+        for format in ["table", "json"] {
+            std::fs::write(out.path().join(format), "an old report").unwrap();
+        }
+        assert_bug(&run(way, &reach));
+        let json: Value = serde_json::from_slice(&std::fs::read(out.path().join("json")).unwrap()).unwrap();
+        let said = (&json["verdict"], &json["from"], &json["gaps"][0]["what"]);
+        assert_eq!(said, (&"unknown".into(), &"n1".into(), &"the run".into()), "{json:#}");
+        assert_eq!(json["steps"], serde_json::json!([]));
+        let table = std::fs::read_to_string(out.path().join("table")).unwrap();
+        assert!(table.contains("bug in eks") && table.contains("not known"), "{table}");
+        assert!(!table.contains("an old report"), "{table}");
+    }
+}

@@ -95,7 +95,8 @@ fn json_follows_its_schema_and_is_written_whole() {
         assert_eq!(report["verdict"], verdict, "{from}");
         // Unknown says what is missing.
         let gaps = report["gaps"].as_array().unwrap();
-        assert_eq!(gaps.is_empty(), verdict != "unknown", "{report:#}");
+        let is_needed = |gap: &&Value| gap["what"] != "network-acls.json";
+        assert_eq!(gaps.iter().any(|gap| is_needed(&gap)), verdict == "unknown", "{report:#}");
         assert_eq!(ran.stderr, "");
     }
     let (report, _) = reach(dir.path(), "203.0.113.7").json();
@@ -104,17 +105,31 @@ fn json_follows_its_schema_and_is_written_whole() {
     assert!(step(&report, "route")["fix"][0]["text"].is_string());
 }
 
+/// A VPC's default network ACL lets everything pass, and few recordings have the file.
 #[test]
-fn network_acls_that_were_not_recorded_are_named_with_the_command_that_records_them() {
-    let ran = reach(&story("private-only"), "192.168.11.10").run();
-    assert_eq!(ran.code, 3);
-    let words = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("network-acls.json with: aws ec2 describe-network-acls --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4"), "{}", ran.stdout);
-    let (report, _) = reach(&story("private-only"), "192.168.11.10").json();
-    assert_eq!(step(&report, "network-acl")["result"], "unknown");
+fn network_acls_that_were_not_recorded_decide_nothing_and_are_named_with_the_command() {
+    const COMMAND: &str = "aws ec2 describe-network-acls --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4 > network-acls.json";
+    let ran = reach(&story("private-only"), "192.168.11.10").env("COLUMNS", "60").run();
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    // On a line of its own, so that it can be pasted.
+    assert!(ran.stdout.lines().any(|line| line.trim() == COMMAND), "{}", ran.stdout);
+    let (report, code) = reach(&story("private-only"), "192.168.11.10").json();
+    assert_eq!((code, &report["verdict"]), (0, &"yes".into()));
+    let acl = step(&report, "network-acl");
+    assert_eq!(acl["result"], "not-applicable");
+    assert!(acl["why"].as_str().unwrap().contains("were not seen"), "{acl:#}");
+    let gap = &report["gaps"][0];
+    assert_eq!((&gap["what"], report["gaps"].as_array().unwrap().len()), (&"network-acls.json".into(), 1));
+    assert!(gap["hint"].as_str().unwrap().ends_with(COMMAND), "{gap:#}");
     assert_eq!(step(&report, "security-groups")["result"], "met");
+    // To the public endpoint too, of a place whose subnet is not known.
+    let (report, _) = reach(&story("study-public"), "192.168.1.103").json();
+    assert_eq!(step(&report, "network-acl")["result"], "not-applicable");
+    // Where another condition is not met, that is the answer.
+    assert_eq!(reach(&story("private-only"), "10.9.0.0/16").json().1, 1);
     // A node that is connected shows that they let it pass.
-    assert_eq!(reach(&story("private-only"), "n1").run().code, 0);
+    let (report, code) = reach(&story("private-only"), "n1").json();
+    assert_eq!((code, &report["gaps"]), (0, &serde_json::json!([])), "{report:#}");
     // No rule of audit needs them, and none misses them.
     let audit = Netcheck::audit(&story("private-only")).run();
     assert!(!audit.stdout.contains("network-acls"), "{}", audit.stdout);
@@ -200,18 +215,21 @@ fn hostile_names_are_escaped_and_kept_out_of_commands() {
 /// change.
 #[test]
 fn a_part_of_an_answer_is_no_yes() {
-    let dir = with_acls();
-    assert_eq!(reach(dir.path(), "192.168.11.10").run().code, 0);
-    let manifest = json!({
-        "version": "0.1.0", "time": "2026-01-01T00:00:00Z",
-        "gaps": [{"what": "network-acls.json", "why": "incomplete", "detail": "a page is missing", "hint": ""}],
-    });
-    std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
-    let ran = reach(dir.path(), "192.168.11.10").run();
-    assert_eq!(ran.code, 3, "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("a page is missing"), "{}", ran.stdout);
-    // A connection does not need them.
-    assert_eq!(reach(dir.path(), "n1").run().code, 0);
+    // What the network ACLs of a missing page would deny decides no more than if none was seen.
+    for (file, code) in [("security-groups.json", 3), ("network-acls.json", 0)] {
+        let dir = with_acls();
+        assert_eq!(reach(dir.path(), "192.168.11.10").run().code, 0);
+        let manifest = json!({
+            "version": "0.1.0", "time": "2026-01-01T00:00:00Z",
+            "gaps": [{"what": file, "why": "incomplete", "detail": "a page is missing", "hint": ""}],
+        });
+        std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
+        let ran = reach(dir.path(), "192.168.11.10").run();
+        assert_eq!(ran.code, code, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("a page is missing"), "{}", ran.stdout);
+        // A connection does not need them.
+        assert_eq!(reach(dir.path(), "n1").run().code, 0);
+    }
 }
 
 #[cfg(feature = "live")]
@@ -256,13 +274,29 @@ mod live {
     }
 
     #[test]
-    fn network_acls_that_are_refused_leave_the_answer_open() {
+    fn network_acls_that_are_refused_decide_nothing() {
         let aws = serve(with_acls().path());
         aws.0.inject_fault(Fault::always("DescribeNetworkAcls", FaultKind::Denied));
         let (report, code) = aws.run("reach").args(&["--from", "192.168.11.10"]).json();
-        assert_eq!((code, &report["verdict"]), (3, &"unknown".into()), "{report:#}");
-        let acl = step(&report, "network-acl");
-        assert!(acl.to_string().contains("ec2:DescribeNetworkAcls"), "{acl:#}");
+        assert_eq!((code, &report["verdict"]), (0, &"yes".into()), "{report:#}");
+        assert_eq!(step(&report, "network-acl")["result"], "not-applicable");
+        assert!(report["gaps"].to_string().contains("ec2:DescribeNetworkAcls"), "{report:#}");
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_exist_leaves_a_report_that_says_so() {
+        let aws = serve(with_acls().path());
+        let out = scratch();
+        let file = out.path().join("report.json");
+        let run = crate::common::Netcheck::new(["reach", "--cluster", "nope"])
+            .env("AWS_ENDPOINT_URL", &aws.0.url());
+        let run = run.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "B");
+        let run = run.env("AWS_REGION", "ap-northeast-2").arg("--write");
+        let ran = run.arg(format!("json={}", file.display())).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (4, ""), "{}", ran.stderr);
+        let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        assert_eq!((&report["cluster"], &report["verdict"]), (&"nope".into(), &"unknown".into()));
+        assert!(report["gaps"].to_string().contains("myeks"), "{report:#}");
     }
 
     /// Older IAM policies lack the action.

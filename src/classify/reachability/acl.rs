@@ -1,6 +1,9 @@
 //! Whether the network ACLs of the subnets on the way let the packets of a connection pass.
 //! They keep no state: answers need an entry too. They do not apply within a subnet.
 //!
+//! Without evidence of them they decide nothing: few recordings have them, and the default one
+//! of a VPC lets everything pass.
+//!
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html>
 
 use std::collections::BTreeSet;
@@ -19,8 +22,15 @@ use crate::model::shell::shell_word;
 use crate::steps;
 
 const KIND: ConditionKind = ConditionKind::NetworkAcl;
-/// The ports of clients, to which answers go.
-const CLIENT_PORTS: (u16, u16) = (1024, u16::MAX);
+/// The local ports of Linux, to which answers go.
+///
+/// <https://docs.kernel.org/networking/ip-sysctl.html> (`ip_local_port_range`)
+const LOCAL_PORTS: (u16, u16) = (32768, 60999);
+/// The ports that AWS recommends to allow for answers: those of NAT gateways, load balancers
+/// and other systems too.
+///
+/// <https://docs.aws.amazon.com/vpc/latest/userguide/custom-network-acl.html>
+const RECOMMENDED_PORTS: (u16, u16) = (1024, u16::MAX);
 
 impl Reachabilities<'_> {
     /// The network ACL of a place's subnet, on its way to the public endpoint.
@@ -28,6 +38,9 @@ impl Reachabilities<'_> {
         let Location::Vpc { subnet, .. } = &place.location else {
             return Condition::not_applicable(KIND, "the public endpoint has no network ACL");
         };
+        if let Some(not_judged) = self.acls_not_seen() {
+            return not_judged;
+        }
         let Some(subnet) = subnet.as_deref() else { return self.unknown_acl("its subnet is not known") };
         let port = self.facts.evidence.cluster.api_port();
         let any = vec![IpNet::V4(Ipv4Net::default())];
@@ -38,7 +51,7 @@ impl Reachabilities<'_> {
         let ways = ends.into_iter().map(|end| {
             vec![
                 Passage { subnet, is_outbound: true, blocks: end.clone(), ports: (port, port) },
-                Passage { subnet, is_outbound: false, blocks: end, ports: CLIENT_PORTS },
+                Passage { subnet, is_outbound: false, blocks: end, ports: LOCAL_PORTS },
             ]
         });
         self.any_passes(&ways.collect::<Vec<_>>())
@@ -52,8 +65,8 @@ impl Reachabilities<'_> {
             Location::Unknown => return Condition::unknown(KIND, gaps::unknown_place(place)),
         };
         let is_in_vpc = Self::is_in_vpc(place);
-        if let Some(gap) = &self.acls.missing {
-            return Condition::unknown(KIND, gap.clone());
+        if let Some(not_judged) = self.acls_not_seen() {
+            return not_judged;
         }
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         if own == Some(eni.subnet.as_str()) {
@@ -75,19 +88,23 @@ impl Reachabilities<'_> {
             };
             let to = (port, port);
             let at_place =
-                own.map(|own| [passage(own, true, &of_eni, to), passage(own, false, &of_eni, CLIENT_PORTS)]);
+                own.map(|own| [passage(own, true, &of_eni, to), passage(own, false, &of_eni, LOCAL_PORTS)]);
             let at_eni =
-                [passage(&eni.subnet, false, &blocks, to), passage(&eni.subnet, true, &blocks, CLIENT_PORTS)];
+                [passage(&eni.subnet, false, &blocks, to), passage(&eni.subnet, true, &blocks, LOCAL_PORTS)];
             at_place.into_iter().flatten().chain(at_eni).collect()
         });
         self.any_passes(&ways.collect::<Vec<_>>())
     }
 
+    /// The condition if no network ACL was seen.
+    fn acls_not_seen(&self) -> Option<Condition> {
+        let gap = self.acls.missing.clone()?;
+        let why = "not judged: the network ACLs were not seen; the default one of a VPC lets everything pass";
+        Some(Condition::not_judged(KIND, why, gap))
+    }
+
     /// Judges several ways, of which one is enough.
     fn any_passes(&self, ways: &[Vec<Passage<'_>>]) -> Condition {
-        if let Some(gap) = &self.acls.missing {
-            return Condition::unknown(KIND, gap.clone());
-        }
         let mut worst: Option<Condition> = None;
         for way in ways {
             let condition = self.all_pass(way);
@@ -152,7 +169,17 @@ impl Reachabilities<'_> {
         let of_direction = acl.entries.iter().filter(|entry| entry.is_outbound == passage.is_outbound);
         let taken: BTreeSet<u32> = of_direction.map(|entry| entry.number).collect();
         let mut free = (1..denies.min(LAST)).rev().filter(|number| !taken.contains(number));
-        let (first, last) = passage.ports;
+        let is_for_answers = passage.ports == LOCAL_PORTS;
+        let (first, last) = if is_for_answers { RECOMMENDED_PORTS } else { passage.ports };
+        let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let reason = if is_for_answers {
+            format!(
+                " ({ports} are the ports that AWS recommends for answers; Linux uses {}-{} of them)",
+                LOCAL_PORTS.0, LOCAL_PORTS.1
+            )
+        } else {
+            String::new()
+        };
         let direction = if passage.is_outbound { "egress" } else { "ingress" };
         let word = if passage.is_outbound { "outbound" } else { "inbound" };
         let region = steps::region(self.facts);
@@ -160,7 +187,10 @@ impl Reachabilities<'_> {
             let number = free.next().map_or_else(|| "NUMBER".to_owned(), |number| number.to_string());
             let option = if block.addr().is_ipv4() { "cidr-block" } else { "ipv6-cidr-block" };
             let id = shell_word(&acl.id, "NETWORK_ACL");
-            let text = format!("Allow {word} TCP {first}-{last} with {block} in {}, by an entry before the one that denies", acl.id);
+            let text = format!(
+                "Allow {word} TCP {ports} with {block} in {}, by an entry before the one that denies{reason}",
+                acl.id
+            );
             Step::new(text).command(format!(
                 "aws ec2 create-network-acl-entry{region} --network-acl-id {id} --{direction} --rule-number {number} --protocol tcp --port-range From={first},To={last} --{option} {block} --rule-action allow"
             ))

@@ -27,7 +27,8 @@ pub(super) fn unknown_place(place: &Place) -> Gap {
 /// The address with which a place leaves its network is not known.
 pub(super) fn unknown_address(place: &Place) -> Gap {
     let detail = "the address with which it leaves its network is not known";
-    let hint = "pass that address with --from; there, curl -s https://checkip.amazonaws.com prints it";
+    let hint =
+        "pass that address with --from; there, it is printed by: curl -s https://checkip.amazonaws.com";
     about(place, detail, hint)
 }
 

@@ -82,20 +82,23 @@ impl Reachabilities<'_> {
                 [name].into_iter().chain(private.conditions).collect()
             }
             (Reaches::No, Reaches::No) => [name].into_iter().chain(private.obstacle().cloned()).collect(),
+            // The reason that they have in common, or none that decides.
+            (Reaches::Unknown, Reaches::Unknown) => vec![name],
             _ => {
                 let of = |reachability: &Reachability| {
                     let undecided = reachability.conditions.iter().find(|condition| {
                         matches!(condition.result, ConditionResult::NotMet | ConditionResult::Unknown)
                     });
                     let why = undecided.map(|condition| format!(" ({})", condition.why)).unwrap_or_default();
-                    format!("{}{why}", reachability.reaches().as_str())
+                    let word = match reachability.reaches() {
+                        Reaches::Yes => "is reached",
+                        Reaches::No => "is not reached",
+                        Reaches::Unknown => "may be reached",
+                    };
+                    format!("{word}{why}")
                 };
-                let why = format!(
-                    "{}; if it is a private address, it reaches it: {}; if it is a public one: {}",
-                    name.why,
-                    of(&private),
-                    of(&public)
-                );
+                let why =
+                    format!("{}; a private address {}, a public one {}", name.why, of(&private), of(&public));
                 vec![Condition { why, ..name }]
             }
         };
@@ -220,7 +223,9 @@ impl Reachabilities<'_> {
             }
             return conditions;
         }
-        let unknown = conditions.iter().filter(|one| one.result == ConditionResult::Unknown);
+        // What was not judged may be the cause, as what is not known.
+        let unknown =
+            conditions.iter().filter(|one| one.result == ConditionResult::Unknown || one.gap.is_some());
         let unknown: Vec<_> = unknown.map(|one| one.why.clone()).collect();
         let is_restricted = *side == EndpointSide::Public
             && conditions

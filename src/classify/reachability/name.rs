@@ -219,7 +219,7 @@ impl Reachabilities<'_> {
                     "outside the VPC, the name resolves to public addresses while public access is on, unless the zone of the VPC is forwarded there",
                 ),
                 Location::Unknown => {
-                    let detail = "it resolves to private addresses in the VPC and to public ones elsewhere, and where the place is is not known";
+                    let detail = "it resolves to private addresses in the VPC and to public ones elsewhere, and whether this place is in the VPC is not known";
                     let hint = "pass its address with --from, or run eks-netcheck reach there";
                     Name::unknown(Side::Either, gaps::about(place, detail, hint))
                 }

@@ -45,7 +45,7 @@ impl Reachabilities<'_> {
             Location::Outside { .. } => {
                 let detail = "how it leaves its own network to the public addresses of the endpoint is not in the evidence";
                 let hint = if self.facts.evidence.cluster.access.private() == Some(false) {
-                    "pass the address with which it leaves with --from; curl -s https://checkip.amazonaws.com prints it there"
+                    "pass the address with which it leaves with --from; there, it is printed by: curl -s https://checkip.amazonaws.com"
                 } else {
                     "pass the address with which it leaves with --from; or make its resolver forward the name to a Route 53 Resolver inbound endpoint of the VPC, and it uses the private endpoint"
                 };
@@ -268,7 +268,11 @@ impl Reachabilities<'_> {
                 );
                 Condition::unknown(
                     KIND,
-                    gaps::about(place, detail, "list it with aws ec2 get-managed-prefix-list-entries"),
+                    gaps::about(
+                        place,
+                        detail,
+                        "list it with: aws ec2 get-managed-prefix-list-entries --prefix-list-id PREFIX_LIST",
+                    ),
                 )
             })
         };

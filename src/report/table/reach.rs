@@ -16,11 +16,17 @@ fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> 
     let head = style.reaches(report.reaches);
     write!(out, "{}", style.head_line(&head, report.reaches.as_str(), &escape(&answer(report))))?;
     let mut table = style.table(["Condition", "Result", "Why"]);
-    for condition in &report.reachability.conditions {
+    let conditions = &report.reachability.conditions;
+    for (at, condition) in conditions.iter().enumerate() {
+        // What one connection shows of several conditions, or one gap leaves open, is written once.
+        let is_known = conditions[..at]
+            .iter()
+            .any(|known| known.why == condition.why && known.result == condition.result);
+        let why = if is_known { "for the same reason".into() } else { escape(&condition.why) };
         table.add_row([
             condition.kind.as_str().to_owned(),
             word(condition.result).to_owned(),
-            escape(&condition.why).into_owned(),
+            why.into_owned(),
         ]);
     }
     writeln!(out, "\n{}", table.trim_fmt())?;
@@ -79,7 +85,7 @@ fn write_gaps(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result
     for gap in &report.gaps {
         write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
         if !gap.hint.is_empty() {
-            write!(out, "{}", style.prose(&escape(&gap.hint), "    ", "    "))?;
+            write!(out, "{}", style.next_step(&escape(&gap.hint), "    ", "    "))?;
         }
     }
     Ok(())
