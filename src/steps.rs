@@ -104,11 +104,22 @@ pub(crate) fn forward_to_vpc() -> Step {
 pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
     let kubelet = on_public_path(facts, Component::Kubelet);
     let kube_proxy = on_public_path(facts, Component::KubeProxy);
-    let logins = Logins::new(facts);
-    let (without_ssh, with_ssh): (Vec<_>, Vec<_>) =
-        kubelet.iter().partition(|node| logins.takes_no_ssh(facts, node).unwrap_or(false));
     // Before private access is on, a node that was not read keeps its connections too.
     let are_others = !is_on && !is_every_node_read(facts);
+    let mut steps = restart_kubelets(facts, &kubelet, are_others);
+    if !kube_proxy.is_empty() || are_others {
+        let nodes = if kube_proxy.is_empty() { "every node".to_owned() } else { names_of(&kube_proxy) };
+        steps.push(restart_kube_proxy(&nodes));
+    }
+    steps.extend(agents(facts, is_on));
+    steps
+}
+
+/// The restarts of the kubelet of these nodes, and of others that are not known.
+pub(crate) fn restart_kubelets(facts: &Facts, nodes: &[&NodeName], are_others: bool) -> Vec<Step> {
+    let logins = Logins::new(facts);
+    let (without_ssh, with_ssh): (Vec<_>, Vec<_>) =
+        nodes.iter().partition(|node| logins.takes_no_ssh(facts, node).unwrap_or(false));
     let mut steps = Vec::new();
     if !with_ssh.is_empty() || are_others {
         let nodes = match (with_ssh.as_slice(), are_others) {
@@ -133,11 +144,6 @@ pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
         let command = format!("aws ec2 reboot-instances{} --instance-ids {ids}", region(facts));
         steps.push(Step::new(text).command(command));
     }
-    if !kube_proxy.is_empty() || are_others {
-        let nodes = if kube_proxy.is_empty() { "every node".to_owned() } else { names_of(&kube_proxy) };
-        steps.push(restart_kube_proxy(&nodes));
-    }
-    steps.extend(agents(facts, is_on));
     steps
 }
 
@@ -366,6 +372,7 @@ pub(crate) fn close(facts: &Facts) -> Step {
         .check("It worked when the nodes stay Ready, as seen from inside the VPC", "kubectl get nodes")
 }
 
-fn names_of(nodes: &[&NodeName]) -> String {
+/// Some names of nodes as text.
+pub(crate) fn names_of(nodes: &[&NodeName]) -> String {
     list(&nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>(), NODES_SHOWN)
 }

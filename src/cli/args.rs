@@ -309,7 +309,7 @@ struct SimulateArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["access", "public_cidrs"])]
     plan: Option<PathBuf>,
     /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; may be repeated
-    #[arg(long, value_name = "NAME=CIDR")]
+    #[arg(long, value_name = "NAME=CIDR,...")]
     client: Vec<ClientArg>,
     /// The format on standard output
     #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::SIMULATION_FORMATS), default_value = "table")]

@@ -1,5 +1,6 @@
 //! Values on the command line: how each is parsed.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
@@ -126,12 +127,9 @@ pub(super) fn public_blocks(blocks: &[IpNet]) -> Result<(), String> {
     Ok(())
 }
 
-/// `NAME=CIDR` of a client that is not recorded.
+/// `NAME=CIDR,...` of a client that is not recorded.
 #[derive(Debug, Clone)]
-pub(super) struct ClientArg {
-    name: String,
-    block: IpNet,
-}
+pub(super) struct ClientArg(NamedClient);
 
 impl FromStr for ClientArg {
     type Err = String;
@@ -140,29 +138,42 @@ impl FromStr for ClientArg {
         const NAME_MAX: usize = 100;
         let (name, addresses) =
             text.split_once('=').ok_or("expected NAME=CIDR, such as ci=198.51.100.64/27")?;
-        if name.trim().is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
             return Err(format!("a name has 1 to {NAME_MAX} characters"));
         }
-        let block = addresses.parse::<IpAddr>().map(IpNet::from).or_else(|_| block(addresses))?;
-        Ok(Self { name: name.to_owned(), block })
+        if name == "here" {
+            return Err("here is the name of this machine: name the client otherwise".to_owned());
+        }
+        let parse = |text: &str| {
+            let text = text.trim();
+            text.parse::<IpAddr>().map(IpNet::from).or_else(|_| block(text))
+        };
+        let mut blocks = Vec::new();
+        for block in addresses.split(',').map(parse) {
+            let block = block?;
+            if !blocks.contains(&block) {
+                blocks.push(block);
+            }
+        }
+        Ok(Self(NamedClient { name: name.to_owned(), blocks }))
     }
 }
 
-/// The clients with their blocks: one that is named several times has several.
+/// The clients, each of which has a name of its own.
 pub(super) fn named_clients(args: Vec<ClientArg>) -> Result<Vec<NamedClient>, String> {
     const CLIENTS_MAX: usize = 1000;
-    if args.len() > CLIENTS_MAX {
-        return Err(format!("--client: at most {CLIENTS_MAX} can be given"));
+    let clients: Vec<_> = args.into_iter().map(|ClientArg(client)| client).collect();
+    if clients.iter().map(|client| client.blocks.len()).sum::<usize>() > CLIENTS_MAX {
+        return Err(format!("--client: at most {CLIENTS_MAX} blocks can be given"));
     }
-    let mut clients: Vec<NamedClient> = Vec::new();
-    for ClientArg { name, block } in args {
-        match clients.iter_mut().find(|client| client.name == name) {
-            Some(client) if client.blocks.contains(&block) => {}
-            Some(client) => client.blocks.push(block),
-            None => clients.push(NamedClient { name, blocks: vec![block] }),
-        }
+    let mut names = HashSet::new();
+    match clients.iter().find(|client| !names.insert(client.name.as_str())) {
+        Some(NamedClient { name, .. }) => Err(format!(
+            "--client: {name} is given twice; pass its blocks together, as in {name}=198.51.100.64/27,203.0.113.7"
+        )),
+        None => Ok(clients),
     }
-    Ok(clients)
 }
 
 /// How nodes are read.

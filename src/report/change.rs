@@ -73,34 +73,41 @@ pub(super) fn access(access: &EndpointAccess) -> String {
 /// The verdict as a sentence.
 pub(super) fn sentence(simulation: &Simulation) -> String {
     let with = |effect: Effect| simulation.clients.iter().filter(|client| client.effect == effect).count();
-    let all = simulation.clients.len();
-    let mut parts = Vec::new();
-    match with(Effect::Breaks) {
-        0 => {}
-        1 => parts.push("1 client loses the API server".to_owned()),
-        many => parts.push(format!("{many} clients lose the API server")),
-    }
-    match with(Effect::Interrupted) {
-        0 => {}
-        1 => parts.push("1 client is cut off until it connects again".to_owned()),
-        many => parts.push(format!("{many} clients are cut off until they connect again")),
-    }
-    match (with(Effect::Unknown), simulation.verdict) {
-        (0, SimulationVerdict::Unknown) => {
-            parts.push("whether every client is known, and what the change does to it, is not".to_owned());
-        }
-        (0, _) => {}
-        (unknown, _) => {
-            parts.push(format!("of {} it is not known whether it keeps it", count(unknown, "client")));
+    let all = count(simulation.clients.len(), "client");
+    let mut parts: Vec<String> = Vec::new();
+    for (number, one, many) in [
+        (with(Effect::Breaks), "loses the API server", "lose the API server"),
+        (
+            with(Effect::Interrupted),
+            "is cut off until it connects again",
+            "are cut off until they connect again",
+        ),
+    ] {
+        let of = if parts.is_empty() { format!(" of {all}") } else { String::new() };
+        match number {
+            0 => {}
+            1 => parts.push(format!("1{of} {one}")),
+            number => parts.push(format!("{number}{of} {many}")),
         }
     }
-    if parts.is_empty() {
-        if simulation.steps.is_empty() {
-            return "nothing changes".to_owned();
+    match (with(Effect::Unknown), parts.is_empty()) {
+        (0, false) => {}
+        (0, true) if simulation.verdict == SimulationVerdict::Unknown => {
+            return format!("none of {all} loses the API server, as far as was seen");
         }
-        return format!("none of {} loses the API server", count(all, "known client"));
+        (0, true) if simulation.steps.is_empty() => return "nothing changes".to_owned(),
+        (0, true) => {
+            return format!(
+                "none of {} loses the API server",
+                count(simulation.clients.len(), "known client")
+            );
+        }
+        (1, true) => return format!("whether 1 of {all} keeps the API server is not known"),
+        (unknown, true) => return format!("whether {unknown} of {all} keep the API server is not known"),
+        (1, false) => parts.push("1 is not known".to_owned()),
+        (unknown, false) => parts.push(format!("{unknown} are not known")),
     }
-    format!("of {}: {}", count(all, "known client"), parts.join("; "))
+    parts.join("; ")
 }
 
 /// The gaps as text: those with the same next step as one.
@@ -120,7 +127,7 @@ pub(super) fn gaps(simulation: &Simulation) -> Vec<String> {
     }
     let text = |(gap, more): (&Gap, usize)| match more {
         0 => gap.to_string(),
-        more => format!("{gap} (and {more} more for the same reason)"),
+        more => format!("{} (and {more} more for the same reason); {}", gap.problem(), gap.hint),
     };
     groups.into_iter().map(text).collect()
 }

@@ -1,5 +1,6 @@
 //! `simulate`: what holds for every change of every recorded cluster, and its reports.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -384,6 +385,132 @@ fn lists_that_eks_refuses_are_refused() {
     }
     let ran = run(&story("private-only"), &["--public-cidrs", "203.0.113.0/24"]);
     assert!(ran.code == 2 && ran.stderr.contains("the public endpoint is off"), "{}", ran.stderr);
+}
+
+/// A report would not say which of two clients of one name it is about.
+#[test]
+fn clients_have_names_of_their_own() {
+    for (clients, message) in [
+        (&["here=198.51.100.7"][..], "here is the name of this machine"),
+        (&["n1=198.51.100.7"], "--client n1: this is the name of a node"),
+        (&["n1 kubelet=198.51.100.7"], "--client n1 kubelet: this is the name"),
+        (&["pods=198.51.100.7"], "--client pods: this is the name"),
+        (&["ci=198.51.100.7", " n2 =198.51.100.7"], "--client n2: this is the name"),
+        (&["ci=198.51.100.7", "vpn=198.51.100.8", "ci=198.51.100.9"], "--client: ci is given twice"),
+        (&["ci=198.51.100.7", "ci=198.51.100.7"], "--client: ci is given twice"),
+        (&["ci=198.51.100.7,"], "expected a CIDR block"),
+    ] {
+        let args = clients.iter().flat_map(|client| ["--client", client]);
+        let args: Vec<_> = ["--access", "private"].into_iter().chain(args).collect();
+        let ran = run(&story("study-public"), &args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{clients:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{clients:?}: {}", ran.stderr);
+    }
+    // Ids, DNS names and Name tags of nodes are names of theirs too.
+    let instances = std::fs::read_to_string(story("study-public").join("instances.json")).unwrap();
+    let instances: Value = serde_json::from_str(&instances).unwrap();
+    let reservations = instances["Reservations"].as_array().unwrap().iter();
+    let mut listed = reservations.flat_map(|one| one["Instances"].as_array().unwrap());
+    let node = listed.find(|instance| instance["Tags"].to_string().contains("eks:cluster-name")).unwrap();
+    for name in [&node["InstanceId"], &node["PrivateDnsName"]] {
+        let client = format!("{}=198.51.100.7", name.as_str().unwrap());
+        let ran = run(&story("study-public"), &["--access", "private", "--client", &client]);
+        assert_eq!(ran.code, 2, "{client}: {}", ran.stdout);
+    }
+    // One client has several blocks.
+    let (report, _) = json(
+        &story("study-public"),
+        &["--access", "private", "--client", "ci=198.51.100.7, 2001:db8::/32", "--client", "n=192.168.11.10"],
+    );
+    for name in ["ci (198.51.100.7/32)", "ci (2001:db8::/32)"] {
+        assert_eq!(client(&report, name)["reaches"], "no");
+    }
+    assert_eq!(client(&report, "n")["kind"], "client");
+}
+
+/// The head counts the clients once, steps are sentences, and commands can be pasted.
+#[test]
+fn the_table_reads_well_in_every_mode_and_width() {
+    let is_command = |line: &str| {
+        line.starts_with("    ")
+            && ["aws ", "eksctl ", "kubectl ", "getent ", "sudo ", "ssh ", "dig ", "curl "]
+                .iter()
+                .any(|program| line.trim_start().starts_with(program))
+    };
+    let mut commands = BTreeMap::new();
+    for dir in subdirs(&fixtures().join("evidence")).into_iter().map(|name| story(&name)) {
+        for mode in ["public", "public-and-private", "private"] {
+            for width in [40, 80, 200] {
+                let name = format!("{} {mode} {width}", dir.display());
+                let args = ["--access", mode, "--client", "ci=198.51.100.64/27"];
+                let run =
+                    Netcheck::new(["simulate", "--cluster", "myeks", "--evidence"]).arg(&dir).args(&args);
+                let table = run.env("COLUMNS", &width.to_string()).run().stdout;
+                let steps = table.lines().filter_map(|line| {
+                    let (number, step) = line.split_once(". ")?;
+                    number.parse::<u32>().is_ok().then_some(step)
+                });
+                for step in steps {
+                    assert!(step.starts_with(char::is_uppercase), "{name}: {step}");
+                }
+                assert!(!table.contains("here: here:") && !table.contains("back: Turn"), "{name}: {table}");
+                let head =
+                    table.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(head.matches(" of ").count() <= 1, "{name}: {head}");
+                // The same commands in every width, each on one line.
+                let found: Vec<_> = table
+                    .lines()
+                    .filter(|line| is_command(line))
+                    .map(|line| line.trim().to_owned())
+                    .collect();
+                let known = commands.entry((dir.clone(), mode)).or_insert_with(|| found.clone());
+                assert_eq!(*known, found, "{name}");
+                let loose = ["--filters", "--region", "nodes/NODE.txt", "https://checkip"];
+                let is_loose = |line: &&str| {
+                    loose.iter().any(|word| line.contains(word))
+                        && !is_command(line)
+                        && !line.contains("eks-netcheck")
+                };
+                assert_eq!(table.lines().find(is_loose), None, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_head_counts_the_clients() {
+    for (evidence, args, head) in [
+        (
+            "public-and-private-stale",
+            &["--access", "private"][..],
+            "BREAKS myeks: 2 of 8 clients are cut off until they connect again; 1 is not known",
+        ),
+        (
+            "study-public",
+            &["--access", "private", "--client", "ci=198.51.100.64/27"],
+            "BREAKS myeks: 1 of 9 clients loses the API server; 4 are cut off until they connect again; 1 is not known",
+        ),
+        ("study-public", &["--access", "public"], "SAFE myeks: nothing changes"),
+    ] {
+        let ran = run(&story(evidence), args);
+        let first = ran.stdout.split("Today:").next().unwrap();
+        assert_eq!(first.split_whitespace().collect::<Vec<_>>().join(" "), head);
+    }
+}
+
+/// They decide nothing, and a note names the command that records them.
+#[test]
+fn network_acls_that_were_not_seen_do_not_decide() {
+    let (report, _) = json(&story("private-only"), &["--access", "public"]);
+    for name in ["n1 kubelet", "n2 kube-proxy"] {
+        assert_eq!(client(&report, name)["reaches"], "yes", "{report:#}");
+    }
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("network ACLs were not seen") && notes.contains("> network-acls.json"), "{notes}");
+    assert!(!report["gaps"].to_string().contains("network-acls"), "{report:#}");
+    // Where nothing changes, nothing is missed.
+    let (report, code) = json(&story("private-only"), &["--access", "private"]);
+    assert_eq!((code, &report["notes"]), (0, &json!([])), "{report:#}");
 }
 
 /// What a flag is that is not recorded decides: then the outcome is not known.

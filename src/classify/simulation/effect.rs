@@ -12,6 +12,10 @@ use crate::model::reachability::{
 };
 use crate::model::simulation::{Client, Effect, Way};
 
+/// Why the change does not affect what uses the `kubernetes` Service.
+pub(super) const BY_CLUSTER_IP: &str =
+    "its path is the ClusterIP, which ends on EKS-owned ENIs in every access mode";
+
 /// The access today and afterwards.
 #[derive(Debug)]
 pub(super) struct Scenario {
@@ -162,7 +166,7 @@ impl Scenario {
     fn why(&self, user: &User, client: &Client, is_touched: bool, [now, then]: [&Reachability; 2]) -> String {
         if !is_touched {
             return if client.today == Way::ClusterIp {
-                "its path is the ClusterIP, which ends on EKS-owned ENIs in every access mode".to_owned()
+                BY_CLUSTER_IP.to_owned()
             } else if user.sight == Sight::Hanging {
                 "it does not reach the API server today, and the change does not affect its path".to_owned()
             } else {
@@ -262,7 +266,12 @@ fn reason(reachability: &Reachability) -> Option<String> {
     };
     let met: Vec<_> =
         reachability.conditions.iter().filter(is_decisive).map(|one| one.why.as_str()).collect();
-    (!met.is_empty()).then(|| met.join(", and "))
+    let (last, first) = met.split_last()?;
+    Some(match (first, last.strip_prefix("as seen: ")) {
+        ([], _) => (*last).to_owned(),
+        (first, Some(seen)) => format!("{}; as seen, {seen}", first.join(", ")),
+        (first, None) => format!("{}, and {last}", first.join(", ")),
+    })
 }
 
 /// The reason for a condition, without the name of the place, so that places that are alike have

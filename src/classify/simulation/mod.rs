@@ -8,12 +8,13 @@ mod needs;
 mod order;
 mod places;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use self::clients::{Known, known, not_read};
-use self::effect::Scenario;
+use self::clients::{HERE, Known, known, not_read};
+use self::effect::{BY_CLUSTER_IP, Scenario};
 use self::needs::of_simulate;
 use self::places::Places;
 use super::reachability::Reachabilities;
@@ -21,12 +22,15 @@ use crate::model::cluster::{EndpointAccess, Hosting};
 use crate::model::facts::{Facts, Incomplete};
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason};
-use crate::model::reachability::Reaches;
+use crate::model::reachability::{Condition, ConditionResult, Reaches};
 use crate::model::simulation::{
     AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict, Way,
 };
 use crate::model::text::list;
 use crate::steps::has_hybrid_nodes;
+
+/// The name of the pods that use the `kubernetes` Service.
+const PODS: &str = "pods";
 
 /// Why a change cannot be simulated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +39,10 @@ pub struct Refused(pub String);
 /// Simulates a change of access for the known clients, and for those that the user names.
 ///
 /// # Errors
-/// If the cluster cannot have the access, or the change would have no effect.
+/// If the cluster cannot have the access, the change would have no effect, or a client has the
+/// name of another one.
 pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> Result<Simulation, Refused> {
+    has_own_names(facts, named)?;
     let scenarios = scenarios(facts, change)?;
     let first = &scenarios[0];
     let mut outcomes: Vec<_> = scenarios.iter().map(|scenario| outcome(facts, scenario, named)).collect();
@@ -55,16 +61,20 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
             gaps.extend(incomplete.iter().cloned());
         }
     }
-    let Outcome { clients, gaps: own, .. } = outcomes.swap_remove(0);
+    let Outcome { clients, gaps: own, not_judged, .. } = outcomes.swap_remove(0);
     gaps.extend(own);
     gaps.sort();
     gaps.dedup();
+    let mut notes = notes(facts, change, first, &clients);
+    notes.extend(not_judged.map(|gap| {
+        format!("the network ACLs were not seen, and are not judged: the default one of a VPC lets everything pass; {}", gap.hint)
+    }));
     Ok(Simulation {
         cluster: facts.evidence.cluster.name.clone(),
         from: facts.evidence.cluster.access.clone(),
         to: first.to.clone(),
         steps: order::steps_of(facts, first, &clients),
-        notes: notes(facts, change, first, &clients),
+        notes,
         clients,
         gaps,
         verdict,
@@ -103,6 +113,34 @@ fn scenarios(facts: &Facts, change: &AccessChange) -> Result<Vec<Scenario>, Refu
     Ok(scenarios)
 }
 
+/// Refuses clients that have the name of a node, or of another client: a report would not say
+/// which of them it is about.
+fn has_own_names(facts: &Facts, named: &[NamedClient]) -> Result<(), Refused> {
+    if named.is_empty() {
+        return Ok(());
+    }
+    let reachabilities = Reachabilities::new(facts);
+    let places = Places::new(facts, &reachabilities);
+    let hosts = known(facts, &places, &[]).hosts;
+    let of_hosts = hosts.iter().flat_map(|host| {
+        let users = host.users.iter().map(|user| user.name.as_str());
+        users.chain([host.place.name.as_str()])
+    });
+    let of_instances = facts.evidence.node_instances().flat_map(|node| {
+        [Some(node.id.as_str()), node.dns_name.as_deref(), node.name_tag()].into_iter().flatten()
+    });
+    let of_kubernetes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
+    let of_kubernetes = of_kubernetes.map(|node| node.name.as_str());
+    let mut taken: HashSet<_> =
+        of_hosts.chain(of_instances).chain(of_kubernetes).chain([HERE, PODS]).collect();
+    match named.iter().find(|client| !taken.insert(client.name.as_str())) {
+        Some(NamedClient { name, .. }) => Err(Refused(format!(
+            "--client {name}: this is the name of a node or of another client of the cluster, which is judged anyway; name the client otherwise"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The note on IPv6 blocks for a cluster whose endpoint has no IPv6 address.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_VpcConfigRequest.html>
@@ -122,6 +160,8 @@ fn ipv6_blocks(facts: &Facts, change: &AccessChange) -> Option<String> {
 struct Outcome {
     clients: Vec<Client>,
     gaps: Vec<Gap>,
+    /// What is not judged of a client that the change concerns, for want of evidence.
+    not_judged: Option<Gap>,
     verdict: SimulationVerdict,
 }
 
@@ -131,13 +171,21 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
     let Known { hosts, gaps: unlisted, has_cluster_ip } = known(facts, &places, named);
     let mut clients: Vec<Client> = Vec::new();
     let mut gaps = Vec::new();
+    let mut not_judged = None;
     for host in &hosts {
         let ways = [&scenario.from, &scenario.to].map(|access| reachabilities.of(access, &host.place));
         let [now, then] = [&ways[0], &ways[1]];
         for user in &host.users {
             let client = scenario.judge(facts, host, user, [now, then]);
+            if client.effect != Effect::Unchanged {
+                let is_left_out = |one: &&Condition| one.result == ConditionResult::NotApplicable;
+                let mut left_out = then.conditions.iter().filter(is_left_out);
+                let gap = || left_out.find_map(|condition| condition.gap.clone());
+                not_judged = not_judged.or_else(gap);
+            }
             if client.effect == Effect::Unknown {
-                let missing = then.conditions.iter().filter_map(|condition| condition.gap.as_ref());
+                let missing = then.conditions.iter().filter(|one| one.result == ConditionResult::Unknown);
+                let missing = missing.filter_map(|condition| condition.gap.as_ref());
                 gaps.extend(missing.map(|gap| Gap { hint: of_simulate(&gap.hint), ..gap.clone() }));
             }
             clients.push(client);
@@ -157,13 +205,13 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
     } else {
         SimulationVerdict::Safe
     };
-    Outcome { clients, gaps, verdict }
+    Outcome { clients, gaps, not_judged, verdict }
 }
 
 /// Pods that use the `kubernetes` Service: their path is the same in every access mode.
 fn pods(is_seen: bool) -> Client {
     Client {
-        name: "pods".to_owned(),
+        name: PODS.to_owned(),
         kind: ClientKind::Pods,
         node: None,
         process: None,
@@ -173,8 +221,7 @@ fn pods(is_seen: bool) -> Client {
         reaches: if is_seen { Reaches::Yes } else { Reaches::Unknown },
         is_stale: false,
         effect: Effect::Unchanged,
-        why: "the kubernetes Service ends on EKS-owned ENIs in every access mode, so the change does not affect it"
-            .to_owned(),
+        why: BY_CLUSTER_IP.to_owned(),
         needs: Vec::new(),
     }
 }
@@ -183,6 +230,7 @@ fn pods(is_seen: bool) -> Client {
 fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
     let is_of_node = |client: &&Client| {
         client.effect == Effect::Unknown
+            && client.today == Way::Unknown
             && !matches!(client.kind, ClientKind::Operator | ClientKind::Named | ClientKind::FargatePod)
     };
     let names: Vec<_> = clients.iter().filter(is_of_node).map(|client| client.name.clone()).collect();

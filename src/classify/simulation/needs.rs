@@ -37,7 +37,7 @@ pub(super) fn of(
     }
     let may_be_stale = client.is_stale || user.sight == Sight::Unexplained;
     if may_be_stale && client.reaches != Reaches::No {
-        needs.extend(restart(facts, &host.place.name, user));
+        needs.extend(restart(facts, &host.place.name, client));
     }
     needs
 }
@@ -48,16 +48,23 @@ pub(super) fn of_simulate(next_step: &str) -> String {
 }
 
 /// The step that makes a process resolve the endpoint's name again.
-fn restart(facts: &Facts, place: &str, user: &User) -> Option<Step> {
-    let process = user.process.as_deref()?;
-    let step = if process == Component::Kubelet.as_str() {
-        steps::restart_kubelet(facts, user.node.as_ref()?)
+fn restart(facts: &Facts, place: &str, client: &Client) -> Option<Step> {
+    let process = client.process.as_deref()?;
+    if process == Component::Kubelet.as_str() {
+        Some(steps::restart_kubelet(facts, client.node.as_ref()?))
     } else if process == Component::KubeProxy.as_str() {
-        steps::restart_kube_proxy(place)
-    } else if process == Component::VpcCni.as_str() {
+        Some(steps::restart_kube_proxy(place))
+    } else {
+        restart_agent(client)
+    }
+}
+
+/// The step that makes another process of a node resolve the endpoint's name again.
+pub(super) fn restart_agent(client: &Client) -> Option<Step> {
+    let process = client.process.as_deref()?;
+    Some(if process == Component::VpcCni.as_str() {
         steps::restart_cni()
     } else {
-        Step::new(format!("Restart {process} on {place}"))
-    };
-    Some(step)
+        Step::new(format!("Restart {process} on {}", client.node.as_ref()?))
+    })
 }

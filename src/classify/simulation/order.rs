@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use ipnet::IpNet;
 
 use super::effect::Scenario;
+use super::needs;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::rule::Step;
@@ -48,9 +49,7 @@ pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -
     }
     if is_on(from.private()) && !is_on(to.private()) {
         order.private_off();
-        let kinds = [ClientKind::Kubelet, ClientKind::KubeProxy, ClientKind::Agent];
-        let stale = clients.iter().filter(|client| client.is_stale && kinds.contains(&client.kind));
-        order.steps.extend(unique(stale.flat_map(|client| &client.needs)).map(|step| alone(step.clone())));
+        order.steps.extend(restarts(facts, clients).into_iter().map(alone));
     }
     order.steps.push(order.verify());
     order.steps
@@ -64,6 +63,20 @@ fn before(clients: &[Client]) -> Vec<ChangeStep> {
         |step: &&Step| step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE));
     let needs = lacking.flat_map(|client| &client.needs).filter(|step| !is_setting(step));
     unique(needs).take(NEEDS_MAX).map(|step| alone(step.clone())).collect()
+}
+
+/// The restarts of what keeps connections on the path that it leaves.
+fn restarts(facts: &Facts, clients: &[Client]) -> Vec<Step> {
+    let stale = |kind| clients.iter().filter(move |client| client.is_stale && client.kind == kind);
+    let nodes = |kind| stale(kind).filter_map(|client| client.node.as_ref()).collect::<Vec<_>>();
+    let mut steps = steps::restart_kubelets(facts, &nodes(ClientKind::Kubelet), false);
+    let kube_proxy = nodes(ClientKind::KubeProxy);
+    if !kube_proxy.is_empty() {
+        steps.push(steps::restart_kube_proxy(&steps::names_of(&kube_proxy)));
+    }
+    let of_agents = stale(ClientKind::Agent).filter_map(needs::restart_agent);
+    steps.extend(unique(of_agents.collect::<Vec<_>>().iter()).take(NEEDS_MAX).cloned());
+    steps
 }
 
 fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> impl Iterator<Item = &'a Step> {

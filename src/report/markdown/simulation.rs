@@ -7,6 +7,7 @@ use std::io::{Result, Write};
 use super::{harmless, list};
 use crate::model::rule::{Check, Step};
 use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
+use crate::model::text::{capital, uncapital};
 use crate::report::change::{access, gaps, groups, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
@@ -85,12 +86,7 @@ fn one_step(number: usize, ChangeStep { step, eksctl, terraform, back }: &Change
         part(&format!("{}.", harmless(text)), "sh", command.as_ref());
     }
     if let Some(Step { text, command, .. }) = back {
-        part(&format!("To go back: {}.", harmless(text)), "sh", command.as_ref());
+        part(&format!("To go back: {}.", harmless(&uncapital(text))), "sh", command.as_ref());
     }
     text
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::io::{Result, Write};
 
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
-use crate::model::text::list;
+use crate::model::text::{list, uncapital};
 use crate::report::change::{Group, access, gaps, groups, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
@@ -104,7 +104,7 @@ fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Re
             }
         }
         if let Some(back) = back {
-            let text = format!("To go back: {}:", back.text);
+            let text = format!("To go back: {}:", uncapital(&back.text));
             write!(out, "{}", style.prose(&escape(&text), &rest, &rest))?;
             if let Some(command) = &back.command {
                 writeln!(out, "{rest}    {}", escape(command))?;
@@ -126,7 +126,7 @@ fn write_list(
     }
     writeln!(out, "\n{}", style.bold(title))?;
     for row in rows.take(GAPS_MAX) {
-        write!(out, "{}", style.prose(&escape(&row), "- ", "  "))?;
+        write!(out, "{}", style.next_step(&escape(&row), "- ", "  "))?;
     }
     if all > GAPS_MAX {
         writeln!(out, "and {} more; --format json lists them", all - GAPS_MAX)?;
