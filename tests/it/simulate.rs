@@ -227,7 +227,12 @@ fn the_steps_are_ordered_and_can_be_pasted_and_undone() {
                     script.extend([command.as_str(), "\n"]);
                 }
             }
+            for client in &simulation.clients {
+                let first = client.needs.first();
+                assert!(first.is_none_or(|step| !step.text.starts_with("Or ")), "{client:#?}");
+            }
             for step in simulation.clients.iter().flat_map(|client| &client.needs) {
+                assert!(step.text.starts_with(char::is_uppercase), "{step:#?}");
                 script += &step.command.as_ref().map(|command| format!("{command}\n")).unwrap_or_default();
             }
         }
@@ -453,6 +458,8 @@ fn the_table_reads_well_in_every_mode_and_width() {
                 for step in steps {
                     assert!(step.starts_with(char::is_uppercase), "{name}: {step}");
                 }
+                // An alternative follows what it is one to.
+                assert!(!table.contains("\n1. Or "), "{name}: {table}");
                 assert!(!table.contains("here: here:") && !table.contains("back: Turn"), "{name}: {table}");
                 let head =
                     table.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -61,7 +61,9 @@ impl Reachabilities<'_> {
             Out::Ipv6 => Condition::met(KIND, "it leaves the VPC over IPv6"),
             Out::None(reason) => {
                 let mut fix = self.turn_private_on();
-                fix.push(Step::new("Or give its subnet a default route to a NAT gateway").command(format!(
+                let text = if fix.is_empty() { "Give" } else { "Or give" };
+                let text = format!("{text} its subnet a default route to a public NAT gateway");
+                fix.push(Step::new(text).command(format!(
                     "aws ec2 create-route{} --route-table-id ROUTE_TABLE --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",
                     steps::region(self.facts)
                 )));

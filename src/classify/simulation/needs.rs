@@ -7,6 +7,7 @@ use crate::model::facts::Facts;
 use crate::model::reachability::{ConditionResult, Location, Reachability, Reaches};
 use crate::model::rule::Step;
 use crate::model::simulation::Client;
+use crate::model::text::capital;
 use crate::steps;
 
 /// Returns the steps that a client needs, in their order.
@@ -39,7 +40,18 @@ pub(super) fn of(
     if may_be_stale && client.reaches != Reaches::No {
         needs.extend(restart(facts, &host.place.name, client));
     }
+    without_alternative(&mut needs);
     needs
+}
+
+/// Makes the first step one of its own, where what it is an alternative to is not among the
+/// steps.
+pub(super) fn without_alternative(steps: &mut [Step]) {
+    if let Some(first) = steps.first_mut()
+        && let Some(rest) = first.text.strip_prefix("Or ")
+    {
+        first.text = capital(rest);
+    }
 }
 
 /// A next step with the option by which `simulate` gets the address of a place.

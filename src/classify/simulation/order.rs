@@ -61,8 +61,12 @@ fn before(clients: &[Client]) -> Vec<ChangeStep> {
     let lacking = clients.iter().filter(|client| client.effect == Effect::Breaks);
     let is_setting =
         |step: &&Step| step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE));
-    let needs = lacking.flat_map(|client| &client.needs).filter(|step| !is_setting(step));
-    unique(needs).take(NEEDS_MAX).map(|step| alone(step.clone())).collect()
+    let needs = lacking.flat_map(|client| {
+        let mut needs: Vec<_> = client.needs.iter().filter(|step| !is_setting(step)).cloned().collect();
+        needs::without_alternative(&mut needs);
+        needs
+    });
+    unique(needs.collect::<Vec<_>>().iter()).take(NEEDS_MAX).map(|step| alone(step.clone())).collect()
 }
 
 /// The restarts of what keeps connections on the path that it leaves.
