@@ -253,3 +253,34 @@ fn a_proxy_is_used_besides_and_its_credentials_are_not_shown() {
         assert!(!ways.is_empty() && ways.iter().all(|way| way == "direct"), "{ways:?}");
     }
 }
+
+/// What an attempt from here shows is the answer of `reach`.
+#[test]
+fn reach_answers_by_an_attempt_from_here() {
+    let reach = |aws: &Aws| aws.probing("reach").args(&["--timeout", "3"]).json();
+    let step = |report: &Value, name: &str| {
+        let steps = report["steps"].as_array().unwrap();
+        steps.iter().find(|step| step["name"] == name).unwrap_or_else(|| panic!("{report:#}")).clone()
+    };
+    for (shows, code, verdict, result) in [
+        (Shows::First, 0, "yes", "met"),
+        (Shows::Other, 1, "no", "not-met"),
+        (Shows::Second, 1, "no", "not-met"),
+    ] {
+        let server = TlsServer::serve(shows, CLOSED).unwrap();
+        let (report, exit) = reach(&aws(server.port(), &[Authority::First]));
+        assert_eq!((exit, &report["verdict"]), (code, &json!(verdict)), "{shows:?}: {report:#}");
+        assert_eq!(step(&report, "tls")["result"], result, "{report:#}");
+        assert_eq!(step(&report, "route")["result"], "met", "{report:#}");
+    }
+    // Bound and not listening: it refuses.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (report, exit) = reach(&aws(closed.local_addr().unwrap().port(), &[Authority::First]));
+    assert_eq!((exit, &report["verdict"]), (1, &json!("no")), "{report:#}");
+    let steps = report["steps"].as_array().unwrap();
+    let last = steps.last().unwrap();
+    assert!(last["result"] == "not-met" && last["why"].to_string().contains("as seen: "), "{last:#}");
+    // Without an attempt nothing is known.
+    let aws = aws(closed.local_addr().unwrap().port(), &[Authority::First]);
+    assert_eq!(aws.run("reach").args(&["--timeout", "3"]).json().1, 3);
+}

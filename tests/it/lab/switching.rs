@@ -276,3 +276,38 @@ fn the_lab_does_what_the_modes_mean() {
         assert_eq!(observed, expected, "{}", described(to));
     }
 }
+
+/// What `reach` says from here and from each node is what happens: the operator's packets are
+/// dropped where the list does not have its address.
+#[test]
+fn what_reach_answers_is_what_happens() {
+    let testbed = testbed(super::Access::Public);
+    let (mut reached, mut dropped) = (0, 0);
+    for access in [(Some(NODES), false), (Some(ONE_NODE), false), (None, true)] {
+        let in_force = testbed.lab.enforce(&enforced(access)).unwrap();
+        testbed.switch(access);
+        let observed = testbed.observe();
+        let nodes = testbed
+            .lab
+            .nodes()
+            .into_iter()
+            .map(|node| (node.name().to_owned(), format!("{} kubelet", node.name())));
+        for (from, client) in nodes.chain([("here".to_owned(), "here".to_owned())]) {
+            let probe = if from == "here" { "all" } else { "none" };
+            let args =
+                ["reach", "--ssh-user", "ec2-user", "--format", "json", "--timeout", "3", "--probe", probe];
+            let ran = testbed.run(&[&args[..], &["--from", &from]].concat());
+            let is_reached = observed[&client].is_some();
+            let name = format!("{from}, {}: {}{}", described(access), ran.stdout, ran.stderr);
+            let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{name}"));
+            let last = report["steps"].as_array().unwrap().last().unwrap();
+            // From here TLS is attempted as well, which the lab's endpoint does not speak.
+            let is_answered = ran.code == 0 || from == "here" && ran.code == 1 && last["name"] == "tls";
+            assert_eq!(is_answered, is_reached, "{name}");
+            assert!(is_answered || ran.code == 1, "{name}");
+            if is_reached { reached += 1 } else { dropped += 1 }
+        }
+        drop(in_force);
+    }
+    assert!(reached > 3 && dropped > 2, "{reached} {dropped}");
+}
