@@ -8,7 +8,7 @@ use eks_netcheck_lab::aws::FaultKind;
 use crate::aws::{Aws, gap, text};
 
 /// The memory of a run with small answers, and some more, in MiB.
-const PROGRAM: u64 = 48;
+const PROGRAM: u64 = 56;
 
 /// The largest answer of EC2 that is read, in MiB.
 const ANSWER_MAX: u64 = 128;
