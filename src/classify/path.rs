@@ -91,7 +91,8 @@ impl Index {
         // among addresses of private networks, it may be a load balancer of the operator before
         // the ENIs: there it stays unattributed.
         let is_known_outside = evidence.network.vpc.seen().is_some();
-        for peer in evidence.probes.iter().flat_map(Probe::peers).filter(|_| is_known_outside) {
+        let peers = evidence.probes.iter().flat_map(Probe::peers).filter(|_| is_known_outside);
+        for peer in peers.map(|peer| embedded(peer, &nat64)) {
             let is_inside = blocks.iter().chain(&remote).any(|block| block.contains(&peer));
             if !is_inside && is_public(peer) {
                 let by_tls = Attribution { path: Path::PublicEndpoint, by: By::Tls, eni: None };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use futures_util::{StreamExt, stream};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -13,7 +13,9 @@ use super::aws::batch::{self, Batch};
 use super::cluster::{Request, record};
 use super::error::{CollectError, Result, Undescribed};
 use super::fleet::{FleetRequest, Place, find};
+use super::probe::peers::{UnexplainedPeers, probe_peers};
 use super::progress::Progress;
+use super::reader::Reader;
 use super::recording::{finish, scratch};
 use super::runtime;
 use super::signals::interruption;
@@ -29,11 +31,9 @@ use super::next_step::next_step;
 /// The threads that parse the answers of AWS.
 const THREADS: usize = 2;
 
-/// What to do with the evidence of a cluster of this name.
-pub type Read<T> = fn(&EvidenceDir, &str) -> Result<T, EvidenceError>;
-
-/// Collects the evidence of all clusters of a fleet. `read` turns each cluster's evidence
-/// into a value, which is passed to `each`; neither evidence nor value is kept. Returns what
+/// Collects the evidence of all clusters of a fleet. `reader` turns each cluster's evidence
+/// into a value, which is passed to `each`; neither evidence nor value is kept. Peers that
+/// nothing explains are probed, and the evidence is read again with the answers. Returns what
 /// could not be judged, sorted.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ pub fn collect_clusters<T: Send + 'static>(
     fleet: &FleetRequest,
     template: &Request,
     hides_progress: bool,
-    read: Read<T>,
+    reader: Reader<T>,
     mut each: impl FnMut(T),
 ) -> Result<Vec<Unjudged>> {
     let runtime = runtime::start(THREADS).map_err(CollectError::Runtime)?;
@@ -50,7 +50,7 @@ pub fn collect_clusters<T: Send + 'static>(
     let progress = Progress::new(hides_progress);
     progress.set_message("AWS");
     let captures = captures.value.path();
-    let collector = Collector { fleet, template, captures, progress: &progress, read };
+    let collector = Collector { fleet, template, captures, progress: &progress, reader };
     let collected = runtime.block_on(async {
         tokio::select! {
             collected = collector.all(&mut each) => collected,
@@ -71,7 +71,7 @@ struct Collector<'a, T> {
     /// The directory of temporary captures.
     captures: &'a Path,
     progress: &'a Progress,
-    read: Read<T>,
+    reader: Reader<T>,
 }
 
 /// The outcome for a cluster.
@@ -160,17 +160,39 @@ impl<T: Send + 'static> Collector<'_, T> {
         drop(batch);
         // Others are collected while these are read.
         drop(permit);
-        let read = self.read;
+        let reader = self.reader;
+        let probes_peers = self.template.probe.is_some();
         let bundles = self.template.bundles.clone();
         let outcomes = spawn_blocking(move || {
             let outcomes = recorded.into_iter().map(|(name, writer)| {
-                let outcome = outcome(writer, &name, &bundles, read)?;
-                Ok((name, outcome))
+                let (outcome, unexplained) = outcome(writer, &name, &bundles, reader)?;
+                Ok((name, outcome, unexplained.filter(|_| probes_peers)))
             });
             outcomes.collect::<Result<Vec<_>>>()
         });
-        let outcomes = outcomes.await??;
-        Ok(outcomes.into_iter().map(|(name, outcome)| (place.name.as_str(), name, outcome)).collect())
+        let outcomes = outcomes.await??.into_iter().map(async |(name, outcome, unexplained)| {
+            let outcome = match unexplained {
+                Some(unexplained) => self.with_peers(&name, outcome, unexplained).await?,
+                None => outcome,
+            };
+            Ok((place.name.as_str(), name, outcome))
+        });
+        try_join_all(outcomes).await
+    }
+
+    /// Probes peers that nothing explains, and reads the evidence again with the answers.
+    async fn with_peers(
+        &self,
+        name: &str,
+        outcome: Outcome<T>,
+        unexplained: Unexplained,
+    ) -> Result<Outcome<T>> {
+        let Unexplained { dir, peers } = unexplained;
+        let Some(request) = &self.template.probe else { return Ok(outcome) };
+        let Some(probe) = probe_peers(request, peers).await else { return Ok(outcome) };
+        let (name, read) = (name.to_owned(), self.reader.read);
+        let again = spawn_blocking(move || read(&dir.with_probe(probe), &name)).await?;
+        Ok(again.map_or_else(Outcome::Unreadable, Outcome::Collected))
     }
 
     /// Records the evidence of one cluster in memory.
@@ -184,23 +206,34 @@ impl<T: Send + 'static> Collector<'_, T> {
     }
 }
 
+/// Evidence with peers that nothing explains.
+struct Unexplained {
+    dir: EvidenceDir,
+    peers: UnexplainedPeers,
+}
+
 fn outcome<T>(
     writer: Result<EvidenceWriter>,
     name: &str,
     bundles: &[PathBuf],
-    read: Read<T>,
-) -> Result<Outcome<T>> {
+    reader: Reader<T>,
+) -> Result<(Outcome<T>, Option<Unexplained>)> {
     let writer = match writer {
         Ok(writer) => writer,
-        Err(CollectError::Undescribed(undescribed)) => return Ok(Outcome::Undescribed(*undescribed)),
+        Err(CollectError::Undescribed(undescribed)) => return Ok((Outcome::Undescribed(*undescribed), None)),
         Err(error) => return Err(error),
     };
-    let read = writer.into_evidence().and_then(|dir| read(&dir.with_bundles(bundles), name));
+    let read = writer.into_evidence().and_then(|dir| {
+        let dir = dir.with_bundles(bundles);
+        let value = (reader.read)(&dir, name)?;
+        let unexplained = (reader.unexplained)(&value).map(|peers| Unexplained { dir, peers });
+        Ok((Outcome::Collected(value), unexplained))
+    });
     match read {
-        Ok(read) => Ok(Outcome::Collected(read)),
+        Ok(read) => Ok(read),
         // The user named them, for one cluster.
         Err(error @ EvidenceError::Unusable(_)) if !bundles.is_empty() => Err(error.into()),
-        Err(error) => Ok(Outcome::Unreadable(error)),
+        Err(error) => Ok((Outcome::Unreadable(error), None)),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod nodes;
 mod placing;
 pub mod probe;
 mod progress;
+pub mod reader;
 pub mod recording;
 pub mod runtime;
 mod sampling;

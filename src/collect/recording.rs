@@ -12,7 +12,9 @@ use super::aws::client::Client;
 use super::cluster::{Request, record};
 use super::error::{CollectError, Result};
 use super::next_step::next_step;
+use super::probe::peers::probe_peers;
 use super::progress::Progress;
+use super::reader::Reader;
 use super::runtime;
 use super::signals::interruption;
 use crate::cleanup::{self, Kind, Temporary};
@@ -31,11 +33,16 @@ pub struct Recorded {
 }
 
 /// Records a cluster into a directory, and writes the manifest even if the recording
-/// fails.
+/// fails. Peers that nothing explains are probed once everything else is recorded.
 ///
 /// # Errors
 /// If the directory cannot be written.
-pub fn record_to(dir: &Path, request: &Request, hides_progress: bool) -> Result<Recorded> {
+pub fn record_to<T>(
+    dir: &Path,
+    request: &Request,
+    reader: Reader<T>,
+    hides_progress: bool,
+) -> Result<Recorded> {
     let writer = EvidenceWriter::create(dir)?;
     request.left_out().into_iter().for_each(|gap| writer.gap(gap));
     let ended = record_with(&writer, request, hides_progress);
@@ -45,11 +52,43 @@ pub fn record_to(dir: &Path, request: &Request, hides_progress: bool) -> Result<
         _ => finish(&writer).map(Some),
     };
     match (ended, finished) {
+        (Ok(()), Ok(gaps)) => {
+            let ended = record_peers(dir, &writer, request, reader, hides_progress);
+            Ok(Recorded { ended, gaps })
+        }
         (ended, Ok(gaps)) => Ok(Recorded { ended, gaps }),
         // The first error is the cause.
         (Err(error), Err(_)) => Err(error),
         (Ok(()), Err(error)) => Err(error.into()),
     }
+}
+
+/// Probes the peers of nodes that nothing in a recording explains, and records the answers with
+/// those of the endpoint.
+fn record_peers<T>(
+    dir: &Path,
+    writer: &EvidenceWriter,
+    request: &Request,
+    reader: Reader<T>,
+    hides_progress: bool,
+) -> Result<()> {
+    let (Some(probe), Some(_)) = (&request.probe, &request.nodes) else { return Ok(()) };
+    // What cannot be read is recorded all the same; an audit of it says why.
+    let read = EvidenceDir::open(dir).and_then(|dir| (reader.read)(&dir, &request.cluster));
+    let Some(peers) = read.ok().and_then(|value| (reader.unexplained)(&value)) else { return Ok(()) };
+    let progress = Progress::new(hides_progress);
+    progress.set_message("peers of nodes");
+    let runtime = runtime::start(0).map_err(CollectError::Runtime)?;
+    let answers = runtime.block_on(async {
+        tokio::select! {
+            answers = probe_peers(probe, peers) => Ok(answers),
+            signal = interruption() => Err(progress.interrupted(signal)),
+        }
+    })?;
+    if let Some(answers) = answers {
+        writer.write_probe(&answers.sorted())?;
+    }
+    Ok(())
 }
 
 /// Records a cluster into memory. Its nodes are not read, and its endpoint is not probed.

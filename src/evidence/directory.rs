@@ -52,6 +52,8 @@ pub struct EvidenceDir {
     next_step: NextStep,
     /// Bundles that are not in the directory.
     added_bundles: Vec<PathBuf>,
+    /// The answers to probes that replace recorded ones.
+    replaced_probe: Option<Probe>,
     /// The bundles, once they were read.
     bundles: OnceCell<Vec<Bundle>>,
 }
@@ -96,6 +98,7 @@ impl EvidenceDir {
             manifest: Manifest::default(),
             next_step,
             added_bundles: Vec::new(),
+            replaced_probe: None,
             bundles: OnceCell::new(),
         };
         if let Some(manifest) = dir.json(MANIFEST, from_json::<Manifest>)? {
@@ -307,6 +310,13 @@ impl EvidenceDir {
         self
     }
 
+    /// Replaces the recorded answers to the probes from a vantage point.
+    #[must_use]
+    pub fn with_probe(mut self, probe: Probe) -> Self {
+        self.replaced_probe = Some(probe);
+        self
+    }
+
     /// The bundles of nodes without a capture, sorted by name, with their small files.
     ///
     /// # Errors
@@ -425,6 +435,10 @@ impl EvidenceDir {
         };
         let mut probes = Vec::new();
         for name in names {
+            if let Some(probe) = self.replaced_probe.as_ref().filter(|probe| probe.vantage == name) {
+                probes.push(probe.clone().sorted());
+                continue;
+            }
             let file = format!("probe/{name}.json");
             if let Some(bytes) = self.bytes(&file, PROBE_MAX)? {
                 let probe = parse_probe(&name, &bytes).map_err(|error| self.malformed(&file, error))?;

@@ -165,14 +165,16 @@ pub fn parse_probe(vantage: &str, bytes: &[u8]) -> Result<Probe, JsonError> {
     if file.answers.len() > ANSWERS_MAX || file.answers.iter().any(is_too_long) {
         return Err(JsonError::of_whole("it has more answers, requests or names than a probe records"));
     }
-    let mut answers = file.answers.into_iter().map(AddressProbe::try_from).collect::<Result<Vec<_>, _>>()?;
-    answers.sort_by(|a, b| (a.address, &a.way).cmp(&(b.address, &b.way)));
-    if let Some([one, _]) =
-        answers.array_windows().find(|[one, other]| (one.address, &one.way) == (other.address, &other.way))
+    let answers = file.answers.into_iter().map(AddressProbe::try_from).collect::<Result<Vec<_>, _>>()?;
+    let probe = Probe { vantage: vantage.to_owned(), host: file.host, answers }.sorted();
+    if let Some([one, _]) = probe
+        .answers
+        .array_windows()
+        .find(|[one, other]| (one.address, &one.way) == (other.address, &other.way))
     {
         return Err(JsonError::of_whole(format!("it has {} twice", one.address)));
     }
-    Ok(Probe { vantage: vantage.to_owned(), host: file.host, answers })
+    Ok(probe)
 }
 
 /// The JSON Schema of the file.

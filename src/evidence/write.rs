@@ -269,13 +269,13 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// If it cannot be removed.
-    pub fn discard(self) -> Result<(), EvidenceError> {
-        let Destination::Directory { is_new, .. } = self.destination else { return Ok(()) };
+    pub fn discard(&self) -> Result<(), EvidenceError> {
+        let Destination::Directory { is_new, .. } = &self.destination else { return Ok(()) };
         let io = || EvidenceError::io("remove the empty evidence directory", &self.root);
         for dir in DIRS {
             fs::remove_dir(self.root.join(dir)).map_err(io())?;
         }
-        if is_new {
+        if *is_new {
             fs::remove_dir(&self.root).map_err(io())?;
         }
         Ok(())

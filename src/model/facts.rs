@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::architecture::Leg;
 use super::cluster::Cluster;
-use super::connection::{Connection, OmittedConnections, Path};
+use super::connection::{Component, Connection, Direction, OmittedConnections, Path};
 use super::egress::NodeEgress;
 use super::evidence::Evidence;
 use super::gap::{Gap, Observed};
@@ -133,6 +133,17 @@ impl Facts {
             Some(format!("{} to {address}", vantage.name))
         });
         elsewhere.collect()
+    }
+
+    /// The connections of kubelet and kube-proxy to port 443 of addresses that nothing explains,
+    /// with attempts to connect.
+    pub fn unexplained(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().filter(|connection| {
+            connection.component.is_some_and(Component::is_node_component)
+                && connection.direction == Direction::Outbound
+                && connection.socket.state.is_open_or_opening()
+                && connection.attribution.path == Path::Unattributed
+        })
     }
 
     /// Whether the peer of a connection is in a CIDR block of the VPC.

@@ -151,13 +151,18 @@ pub struct HttpAnswer {
 }
 
 impl Probe {
-    /// The answers of an address of the endpoint.
+    /// The same with its answers sorted.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.answers.sort_by(|a, b| (a.address, &a.way).cmp(&(b.address, &b.way)));
+        self
+    }
+
+    /// The answers of an address.
     pub fn of(&self, address: IpAddr) -> impl Iterator<Item = &AddressProbe> {
         self.answers.iter().filter(move |answer| answer.address.ip() == address)
     }
-}
 
-impl Probe {
     /// The peers of nodes that were shown to be this cluster's API server.
     pub fn peers(&self) -> impl Iterator<Item = IpAddr> {
         let peers = self.answers.iter().filter(|answer| answer.target == ProbeTarget::Peer);

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
-use crate::model::connection::{Component, Connection, Direction, Path};
+use crate::model::connection::{Component, Connection};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::kubernetes;
@@ -38,16 +38,7 @@ If it is, restart the process so that it resolves the name again.",
 
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut outcome = Outcome { gaps: gaps::nodes(facts, true), ..Outcome::pass() };
-    let unexplained: Vec<_> = facts
-        .connections
-        .iter()
-        .filter(|connection| {
-            connection.component.is_some_and(Component::is_node_component)
-                && connection.direction == Direction::Outbound
-                && connection.socket.state.is_open_or_opening()
-                && connection.attribution.path == Path::Unattributed
-        })
-        .collect();
+    let unexplained: Vec<_> = facts.unexplained().collect();
     if unexplained.is_empty() {
         return outcome;
     }

@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use anyhow::Result;
 
 use super::exit::{Ending, Exit};
-use super::live::{cluster_request, ending};
+use super::live::{READER, cluster_request, ending};
 use super::missing::list_missing;
 use super::rejected::list_rejected;
 use crate::cli::options::{CollectOptions, Verbosity};
@@ -22,7 +22,7 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
         log_to_stderr();
     }
     let request = Request { network_acls: true, ..cluster_request(&options.cluster)? };
-    let recorded = match record_to(&options.out, &request, !options.verbosity.shows_progress()) {
+    let recorded = match record_to(&options.out, &request, READER, !options.verbosity.shows_progress()) {
         Ok(recorded) => recorded,
         Err(error) => return ending(error),
     };

@@ -21,6 +21,8 @@ use crate::collect::fleet::{self, FleetRequest};
 use crate::collect::log::log_to_stderr;
 use crate::collect::nodes::NodesRequest;
 use crate::collect::probe::ProbeRequest;
+use crate::collect::probe::peers::{PEER_PORT, UnexplainedPeers};
+use crate::collect::reader::Reader;
 use crate::collect::recording::describe;
 use crate::collect::transport::Transport;
 use crate::collect::transport::kubectl::KubectlConfig;
@@ -30,6 +32,26 @@ use crate::model::audit::Unjudged;
 use crate::model::evidence::Evidence;
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
+use crate::model::socket::SocketAddress;
+
+/// What is done with the evidence of a cluster: it is classified, and peers that nothing explains
+/// are probed.
+pub(super) const READER: Reader<Facts> = Reader { read: classify_evidence, unexplained: unexplained_peers };
+
+/// The peers of nodes that nothing explains, if the endpoint was probed.
+fn unexplained_peers(facts: &Facts) -> Option<UnexplainedPeers> {
+    let evidence = &facts.evidence;
+    let probe = evidence.probe("here")?;
+    let sockets = facts.unexplained().map(|connection| &connection.socket.peer);
+    let addresses: BTreeSet<_> =
+        sockets.filter(|peer| peer.is_port(PEER_PORT)).filter_map(SocketAddress::ip).collect();
+    (!addresses.is_empty()).then(|| UnexplainedPeers {
+        cluster: evidence.cluster.clone(),
+        blocks: evidence.network.vpc.seen().map(|vpc| vpc.cidrs.clone()).unwrap_or_default(),
+        addresses,
+        probe: probe.clone(),
+    })
+}
 
 /// Collects and classifies the evidence of all clusters, and passes each cluster's facts
 /// to `each`. Returns what could not be judged.
@@ -102,7 +124,7 @@ fn collect_each(
         concurrency,
     };
     let hides_progress = !verbosity.shows_progress();
-    match collect_clusters(&fleet, &template, hides_progress, classify_evidence, each) {
+    match collect_clusters(&fleet, &template, hides_progress, READER, each) {
         Ok(unjudged) => Ok(ControlFlow::Continue(unjudged)),
         Err(error) => ending(error).map(ControlFlow::Break),
     }

@@ -4,6 +4,7 @@
 mod certificate;
 mod failure;
 mod http;
+pub mod peers;
 mod proxy;
 mod trust;
 
@@ -88,19 +89,29 @@ impl<'a> Prober<'a> {
     pub(super) async fn probe(&self, addresses: &BTreeSet<IpAddr>, target: ProbeTarget) -> Vec<AddressProbe> {
         let addresses: Vec<_> = addresses.iter().take(ADDRESSES_MAX).collect();
         let ways = || std::iter::once(None).chain(self.proxy.as_ref().map(Some));
-        let probes = addresses.iter().flat_map(|address| ways().map(move |proxy| (**address, proxy)));
+        let socket = |address| SocketAddr::new(address, self.port);
+        let probes = addresses.iter().flat_map(|address| ways().map(move |proxy| (socket(**address), proxy)));
+        self.probe_all(probes, target).await
+    }
+
+    /// Probes addresses, each directly or by a proxy.
+    async fn probe_all(
+        &self,
+        probes: impl Iterator<Item = (SocketAddr, Option<&Proxy>)>,
+        target: ProbeTarget,
+    ) -> Vec<AddressProbe> {
         join_all(probes.map(|(address, proxy)| self.probe_address(address, target, proxy))).await
     }
 
     async fn probe_address(
         &self,
-        address: IpAddr,
+        address: SocketAddr,
         target: ProbeTarget,
         proxy: Option<&Proxy>,
     ) -> AddressProbe {
         let _permit = self.request.permits.acquire().await;
         let began = Instant::now();
-        let address = SocketAddr::new(address.to_canonical(), self.port);
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let way = proxy.map_or(ProbeWay::Direct, |proxy| ProbeWay::Proxy(proxy.name.clone()));
         let mut probe =
             AddressProbe { address, target, way, tcp: Attempt::Done, tls: None, http: Vec::new() };
@@ -199,8 +210,10 @@ impl<'a> Prober<'a> {
         proxy: Option<&Proxy>,
         deadline: Instant,
     ) -> Vec<HttpAnswer> {
-        let authority =
-            if self.port == 443 { self.host.clone() } else { format!("{}:{}", self.host, self.port) };
+        let authority = match address.port() {
+            443 => self.host.clone(),
+            port => format!("{}:{port}", self.host),
+        };
         let mut answers = Vec::new();
         let mut stream = Some(stream);
         let mut connection: Option<Connection> = None;

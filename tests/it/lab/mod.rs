@@ -4,6 +4,7 @@
 mod dns;
 mod interruption;
 mod paths;
+mod peers;
 mod ssh;
 mod ssm;
 mod switching;

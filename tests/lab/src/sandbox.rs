@@ -308,6 +308,21 @@ impl Lab {
         ))
     }
 
+    /// Adds an address to the host of [`REFUSING_HOST`], and returns the host's network namespace,
+    /// for a server in this process to listen in. An address that the host has is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the sandbox has ended.
+    pub fn add_other_address(&self, address: Ipv4Addr) -> Result<PathBuf> {
+        let hardware = "lladdr 02:00:00:02:ff:03 nud permanent";
+        self.run_checked(&format!(
+            "ip -netns faulty addr replace {address}/32 dev eth0 && ip route replace {address} dev faulty && \
+             ip neigh replace {address} dev faulty {hardware}"
+        ))?;
+        Ok(self.root.join("run/netns/faulty"))
+    }
+
     /// The AWS account of this lab: the cluster [`CLUSTER`] with public access, its
     /// EKS-owned ENIs at [`ENIS`], and an instance for each node.
     #[must_use]

@@ -2,7 +2,8 @@
 //! CONNECT.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::http::{Request, read_request};
-use crate::listen::{TcpServer, lock};
+use crate::listen::{TcpServer, bind_in, lock};
 
 /// The files of `certificates/`.
 macro_rules! pem {
@@ -119,6 +120,8 @@ pub struct TlsServer {
     address: SocketAddr,
     /// The heads of the requests, as text.
     requests: Arc<Mutex<Vec<String>>>,
+    /// Who connected.
+    clients: Arc<Mutex<Vec<IpAddr>>>,
     _server: TcpServer,
 }
 
@@ -129,19 +132,47 @@ impl TlsServer {
     ///
     /// No socket can be bound, or the certificate cannot be used.
     pub fn serve(shows: Shows, answers: Answers) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::start(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, shows, answers)
+    }
+
+    /// Serves at an address in the network namespace that the file `netns` refers to.
+    ///
+    /// # Errors
+    ///
+    /// No socket can be bound, or the certificate cannot be used.
+    pub fn serve_in(
+        netns: &Path,
+        address: SocketAddr,
+        shows: Shows,
+        answers: Answers,
+    ) -> anyhow::Result<Self> {
+        Self::start(bind_in(netns, || TcpListener::bind(address))?, shows, answers)
+    }
+
+    fn start(listener: TcpListener, shows: Shows, answers: Answers) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let config = Arc::new(config(shows, &answers)?);
         let requests = Arc::new(Mutex::new(Vec::new()));
         let journal = Arc::clone(&requests);
-        let serve = move |stream: &TcpStream| serve(stream, &config, &answers, &journal);
-        Ok(Self { address, requests, _server: TcpServer::start(listener, serve)? })
+        let clients = Arc::new(Mutex::new(Vec::new()));
+        let connected = Arc::clone(&clients);
+        let serve = move |stream: &TcpStream| {
+            lock(&connected).push(stream.peer_addr()?.ip());
+            serve(stream, &config, &answers, &journal)
+        };
+        Ok(Self { address, requests, clients, _server: TcpServer::start(listener, serve)? })
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// The addresses of the clients that connected so far, each once for each connection.
+    #[must_use]
+    pub fn clients(&self) -> Vec<IpAddr> {
+        lock(&self.clients).clone()
     }
 
     /// The requests so far: method, path and names of headers.
