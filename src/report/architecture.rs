@@ -23,16 +23,16 @@ pub(super) fn lines(legs: &[Leg], width: usize, name: impl Fn(&str) -> String) -
             lines.push(String::new());
         }
         lines.push(format!("{}. {}", at + 1, leg.kind.title()));
-        expected(leg, width, &mut lines);
-        observed(leg, width, &name, &mut lines);
-        for text in &leg.not_seen {
-            bullet(&format!("not seen: {text}"), width, &mut lines);
-        }
         if !leg.differs.is_empty() {
             lines.push(format!("{INDENT}Differs:"));
         }
         for difference in &leg.differs {
             bullet(&format!("{}: {}", difference.kind.as_str(), difference.text), width, &mut lines);
+        }
+        expected(leg, width, &mut lines);
+        observed(leg, width, &name, &mut lines);
+        for text in &leg.not_seen {
+            bullet(&format!("not seen: {text}"), width, &mut lines);
         }
         if leg.differs.is_empty() && !leg.observed.is_empty() {
             lines.push(format!("{INDENT}Nothing that was seen differs."));
