@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::route_tables::RouteTables;
 use crate::model::egress::{EgressAddress, NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
@@ -10,7 +12,7 @@ use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
-use crate::model::net::{Instance, NatGateway, Route, RouteTable, RouteTarget};
+use crate::model::net::{Instance, NatGateway, Route, RouteTable, RouteTarget, is_public};
 use crate::model::node::Node;
 
 /// Returns the egress addresses of each node: those that EC2 lists, those that were
@@ -155,6 +157,13 @@ fn prefix_list_route<'a>(table: &'a RouteTable, target: Option<&RouteTarget>) ->
     })
 }
 
+/// A block of public IPv4 addresses that a table routes to another target than the rest of them.
+fn divided_at(table: &RouteTable, default: Option<&RouteTarget>) -> Option<IpNet> {
+    let differs = |route: &&Route| Some(&route.target) != default && route.target != RouteTarget::Local;
+    let others = table.routes.iter().filter(differs).filter_map(|route| route.destination);
+    others.filter(|block| block.addr().is_ipv4() && block.prefix_len() > 0).find(is_public)
+}
+
 /// The possible egress addresses of a host for one address of the endpoint.
 pub(super) fn egress_addresses(
     evidence: &Evidence,
@@ -170,6 +179,14 @@ pub(super) fn egress_addresses(
         let detail =
             "its subnet has a route by a prefix list, and whether that contains the endpoint is not known";
         return Err(gap(GapReason::NotSupported, detail));
+    }
+    if endpoint.is_none()
+        && let Some(part) = table.and_then(|table| divided_at(table, target))
+    {
+        let detail = format!(
+            "its subnet routes {part} to another target than other public addresses, and those of the endpoint are not known"
+        );
+        return Err(gap(GapReason::Incomplete, &detail));
     }
     let target = match (table, target) {
         (Some(_), Some(target)) => target,
@@ -189,6 +206,11 @@ pub(super) fn egress_addresses(
         },
         RouteTarget::NatGateway(id) => {
             let gateways = evidence.network.nat_gateways.as_result()?;
+            if gateways.iter().any(|gateway| gateway.id == *id && !gateway.available) {
+                return Ok(WayOut::None(format!(
+                    "the subnet routes to {id}, a NAT gateway that was deleted or has failed"
+                )));
+            }
             if let Some(gateway) = gateways.iter().find(|gateway| gateway.id == *id && gateway.is_private) {
                 return through_private_nat(tables, gateway, endpoint)
                     .map_err(|detail| gap(GapReason::NotSupported, &detail));

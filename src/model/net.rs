@@ -144,6 +144,25 @@ pub fn canonical_block(block: IpNet) -> IpNet {
     }
 }
 
+/// Whether a block has addresses of the internet only: others never reach the public endpoint
+/// as they are.
+#[must_use]
+pub fn is_public(block: &IpNet) -> bool {
+    const RESERVED: [&str; 9] = [
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "127.0.0.0/8",
+        "fc00::/7",
+        "fe80::/10",
+        "::1/128",
+    ];
+    let reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
+    !{ reserved }.any(|reserved| reserved.contains(block))
+}
+
 /// An elastic network interface (ENI).
 #[derive(Debug, Clone, Default)]
 pub struct Interface {

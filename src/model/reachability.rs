@@ -75,7 +75,8 @@ pub struct Condition {
     pub result: ConditionResult,
     /// The reason for the result, as a sentence without a full stop.
     pub why: String,
-    /// What makes it met, if it is not, with the command.
+    /// What makes it met, if it is not, with the command; or, if it is met and some
+    /// connections hang all the same, what helps those.
     pub fix: Vec<Step>,
     /// The evidence that is missing, if the result is not known, or if it does not apply for
     /// want of it.
@@ -191,6 +192,13 @@ impl Reachability {
     #[must_use]
     pub fn obstacle(&self) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.result == ConditionResult::NotMet)
+    }
+
+    /// The first condition that is met, and yet not for every connection.
+    #[must_use]
+    pub fn restriction(&self) -> Option<&Condition> {
+        let is_met = |condition: &&Condition| condition.result == ConditionResult::Met;
+        self.conditions.iter().filter(is_met).find(|condition| !condition.fix.is_empty())
     }
 }
 

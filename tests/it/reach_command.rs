@@ -66,6 +66,26 @@ fn the_table_has_the_answer_its_reasons_and_the_command() {
     }
 }
 
+/// The answer is yes, and the line says that not every connection is.
+#[test]
+fn an_address_that_is_not_reached_is_in_the_answer() {
+    let story = crate::common::fixtures().join("reach/peered-vpc-with-one-route-back/evidence");
+    let dir = crate::common::copy_of_dir(&crate::common::fixtures().join("access/private"));
+    crate::common::copy(&story, dir.path());
+    let ran = reach(dir.path(), "10.50.3.7").run();
+    let head = "YES  10.50.3.7 reaches the private endpoint of myeks, but some connections hang: see route\n";
+    assert!(ran.code == 0 && ran.stdout.starts_with(head), "{}", ran.stdout);
+    assert!(ran.stdout.contains("What to do\n  1. Add a route to 10.50.3.7/32 in rtb-09c51c1c6edb922e8"));
+    let whole = crate::common::fixtures().join("reach/peered-vpc-that-is-admitted/evidence");
+    crate::common::copy(&whole, dir.path());
+    let ran = reach(dir.path(), "10.50.3.7").run();
+    assert!(
+        ran.stdout.starts_with("YES  10.50.3.7 reaches the private endpoint of myeks\n"),
+        "{}",
+        ran.stdout
+    );
+}
+
 #[test]
 fn json_follows_its_schema_and_is_written_whole() {
     let schema = std::fs::read_to_string(root().join("src/report/reach.v1.schema.json")).unwrap();

@@ -93,7 +93,12 @@ impl Reachabilities<'_> {
                 [passage(&eni.subnet, false, &blocks, to), passage(&eni.subnet, true, &blocks, LOCAL_PORTS)];
             at_place.into_iter().flatten().chain(at_eni).collect()
         });
-        self.any_passes(&ways.collect::<Vec<_>>())
+        let condition = self.any_passes(&ways.collect::<Vec<_>>());
+        if condition.result == ConditionResult::Met && !is_in_vpc {
+            let why = "the network ACLs of the EKS-owned ENIs' subnets let the connection and its answers pass; what filters at the other end is not in the evidence";
+            return Condition::met(KIND, why);
+        }
+        condition
     }
 
     /// The condition if no network ACL was seen.

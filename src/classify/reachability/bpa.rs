@@ -1,8 +1,9 @@
 //! VPC Block Public Access on the way out of the VPC.
 
+use super::gaps;
 use super::index::Reachabilities;
 use crate::model::gap::{GapReason, Observed};
-use crate::model::net::{BlockMode, SUBNETS};
+use crate::model::net::{BlockMode, RouteTarget, SUBNETS};
 use crate::model::reachability::{Condition, ConditionKind, Location, Place};
 use crate::model::rule::Step;
 use crate::steps;
@@ -35,12 +36,18 @@ impl Reachabilities<'_> {
             (None, Observed::Unseen(gap)) => return Condition::unknown(KIND, gap.clone()),
         };
         match mode {
+            Some(BlockMode::Ingress) if self.leaves_directly(place) => {
+                let why = "VPC Block Public Access is block-ingress for its subnet, and lets connections out by NAT gateways and egress-only internet gateways alone, not by an internet gateway";
+                Condition::not_met(KIND, why, self.exclude("allow-bidirectional"))
+            }
             Some(BlockMode::Off | BlockMode::Ingress) => {
-                Condition::met(KIND, "VPC Block Public Access lets connections out of its subnet")
+                self.beyond_nat_gateways(place).unwrap_or_else(|| {
+                    Condition::met(KIND, "VPC Block Public Access lets connections out of its subnet")
+                })
             }
             Some(BlockMode::Bidirectional) => {
                 let why = "VPC Block Public Access is block-bidirectional for its subnet, and drops what leaves by an internet gateway, also by way of a NAT gateway";
-                Condition::not_met(KIND, why, self.exclude())
+                Condition::not_met(KIND, why, self.exclude("allow-egress"))
             }
             None => {
                 let subnet = subnet.as_deref().unwrap_or("its subnet");
@@ -52,11 +59,45 @@ impl Reachabilities<'_> {
         }
     }
 
-    fn exclude(&self) -> Vec<Step> {
+    /// Whether the ways of a place out of the VPC are internet gateways alone.
+    fn leaves_directly(&self, place: &Place) -> bool {
+        let targets = self.targets_out(place);
+        !targets.is_empty() && targets.iter().all(|target| **target == RouteTarget::InternetGateway)
+    }
+
+    /// The condition if a place leaves by NAT gateways whose own subnets Block Public Access
+    /// closes. It blocks the traffic of NAT gateways; whether that holds for connections from
+    /// subnets that are not closed is not documented.
+    ///
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa-basics.html>
+    fn beyond_nat_gateways(&self, place: &Place) -> Option<Condition> {
+        let gateways = self.facts.evidence.network.nat_gateways.seen()?;
+        let closed = |target: &RouteTarget| {
+            let RouteTarget::NatGateway(id) = target else { return None };
+            let gateway = gateways.iter().find(|gateway| gateway.id == *id)?;
+            let subnet = gateway.subnet.as_deref()?;
+            let mode = self.subnets.get(subnet)?.block_mode;
+            (mode == Some(BlockMode::Bidirectional)).then_some((gateway, subnet))
+        };
+        let closed: Option<Vec<_>> = self.targets_out(place).into_iter().map(closed).collect();
+        let (gateway, subnet) = closed?.into_iter().next()?;
+        let detail = format!(
+            "VPC Block Public Access is block-bidirectional for {subnet}, the subnet of {}, and not for its own; whether connections pass is not known",
+            gateway.id
+        );
+        Some(Condition::unknown(KIND, gaps::at(place, detail)))
+    }
+
+    fn exclude(&self, mode: &str) -> Vec<Step> {
         let mut fix = self.turn_private_on();
         let vpc = self.facts.evidence.cluster.vpc.as_deref().unwrap_or_default();
-        fix.push(Step::new("Or exclude the VPC for outbound traffic").command(format!(
-            "aws ec2 create-vpc-block-public-access-exclusion{} --vpc-id {} --internet-gateway-exclusion-mode allow-egress",
+        let text = if mode == "allow-egress" {
+            "Or exclude the VPC for outbound traffic"
+        } else {
+            "Or exclude the VPC; or give the subnet a default route to a NAT gateway"
+        };
+        fix.push(Step::new(text).command(format!(
+            "aws ec2 create-vpc-block-public-access-exclusion{} --vpc-id {} --internet-gateway-exclusion-mode {mode}",
             steps::region(self.facts),
             crate::model::shell::shell_word(vpc, "VPC")
         )));

@@ -6,12 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::super::security_groups::{Coverage, coverage};
-use super::ends::is_public;
 use super::gaps;
 use super::index::Reachabilities;
 use super::route::Out;
 use crate::model::cluster::EndpointAccess;
-use crate::model::net::NAT64;
+use crate::model::net::{NAT64, is_public};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place};
 use crate::model::rule::Step;
 use crate::model::text::list;
@@ -42,8 +41,10 @@ impl Reachabilities<'_> {
         }
         let condition = self.by_list(access, place, &allowed);
         // An established connection outlives a change of the list, and decides only where
-        // nothing else does.
-        let established = seen.filter(|_| condition.result == ConditionResult::Unknown);
+        // nothing else does; what hangs is newer.
+        let is_decisive = condition.result == ConditionResult::Unknown
+            && self.seen.hanging(place, EndpointSide::Public).is_none();
+        let established = seen.filter(|_| is_decisive);
         let established = established.and_then(|seen| seen.reached(place, EndpointSide::Public));
         established.map_or(condition, as_seen)
     }

@@ -21,21 +21,3 @@ pub(super) fn common_families(
     let is_unknown = blocks.is_empty();
     families.into_iter().filter(move |(own, of_eni)| !of_eni.is_empty() && (is_unknown || !own.is_empty()))
 }
-
-/// Whether a block has addresses of the internet only: others never reach the public endpoint
-/// as they are.
-pub(super) fn is_public(block: &IpNet) -> bool {
-    const RESERVED: [&str; 9] = [
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    ];
-    let reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    !{ reserved }.any(|reserved| reserved.contains(block))
-}

@@ -77,6 +77,10 @@ impl Reachabilities<'_> {
         let missing =
             [(RuleSide::Outbound, outbound == Admits::No), (RuleSide::Inbound, inbound == Admits::No)];
         match outbound.and(inbound) {
+            Admits::Yes if !Self::is_in_vpc(place) => Condition::met(
+                KIND,
+                "the security groups of the EKS-owned ENIs admit it; what filters at the other end is not in the evidence",
+            ),
             Admits::Yes => Condition::met(KIND, "the security groups at both ends admit it"),
             Admits::Unknown(_) if groups.is_none() => Condition::unknown(KIND, gaps::no_interface(place)),
             Admits::Unknown(reason) => self.unknown_groups(reason),

@@ -31,6 +31,9 @@ use crate::model::reachability::{
     Condition, ConditionKind, ConditionResult, EndpointSide, Place, Reachability, Reaches,
 };
 
+/// Of how many EKS-owned ENIs it is said that a place does not reach them.
+const LOST_MAX: usize = 3;
+
 /// Whether a place reaches the endpoint under given access settings.
 #[must_use]
 pub fn reachability(facts: &Facts, access: &EndpointAccess, place: &Place) -> Reachability {
@@ -41,6 +44,10 @@ impl Reachabilities<'_> {
     /// Whether a place reaches the endpoint by its name under given access settings.
     #[must_use]
     pub fn of(&self, access: &EndpointAccess, place: &Place) -> Reachability {
+        if let Some(gap) = self.only_a_part(place) {
+            let conditions = vec![Condition::unknown(ConditionKind::Route, gap)];
+            return Reachability { side: None, conditions };
+        }
         let name = self.name(access, place);
         if name.condition.result == ConditionResult::NotMet {
             return Reachability { side: name.side.known(), conditions: vec![name.condition] };
@@ -133,8 +140,29 @@ impl Reachabilities<'_> {
             Some(failure) if reached.is_none() && self.applies_to(access) => {
                 self.lost(conditions, &failure, access, place)
             }
-            _ => conditions,
+            _ => self.note_hanging(conditions, place, EndpointSide::Public),
         }
+    }
+
+    /// The conditions of a place that reaches one side, with what was seen of attempts there
+    /// that hang.
+    fn note_hanging(
+        &self,
+        mut conditions: Vec<Condition>,
+        place: &Place,
+        side: EndpointSide,
+    ) -> Vec<Condition> {
+        let is_reached = conditions
+            .iter()
+            .all(|one| matches!(one.result, ConditionResult::Met | ConditionResult::NotApplicable));
+        let route = conditions.iter_mut().find(|one| one.kind == ConditionKind::Route);
+        if let Some(hanging) = self.seen.hanging(place, side)
+            && let Some(route) = route.filter(|_| is_reached)
+        {
+            route.why = format!("{}; but {hanging}", route.why);
+            route.fix = self.trace_packets(place);
+        }
+        conditions
     }
 
     /// Whether what failed at the public endpoint today fails under other settings too: they
@@ -170,7 +198,8 @@ impl Reachabilities<'_> {
                     not_applicable(kind)
                 }
             };
-            return until_not_met(kinds.into_iter().map(met).chain([tls()]));
+            let conditions = until_not_met(kinds.into_iter().map(met).chain([tls()]));
+            return self.note_hanging(conditions, place, SIDE);
         }
         let with = |eni: Option<&Interface>| {
             let judge = |kind| match kind {
@@ -183,17 +212,14 @@ impl Reachabilities<'_> {
             Reachability { side: Some(SIDE), conditions }
         };
         // A client tries the addresses of all ENIs that the name resolves to: one is enough.
-        let mut best: Option<Reachability> = None;
-        for eni in &self.enis {
-            let one = with(Some(eni));
-            if best.as_ref().is_none_or(|best| rank(&one) > rank(best)) {
-                best = Some(one);
-            }
-            if best.as_ref().is_some_and(|best| best.reaches() == Reaches::Yes) {
-                break;
-            }
+        let all: Vec<_> = self.enis.iter().map(|eni| with(Some(eni))).collect();
+        // The first of those that are equal.
+        let best = all.iter().rev().max_by_key(|one| rank(one)).cloned().unwrap_or_else(|| with(None));
+        let reaches = best.reaches();
+        let mut conditions = best.conditions;
+        if reaches == Reaches::Yes {
+            note_lost(&mut conditions, self.enis.iter().copied().zip(&all));
         }
-        let conditions = best.unwrap_or_else(|| with(None)).conditions;
         match self.seen.failed(place, SIDE) {
             Some(failure) => self.lost(conditions, &failure, &self.facts.evidence.cluster.access, place),
             None => conditions,
@@ -218,7 +244,8 @@ impl Reachabilities<'_> {
         if !is_certain {
             let mut conditions = conditions;
             if let Some(first) = conditions.first_mut() {
-                let gap = gaps::at(place, format!("{text}, and nothing in the configuration explains it"));
+                let detail = format!("{text}, and nothing in the configuration explains it");
+                let gap = gaps::about(place, detail, &self.try_there());
                 *first = Condition::unknown(ConditionKind::Route, gap);
             }
             return conditions;
@@ -251,6 +278,24 @@ impl Reachabilities<'_> {
             format!("as seen: {text}{rest}"),
             self.trace_packets(place),
         )]
+    }
+}
+
+/// Says of the conditions of a place that reaches an EKS-owned ENI which others it does not
+/// reach: clients try the addresses in any order.
+fn note_lost<'a>(conditions: &mut [Condition], all: impl Iterator<Item = (&'a Interface, &'a Reachability)>) {
+    let lost = all.filter_map(|(eni, one)| Some((eni.addresses.first()?, one.obstacle()?)));
+    for (address, obstacle) in lost.take(LOST_MAX) {
+        let Some(condition) = conditions.iter_mut().find(|one| one.kind == obstacle.kind) else { continue };
+        condition.why = format!(
+            "{}; but {address} is not reached: {}; connections there hang until the client tries another address",
+            condition.why, obstacle.why
+        );
+        for step in &obstacle.fix {
+            if !condition.fix.contains(step) {
+                condition.fix.push(step.clone());
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::model::connection::Path;
 use crate::model::evidence::Evidence;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
+use crate::model::name::NodeName;
 use crate::model::net::Vpc;
 use crate::model::reachability::{Condition, ConditionKind, EndpointSide, Location, Place};
 use crate::model::rule::Step;
@@ -183,7 +184,13 @@ impl Reachabilities<'_> {
         }
         match self.vpc_resolves() {
             Ok(()) => name,
-            Err(Unresolved::Fails(why)) => Name::fails(Side::Unknown, why, steps::dns_attributes(self.facts)),
+            Err(Unresolved::Fails(why)) => match self.answers_of_nodes().next() {
+                Some((node, _)) => {
+                    let detail = format!("{why}, and {node} resolves the name all the same");
+                    Name::unknown(Side::Unknown, gaps::at(place, detail))
+                }
+                None => Name::fails(Side::Unknown, why, steps::dns_attributes(self.facts)),
+            },
             Err(Unresolved::Unknown(gap)) => {
                 // A component that is connected has resolved the name.
                 let is_resolved = |side| self.seen.component(place, side).is_some();
@@ -240,6 +247,14 @@ impl Reachabilities<'_> {
             Observed::Unseen(gap) => return Name::unknown(Side::Either, gap.clone()),
         };
         if let Some(field) = self.attribute_off() {
+            // What was seen outranks the setting, and shows nothing about another host.
+            if let (Some(node), None) = self.resolved_by_nodes() {
+                let detail = format!(
+                    "{} of the VPC is off, and {node} resolves the name to EKS-owned ENIs all the same",
+                    field.name()
+                );
+                return Name::unknown(Side::Either, gaps::at(place, detail));
+            }
             let why = format!("{} of the VPC is off, so the name resolves to public addresses", field.name());
             return Name::one(EndpointSide::Public, why);
         }
@@ -282,26 +297,34 @@ impl Reachabilities<'_> {
         fix
     }
 
+    /// The addresses to which nodes in the VPC resolve the name.
+    fn answers_of_nodes(&self) -> impl Iterator<Item = (&NodeName, &[IpAddr])> {
+        let nodes = self.facts.nodes.iter().filter(|node| !self.facts.is_hybrid(&node.name));
+        nodes.filter_map(|node| {
+            let answer = self.facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
+            Some((&node.name, answer.addresses.as_slice())).filter(|(_, addresses)| !addresses.is_empty())
+        })
+    }
+
+    /// With both endpoints on, a node in the VPC whose name servers answered with the EKS-owned
+    /// ENIs alone, and one whose name servers answered with public addresses alone.
+    fn resolved_by_nodes(&self) -> (Option<&NodeName>, Option<&NodeName>) {
+        let access = &self.facts.evidence.cluster.access;
+        if access.public() != Some(true) || access.private() != Some(true) {
+            return (None, None);
+        }
+        let resolved = |path: Path| {
+            let is_path = |address: &IpAddr| self.facts.endpoint_addresses.get(address) == Some(&path);
+            self.answers_of_nodes().find(|(_, addresses)| addresses.iter().all(is_path)).map(|(node, _)| node)
+        };
+        (resolved(Path::PrivateEni), resolved(Path::PublicEndpoint))
+    }
+
     /// Own name servers work where they forward the name: what nodes resolved shows it.
     fn forwarded(&self, place: &Place, servers: &[String]) -> Name {
-        let access = &self.facts.evidence.cluster.access;
-        let is_shown = access.public() == Some(true) && access.private() == Some(true);
         let servers = if servers.is_empty() { "none".to_owned() } else { list(servers, SHOWN) };
         let options = format!("the DHCP options of the VPC name other name servers ({servers})");
-        let resolved = |path: Path| {
-            let nodes = self.facts.nodes.iter().filter(|node| !self.facts.is_hybrid(&node.name));
-            let mut answers = nodes.filter_map(|node| {
-                let answer = self.facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
-                Some((node, answer)).filter(|(_, answer)| !answer.addresses.is_empty())
-            });
-            let is_path = |address: &IpAddr| self.facts.endpoint_addresses.get(address) == Some(&path);
-            answers.find(|(_, answer)| answer.addresses.iter().all(is_path)).map(|(node, _)| &node.name)
-        };
-        let (private, public) = if is_shown {
-            (resolved(Path::PrivateEni), resolved(Path::PublicEndpoint))
-        } else {
-            (None, None)
-        };
+        let (private, public) = self.resolved_by_nodes();
         match (private, public) {
             (Some(node), None) => Name::one(
                 EndpointSide::Private,

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::ends::is_public;
+use super::gaps;
 use super::index::Reachabilities;
-use crate::model::net::{Instance, Interface};
+use crate::model::gap::Gap;
+use crate::model::net::{Instance, Interface, is_public};
 use crate::model::reachability::{Location, Place};
 
 impl Reachabilities<'_> {
@@ -112,6 +113,20 @@ impl Reachabilities<'_> {
             public_ip: public_ip.filter(|_| is_primary),
             groups: Some(interface.groups.clone()).filter(|groups| !groups.is_empty()),
         }
+    }
+
+    /// Why no answer holds for a whole place: only a part of its addresses is in the VPC.
+    pub(super) fn only_a_part(&self, place: &Place) -> Option<Gap> {
+        let Location::Outside { blocks } = &place.location else { return None };
+        let network = &self.facts.evidence.network;
+        let own = self.facts.evidence.cluster.vpc.as_ref();
+        let of_vpc = network.vpc.seen().into_iter().flat_map(|vpc| &vpc.cidrs);
+        let subnets = network.subnets.seen().into_iter().flatten();
+        let subnets = subnets.filter(|subnet| own.is_none_or(|vpc| *vpc == subnet.vpc));
+        let mut inside = of_vpc.chain(subnets.flat_map(|subnet| &subnet.cidrs));
+        let inside = inside.find(|inside| blocks.iter().any(|block| block.contains(*inside)))?;
+        let detail = format!("only a part of it is in the VPC: {inside}");
+        Some(gaps::about(place, detail, "pass a block within the VPC, or one without a part of it"))
     }
 
     /// A block: a part of the VPC, or another network.

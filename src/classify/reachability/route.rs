@@ -8,12 +8,12 @@ use ipnet::IpNet;
 
 use super::super::egress::{Host, egress_addresses, route};
 use super::super::route_tables::{ToBlock, to_block};
-use super::ends::{common_families, is_public};
+use super::ends::common_families;
 use super::gaps;
 use super::index::Reachabilities;
 use crate::model::egress::{EgressAddress, WayOut};
 use crate::model::gap::{Gap, GapReason};
-use crate::model::net::{Interface, ROUTE_TABLES, Route, RouteTable, RouteTarget};
+use crate::model::net::{Interface, ROUTE_TABLES, Route, RouteTable, RouteTarget, is_public};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, Location, Place};
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
@@ -56,17 +56,19 @@ impl Reachabilities<'_> {
         match self.way_out(place) {
             Out::Addresses(addresses) => {
                 let EgressAddress { via, address } = &addresses[0];
-                Condition::met(KIND, format!("it leaves the VPC by {via}, with the address {address}"))
+                // A host with a public address has no gateway of its own between it and that.
+                let is_direct = !via.starts_with("nat-");
+                let why = if is_direct {
+                    format!("it leaves the VPC by an internet gateway, with its public address {address}")
+                } else {
+                    format!("it leaves the VPC by {via}, with the address {address}")
+                };
+                Condition::met(KIND, why)
             }
             Out::Ipv6 => Condition::met(KIND, "it leaves the VPC over IPv6"),
             Out::None(reason) => {
                 let mut fix = self.turn_private_on();
-                let text = if fix.is_empty() { "Give" } else { "Or give" };
-                let text = format!("{text} its subnet a default route to a public NAT gateway");
-                fix.push(Step::new(text).command(format!(
-                    "aws ec2 create-route{} --route-table-id ROUTE_TABLE --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY",
-                    steps::region(self.facts)
-                )));
+                fix.push(self.add_way_out(place, fix.is_empty()));
                 Condition::not_met(KIND, reason, fix)
             }
             Out::Unknown(gap) => Condition::unknown(KIND, gap),
@@ -131,6 +133,16 @@ impl Reachabilities<'_> {
     fn target(&self, place: &Place, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
         let Location::Vpc { subnet, .. } = &place.location else { return None };
         route(self.tables.of(subnet.as_deref()?)?, endpoint)
+    }
+
+    /// The targets of the routes by which a place leaves the VPC to the public endpoint.
+    pub(super) fn targets_out(&self, place: &Place) -> Vec<&RouteTarget> {
+        let endpoints = if matches!(self.way_out(place), Out::Ipv6) {
+            self.public.iter().filter(|address| address.is_ipv6()).copied().map(Some).collect()
+        } else {
+            self.endpoints()
+        };
+        endpoints.into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect()
     }
 
     /// Whether the subnet of a place has routes to private addresses alone.
@@ -278,9 +290,8 @@ impl Reachabilities<'_> {
                 )
             })
         };
-        let not_routed = |why: String| {
-            by_list().unwrap_or_else(|| Condition::not_met(KIND, why, self.add_route(table, block)))
-        };
+        let not_routed =
+            |why: String| by_list().unwrap_or_else(|| Condition::not_met(KIND, why, self.add_routes(block)));
         match to_block(table, block) {
             ToBlock::Whole(RouteTarget::Local) => {
                 Condition::met(KIND, "the VPC routes between its own blocks")
@@ -313,8 +324,25 @@ impl Reachabilities<'_> {
         }
     }
 
-    /// The step that gives a table a route to a block; the present one is replaced.
-    fn add_route(&self, table: &RouteTable, block: &IpNet) -> Vec<Step> {
+    /// The steps that give the tables of the EKS-owned ENIs' subnets a route to a block; a
+    /// present one is replaced.
+    fn add_routes(&self, block: &IpNet) -> Vec<Step> {
+        let leads = |table: &RouteTable| match to_block(table, block) {
+            ToBlock::Whole(RouteTarget::Local) => true,
+            ToBlock::Whole(target) => leads_to_network(target),
+            _ => false,
+        };
+        let tables = self.enis.iter().filter_map(|eni| self.tables.of(&eni.subnet));
+        let mut lacking: Vec<&RouteTable> = Vec::new();
+        for table in tables.filter(|table| !leads(table)) {
+            if !lacking.iter().any(|known| std::ptr::eq(*known, table)) {
+                lacking.push(table);
+            }
+        }
+        lacking.into_iter().map(|table| self.add_route(table, block)).collect()
+    }
+
+    fn add_route(&self, table: &RouteTable, block: &IpNet) -> Step {
         let present = table.routes.iter().filter(|route| route.target == RouteTarget::Blackhole);
         let present = present.filter_map(|route| route.destination);
         let present = present.filter(|known| known.contains(block)).max_by_key(IpNet::prefix_len);
@@ -324,14 +352,48 @@ impl Reachabilities<'_> {
         };
         let option =
             if to.addr().is_ipv4() { "destination-cidr-block" } else { "destination-ipv6-cidr-block" };
-        let text = format!(
-            "{word} route to {to} in the route tables of the EKS-owned ENIs' subnets, by the peering connection, transit gateway or virtual private gateway that leads there"
-        );
         let id = shell_word(table.id.as_deref().unwrap_or_default(), "ROUTE_TABLE");
+        let text = format!(
+            "{word} route to {to} in {id}, the route table of an EKS-owned ENI's subnet, by the peering connection that leads there, whose id replaces PEERING_CONNECTION; for a transit gateway, use --transit-gateway-id, and for a virtual private gateway, --gateway-id"
+        );
         let region = steps::region(self.facts);
-        vec![Step::new(text).command(format!(
+        Step::new(text).command(format!(
             "aws ec2 {verb}-route{region} --route-table-id {id} --{option} {to} --vpc-peering-connection-id PEERING_CONNECTION"
-        ))]
+        ))
+    }
+
+    /// The step that gives the subnet of a place a default route to a NAT gateway.
+    fn add_way_out(&self, place: &Place, is_first: bool) -> Step {
+        let table = match &place.location {
+            Location::Vpc { subnet: Some(subnet), .. } => self.tables.of(subnet),
+            _ => None,
+        };
+        let default = table.and_then(|table| route(table, None));
+        let verb = if default.is_some() { "replace" } else { "create" };
+        let word = if is_first { "Give" } else { "Or give" };
+        let id = table.and_then(|table| table.id.as_deref());
+        let (verb, id, text) = match id {
+            // Other subnets need that table as it is, that of the NAT gateway among them.
+            Some(_) if default == Some(&RouteTarget::InternetGateway) => (
+                "create",
+                "ROUTE_TABLE",
+                "a route table of its own, with a default route to a public NAT gateway (ROUTE_TABLE and NAT_GATEWAY stand for their ids)",
+            ),
+            Some(id) => (
+                verb,
+                shell_word(id, "ROUTE_TABLE"),
+                "a default route to a public NAT gateway (NAT_GATEWAY stands for its id)",
+            ),
+            None => (
+                "create",
+                "ROUTE_TABLE",
+                "a default route to a public NAT gateway (ROUTE_TABLE and NAT_GATEWAY stand for their ids)",
+            ),
+        };
+        let region = steps::region(self.facts);
+        Step::new(format!("{word} its subnet {text}")).command(format!(
+            "aws ec2 {verb}-route{region} --route-table-id {id} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY"
+        ))
     }
 
     /// The ways for a public address to a cluster whose public endpoint is off.
@@ -352,6 +414,13 @@ impl Reachabilities<'_> {
         }
         let text = "Turn private access on, and the VPC's own hosts need no way out to reach the API server";
         vec![Step::new(text).command(steps::update(self.facts, "endpointPrivateAccess=true"))]
+    }
+
+    /// How to see from a place whether it reaches the endpoint, with what hosts have.
+    pub(super) fn try_there(&self) -> String {
+        let cluster = &self.facts.evidence.cluster;
+        let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+        format!("try it there: nc -vz {} {}", shell_word(host, "ENDPOINT"), cluster.api_port())
     }
 
     /// The commands that show where packets are lost.

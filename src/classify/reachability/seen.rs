@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::probe::{AddressProbe, Attempt, Probe, ProbeTarget, ProbeWay, TlsAttempt};
+use crate::model::probe::{AddressProbe, Attempt, Probe, ProbeCause, ProbeTarget, ProbeWay, TlsAttempt};
 use crate::model::reachability::{EndpointSide, Location, Place};
 use crate::model::socket::State;
 
@@ -147,6 +147,24 @@ impl<'a> Seen<'a> {
         let hanging = self.sockets(place).find_map(|sockets| sockets.hanging[at(side)])?;
         let text = format!("an attempt to connect to {} hangs in SYN-SENT", hanging.socket.peer);
         Some(Failure { text, is_certain: false, side })
+    }
+
+    /// An attempt to connect to one side that hangs, where another connection shows that the
+    /// side is reached.
+    pub(super) fn hanging(&self, place: &Place, side: EndpointSide) -> Option<String> {
+        self.reached(place, side)?;
+        let socket = self.sockets(place).find_map(|sockets| sockets.hanging[at(side)]);
+        if let Some(Connection { process, socket, .. }) = socket {
+            let process = process.as_ref().map_or("a process", |process| process.name.as_str());
+            return Some(format!("{process} hangs in SYN-SENT to {}, which is newer", socket.peer));
+        }
+        let is_lost = |answer: &&&AddressProbe| match &answer.tcp {
+            Attempt::Failed(failure) => failure.cause == ProbeCause::TimedOut,
+            Attempt::Done => false,
+        };
+        let answers = self.answers(place, side);
+        let lost = answers.iter().find(is_lost)?;
+        Some(format!("{} did not answer from there", lost.address))
     }
 
     /// The component that has an established connection with one side, if one has.

@@ -262,7 +262,9 @@ fn reason(reachability: &Reachability) -> Option<String> {
     }
     let is_decisive = |condition: &&Condition| {
         let kinds = [ConditionKind::Name, ConditionKind::SecurityGroups, ConditionKind::Cidrs];
-        condition.result == ConditionResult::Met && kinds.contains(&condition.kind)
+        // A fix of what is met is for connections that hang all the same.
+        let is_restricted = !condition.fix.is_empty();
+        condition.result == ConditionResult::Met && (is_restricted || kinds.contains(&condition.kind))
     };
     let met: Vec<_> =
         reachability.conditions.iter().filter(is_decisive).map(|one| one.why.as_str()).collect();

@@ -49,7 +49,7 @@ struct StepReport {
     result: ConditionResult,
     /// The reason for the result.
     why: String,
-    /// What makes it met, if it is not; or the next step, if it is not known.
+    /// What makes it met, if it is not; the next step, if it is not known; or what helps connections that hang although it is met.
     fix: Vec<FixReport>,
 }
 

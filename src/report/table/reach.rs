@@ -44,7 +44,12 @@ fn answer(report: &ReachReport) -> String {
         None => "the endpoint",
     };
     match (report.reaches, reachability.obstacle()) {
-        (Reaches::Yes, _) => format!("{from} reaches {side} of {cluster}"),
+        (Reaches::Yes, _) => {
+            let restriction = reachability.restriction();
+            let but =
+                restriction.map(|one| format!(", but some connections hang: see {}", one.kind.as_str()));
+            format!("{from} reaches {side} of {cluster}{}", but.unwrap_or_default())
+        }
         (Reaches::No, Some(obstacle)) => {
             format!("{from} does not reach {side} of {cluster}: {}", obstacle.why)
         }
@@ -67,9 +72,13 @@ fn word(result: ConditionResult) -> &'static str {
     }
 }
 
-/// Writes the steps that make the first condition met that is not.
+/// Writes the steps that make the first condition met that is not, or is met in part.
 fn write_fix(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
-    let fix: &[Step] = report.reachability.obstacle().map_or(&[], |obstacle| obstacle.fix.as_slice());
+    let fix: &[Step] = {
+        let reachability = &report.reachability;
+        let first = reachability.obstacle().or_else(|| reachability.restriction());
+        first.map_or(&[], |one| one.fix.as_slice())
+    };
     if fix.is_empty() {
         return Ok(());
     }
