@@ -23,7 +23,7 @@ fn changed(rule: &str, file: &str, change: impl FnOnce(&mut Value)) -> tempfile:
 }
 
 /// The state of a subnet takes precedence over that of the VPC, and only
-/// `block-bidirectional` blocks the way out.
+/// `block-bidirectional` blocks the way out by a NAT gateway.
 #[test]
 fn block_public_access_of_subnet_and_vpc() {
     const RULE: &str = "block-public-access-cuts-nodes";
@@ -59,6 +59,53 @@ fn block_public_access_of_subnet_and_vpc() {
         std::fs::remove_file(copy.path().join(file)).unwrap();
         let gaps = if file == "instances.json" { 1 } else { 2 };
         assert_eq!(outcome(copy.path(), RULE), (0, gaps), "{file}");
+    }
+}
+
+/// In the mode `block-ingress`, an internet gateway lets out what comes from NAT gateways alone;
+/// what holds beyond a NAT gateway in a subnet that is closed is not known.
+#[test]
+fn block_public_access_by_the_way_out() {
+    const RULE: &str = "block-public-access-cuts-nodes";
+    const NAT: &str = "nat-0af0109e6692984cf";
+    for (mode, of_nat, is_direct, expected) in [
+        ("block-ingress", "block-ingress", false, (0, 0)),
+        ("block-ingress", "block-ingress", true, (1, 0)),
+        ("off", "off", true, (0, 0)),
+        ("off", "block-bidirectional", true, (0, 0)),
+        ("off", "block-bidirectional", false, (0, 1)),
+        ("block-ingress", "block-bidirectional", false, (0, 1)),
+    ] {
+        let copy = crate::common::copy_of_dir(&fixtures().join("access").join("public"));
+        for node in ["n1", "n2"] {
+            std::fs::remove_file(copy.path().join("nodes").join(format!("{node}.txt"))).unwrap();
+        }
+        edit_json(copy.path(), "subnets.json", |json| {
+            for subnet in json["Subnets"].as_array_mut().unwrap() {
+                let is_of_nat = subnet["SubnetId"] == "subnet-0120cf4e62c5d1e7a";
+                let mode = if is_of_nat { of_nat } else { mode };
+                subnet["BlockPublicAccessStates"] = json!({"InternetGatewayBlockMode": mode});
+            }
+        });
+        edit_json(copy.path(), "instances.json", |json| {
+            for reservation in json["Reservations"].as_array_mut().unwrap() {
+                for node in reservation["Instances"].as_array_mut().unwrap() {
+                    if is_direct && node["PrivateIpAddress"] == "192.168.1.20" {
+                        node["PublicIpAddress"] = json!("198.51.100.20");
+                    }
+                }
+            }
+        });
+        edit_json(copy.path(), "route-tables.json", |json| {
+            for table in json["RouteTables"].as_array_mut().unwrap() {
+                for route in table["Routes"].as_array_mut().unwrap() {
+                    if is_direct && route["NatGatewayId"] == NAT {
+                        *route = json!({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-085e5b6de9cfdba6d", "State": "active"});
+                    }
+                }
+            }
+        });
+        assert_eq!(outcome(copy.path(), RULE), expected, "{mode} {of_nat} {is_direct}");
     }
 }
 
