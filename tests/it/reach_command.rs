@@ -86,6 +86,15 @@ fn an_address_that_is_not_reached_is_in_the_answer() {
     );
 }
 
+/// The reason is in the answer and in the table; what is not seen has the next step alone.
+#[test]
+fn a_reason_is_not_repeated() {
+    let dir = crate::common::copy_of_dir(&crate::common::fixtures().join("access/private"));
+    let ran = reach(dir.path(), "192.168.0.0/15").env("COLUMNS", "200").run();
+    assert_eq!(ran.stdout.matches("only a part of it is in the VPC").count(), 2, "{}", ran.stdout);
+    assert!(ran.stdout.contains("Not seen\n  - route: pass a block within the VPC"), "{}", ran.stdout);
+}
+
 #[test]
 fn json_follows_its_schema_and_is_written_whole() {
     let schema = std::fs::read_to_string(root().join("src/report/reach.v1.schema.json")).unwrap();

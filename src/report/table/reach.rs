@@ -92,6 +92,16 @@ fn write_gaps(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result
     }
     writeln!(out, "\n{}", style.bold("Not seen"))?;
     for gap in &report.gaps {
+        // The table has the reason already.
+        let is_said = |one: &&Condition| {
+            one.gap.as_ref() == Some(gap) && (one.why == gap.detail || one.why == gap.problem())
+        };
+        let condition = report.reachability.conditions.iter().find(is_said);
+        if let Some(condition) = condition.filter(|_| !gap.hint.is_empty()) {
+            let first = format!("  - {}: ", condition.kind.as_str());
+            write!(out, "{}", style.next_step(&escape(&gap.hint), &first, "    "))?;
+            continue;
+        }
         write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
         if !gap.hint.is_empty() {
             write!(out, "{}", style.next_step(&escape(&gap.hint), "    ", "    "))?;
