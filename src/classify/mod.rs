@@ -20,6 +20,7 @@ mod security_groups;
 mod seen_from;
 pub mod simulation;
 mod traffic;
+mod unplaced;
 pub mod witness;
 
 use std::collections::HashSet;
@@ -38,6 +39,7 @@ use self::path::Index;
 use self::reach::node_reach;
 use self::seen_from::seen_from;
 use self::traffic::node_traffic;
+use self::unplaced::Unplaced;
 use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Facts};
@@ -60,6 +62,7 @@ pub struct Classifier {
     index: Index,
     machines: Machines,
     connections: Connections,
+    unplaced: Unplaced,
     other_connections: u64,
 }
 
@@ -81,7 +84,8 @@ impl Classifier {
         let index = Index::new(&evidence, &interfaces);
         let machines = Machines::new(&evidence);
         let connections = Connections::new(limits);
-        Self { evidence, interfaces, index, machines, connections, other_connections: 0 }
+        let unplaced = Unplaced::default();
+        Self { evidence, interfaces, index, machines, connections, unplaced, other_connections: 0 }
     }
 
     /// Adds a socket of a node. `processes` are those of its row, as `comm` and pid, in
@@ -96,7 +100,8 @@ impl Classifier {
         let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));
         let direction = self.index.direction(&socket);
         let attribution = self.index.attribute(&socket, direction, component);
-        if !is_reported(component, attribution.path) {
+        let is_unplaced = self.index.is_unplaced(&socket, direction, attribution.path);
+        if !is_unplaced && !is_reported(component, attribution.path) {
             self.other_connections += 1;
             return;
         }
@@ -104,6 +109,11 @@ impl Classifier {
             name: String::from_utf8_lossy(&comm[..comm.len().min(NAME_KEPT)]).into_owned(),
             pid,
         });
+        if is_unplaced {
+            self.unplaced.add(node, process.as_ref());
+            self.other_connections += 1;
+            return;
+        }
         let node = node.clone();
         self.keep(Connection { node, process, component, socket, direction, attribution });
     }
@@ -114,6 +124,10 @@ impl Classifier {
         if is_reported(connection.component, connection.attribution.path) {
             self.keep(connection);
         } else {
+            let Connection { node, process, socket, direction, attribution, .. } = &connection;
+            if self.index.is_unplaced(socket, *direction, attribution.path) {
+                self.unplaced.add(node, process.as_ref());
+            }
             self.other_connections += 1;
         }
     }
@@ -153,7 +167,8 @@ impl Classifier {
     /// Returns the facts. `nodes` are the nodes whose sockets were added.
     #[must_use]
     pub fn finish(self, mut nodes: Vec<Node>) -> Facts {
-        let Self { evidence, interfaces, index, mut machines, connections, other_connections } = self;
+        let Self { evidence, interfaces, index, mut machines, connections, unplaced, other_connections } =
+            self;
         let (connections, connections_omitted) = connections.finish();
         let left_out = nodes.iter().filter_map(|node| node.left_out);
         let left_out = left_out.fold(0, |sum: u64, one| sum.saturating_add(one.sockets));
@@ -181,6 +196,7 @@ impl Classifier {
             nodes,
             connections,
             connections_omitted,
+            unplaced: unplaced.finish(),
             other_connections: other_connections.saturating_add(left_out),
             incomplete: None,
         };

@@ -12,7 +12,7 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::net::NAT64;
 use crate::model::probe::Probe;
-use crate::model::socket::{Port, Socket};
+use crate::model::socket::{Port, Socket, State};
 
 /// An index of the evidence by address.
 #[derive(Debug)]
@@ -155,6 +155,19 @@ impl Index {
             Direction::Outbound | Direction::None => None,
         };
         self.interface(peer).or_else(by_block).unwrap_or_else(unknown)
+    }
+
+    /// Whether a socket is an established connection to the port of an API server at a public
+    /// address that nothing explains, `path` being that of its peer.
+    #[must_use]
+    pub fn is_unplaced(&self, socket: &Socket, direction: Direction, path: Path) -> bool {
+        path == Path::Other
+            && direction == Direction::Outbound
+            && socket.state == State::Established
+            && socket
+                .peer
+                .ip()
+                .is_some_and(|peer| is_public(embedded(peer, &self.nat64)) && !self.is_pod(peer))
     }
 
     /// Attributes an address; `None` if no evidence explains it.

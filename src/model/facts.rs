@@ -37,6 +37,10 @@ pub struct Facts {
     /// The numbers of reported connections that are not kept, sorted by node. Rules that
     /// count connections add them; others lose nothing without them.
     pub connections_omitted: Vec<OmittedConnections>,
+    /// By node, the processes with an established connection to port 443 of a public address
+    /// that nothing explains; the first ones by name. Without a name: one that its row does not
+    /// list. A peer may be the public endpoint only if its addresses are not known.
+    pub unplaced: BTreeMap<NodeName, BTreeSet<Option<String>>>,
     /// The number of all other sockets.
     pub other_connections: u64,
     /// The path of each node's traffic to the API server, in the order of `nodes`.

@@ -13,7 +13,7 @@ use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, Instance};
-use crate::model::node::{Node, NodeStatus};
+use crate::model::node::{Node, NodeStatus, Via, bundle_step};
 use crate::model::reachability::{Location, Place};
 use crate::model::simulation::{ClientKind, NamedClient};
 use crate::model::socket::State;
@@ -58,7 +58,12 @@ pub(super) enum Sight {
     Unexplained,
     /// Its sockets should have been read, and were not seen.
     Unseen,
-    /// It is judged by configuration alone: its sockets cannot be read.
+    /// It has connections to public addresses that nothing explains, and those of the endpoint
+    /// are not known.
+    Unplaced,
+    /// It keeps connections, as a kubelet does, and its sockets cannot be read.
+    Unreadable,
+    /// It is judged by configuration alone: it connects anew each time, as kubectl does.
     Configured,
 }
 
@@ -101,12 +106,16 @@ struct Sockets {
     sides: Sides,
     is_hanging: bool,
     is_unexplained: bool,
+    is_unplaced: bool,
 }
 
 type Processes = BTreeMap<NodeName, BTreeMap<String, Sockets>>;
 
 /// The name of a process that its row does not name.
-const UNNAMED: &str = "a process without a name";
+pub(super) const UNNAMED: &str = "a process without a name";
+
+/// The name of the processes whose rows a capture that is a part may lack.
+pub(super) const OTHER_PROCESSES: &str = "other processes";
 
 /// The processes of each node that connect to the API server.
 fn processes(facts: &Facts) -> Processes {
@@ -135,7 +144,25 @@ fn processes(facts: &Facts) -> Processes {
             _ => {}
         }
     }
+    if may_have_unknown_addresses(facts) {
+        for (node, names) in &facts.unplaced {
+            let of_node = processes.entry(node.clone()).or_default();
+            for name in names {
+                let name = name.as_deref().unwrap_or(UNNAMED);
+                of_node.entry(name.to_owned()).or_default().is_unplaced = true;
+            }
+        }
+    }
     processes
+}
+
+/// Whether a public address that nothing explains may be one of the public endpoint: none of
+/// those is known.
+fn may_have_unknown_addresses(facts: &Facts) -> bool {
+    let is_public = |path: &Path| *path == Path::PublicEndpoint;
+    facts.evidence.cluster.access.public() != Some(false)
+        && !facts.endpoint_addresses.values().any(is_public)
+        && !facts.connections.iter().any(|connection| is_public(&connection.attribution.path))
 }
 
 fn process_name(connection: &Connection) -> String {
@@ -150,6 +177,8 @@ impl Sockets {
     fn sight(&self) -> Sight {
         if self.is_unexplained {
             Sight::Unexplained
+        } else if self.is_unplaced {
+            Sight::Unplaced
         } else if self.sides != Sides::default() {
             Sight::Sides(self.sides)
         } else if self.is_hanging {
@@ -249,7 +278,10 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
     let is_listed = |process: &str| users.iter().any(|user| user.process.as_deref() == Some(process));
     let others = seen.iter().filter(|(process, sockets)| {
         let is_seen = sockets.sides != Sides::default() || sockets.is_hanging;
-        !is_listed(process) && (is_seen || sockets.is_unexplained && sockets.component.is_some())
+        let may_be_client = sockets.is_unplaced || sockets.is_unexplained && sockets.component.is_some();
+        // What has no name on a node whose processes have none is the node's.
+        let is_of_node = node.status != NodeStatus::Read && !is_seen && *process == UNNAMED;
+        !is_listed(process) && !is_of_node && (is_seen || may_be_client)
     });
     let others: Vec<_> = others
         .map(|(process, sockets)| {
@@ -262,7 +294,34 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
         })
         .collect();
     users.extend(others);
+    if node.status == NodeStatus::Read && !partial(facts, node).is_empty() {
+        users.push(user(OTHER_PROCESSES, ClientKind::Agent, Sight::Unseen));
+    }
     users
+}
+
+/// Why other processes of a node that was read may use the endpoint as well: its capture is a
+/// part, or may be one.
+pub(super) fn partial(facts: &Facts, node: &Node) -> Vec<Gap> {
+    let mut gaps: Vec<_> =
+        node.gaps.iter().filter(|gap| gap.why != GapReason::NoProcessNames).cloned().collect();
+    if gaps.is_empty() {
+        let detail = if node.is_state_filtered {
+            "its capture has sockets in one state only: ss or grep selected it, so other processes may use the endpoint as well"
+        } else if node.has_only_kubelet {
+            "its capture has rows of kubelet only: it was filtered, so other processes may use the endpoint as well"
+        } else if !node.has_header {
+            "its capture has no column headings: it may have been filtered, so other processes may use the endpoint as well"
+        } else {
+            return Vec::new();
+        };
+        let gap = facts.evidence.gap(node.name.clone(), GapReason::Incomplete, detail);
+        gaps.push(match node.via {
+            Some(Via::Bundle) => Gap { hint: bundle_step(gap.why).to_owned(), ..gap },
+            _ => gap,
+        });
+    }
+    gaps
 }
 
 /// The instance that has the name of a node whose capture has no socket.
@@ -323,7 +382,7 @@ fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<Host> {
             kind: ClientKind::FargatePod,
             process: None,
             node: None,
-            sight: Sight::Configured,
+            sight: Sight::Unreadable,
         }],
     };
     let pods: Vec<_> =

@@ -28,6 +28,11 @@ impl Scenario {
         self.from.public() == self.to.public() && self.from.private() == self.to.private()
     }
 
+    /// Whether both endpoints are on today, or may be.
+    fn has_both(&self) -> bool {
+        self.from.public() != Some(false) && self.from.private() != Some(false)
+    }
+
     /// Whether the public endpoint, if it was on, stays on and admits all addresses that it
     /// admitted.
     fn is_wider(&self) -> bool {
@@ -81,9 +86,11 @@ impl Scenario {
         match sight {
             Sight::Sides(seen) => sides(seen),
             // A connection to the public endpoint survives that private access is turned on.
-            Sight::Unseen if self.from.public() == Some(true) => vec![now, Some(EndpointSide::Public)],
-            Sight::Unseen | Sight::Hanging | Sight::Configured => vec![now],
-            Sight::Unexplained => vec![now, None],
+            Sight::Unseen | Sight::Unreadable if self.from.public() == Some(true) => {
+                vec![now, Some(EndpointSide::Public)]
+            }
+            Sight::Unseen | Sight::Unreadable | Sight::Hanging | Sight::Configured => vec![now],
+            Sight::Unexplained | Sight::Unplaced => vec![now, None],
         }
     }
 
@@ -102,28 +109,39 @@ impl Scenario {
         let today = match user.sight {
             Sight::Sides(seen) => way(seen),
             Sight::Hanging => Way::None,
-            Sight::Unseen | Sight::Unexplained => Way::Unknown,
-            Sight::Configured => now.side.into(),
+            Sight::Unseen | Sight::Unexplained | Sight::Unplaced => Way::Unknown,
+            // It may be older than private access.
+            Sight::Unreadable if self.has_both() => Way::Unknown,
+            Sight::Unreadable | Sight::Configured => now.side.into(),
         };
         let reaches_today = match (user.sight, now.reaches()) {
             (Sight::Sides(_), _) => Reaches::Yes,
             (Sight::Hanging, _) => Reaches::No,
             // It may do so all the same, as an established connection would show.
-            (Sight::Unseen | Sight::Unexplained, Reaches::No) => Reaches::Unknown,
+            (Sight::Unseen | Sight::Unexplained | Sight::Unplaced, Reaches::No) => Reaches::Unknown,
             (_, reaches) => reaches,
         };
-        // What goes through a proxy or a load balancer of its own does not follow the name.
-        let is_followed = !matches!(user.sight, Sight::Unseen | Sight::Unexplained);
+        let closes = self.from.public() != Some(false) && self.to.public() == Some(false);
+        let is_followed = match user.sight {
+            // What goes through a proxy or a load balancer of its own does not follow the name.
+            Sight::Unseen | Sight::Unexplained | Sight::Unplaced => false,
+            Sight::Unreadable => !(closes && self.has_both()),
+            Sight::Sides(_) | Sight::Hanging | Sight::Configured => true,
+        };
         let configured = then.reaches();
         let reaches = if !is_touched && is_seen {
             reaches_today
-        } else if is_touched && !is_followed && !self.has_same_mode() && configured == Reaches::Yes {
+        } else if is_touched && !is_followed && configured == Reaches::Yes {
             Reaches::Unknown
         } else {
             configured
         };
-        let is_cut =
-            self.to.public() == Some(false) && matches!(user.sight, Sight::Sides(Sides { public: true, .. }));
+        let is_cut = closes
+            && match user.sight {
+                Sight::Sides(seen) => seen.public,
+                Sight::Unreadable => now.side == Some(EndpointSide::Public),
+                _ => false,
+            };
         let effect = match effect(reaches_today, reaches, today, then) {
             _ if !is_touched => Effect::Unchanged,
             Effect::Moves if is_cut => Effect::Interrupted,
@@ -132,6 +150,7 @@ impl Scenario {
         let after = if is_touched { then.side.into() } else { today };
         let is_stale = is_touched
             && match user.sight {
+                Sight::Unreadable => is_cut,
                 Sight::Sides(seen) => {
                     seen.public && then.side != Some(EndpointSide::Public)
                         || seen.private && then.side == Some(EndpointSide::Public)
@@ -185,6 +204,12 @@ impl Scenario {
                     "its sockets were not seen, so it is not known how it connects; by configuration, {why}"
                 )
             }
+            (Reaches::Unknown, Sight::Unreadable) if then.reaches() == Reaches::Yes => format!(
+                "its sockets cannot be read: a connection that is older than private access would be cut off; by configuration, {why}"
+            ),
+            (Reaches::Unknown, Sight::Unplaced) if then.reaches() == Reaches::Yes => format!(
+                "it is connected to public addresses that nothing explains, and no DNS answer has those of the public endpoint; by configuration, {why}"
+            ),
             (Reaches::Unknown, Sight::Unexplained) if then.reaches() == Reaches::Yes => format!(
                 "its connections go to addresses that nothing explains: those of a proxy, or of the public endpoint if no DNS answer has them; by configuration, {why}"
             ),

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use self::clients::{HERE, Known, known, not_read};
+use self::clients::{HERE, Known, OTHER_PROCESSES, UNNAMED, known, not_read, partial};
 use self::effect::{BY_CLUSTER_IP, Scenario};
 use self::needs::of_simulate;
 use self::places::Places;
@@ -21,8 +21,10 @@ use super::reachability::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
 use crate::model::facts::{Facts, Incomplete};
 use crate::model::file::Field;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::node::Node;
 use crate::model::reachability::{Condition, ConditionResult, Reaches};
+use crate::model::shell::shell_word;
 use crate::model::simulation::{
     AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict, Way,
 };
@@ -226,20 +228,60 @@ fn pods(is_seen: bool) -> Client {
     }
 }
 
-/// The gaps for the nodes that were not read and whose clients the change concerns.
+/// The gaps for the clients whose path is not known and which the change concerns.
 fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
-    let is_of_node = |client: &&Client| {
-        client.effect == Effect::Unknown
-            && client.today == Way::Unknown
+    let unknown: Vec<_> = clients.iter().filter(|client| client.effect == Effect::Unknown).collect();
+    let is_of_node = |client: &&&Client| {
+        client.today == Way::Unknown
             && !matches!(client.kind, ClientKind::Operator | ClientKind::Named | ClientKind::FargatePod)
     };
-    let names: Vec<_> = clients.iter().filter(is_of_node).map(|client| client.name.clone()).collect();
-    if names.is_empty() {
-        return Vec::new();
+    let mut gaps = Vec::new();
+    if unknown.iter().any(|client| client.kind == ClientKind::FargatePod) {
+        gaps.extend(facts.missing_nodes.iter().filter(|gap| gap.subject == Subject::FargatePods).cloned());
     }
+    let names: Vec<_> = unknown.iter().filter(is_of_node).map(|client| client.name.clone()).collect();
+    if names.is_empty() {
+        return gaps;
+    }
+    gaps.extend(endpoint_addresses(facts, &unknown));
+    let is_partial = |node: &&Node| {
+        let is_of_part = |client: &&Client| client.process.as_deref() == Some(OTHER_PROCESSES);
+        unknown.iter().copied().filter(is_of_part).any(|client| client.node.as_ref() == Some(&node.name))
+    };
+    let partial = facts.nodes.iter().filter(is_partial).flat_map(|node| partial(facts, node));
     let of_nodes = facts.nodes.iter().flat_map(|node| &node.gaps);
-    let known: Vec<_> = facts.missing_nodes.iter().chain(of_nodes).cloned().collect();
-    if known.is_empty() { vec![not_read(facts, &names)] } else { known }
+    let others = facts.missing_nodes.iter().filter(|gap| gap.subject != Subject::FargatePods);
+    gaps.extend(others.chain(of_nodes).cloned().chain(partial));
+    if gaps.is_empty() { vec![not_read(facts, &names)] } else { gaps }
+}
+
+/// The gap for processes that may be connected to the public endpoint, since none of its
+/// addresses is known.
+fn endpoint_addresses(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
+    const SHOWN: usize = 5;
+    let is_unplaced = |client: &&&Client| {
+        let names = client.node.as_ref().and_then(|node| facts.unplaced.get(node));
+        let name = client.process.clone().filter(|name| name != UNNAMED);
+        client.process.is_some() && names.is_some_and(|names| names.contains(&name))
+    };
+    let names: Vec<_> = unknown.iter().filter(is_unplaced).map(|client| client.name.clone()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let cluster = &facts.evidence.cluster;
+    let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+    let host = shell_word(host, "ENDPOINT");
+    Some(Gap {
+        subject: Subject::Vantages,
+        why: GapReason::NotRecorded,
+        detail: format!(
+            "no answer has an address of the public endpoint, so it is not known whether these are connected to it: {}",
+            list(&names, SHOWN)
+        ),
+        hint: format!(
+            "resolve the name outside the VPC, and record the answer, as by: dig +short @1.1.1.1 {host} > dns/outside.txt"
+        ),
+    })
 }
 
 /// The gap for access that is not recorded.

@@ -1,6 +1,6 @@
 //! What a client needs to reach the API server after a change, or to use the new path.
 
-use super::clients::{Host, Sight, User};
+use super::clients::{Host, Sight, UNNAMED, User};
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
@@ -36,7 +36,7 @@ pub(super) fn of(
     if client.reaches == Reaches::No && is_in_vpc && to.private() == Some(false) {
         needs.push(steps::or_private_access(facts));
     }
-    let may_be_stale = client.is_stale || user.sight == Sight::Unexplained;
+    let may_be_stale = client.is_stale || matches!(user.sight, Sight::Unexplained | Sight::Unplaced);
     if may_be_stale && client.reaches != Reaches::No {
         needs.extend(restart(facts, &host.place.name, client));
     }
@@ -76,6 +76,8 @@ pub(super) fn restart_agent(client: &Client) -> Option<Step> {
     let process = client.process.as_deref()?;
     Some(if process == Component::VpcCni.as_str() {
         steps::restart_cni()
+    } else if process == UNNAMED {
+        Step::new(format!("Find the process on {}, and restart it", client.node.as_ref()?))
     } else {
         Step::new(format!("Restart {process} on {}", client.node.as_ref()?))
     })
