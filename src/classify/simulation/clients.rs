@@ -63,6 +63,9 @@ pub(super) enum Sight {
     Unplaced,
     /// It keeps connections, as a kubelet does, and its sockets cannot be read.
     Unreadable,
+    /// It is named by an IPv6 block, and the endpoint has IPv4 addresses only; whether it is
+    /// named by an IPv4 block as well.
+    OtherFamily { has_ipv4: bool },
     /// It is judged by configuration alone: it connects anew each time, as kubectl does.
     Configured,
 }
@@ -93,7 +96,7 @@ pub(super) fn known(facts: &Facts, places: &Places<'_>, named: &[NamedClient]) -
     hosts.extend(fargate(facts, places));
     hosts.extend(hybrid(&facts.evidence, &hosts));
     hosts.extend(operator(&facts.evidence, places));
-    hosts.extend(named.iter().flat_map(|client| of_user(places, client)));
+    hosts.extend(named.iter().flat_map(|client| of_user(facts, places, client)));
     let has_cluster_ip =
         processes.values().flat_map(BTreeMap::values).any(|sockets| sockets.sides.cluster_ip);
     Known { hosts, gaps: unlisted(&facts.evidence), has_cluster_ip }
@@ -439,16 +442,36 @@ fn operator(evidence: &Evidence, places: &Places<'_>) -> Option<Host> {
 }
 
 /// A client that the user names: one host for each of its blocks.
-fn of_user<'a>(places: &'a Places<'_>, client: &'a NamedClient) -> impl Iterator<Item = Host> + 'a {
-    client.blocks.iter().map(|&block| {
+fn of_user<'a>(
+    facts: &'a Facts,
+    places: &'a Places<'_>,
+    client: &'a NamedClient,
+) -> impl Iterator<Item = Host> + 'a {
+    let has_ipv4 = client.blocks.iter().any(|block| block.addr().is_ipv4());
+    client.blocks.iter().map(move |&block| {
         let name = match client.blocks.as_slice() {
             [_] => client.name.clone(),
             _ => format!("{} ({block})", client.name),
         };
-        let user =
-            User { name, kind: ClientKind::Named, process: None, node: None, sight: Sight::Configured };
-        Host { place: places.of_block(&client.name, block), users: vec![user] }
+        let place = places.of_block(&client.name, block);
+        let is_outside = matches!(place.location, Location::Outside { .. });
+        let sight = if block.addr().is_ipv6() && is_outside && is_ipv4_endpoint(facts) {
+            Sight::OtherFamily { has_ipv4 }
+        } else {
+            Sight::Configured
+        };
+        let user = User { name, kind: ClientKind::Named, process: None, node: None, sight };
+        Host { place, users: vec![user] }
     })
+}
+
+/// Whether the endpoint has IPv4 addresses only.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/cni-ipv6.html>
+fn is_ipv4_endpoint(facts: &Facts) -> bool {
+    let ips = &facts.evidence.cluster.cluster_ips;
+    let is_public_v6 = |(address, path): (&IpAddr, &Path)| address.is_ipv6() && *path == Path::PublicEndpoint;
+    !ips.is_empty() && ips.iter().all(IpAddr::is_ipv4) && !facts.endpoint_addresses.iter().any(is_public_v6)
 }
 
 /// Why nodes may exist that nothing lists.

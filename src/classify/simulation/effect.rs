@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use super::clients::{Host, Sides, Sight, User};
 use super::needs;
 use crate::model::cluster::EndpointAccess;
+use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::facts::Facts;
 use crate::model::gap::Subject;
 use crate::model::reachability::{
@@ -89,7 +90,11 @@ impl Scenario {
             Sight::Unseen | Sight::Unreadable if self.from.public() == Some(true) => {
                 vec![now, Some(EndpointSide::Public)]
             }
-            Sight::Unseen | Sight::Unreadable | Sight::Hanging | Sight::Configured => vec![now],
+            Sight::Unseen
+            | Sight::Unreadable
+            | Sight::Hanging
+            | Sight::OtherFamily { .. }
+            | Sight::Configured => vec![now],
             Sight::Unexplained | Sight::Unplaced => vec![now, None],
         }
     }
@@ -112,11 +117,12 @@ impl Scenario {
             Sight::Unseen | Sight::Unexplained | Sight::Unplaced => Way::Unknown,
             // It may be older than private access.
             Sight::Unreadable if self.has_both() => Way::Unknown,
-            Sight::Unreadable | Sight::Configured => now.side.into(),
+            Sight::Unreadable | Sight::OtherFamily { .. } | Sight::Configured => now.side.into(),
         };
         let reaches_today = match (user.sight, now.reaches()) {
             (Sight::Sides(_), _) => Reaches::Yes,
             (Sight::Hanging, _) => Reaches::No,
+            (Sight::OtherFamily { has_ipv4: false }, _) => Reaches::Unknown,
             // It may do so all the same, as an established connection would show.
             (Sight::Unseen | Sight::Unexplained | Sight::Unplaced, Reaches::No) => Reaches::Unknown,
             (_, reaches) => reaches,
@@ -126,12 +132,15 @@ impl Scenario {
             // What goes through a proxy or a load balancer of its own does not follow the name.
             Sight::Unseen | Sight::Unexplained | Sight::Unplaced => false,
             Sight::Unreadable => !(closes && self.has_both()),
-            Sight::Sides(_) | Sight::Hanging | Sight::Configured => true,
+            Sight::Sides(_) | Sight::Hanging | Sight::OtherFamily { .. } | Sight::Configured => true,
         };
+        let automatic = self.automatic_gateway(facts, &host.place, then).filter(|_| is_touched);
         let configured = then.reaches();
         let reaches = if !is_touched && is_seen {
             reaches_today
-        } else if is_touched && !is_followed && configured == Reaches::Yes {
+        } else if user.sight == (Sight::OtherFamily { has_ipv4: false }) {
+            Reaches::Unknown
+        } else if is_touched && (!is_followed || automatic.is_some()) && configured == Reaches::Yes {
             Reaches::Unknown
         } else {
             configured
@@ -172,6 +181,10 @@ impl Scenario {
             needs: Vec::new(),
         };
         client.why = self.why(user, &client, is_touched, [now, then]);
+        if let Some(gateway) = automatic.filter(|_| client.reaches == Reaches::Unknown) {
+            client.why.push_str("; ");
+            client.why.push_str(&added_addresses(gateway));
+        }
         if is_touched && client.reaches == Reaches::Unknown {
             client.why.push_str(&egress(facts, &host.place, then));
         }
@@ -179,6 +192,35 @@ impl Scenario {
             client.needs = needs::of(facts, &self.to, host, user, &client, then);
         }
         client
+    }
+
+    /// The regional NAT gateway by which a place leaves its network and to which AWS adds
+    /// addresses by itself, if the list has to contain them.
+    ///
+    /// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateways-regional.html>
+    pub(super) fn automatic_gateway<'a>(
+        &self,
+        facts: &'a Facts,
+        place: &Place,
+        then: &Reachability,
+    ) -> Option<&'a str> {
+        let is_open = self.to.public_cidrs().iter().any(|block| block.prefix_len() == 0);
+        let Location::Vpc { id, .. } = &place.location else { return None };
+        if is_open || then.side != Some(EndpointSide::Public) {
+            return None;
+        }
+        let is_own = |egress: &&NodeEgress| {
+            id.as_ref().is_some_and(|id| *id == egress.instance) || place.name == egress.instance
+        };
+        let ways = facts.egress.iter().filter(is_own).flat_map(|egress| &egress.ipv4);
+        let addresses = ways.filter_map(|way| match way.seen()? {
+            WayOut::Addresses(addresses) => Some(addresses),
+            WayOut::None(_) => None,
+        });
+        let via: Vec<_> = addresses.flatten().map(|egress| egress.via.as_str()).collect();
+        let gateways = facts.evidence.network.nat_gateways.seen().into_iter().flatten();
+        let mut automatic = gateways.filter(|gateway| gateway.has_automatic_addresses);
+        automatic.find(|gateway| via.contains(&gateway.id.as_str())).map(|gateway| gateway.id.as_str())
     }
 
     /// The reason for the effect.
@@ -203,6 +245,12 @@ impl Scenario {
                 format!(
                     "its sockets were not seen, so it is not known how it connects; by configuration, {why}"
                 )
+            }
+            (_, Sight::OtherFamily { has_ipv4: false }) => {
+                format!("{}: pass its IPv4 address", ONLY_IPV4)
+            }
+            (_, Sight::OtherFamily { has_ipv4: true }) => {
+                return format!("{ONLY_IPV4}: its IPv4 addresses decide");
             }
             (Reaches::Unknown, Sight::Unreadable) if then.reaches() == Reaches::Yes => format!(
                 "its sockets cannot be read: a connection that is older than private access would be cut off; by configuration, {why}"
@@ -250,6 +298,17 @@ impl Scenario {
             _ => "; its connections to the EKS-owned ENIs remain until they end or it is restarted",
         }
     }
+}
+
+/// Why an IPv6 address says nothing about a client of an IPv4 cluster.
+pub(super) const ONLY_IPV4: &str =
+    "the endpoint of an IPv4 cluster has no IPv6 address, and the client is named by one";
+
+/// Why a list need not have the addresses of a NAT gateway.
+pub(super) fn added_addresses(gateway: &str) -> String {
+    format!(
+        "AWS adds addresses to the regional NAT gateway {gateway} by itself, so that a list that has those of today need not have those of tomorrow"
+    )
 }
 
 /// The blocks that the public endpoint admits: a list that is not given admits all.

@@ -13,8 +13,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use self::clients::{HERE, Known, OTHER_PROCESSES, UNNAMED, known, not_read, partial};
-use self::effect::{BY_CLUSTER_IP, Scenario};
+use self::clients::{HERE, Host, Known, OTHER_PROCESSES, Sight, UNNAMED, known, not_read, partial};
+use self::effect::{BY_CLUSTER_IP, ONLY_IPV4, Scenario, added_addresses};
 use self::needs::of_simulate;
 use self::places::Places;
 use super::reachability::Reachabilities;
@@ -22,8 +22,9 @@ use crate::model::cluster::{EndpointAccess, Hosting};
 use crate::model::facts::{Facts, Incomplete};
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::net::NAT_GATEWAYS;
 use crate::model::node::Node;
-use crate::model::reachability::{Condition, ConditionResult, Reaches};
+use crate::model::reachability::{Condition, ConditionResult, Reachability, Reaches};
 use crate::model::shell::shell_word;
 use crate::model::simulation::{
     AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict, Way,
@@ -33,6 +34,8 @@ use crate::steps::has_hybrid_nodes;
 
 /// The name of the pods that use the `kubernetes` Service.
 const PODS: &str = "pods";
+/// How many clients a gap names.
+const SHOWN: usize = 5;
 
 /// Why a change cannot be simulated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +189,15 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
                 not_judged = not_judged.or_else(gap);
             }
             if client.effect == Effect::Unknown {
+                if user.sight == (Sight::OtherFamily { has_ipv4: false }) {
+                    gaps.push(Gap {
+                        subject: Subject::Other(client.name.clone()),
+                        why: GapReason::NotRecorded,
+                        detail: ONLY_IPV4.to_owned(),
+                        hint: "pass its IPv4 address with --client NAME=CIDR".to_owned(),
+                    });
+                }
+                gaps.extend(automatic_addresses(facts, scenario, host, then));
                 let missing = then.conditions.iter().filter(|one| one.result == ConditionResult::Unknown);
                 let missing = missing.filter_map(|condition| condition.gap.as_ref());
                 gaps.extend(missing.map(|gap| Gap { hint: of_simulate(&gap.hint), ..gap.clone() }));
@@ -239,11 +251,12 @@ fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
     if unknown.iter().any(|client| client.kind == ClientKind::FargatePod) {
         gaps.extend(facts.missing_nodes.iter().filter(|gap| gap.subject == Subject::FargatePods).cloned());
     }
+    gaps.extend(endpoint_addresses(facts, &unknown));
+    gaps.extend(unexplained(facts, &unknown));
     let names: Vec<_> = unknown.iter().filter(is_of_node).map(|client| client.name.clone()).collect();
     if names.is_empty() {
         return gaps;
     }
-    gaps.extend(endpoint_addresses(facts, &unknown));
     let is_partial = |node: &&Node| {
         let is_of_part = |client: &&Client| client.process.as_deref() == Some(OTHER_PROCESSES);
         unknown.iter().copied().filter(is_of_part).any(|client| client.node.as_ref() == Some(&node.name))
@@ -258,13 +271,11 @@ fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
 /// The gap for processes that may be connected to the public endpoint, since none of its
 /// addresses is known.
 fn endpoint_addresses(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
-    const SHOWN: usize = 5;
-    let is_unplaced = |client: &&&Client| {
-        let names = client.node.as_ref().and_then(|node| facts.unplaced.get(node));
-        let name = client.process.clone().filter(|name| name != UNNAMED);
-        client.process.is_some() && names.is_some_and(|names| names.contains(&name))
-    };
-    let names: Vec<_> = unknown.iter().filter(is_unplaced).map(|client| client.name.clone()).collect();
+    let names: Vec<_> = unknown
+        .iter()
+        .filter(|client| is_unplaced(facts, client))
+        .map(|client| client.name.clone())
+        .collect();
     if names.is_empty() {
         return None;
     }
@@ -284,6 +295,32 @@ fn endpoint_addresses(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
     })
 }
 
+/// Whether a client is a process with connections to public addresses that nothing explains.
+fn is_unplaced(facts: &Facts, client: &Client) -> bool {
+    let names = client.node.as_ref().and_then(|node| facts.unplaced.get(node));
+    let name = client.process.clone().filter(|name| name != UNNAMED);
+    client.process.is_some() && names.is_some_and(|names| names.contains(&name))
+}
+
+/// The gap for processes of nodes that were read, whose path their sockets do not show.
+fn unexplained(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
+    let is_unexplained = |client: &&&Client| {
+        client.today == Way::Unknown
+            && client.process.as_deref().is_some_and(|name| name != OTHER_PROCESSES)
+            && !is_unplaced(facts, client)
+    };
+    let names: Vec<_> = unknown.iter().filter(is_unexplained).map(|client| client.name.clone()).collect();
+    (!names.is_empty()).then(|| Gap {
+        subject: Subject::Sockets,
+        why: GapReason::Incomplete,
+        detail: format!(
+            "no connection of these is known to be with the API server, so how they reach it is not known: {}",
+            list(&names, SHOWN)
+        ),
+        hint: "find out to what they connect, and whether by a proxy: that has to reach the endpoint as well, with its own address".to_owned(),
+    })
+}
+
 /// The gap for access that is not recorded.
 fn unrecorded(facts: &Facts) -> Option<Gap> {
     let access = &facts.evidence.cluster.access;
@@ -298,24 +335,14 @@ fn combined(outcomes: &[Outcome]) -> SimulationVerdict {
     if outcomes.iter().all(|outcome| outcome.verdict == first) { first } else { SimulationVerdict::Unknown }
 }
 
-/// The note on regional NAT gateways, to which AWS adds addresses by itself: a list that has
-/// those of today need not have those of tomorrow.
-///
-/// <https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateways-regional.html>
-fn automatic_addresses(facts: &Facts, scenario: &Scenario) -> Option<String> {
-    let to = &scenario.to;
-    let is_open = to.public_cidrs().iter().any(|block| block.prefix_len() == 0);
-    if to.public() == Some(false) || to.private() == Some(true) || is_open || scenario.is_monotone() {
-        return None;
-    }
-    let gateways = facts.evidence.network.nat_gateways.seen().into_iter().flatten();
-    let automatic = gateways.filter(|gateway| gateway.available && gateway.has_automatic_addresses);
-    let ids: Vec<_> = automatic.map(|gateway| gateway.id.as_str()).collect();
-    (!ids.is_empty()).then(|| {
-        format!(
-            "AWS adds addresses to the regional NAT gateway {} by itself: a list that has those of today need not have those of tomorrow; use private access, or a NAT gateway with addresses of your own",
-            list(&ids, 5)
-        )
+/// The gap for a regional NAT gateway to which AWS adds addresses by itself.
+fn automatic_addresses(facts: &Facts, scenario: &Scenario, host: &Host, then: &Reachability) -> Option<Gap> {
+    let gateway = scenario.automatic_gateway(facts, &host.place, then)?;
+    Some(Gap {
+        subject: Subject::File(NAT_GATEWAYS),
+        why: GapReason::NotSupported,
+        detail: added_addresses(gateway),
+        hint: "use private access, or a NAT gateway with addresses of your own".to_owned(),
     })
 }
 
@@ -336,7 +363,6 @@ fn notes(facts: &Facts, change: &AccessChange, scenario: &Scenario, clients: &[C
         );
     }
     notes.extend(ipv6_blocks(facts, change));
-    notes.extend(automatic_addresses(facts, scenario));
     if to.public() == Some(true) && to.private() == Some(true) && from != to && has_hybrid_nodes(facts) {
         notes.push("AWS supports one endpoint for clusters with hybrid nodes, public or private, not both: outside the VPC the name resolves to public addresses while public access is on".to_owned());
     }
