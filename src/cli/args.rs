@@ -308,7 +308,7 @@ struct SimulateArgs {
     /// Read both from a Terraform plan, as `terraform show -json` prints it; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["access", "public_cidrs"])]
     plan: Option<PathBuf>,
-    /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; may be repeated
+    /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; `here` is this machine; may be repeated
     #[arg(long, value_name = "NAME=CIDR,...")]
     client: Vec<ClientArg>,
     /// The format on standard output

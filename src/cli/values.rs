@@ -98,6 +98,17 @@ fn block(text: &str) -> Result<IpNet, String> {
         }
         _ => return Err("expected a CIDR block, such as 203.0.113.0/24".to_owned()),
     };
+    // The parser of blocks takes numbers with a leading zero, which others read as octal.
+    if text.split('/').next().is_none_or(|address| address.parse::<IpAddr>().is_err()) {
+        return Err("expected a CIDR block without leading zeros, such as 203.0.113.0/24".to_owned());
+    }
+    if block.trunc() != block && block.prefix_len() == 0 {
+        return Err(format!(
+            "bits are set behind the prefix; did you mean {}, or all addresses, {}?",
+            IpNet::from(block.addr()),
+            block.trunc()
+        ));
+    }
     if block.trunc() != block {
         return Err(format!("bits are set behind the prefix; write {}", block.trunc()));
     }
@@ -139,11 +150,11 @@ impl FromStr for ClientArg {
         let (name, addresses) =
             text.split_once('=').ok_or("expected NAME=CIDR, such as ci=198.51.100.64/27")?;
         let name = name.trim();
-        if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        if name.is_empty() || name.chars().count() > NAME_MAX {
             return Err(format!("a name has 1 to {NAME_MAX} characters"));
         }
-        if name == "here" {
-            return Err("here is the name of this machine: name the client otherwise".to_owned());
+        if name.chars().any(char::is_control) {
+            return Err("a name has no control characters".to_owned());
         }
         let parse = |text: &str| {
             let text = text.trim();
@@ -304,9 +315,12 @@ impl FromStr for FromArg {
             return Ok(Self(From::Address(address.to_canonical())));
         }
         if text.contains('/') {
-            let block: IpNet = text
-                .parse()
-                .map_err(|_| format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32"))?;
+            let has_address =
+                |_: &IpNet| text.split('/').next().is_some_and(|address| address.parse::<IpAddr>().is_ok());
+            let block = text.parse::<IpNet>().ok().filter(has_address);
+            let block = block.ok_or_else(|| {
+                format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32")
+            })?;
             return Ok(Self(From::Block(canonical_block(block).trunc())));
         }
         // A node's name may begin with an address, and not be a wrong one.

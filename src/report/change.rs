@@ -1,7 +1,7 @@
 //! What the formats of `simulate` for people have in common: its head, and the clients that
 //! are alike as one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::style::count;
 use crate::model::cluster::EndpointAccess;
@@ -11,6 +11,9 @@ use crate::model::text::list;
 
 /// How many blocks of a list, and how many names of a group are shown.
 const SHOWN: usize = 5;
+
+/// How many agents that differ by their names only are groups of their own.
+const AGENTS_MAX: usize = 3;
 
 /// Clients that the change concerns in the same way.
 pub(super) struct Group<'a> {
@@ -24,9 +27,22 @@ pub(super) struct Group<'a> {
 pub(super) fn groups(simulation: &Simulation) -> Vec<Group<'_>> {
     let mut groups: Vec<Vec<&Client>> = Vec::new();
     let mut places = HashMap::new();
+    // Agents may have any number of names: many that are alike are one group.
+    let mut names: HashMap<_, HashSet<&str>> = HashMap::new();
+    let alike = |client: &Client| {
+        let Client { kind, today, after, reaches, effect, .. } = client;
+        (*kind, *today, *after, *reaches, *effect)
+    };
     for client in &simulation.clients {
-        let Client { kind, process, today, after, reaches, effect, why, .. } = client;
-        let key = (*kind, process, *today, *after, *reaches, *effect, why);
+        if let (ClientKind::Agent, Some(process)) = (client.kind, &client.process) {
+            names.entry((alike(client), &client.why)).or_default().insert(process);
+        }
+    }
+    for client in &simulation.clients {
+        let is_one_of_many =
+            names.get(&(alike(client), &client.why)).is_some_and(|names| names.len() > AGENTS_MAX);
+        let process = client.process.as_ref().filter(|_| !is_one_of_many);
+        let key = (alike(client), process, &client.why);
         let new = groups.len();
         let place = *places.entry(key).or_insert(new);
         if place == new {
@@ -44,8 +60,14 @@ fn label(group: &[&Client]) -> String {
         .iter()
         .map(|client| client.node.as_ref().map_or(client.name.as_str(), |node| node.as_str()))
         .collect();
-    let names = list(&names, SHOWN);
     let first = group[0];
+    let processes: BTreeSet<_> = group.iter().filter_map(|client| client.process.as_deref()).collect();
+    if let (1.., Some(process)) = (processes.len().saturating_sub(1), &first.process) {
+        let nodes: BTreeSet<_> = names.into_iter().collect();
+        let nodes = list(&Vec::from_iter(nodes), SHOWN);
+        return format!("{process} and {} more ({nodes})", processes.len() - 1);
+    }
+    let names = list(&names, SHOWN);
     let what = match (first.kind, &first.process) {
         (_, Some(process)) => process.as_str(),
         (ClientKind::Node, _) => "node, not read",

@@ -14,7 +14,7 @@ use eks_netcheck::model::simulation::{
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, Ran, copy_of, edit_json, fixtures, root, scratch, story, subdirs};
+use crate::common::{Netcheck, Ran, copy, copy_of, edit_json, fixtures, root, scratch, story, subdirs};
 use crate::needs::{NEEDS, facts};
 
 /// Every recorded cluster.
@@ -364,6 +364,32 @@ fn nodes_that_are_alike_are_one_line() {
     assert!(ran.stdout.contains("900 x kubelet"), "{}", ran.stdout);
 }
 
+/// Agents may have any number of names.
+#[test]
+fn agents_that_are_alike_are_one_line() {
+    let dir = scratch();
+    copy(&fixtures().join("access/public-and-private"), dir.path());
+    std::fs::write(dir.path().join("dns/outside.txt"), "3.39.55.189\n").unwrap();
+    let node = dir.path().join("nodes/n1.txt");
+    let mut rows = std::fs::read(&node).unwrap();
+    for number in 10..30 {
+        let port = 42_000 + number;
+        writeln!(
+            rows,
+            "ESTAB 0 0 192.168.1.20:{port} 3.39.55.189:443 users:((\"agent-{number}\",pid={number},fd=6))"
+        )
+        .unwrap();
+    }
+    std::fs::write(&node, rows).unwrap();
+    let (report, code) = json(dir.path(), &["--access", "private"]);
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(client(&report, "n1 agent-29")["effect"], "interrupted");
+    let table = run(dir.path(), &["--access", "private"]).stdout;
+    let rows: Vec<_> = table.lines().filter(|line| line.contains("interrupted")).collect();
+    assert_eq!(rows.len(), 1, "{table}");
+    assert!(rows[0].starts_with("agent-10 and 19 more (n1)"), "{table}");
+}
+
 #[test]
 fn lists_that_eks_refuses_are_refused() {
     let many: Vec<_> = (0..41).map(|number| format!("203.0.113.{number}/32")).collect();
@@ -375,6 +401,11 @@ fn lists_that_eks_refuses_are_refused() {
         (&["--public-cidrs", "fd00::/16"], "fc00::/7"),
         (&["--public-cidrs", "203.0.113.7/24"], "write 203.0.113.0/24"),
         (&["--public-cidrs", "203.0.113.7"], "write 203.0.113.7/32"),
+        (&["--public-cidrs", "052.78.10.20/32"], "without leading zeros"),
+        (&["--public-cidrs", "52.78.10.20/032"], "expected a CIDR block"),
+        (&["--public-cidrs", "52.78.10.20/0"], "did you mean 52.78.10.20/32"),
+        (&["--access", "private", "--client", "ci=052.78.10.20/32"], "without leading zeros"),
+        (&["--access", "private", "--client", "ci\u{1b}[1m=198.51.100.7"], "control characters"),
         (&["--public-cidrs", "203.0.113.0/33"], "expected a CIDR block"),
         (&["--public-cidrs", ""], "expected a CIDR block"),
         (&["--public-cidrs", &many], "at most 40"),
@@ -396,7 +427,7 @@ fn lists_that_eks_refuses_are_refused() {
 #[test]
 fn clients_have_names_of_their_own() {
     for (clients, message) in [
-        (&["here=198.51.100.7"][..], "here is the name of this machine"),
+        (&["here=198.51.100.7", "here=198.51.100.8"][..], "--client: here is given twice"),
         (&["n1=198.51.100.7"], "--client n1: this is the name of a node"),
         (&["n1 kubelet=198.51.100.7"], "--client n1 kubelet: this is the name"),
         (&["pods=198.51.100.7"], "--client pods: this is the name"),

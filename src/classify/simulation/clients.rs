@@ -95,7 +95,9 @@ pub(super) fn known(facts: &Facts, places: &Places<'_>, named: &[NamedClient]) -
     hosts.extend(unread(facts, places, &covered));
     hosts.extend(fargate(facts, places));
     hosts.extend(hybrid(&facts.evidence, &hosts));
-    hosts.extend(operator(&facts.evidence, places));
+    if named.iter().all(|client| client.name != HERE) {
+        hosts.extend(operator(&facts.evidence, places));
+    }
     hosts.extend(named.iter().flat_map(|client| of_user(facts, places, client)));
     let has_cluster_ip =
         processes.values().flat_map(BTreeMap::values).any(|sockets| sockets.sides.cluster_ip);
@@ -460,7 +462,9 @@ fn of_user<'a>(
         } else {
             Sight::Configured
         };
-        let user = User { name, kind: ClientKind::Named, process: None, node: None, sight };
+        // The user says where this machine is.
+        let kind = if client.name == HERE { ClientKind::Operator } else { ClientKind::Named };
+        let user = User { name, kind, process: None, node: None, sight };
         Host { place, users: vec![user] }
     })
 }

@@ -122,9 +122,9 @@ impl Scenario {
         let reaches_today = match (user.sight, now.reaches()) {
             (Sight::Sides(_), _) => Reaches::Yes,
             (Sight::Hanging, _) => Reaches::No,
-            (Sight::OtherFamily { has_ipv4: false }, _) => Reaches::Unknown,
             // It may do so all the same, as an established connection would show.
-            (Sight::Unseen | Sight::Unexplained | Sight::Unplaced, Reaches::No) => Reaches::Unknown,
+            (Sight::OtherFamily { has_ipv4: false }, _)
+            | (Sight::Unseen | Sight::Unexplained | Sight::Unplaced, Reaches::No) => Reaches::Unknown,
             (_, reaches) => reaches,
         };
         let closes = self.from.public() != Some(false) && self.to.public() == Some(false);
@@ -136,11 +136,13 @@ impl Scenario {
         };
         let automatic = self.automatic_gateway(facts, &host.place, then).filter(|_| is_touched);
         let configured = then.reaches();
+        let is_not_decided = match user.sight {
+            Sight::OtherFamily { has_ipv4 } => !has_ipv4,
+            _ => is_touched && (!is_followed || automatic.is_some()) && configured == Reaches::Yes,
+        };
         let reaches = if !is_touched && is_seen {
             reaches_today
-        } else if user.sight == (Sight::OtherFamily { has_ipv4: false }) {
-            Reaches::Unknown
-        } else if is_touched && (!is_followed || automatic.is_some()) && configured == Reaches::Yes {
+        } else if is_not_decided {
             Reaches::Unknown
         } else {
             configured
@@ -189,7 +191,7 @@ impl Scenario {
             client.why.push_str(&egress(facts, &host.place, then));
         }
         if is_touched {
-            client.needs = needs::of(facts, &self.to, host, user, &client, then);
+            client.needs = needs::of(facts, [&self.from, &self.to], host, user, &client, then);
         }
         client
     }
@@ -243,11 +245,11 @@ impl Scenario {
         let mut why = match (client.reaches, user.sight) {
             (Reaches::Unknown, Sight::Unseen) if then.reaches() == Reaches::Yes => {
                 format!(
-                    "its sockets were not seen, so it is not known how it connects; by configuration, {why}"
+                    "no connection of it with the API server was seen, so it is not known how it connects; by configuration, {why}"
                 )
             }
             (_, Sight::OtherFamily { has_ipv4: false }) => {
-                format!("{}: pass its IPv4 address", ONLY_IPV4)
+                format!("{ONLY_IPV4}: pass its IPv4 address")
             }
             (_, Sight::OtherFamily { has_ipv4: true }) => {
                 return format!("{ONLY_IPV4}: its IPv4 addresses decide");

@@ -19,7 +19,7 @@ use self::needs::of_simulate;
 use self::places::Places;
 use super::reachability::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
-use crate::model::facts::{Facts, Incomplete};
+use crate::model::facts::{Facts, Incomplete, InterfaceKind};
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::NAT_GATEWAYS;
@@ -78,7 +78,7 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
         cluster: facts.evidence.cluster.name.clone(),
         from: facts.evidence.cluster.access.clone(),
         to: first.to.clone(),
-        steps: order::steps_of(facts, first, &clients),
+        steps: order::steps_of(facts, first, &clients, verdict),
         notes,
         clients,
         gaps,
@@ -136,8 +136,12 @@ fn has_own_names(facts: &Facts, named: &[NamedClient]) -> Result<(), Refused> {
     });
     let of_kubernetes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
     let of_kubernetes = of_kubernetes.map(|node| node.name.as_str());
-    let mut taken: HashSet<_> =
-        of_hosts.chain(of_instances).chain(of_kubernetes).chain([HERE, PODS]).collect();
+    let mut taken: HashSet<_> = of_hosts
+        .chain(of_instances)
+        .chain(of_kubernetes)
+        .chain([PODS])
+        .filter(|name| *name != HERE)
+        .collect();
     match named.iter().find(|client| !taken.insert(client.name.as_str())) {
         Some(NamedClient { name, .. }) => Err(Refused(format!(
             "--client {name}: this is the name of a node or of another client of the cluster, which is judged anyway; name the client otherwise"
@@ -200,7 +204,9 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
                 gaps.extend(automatic_addresses(facts, scenario, host, then));
                 let missing = then.conditions.iter().filter(|one| one.result == ConditionResult::Unknown);
                 let missing = missing.filter_map(|condition| condition.gap.as_ref());
-                gaps.extend(missing.map(|gap| Gap { hint: of_simulate(&gap.hint), ..gap.clone() }));
+                gaps.extend(
+                    missing.map(|gap| Gap { hint: of_simulate(&gap.hint, client.kind), ..gap.clone() }),
+                );
             }
             clients.push(client);
         }
@@ -363,6 +369,9 @@ fn notes(facts: &Facts, change: &AccessChange, scenario: &Scenario, clients: &[C
         );
     }
     notes.extend(ipv6_blocks(facts, change));
+    if !scenario.is_identity() && facts.interfaces.iter().any(|known| known.kind == InterfaceKind::Branch) {
+        notes.push("pods with security groups of their own (branch interfaces) are not judged: whether those groups let them reach the API server is the same before and after the change".to_owned());
+    }
     if to.public() == Some(true) && to.private() == Some(true) && from != to && has_hybrid_nodes(facts) {
         notes.push("AWS supports one endpoint for clusters with hybrid nodes, public or private, not both: outside the VPC the name resolves to public addresses while public access is on".to_owned());
     }

@@ -6,14 +6,14 @@ use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::reachability::{ConditionResult, Location, Reachability, Reaches};
 use crate::model::rule::Step;
-use crate::model::simulation::Client;
+use crate::model::simulation::{Client, ClientKind};
 use crate::model::text::capital;
 use crate::steps;
 
 /// Returns the steps that a client needs, in their order.
 pub(super) fn of(
     facts: &Facts,
-    to: &EndpointAccess,
+    [from, to]: [&EndpointAccess; 2],
     host: &Host,
     user: &User,
     client: &Client,
@@ -27,7 +27,7 @@ pub(super) fn of(
     let conditions = then.conditions.iter().filter(|condition| Some(condition.result) == result);
     let mut needs: Vec<Step> = Vec::new();
     for step in conditions.flat_map(|condition| &condition.fix) {
-        let step = Step { text: of_simulate(&step.text), ..step.clone() };
+        let step = Step { text: of_simulate(&step.text, client.kind), ..step.clone() };
         if !needs.contains(&step) {
             needs.push(step);
         }
@@ -36,7 +36,10 @@ pub(super) fn of(
     if client.reaches == Reaches::No && is_in_vpc && to.private() == Some(false) {
         needs.push(steps::or_private_access(facts));
     }
-    let may_be_stale = client.is_stale || matches!(user.sight, Sight::Unexplained | Sight::Unplaced);
+    // A list that changes makes nobody connect elsewhere.
+    let has_other_mode = from.public() != to.public() || from.private() != to.private();
+    let may_be_stale =
+        client.is_stale || has_other_mode && matches!(user.sight, Sight::Unexplained | Sight::Unplaced);
     if may_be_stale && client.reaches != Reaches::No {
         needs.extend(restart(facts, &host.place.name, client));
     }
@@ -55,8 +58,9 @@ pub(super) fn without_alternative(steps: &mut [Step]) {
 }
 
 /// A next step with the option by which `simulate` gets the address of a place.
-pub(super) fn of_simulate(next_step: &str) -> String {
-    next_step.replace("--from", "--client NAME=CIDR")
+pub(super) fn of_simulate(next_step: &str, kind: ClientKind) -> String {
+    let option = if kind == ClientKind::Operator { "--client here=ADDRESS" } else { "--client NAME=CIDR" };
+    next_step.replace("--from", option)
 }
 
 /// The step that makes a process resolve the endpoint's name again.

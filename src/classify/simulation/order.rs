@@ -11,14 +11,20 @@ use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
-use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect};
+use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect, SimulationVerdict};
+use crate::model::text::list;
 use crate::steps;
 
 /// How many steps that clients need are listed; each client has its own.
 const NEEDS_MAX: usize = 50;
 
 /// Returns the steps of a change; none if nothing changes.
-pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -> Vec<ChangeStep> {
+pub(super) fn steps_of(
+    facts: &Facts,
+    scenario: &Scenario,
+    clients: &[Client],
+    verdict: SimulationVerdict,
+) -> Vec<ChangeStep> {
     if scenario.is_identity() {
         return Vec::new();
     }
@@ -28,6 +34,10 @@ pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -
     let turns_private_on = !is_on(from.private()) && is_on(to.private());
     let closes = is_on(from.public()) && !is_on(to.public());
     let narrows = is_on(from.public()) && is_on(to.public()) && !same_blocks(from, to);
+    let turns_private_off = is_on(from.private()) && !is_on(to.private());
+    let is_cutting = closes || narrows || turns_private_off;
+    let warning = warning(clients, verdict).map(alone);
+    order.steps.extend(warning.clone().filter(|_| !is_cutting));
     if turns_private_on {
         order.steps.extend(steps::dns_attributes(facts).into_iter().map(alone));
         order.private_on();
@@ -40,6 +50,7 @@ pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -
     } else if is_on(to.private()) && (closes || narrows) {
         order.steps.extend(steps::after_private_access(facts).into_iter().map(alone));
     }
+    order.steps.extend(warning.filter(|_| is_cutting));
     if !is_on(from.public()) && is_on(to.public()) {
         order.open(to);
     } else if narrows {
@@ -47,12 +58,44 @@ pub(super) fn steps_of(facts: &Facts, scenario: &Scenario, clients: &[Client]) -
     } else if closes {
         order.close(from);
     }
-    if is_on(from.private()) && !is_on(to.private()) {
+    if turns_private_off {
         order.private_off();
         order.steps.extend(restarts(facts, clients).into_iter().map(alone));
     }
     order.steps.push(order.verify());
     order.steps
+}
+
+/// The step before one that cuts clients off: to make sure that it does not, unless the
+/// verdict is that it does not.
+fn warning(clients: &[Client], verdict: SimulationVerdict) -> Option<Step> {
+    const SHOWN: usize = 5;
+    let with = |effect| {
+        let with = clients.iter().filter(move |client| client.effect == effect);
+        with.map(|client| client.name.as_str()).collect::<Vec<_>>()
+    };
+    let (lost, unknown) = (with(Effect::Breaks), with(Effect::Unknown));
+    let text = match (lost.is_empty(), unknown.is_empty(), verdict) {
+        (false, true, _) => {
+            format!("Do not go on before these can reach the API server afterwards: {}", list(&lost, SHOWN))
+        }
+        (true, false, _) => {
+            format!(
+                "Do not go on before it is known whether these keep the API server: {}",
+                list(&unknown, SHOWN)
+            )
+        }
+        (false, false, _) => format!(
+            "Do not go on before these can reach the API server afterwards: {}; and before it is known whether these keep it: {}",
+            list(&lost, SHOWN),
+            list(&unknown, SHOWN)
+        ),
+        (true, true, SimulationVerdict::Unknown) => {
+            "Do not go on before it is known what was not seen".to_owned()
+        }
+        (true, true, _) => return None,
+    };
+    Some(Step::new(text))
 }
 
 /// What clients need before the change. Other settings of the cluster are no part of it: they
@@ -130,7 +173,7 @@ impl Order<'_> {
     }
 
     fn close(&mut self, from: &EndpointAccess) {
-        let list = list(from);
+        let list = blocks(from);
         let back = self.aws(
             "Open the public endpoint again; the AWS API does not depend on it",
             &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")),
@@ -144,7 +187,7 @@ impl Order<'_> {
     }
 
     fn open(&mut self, to: &EndpointAccess) {
-        let list = list(to);
+        let list = blocks(to);
         let text = "Turn public access on, for the blocks of the list";
         let step = self.aws(text, &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")));
         let check = steps::describe(self.facts, "cluster.resourcesVpcConfig.publicAccessCidrs");
@@ -159,7 +202,7 @@ impl Order<'_> {
     }
 
     fn narrow(&mut self, from: &EndpointAccess, to: &EndpointAccess) {
-        let (old, new) = (list(from), list(to));
+        let (old, new) = (blocks(from), blocks(to));
         let text = "Change publicAccessCidrs";
         let step = self.aws(text, &format!("publicAccessCidrs={}", new.join(",")));
         let back = self.aws(
@@ -200,7 +243,7 @@ impl Order<'_> {
 }
 
 /// The blocks of a list as text.
-fn list(access: &EndpointAccess) -> Vec<String> {
+fn blocks(access: &EndpointAccess) -> Vec<String> {
     access.public_cidrs().iter().map(ToString::to_string).collect()
 }
 
