@@ -292,7 +292,7 @@ fn what_reach_answers_is_what_happens() {
         let nodes = testbed
             .lab
             .nodes()
-            .into_iter()
+            .iter()
             .map(|node| (node.name().to_owned(), format!("{} kubelet", node.name())));
         for (from, client) in nodes.chain([("here".to_owned(), "here".to_owned())]) {
             let probe = if from == "here" { "all" } else { "none" };
