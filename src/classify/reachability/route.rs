@@ -240,7 +240,7 @@ impl Reachabilities<'_> {
         };
         if are_public && !blocks.iter().any(is_connected) {
             let why = "a public address cannot reach the private endpoint: without a VPN, a peering connection or a transit gateway, no route leads to the VPC";
-            return Condition::not_met(KIND, why, self.connect_or_open());
+            return Condition::not_met(KIND, why, self.connect_or_open(blocks));
         }
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         let Some(table) = table else {
@@ -396,14 +396,16 @@ impl Reachabilities<'_> {
         ))
     }
 
-    /// The ways for a public address to a cluster whose public endpoint is off.
-    fn connect_or_open(&self) -> Vec<Step> {
+    /// The ways for public blocks to a cluster whose public endpoint is off.
+    fn connect_or_open(&self, blocks: &[IpNet]) -> Vec<Step> {
+        // EKS accepts 40 blocks.
+        let blocks: Vec<_> = blocks.iter().take(40).map(ToString::to_string).collect();
+        let setting = format!("endpointPublicAccess=true,publicAccessCidrs={}", blocks.join(","));
         vec![
             Step::new(
                 "Connect from inside the VPC, or by a VPN, Direct Connect, a peering connection or Session Manager; a CI runner can run in the VPC",
             ),
-            Step::new("Or turn public access on for that address alone")
-                .command(steps::update(self.facts, "endpointPublicAccess=true,publicAccessCidrs=ADDRESS/32")),
+            Step::new("Or turn public access on, for it alone").command(steps::update(self.facts, &setting)),
         ]
     }
 
