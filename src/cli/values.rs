@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use super::options::{From, WriteTo};
 use crate::model::name::NodeName;
-use crate::model::net::{NodeAddress, canonical_block};
+use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX, canonical_block, reserved_range};
 use crate::model::rule::{Severity, Threshold};
 use crate::model::simulation::{AccessMode, NamedClient};
 use crate::report::format::Format;
@@ -64,31 +64,6 @@ impl AccessArg {
     }
 }
 
-/// How many blocks EKS accepts.
-///
-/// <https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html>
-const PUBLIC_BLOCKS_MAX: usize = 40;
-
-/// The ranges that `publicAccessCidrs` cannot have, nor any part of them: no packet with such
-/// a source reaches the public endpoint.
-///
-/// <https://docs.aws.amazon.com/eks/latest/userguide/config-cluster-endpoint.html>
-const RESERVED: [&str; 13] = [
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    "::1/128",
-    "::ffff:0:0/96",
-    "fc00::/7",
-    "fe80::/10",
-    "ff00::/8",
-];
-
 /// Parses a block, which has no bits set behind its prefix.
 fn block(text: &str) -> Result<IpNet, String> {
     let block: IpNet = match (text.parse(), text.parse::<IpAddr>()) {
@@ -118,8 +93,7 @@ fn block(text: &str) -> Result<IpNet, String> {
 /// Parses a block of `publicAccessCidrs`.
 pub(super) fn public_block(text: &str) -> Result<IpNet, String> {
     let block = block(text.trim())?;
-    let mut reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    match reserved.find(|reserved| reserved.contains(&block)) {
+    match reserved_range(&block) {
         Some(reserved) => Err(format!(
             "EKS refuses private and reserved blocks ({reserved}): clients have a public address at the public endpoint, such as that of a NAT gateway"
         )),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{JsonError, from_json};
+use crate::model::net::{PUBLIC_BLOCKS_MAX, is_public};
 use crate::model::simulation::{AccessChange, AccessMode};
 
 /// The largest plan that is read.
@@ -26,6 +27,12 @@ struct Resource {
     address: String,
     #[serde(rename = "type", default)]
     kind: String,
+    /// `managed` or `data`.
+    #[serde(default)]
+    mode: String,
+    /// The key of an object that an earlier replacement left behind, which the plan deletes.
+    #[serde(default)]
+    deposed: Option<String>,
     #[serde(default)]
     change: Change,
 }
@@ -88,8 +95,7 @@ pub enum PlanError {
 /// If the plan does not have it.
 pub fn access_change(plan: &[u8], cluster: &str) -> Result<AccessChange, PlanError> {
     let plan: Plan = from_json(plan)?;
-    let clusters: Vec<_> =
-        plan.resource_changes.iter().filter(|resource| resource.kind == "aws_eks_cluster").collect();
+    let clusters: Vec<_> = plan.resource_changes.iter().filter(|resource| resource.is_cluster()).collect();
     let named: Vec<_> = clusters.iter().filter(|resource| resource.is_named(cluster)).collect();
     match named.as_slice() {
         [resource] => resource.access(),
@@ -113,6 +119,11 @@ pub fn access_change(plan: &[u8], cluster: &str) -> Result<AccessChange, PlanErr
 }
 
 impl Resource {
+    /// Whether it is a cluster that the configuration manages; one that it reads only is none.
+    fn is_cluster(&self) -> bool {
+        self.kind == "aws_eks_cluster" && self.mode != "data" && self.deposed.is_none()
+    }
+
     fn name(&self) -> Option<&str> {
         let of = |values: &Value| values.get("name").and_then(Value::as_str).is_some();
         let values = [&self.change.after, &self.change.before].into_iter().find(|values| of(values))?;
@@ -165,8 +176,12 @@ impl Resource {
             Value::Array(blocks) => blocks,
             _ => return Err(self.invalid(NAME)),
         };
-        let block = |block: &Value| block.as_str()?.parse::<IpNet>().ok().map(|block| block.trunc());
+        let block = |block: &Value| {
+            let block: IpNet = block.as_str()?.parse().ok()?;
+            (block.trunc() == block && is_public(&block)).then_some(block)
+        };
         let blocks: Option<Vec<_>> = blocks.iter().map(block).collect();
+        let blocks = blocks.filter(|blocks| blocks.len() <= PUBLIC_BLOCKS_MAX);
         let blocks = blocks.ok_or_else(|| self.invalid(NAME))?;
         Ok((!blocks.is_empty()).then_some(blocks))
     }

@@ -144,24 +144,43 @@ pub fn canonical_block(block: IpNet) -> IpNet {
     }
 }
 
-/// Whether a block has addresses of the internet only: others never reach the public endpoint
-/// as they are.
+/// The private and reserved ranges: no packet with such a source reaches the public endpoint,
+/// and EKS refuses blocks within them in `publicAccessCidrs`.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/config-cluster-endpoint.html>
+const RESERVED: [&str; 13] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::1/128",
+    "::ffff:0:0/96",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+];
+
+/// The private or reserved range that contains a block.
+#[must_use]
+pub fn reserved_range(block: &IpNet) -> Option<IpNet> {
+    let mut reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
+    reserved.find(|reserved| reserved.contains(block))
+}
+
+/// Whether a block is in no private or reserved range.
 #[must_use]
 pub fn is_public(block: &IpNet) -> bool {
-    const RESERVED: [&str; 9] = [
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "127.0.0.0/8",
-        "fc00::/7",
-        "fe80::/10",
-        "::1/128",
-    ];
-    let reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    !{ reserved }.any(|reserved| reserved.contains(block))
+    reserved_range(block).is_none()
 }
+
+/// How many blocks `publicAccessCidrs` can have.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/service-quotas.html>
+pub const PUBLIC_BLOCKS_MAX: usize = 40;
 
 /// An elastic network interface (ENI).
 #[derive(Debug, Clone, Default)]

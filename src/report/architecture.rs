@@ -78,7 +78,7 @@ fn observed(leg: &Leg, width: usize, name: &impl Fn(&str) -> String, lines: &mut
     }
     let more = leg.observed.len().saturating_sub(DRAWN_MAX) + leg.omitted;
     if more > 0 {
-        lines.push(format!("{INDENT}and {more} more; the JSON report lists up to 20 of them"));
+        lines.push(format!("{INDENT}and {more} more; the JSON report lists at most 20 in all"));
     }
 }
 

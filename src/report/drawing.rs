@@ -42,6 +42,7 @@ impl Arrow<'_> {
 /// Draws boxes in a row; below each other if the width does not suffice. The text of a box must
 /// be escaped; its lines are wrapped. `arrows` are those between two boxes each.
 pub(super) fn boxes(texts: &[Vec<String>], arrows: &[Arrow<'_>], width: usize) -> Vec<String> {
+    let width = width.max(TEXT_MIN + BORDER);
     let natural =
         |lines: &Vec<String>| lines.iter().map(|line| display_width(line)).max().unwrap_or(0).clamp(1, width);
     let mut widths: Vec<usize> = texts.iter().map(natural).collect();

@@ -54,10 +54,15 @@ pub(super) fn anonymous(
     Ok(answered)
 }
 
-/// Whether a CA of the cluster signed the certificate that an address showed.
+/// Whether the certificate that an address showed is one of the API server. The cluster's CA
+/// signs those of pods too, so that of a peer has to be valid for the endpoint's name.
 fn is_of_cluster(answer: &AddressProbe) -> bool {
     let trust = answer.tls.as_ref().map(|tls| &tls.trust);
-    matches!(trust, Some(Trust::Signed { .. } | Trust::Invalid(_)))
+    match trust {
+        Some(Trust::Signed { .. }) => true,
+        Some(Trust::Invalid(_)) => answer.target != ProbeTarget::Peer,
+        _ => false,
+    }
 }
 
 /// An address and how it was reached.

@@ -648,12 +648,39 @@ fn a_terraform_plan_has_the_change() {
             json!({"actions": ["update"], "after": settings(true, true, &json!(["no block"]))}),
             "has no value that EKS accepts",
         ),
+        (
+            json!({"actions": ["update"], "after": settings(true, true, &json!(["203.0.113.7/24"]))}),
+            "has no value that EKS accepts",
+        ),
+        (
+            json!({"actions": ["update"], "after": settings(true, true, &json!(["10.0.0.0/16"]))}),
+            "has no value that EKS accepts",
+        ),
+        (
+            json!({"actions": ["update"], "after": settings(true, true, &json!(vec!["203.0.113.0/24"; 41]))}),
+            "has no value that EKS accepts",
+        ),
         (json!({"actions": ["update"], "after": {"name": "other"}}), "those in it are other"),
     ] {
         let ran = with(change);
         assert_eq!(ran.code, 2, "{message}: {}", ran.stdout);
         assert!(ran.stderr.contains(message) && ran.stdout.is_empty(), "{message}: {}", ran.stderr);
     }
+    // A data source of the same name is read during apply, and a deposed object is deleted.
+    let mut with_data = plan(&json!({"actions": ["update"], "before": before, "after": after}));
+    let changes = with_data["resource_changes"].as_array_mut().unwrap();
+    let mut data = changes[0].clone();
+    data["mode"] = "data".into();
+    data["change"] =
+        json!({"actions": ["read"], "after": {"name": "myeks"}, "after_unknown": {"vpc_config": true}});
+    let mut deposed = changes[0].clone();
+    deposed["deposed"] = "d1a2b3c4".into();
+    deposed["change"]["actions"] = json!(["delete"]);
+    changes.extend([data, deposed]);
+    std::fs::write(&path, with_data.to_string()).unwrap();
+    let ran = run(&story("study-public"), &["--plan", path.to_str().unwrap(), "--format", "json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr));
+    assert_eq!(report["to"]["access"], "public-and-private");
     std::fs::write(&path, "# a plan for people").unwrap();
     let ran = run(&story("study-public"), &["--plan", path.to_str().unwrap()]);
     assert!(ran.code == 2 && ran.stderr.contains("terraform show -json"), "{}", ran.stderr);

@@ -86,7 +86,7 @@ impl Scenario {
         };
         match sight {
             Sight::Sides(seen) => sides(seen),
-            // A connection to the public endpoint survives that private access is turned on.
+            // A connection to the public endpoint stays open after private access is turned on.
             Sight::Unseen | Sight::Unreadable if self.from.public() == Some(true) => {
                 vec![now, Some(EndpointSide::Public)]
             }
@@ -206,7 +206,7 @@ impl Scenario {
         place: &Place,
         then: &Reachability,
     ) -> Option<&'a str> {
-        let is_open = self.to.public_cidrs().iter().any(|block| block.prefix_len() == 0);
+        let is_open = blocks(&self.to).iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4());
         let Location::Vpc { id, .. } = &place.location else { return None };
         if is_open || then.side != Some(EndpointSide::Public) {
             return None;

@@ -47,7 +47,7 @@ pub struct Refused(pub String);
 /// If the cluster cannot have the access, the change would have no effect, or a client has the
 /// name of another one.
 pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> Result<Simulation, Refused> {
-    has_own_names(facts, named)?;
+    check_client_names(facts, named)?;
     let scenarios = scenarios(facts, change)?;
     let first = &scenarios[0];
     let mut outcomes: Vec<_> = scenarios.iter().map(|scenario| outcome(facts, scenario, named)).collect();
@@ -120,7 +120,7 @@ fn scenarios(facts: &Facts, change: &AccessChange) -> Result<Vec<Scenario>, Refu
 
 /// Refuses clients that have the name of a node, or of another client: a report would not say
 /// which of them it is about.
-fn has_own_names(facts: &Facts, named: &[NamedClient]) -> Result<(), Refused> {
+fn check_client_names(facts: &Facts, named: &[NamedClient]) -> Result<(), Refused> {
     if named.is_empty() {
         return Ok(());
     }

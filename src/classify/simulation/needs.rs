@@ -36,7 +36,7 @@ pub(super) fn of(
     if client.reaches == Reaches::No && is_in_vpc && to.private() == Some(false) {
         needs.push(steps::or_private_access(facts));
     }
-    // A list that changes makes nobody connect elsewhere.
+    // A change of the list alone does not change the path of a client.
     let has_other_mode = from.public() != to.public() || from.private() != to.private();
     let may_be_stale =
         client.is_stale || has_other_mode && matches!(user.sight, Sight::Unexplained | Sight::Unplaced);
