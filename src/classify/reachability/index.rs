@@ -1,5 +1,6 @@
 //! The facts, indexed for questions about many places.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -11,6 +12,7 @@ use crate::model::cluster::Hosting;
 use crate::model::connection::Path;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason};
+use crate::model::name::NodeName;
 use crate::model::net::{INTERFACES, Interface, Subnet};
 use crate::model::reach::RuleSide;
 use crate::model::reachability::{Location, Place};
@@ -38,6 +40,9 @@ pub struct Reachabilities<'a> {
     pub(super) seen: Seen<'a>,
     /// The known addresses of the public endpoint.
     pub(super) public: Vec<IpAddr>,
+    /// A node in the VPC that resolves the name to EKS-owned ENIs, and one that resolves it to
+    /// public addresses.
+    pub(super) resolved_by_nodes: OnceCell<(Option<&'a NodeName>, Option<&'a NodeName>)>,
 }
 
 impl<'a> Reachabilities<'a> {
@@ -69,6 +74,7 @@ impl<'a> Reachabilities<'a> {
             ],
             seen: Seen::new(facts),
             public: public.map(|(address, _)| *address).collect(),
+            resolved_by_nodes: OnceCell::new(),
         }
     }
 

@@ -85,7 +85,7 @@ enum Unresolved {
     Unknown(Gap),
 }
 
-impl Reachabilities<'_> {
+impl<'a> Reachabilities<'a> {
     /// Whether the name resolves at a place, and to which side.
     pub(super) fn name(&self, access: &EndpointAccess, place: &Place) -> Name {
         let evidence = &self.facts.evidence;
@@ -298,17 +298,22 @@ impl Reachabilities<'_> {
     }
 
     /// The addresses to which nodes in the VPC resolve the name.
-    fn answers_of_nodes(&self) -> impl Iterator<Item = (&NodeName, &[IpAddr])> {
-        let nodes = self.facts.nodes.iter().filter(|node| !self.facts.is_hybrid(&node.name));
+    fn answers_of_nodes(&self) -> impl Iterator<Item = (&'a NodeName, &'a [IpAddr])> {
+        let facts = self.facts;
+        let nodes = facts.nodes.iter().filter(|node| !facts.is_hybrid(&node.name));
         nodes.filter_map(|node| {
-            let answer = self.facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
+            let answer = facts.evidence.vantage(node.name.as_str())?.answer.seen()?;
             Some((&node.name, answer.addresses.as_slice())).filter(|(_, addresses)| !addresses.is_empty())
         })
     }
 
     /// With both endpoints on, a node in the VPC whose name servers answered with the EKS-owned
     /// ENIs alone, and one whose name servers answered with public addresses alone.
-    fn resolved_by_nodes(&self) -> (Option<&NodeName>, Option<&NodeName>) {
+    fn resolved_by_nodes(&self) -> (Option<&'a NodeName>, Option<&'a NodeName>) {
+        *self.resolved_by_nodes.get_or_init(|| self.find_resolved_by_nodes())
+    }
+
+    fn find_resolved_by_nodes(&self) -> (Option<&'a NodeName>, Option<&'a NodeName>) {
         let access = &self.facts.evidence.cluster.access;
         if access.public() != Some(true) || access.private() != Some(true) {
             return (None, None);

@@ -331,11 +331,12 @@ pub(super) fn partial(facts: &Facts, node: &Node) -> Vec<Gap> {
 
 /// The instance that has the name of a node whose capture has no socket.
 fn named_instance<'a>(evidence: &'a Evidence, name: &str) -> Option<&'a Instance> {
+    let address: Option<IpAddr> = name.parse().ok();
     let has_name = |instance: &&Instance| {
         let dns_name = instance.dns_name.as_deref().unwrap_or_default();
         let host = dns_name.split('.').next().unwrap_or_default();
         [instance.id.as_str(), dns_name, host].contains(&name)
-            || instance.addresses.iter().any(|address| address.to_string() == name)
+            || address.is_some_and(|address| instance.addresses.contains(&address))
             || instance.name_tag() == Some(name)
     };
     let mut named = evidence.node_instances().filter(has_name);

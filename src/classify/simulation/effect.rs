@@ -211,6 +211,9 @@ impl Scenario {
         if is_open || then.side != Some(EndpointSide::Public) {
             return None;
         }
+        let gateways = facts.evidence.network.nat_gateways.seen().into_iter().flatten();
+        let mut automatic = gateways.filter(|gateway| gateway.has_automatic_addresses).peekable();
+        automatic.peek()?;
         let is_own = |egress: &&NodeEgress| {
             id.as_ref().is_some_and(|id| *id == egress.instance) || place.name == egress.instance
         };
@@ -220,8 +223,6 @@ impl Scenario {
             WayOut::None(_) => None,
         });
         let via: Vec<_> = addresses.flatten().map(|egress| egress.via.as_str()).collect();
-        let gateways = facts.evidence.network.nat_gateways.seen().into_iter().flatten();
-        let mut automatic = gateways.filter(|gateway| gateway.has_automatic_addresses);
         automatic.find(|gateway| via.contains(&gateway.id.as_str())).map(|gateway| gateway.id.as_str())
     }
 
