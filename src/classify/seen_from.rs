@@ -2,8 +2,8 @@
 //! the place reaches it.
 //!
 //! A place reaches an address if a process there has an established connection to it, or a
-//! probe from there connected. It does not if a probe failed, or all its connections hang in
-//! SYN-SENT. Everything else is unknown.
+//! probe from there connected. It does not if all probes failed for reasons that decide, or all
+//! its connections hang in SYN-SENT. Everything else is unknown.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -34,8 +34,8 @@ struct Contacts {
     attribution: Option<Attribution>,
     /// The states of sockets.
     sockets: BTreeSet<State>,
-    /// Whether probes reached it.
-    probes: BTreeSet<bool>,
+    /// Whether probes reached it; `None` if one failed for a reason that decides nothing.
+    probes: BTreeSet<Option<bool>>,
 }
 
 /// What is known of a place.
@@ -105,10 +105,15 @@ fn reached(contacts: Option<&Contacts>, are_sockets_part: bool) -> (Reaches, Vec
     let Some(contacts) = contacts else { return (Reaches::Unknown, Vec::new()) };
     let Contacts { sockets, probes, .. } = contacts;
     let by_socket = (!sockets.is_empty()).then_some(SeenBy::Socket);
-    let by = by_socket.into_iter().chain((!probes.is_empty()).then_some(SeenBy::Probe)).collect();
-    let reaches = if sockets.contains(&State::Established) || probes.contains(&true) {
+    let probed = if probes.contains(&Some(true)) {
+        Some(true)
+    } else {
+        (!probes.is_empty() && !probes.contains(&None)).then_some(false)
+    };
+    let by = by_socket.into_iter().chain(probed.map(|_| SeenBy::Probe)).collect();
+    let reaches = if sockets.contains(&State::Established) || probed == Some(true) {
         Reaches::Yes
-    } else if !probes.is_empty() || !sockets.is_empty() && !are_sockets_part {
+    } else if probed == Some(false) || !sockets.is_empty() && !are_sockets_part {
         Reaches::No
     } else {
         Reaches::Unknown
@@ -196,7 +201,11 @@ fn places<'a>(
             };
             if is_listed {
                 let contacts = place.contacts.entry(answer.address.ip()).or_default();
-                contacts.probes.insert(answer.is_reached());
+                let shows = match answer.failure() {
+                    None => Some(true),
+                    Some(failure) => failure.cause.is_decisive().then_some(false),
+                };
+                contacts.probes.insert(shows);
                 contacts.attribution.get_or_insert_with(|| self::attribution(index, answer.address.ip()));
             }
         }

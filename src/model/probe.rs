@@ -170,7 +170,26 @@ impl Probe {
     }
 }
 
+impl ProbeCause {
+    /// Whether such a failure to connect shows that others on the same way fail too. A proxy
+    /// that the prober cannot use may serve other programs, and any other reason may be this
+    /// host's own.
+    #[must_use]
+    pub fn is_decisive(self) -> bool {
+        !matches!(self, Self::Proxy | Self::Failed)
+    }
+}
+
 impl AddressProbe {
+    /// Why the address was not reached; `None` if it was.
+    #[must_use]
+    pub fn failure(&self) -> Option<&ProbeFailure> {
+        match &self.tcp {
+            Attempt::Failed(failure) => Some(failure),
+            Attempt::Done => None,
+        }
+    }
+
     /// Whether the address was reached: any answer to TCP shows it, as an HTTP status of any
     /// kind does.
     #[must_use]

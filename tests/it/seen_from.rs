@@ -11,6 +11,8 @@ use eks_netcheck::model::facts::Facts;
 use eks_netcheck::model::probe::{
     AddressProbe, Attempt, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
 };
+use eks_netcheck::model::reaches::Reaches;
+use eks_netcheck::model::seen_from::SeenBy;
 use serde_json::{Value, json};
 
 use crate::common::{Netcheck, copy_of, story};
@@ -223,5 +225,26 @@ fn recorded_probes_are_shown() {
         "by the proxy proxy.example:3128",
     ] {
         assert!(ran.stdout.contains(line), "no {line} in {}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_probe_that_could_not_be_made_shows_nothing() {
+    let reaches = |causes: &[ProbeCause]| {
+        let probes = causes.iter().map(|&cause| {
+            let failed = Attempt::Failed(ProbeFailure { cause, detail: "a test".to_owned() });
+            probed("203.0.113.9:443", ProbeTarget::Endpoint, failed)
+        });
+        let facts = with_probes(None, probes.collect());
+        let of = |sight: &&eks_netcheck::model::seen_from::Sight| sight.address.to_string() == "203.0.113.9";
+        let sight = facts.seen_from.sights.iter().find(of).unwrap();
+        (sight.view.reaches, sight.view.by.contains(&SeenBy::Probe))
+    };
+    for cause in [ProbeCause::TimedOut, ProbeCause::Refused, ProbeCause::NoRoute, ProbeCause::Reset] {
+        assert_eq!(reaches(&[cause]), (Reaches::No, true), "{cause:?}");
+    }
+    for cause in [ProbeCause::Proxy, ProbeCause::Failed] {
+        assert_eq!(reaches(&[cause]), (Reaches::Unknown, false), "{cause:?}");
+        assert_eq!(reaches(&[ProbeCause::TimedOut, cause]), (Reaches::Unknown, false), "{cause:?}");
     }
 }

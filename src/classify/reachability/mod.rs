@@ -27,6 +27,7 @@ use self::name::Side;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::net::Interface;
+use crate::model::probe::ProbeCause;
 use crate::model::reachability::{
     Condition, ConditionKind, ConditionResult, EndpointSide, Place, Reachability, Reaches,
 };
@@ -235,26 +236,39 @@ impl Reachabilities<'_> {
         access: &EndpointAccess,
         place: &Place,
     ) -> Vec<Condition> {
-        let seen::Failure { text, is_certain, side } = failure;
+        let seen::Failure { text, is_certain, cause, side } = failure;
+        // What a probe could not do says nothing of the way.
+        let shows = *is_certain || cause.is_none();
         if let Some(at) = conditions.iter().position(|one| one.result == ConditionResult::NotMet) {
             let mut conditions = conditions;
-            conditions[at].why = format!("{}; as seen: {text}", conditions[at].why);
+            if shows {
+                conditions[at].why = format!("{}; as seen: {text}", conditions[at].why);
+            }
             return conditions;
         }
         if !is_certain {
             let mut conditions = conditions;
             if let Some(first) = conditions.first_mut() {
-                let detail = format!("{text}, and nothing in the configuration explains it");
+                let detail = if shows {
+                    format!("{text}, and nothing in the configuration explains it")
+                } else {
+                    format!("{text}; other programs may reach it")
+                };
                 let gap = gaps::about(place, detail, &self.try_there());
                 *first = Condition::unknown(ConditionKind::Route, gap);
             }
             return conditions;
         }
         // What was not judged may be the cause, as what is not known.
-        let unknown =
-            conditions.iter().filter(|one| one.result == ConditionResult::Unknown || one.gap.is_some());
+        // A list drops packets: no other failure is its doing.
+        let may_be_list = *cause == Some(ProbeCause::TimedOut);
+        let unknown = conditions.iter().filter(|one| {
+            (one.result == ConditionResult::Unknown || one.gap.is_some())
+                && (may_be_list || one.kind != ConditionKind::Cidrs)
+        });
         let unknown: Vec<_> = unknown.map(|one| one.why.clone()).collect();
-        let is_restricted = *side == EndpointSide::Public
+        let is_restricted = may_be_list
+            && *side == EndpointSide::Public
             && conditions
                 .iter()
                 .any(|one| one.kind == ConditionKind::Cidrs && one.result == ConditionResult::Unknown);

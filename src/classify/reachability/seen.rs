@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::probe::{AddressProbe, Attempt, Probe, ProbeCause, ProbeTarget, ProbeWay, TlsAttempt};
+use crate::model::probe::{AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeWay, TlsAttempt};
 use crate::model::reachability::{EndpointSide, Location, Place};
 use crate::model::socket::State;
 
@@ -34,6 +34,8 @@ pub(super) struct Failure {
     pub(super) text: String,
     /// Whether it shows that connections fail; an attempt that was seen once may succeed.
     pub(super) is_certain: bool,
+    /// Why probes failed; `None` of a socket. It is `TimedOut` only if all of them timed out.
+    pub(super) cause: Option<ProbeCause>,
     /// The side on which it was seen.
     pub(super) side: EndpointSide,
 }
@@ -136,17 +138,19 @@ impl<'a> Seen<'a> {
             return None;
         }
         let answers = self.answers(place, side);
-        let failed = answers.into_iter().find_map(|answer| match &answer.tcp {
-            Attempt::Failed(failure) => Some((answer, failure)),
-            Attempt::Done => None,
-        });
-        if let Some((answer, failure)) = failed {
-            let text = format!("{} cannot be reached from there: {}", answer.address, failure.detail);
-            return Some(Failure { text, is_certain: true, side });
+        let failed = answers.into_iter().filter_map(|answer| Some((answer, answer.failure()?)));
+        // The first of those that tell most: one that decides nothing leaves it open, and only
+        // silence of all addresses may be that of a list.
+        let of = |cause: ProbeCause| (cause.is_decisive(), cause == ProbeCause::TimedOut);
+        if let Some((answer, failure)) = failed.min_by_key(|(_, failure)| of(failure.cause)) {
+            let is_certain = failure.cause.is_decisive();
+            let of = if is_certain { "cannot be reached from there" } else { "was not probed from there" };
+            let text = format!("{} {of}: {}", answer.address, failure.detail);
+            return Some(Failure { text, is_certain, cause: Some(failure.cause), side });
         }
         let hanging = self.sockets(place).find_map(|sockets| sockets.hanging[at(side)])?;
         let text = format!("an attempt to connect to {} hangs in SYN-SENT", hanging.socket.peer);
-        Some(Failure { text, is_certain: false, side })
+        Some(Failure { text, is_certain: false, cause: None, side })
     }
 
     /// An attempt to connect to one side that hangs, where another connection shows that the
@@ -158,9 +162,8 @@ impl<'a> Seen<'a> {
             let process = process.as_ref().map_or("a process", |process| process.name.as_str());
             return Some(format!("{process} hangs in SYN-SENT to {}, which is newer", socket.peer));
         }
-        let is_lost = |answer: &&&AddressProbe| match &answer.tcp {
-            Attempt::Failed(failure) => failure.cause == ProbeCause::TimedOut,
-            Attempt::Done => false,
+        let is_lost = |answer: &&&AddressProbe| {
+            answer.failure().is_some_and(|failure| failure.cause == ProbeCause::TimedOut)
         };
         let answers = self.answers(place, side);
         let lost = answers.iter().find(is_lost)?;
