@@ -1,7 +1,8 @@
 //! Whether the certificate that a place is shown is one of the cluster's.
 
+use super::gaps;
 use super::index::Reachabilities;
-use crate::model::probe::{Attempt, TlsAttempt, Trust};
+use crate::model::probe::{Attempt, ProbeCause, TlsAttempt, Trust};
 use crate::model::reachability::{Condition, ConditionKind, EndpointSide, Place};
 use crate::model::rule::Step;
 
@@ -30,7 +31,7 @@ impl Reachabilities<'_> {
                     format!("no CA of the cluster signed the certificate of {address}{issuer}: something on the way intercepts TLS, or it is another server")
                 }
                 (Trust::Invalid(reason), _) => format!("the certificate of {address} is not valid: {reason}"),
-                (Trust::Unknown(_), Attempt::Failed(failure)) => {
+                (Trust::Unknown(_), Attempt::Failed(failure)) if !is_own(attempt) => {
                     format!("the TLS handshake with {address} fails: {}", failure.detail)
                 }
                 _ => return None,
@@ -47,7 +48,28 @@ impl Reachabilities<'_> {
                 format!("as seen: {} is connected, and it verifies the certificate", component.as_str());
             return Condition::met(KIND, why);
         }
+        if let Some((address, attempt)) = attempts.iter().find(|(_, attempt)| is_own(attempt)) {
+            let reason = match (&attempt.trust, &attempt.handshake) {
+                (_, Attempt::Failed(failure)) if attempt.certificate.is_none() => failure.detail.as_str(),
+                (Trust::Unknown(reason), _) => reason.as_str(),
+                _ => "",
+            };
+            let detail =
+                format!("whether the certificate of {address} is the cluster's is not known: {reason}");
+            return Condition::unknown(KIND, gaps::about(place, detail, &self.try_there()));
+        }
         let why = "no certificate was seen from there: EKS shows one that a CA of the cluster signed, unless something on the way intercepts TLS";
         Condition::not_applicable(KIND, why)
+    }
+}
+
+/// Whether the prober ended a handshake itself, so that others may succeed: it could not judge
+/// the certificate, or could not begin.
+fn is_own(attempt: &TlsAttempt) -> bool {
+    match (&attempt.trust, &attempt.handshake) {
+        (Trust::Unknown(_), Attempt::Failed(failure)) => {
+            attempt.certificate.is_some() || failure.cause == ProbeCause::Failed
+        }
+        _ => false,
     }
 }
