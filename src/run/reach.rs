@@ -70,7 +70,7 @@ pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
 /// The answer for a place under the cluster's access.
 fn report(facts: &Facts, from: &From) -> Result<ReachReport> {
     let known = Reachabilities::new(facts);
-    let place = place(&known, from).ok_or_else(|| no_place(facts, from))?;
+    let place = place(&known, from)?.ok_or_else(|| no_place(facts, from))?;
     let cluster = &facts.evidence.cluster;
     let reachability = known.of(&cluster.access, &place);
     let mut reaches = reachability.reaches();
@@ -125,13 +125,16 @@ pub(super) fn unknown(options: &ReachOptions, gap: Gap) -> ReachReport {
     }
 }
 
-fn place(known: &Reachabilities<'_>, from: &From) -> Option<Place> {
-    match from {
+fn place(known: &Reachabilities<'_>, from: &From) -> Result<Option<Place>> {
+    Ok(match from {
         From::Here => Some(known.here()),
-        From::Node(name) => known.node(name.as_str()),
+        From::Node(name) => known.node(name.as_str()).map_err(|ids| {
+            let ids = list(&ids, NODES_SHOWN);
+            anyhow!("--from {name}: several nodes have this name: {ids}; pass an id or an address")
+        })?,
         From::Address(address) => Some(known.address(*address)),
         From::Block(block) => Some(known.block(*block)),
-    }
+    })
 }
 
 fn no_place(facts: &Facts, from: &From) -> anyhow::Error {

@@ -84,7 +84,7 @@ fn place(facts: &Facts, text: &str) -> Place {
         (Ok(address), _) => known.address(address),
         (_, Ok(block)) => known.block(block),
         _ if text == "here" => known.here(),
-        _ => known.node(text).unwrap(),
+        _ => known.node(text).unwrap().unwrap(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Places: what the evidence knows of a node, an address or a block.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::gaps;
 use super::index::Reachabilities;
+use crate::model::facts::Machine;
 use crate::model::gap::Gap;
 use crate::model::net::{Instance, Interface, is_public};
 use crate::model::reachability::{Location, Place};
@@ -19,40 +21,45 @@ impl Reachabilities<'_> {
 
     /// A node of the cluster, by its name, instance id, private DNS name or `Name` tag; `None`
     /// if there is none.
-    #[must_use]
-    pub fn node(&self, name: &str) -> Option<Place> {
+    ///
+    /// # Errors
+    /// The ids of the nodes with this name, if it has several.
+    pub fn node(&self, name: &str) -> Result<Option<Place>, Vec<String>> {
         let evidence = &self.facts.evidence;
-        let is_named = |instance: &Instance| {
-            instance.id == name
-                || instance.dns_name.as_deref() == Some(name)
-                || instance.name_tag() == Some(name)
-        };
         let instances = || evidence.network.instances.seen().into_iter().flatten();
+        let with_id = |id: &str| instances().find(|instance| instance.id == id);
         let place = |instance: &Instance| Place { name: name.to_owned(), ..self.instance(instance) };
         // What its sockets were recorded for.
         let captured =
             self.facts.nodes.iter().zip(&self.facts.machines).find(|(node, _)| node.name.as_str() == name);
-        if let Some((_, machines)) = captured {
-            let id = machines.iter().find_map(|machine| machine.instance.as_deref());
-            if let Some(instance) = id.and_then(|id| instances().find(|instance| instance.id == id)) {
-                return Some(place(instance));
-            }
+        let captured = captured.map(|(_, machines)| machines.as_slice());
+        if let Some(machines @ [_, _, ..]) = captured {
+            let address = |machine: &Machine| machine.addresses.first().map(ToString::to_string);
+            let of = |machine: &Machine| machine.instance.clone().or_else(|| address(machine));
+            return Err(machines.iter().filter_map(of).collect());
         }
-        if let Some(instance) = instances().find(|instance| is_named(instance)) {
-            return Some(place(instance));
+        let id = captured.and_then(|machines| machines.first()?.instance.as_deref());
+        if let Some(instance) = id.and_then(with_id) {
+            return Ok(Some(place(instance)));
+        }
+        // What is unique before what a node group shares.
+        let named: [fn(&Instance) -> Option<&str>; 3] =
+            [|one| Some(&one.id), |one| one.dns_name.as_deref(), Instance::name_tag];
+        for name_of in named {
+            let ids = evidence.node_instances().filter(|instance| name_of(instance) == Some(name));
+            if let Some(instance) = only(ids.map(|instance| instance.id.as_str()))?.and_then(with_id) {
+                return Ok(Some(place(instance)));
+            }
         }
         let mut of_kubernetes = evidence.kubernetes.nodes.seen().into_iter().flatten();
         if let Some(node) = of_kubernetes.find(|node| node.name == name) {
-            if let Some(instance) =
-                node.instance_id().and_then(|id| instances().find(|instance| instance.id == id))
-            {
-                return Some(place(instance));
-            }
-            return Some(self.host(name, node.addresses.first().copied()));
+            let instance = node.instance_id().and_then(with_id);
+            let host = || self.host(name, node.addresses.first().copied());
+            return Ok(Some(instance.map_or_else(host, place)));
         }
-        let (_, machines) = captured?;
+        let Some(machines) = captured else { return Ok(None) };
         let address = machines.iter().flat_map(|machine| &machine.addresses).next().copied();
-        Some(self.host(name, address))
+        Ok(Some(self.host(name, address)))
     }
 
     /// A host of which only the address is known.
@@ -162,6 +169,15 @@ impl Reachabilities<'_> {
         };
         Place { name: block.to_string(), location }
     }
+}
+
+/// The only one of some ids, if there is one; all of them if they are several.
+fn only<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, Vec<String>> {
+    let ids: BTreeSet<_> = ids.collect();
+    if ids.len() > 1 {
+        return Err(ids.into_iter().map(ToOwned::to_owned).collect());
+    }
+    Ok(ids.into_iter().next())
 }
 
 fn subnet(interface: &Interface) -> Option<String> {
