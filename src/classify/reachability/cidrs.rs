@@ -42,7 +42,12 @@ impl Reachabilities<'_> {
         let condition = self.by_list(access, place, &allowed);
         // An established connection outlives a change of the list, and decides only where
         // nothing else does; what hangs is newer.
+        // With one of several addresses it shows nothing of the others.
+        let is_part = self
+            .listed_egress(place, &allowed)
+            .is_some_and(|(admitted, refused)| !admitted.is_empty() && !refused.is_empty());
         let is_decisive = condition.result == ConditionResult::Unknown
+            && !is_part
             && self.seen.hanging(place, EndpointSide::Public).is_none();
         let established = seen.filter(|_| is_decisive);
         let established = established.and_then(|seen| seen.reached(place, EndpointSide::Public));
@@ -61,15 +66,24 @@ impl Reachabilities<'_> {
         }
     }
 
-    /// The addresses of a NAT gateway, or the place's own public address.
-    fn of_egress(&self, access: &EndpointAccess, place: &Place, allowed: &[IpNet]) -> Condition {
-        let is_allowed = |address: &IpAddr| allowed.iter().any(|block| block.contains(address));
+    /// The addresses with which a place may leave the VPC over IPv4: those that the list
+    /// contains, and those that it does not. `None` if they are not known.
+    fn listed_egress(&self, place: &Place, allowed: &[IpNet]) -> Option<(Vec<IpAddr>, Vec<IpAddr>)> {
         let addresses: BTreeSet<IpAddr> = match self.way_out(place) {
             Out::Addresses(addresses) => addresses.into_iter().map(|egress| egress.address).collect(),
             Out::Ipv6 => BTreeSet::new(),
-            Out::None(_) | Out::Unknown(_) => return Condition::unknown(KIND, gaps::unknown_address(place)),
+            Out::None(_) | Out::Unknown(_) => return None,
         };
-        let (admitted, refused): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(is_allowed);
+        let is_allowed = |address: &IpAddr| allowed.iter().any(|block| block.contains(address));
+        Some(addresses.into_iter().partition(is_allowed))
+    }
+
+    /// The addresses of a NAT gateway, or the place's own public address.
+    fn of_egress(&self, access: &EndpointAccess, place: &Place, allowed: &[IpNet]) -> Condition {
+        let is_allowed = |address: &IpAddr| allowed.iter().any(|block| block.contains(address));
+        let Some((admitted, refused)) = self.listed_egress(place, allowed) else {
+            return Condition::unknown(KIND, gaps::unknown_address(place));
+        };
         let texts = |addresses: &[IpAddr]| {
             list(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), SHOWN)
         };
@@ -77,6 +91,17 @@ impl Reachabilities<'_> {
         if refused.is_empty() && !admitted.is_empty() {
             let why = format!("publicAccessCidrs contains its egress address {}", texts(&admitted));
             return Condition::met(KIND, why);
+        }
+        if !refused.is_empty() && !admitted.is_empty() {
+            let detail = format!(
+                "it leaves with one of several addresses: publicAccessCidrs contains {}, and not {}",
+                texts(&admitted),
+                texts(&refused)
+            );
+            let mut condition = Condition::unknown(KIND, gaps::at(place, detail));
+            let blocks: Vec<_> = refused.into_iter().map(IpNet::from).collect();
+            condition.fix.push(self.add_blocks(access, &blocks));
+            return condition;
         }
         if own_v6.iter().any(is_allowed) {
             if refused.is_empty() {
@@ -147,7 +172,7 @@ impl Reachabilities<'_> {
             IpAddr::V6(ip) => ip.segments()[..6] != NAT64.segments()[..6],
             IpAddr::V4(_) => false,
         };
-        if !self.facts.endpoint_addresses.keys().any(is_native) {
+        if !self.public.iter().any(is_native) {
             return Vec::new();
         }
         let Location::Vpc { blocks, .. } = &place.location else { return Vec::new() };
