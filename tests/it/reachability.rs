@@ -905,3 +905,28 @@ fn many_nodes_are_judged_in_linear_time() {
     assert_eq!(reached, 2 * 5_002 - 1);
     assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
 }
+
+/// An ENI with an IPv6 address does not make the public endpoint dual-stack.
+#[test]
+fn the_ipv6_addresses_of_enis_are_not_those_of_the_public_endpoint() {
+    let mut evidence = evidence();
+    let eni: IpAddr = "2001:db8::e1".parse().unwrap();
+    let Observed::Seen(interfaces) = &mut evidence.network.interfaces else { unreachable!() };
+    let owned = interfaces.iter_mut().find(|one| one.description.starts_with("Amazon EKS ")).unwrap();
+    Arc::make_mut(owned).addresses.push(eni);
+    let public_v4 = "3.39.55.189";
+    let list = |v6: Option<&str>| {
+        let mut evidence = evidence.clone();
+        let eni = eni.to_string();
+        let addresses: Vec<_> = [public_v4, &eni].into_iter().chain(v6).collect();
+        resolve_here(&mut evidence, &addresses);
+        let facts = facts(evidence);
+        let mut place = place(&facts, "n1");
+        let Location::Vpc { blocks, .. } = &mut place.location else { unreachable!() };
+        blocks.push(block("2001:db8::7/128"));
+        let reachability = reachability(&facts, &public(&["2001:db8::7/128"]), &place);
+        result(&reachability, ConditionKind::Cidrs)
+    };
+    assert_eq!(list(None), Some(ConditionResult::NotMet));
+    assert_eq!(list(Some("2600:1f13::9")), Some(ConditionResult::Unknown));
+}
