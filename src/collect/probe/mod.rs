@@ -35,10 +35,12 @@ use crate::model::probe::{
 pub(super) const ADDRESSES_MAX: usize = 8;
 /// The most addresses that are probed at a time, of all clusters.
 const CONCURRENCY: usize = 64;
-/// How long a connection may take: the kernel repeats the first packet after 1 s and 3 s.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may take: the kernel repeats the first packet after 1 s.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long a TLS handshake may take: it is two round trips.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
 /// How long all of an address may take.
-const WHOLE_MAX: Duration = Duration::from_secs(15);
+const WHOLE_MAX: Duration = Duration::from_secs(10);
 
 /// How the endpoint is probed.
 #[derive(Debug, Clone)]
@@ -172,9 +174,11 @@ impl<'a> Prober<'a> {
             Err(error) => return failed(failure(ProbeCause::Failed, error.to_string())),
         };
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        let connected = match timeout_at(deadline, connecting).await {
+        let limit = self.request.timeout.min(HANDSHAKE_MAX);
+        let until = deadline.min(Instant::now() + limit);
+        let connected = match timeout_at(until, connecting).await {
             Ok(connected) => connected.map_err(|error| of_io(&error)),
-            Err(_) => Err(timed_out("the TLS handshake did not end", self.request.timeout)),
+            Err(_) => Err(timed_out("the TLS handshake did not end", limit)),
         };
         let shown = recorder.take();
         match (connected, shown) {

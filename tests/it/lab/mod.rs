@@ -94,9 +94,13 @@ impl Testbed {
     /// A run on the operator's host, with credentials for the fake AWS.
     pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
         let mut command = self.lab.operator_command("env");
+        // The lab's endpoint does not speak TLS: a probe would wait for the end of a handshake.
+        let is_collection = matches!(args.first(), Some(&("audit" | "collect")));
+        let probes = !is_collection || args.iter().any(|arg| ["--probe", "--evidence"].contains(arg));
         command
             .args([DEFAULT_SIGNALS, env!("CARGO_BIN_EXE_eks-netcheck")])
             .args(args)
+            .args(if probes { &[][..] } else { &["--probe", "none"] })
             .args(["--cluster", "myeks"])
             .env("AWS_ENDPOINT_URL", self.aws.url())
             .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")

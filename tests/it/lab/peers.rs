@@ -68,7 +68,7 @@ fn peers_are_attributed_by_the_certificate_that_they_show() {
     let own = TlsServer::serve_in(&testbed.lab.operator_netns(), own, Shows::First, CLOSED).unwrap();
     testbed.lab.node(0).dial("kubelet", (OPERATOR, 443)).unwrap();
 
-    let (report, _) = testbed.audit(&["--timeout", "4"]);
+    let (report, _) = testbed.audit(&["--timeout", "4", "--probe", "all"]);
     for (address, path, by, shown) in [
         ("203.0.113.50", "public-endpoint", "tls", ""),
         ("203.0.113.51", "unattributed", "none", "not this cluster's API server by its certificate"),
@@ -94,7 +94,17 @@ fn peers_are_attributed_by_the_certificate_that_they_show() {
     let dir = scratch();
     let out = dir.path().join("evidence");
     let path = out.to_str().unwrap();
-    let ran = testbed.run(&["collect", "--ssh-user", "ec2-user", "--timeout", "4", "--out", path]);
+    let ran = testbed.run(&[
+        "collect",
+        "--ssh-user",
+        "ec2-user",
+        "--timeout",
+        "4",
+        "--probe",
+        "all",
+        "--out",
+        path,
+    ]);
     assert!(out.join("probe/here.json").exists(), "{}", ran.stderr);
     let (recorded, _) = Netcheck::audit(&out).json();
     assert_eq!(recorded["probes"], report["probes"]);
@@ -117,7 +127,7 @@ fn at_most_eight_peers_are_dialled() {
     testbed.name_endpoint();
     let servers: Vec<_> =
         (60..72).rev().map(|last| testbed.peer(&format!("203.0.113.{last}"), Shows::Other)).collect();
-    let (report, _) = testbed.audit(&["--timeout", "4"]);
+    let (report, _) = testbed.audit(&["--timeout", "4", "--probe", "all"]);
     let dialled: Vec<_> = servers.iter().rev().map(is_dialled).collect();
     assert_eq!(dialled, [[true; 8].as_slice(), &[false; 4]].concat());
     let probes = report["probes"].as_array().unwrap().iter();
