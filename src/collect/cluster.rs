@@ -71,10 +71,10 @@ impl Request {
         CALLS.iter().filter(move |call| network_acls || call.file != NETWORK_ACLS)
     }
 
-    /// The gaps that are left where nodes are not to be read, or the endpoint not to be probed.
-    pub(super) fn left_out(&self) -> Vec<Gap> {
-        let nodes = self.nodes.is_none().then(nodes_left_out);
-        nodes.into_iter().chain(self.probe.is_none().then(probe_left_out)).collect()
+    /// The gap that is left where nodes are not to be read. Rules on probes that are not made
+    /// are listed as not judged.
+    pub(super) fn left_out(&self) -> Option<Gap> {
+        self.nodes.is_none().then(nodes_left_out)
     }
 
     /// Ends on the nodes what is running there, because the run ends.
@@ -312,15 +312,6 @@ fn eni_addresses(part: &Part<'_>, cluster: &Cluster) -> BTreeSet<IpAddr> {
 /// What this machine's probes are.
 fn here() -> Subject {
     Subject::Probe("here".to_owned())
-}
-
-fn probe_left_out() -> Gap {
-    Gap {
-        subject: here(),
-        why: GapReason::NotAsked,
-        detail: "the endpoint was not probed (--probe none)".to_owned(),
-        hint: "omit --probe none to have its certificate and its answers judged".to_owned(),
-    }
 }
 
 /// Probes the addresses of the endpoint, as soon as they are resolved, and those of the

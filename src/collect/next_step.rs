@@ -34,11 +34,13 @@ pub(crate) fn next_step(_: &Cluster, subject: &Subject, why: GapReason) -> Strin
         }
         (Subject::Instance(id), _) => format!("name it as well: --node {id}=TARGET"),
         (Subject::Nodes, _) => "name them with --node NAME=TARGET".to_owned(),
+        (Subject::Probe(_), _) => {
+            "record it at that vantage point with: eks-netcheck collect, which probes the endpoint".to_owned()
+        }
         (Subject::HybridNodes, _) => "name each with --node NAME=TARGET, or pass --nodes kubectl".to_owned(),
         (
             Subject::FargatePods
             | Subject::Egress(_)
-            | Subject::Probe(_)
             | Subject::Recording { .. }
             | Subject::Sockets
             | Subject::Action(_)
