@@ -2,6 +2,7 @@
 
 mod audit;
 pub mod bug;
+mod cluster;
 #[cfg(feature = "live")]
 mod collect;
 mod diff;

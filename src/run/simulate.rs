@@ -4,22 +4,16 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::cluster::{facts, undescribed, write_reports};
 use super::exit::{Ending, Exit};
 use super::files::read_bounded;
-use super::judge::classify_recorded;
 use super::output::Output;
-use super::rejected::list_rejected;
-use crate::classify::simulation::{Refused, simulate as simulated};
-#[cfg(not(feature = "live"))]
-use crate::cli::options::ClusterOptions;
-use crate::cli::options::{ChangeSource, ClusterSource, SimulateOptions, Verbosity};
+use crate::classify::simulation::{self, Refused};
+use crate::cli::options::{ChangeSource, SimulateOptions};
 use crate::evidence::terraform::{PLAN_MAX, access_change};
 use crate::model::cluster::EndpointAccess;
-use crate::model::facts::Facts;
-use crate::model::file::File;
-use crate::model::gap::{Gap, GapReason};
+use crate::model::gap::Gap;
 use crate::model::simulation::{AccessChange, Simulation, SimulationVerdict};
-use crate::report::format::SimulationFormat;
 use crate::report::table;
 
 /// Simulates a change of access and reports on it.
@@ -27,9 +21,10 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     // Opened first, so that a report that cannot be written is refused before the work.
     let files = Output::open_all(&options.write, &options.source.inputs())?;
     let change = change(options)?;
-    let (simulation, ending) = match facts(options)? {
+    let (simulation, ending) = match facts(&options.source, options.verbosity)? {
         ControlFlow::Continue(facts) => {
-            let simulation = simulation(&facts, &change, options)?;
+            let simulation = simulation::simulate(&facts, &change, &options.clients);
+            let simulation = simulation.map_err(|Refused(reason)| anyhow!(reason))?;
             let exit = Exit::from(simulation.verdict);
             (simulation, exit.into())
         }
@@ -38,23 +33,9 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
             None => return Ok(ending),
         },
     };
-    let write = |format: &SimulationFormat, output: Output| {
-        output.write_whole(|out, style| (format.write)(&simulation, style, out))
-    };
-    // A table of nothing would contain no more than the error.
-    let needs_stdout = ending.message.is_none() || options.format.name != table::simulation::FORMAT.name;
-    let stdout = needs_stdout.then(|| (options.format, Output::stdout()));
-    // An error of one report does not affect the others; the first one is returned.
-    let outputs = files.into_iter().chain(stdout);
-    let written: Vec<_> = outputs.map(|(format, output)| write(format, output)).collect();
-    match written.into_iter().collect::<Result<()>>() {
-        Ok(()) => Ok(ending),
-        Err(error) if ending.exit == Exit::Pass => Err(error),
-        Err(error) => {
-            let message = format!("not all reports could be written: {error:#}");
-            Ok(Ending::with_message(ending.exit, message))
-        }
-    }
+    write_reports(files, options.format, &table::simulation::FORMAT, ending, |format, out, style| {
+        (format.write)(&simulation, style, out)
+    })
 }
 
 /// The change, from the command line or from a plan.
@@ -66,34 +47,6 @@ fn change(options: &SimulateOptions) -> Result<AccessChange> {
     let what = || format!("cannot read the plan {}", path.display());
     let plan = read_bounded(path, PLAN_MAX).with_context(what)?;
     access_change(&plan, options.source.cluster()).with_context(what)
-}
-
-/// Collects or reads the evidence.
-fn facts(options: &SimulateOptions) -> Result<ControlFlow<Ending, Facts>> {
-    match &options.source {
-        ClusterSource::Recorded { dir, cluster } => {
-            Ok(ControlFlow::Continue(classify_recorded(dir, cluster, &[])?))
-        }
-        ClusterSource::Live(cluster) => live(cluster, options.verbosity),
-    }
-}
-
-fn simulation(facts: &Facts, change: &AccessChange, options: &SimulateOptions) -> Result<Simulation> {
-    if options.verbosity >= Verbosity::RejectedLines {
-        list_rejected(&facts.nodes);
-    }
-    simulated(facts, change, &options.clients).map_err(|Refused(reason)| anyhow!(reason))
-}
-
-/// The gap for a cluster that was not described; `None` if the run ended for another reason.
-pub(super) fn undescribed(ending: &Ending) -> Option<Gap> {
-    let why = match ending.exit {
-        Exit::Nothing => GapReason::NotFound,
-        Exit::Inconclusive => GapReason::Failed,
-        _ => return None,
-    };
-    let detail = ending.message.clone().unwrap_or_default();
-    Some(Gap { subject: File::CLUSTER.into(), why, detail, hint: String::new() })
 }
 
 /// The simulation of a cluster of which nothing is known, for this reason.
@@ -109,12 +62,4 @@ pub(super) fn unknown(options: &SimulateOptions, gap: Gap) -> Simulation {
         notes: Vec::new(),
         verdict: SimulationVerdict::Unknown,
     }
-}
-
-#[cfg(feature = "live")]
-use super::live::collect_one as live;
-
-#[cfg(not(feature = "live"))]
-fn live(_: &ClusterOptions, _: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
-    Err(super::audit::not_live())
 }

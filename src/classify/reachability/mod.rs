@@ -8,6 +8,7 @@
 //! and that to the public endpoint depends on `publicAccessCidrs` alone.
 
 mod acl;
+mod answer;
 mod bpa;
 mod cidrs;
 mod ends;
@@ -22,6 +23,7 @@ mod tls;
 
 use ipnet::IpNet;
 
+pub use self::answer::reach_report;
 pub use self::index::Reachabilities;
 use self::name::Side;
 use crate::model::cluster::EndpointAccess;
@@ -32,7 +34,7 @@ use crate::model::reachability::{
     Condition, ConditionKind, ConditionResult, EndpointSide, Place, Reachability, Reaches,
 };
 
-/// Of how many EKS-owned ENIs it is said that a place does not reach them.
+/// How many EKS-owned ENIs that are not reached a reason names.
 const LOST_MAX: usize = 3;
 
 /// Whether a place reaches the endpoint under given access settings.

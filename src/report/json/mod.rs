@@ -3,6 +3,7 @@
 //! Kept until the end: of one cluster its verdict, which comes after the policy's notes; of
 //! several clusters nothing, since each report is written when it is complete.
 
+mod gap;
 mod probe;
 pub mod reach;
 mod report;

@@ -5,8 +5,8 @@ use std::io::{Result, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::words::{Access, Why};
-use crate::model::gap::Gap;
+use super::gap::GapReport;
+use super::words::Access;
 use crate::model::reachability::{Condition, ReachReport};
 use crate::model::rule::Step;
 use crate::report::format::ReachFormat;
@@ -61,15 +61,6 @@ struct FixReport {
     command: Option<String>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct GapReport {
-    what: String,
-    why: Why,
-    detail: String,
-    /// The next step.
-    hint: String,
-}
-
 super::words::words! {
     Side of crate::model::reachability::EndpointSide { Public, Private, ClusterIp }
     StepName of crate::model::reachability::ConditionKind {
@@ -110,17 +101,6 @@ fn fixes(step: &Step) -> impl Iterator<Item = FixReport> {
     let check = step.check.as_ref();
     let check = check.map(|check| FixReport { text: check.text.clone(), command: check.command.clone() });
     [FixReport { text: step.text.clone(), command: step.command.clone() }].into_iter().chain(check)
-}
-
-impl From<&Gap> for GapReport {
-    fn from(gap: &Gap) -> Self {
-        Self {
-            what: gap.subject.to_string(),
-            why: gap.why.into(),
-            detail: gap.detail.clone(),
-            hint: gap.hint.clone(),
-        }
-    }
 }
 
 /// Writes the JSON schema.

@@ -5,10 +5,10 @@ use std::io::{Result, Write};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::gap::GapReport;
 use super::report::StepReport;
-use super::words::{Access, ClientKind, Effect, Outcome, Reaches, Way, Why};
+use super::words::{Access, ClientKind, Effect, Outcome, Reaches, Way};
 use crate::model::cluster::EndpointAccess;
-use crate::model::gap::Gap;
 use crate::model::simulation::{ChangeStep, Client, Simulation};
 use crate::report::format::SimulationFormat;
 use crate::report::pretty::write_pretty;
@@ -95,15 +95,6 @@ struct ChangeStepReport {
     back: Option<StepReport>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct GapReport {
-    what: String,
-    why: Why,
-    detail: String,
-    /// The next step.
-    hint: String,
-}
-
 impl SimulationReport {
     /// The report on a simulation.
     #[must_use]
@@ -159,17 +150,6 @@ impl From<&ChangeStep> for ChangeStepReport {
             eksctl: eksctl.clone(),
             terraform: terraform.clone(),
             back: back.as_ref().map(StepReport::from),
-        }
-    }
-}
-
-impl From<&Gap> for GapReport {
-    fn from(gap: &Gap) -> Self {
-        Self {
-            what: gap.subject.to_string(),
-            why: gap.why.into(),
-            detail: gap.detail.clone(),
-            hint: gap.hint.clone(),
         }
     }
 }

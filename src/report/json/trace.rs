@@ -6,8 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::gap::GapReport;
 use super::report::PolicyReport;
-use super::words::{By, Direction, Path, PolicyOrigin, Severity, Verdict, Why};
+use super::words::{By, Direction, Path, PolicyOrigin, Severity, Verdict};
 use crate::model::audit::TraceJudgment;
 use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, Judgment};
@@ -167,15 +168,6 @@ struct FindingReport {
     message: String,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-struct GapReport {
-    what: String,
-    why: Why,
-    detail: String,
-    /// The next step.
-    hint: String,
-}
-
 impl TraceReport {
     /// The report on a trace and its judgment.
     #[must_use]
@@ -317,17 +309,6 @@ impl From<&JudgedFinding> for FindingReport {
             severity: judged.severity.into(),
             subject: judged.finding.subject.clone(),
             message: judged.finding.message.clone(),
-        }
-    }
-}
-
-impl From<&Gap> for GapReport {
-    fn from(gap: &Gap) -> Self {
-        Self {
-            what: gap.subject.to_string(),
-            why: gap.why.into(),
-            detail: gap.detail.clone(),
-            hint: gap.hint.clone(),
         }
     }
 }

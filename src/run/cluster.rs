@@ -1,0 +1,79 @@
+//! The evidence of one cluster, and the reports about it, for commands that answer one question
+//! about one cluster: `reach` and `simulate`.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+
+use super::exit::{Ending, Exit};
+use super::judge::classify_recorded;
+use super::output::Output;
+use super::rejected::list_rejected;
+#[cfg(not(feature = "live"))]
+use crate::cli::options::ClusterOptions;
+use crate::cli::options::{ClusterSource, Verbosity};
+use crate::model::facts::Facts;
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason};
+use crate::report::format::Format;
+use crate::report::style::Style;
+
+/// Collects or reads the evidence of a cluster, and classifies it.
+pub(super) fn facts(source: &ClusterSource, verbosity: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
+    let facts = match source {
+        ClusterSource::Recorded { dir, cluster } => {
+            ControlFlow::Continue(classify_recorded(dir, cluster, &[])?)
+        }
+        ClusterSource::Live(cluster) => live(cluster, verbosity)?,
+    };
+    if let ControlFlow::Continue(facts) = &facts
+        && verbosity >= Verbosity::RejectedLines
+    {
+        list_rejected(&facts.nodes);
+    }
+    Ok(facts)
+}
+
+/// The gap for a cluster that was not described; `None` if the run ended for another reason.
+pub(super) fn undescribed(ending: &Ending) -> Option<Gap> {
+    let why = match ending.exit {
+        Exit::Nothing => GapReason::NotFound,
+        Exit::Inconclusive => GapReason::Failed,
+        _ => return None,
+    };
+    let detail = ending.message.clone().unwrap_or_default();
+    Some(Gap { subject: File::CLUSTER.into(), why, detail, hint: String::new() })
+}
+
+/// Writes a report to all files, and to standard output, where a table is left out if the
+/// ending has an error: it would contain no more than that.
+pub(super) fn write_reports<F>(
+    files: Vec<(&'static Format<F>, Output)>,
+    stdout: &'static Format<F>,
+    table: &Format<F>,
+    ending: Ending,
+    write: impl Fn(&Format<F>, &mut dyn Write, Style) -> io::Result<()>,
+) -> Result<Ending> {
+    let needs_stdout = ending.message.is_none() || stdout.name != table.name;
+    let stdout = needs_stdout.then(|| (stdout, Output::stdout()));
+    // An error of one report does not affect the others; the first one is returned.
+    let outputs = files.into_iter().chain(stdout);
+    let written: Vec<_> =
+        outputs.map(|(format, output)| output.write_whole(|out, style| write(format, out, style))).collect();
+    match written.into_iter().collect::<Result<()>>() {
+        Ok(()) => Ok(ending),
+        Err(error) if ending.exit == Exit::Pass => Err(error),
+        Err(error) => {
+            Ok(Ending::with_message(ending.exit, format!("not all reports could be written: {error:#}")))
+        }
+    }
+}
+
+#[cfg(feature = "live")]
+use super::live::collect_one as live;
+
+#[cfg(not(feature = "live"))]
+fn live(_: &ClusterOptions, _: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
+    Err(super::audit::not_live())
+}
