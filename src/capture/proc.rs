@@ -25,7 +25,7 @@
 //! ```
 //!
 //! The kernel numbers the rows of each table from 0 without a gap, so a row that is missing is
-//! noticed. A number with a colon stands for a row that `ss` does not list unless it is told to. A
+//! noticed. A number with a colon stands for a row that `ss` lists only with an option. A
 //! number alone says how many lines there are above it, without those that begin with `>>`, since
 //! the previous one, and the last line says that there are such numbers.
 //!

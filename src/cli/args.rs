@@ -93,8 +93,8 @@ Exit codes:
   4   no such cluster";
 
 const SSM_DOCUMENT_HELP: &str = "\
-It has no parameters: whoever may run it can read the sockets of nodes, and do nothing
-else. Create it once in each account and region:
+It has no parameters: a user who may run it can read the sockets of nodes, and do
+nothing else. Create it once in each account and region:
 
   eks-netcheck ssm-document > eks-netcheck.json
   aws ssm create-document --name eks-netcheck --document-type Command \\
@@ -417,7 +417,7 @@ struct CollectionArgs {
     /// An option for ssh, as after its -o; may be repeated
     #[arg(long, value_name = "OPTION=VALUE")]
     ssh_option: Vec<String>,
-    /// The command document that --nodes ssm runs; AWS-RunShellScript needs none of your own, and permits whoever may run it anything as root
+    /// The command document that --nodes ssm runs; AWS-RunShellScript needs none of your own, and lets its users run any command as root
     #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT)]
     ssm_document: String,
     /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, and read from it those that are too long for Systems Manager

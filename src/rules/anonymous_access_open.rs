@@ -13,8 +13,8 @@ pub(super) static RULE: Rule = Rule {
     why: "\
 Kubernetes lets anonymous clients read the version and the health of the API server at \
 most. An answer of 200 to another path means that RBAC grants rights to the user \
-system:anonymous or the group system:unauthenticated: whoever reaches the endpoint has \
-them, without credentials.",
+system:anonymous or the group system:unauthenticated: all clients that reach the endpoint \
+have them, without credentials.",
     remediation: "\
 Find the bindings, and remove these subjects from them:
     kubectl get clusterrolebindings,rolebindings --all-namespaces -o wide | grep -E 'system:(anonymous|unauthenticated)'

@@ -11,7 +11,7 @@ pub(super) static RULE: Rule = Rule {
     severity: Severity::Low,
     summary: "/version answers 200 to anonymous",
     why: "\
-The exact version of the API server tells whoever reaches the endpoint which of its known \
+The exact version of the API server tells every client that reaches the endpoint which of its known \
 vulnerabilities may be open. Older clusters grant this to unauthenticated clients; newer \
 ones answer 401 or 403.",
     remediation: "\

@@ -1,7 +1,7 @@
 //! Peers of nodes that nothing explains: which of them may be dialled, and their probes.
 //!
-//! The addresses come from the nodes, so they are not trusted: whoever controls a node must not
-//! be able to make this machine connect to services that only it reaches.
+//! The addresses come from the nodes, so they are not trusted: a user who controls a node
+//! must not be able to make this machine connect to services that only it reaches.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
