@@ -930,3 +930,32 @@ fn the_ipv6_addresses_of_enis_are_not_those_of_the_public_endpoint() {
     assert_eq!(list(None), Some(ConditionResult::NotMet));
     assert_eq!(list(Some("2600:1f13::9")), Some(ConditionResult::Unknown));
 }
+
+/// Without the list of interfaces, an address in the VPC to which the name resolves is not known
+/// to be public.
+#[test]
+fn an_address_of_the_vpc_is_not_public_because_no_interface_was_seen() {
+    let mut evidence = evidence();
+    evidence.cluster.access = public(&["0.0.0.0/0"]);
+    let gap = Gap {
+        subject: INTERFACES.into(),
+        why: GapReason::NotRecorded,
+        detail: "taken away".to_owned(),
+        hint: String::new(),
+    };
+    let place = place(&facts(evidence.clone()), "n1");
+    for takes_vpc in [false, true] {
+        evidence.network.take_away(INTERFACES, &gap);
+        if takes_vpc {
+            evidence.network.take_away(VPC, &gap);
+        }
+        let facts = facts(evidence.clone());
+        let reachability = reachability(&facts, &facts.evidence.cluster.access, &place);
+        assert_eq!(
+            result(&reachability, ConditionKind::Name),
+            Some(ConditionResult::Unknown),
+            "{reachability:#?}"
+        );
+        assert_eq!(reachability.reaches(), Reaches::Unknown);
+    }
+}

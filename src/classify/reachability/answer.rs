@@ -1,6 +1,6 @@
 //! The answer of `reach` for a place.
 
-use super::Reachabilities;
+use super::index::Reachabilities;
 use crate::model::facts::Facts;
 use crate::model::reachability::{ConditionResult, Place, ReachReport, Reaches};
 

@@ -8,6 +8,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::gaps;
 use super::index::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
@@ -16,7 +18,7 @@ use crate::model::evidence::Evidence;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::name::NodeName;
-use crate::model::net::Vpc;
+use crate::model::net::{Vpc, is_public};
 use crate::model::reachability::{Condition, ConditionKind, EndpointSide, Location, Place};
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
@@ -130,7 +132,10 @@ impl<'a> Reachabilities<'a> {
     fn by_answer(&self, access: &EndpointAccess, place: &Place, addresses: &[IpAddr]) -> Option<Name> {
         let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         let texts = list(&texts, SHOWN);
-        let path = |address: &IpAddr| self.facts.endpoint_addresses.get(address).copied();
+        let path = |address: &IpAddr| {
+            let path = self.facts.endpoint_addresses.get(address).copied();
+            path.filter(|path| *path != Path::PublicEndpoint || !self.may_be_of_eni(address))
+        };
         let count = |wanted| addresses.iter().filter(|address| path(address) == Some(wanted)).count();
         let (private, public) = (count(Path::PrivateEni), count(Path::PublicEndpoint));
         let other = addresses.len() - private - public;
@@ -171,6 +176,16 @@ impl<'a> Reachabilities<'a> {
             Name::unknown(if is_private { Side::One(EndpointSide::Private) } else { Side::Either }, gap)
         };
         Some(name)
+    }
+
+    /// Whether an address may be that of an EKS-owned ENI, since the interfaces were not seen.
+    fn may_be_of_eni(&self, address: &IpAddr) -> bool {
+        let network = &self.facts.evidence.network;
+        network.interfaces.seen().is_none()
+            && match network.vpc.seen() {
+                Some(vpc) => vpc.cidrs.iter().any(|block| block.contains(address)),
+                None => !is_public(&IpNet::from(*address)),
+            }
     }
 
     /// To which side the name resolves by the settings.
