@@ -86,7 +86,7 @@ impl fmt::Display for Gap {
 }
 
 /// What a gap is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A file of the evidence directory.
     File(File),
@@ -139,6 +139,17 @@ impl Subject {
         match self {
             Self::Node(name) => Some(name),
             Self::Recording { of, .. } => of.node(),
+            _ => None,
+        }
+    }
+
+    /// The name that distinguishes it from others of its kind, if there may be many of them: of
+    /// a node, an instance or a vantage point.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Node(name) => Some(name.as_str()),
+            Self::Instance(name) | Self::Egress(name) | Self::Vantage(name) | Self::Probe(name) => Some(name),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gap::Gap;
-use super::rule::{Finding, Rule, Severity, Step};
+use super::rule::{Finding, Rule, Severity, Step, Threshold};
 
 /// The verdict of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +34,8 @@ impl Verdict {
 pub struct Judgment {
     /// The verdict.
     pub verdict: Verdict,
+    /// The severity from which findings fail the run.
+    pub threshold: Threshold,
     /// The findings, by descending severity.
     pub findings: Vec<JudgedFinding>,
     /// The gaps; first those that the verdict depends on.

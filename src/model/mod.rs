@@ -10,6 +10,7 @@ pub mod expectations;
 pub mod facts;
 pub mod file;
 pub mod gap;
+pub mod groups;
 pub mod judgment;
 pub mod kubernetes;
 pub mod name;

@@ -16,7 +16,7 @@ pub struct NodeTraffic {
 }
 
 /// The path of a component's traffic to the API server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ComponentTraffic {
     /// The component.
     pub component: Component,

@@ -50,6 +50,7 @@ impl Way<'_> {
         let counts = |severity: Severity| fail_on.is_some_and(|threshold| severity >= threshold);
         let mut judgment = Judgment {
             verdict: Verdict::Pass,
+            threshold: fail_on,
             findings: Vec::new(),
             gaps: Vec::new(),
             not_judged: Vec::new(),

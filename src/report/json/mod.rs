@@ -130,6 +130,7 @@ mod tests {
         let facts = Classifier::new(evidence).finish(Vec::new());
         let judgment = Judgment {
             verdict: Verdict::Pass,
+            threshold: None,
             findings: Vec::new(),
             gaps: Vec::new(),
             not_judged: Vec::new(),
