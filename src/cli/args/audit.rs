@@ -1,0 +1,106 @@
+//! The arguments of `audit`.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
+
+use super::collection::CollectionArgs;
+use super::fleet::FleetArgs;
+use super::verbosity::VerbosityArgs;
+use crate::cli::options::{AuditOptions, Clusters, JudgmentOptions, Source, WriteTo, cluster_name};
+use crate::cli::values::{FailOnArg, format_of, write_to};
+use crate::report;
+use crate::report::format::{AuditFormat, AuditWrite};
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["cluster", "all_clusters"]).required(true)))]
+pub(super) struct AuditArgs {
+    /// The cluster's name, case-sensitive; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) cluster: Vec<String>,
+    /// Audit all clusters
+    #[arg(long)]
+    all_clusters: bool,
+    /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not queried
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"])]
+    evidence: Option<PathBuf>,
+    /// Read the sockets of nodes from bundles of their logs, such as those of eks-log-collector, instead of the nodes; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["nodes", "node", "all_clusters"])]
+    bundle: Vec<PathBuf>,
+    /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
+    #[arg(long, value_name = "SEVERITY", value_enum)]
+    fail_on: Option<FailOnArg>,
+    /// The policy file, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table")]
+    format: &'static AuditFormat,
+    /// Write the report to a file as well, such as json=report.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::FORMATS))]
+    write: Vec<WriteTo<AuditWrite>>,
+    /// Draw the paths of the cluster in tables and Markdown: expected, observed, and what differs
+    #[arg(long)]
+    explain_paths: bool,
+    /// The file at which SARIF, GitHub and GitLab show findings; without it, the policy file
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<PathBuf>,
+    /// In GitHub Actions, write neither a step summary nor annotations
+    #[arg(long)]
+    no_ci: bool,
+    #[command(flatten)]
+    pub(super) fleet: FleetArgs,
+    #[command(flatten)]
+    pub(super) collection: CollectionArgs,
+    #[command(flatten)]
+    pub(super) verbosity: VerbosityArgs,
+}
+
+impl AuditArgs {
+    pub(super) fn into_options(self) -> Result<AuditOptions, String> {
+        let source = match (self.evidence, self.cluster.as_slice()) {
+            (Some(dir), [cluster]) => {
+                Source::Recorded { dir, cluster: cluster.clone(), bundles: self.bundle }
+            }
+            (Some(_), _) => {
+                return Err("an evidence directory is of one cluster; pass --cluster once".to_owned());
+            }
+            (None, _) => {
+                self.cluster.iter().try_for_each(|name| cluster_name(name))?;
+                let clusters = if self.all_clusters {
+                    Clusters::All
+                } else {
+                    Clusters::Named(self.cluster.into_iter().collect())
+                };
+                let is_stdin =
+                    |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
+                if is_stdin(&self.policy) && is_stdin(&self.fleet.accounts) {
+                    return Err("standard input can be the policy or the accounts, not both".to_owned());
+                }
+                let mut fleet = self.fleet.into_options(clusters, self.collection)?;
+                if !self.bundle.is_empty() {
+                    if fleet.is_many() {
+                        return Err("bundles are of the nodes of one cluster; pass --cluster once".to_owned());
+                    }
+                    fleet.collection.nodes = None;
+                    fleet.bundles = self.bundle;
+                }
+                Source::Live(Box::new(fleet))
+            }
+        };
+        Ok(AuditOptions {
+            source,
+            judgment: JudgmentOptions {
+                fail_on: self.fail_on.map(FailOnArg::threshold),
+                policy: self.policy,
+            },
+            format: self.format,
+            write: self.write,
+            anchor: self.anchor,
+            explain_paths: self.explain_paths,
+            ci: !self.no_ci,
+            verbosity: self.verbosity.into(),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! The AWS configuration for one cluster, and how its evidence is collected.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, ValueEnum};
+
+use crate::cli::options::{
+    ClusterOptions, CollectionOptions, NodeOptions, TransportOptions, cluster_name, role_arn,
+};
+use crate::cli::values::{
+    NodeAddressArg, NodeArg, Nodes, ProbeArg, ResolverArg, S3Arg, image, kubernetes_name, ssm_document,
+};
+use crate::model::name::SSM_DOCUMENT;
+
+/// The AWS configuration for one cluster. What is not given comes from the environment and
+/// the files that the aws CLI reads.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "AWS")]
+pub(super) struct AwsArgs {
+    /// The cluster's region
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) region: Option<String>,
+    /// A profile of ~/.aws/config
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) profile: Option<String>,
+    /// A role to assume
+    #[arg(long, value_name = "ARN", value_parser = role_arn)]
+    pub(super) role_arn: Option<String>,
+}
+
+/// What is collected besides the answers of AWS, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Nodes and DNS")]
+pub(super) struct CollectionArgs {
+    /// How nodes are read; several, separated by commas, in order of preference
+    #[arg(long, value_name = "HOW", value_enum, value_delimiter = ',', default_values_t = [Nodes::Ssh])]
+    pub(super) nodes: Vec<Nodes>,
+    /// Read this node instead of those that EC2 lists, at an ssh destination if one is given; may be repeated
+    #[arg(long, value_name = "NAME[=TARGET]")]
+    node: Vec<NodeArg>,
+    /// The address of a listed node that ssh connects to
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = NodeAddressArg::Private)]
+    node_address: NodeAddressArg,
+    /// Log in as this user; without it, as the user in your ssh configuration
+    #[arg(long, value_name = "USER")]
+    ssh_user: Option<String>,
+    /// An option for ssh, as after its -o; may be repeated
+    #[arg(long, value_name = "OPTION=VALUE")]
+    ssh_option: Vec<String>,
+    /// The command document that --nodes ssm runs; AWS-RunShellScript needs none of your own, and lets its users run any command as root
+    #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT)]
+    ssm_document: String,
+    /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, and read from it those that are too long for Systems Manager
+    #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
+    ssm_output: Option<S3Arg>,
+    /// The context for kubectl, which must be this cluster's; without it, the one that is
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) context: Option<String>,
+    /// The kubeconfig file for kubectl
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The namespace of the Jobs that kubectl creates
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name)]
+    namespace: String,
+    /// The image of their pods: any with the programs of busybox
+    #[arg(long, value_name = "IMAGE", default_value = "public.ecr.aws/docker/library/busybox:1.37.0", value_parser = image)]
+    image: String,
+    /// Print the Jobs that kubectl would create, and create nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How many nodes are read at a time
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// The time limit for each AWS operation, name server and node, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    timeout: u16,
+    /// Also resolve the endpoint's name with this name server; may be repeated
+    #[arg(long, value_name = "IP[:PORT]")]
+    resolver: Vec<ResolverArg>,
+    /// What audit and collect probe from this machine
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All)]
+    probe: ProbeArg,
+}
+
+pub(super) fn cluster_options(
+    name: String,
+    aws: AwsArgs,
+    collection: CollectionArgs,
+) -> Result<ClusterOptions, String> {
+    cluster_name(&name)?;
+    Ok(ClusterOptions {
+        name,
+        region: aws.region,
+        profile: aws.profile,
+        role: aws.role_arn,
+        collection: collection.into_options()?,
+    })
+}
+
+impl CollectionArgs {
+    pub(super) fn into_options(self) -> Result<CollectionOptions, String> {
+        if let Some(user) = &self.ssh_user
+            && (user.is_empty()
+                || user.starts_with('-')
+                || user.chars().any(|char| char.is_control() || char.is_whitespace()))
+        {
+            return Err(format!("--ssh-user {user:?} is not a user name"));
+        }
+        if let Some(option) = self.ssh_option.iter().find(|option| option.chars().any(char::is_control)) {
+            return Err(format!("--ssh-option {option:?} contains control characters"));
+        }
+        let mut transports = Vec::new();
+        for (number, how) in self.nodes.iter().enumerate() {
+            if self.nodes[..number].contains(how) {
+                return Err(format!("--nodes {}: it is given twice", value_name(*how)));
+            }
+            match how {
+                Nodes::None if self.nodes.len() > 1 => {
+                    return Err("--nodes none excludes other values of --nodes".to_owned());
+                }
+                Nodes::None => {}
+                Nodes::Ssm => transports.push(TransportOptions::Ssm {
+                    document: self.ssm_document.clone(),
+                    output: self.ssm_output.clone().map(|output| (output.bucket, output.prefix)),
+                }),
+                Nodes::Ssh => transports.push(TransportOptions::Ssh {
+                    address: self.node_address.into(),
+                    user: self.ssh_user.clone(),
+                    options: self.ssh_option.clone(),
+                }),
+                Nodes::Kubectl => transports.push(TransportOptions::Kubectl {
+                    context: self.context.clone(),
+                    kubeconfig: self.kubeconfig.clone(),
+                    namespace: self.namespace.clone(),
+                    image: self.image.clone(),
+                }),
+            }
+        }
+        if self.dry_run && !self.nodes.contains(&Nodes::Kubectl) {
+            return Err("--dry-run is for --nodes kubectl: other ways create nothing".to_owned());
+        }
+        let named = self.node.into_iter().map(|node| (node.name, node.target)).collect();
+        let nodes = (!transports.is_empty()).then_some(NodeOptions { named, transports });
+        Ok(CollectionOptions {
+            nodes,
+            resolvers: self.resolver.into_iter().map(|resolver| resolver.0).collect(),
+            concurrency: self.concurrency.into(),
+            timeout: Duration::from_secs(self.timeout.into()),
+            probes: self.probe == ProbeArg::All,
+        })
+    }
+}
+
+/// A value of `--nodes` as it is written.
+fn value_name(how: Nodes) -> String {
+    how.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,153 @@
+//! What was typed: clap's types, and their conversion to [`options`](super::options).
+//! One file for each command that has options, and for options that several have.
+
+mod audit;
+mod collect;
+mod collection;
+mod diff;
+mod fleet;
+mod policy;
+mod reach;
+mod simulate;
+mod trace;
+mod verbosity;
+
+use clap::{Parser, Subcommand};
+
+use self::audit::AuditArgs;
+use self::collect::{COLLECT_HELP, CollectArgs};
+use self::collection::cluster_options;
+use self::diff::{DIFF_HELP, DiffArgs};
+use self::policy::PolicyCommand;
+use self::reach::{REACH_HELP, ReachArgs};
+use self::simulate::{SIMULATE_HELP, SimulateArgs};
+use self::trace::{TRACE_HELP, TraceArgs};
+use self::verbosity::VerbosityArgs;
+use super::options::{ClusterOptions, DryRunOptions, Options};
+use super::values::{NodesWithPermissions, S3Arg, kubernetes_name, ssm_document};
+use crate::model::name::SSM_DOCUMENT;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   judged, and nothing at or above --fail-on
+  1   judged, and findings at or above --fail-on
+  2   usage or configuration: bad flag, no region, malformed evidence
+  3   could not judge: evidence that a rule at or above --fail-on needs was not seen
+  4   nothing to judge: no such cluster, or no cluster where it was queried
+  70  a bug in eks-netcheck: please report the line that it prints
+Rules that never make a run inconclusive, and gaps that the policy accepts, are listed
+and do not change the exit code.";
+
+const SSM_DOCUMENT_HELP: &str = "\
+It has no parameters: a user who may run it can read the sockets of nodes, and do
+nothing else. Create it once in each account and region:
+
+  eks-netcheck ssm-document > eks-netcheck.json
+  aws ssm create-document --name eks-netcheck --document-type Command \\
+    --content file://eks-netcheck.json
+
+`eks-netcheck iam-policy --nodes ssm` prints the permissions to run it.";
+
+/// Shows whether the traffic between EKS nodes and the Kubernetes API server goes over the
+/// public endpoint or over the private, EKS-owned network interfaces, and who can reach that
+/// endpoint.
+#[derive(Debug, Parser)]
+#[command(name = "eks-netcheck", version, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge a cluster's endpoint access and its nodes' paths to the API server
+    #[command(after_help = EXIT_CODES)]
+    Audit(AuditArgs),
+    /// Record the evidence that `audit` uses, to judge or send it later
+    #[command(after_help = COLLECT_HELP)]
+    Collect(CollectArgs),
+    /// Sample the nodes' sockets before, during and after a command
+    #[command(after_help = TRACE_HELP)]
+    Trace(TraceArgs),
+    /// Predict what a change of endpoint access would do to each client of the API server
+    #[command(after_help = SIMULATE_HELP)]
+    Simulate(SimulateArgs),
+    /// Compare the sockets of two recordings: which connections appeared and went, and their paths
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffArgs),
+    /// Tell whether a place can reach the API server endpoint, and if not, why
+    #[command(after_help = REACH_HELP)]
+    Reach(ReachArgs),
+    /// Print the minimal IAM policy that `audit` and `collect` need
+    IamPolicy {
+        /// Print what reading nodes this way needs in addition, separately
+        #[arg(long, value_name = "HOW", value_enum)]
+        nodes: Option<NodesWithPermissions>,
+        /// The command document that may be run
+        #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT, requires = "nodes")]
+        ssm_document: String,
+        /// The bucket whose objects may be read, as in the option of `audit`
+        #[arg(long, value_name = "s3://BUCKET[/PREFIX]", requires = "nodes")]
+        ssm_output: Option<S3Arg>,
+    },
+    /// Print the command document of AWS Systems Manager that `--nodes ssm` runs
+    #[command(after_help = SSM_DOCUMENT_HELP)]
+    SsmDocument,
+    /// Print the least rights in the cluster that `--nodes kubectl` needs: roles with bindings for the group eks-netcheck
+    Rbac {
+        /// The namespace of the Jobs
+        #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name)]
+        namespace: String,
+    },
+    /// Describe a rule: what it finds, why that matters and how to fix it
+    Explain {
+        /// The rule's id; without one, all rules are listed
+        rule: Option<String>,
+    },
+    /// Write or check a policy file: thresholds, expectations and waivers
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+impl Cli {
+    /// What the arguments mean.
+    pub(super) fn into_options(self) -> Result<Options, String> {
+        Ok(match self.command {
+            Command::Audit(args) if args.collection.dry_run => {
+                let [cluster] = args.cluster.as_slice() else {
+                    return Err("--dry-run is for one cluster".to_owned());
+                };
+                let cluster = args.fleet.into_cluster(cluster.clone(), args.collection)?;
+                dry_run(cluster, false, args.verbosity)
+            }
+            Command::Collect(args) if args.collection.dry_run => {
+                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, false, args.verbosity)
+            }
+            Command::Trace(args) if args.collection.dry_run => {
+                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, true, args.verbosity)
+            }
+            Command::Simulate(args) if args.collection.dry_run => {
+                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, false, args.verbosity)
+            }
+            Command::Audit(args) => Options::Audit(args.into_options()?),
+            Command::Simulate(args) => Options::Simulate(args.into_options()?),
+            Command::Rbac { namespace } => Options::Rbac { namespace },
+            Command::Collect(args) => Options::Collect(args.into_options()?),
+            Command::Trace(args) => Options::Trace(args.into_options()?),
+            Command::Diff(args) => Options::Diff(args.into_options()),
+            Command::Reach(args) => Options::Reach(args.into_options()?),
+            Command::IamPolicy { nodes: None, .. } => Options::IamPolicy,
+            Command::IamPolicy { nodes: Some(NodesWithPermissions::Ssm), ssm_document, ssm_output } => {
+                let output = ssm_output.map(|output| (output.bucket, output.prefix));
+                Options::SsmPolicy { document: ssm_document, output }
+            }
+            Command::SsmDocument => Options::SsmDocument,
+            Command::Explain { rule } => Options::Explain(rule),
+            Command::Policy(command) => command.into_options(),
+        })
+    }
+}
+
+fn dry_run(cluster: ClusterOptions, is_trace: bool, verbosity: VerbosityArgs) -> Options {
+    Options::DryRun(DryRunOptions { cluster, is_trace, verbosity: verbosity.into() })
+}

@@ -1,0 +1,87 @@
+//! The arguments of `reach`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::collection::{AwsArgs, CollectionArgs, cluster_options};
+use super::verbosity::VerbosityArgs;
+use crate::cli::options::{ClusterSource, From, ReachOptions, WriteTo};
+use crate::cli::values::{FromArg, format_of, write_to};
+use crate::report;
+use crate::report::format::{ReachFormat, ReachWrite};
+
+pub(super) const REACH_HELP: &str = "\
+The conditions of a connection are judged in the order in which it meets them, and the
+first that is not met is the answer. What was seen (an established connection, an answer
+to a probe) outranks what is configured. Nodes are not read, except the one of --from.
+
+  eks-netcheck reach --cluster myeks                      can this machine reach it?
+  eks-netcheck reach --cluster myeks --from 10.0.1.5      can the bastion?
+  eks-netcheck reach --cluster myeks --from 10.8.0.0/16   can the VPN?
+
+Exit codes:
+  0  it can
+  1  it cannot
+  2  usage or configuration: bad flag, no such node, no region, malformed evidence
+  3  it is not known: evidence is missing, as listed
+  4  no such cluster";
+
+#[derive(Debug, Args)]
+pub(super) struct ReachArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    cluster: String,
+    /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
+    evidence: Option<PathBuf>,
+    /// The place: here, a node, an address or a CIDR block
+    #[arg(long, value_name = "PLACE", default_value = "here")]
+    from: FromArg,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::REACH_FORMATS), default_value = "table")]
+    format: &'static ReachFormat,
+    /// Write the report to a file as well, such as json=reach.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::REACH_FORMATS))]
+    write: Vec<WriteTo<ReachWrite>>,
+    #[command(flatten)]
+    aws: AwsArgs,
+    #[command(flatten)]
+    collection: CollectionArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+}
+
+impl ReachArgs {
+    pub(super) fn into_options(self) -> Result<ReachOptions, String> {
+        if self.collection.dry_run {
+            return Err("--dry-run is for audit, collect and trace".to_owned());
+        }
+        let from = self.from.0;
+        let source = if let Some(dir) = self.evidence {
+            ClusterSource::Recorded { dir, cluster: self.cluster }
+        } else {
+            let mut options = cluster_options(self.cluster, self.aws, self.collection)?;
+            match (&from, &mut options.collection.nodes) {
+                (From::Node(name), Some(nodes)) => {
+                    if nodes.named.iter().any(|(named, _)| named != name) {
+                        return Err("--node: reach reads the node of --from alone".to_owned());
+                    }
+                    if nodes.named.is_empty() {
+                        nodes.named.push((name.clone(), None));
+                    }
+                }
+                (_, nodes) => *nodes = None,
+            }
+            ClusterSource::Live(Box::new(options))
+        };
+        Ok(ReachOptions {
+            source,
+            from,
+            format: self.format,
+            write: self.write,
+            verbosity: self.verbosity.into(),
+        })
+    }
+}

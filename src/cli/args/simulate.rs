@@ -1,0 +1,90 @@
+//! The arguments of `simulate`.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
+
+use super::collection::{AwsArgs, CollectionArgs, cluster_options};
+use super::verbosity::VerbosityArgs;
+use crate::cli::options::{ChangeSource, ClusterSource, SimulateOptions, WriteTo};
+use crate::cli::values::{
+    AccessArg, ClientArg, format_of, named_clients, public_block, public_blocks, write_to,
+};
+use crate::model::simulation::AccessChange;
+use crate::report;
+use crate::report::format::{SimulationFormat, SimulationWrite};
+
+pub(super) const SIMULATE_HELP: &str = "\
+Nothing is changed: AWS is asked to describe, and the steps are printed for you to run.
+
+  eks-netcheck simulate --cluster myeks --access private --client ci=198.51.100.64/27
+
+Exit codes:
+  0   safe: no known client loses the API server, if the steps are taken in their order
+  1   breaks: a client loses it, or is cut off until it connects again
+  2   usage or configuration: bad flag, a list that EKS does not accept, no region
+  3   unknown: evidence is missing about a client that the change concerns
+  4   no such cluster";
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("change").args(["access", "public_cidrs", "plan"]).required(true).multiple(true)))]
+pub(super) struct SimulateArgs {
+    /// The cluster's name, case-sensitive
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub(super) cluster: String,
+    /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
+    evidence: Option<PathBuf>,
+    /// The access mode afterwards; without it, that of today
+    #[arg(long, value_name = "MODE", value_enum)]
+    access: Option<AccessArg>,
+    /// publicAccessCidrs afterwards: the whole list, separated by commas; without it, that of today
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = public_block)]
+    public_cidrs: Vec<ipnet::IpNet>,
+    /// Read both from a Terraform plan, as `terraform show -json` prints it; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["access", "public_cidrs"])]
+    plan: Option<PathBuf>,
+    /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; `here` is this machine; may be repeated
+    #[arg(long, value_name = "NAME=CIDR,...")]
+    client: Vec<ClientArg>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::SIMULATION_FORMATS), default_value = "table")]
+    format: &'static SimulationFormat,
+    /// Write the report to a file as well, such as markdown=change.md; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::SIMULATION_FORMATS))]
+    write: Vec<WriteTo<SimulationWrite>>,
+    #[command(flatten)]
+    pub(super) aws: AwsArgs,
+    #[command(flatten)]
+    pub(super) collection: CollectionArgs,
+    #[command(flatten)]
+    pub(super) verbosity: VerbosityArgs,
+}
+
+impl SimulateArgs {
+    pub(super) fn into_options(self) -> Result<SimulateOptions, String> {
+        let mode = self.access.map(AccessArg::mode);
+        let cidrs = (!self.public_cidrs.is_empty()).then_some(self.public_cidrs);
+        if let Some(cidrs) = &cidrs {
+            public_blocks(cidrs)?;
+            if mode.is_some_and(|mode| !mode.public()) {
+                return Err("--public-cidrs: with --access private the public endpoint is off, and publicAccessCidrs has no effect; leave it out".to_owned());
+            }
+        }
+        let source = if let Some(dir) = self.evidence {
+            ClusterSource::Recorded { dir, cluster: self.cluster }
+        } else {
+            let options = cluster_options(self.cluster, self.aws, self.collection)?;
+            ClusterSource::Live(Box::new(options))
+        };
+        Ok(SimulateOptions {
+            source,
+            change: self.plan.map_or(ChangeSource::Named(AccessChange { mode, cidrs }), ChangeSource::Plan),
+            clients: named_clients(self.client)?,
+            format: self.format,
+            write: self.write,
+            verbosity: self.verbosity.into(),
+        })
+    }
+}
