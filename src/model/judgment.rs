@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::compliance::Control;
 use super::gap::Gap;
 use super::rule::{Finding, Rule, Severity, Step, Threshold};
 
@@ -45,9 +46,35 @@ pub struct Judgment {
     pub not_judged: Vec<NotJudged>,
     /// The rules that the policy turns off.
     pub off: Vec<&'static Rule>,
+    /// Whether the cluster meets the controls of the rules, except those by our own mapping;
+    /// sorted.
+    pub controls: Vec<ControlResult>,
 }
 
 impl Judgment {
+    /// The controls of a rule that the cluster meets: those of which no rule has a finding or
+    /// lacks evidence.
+    pub fn controls_met(&self, rule: &Rule) -> impl Iterator<Item = &'static Control> {
+        let met = self.controls.iter().filter(|result| result.status == ControlStatus::Pass);
+        met.map(|result| result.control).filter(|control| rule.controls.contains(control))
+    }
+
+    /// Whether the cluster meets a control, by the outcome of one rule.
+    #[must_use]
+    pub fn status_by(&self, rule: &Rule) -> ControlStatus {
+        let mut findings = self.findings.iter().filter(|judged| judged.rule.id == rule.id).peekable();
+        let is_found = findings.peek().is_some();
+        if findings.any(|judged| judged.waived_by().is_none()) {
+            ControlStatus::Fail
+        } else if self.gap_of(rule).is_some() || self.off.iter().any(|off| off.id == rule.id) {
+            ControlStatus::Unknown
+        } else if is_found {
+            ControlStatus::Waived
+        } else {
+            ControlStatus::Pass
+        }
+    }
+
     /// The missing evidence of a rule, whether or not the verdict depends on it, with its
     /// acceptance if it is accepted. Of several gaps, one that is not accepted.
     #[must_use]
@@ -186,5 +213,42 @@ impl JudgedGap {
     #[must_use]
     pub fn accepted_by(&self) -> Option<&Acceptance> {
         self.accepted.as_ref().filter(|accepted| !accepted.is_expired)
+    }
+}
+
+/// Whether a cluster meets a control, by all rules that belong to it in the same way.
+#[derive(Debug, Clone)]
+pub struct ControlResult {
+    /// The control.
+    pub control: &'static Control,
+    /// Whether the cluster meets it.
+    pub status: ControlStatus,
+    /// The rules that belong to it, in the order in which they are documented.
+    pub rules: Vec<&'static Rule>,
+}
+
+/// Whether a cluster meets a control. The worst rule decides, in the order of the variants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ControlStatus {
+    /// No rule found anything.
+    Pass,
+    /// All findings are waived. The cluster does not meet the control; the policy accepts that.
+    Waived,
+    /// Evidence is missing, or the policy turns a rule off.
+    Unknown,
+    /// A rule has findings, of whatever severity.
+    Fail,
+}
+
+impl ControlStatus {
+    /// Its name in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Waived => "waived",
+            Self::Unknown => "unknown",
+            Self::Fail => "fail",
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod architecture;
 pub mod audit;
 pub mod cluster;
+pub mod compliance;
 pub mod connection;
 pub mod egress;
 pub mod evidence;

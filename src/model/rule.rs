@@ -1,5 +1,6 @@
 //! Rules and their outcomes: findings and gaps.
 
+use super::compliance::Control;
 use super::expectations::Expectations;
 use super::facts::Facts;
 use super::file::File;
@@ -53,6 +54,8 @@ pub struct Rule {
     pub remediation: &'static str,
     /// The URL of the AWS documentation.
     pub reference: &'static str,
+    /// The controls of standards that it belongs to.
+    pub controls: &'static [Control],
     /// The evidence that the check needs besides `cluster.json`.
     pub needs: &'static [Need],
     /// The effect of missing evidence on the run.

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use super::entries::Settings;
 use super::exceptions::Exceptions;
+use crate::model::compliance::{Control, Mapping};
 use crate::model::expectations::Expectations;
 use crate::model::gap::Gap;
-use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
+use crate::model::judgment::{
+    ControlResult, ControlStatus, JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict,
+};
 use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, Threshold, WithoutEvidence};
 
 /// The outcomes of all rules.
@@ -55,7 +58,9 @@ impl Way<'_> {
             gaps: Vec::new(),
             not_judged: Vec::new(),
             off: Vec::new(),
+            controls: Vec::new(),
         };
+        let rules: Vec<_> = outcomes.iter().map(|(rule, _)| *rule).collect();
         let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
             gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
         for (rule, outcome) in outcomes {
@@ -94,6 +99,7 @@ impl Way<'_> {
         } else {
             Verdict::Pass
         };
+        judgment.controls = controls(&rules, &judgment);
         judgment
     }
 
@@ -118,4 +124,20 @@ impl Way<'_> {
             JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver }
         })
     }
+}
+
+/// Whether the cluster meets the controls of the rules. A rule that belongs to a control by
+/// our own mapping covers a part of it only: it does not show that the control is met.
+fn controls(rules: &[&'static Rule], judgment: &Judgment) -> Vec<ControlResult> {
+    let mut by_control: BTreeMap<&'static Control, Vec<&'static Rule>> = BTreeMap::new();
+    for rule in rules {
+        for control in rule.controls.iter().filter(|control| control.mapping != Mapping::Own) {
+            by_control.entry(control).or_default().push(rule);
+        }
+    }
+    let result = |(control, rules): (&'static Control, Vec<&'static Rule>)| {
+        let status = rules.iter().map(|rule| judgment.status_by(rule)).max();
+        ControlResult { control, status: status.unwrap_or(ControlStatus::Unknown), rules }
+    };
+    by_control.into_iter().map(result).collect()
 }

@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use super::remediation::write_remediation;
 use super::style::Style;
+use crate::model::compliance::Control;
 use crate::model::rule::{Rule, WithoutEvidence};
 
 /// Writes a list of rules, a line each.
@@ -33,7 +34,29 @@ pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> 
     write_remediation(rule.remediation, "", style, out)?;
     writeln!(out, "\n{}", style.bold("Evidence"))?;
     write!(out, "{}", style.prose(&evidence(rule), "", ""))?;
+    if !rule.controls.is_empty() {
+        writeln!(out, "\n{}", style.bold("Compliance"))?;
+        write_controls(rule, style, out)?;
+    }
     writeln!(out, "\n{}\n{}", style.bold("Source"), rule.reference)
+}
+
+/// Writes the controls that a rule belongs to, a line for each standard and mapping.
+fn write_controls(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> {
+    let is_same = |a: &Control, b: &Control| (a.standard, a.mapping) == (b.standard, b.mapping);
+    for controls in rule.controls.chunk_by(is_same) {
+        let Control { standard, mapping, title, .. } = controls[0];
+        let ids: Vec<_> = controls.iter().map(|control| control.id).collect();
+        // The title of one control is worth a line; of many, their ids are.
+        let title = if ids.len() == 1 { format!(": {title}") } else { String::new() };
+        let note = match mapping.note() {
+            "" => String::new(),
+            note => format!(" ({note})"),
+        };
+        let text = format!("{} {}{title}{note}", standard.name(), ids.join(", "));
+        write!(out, "{}", style.prose(&text, "", "  "))?;
+    }
+    Ok(())
 }
 
 /// The evidence that a rule needs, as a sentence.

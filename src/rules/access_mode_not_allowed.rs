@@ -1,3 +1,4 @@
+use super::controls;
 use super::gaps;
 use super::text::ENDPOINT_ACCESS;
 use crate::model::cluster::Hosting;
@@ -23,6 +24,7 @@ node uses the public endpoint (node-on-public-path):
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
+    controls: &controls::SETTINGS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

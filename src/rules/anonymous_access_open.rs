@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::controls;
 use super::probed::{PUBLIC_PATHS, address_and_way, anonymous};
 use super::text::list;
 use crate::model::expectations::Expectations;
@@ -21,6 +22,7 @@ Find the bindings, and remove these subjects from them:
 The binding system:public-info-viewer is Kubernetes' own. Then find in the audit log what \
 user.username system:anonymous has done.",
     reference: "https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html",
+    controls: &controls::ANONYMOUS,
     needs: &[Need::Probe],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |_, _, _| Vec::new(),

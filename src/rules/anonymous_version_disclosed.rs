@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::controls;
 use super::probed::{address_and_way, anonymous};
 use super::text::list;
 use crate::model::expectations::Expectations;
@@ -20,6 +21,7 @@ of yours needs it:
     kubectl edit clusterrolebinding system:public-info-viewer
 Narrow who reaches the endpoint in any case.",
     reference: "https://docs.aws.amazon.com/eks/latest/best-practices/identity-and-access-management.html",
+    controls: &controls::ANONYMOUS,
     needs: &[Need::Probe],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |_, _, _| Vec::new(),

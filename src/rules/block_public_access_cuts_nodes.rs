@@ -31,6 +31,7 @@ Or exclude the VPC for outbound traffic:
     aws ec2 create-vpc-block-public-access-exclusion --region REGION --vpc-id VPC --internet-gateway-exclusion-mode allow-egress
 Where the mode is block-ingress, that excludes nothing: route the nodes' subnets to a NAT gateway, or exclude the VPC with allow-bidirectional.",
     reference: "https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html",
+    controls: &[],
     needs: &[
         Need::File(INSTANCES),
         Need::File(VPC),

@@ -1,3 +1,4 @@
+use super::controls;
 use super::text::ENDPOINT_ACCESS;
 use super::{gaps, reach};
 use crate::model::expectations::Expectations;
@@ -21,6 +22,7 @@ Remove the block and keep the others, or list it in eks-netcheck.toml as \
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs = [YOUR_CIDRS] }",
     reference: ENDPOINT_ACCESS,
+    controls: &controls::ALLOWED_BLOCKS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

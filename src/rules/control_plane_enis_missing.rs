@@ -29,6 +29,7 @@ Add subnets in a second zone to the cluster:
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config subnetIds=SUBNET_A,SUBNET_B
 Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
     reference: NETWORK_REQUIREMENTS,
+    controls: &[],
     needs: &[Need::File(INTERFACES)],
     without_evidence: WithoutEvidence::Inconclusive,
     steps: |_, _, _| Vec::new(),

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::controls;
 use super::probed::{address_and_way, of_endpoint};
 use super::text::list;
 use crate::model::expectations::Expectations;
@@ -28,6 +29,7 @@ If the issuer is a proxy of your own network that inspects TLS, exempt the endpo
 from inspection. Otherwise find out who answers: compare what the name resolves to there \
 and elsewhere, and use no credentials over that connection.",
     reference: "https://docs.aws.amazon.com/eks/latest/userguide/cert-signing.html",
+    controls: &controls::AUTHENTICITY,
     needs: &[Need::Probe],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |_, _, _| Vec::new(),

@@ -30,6 +30,7 @@ the node:
     aws ec2 describe-security-groups --region REGION --group-ids SECURITY_GROUP
 Terraform, aws_eks_cluster: vpc_config { public_access_cidrs, security_group_ids }",
     reference: ENDPOINT_ACCESS,
+    controls: &[],
     needs: &[
         Need::File(INTERFACES),
         Need::File(INSTANCES),

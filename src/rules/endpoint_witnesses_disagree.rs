@@ -27,6 +27,7 @@ Compare both again, since EKS replaces ENIs on upgrades:
     aws ec2 describe-network-interfaces --region REGION --filters \"Name=description,Values=Amazon EKS CLUSTER\" --include-managed-resources
 If they still differ, find in the audit log who wrote the EndpointSlice.",
     reference: NETWORK_REQUIREMENTS,
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(ENDPOINT_SLICES)],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |_, _, _| Vec::new(),

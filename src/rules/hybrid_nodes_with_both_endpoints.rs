@@ -25,6 +25,7 @@ by the VPC (a Route 53 Resolver inbound endpoint) and no one needs the public on
 Or public only, if publicAccessCidrs contains the egress addresses of all nodes.
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: "https://docs.aws.amazon.com/eks/latest/userguide/hybrid-nodes-networking.html",
+    controls: &[],
     needs: &[],
     without_evidence: WithoutEvidence::NotJudged,
     steps,

@@ -30,6 +30,7 @@ mod unexpected_kubelet_client;
 
 mod blocked;
 mod cause;
+mod controls;
 mod gaps;
 mod probed;
 mod reach;

@@ -27,6 +27,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Or route the nodes through a NAT gateway whose addresses you allocate: a zonal one, or a \
 regional one with availability zone addresses given.",
     reference: "https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateways-regional.html",
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |_, _, _| Vec::new(),

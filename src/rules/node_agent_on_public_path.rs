@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::controls;
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
 use crate::model::connection::{Component, Path};
@@ -27,6 +28,7 @@ Other agents likewise; then make sure that none is left before you close the pub
 endpoint:
     eks-netcheck audit --cluster CLUSTER",
     reference: ENDPOINT_ACCESS,
+    controls: &controls::INFORMATION_FLOW,
     needs: &[
         Need::File(INTERFACES),
         Need::File(INSTANCES),

@@ -37,6 +37,7 @@ port 443 from the node:
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access, public_access_cidrs, \
 security_group_ids }",
     reference: ENDPOINT_ACCESS,
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(SECURITY_GROUPS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     steps: |facts, _, findings| cause::steps(facts, findings),

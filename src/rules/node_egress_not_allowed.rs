@@ -36,6 +36,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Or add the address in the finding to publicAccessCidrs as ADDRESS/32 (Terraform: \
 public_access_cidrs).",
     reference: ENDPOINT_ACCESS,
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(ROUTE_TABLES), Need::File(NAT_GATEWAYS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::controls;
 use super::text::{ENDPOINT_ACCESS, list};
 use super::{gaps, unknown_path};
 use crate::model::cluster::Hosting;
@@ -34,6 +35,7 @@ If the answer is private addresses, the connection is stale. Restart the process
 If the answer is public addresses, fix the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
     reference: ENDPOINT_ACCESS,
+    controls: &controls::INFORMATION_FLOW,
     needs: &[
         Need::File(INTERFACES),
         Need::File(INSTANCES),

@@ -38,6 +38,7 @@ aws_vpc_dhcp_options: domain_name_servers = [\"AmazonProvidedDNS\"]
 Your own name servers can stay if they forward the endpoint's name to the VPC's \
 resolver, or to a Route 53 Resolver inbound endpoint.",
     reference: ENDPOINT_ACCESS,
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(DHCP_OPTIONS), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

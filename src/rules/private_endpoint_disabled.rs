@@ -1,3 +1,4 @@
+use super::controls;
 use super::gaps;
 use super::text::ENDPOINT_ACCESS;
 use crate::model::expectations::Expectations;
@@ -23,6 +24,7 @@ Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }
 Running kubelets and kube-proxies keep their old connections until they are \
 restarted; the endpoint's name resolves to private addresses some minutes later.",
     reference: ENDPOINT_ACCESS,
+    controls: &controls::PRIVATE_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

@@ -1,3 +1,4 @@
+use super::controls;
 use super::gaps;
 use super::reach::{self, Open};
 use super::text::{ENDPOINT_ACCESS, list};
@@ -31,6 +32,7 @@ Then wait until the endpoint's name answers with private addresses on a node, so
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }, and in a \
 later apply public_access_cidrs = [YOUR_CIDRS].",
     reference: ENDPOINT_ACCESS,
+    controls: &controls::OPEN_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

@@ -27,6 +27,7 @@ one of the node:
 Terraform, aws_vpc_security_group_ingress_rule: from_port = 10250, to_port = 10250, \
 ip_protocol = \"tcp\", security_group_id and referenced_security_group_id",
     reference: SECURITY_GROUP_REQUIREMENTS,
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(SECURITY_GROUPS), Need::Nodes],
     without_evidence: WithoutEvidence::NotJudged,
     steps: |facts, _, _| blocked::steps(facts, &TRAFFIC),

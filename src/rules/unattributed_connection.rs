@@ -30,6 +30,7 @@ where cluster-ca.pem is the cluster's own CA:
     aws eks describe-cluster --region REGION --name CLUSTER --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem
 If it is, restart the process so that it resolves the name again.",
     reference: ENDPOINT_ACCESS,
+    controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     steps: |_, _, _| Vec::new(),

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::controls;
 use super::gaps;
 use super::text::{NETWORK_REQUIREMENTS, list};
 use crate::model::connection::{Direction, Path};
@@ -25,6 +26,7 @@ Admit port 10250 only from the cluster security group and from the monitoring in
 VPC. A peered or on-premises network that should have access can be waived in the \
 policy.",
     reference: NETWORK_REQUIREMENTS,
+    controls: &controls::BOUNDARY,
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(SUBNETS), Need::File(kubernetes::NODES), Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
     steps: |_, _, _| Vec::new(),

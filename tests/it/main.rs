@@ -21,6 +21,7 @@ mod captures;
 mod cases;
 mod command_line;
 mod common;
+mod compliance;
 #[cfg(feature = "live")]
 mod consumers;
 mod dependencies;

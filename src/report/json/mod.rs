@@ -135,6 +135,7 @@ mod tests {
             gaps: Vec::new(),
             not_judged: Vec::new(),
             off: Vec::new(),
+            controls: Vec::new(),
         };
         Audited { facts, judgment }
     }
