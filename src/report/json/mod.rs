@@ -3,11 +3,19 @@
 //! Kept until the end: of one cluster its verdict, which comes after the policy's notes; of
 //! several clusters nothing, since each report is written when it is complete.
 
+mod architecture;
+mod cluster;
+mod connection;
 mod gap;
+mod judgment;
+mod node;
+mod policy;
 mod probe;
 pub mod reach;
 mod report;
+mod sight;
 pub mod simulation;
+mod step;
 pub mod trace;
 mod words;
 

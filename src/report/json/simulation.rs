@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::gap::GapReport;
-use super::report::StepReport;
+use super::step::StepReport;
 use super::words::{Access, ClientKind, Effect, Outcome, Reaches, Way};
 use crate::model::cluster::EndpointAccess;
 use crate::model::simulation::{ChangeStep, Client, Simulation};

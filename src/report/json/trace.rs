@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::gap::GapReport;
-use super::report::PolicyReport;
+use super::policy::PolicyReport;
 use super::words::{By, Direction, Path, PolicyOrigin, Severity, Verdict};
 use crate::model::audit::TraceJudgment;
 use crate::model::gap::Gap;

@@ -1,0 +1,142 @@
+//! What a judgment holds, in JSON: findings, gaps, and rules that were not judged.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::step::StepReport;
+use super::words::{Severity, Why};
+use crate::model::facts::Facts;
+use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, NotJudged, Waiver};
+use crate::report::remediation;
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct FindingReport {
+    rule: String,
+    severity: Severity,
+    /// An ARN, an id or a node.
+    subject: String,
+    /// The part of the subject, where a rule can find several: a peer, an attribute.
+    about: Option<String>,
+    message: String,
+    /// What resolves it, as text.
+    remediation: String,
+    /// The same as steps, where they depend on the cluster; those of all findings of the rule.
+    steps: Vec<StepReport>,
+    /// Whether it does not count because of a waiver.
+    waived: bool,
+    /// Its waiver, which may have expired.
+    waiver: Option<WaiverReport>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct WaiverReport {
+    resource: String,
+    reason: String,
+    owner: String,
+    /// As written in the policy.
+    expires: String,
+    expired: bool,
+}
+
+impl FindingReport {
+    pub(super) fn new(judged: &JudgedFinding, facts: &Facts) -> Self {
+        Self {
+            rule: judged.rule.id.to_owned(),
+            severity: judged.severity.into(),
+            subject: judged.finding.subject.clone(),
+            about: judged.finding.about.clone(),
+            message: judged.finding.message.clone(),
+            remediation: remediation::of(judged, facts),
+            steps: judged.steps.iter().map(StepReport::from).collect(),
+            waived: judged.waived_by().is_some(),
+            waiver: judged.waiver.as_ref().map(WaiverReport::from),
+        }
+    }
+}
+
+impl From<&Waiver> for WaiverReport {
+    fn from(waiver: &Waiver) -> Self {
+        Self {
+            resource: waiver.resource.clone(),
+            reason: waiver.reason.clone(),
+            owner: waiver.owner.clone(),
+            expires: waiver.expires.clone(),
+            expired: waiver.is_expired,
+        }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct GapReport {
+    what: String,
+    why: Why,
+    detail: String,
+    /// The next step.
+    hint: String,
+    /// The rules that are inconclusive without it.
+    rules: Vec<String>,
+    /// Whether it does not count because of an acceptance.
+    is_accepted: bool,
+    /// The acceptance of the policy that matches it, which may have expired.
+    accepted: Option<AcceptanceReport>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct AcceptanceReport {
+    subject: String,
+    reason: String,
+    owner: String,
+    /// As written in the policy.
+    expires: String,
+    expired: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct NotJudgedReport {
+    rule: String,
+    /// The evidence that is missing.
+    what: String,
+    why: Why,
+    detail: String,
+    /// The next step.
+    hint: String,
+}
+
+impl From<&JudgedGap> for GapReport {
+    fn from(judged: &JudgedGap) -> Self {
+        let gap = &judged.gap;
+        Self {
+            what: gap.subject.to_string(),
+            why: gap.why.into(),
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
+            rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
+            is_accepted: judged.accepted_by().is_some(),
+            accepted: judged.accepted.as_ref().map(AcceptanceReport::from),
+        }
+    }
+}
+
+impl From<&Acceptance> for AcceptanceReport {
+    fn from(accepted: &Acceptance) -> Self {
+        Self {
+            subject: accepted.subject.clone(),
+            reason: accepted.reason.clone(),
+            owner: accepted.owner.clone(),
+            expires: accepted.expires.clone(),
+            expired: accepted.is_expired,
+        }
+    }
+}
+
+impl From<&NotJudged> for NotJudgedReport {
+    fn from(NotJudged { rule, gap }: &NotJudged) -> Self {
+        Self {
+            rule: rule.id.to_owned(),
+            what: gap.subject.to_string(),
+            why: gap.why.into(),
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
+        }
+    }
+}
