@@ -16,7 +16,7 @@ use crate::model::connection::{Component, Connection, Direction, KUBELET_PORT, P
 use crate::model::egress::WayOut;
 use crate::model::facts::{Facts, InterfaceKind, has_ambiguous_peer};
 use crate::model::node::{Node, NodeStatus};
-use crate::model::probe::{Attempt, ProbeTarget, ProbeWay};
+use crate::model::probe::{ProbeTarget, ProbeWay};
 use crate::model::seen_from::{PlaceKind, SeenBy};
 use crate::model::socket::State;
 
@@ -51,6 +51,14 @@ struct Alike {
 /// Observations that are alike: the places and the far ends.
 type Groups<'a> = BTreeMap<Alike, (BTreeSet<&'a str>, BTreeSet<String>)>;
 
+/// What the probes that reached nothing say.
+struct Probed {
+    /// The addresses that were not reached.
+    failed: Vec<Difference>,
+    /// The addresses for which the probe could not be made, which shows nothing about them.
+    not_made: Vec<String>,
+}
+
 /// The facts, and the EKS-owned ENIs by address.
 struct Seen<'a> {
     facts: &'a Facts,
@@ -67,7 +75,7 @@ impl<'a> Seen<'a> {
             Some(Err(gap)) => not_seen.push(gap.problem()),
             None => not_seen.push("what the name resolves to here".to_owned()),
         }
-        let failures = self.add_probes(|vantage| vantage == HERE, &mut groups);
+        let probed = self.add_probes(|vantage| vantage == HERE, &mut groups);
         if !evidence.probes.iter().any(|probe| probe.vantage == HERE) {
             not_seen.push("whether the API server can be reached from here: it was not probed".to_owned());
         }
@@ -82,7 +90,8 @@ impl<'a> Seen<'a> {
                 _ => differs.push(unexplained(&format!("the name resolves here to {peers}"))),
             }
         }
-        differs.extend(failures);
+        differs.extend(probed.failed);
+        not_seen.extend(probed.not_made);
         leg(LegKind::OperatorToApi, self.expected_of_operator(), groups, differs, not_seen)
     }
 
@@ -121,7 +130,8 @@ impl<'a> Seen<'a> {
                 _ => differs.push(unexplained(&format!("the name resolves on {nodes} to {peers}"))),
             }
         }
-        differs.extend(self.add_probes(|vantage| places.contains(vantage), &mut groups));
+        let probed = self.add_probes(|vantage| places.contains(vantage), &mut groups);
+        differs.extend(probed.failed);
         let mut not_seen = self.unread_nodes();
         if !without_sockets.is_empty() {
             let nodes = Names::new(&without_sockets).shown(NAMES_SHOWN);
@@ -131,6 +141,7 @@ impl<'a> Seen<'a> {
             let nodes = Names::new(&without_answer).shown(NAMES_SHOWN);
             not_seen.push(format!("what the name resolves to on {nodes}"));
         }
+        not_seen.extend(probed.not_made);
         leg(LegKind::NodeToApi, self.expected_of_nodes(), groups, differs, not_seen)
     }
 
@@ -282,15 +293,30 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Adds the probes from some vantage points. Returns those that failed as differences.
-    fn add_probes(&self, is_place: impl Fn(&str) -> bool, groups: &mut Groups<'a>) -> Vec<Difference> {
-        let mut failed: BTreeMap<(&str, String), BTreeSet<&str>> = BTreeMap::new();
+    /// Adds the probes from some vantage points that were made, and returns what the others
+    /// leave open.
+    fn add_probes(&self, is_place: impl Fn(&str) -> bool, groups: &mut Groups<'a>) -> Probed {
+        type Places<'a> = BTreeMap<(&'a str, String), BTreeSet<&'a str>>;
+        let (mut failed, mut not_made) = (Places::new(), Places::new());
         for probe in self.facts.evidence.probes.iter().filter(|probe| is_place(&probe.vantage)) {
             for answer in &probe.answers {
                 // Outside the VPC, ENIs are not expected to answer.
                 let is_reached = answer.is_reached();
                 if answer.target == ProbeTarget::Peer || answer.target == ProbeTarget::Eni && !is_reached {
                     continue;
+                }
+                let by_proxy = match &answer.way {
+                    ProbeWay::Direct => String::new(),
+                    ProbeWay::Proxy(proxy) => format!(" by the proxy {proxy}"),
+                };
+                if let Some(failure) = answer.failure() {
+                    let by_result = if failure.cause.is_decisive() { &mut failed } else { &mut not_made };
+                    let of_address =
+                        by_result.entry((&failure.detail, format!("{}{by_proxy}", answer.address)));
+                    of_address.or_default().insert(&probe.vantage);
+                    if !failure.cause.is_decisive() {
+                        continue;
+                    }
                 }
                 let address = answer.address.ip();
                 let eni = self.owned.get(&address).copied();
@@ -300,15 +326,7 @@ impl<'a> Seen<'a> {
                 let alike = Alike { by: SeenBy::Probe, result, path, processes: BTreeSet::new() };
                 let (places, peers) = groups.entry(alike).or_default();
                 places.insert(&probe.vantage);
-                let by_proxy = match &answer.way {
-                    ProbeWay::Direct => String::new(),
-                    ProbeWay::Proxy(proxy) => format!(" by the proxy {proxy}"),
-                };
                 peers.insert(self.far_end(answer.address.to_string(), eni) + &by_proxy);
-                if let Attempt::Failed(failure) = &answer.tcp {
-                    let of_address = failed.entry((&failure.detail, format!("{}{by_proxy}", answer.address)));
-                    of_address.or_default().insert(&probe.vantage);
-                }
             }
         }
         let difference = |((detail, address), places): ((&str, String), BTreeSet<&str>)| {
@@ -316,7 +334,14 @@ impl<'a> Seen<'a> {
             let text = format!("{address} was not reached from {places}: {detail}");
             Difference { kind: DifferenceKind::Unreached, text }
         };
-        failed.into_iter().map(difference).collect()
+        let open = |((detail, address), places): ((&str, String), BTreeSet<&str>)| {
+            let places = Names::new(places).shown(NAMES_SHOWN);
+            format!("whether {address} can be reached from {places}: the probe could not be made: {detail}")
+        };
+        Probed {
+            failed: failed.into_iter().map(difference).collect(),
+            not_made: not_made.into_iter().map(open).take(KEPT).collect(),
+        }
     }
 
     /// The nodes that were not read.

@@ -119,6 +119,51 @@ fn what_differs_is_named() {
     assert_eq!(kinds(&leg(copy.path(), "operator-to-api")), ["dns"]);
 }
 
+/// A probe that could not be made shows nothing of the endpoint: it is not seen, and no
+/// difference. One that failed is a difference.
+#[test]
+fn a_probe_that_could_not_be_made_is_not_seen() {
+    let copy = copy_of("study-public");
+    let write = |vantage: &str, result: &str, proxy: Option<&str>| {
+        let mut answer = json!({
+            "address": "3.39.55.189:443", "target": "endpoint",
+            "tcp": {"result": result, "detail": "the reason"},
+        });
+        if let Some(proxy) = proxy {
+            answer["proxy"] = json!(proxy);
+        }
+        let probe = json!({"schema": "eks-netcheck.probe.v1", "host": "myeks.example", "answers": [answer]});
+        fs::create_dir_all(copy.path().join("probe")).unwrap();
+        fs::write(copy.path().join(format!("probe/{vantage}.json")), probe.to_string()).unwrap();
+    };
+    for (vantage, name) in [("here", "operator-to-api"), ("n1", "node-to-api")] {
+        for (result, proxy, is_made) in [
+            ("proxy", Some("proxy.example:3128"), false),
+            ("failed", None, false),
+            ("a-word-of-a-later-version", None, false),
+            ("timed-out", Some("proxy.example:3128"), true),
+            ("timed-out", None, true),
+            ("refused", None, true),
+        ] {
+            write(vantage, result, proxy);
+            let leg = leg(copy.path(), name);
+            let by_proxy = proxy.map(|proxy| format!(" by the proxy {proxy}")).unwrap_or_default();
+            let not_made = format!(
+                "whether 3.39.55.189:443{by_proxy} can be reached from {vantage}: the probe could not be made: the reason"
+            );
+            assert_eq!(texts(&leg["not_seen"]).contains(&not_made), !is_made, "{result}: {leg}");
+            assert_eq!(kinds(&leg).contains(&"unreached"), is_made, "{result}: {leg}");
+            let observed = texts(&leg["observed"]);
+            assert_eq!(
+                observed.iter().any(|text| text.contains("a probe did not connect")),
+                is_made,
+                "{result}: {leg}"
+            );
+        }
+        fs::remove_file(copy.path().join(format!("probe/{vantage}.json"))).unwrap();
+    }
+}
+
 #[test]
 fn evidence_that_is_missing_is_said_to_be_not_seen() {
     let copy = copy_of("study-exec");
