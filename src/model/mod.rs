@@ -17,6 +17,7 @@ pub mod kubernetes;
 pub mod name;
 pub mod net;
 pub mod node;
+pub mod node_kind;
 pub mod probe;
 pub mod reach;
 pub mod reachability;

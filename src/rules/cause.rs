@@ -17,7 +17,7 @@ use crate::model::net::BlockMode;
 use crate::model::reach::{Admission, MissingRule};
 use crate::model::rule::{Finding, Step};
 use crate::model::socket::State;
-use crate::steps;
+use crate::steps::{self, Restart};
 
 /// A cause; the most certain one first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,8 +103,10 @@ pub(super) fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
         steps.extend(steps::dns_attributes(facts));
         steps.extend(steps::after_dns(facts));
     } else if needs_restart {
-        let nodes: Vec<_> = nodes.into_iter().map(ToOwned::to_owned).collect();
-        steps.extend(steps::resolve_again(&list(&nodes)));
+        let named = facts.nodes.iter().map(|node| &node.name);
+        let named: Vec<_> = named.filter(|name| nodes.contains(name.as_str())).collect();
+        let restart = Restart { kubelet: named.clone(), kube_proxy: named, ..Restart::default() };
+        steps.extend(restart.steps(facts));
     }
     steps
 }

@@ -72,7 +72,7 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
 }
 
 fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {
-    let mut steps = steps::agents(facts, true);
+    let mut steps = steps::restart_agents(facts);
     steps.push(steps::check_paths(facts));
     steps
 }

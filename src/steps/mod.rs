@@ -2,23 +2,24 @@
 //! order, for one cluster: without the steps that are known to be done. Rules and
 //! classification both suggest them.
 
-use std::collections::{BTreeSet, HashSet};
+mod restart;
+mod text;
+
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
+pub(crate) use self::restart::{Restart, fargate_pod};
+use self::text::NODES_SHOWN;
+pub(crate) use self::text::region;
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
-use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
 use crate::model::reach::{MissingRule, RuleSide};
 use crate::model::rule::Step;
 use crate::model::shell::{shell_quoted, shell_word};
 use crate::model::socket::State;
-use crate::model::text::list;
 use crate::model::traffic::TrafficPath;
-
-/// How many nodes a step names.
-const NODES_SHOWN: usize = 10;
 
 /// The steps after which every node uses the private endpoint.
 pub(crate) fn to_private_path(facts: &Facts) -> Vec<Step> {
@@ -102,49 +103,14 @@ pub(crate) fn forward_to_vpc() -> Step {
 /// The restarts of processes that keep connections to the public endpoint, or, before
 /// private access is on, may keep them.
 pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
-    let kubelet = on_public_path(facts, Component::Kubelet);
-    let kube_proxy = on_public_path(facts, Component::KubeProxy);
-    // Before private access is on, a node that was not read keeps its connections too.
-    let are_others = !is_on && !is_every_node_read(facts);
-    let mut steps = restart_kubelets(facts, &kubelet, are_others);
-    if !kube_proxy.is_empty() || are_others {
-        let nodes = if kube_proxy.is_empty() { "every node".to_owned() } else { names_of(&kube_proxy) };
-        steps.push(restart_kube_proxy(&nodes));
-    }
-    steps.extend(agents(facts, is_on));
-    steps
-}
-
-/// The restarts of the kubelet of these nodes, and of others that are not known.
-pub(crate) fn restart_kubelets(facts: &Facts, nodes: &[&NodeName], are_others: bool) -> Vec<Step> {
-    let logins = Logins::new(facts);
-    let (without_ssh, with_ssh): (Vec<_>, Vec<_>) =
-        nodes.iter().partition(|node| logins.takes_no_ssh(facts, node).unwrap_or(false));
-    let mut steps = Vec::new();
-    if !with_ssh.is_empty() || are_others {
-        let nodes = match (with_ssh.as_slice(), are_others) {
-            ([], _) => "every node".to_owned(),
-            (nodes, true) => format!("{} and the nodes that were not read", names_of(nodes)),
-            (nodes, false) => names_of(nodes),
-        };
-        let text = format!("Restart kubelet, which keeps its old connections until then, on {nodes}");
-        steps.push(Step::new(text).command("sudo systemctl restart kubelet"));
-    }
-    let may_lack_ssh = are_others || with_ssh.iter().any(|node| logins.takes_no_ssh(facts, node).is_none());
-    if !without_ssh.is_empty() || may_lack_ssh && logins.may_lack_ssh(facts) {
-        let (nodes, ids) = if without_ssh.is_empty() {
-            ("the nodes that take no ssh instead".to_owned(), "INSTANCE_ID".to_owned())
-        } else {
-            let ids: Vec<_> = without_ssh.iter().filter_map(|node| instance_of(facts, node)).collect();
-            let ids: Vec<_> = ids.iter().take(NODES_SHOWN).map(|id| shell_word(id, "INSTANCE_ID")).collect();
-            (names_of(&without_ssh), ids.join(" "))
-        };
-        let text =
-            format!("Replace or reboot {nodes}, one at a time: EKS Auto Mode and Bottlerocket take no ssh");
-        let command = format!("aws ec2 reboot-instances{} --instance-ids {ids}", region(facts));
-        steps.push(Step::new(text).command(command));
-    }
-    steps
+    let restart = Restart {
+        kubelet: on_public_path(facts, Component::Kubelet),
+        kube_proxy: on_public_path(facts, Component::KubeProxy),
+        agents: agents_on_public_path(facts),
+        // Before private access is on, a node that was not read keeps its connections too.
+        others: !is_on && !is_every_node_read(facts),
+    };
+    restart.steps(facts)
 }
 
 /// The nodes of which a component has an established connection to the public endpoint.
@@ -164,67 +130,20 @@ fn is_every_node_read(facts: &Facts) -> bool {
         && facts.traffic.iter().flat_map(|traffic| &traffic.components).all(|one| one.path.is_known())
 }
 
-/// The restarts of other agents on the host network.
-pub(crate) fn agents(facts: &Facts, is_on: bool) -> Vec<Step> {
+/// The restarts of the other processes of hosts that keep connections to the public endpoint.
+pub(crate) fn restart_agents(facts: &Facts) -> Vec<Step> {
+    Restart { agents: agents_on_public_path(facts), ..Restart::default() }.steps(facts)
+}
+
+/// The other processes of hosts that have an established connection to the public endpoint.
+fn agents_on_public_path(facts: &Facts) -> BTreeSet<(Option<&str>, &NodeName)> {
     let public = facts.connections.iter().filter(|connection| {
         connection.attribution.path == Path::PublicEndpoint
             && connection.socket.state == State::Established
             && !connection.component.is_some_and(Component::is_node_component)
     });
-    let names: BTreeSet<_> = public
-        .filter_map(|connection| connection.process.as_ref())
-        .map(|process| process.name.as_str())
-        .collect();
-    let has_cni = names.contains(Component::VpcCni.as_str());
-    let mut steps = Vec::new();
-    if has_cni || !is_on && !is_every_node_read(facts) {
-        steps.push(restart_cni());
-    }
-    let others: Vec<_> = names.into_iter().filter(|name| *name != Component::VpcCni.as_str()).collect();
-    if !others.is_empty() {
-        steps.push(Step::new(format!(
-            "Restart the other host processes that are connected to the public endpoint: {}",
-            list(&others, NODES_SHOWN)
-        )));
-    }
-    steps
-}
-
-/// The instance of a node, if EC2 lists one.
-fn instance_of<'a>(facts: &'a Facts, node: &NodeName) -> Option<&'a str> {
-    match facts.machines_of(node) {
-        [only] => only.instance.as_deref(),
-        _ => None,
-    }
-}
-
-/// Which instances take no ssh, as far as that is known.
-struct Logins<'a> {
-    without: HashSet<&'a str>,
-    /// The instances that Kubernetes lists, which shows their image.
-    known: HashSet<&'a str>,
-}
-
-impl<'a> Logins<'a> {
-    fn new(facts: &'a Facts) -> Self {
-        let nodes = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
-        Self {
-            without: facts.evidence.instances_without_login(),
-            known: nodes.filter_map(KubernetesNode::instance_id).collect(),
-        }
-    }
-
-    /// Whether a node takes no ssh; `None` if that is not known.
-    fn takes_no_ssh(&self, facts: &Facts, node: &NodeName) -> Option<bool> {
-        let id = instance_of(facts, node)?;
-        let is_known = || self.known.contains(id).then_some(false);
-        if self.without.contains(id) { Some(true) } else { is_known() }
-    }
-
-    /// Whether the cluster may have nodes that take no ssh.
-    fn may_lack_ssh(&self, facts: &Facts) -> bool {
-        facts.evidence.cluster.auto_mode || !self.without.is_empty()
-    }
+    let named = public.filter_map(|connection| Some((connection.process.as_ref()?, &connection.node)));
+    named.map(|(process, node)| (Some(process.name.as_str()), node)).collect()
 }
 
 /// The steps after the DNS of the VPC was changed.
@@ -263,46 +182,10 @@ pub(crate) fn add_blocks(facts: &Facts, blocks: impl IntoIterator<Item = IpNet>)
     Step::new(text).command(update(facts, &format!("publicAccessCidrs={}", all.join(","))))
 }
 
-/// The step that restarts the kubelet of a node, by ssh or by the instance.
-pub(crate) fn restart_kubelet(facts: &Facts, node: &NodeName) -> Step {
-    let takes_no_ssh = Logins::new(facts).takes_no_ssh(facts, node).unwrap_or(false);
-    if takes_no_ssh {
-        let id = instance_of(facts, node).unwrap_or_default();
-        let command = format!(
-            "aws ec2 reboot-instances{} --instance-ids {}",
-            region(facts),
-            shell_word(id, "INSTANCE_ID")
-        );
-        return Step::new(format!("Replace or reboot {node}, which takes no ssh")).command(command);
-    }
-    Step::new(format!("Restart kubelet on {node}")).command("sudo systemctl restart kubelet")
-}
-
-/// The step that restarts kube-proxy.
-pub(crate) fn restart_kube_proxy(nodes: &str) -> Step {
-    Step::new(format!("Restart kube-proxy, for {nodes}"))
-        .command("kubectl -n kube-system rollout restart daemonset kube-proxy")
-}
-
-/// The step that restarts the VPC CNI.
-pub(crate) fn restart_cni() -> Step {
-    Step::new("Restart the VPC CNI").command("kubectl -n kube-system rollout restart daemonset aws-node")
-}
-
 /// The alternative to what nodes need to reach the public endpoint.
 pub(crate) fn or_private_access(facts: &Facts) -> Step {
     Step::new("Or have private access on, with which nodes do not need the public endpoint")
         .command(update(facts, "endpointPrivateAccess=true"))
-}
-
-/// The steps by which kubelet and kube-proxy resolve the endpoint's name again.
-pub(crate) fn resolve_again(nodes: &str) -> [Step; 2] {
-    let text = format!("Restart kubelet, which then resolves the endpoint's name again, on {nodes}");
-    [
-        Step::new(text).command("sudo systemctl restart kubelet"),
-        Step::new("Restart kube-proxy")
-            .command("kubectl -n kube-system rollout restart daemonset kube-proxy"),
-    ]
 }
 
 /// The check that no node is left on the public path.
@@ -346,12 +229,6 @@ pub(crate) fn describe(facts: &Facts, query: &str) -> String {
     format!("aws eks describe-cluster{} --name {name} --query {query}", region(facts))
 }
 
-/// The option of the aws CLI with the cluster's region.
-pub(crate) fn region(facts: &Facts) -> String {
-    let region = facts.evidence.cluster.region();
-    region.map(|region| format!(" --region {}", shell_word(region, "REGION"))).unwrap_or_default()
-}
-
 /// The step that narrows the list of blocks, or, for a cluster with hybrid nodes, closes
 /// the public endpoint.
 pub(crate) fn narrow(facts: &Facts) -> Step {
@@ -370,9 +247,4 @@ pub(crate) fn close(facts: &Facts) -> Step {
     Step::new(text)
         .command(update(facts, "endpointPublicAccess=false,endpointPrivateAccess=true"))
         .check("It worked when the nodes stay Ready, as seen from inside the VPC", "kubectl get nodes")
-}
-
-/// Some names of nodes as text.
-pub(crate) fn names_of(nodes: &[&NodeName]) -> String {
-    list(&nodes.iter().map(|node| node.as_str()).collect::<Vec<_>>(), NODES_SHOWN)
 }

@@ -1,12 +1,12 @@
 //! The steps of findings: ordered, for the cluster as it is.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of, edit_json, fixtures, story, subdirs};
+use crate::common::{Netcheck, copy_of, copy_of_dir, edit_json, fixtures, story, subdirs};
 
 /// The steps of a rule's findings, as texts and commands.
 fn steps(report: &Value, rule: &str) -> Vec<(String, Option<String>)> {
@@ -52,14 +52,106 @@ fn private_access_comes_before_a_narrow_list() {
     let restart = ["Restart kubelet ", "Restart kube-proxy ", "Make sure that"];
     assert_eq!(outline(&report, "node-on-public-path"), restart);
     let steps = steps(&report, "node-on-public-path");
-    assert!(steps[0].0.ends_with("on n1"), "{steps:?}");
+    assert!(steps[0].0.contains(" on n1; "), "{steps:?}");
     let close = [&restart[..], &["Close the public"]].concat();
     assert_eq!(outline(&report, "public-endpoint-enabled"), close);
 }
 
-/// On EKS Auto Mode there is no ssh.
+/// Sets what Kubernetes lists: n1, and another node.
+fn list_nodes(dir: &Path, image: &str, labels: &Value, os: &str) {
+    let node = |name: &str, instance: &str| {
+        json!({
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"providerID": format!("aws:///ap-northeast-2a/{instance}")},
+            "status": {"addresses": [], "nodeInfo": {"osImage": image, "operatingSystem": os}},
+        })
+    };
+    let instances = std::fs::read(dir.join("instances.json")).unwrap();
+    let instances: Value = serde_json::from_slice(&instances).unwrap();
+    let ids = instances["Reservations"].as_array().unwrap().iter();
+    let ids = ids.flat_map(|one| one["Instances"].as_array().unwrap()).enumerate();
+    let nodes: Vec<_> =
+        ids.map(|(at, one)| node(&format!("ip-10-0-0-{at}"), one["InstanceId"].as_str().unwrap())).collect();
+    std::fs::create_dir_all(dir.join("kubernetes")).unwrap();
+    std::fs::write(
+        dir.join("kubernetes/nodes.json"),
+        json!({"kind": "NodeList", "items": nodes}).to_string(),
+    )
+    .unwrap();
+}
+
+/// Each kind of node is restarted as it allows, by every command that suggests it: after a change
+/// of access, after an attempt that hangs, and in a simulation.
 #[test]
-fn nodes_without_ssh_are_replaced() {
+fn a_restart_is_that_of_the_kind_of_the_node() {
+    let none = json!({});
+    let of_type = |kind: &str| json!({"eks.amazonaws.com/compute-type": kind});
+    let (systemd, daemon_set) = ("sudo systemctl restart kubelet", "daemonset kube-proxy");
+    let cases = [
+        ("Amazon Linux 2023.8", none.clone(), "linux", "Restart kubelet", systemd, true),
+        ("Amazon Linux 2", none.clone(), "linux", "Restart kubelet", systemd, true),
+        ("Ubuntu 24.04", of_type("hybrid"), "linux", "Restart kubelet", systemd, true),
+        ("Bottlerocket OS 1.40.0", none.clone(), "linux", "Reboot n1, ", "aws ec2 reboot-instances", true),
+        (
+            "Bottlerocket (EKS Auto)",
+            of_type("auto"),
+            "linux",
+            "Replace n1, ",
+            "kubectl delete nodeclaim",
+            false,
+        ),
+        ("Windows Server 2022", none.clone(), "windows", "Restart kubelet", "Restart-Service kubelet", false),
+        ("", none, "linux", "Restart kubelet", systemd, true),
+    ];
+    for (image, labels, os, text, command, has_daemon_set) in cases {
+        let copy = copy_of("public-and-private-stale");
+        list_nodes(copy.path(), image, &labels, os);
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        let simulate = ["simulate", "--cluster", "myeks", "--access", "private", "--format", "json"];
+        let ran = Netcheck::new(simulate).arg("--evidence").arg(copy.path()).run();
+        let simulation: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let of_simulation = simulation["steps"].as_array().unwrap().iter().map(|step| {
+            let text = |key: &str| step[key].as_str().map(ToOwned::to_owned);
+            (text("text").unwrap(), text("command"))
+        });
+        let clients = simulation["clients"].as_array().unwrap().iter();
+        let needs = clients.flat_map(|client| client["needs"].as_array().unwrap()).map(|step| {
+            (step["text"].as_str().unwrap().to_owned(), step["command"].as_str().map(ToOwned::to_owned))
+        });
+        // No interface has the address.
+        let cut = copy_of_dir(copy.path());
+        let rows = "SYN-SENT 0 1 192.168.1.20:50001 192.168.1.99:443 users:((\"kubelet\",pid=1,fd=9))\n";
+        std::fs::write(cut.path().join("nodes/n1.txt"), rows).unwrap();
+        let (cut, _) = Netcheck::audit(cut.path()).json();
+        for (what, all) in [
+            ("stale", steps(&report, "node-on-public-path")),
+            ("hanging", steps(&cut, "node-cut-off")),
+            ("simulate", of_simulation.collect::<Vec<_>>()),
+            ("needs", needs.collect()),
+        ] {
+            let command_of = |(_, command): &(String, Option<String>)| command.clone().unwrap_or_default();
+            let found = all.iter().find(|one| command_of(one).contains(command));
+            let found = found.unwrap_or_else(|| panic!("{image}, {what}: {all:#?}"));
+            assert!(found.0.starts_with(text), "{image}, {what}: {found:?}");
+            assert_eq!(
+                all.iter().any(|one| command_of(one).contains("systemctl")),
+                command == systemd,
+                "{image}, {what}: {all:#?}"
+            );
+            assert_eq!(
+                all.iter().any(|one| command_of(one).contains(daemon_set)),
+                has_daemon_set,
+                "{image}, {what}: {all:#?}"
+            );
+            // How to find out what is not known.
+            assert_eq!(found.0.contains("OS-IMAGE"), image.is_empty(), "{image}, {what}: {found:?}");
+        }
+    }
+}
+
+/// Without what Kubernetes lists, EC2 shows the nodes of EKS Auto Mode.
+#[test]
+fn nodes_of_auto_mode_are_replaced() {
     let copy = copy_of("public-and-private-stale");
     edit_json(copy.path(), "instances.json", |json| {
         for reservation in json["Reservations"].as_array_mut().unwrap() {
@@ -70,10 +162,18 @@ fn nodes_without_ssh_are_replaced() {
     });
     let (report, _) = Netcheck::audit(copy.path()).json();
     let all = steps(&report, "node-on-public-path");
-    assert!(all[0].0.starts_with("Replace or reboot n1, one at a time"), "{all:?}");
-    let command = all[0].1.as_ref().unwrap();
-    assert!(command.contains("reboot-instances") && command.contains("--instance-ids i-0"), "{command}");
-    assert!(all.iter().all(|(_, command)| !command.as_ref().unwrap().contains("systemctl")), "{all:?}");
+    assert!(all[0].0.starts_with("Replace n1, one at a time"), "{all:?}");
+    assert_eq!(all[0].1.as_deref(), Some("kubectl delete nodeclaim NODECLAIM"));
+    let commands = || all.iter().filter_map(|(_, command)| command.as_deref());
+    assert!(!commands().any(|one| one.contains("systemctl") || one.contains("daemonset")), "{all:?}");
+    // Before private access is on, the nodes that were not read are of the same kind.
+    edit_json(copy.path(), "cluster.json", |json| {
+        json["cluster"]["resourcesVpcConfig"]["endpointPrivateAccess"] = json!(false);
+    });
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let all = steps(&report, "private-endpoint-disabled");
+    assert!(all.iter().any(|(text, _)| text.starts_with("Replace ")), "{all:?}");
+    assert!(!all.iter().any(|(text, _)| text.starts_with("Restart ")), "{all:?}");
 }
 
 /// A component that is on the private path is not restarted.

@@ -8,7 +8,7 @@ use crate::model::reachability::{ConditionResult, Location, Reachability, Reache
 use crate::model::rule::Step;
 use crate::model::simulation::{Client, ClientKind};
 use crate::model::text::capital;
-use crate::steps;
+use crate::steps::{self, Restart};
 
 /// Returns the steps that a client needs, in their order.
 pub(super) fn of(
@@ -63,26 +63,26 @@ pub(super) fn of_simulate(next_step: &str, kind: ClientKind) -> String {
     next_step.replace("--from", option)
 }
 
-/// The step that makes a process resolve the endpoint's name again.
-fn restart(facts: &Facts, place: &str, client: &Client) -> Option<Step> {
-    let process = client.process.as_deref()?;
-    if process == Component::Kubelet.as_str() {
-        Some(steps::restart_kubelet(facts, client.node.as_ref()?))
-    } else if process == Component::KubeProxy.as_str() {
-        Some(steps::restart_kube_proxy(place))
-    } else {
-        restart_agent(client)
+/// The steps that make a client resolve the endpoint's name again.
+fn restart(facts: &Facts, place: &str, client: &Client) -> Vec<Step> {
+    if client.kind == ClientKind::FargatePod {
+        return vec![steps::fargate_pod(place)];
     }
+    restart_of([client].into_iter()).steps(facts)
 }
 
-/// The step that makes another process of a node resolve the endpoint's name again.
-pub(super) fn restart_agent(client: &Client) -> Option<Step> {
-    let process = client.process.as_deref()?;
-    Some(if process == Component::VpcCni.as_str() {
-        steps::restart_cni()
-    } else if process == UNNAMED {
-        Step::new(format!("Find the process on {}, and restart it", client.node.as_ref()?))
-    } else {
-        Step::new(format!("Restart {process} on {}", client.node.as_ref()?))
-    })
+/// The restart of processes of nodes.
+pub(super) fn restart_of<'a>(clients: impl Iterator<Item = &'a Client>) -> Restart<'a> {
+    let mut restart = Restart::default();
+    for client in clients {
+        let (Some(process), Some(node)) = (client.process.as_deref(), &client.node) else { continue };
+        if process == Component::Kubelet.as_str() {
+            restart.kubelet.push(node);
+        } else if process == Component::KubeProxy.as_str() {
+            restart.kube_proxy.push(node);
+        } else {
+            restart.agents.insert((Some(process).filter(|process| *process != UNNAMED), node));
+        }
+    }
+    restart
 }

@@ -114,16 +114,10 @@ fn before(clients: &[Client]) -> Vec<ChangeStep> {
 
 /// The restarts of what keeps connections on the path that it leaves.
 fn restarts(facts: &Facts, clients: &[Client]) -> Vec<Step> {
-    let stale = |kind| clients.iter().filter(move |client| client.is_stale && client.kind == kind);
-    let nodes = |kind| stale(kind).filter_map(|client| client.node.as_ref()).collect::<Vec<_>>();
-    let mut steps = steps::restart_kubelets(facts, &nodes(ClientKind::Kubelet), false);
-    let kube_proxy = nodes(ClientKind::KubeProxy);
-    if !kube_proxy.is_empty() {
-        steps.push(steps::restart_kube_proxy(&steps::names_of(&kube_proxy)));
-    }
-    let of_agents = stale(ClientKind::Agent).filter_map(needs::restart_agent);
-    steps.extend(unique(of_agents.collect::<Vec<_>>().iter()).take(NEEDS_MAX).cloned());
-    steps
+    let stale = || clients.iter().filter(|client| client.is_stale);
+    let pods = stale().filter(|client| client.kind == ClientKind::FargatePod);
+    let pods = pods.map(|client| steps::fargate_pod(&client.name)).take(NEEDS_MAX);
+    needs::restart_of(stale()).steps(facts).into_iter().chain(pods).collect()
 }
 
 fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> impl Iterator<Item = &'a Step> {

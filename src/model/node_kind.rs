@@ -1,0 +1,104 @@
+//! The kind of a node, as far as it decides how its processes are restarted.
+
+use super::facts::Facts;
+use super::kubernetes::KubernetesNode;
+use super::name::NodeName;
+use super::net::Instance;
+use super::node::{NodeStatus, Via};
+
+/// The kind of a node, as far as it decides how its processes are restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeKind {
+    /// A Linux host with a login and systemd: Amazon Linux, Ubuntu, or a hybrid node.
+    Linux,
+    /// A Windows host.
+    Windows,
+    /// Bottlerocket, whose host has no shell.
+    ///
+    /// <https://bottlerocket.dev/en/os/latest/concepts/components/>
+    Bottlerocket,
+    /// EKS Auto Mode: no login of any kind, and kube-proxy and the VPC CNI run as services of
+    /// the host.
+    ///
+    /// <https://docs.aws.amazon.com/eks/latest/userguide/automode.html>
+    AutoMode,
+    /// Fargate: one pod on a host that AWS owns.
+    Fargate,
+    /// Not known.
+    Unknown,
+}
+
+impl NodeKind {
+    /// The kind of a node that Kubernetes lists; `Unknown` if it does not show it.
+    #[must_use]
+    pub fn of_kubernetes(node: &KubernetesNode) -> Self {
+        match (node.compute_type.as_deref(), node.os_image.as_deref()) {
+            _ if node.is_fargate() => Self::Fargate,
+            (Some("auto"), _) => Self::AutoMode,
+            _ if node.is_windows => Self::Windows,
+            (_, Some(image)) if image.starts_with("Bottlerocket") => Self::Bottlerocket,
+            (Some("hybrid"), _) => Self::Linux,
+            (_, Some(image)) if !image.is_empty() => Self::Linux,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The kind of an instance; `Unknown` unless EKS Auto Mode manages it.
+    #[must_use]
+    pub fn of_instance(instance: &Instance) -> Self {
+        if instance.auto_mode { Self::AutoMode } else { Self::Unknown }
+    }
+}
+
+impl Facts {
+    /// The kind of a captured node: by its instance, by what Kubernetes says of it, or by the
+    /// way in which its sockets were read.
+    #[must_use]
+    pub fn node_kind(&self, node: &NodeName) -> NodeKind {
+        let machine = match self.machines_of(node) {
+            [] => None,
+            [only] => Some(only),
+            _ => return NodeKind::Unknown,
+        };
+        let id = machine.and_then(|machine| machine.instance.as_deref());
+        let listed = || self.evidence.kubernetes.nodes.seen().into_iter().flatten();
+        let by_instance = id.and_then(|id| {
+            let mut instances = self.evidence.network.instances.seen().into_iter().flatten();
+            instances.find(|instance| instance.id == id).map(NodeKind::of_instance)
+        });
+        let by_kubernetes = listed()
+            .find(|known| match (id, known.instance_id()) {
+                (Some(id), Some(known)) => id == known,
+                _ => known.name == node.as_str(),
+            })
+            .map(NodeKind::of_kubernetes);
+        let kinds = [by_instance, by_kubernetes];
+        let known = kinds.into_iter().flatten().find(|kind| *kind != NodeKind::Unknown);
+        known.unwrap_or_else(|| {
+            let read = self.nodes.iter().find(|known| known.name == *node);
+            // Bottlerocket's containers for logins and for Systems Manager have no `ss` that
+            // shows the processes of the host.
+            let by_login = read.is_some_and(|read| {
+                read.status == NodeStatus::Read && matches!(read.via, Some(Via::Ssh | Via::Ssm))
+            });
+            if by_login || self.is_hybrid(node) { NodeKind::Linux } else { NodeKind::Unknown }
+        })
+    }
+
+    /// The kind that all nodes have which EC2 and Kubernetes list; `Unknown` if they differ, or
+    /// if there are none.
+    #[must_use]
+    pub fn only_node_kind(&self) -> NodeKind {
+        let evidence = &self.evidence;
+        let listed = evidence.kubernetes.nodes.seen();
+        let mut kinds: Vec<_> = listed.into_iter().flatten().map(NodeKind::of_kubernetes).collect();
+        if listed.is_none() {
+            kinds.extend(evidence.node_instances().map(NodeKind::of_instance));
+        }
+        kinds.retain(|kind| *kind != NodeKind::Fargate);
+        match kinds.split_first() {
+            Some((first, rest)) if rest.iter().all(|kind| kind == first) => *first,
+            _ => NodeKind::Unknown,
+        }
+    }
+}

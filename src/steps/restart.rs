@@ -1,0 +1,189 @@
+//! The steps by which the processes of nodes resolve the endpoint's name again: a restart, as
+//! the kind of each node allows it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::text::{NODES_SHOWN, names_of, region};
+use crate::model::connection::Component;
+use crate::model::facts::Facts;
+use crate::model::name::NodeName;
+use crate::model::node_kind::NodeKind;
+use crate::model::rule::Step;
+use crate::model::shell::shell_word;
+use crate::model::text::list;
+
+/// The nodes whose processes are restarted.
+#[derive(Debug, Default)]
+pub(crate) struct Restart<'a> {
+    /// The nodes whose kubelet is restarted.
+    pub(crate) kubelet: Vec<&'a NodeName>,
+    /// The nodes whose kube-proxy is restarted.
+    pub(crate) kube_proxy: Vec<&'a NodeName>,
+    /// The other processes of hosts that are restarted, by name; `None` of one that its row does
+    /// not name.
+    pub(crate) agents: BTreeSet<(Option<&'a str>, &'a NodeName)>,
+    /// Whether kubelet, kube-proxy and the VPC CNI are restarted on every other node as well.
+    pub(crate) others: bool,
+}
+
+/// The nodes of one kind.
+#[derive(Debug, Default)]
+struct OfKind<'a> {
+    nodes: Vec<&'a NodeName>,
+    /// Whether the nodes that are not known by name are of this kind.
+    others: bool,
+}
+
+impl Restart<'_> {
+    /// The steps, in their order.
+    pub(crate) fn steps(&self, facts: &Facts) -> Vec<Step> {
+        let mut kubelet = by_kind(facts, &self.kubelet, self.others);
+        // A new node has new processes of all kinds.
+        let mut replaced = kubelet.remove(&NodeKind::AutoMode).unwrap_or_default();
+        let mut of_pods = |nodes: &[_], others| {
+            let mut by_kind = by_kind(facts, nodes, others);
+            let of_host = by_kind.remove(&NodeKind::AutoMode).unwrap_or_default();
+            let more = of_host.nodes.into_iter().filter(|node| !replaced.nodes.contains(node));
+            replaced.nodes.extend(more.collect::<Vec<_>>());
+            by_kind
+        };
+        let is_cni = |(process, _): &(Option<&str>, _)| *process == Some(Component::VpcCni.as_str());
+        let (cni, agents): (Vec<_>, Vec<_>) = self.agents.iter().copied().partition(is_cni);
+        let mut kube_proxy = of_pods(&self.kube_proxy, self.others);
+        let cni = of_pods(&cni.into_iter().map(|(_, node)| node).collect::<Vec<_>>(), self.others);
+        let on_hosts = of_pods(&agents.iter().map(|&(_, node)| node).collect::<Vec<_>>(), false);
+        let on_hosts: HashSet<_> = on_hosts.into_values().flat_map(|nodes| nodes.nodes).collect();
+        let agents = agents.into_iter().filter(|(_, node)| on_hosts.contains(node));
+        let mut steps: Vec<_> =
+            kubelet.iter().filter_map(|(kind, nodes)| kubelet_step(facts, *kind, nodes)).collect();
+        steps.extend(replace(&replaced));
+        let of_windows = kube_proxy.remove(&NodeKind::Windows);
+        if let Some(nodes) = of_windows.as_ref().and_then(OfKind::names) {
+            let step = Step::new(format!("Restart kube-proxy, in PowerShell, on {nodes}"));
+            steps.push(step.command("Restart-Service kube-proxy"));
+        }
+        if let Some(nodes) = joined(kube_proxy.into_values()).names_of_daemon_set() {
+            let step = Step::new(format!("Restart kube-proxy, for {nodes}"));
+            steps.push(step.command("kubectl -n kube-system rollout restart daemonset kube-proxy"));
+        }
+        if joined(cni.into_values()).names().is_some() {
+            let step = Step::new("Restart the VPC CNI");
+            steps.push(step.command("kubectl -n kube-system rollout restart daemonset aws-node"));
+        }
+        steps.extend(restart_agents(agents));
+        steps
+    }
+}
+
+/// Nodes by their kind, and the others by the kind that all known nodes have.
+fn by_kind<'a>(facts: &Facts, nodes: &[&'a NodeName], others: bool) -> BTreeMap<NodeKind, OfKind<'a>> {
+    let mut by_kind: BTreeMap<_, OfKind<'a>> = BTreeMap::new();
+    for &node in nodes {
+        by_kind.entry(facts.node_kind(node)).or_default().nodes.push(node);
+    }
+    if others {
+        by_kind.entry(facts.only_node_kind()).or_default().others = true;
+    }
+    by_kind
+}
+
+impl OfKind<'_> {
+    /// The nodes as text; `None` if there are none.
+    fn names(&self) -> Option<String> {
+        match (self.nodes.as_slice(), self.others) {
+            ([], false) => None,
+            ([], true) => Some("every node".to_owned()),
+            (nodes, true) => Some(format!("{} and the nodes that were not read", names_of(nodes))),
+            (nodes, false) => Some(names_of(nodes)),
+        }
+    }
+
+    /// The nodes that show that a daemon set is restarted, which restarts it on all nodes.
+    fn names_of_daemon_set(&self) -> Option<String> {
+        if self.nodes.is_empty() { self.names() } else { Some(names_of(&self.nodes)) }
+    }
+}
+
+/// All nodes of several kinds.
+fn joined<'a>(kinds: impl Iterator<Item = OfKind<'a>>) -> OfKind<'a> {
+    kinds.fold(OfKind::default(), |mut all, one| {
+        all.nodes.extend(one.nodes);
+        all.others |= one.others;
+        all
+    })
+}
+
+/// The step that restarts the kubelet of nodes of one kind.
+fn kubelet_step(facts: &Facts, kind: NodeKind, nodes: &OfKind<'_>) -> Option<Step> {
+    let names = nodes.names()?;
+    let restart = format!("Restart kubelet, which keeps its connections until then, on {names}");
+    Some(match kind {
+        NodeKind::Linux => Step::new(restart).command("sudo systemctl restart kubelet"),
+        NodeKind::Unknown => {
+            let text = format!(
+                "{restart}; a node that runs Bottlerocket, as those of EKS Auto Mode do (OS-IMAGE in `kubectl get nodes -o wide`), is replaced or rebooted instead"
+            );
+            Step::new(text).command("sudo systemctl restart kubelet")
+        }
+        NodeKind::Windows => {
+            Step::new(format!("{restart}, in PowerShell")).command("Restart-Service kubelet")
+        }
+        NodeKind::Bottlerocket => {
+            let text = format!(
+                "Reboot {names}, one at a time, or replace them: the host of Bottlerocket has no shell. `apiclient reboot` in its control container, which Session Manager opens, does the same, as does `apiclient exec admin` with a restart of kubelet where the admin container is on"
+            );
+            let ids: Vec<_> = nodes.nodes.iter().filter_map(|node| instance_of(facts, node)).collect();
+            let ids: Vec<_> = ids.iter().take(NODES_SHOWN).map(|id| shell_word(id, "INSTANCE_ID")).collect();
+            let is_outside = ids.is_empty() && !nodes.nodes.is_empty();
+            let ids = if ids.is_empty() { "INSTANCE_ID".to_owned() } else { ids.join(" ") };
+            let reboot = format!("aws ec2 reboot-instances{} --instance-ids {ids}", region(facts));
+            Step::new(text).command(if is_outside { "apiclient reboot".to_owned() } else { reboot })
+        }
+        // Their own steps.
+        NodeKind::AutoMode | NodeKind::Fargate => return None,
+    })
+}
+
+/// The step that replaces nodes of EKS Auto Mode.
+///
+/// <https://docs.aws.amazon.com/eks/latest/userguide/auto-troubleshoot.html>
+fn replace(nodes: &OfKind<'_>) -> Option<Step> {
+    let names = nodes.names()?;
+    let text = format!(
+        "Replace {names}, one at a time: EKS Auto Mode has no login, and its kubelet, kube-proxy and VPC CNI are part of the host. Deleting the NodeClaim, which `kubectl get nodeclaims` lists with its node, drains the node first"
+    );
+    Some(Step::new(text).command("kubectl delete nodeclaim NODECLAIM"))
+}
+
+/// The step that recreates a pod on Fargate, whose kubelet is its own.
+pub(crate) fn fargate_pod(node: &str) -> Step {
+    let word = shell_word(node, "NODE");
+    Step::new(format!(
+        "Recreate the pod on {node}: a pod on Fargate has a kubelet of its own, which AWS runs"
+    ))
+    .command(format!("kubectl delete pods --all-namespaces --field-selector spec.nodeName={word}"))
+}
+
+/// The step that restarts other processes of hosts.
+fn restart_agents<'a>(agents: impl Iterator<Item = (Option<&'a str>, &'a NodeName)>) -> Option<Step> {
+    let mut by_process: BTreeMap<Option<&str>, Vec<&NodeName>> = BTreeMap::new();
+    for (process, node) in agents {
+        by_process.entry(process).or_default().push(node);
+    }
+    let texts = by_process.iter().map(|(process, nodes)| {
+        format!("{} on {}", process.unwrap_or("the process without a name"), names_of(nodes))
+    });
+    match texts.collect::<Vec<_>>().as_slice() {
+        [] => None,
+        [only] => Some(Step::new(format!("Restart {only}"))),
+        all => Some(Step::new(format!("Restart these host processes: {}", list(all, NODES_SHOWN)))),
+    }
+}
+
+/// The instance of a node, if EC2 lists one.
+fn instance_of<'a>(facts: &'a Facts, node: &NodeName) -> Option<&'a str> {
+    match facts.machines_of(node) {
+        [only] => only.instance.as_deref(),
+        _ => None,
+    }
+}
