@@ -45,7 +45,8 @@ pub(super) fn steps_of(
             order.steps.push(alone(steps::forward_to_vpc()));
         }
         order.steps.push(alone(steps::wait_for_dns(facts)));
-        order.steps.extend(steps::restarts(facts, false).into_iter().map(alone));
+        let restarts = steps::restarts(facts, false).into_iter().chain(recreate_pods(clients));
+        order.steps.extend(restarts.map(alone));
         order.steps.push(alone(steps::check_paths(facts)));
     } else if is_on(to.private()) && (closes || narrows) {
         order.steps.extend(steps::after_private_access(facts).into_iter().map(alone));
@@ -115,9 +116,13 @@ fn before(clients: &[Client]) -> Vec<ChangeStep> {
 /// The restarts of what keeps connections on the path that it leaves.
 fn restarts(facts: &Facts, clients: &[Client]) -> Vec<Step> {
     let stale = || clients.iter().filter(|client| client.is_stale);
-    let pods = stale().filter(|client| client.kind == ClientKind::FargatePod);
-    let pods = pods.map(|client| steps::fargate_pod(&client.name)).take(NEEDS_MAX);
-    needs::restart_of(stale()).steps(facts).into_iter().chain(pods).collect()
+    needs::restart_of(stale()).steps(facts).into_iter().chain(recreate_pods(clients)).collect()
+}
+
+/// The new pods in the place of those on Fargate that keep connections on the path that it leaves.
+fn recreate_pods(clients: &[Client]) -> impl Iterator<Item = Step> {
+    let pods = clients.iter().filter(|client| client.is_stale && client.kind == ClientKind::FargatePod);
+    pods.map(|client| steps::fargate_pod(&client.name)).take(NEEDS_MAX)
 }
 
 fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> impl Iterator<Item = &'a Step> {
