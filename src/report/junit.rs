@@ -6,6 +6,7 @@ use std::io::{Error, Result, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::compliance::by_standard;
 use super::entry::{gap_text, waived_by};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation;
@@ -38,6 +39,9 @@ impl ReportWriter for Writer {
         }
         if let Some(nodes) = read_by(&audited.facts) {
             suite.add_property(("nodes", nodes.as_str()));
+        }
+        for (standard, controls) in by_standard(&audited.judgment) {
+            suite.add_property((format!("compliance {}", standard.id()).as_str(), controls.as_str()));
         }
         self.report.add_test_suite(suite);
         Ok(())

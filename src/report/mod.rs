@@ -3,6 +3,7 @@
 
 mod architecture;
 mod change;
+mod compliance;
 mod drawing;
 mod entry;
 pub mod explain;

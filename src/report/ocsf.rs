@@ -8,6 +8,7 @@ use std::io::{Result, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::compliance::{requirement, standards};
 use super::entry::{Entry, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
@@ -15,6 +16,7 @@ use super::remediation;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Cluster;
+use crate::model::compliance::Control;
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
@@ -68,6 +70,7 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
     event["compliance"]["status"] = "Fail".into();
     event["compliance"]["status_id"] = 3.into();
     event["message"] = entry.message_of_cluster().into();
+    requirements(&mut event, &judged.rule.controls.iter().collect::<Vec<_>>());
     event["finding_info"]["desc"] = entry.message().into();
     event["remediation"]["desc"] = remediation::of(judged, &audited.facts).into();
     if let Some(waiver) = judged.waived_by() {
@@ -77,6 +80,15 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
     }
     about(&mut event, entry.cluster);
     event
+}
+
+/// Adds the controls that an event is about, with their standards.
+fn requirements(event: &mut Value, controls: &[&Control]) {
+    let own = ["eks-netcheck"].into_iter();
+    event["compliance"]["standards"] = own.chain(standards(controls)).collect();
+    if !controls.is_empty() {
+        event["compliance"]["requirements"] = controls.iter().map(|control| requirement(control)).collect();
+    }
 }
 
 /// Why a finding or a gap does not count.
@@ -109,6 +121,13 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     }
     event["compliance"]["status"] = status.into();
     event["compliance"]["status_id"] = id.into();
+    // A rule that passes does not show that its control is met if another one has findings.
+    let controls = if id == 1 {
+        judgment.controls_met(rule).collect()
+    } else {
+        rule.controls.iter().collect::<Vec<_>>()
+    };
+    requirements(&mut event, &controls);
     if id == 1 {
         event["severity"] = "Informational".into();
         event["severity_id"] = 1.into();

@@ -6,12 +6,14 @@
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 //! <https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning>
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::compliance::requirement;
 use super::entry::{Entry, Rank, Unseen};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::write_pretty;
@@ -19,6 +21,7 @@ use super::remediation::{self, is_command};
 use super::text::escape;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
+use crate::model::compliance::{Control, Standard};
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
@@ -38,6 +41,8 @@ pub const FORMAT: AuditFormat = AuditFormat {
 
 /// The largest number of results that GitHub accepts in a run.
 const RESULTS_MAX: usize = 25_000;
+/// The largest number of tags of a rule that GitHub accepts.
+const TAGS_MAX: usize = 20;
 /// The largest length of a rule's description that GitHub accepts.
 const DESCRIPTION_MAX: usize = 1024;
 
@@ -90,6 +95,7 @@ impl ReportWriter for Writer {
                     "informationUri": "https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html",
                     "rules": rules,
                 } },
+                "taxonomies": taxonomies(self.rules),
                 "automationDetails": { "id": "eks-netcheck/" },
                 "invocations": [{
                     "executionSuccessful": summary.unjudged.is_empty()
@@ -197,14 +203,51 @@ fn descriptor<'a>(rule: &Rule, findings: impl Iterator<Item = &'a Finding>) -> V
         "fullDescription": { "text": rule.why.chars().take(DESCRIPTION_MAX).collect::<String>() },
         "help": { "text": format!("{}\n\n{}", rule.why, rule.remediation), "markdown": markdown.trim_end() },
         "helpUri": rule.reference,
+        "relationships": rule.controls.iter().map(relationship).collect::<Vec<_>>(),
         "defaultConfiguration": { "level": level(severity) },
         "properties": {
-            "tags": ["security", "eks", "network"],
+            "tags": tags(rule),
             "precision": "very-high",
             "problem.severity": problem_severity(severity),
             "security-severity": security_severity(severity),
         },
     })
+}
+
+/// The tags of a rule: first those by which a reader filters, then its controls.
+fn tags(rule: &Rule) -> Vec<String> {
+    let general = ["security", "eks", "network"].into_iter().map(str::to_owned);
+    general.chain(rule.controls.iter().map(requirement)).take(TAGS_MAX).collect()
+}
+
+/// The relation of a rule to a control, which `taxonomies` describes.
+fn relationship(control: &Control) -> Value {
+    let target = json!({ "id": control.id, "toolComponent": { "name": control.standard.id() } });
+    let mut relationship = json!({ "target": target, "kinds": ["relevant"] });
+    if !control.mapping.note().is_empty() {
+        relationship["description"] = json!({ "text": control.mapping.note() });
+    }
+    relationship
+}
+
+/// The standards with those of their controls that rules belong to.
+fn taxonomies(rules: &[&Rule]) -> Vec<Value> {
+    let taxonomy = |standard: Standard| {
+        let all = rules.iter().flat_map(|rule| rule.controls);
+        let taxa: BTreeMap<_, _> = all
+            .filter(|control| control.standard == standard)
+            .map(|control| (control.id, control.title))
+            .collect();
+        let taxon = |(id, title)| json!({ "id": id, "shortDescription": { "text": format!("{title}.") } });
+        json!({
+            "name": standard.id(),
+            "fullName": standard.name(),
+            "informationUri": standard.url(),
+            "isComprehensive": false,
+            "taxa": taxa.into_iter().map(taxon).collect::<Vec<_>>(),
+        })
+    };
+    Standard::ALL.into_iter().map(taxonomy).collect()
 }
 
 /// A rule's id as a name: `public-endpoint-open` is `PublicEndpointOpen`.

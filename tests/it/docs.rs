@@ -2,7 +2,7 @@
 //! generated and compared, or rewritten with `UPDATE_DOCS=1 cargo test`; links
 //! resolve.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -198,6 +198,28 @@ fn the_list_of_rules_that_are_not_judged_has_every_such_rule() {
         }
     }
     check_block("docs/report.md", "not-judged", &rules);
+}
+
+#[test]
+fn the_table_of_controls_has_every_control_with_its_rules() {
+    let mut rules: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for rule in eks_netcheck::rules::ALL {
+        for control in rule.controls {
+            let key = (control.standard, control.mapping, control.id, control.title);
+            rules.entry(key).or_default().push(format!("`{}`", rule.id));
+        }
+    }
+    // Controls with the same rules share a row.
+    let rules: Vec<_> = rules.into_iter().collect();
+    let mut table = String::from("| standard | control | mapping | rules |\n| --- | --- | --- | --- |\n");
+    for same in rules.chunk_by(|((s1, m1, ..), r1), ((s2, m2, ..), r2)| (s1, m1, r1) == (s2, m2, r2)) {
+        let ((standard, mapping, _, title), rules) = &same[0];
+        let ids: Vec<_> = same.iter().map(|((.., id, _), _)| *id).collect();
+        let title = if ids.len() == 1 { format!(": {title}") } else { String::new() };
+        let (name, ids, rules) = (standard.name(), ids.join(", "), rules.join(", "));
+        writeln!(table, "| {name} | {ids}{title} | {} | {rules} |", mapping.as_str()).unwrap();
+    }
+    check_block("docs/compliance.md", "controls", &table);
 }
 
 #[test]

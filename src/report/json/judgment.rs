@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::compliance::ControlName;
 use super::step::StepReport;
 use super::words::{Severity, Why};
 use crate::model::facts::Facts;
@@ -18,6 +19,8 @@ pub(super) struct FindingReport {
     /// The part of the subject, where a rule can find several: a peer, an attribute.
     about: Option<String>,
     message: String,
+    /// The controls of standards that its rule belongs to.
+    controls: Vec<ControlName>,
     /// What resolves it, as text.
     remediation: String,
     /// The same as steps, where they depend on the cluster; those of all findings of the rule.
@@ -46,6 +49,7 @@ impl FindingReport {
             subject: judged.finding.subject.clone(),
             about: judged.finding.about.clone(),
             message: judged.finding.message.clone(),
+            controls: judged.rule.controls.iter().map(ControlName::from).collect(),
             remediation: remediation::of(judged, facts),
             steps: judged.steps.iter().map(StepReport::from).collect(),
             waived: judged.waived_by().is_some(),

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod cluster;
+mod compliance;
 mod connection;
 mod gap;
 mod judgment;

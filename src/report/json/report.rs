@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::architecture::LegReport;
 use super::cluster::{Cluster, Dns, Eni, dns};
+use super::compliance::ControlReport;
 use super::connection::{ConnectionReport, Connections, OmittedReport};
 use super::judgment::{FindingReport, GapReport, NotJudgedReport};
 use super::node::{NodeReport, NodeTraffic};
@@ -60,6 +61,8 @@ pub(super) struct Report<'a> {
     not_judged: Vec<NotJudgedReport>,
     /// Rules that the policy switches off.
     rules_off: Vec<String>,
+    /// Whether the cluster meets the controls of standards.
+    compliance: Vec<ControlReport>,
     /// The policy; null for the default policy. In a report on several clusters, it is at the top level.
     policy: Option<PolicyReport>,
     /// Where the policy is from; null in a report on several clusters, which has it at the top level.
@@ -159,6 +162,7 @@ impl<'a> Report<'a> {
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
             not_judged: judgment.not_judged.iter().map(NotJudgedReport::from).collect(),
             rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
+            compliance: judgment.controls.iter().map(ControlReport::from).collect(),
             policy: None,
             policy_origin: None,
             verdict: judgment.verdict.into(),

@@ -8,7 +8,7 @@ use crate::model::facts::InterfaceKind;
 use crate::model::gap::GapReason;
 use crate::model::node::NodeStatus;
 use crate::model::{
-    architecture, audit, connection, judgment, reachability, rule, seen_from, simulation, traffic,
+    architecture, audit, compliance, connection, judgment, reachability, rule, seen_from, simulation, traffic,
 };
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -52,6 +52,8 @@ words! {
     Direction of connection::Direction { Outbound, Inbound, None }
     Path of connection::Path { PublicEndpoint, PrivateEni, ClusterIp, Vpc, Loopback, Unattributed, Other }
     By of connection::By { Dns, Eni, #[serde(rename = "endpointslice")] EndpointSlice, ServiceCidr, VpcCidr, Tls, None }
+    ControlStatus of judgment::ControlStatus { Pass, Waived, Unknown, Fail }
+    Mapping of compliance::Mapping { Same, Aws, Own }
     PlaceKind of seen_from::PlaceKind { Operator, Node, Other }
     Resolves of seen_from::Resolves { Yes, No, Unknown }
     SeenBy of seen_from::SeenBy { Dns, Socket, Probe }

@@ -12,6 +12,7 @@ use crate::model::audit::{Audited, PolicyUsed, Summary};
 use crate::model::facts::Facts;
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
 use crate::report::architecture;
+use crate::report::compliance::by_status;
 use crate::report::entry::{Unseen, about, gap_text, waived_by};
 use crate::report::format::{AuditFormat, ReportSettings, ReportWriter};
 use crate::report::probe::probes;
@@ -191,6 +192,10 @@ fn section(audited: &Audited, explain_paths: bool) -> String {
                 harmless(&(about(&judged.finding, cluster) + &waiver.unwrap_or_default()))
             )
         })));
+    }
+    let compliance: Vec<_> = by_status(judgment).collect();
+    if !compliance.is_empty() {
+        let _ = write!(text, "\nControls: {}.\n", harmless(&compliance.join("; ")));
     }
     text.push_str(&remediations(audited));
     let (needed, others): (Vec<_>, Vec<_>) = judgment.gaps.iter().partition(|judged| judged.needed);
