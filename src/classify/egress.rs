@@ -12,8 +12,9 @@ use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
-use crate::model::net::{Instance, NatGateway, Route, RouteTable, RouteTarget, is_public};
+use crate::model::net::{Instance, NatGateway, Route, RouteTable, RouteTarget};
 use crate::model::node::Node;
+use crate::model::ranges::is_public;
 
 /// Returns the egress addresses of each node: those that EC2 lists, those that were
 /// captured, and those that run a pod on Fargate. The addresses of the endpoint can have

@@ -12,6 +12,7 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::Machine;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
+use crate::model::ranges::{RangeUse, range_use};
 use crate::model::text;
 
 /// The known machines by address, and those that were seen in the captures.
@@ -125,12 +126,9 @@ impl Machines {
     }
 }
 
-/// Whether an address is not specific to one machine: loopback and link-local.
+/// Whether an address is not specific to one machine: of loopback or a link.
 fn is_of_every_host(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
-    }
+    range_use(address) == Some(RangeUse::Special)
 }
 
 /// Local addresses that belong to one machine.

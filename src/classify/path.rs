@@ -10,8 +10,8 @@ use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PORT, Path};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
-use crate::model::net::NAT64;
 use crate::model::probe::Probe;
+use crate::model::ranges::{NAT64, is_public};
 use crate::model::socket::{Port, Socket, State};
 
 /// An index of the evidence by address.
@@ -94,7 +94,7 @@ impl Index {
         let peers = evidence.probes.iter().flat_map(Probe::peers).filter(|_| is_known_outside);
         for peer in peers.map(|peer| embedded(peer, &nat64)) {
             let is_inside = blocks.iter().chain(&remote).any(|block| block.contains(&peer));
-            if !is_inside && is_public(peer) {
+            if !is_inside && is_public(&peer.into()) {
                 let by_tls = Attribution { path: Path::PublicEndpoint, by: By::Tls, eni: None };
                 addresses.entry(bits(peer)).or_insert(by_tls);
             }
@@ -167,7 +167,7 @@ impl Index {
             && socket
                 .peer
                 .ip()
-                .is_some_and(|peer| is_public(embedded(peer, &self.nat64)) && !self.is_pod(peer))
+                .is_some_and(|peer| is_public(&embedded(peer, &self.nat64).into()) && !self.is_pod(peer))
     }
 
     /// Attributes an address; `None` if no evidence explains it.
@@ -260,18 +260,6 @@ fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
         IpAddr::V6(ip) => ip.to_bits(),
-    }
-}
-
-/// Whether an address can be one of the public endpoint: not one of private networks, of
-/// carriers (RFC 6598), or of a single link or host.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => {
-            let is_shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared || ip.is_unspecified())
-        }
-        IpAddr::V6(ip) => !(ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback()),
     }
 }
 

@@ -12,7 +12,8 @@ use jiff::SignedDuration;
 
 use super::options::{From, WriteTo};
 use crate::model::name::NodeName;
-use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX, canonical_block, reserved_range};
+use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
+use crate::model::ranges::{canonical_block, reserved_range};
 use crate::model::rule::{Severity, Threshold};
 use crate::model::simulation::{AccessMode, NamedClient};
 use crate::report::format::Format;

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{JsonError, from_json};
-use crate::model::net::{PUBLIC_BLOCKS_MAX, is_public};
+use crate::model::net::PUBLIC_BLOCKS_MAX;
+use crate::model::ranges::is_public;
 use crate::model::simulation::{AccessChange, AccessMode};
 
 /// The largest plan that is read.

@@ -19,6 +19,7 @@ pub mod net;
 pub mod node;
 pub mod node_kind;
 pub mod probe;
+pub mod ranges;
 pub mod reach;
 pub mod reachability;
 pub mod reaches;

@@ -2,7 +2,7 @@
 //! and the files of the evidence directory that record them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -122,59 +122,6 @@ impl Network {
         ];
         gaps.into_iter().flatten().collect()
     }
-}
-
-/// The well-known prefix of NAT64, a /96: its addresses embed an IPv4 address in their last
-/// 32 bits.
-///
-/// <https://www.rfc-editor.org/rfc/rfc6052>
-pub const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
-
-/// An IPv4 block that is written as an IPv4-mapped IPv6 one, as an IPv4 block; others as
-/// they are.
-#[must_use]
-pub fn canonical_block(block: IpNet) -> IpNet {
-    match block {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => {
-            let v4 = v6.addr().to_ipv4_mapped();
-            let block = v4.and_then(|address| Ipv4Net::new(address, v6.prefix_len() - 96).ok());
-            block.map_or(IpNet::V6(v6), IpNet::V4)
-        }
-        other => other,
-    }
-}
-
-/// The private and reserved ranges: no packet with such a source reaches the public endpoint,
-/// and EKS refuses blocks within them in `publicAccessCidrs`.
-///
-/// <https://docs.aws.amazon.com/eks/latest/userguide/config-cluster-endpoint.html>
-const RESERVED: [&str; 13] = [
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-    "::1/128",
-    "::ffff:0:0/96",
-    "fc00::/7",
-    "fe80::/10",
-    "ff00::/8",
-];
-
-/// The private or reserved range that contains a block.
-#[must_use]
-pub fn reserved_range(block: &IpNet) -> Option<IpNet> {
-    let mut reserved = RESERVED.iter().filter_map(|text| text.parse::<IpNet>().ok());
-    reserved.find(|reserved| reserved.contains(block))
-}
-
-/// Whether a block is in no private or reserved range.
-#[must_use]
-pub fn is_public(block: &IpNet) -> bool {
-    reserved_range(block).is_none()
 }
 
 /// How many blocks `publicAccessCidrs` can have.

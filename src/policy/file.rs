@@ -20,7 +20,7 @@ use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
 use super::scope::Scope;
 use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::{Acceptance, Waiver};
-use crate::model::net::canonical_block;
+use crate::model::ranges::canonical_block;
 use crate::model::rule::{Severity, Threshold};
 use crate::model::text::cut;
 

@@ -12,6 +12,7 @@ use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::INTERFACES;
 use crate::model::node::{Extent, Node, NodeStatus, Via, bundle_step};
+use crate::model::ranges::of_nat64;
 use crate::model::socket::Host;
 
 /// Whether private access is on, or why that is not known.
@@ -150,8 +151,7 @@ pub(super) fn endpoint_addresses(evidence: &Evidence) -> Option<Gap> {
 fn no_v4_addresses(evidence: &Evidence, vantage: &Vantage) -> Option<Gap> {
     let is_v4 = |address: &IpAddr| match address {
         IpAddr::V4(_) => true,
-        // NAT64: the last 32 bits are an IPv4 address.
-        IpAddr::V6(address) => address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0],
+        IpAddr::V6(address) => of_nat64(*address).is_some(),
     };
     let mut answers = evidence.dns.iter().filter_map(|vantage| vantage.answer.seen());
     if answers.any(|answer| answer.addresses.iter().any(is_v4)) {

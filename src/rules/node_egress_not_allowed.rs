@@ -12,7 +12,8 @@ use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes;
-use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, NAT64, ROUTE_TABLES};
+use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES};
+use crate::model::ranges::of_nat64;
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
 use crate::model::text::id_and_name;
@@ -74,7 +75,7 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
     let is_allowed = |address: IpAddr| allowed.iter().any(|block| block.contains(&address));
     // A node may reach a dual-stack endpoint over IPv6, with its own address.
     let is_own_ipv6 = |address: &IpAddr| match address {
-        IpAddr::V6(ip) => ip.segments()[..6] != NAT64.segments()[..6],
+        IpAddr::V6(ip) => of_nat64(*ip).is_none(),
         IpAddr::V4(_) => false,
     };
     let is_dual_stack = facts.endpoint_addresses.keys().any(is_own_ipv6);

@@ -10,7 +10,7 @@ use super::gaps;
 use super::index::Reachabilities;
 use super::route::Out;
 use crate::model::cluster::EndpointAccess;
-use crate::model::net::{NAT64, is_public};
+use crate::model::ranges::{is_public, of_nat64};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place};
 use crate::model::rule::Step;
 use crate::model::text::list;
@@ -169,7 +169,7 @@ impl Reachabilities<'_> {
     /// The place's IPv6 addresses, with which it reaches a dual-stack endpoint.
     pub(super) fn own_ipv6(&self, place: &Place) -> Vec<IpAddr> {
         let is_native = |address: &IpAddr| match address {
-            IpAddr::V6(ip) => ip.segments()[..6] != NAT64.segments()[..6],
+            IpAddr::V6(ip) => of_nat64(*ip).is_none(),
             IpAddr::V4(_) => false,
         };
         if !self.public.iter().any(is_native) {

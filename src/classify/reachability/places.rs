@@ -9,7 +9,8 @@ use super::gaps;
 use super::index::Reachabilities;
 use crate::model::facts::Machine;
 use crate::model::gap::Gap;
-use crate::model::net::{Instance, Interface, is_public};
+use crate::model::net::{Instance, Interface};
+use crate::model::ranges::is_public;
 use crate::model::reachability::{Location, Place};
 
 impl Reachabilities<'_> {

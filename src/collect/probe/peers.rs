@@ -4,15 +4,15 @@
 //! must not be able to make this machine connect to services that only it reaches.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 use tracing::debug;
 
 use super::{ADDRESSES_MAX, ProbeRequest, Prober};
 use crate::model::cluster::Cluster;
-use crate::model::net::NAT64;
 use crate::model::probe::{Probe, ProbeTarget};
+use crate::model::ranges::{RangeUse, of_nat64, range_use};
 
 /// The only port of peers that is dialled.
 pub const PEER_PORT: u16 = 443;
@@ -66,60 +66,26 @@ fn is_own(address: IpAddr) -> bool {
 pub fn may_dial(address: IpAddr, blocks: &[IpNet], is_own: impl Fn(IpAddr) -> bool) -> bool {
     let address = address.to_canonical();
     // NAT64 forwards packets to the IPv4 address, so that is what is dialled.
-    let embedded = match address {
-        IpAddr::V6(ip) if ip.to_bits() >> 32 == NAT64.to_bits() >> 32 => {
-            let [.., a, b, c, d] = ip.octets();
-            Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
-        }
-        _ => None,
+    let reached = match address {
+        IpAddr::V6(ip) => of_nat64(ip).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
     };
-    let reached = embedded.unwrap_or(address);
-    let is_special = match reached {
-        IpAddr::V4(ip) => is_special_v4(ip),
-        IpAddr::V6(ip) => is_special_v6(ip),
+    let range = range_use(reached);
+    let is_never = matches!(range, Some(RangeUse::Special | RangeUse::Transition));
+    let is_private = range == Some(RangeUse::Private);
+    let is_assigned = match reached {
+        IpAddr::V4(_) => true,
+        // Global unicast and unique-local addresses; the rest is not given to hosts.
+        IpAddr::V6(ip) => is_private || ip.segments()[0] & 0xe000 == 0x2000,
     };
-    let is_admitted = || {
-        blocks.iter().any(|block| block.contains(&reached))
-            || match reached {
-                IpAddr::V4(ip) => is_public_v4(ip),
-                // Global unicast; unique-local addresses are not.
-                IpAddr::V6(ip) => ip.segments()[0] & 0xe000 == 0x2000,
-            }
-    };
-    !is_special && is_admitted() && !is_own(address) && !is_own(reached)
-}
-
-/// Whether an IPv4 address is never dialled.
-///
-/// <https://www.iana.org/assignments/iana-ipv4-special-registry>
-fn is_special_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    // This network, loopback, link-local (with the metadata of instances), protocol assignments,
-    // multicast, and the reserved block with broadcast at its end.
-    matches!((a, b, c), (0 | 127 | 224.., ..) | (169, 254, _) | (192, 0, 0))
-}
-
-/// Whether an IPv4 address without a special meaning is one of no private network.
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, ..] = ip.octets();
-    // Networks of carriers, whose addresses pods have too, and of benchmarks.
-    let is_shared = matches!((a, b), (100, 64..=127) | (198, 18 | 19));
-    !ip.is_private() && !is_shared
-}
-
-/// Whether an IPv6 address is never dialled.
-///
-/// <https://www.iana.org/assignments/iana-ipv6-special-registry>
-fn is_special_v6(ip: Ipv6Addr) -> bool {
-    let [a, b, ..] = ip.segments();
-    // The unspecified one, loopback, forms of IPv4 addresses and discarded packets; Teredo and
-    // 6to4, which embed IPv4 addresses; the metadata and other services of instances; link-local,
-    // site-local and multicast.
-    matches!((a, b), (..=0x1ff | 0x2002 | 0xfe80.., _) | (0x2001, 0) | (0xfd00, 0xec2))
+    let is_admitted = || !is_private || blocks.iter().any(|block| block.contains(&reached));
+    !is_never && is_assigned && is_admitted() && !is_own(address) && !is_own(reached)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     /// Whether an address may be dialled from a host that has 192.168.0.7, 8.8.8.7 and

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::evidence::json::{JsonError, from_json};
 use crate::model::cluster::{ApiEndpoint, Cluster, EndpointAccess, Hosting};
-use crate::model::net::canonical_block;
+use crate::model::ranges::canonical_block;
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with the field `cluster`")]
