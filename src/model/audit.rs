@@ -100,6 +100,8 @@ pub struct PolicyUsed {
     pub origin: PolicyOrigin,
     /// The path of the file, or `-`; `None` for the default policy.
     pub path: Option<String>,
+    /// The preset that it extends.
+    pub preset: Option<&'static str>,
     /// The path for CI systems: relative, with `/` between its parts.
     pub place: String,
     /// Notes to the owner of the policy.
@@ -107,14 +109,15 @@ pub struct PolicyUsed {
 }
 
 impl PolicyUsed {
-    /// Its name in text.
+    /// Its name in text, with the preset that it extends.
     #[must_use]
-    pub fn name(&self) -> &str {
-        match self.path.as_deref() {
+    pub fn name(&self) -> String {
+        let name = match self.path.as_deref() {
             None => "default policy (no eks-netcheck.toml was found)",
             Some("-") => "standard input",
             Some(path) => path,
-        }
+        };
+        self.preset.map_or_else(|| name.to_owned(), |preset| format!("{name}, extends {preset}"))
     }
 }
 

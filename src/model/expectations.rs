@@ -10,6 +10,8 @@ use super::cluster::EndpointAccess;
 pub struct Expectations {
     /// The access modes that are allowed; `None` allows any.
     pub access: Option<Vec<AccessMode>>,
+    /// Whether no public access is allowed, whatever its blocks.
+    pub private_only: bool,
     /// The shortest allowed prefix of an IPv4 block; a wider block counts as the whole
     /// internet, and so do blocks that together hold four times as many addresses.
     pub widest_v4: u8,
@@ -21,7 +23,7 @@ pub struct Expectations {
 
 impl Default for Expectations {
     fn default() -> Self {
-        Self { access: None, widest_v4: 8, widest_v6: 32, allowed: None }
+        Self { access: None, private_only: false, widest_v4: 8, widest_v6: 32, allowed: None }
     }
 }
 

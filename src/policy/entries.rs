@@ -13,6 +13,10 @@ use crate::model::rule::{Severity, Threshold};
 /// All entries.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Entries {
+    /// The name of the preset that the policy extends.
+    pub(super) preset: Option<&'static str>,
+    /// Its settings.
+    pub(super) extended: Settings,
     pub(super) settings: Settings,
     pub(super) overrides: Vec<Override>,
     pub(super) waivers: Vec<WaiverRule>,
@@ -26,6 +30,8 @@ pub(super) struct Settings {
     /// Per rule: its severity, or `None` where it is off.
     pub(super) rules: BTreeMap<String, Option<Severity>>,
     pub(super) access: Option<Vec<AccessMode>>,
+    /// Whether no public access is allowed.
+    pub(super) private_only: Option<bool>,
     pub(super) widest_v4: Option<u8>,
     pub(super) widest_v6: Option<u8>,
     /// Allowed blocks with their lines in the file.

@@ -17,6 +17,7 @@ use toml::value::Datetime;
 
 use super::Policy;
 use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
+use super::preset::Preset;
 use super::scope::Scope;
 use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::{Acceptance, Waiver};
@@ -54,6 +55,8 @@ impl std::error::Error for PolicyError {}
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 #[schemars(title = "eks-netcheck.toml")]
 pub struct PolicyFile {
+    /// The preset to extend; all other entries take precedence over it.
+    extends: Option<Preset>,
     /// Findings of this severity or a higher one fail the run; high by default.
     fail_on: Option<FailOnSetting>,
     /// Per rule: another severity, or off.
@@ -254,6 +257,8 @@ pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Polic
     let waivers = file.waiver.into_iter().map(|table| reader.waiver(table));
     let accepted = file.accept_gap.into_iter().map(|table| reader.acceptance(table));
     let entries = Entries {
+        preset: file.extends.map(Preset::as_str),
+        extended: file.extends.map(Preset::settings).unwrap_or_default(),
         settings: reader.settings(file.fail_on, file.rules, file.endpoint, file.allowed_cidr)?,
         overrides: overrides.collect::<Result<_, _>>()?,
         waivers: waivers.collect::<Result<_, _>>()?,
@@ -301,10 +306,14 @@ impl Reader<'_> {
             )),
             modes => Ok(modes.iter().map(|mode| AccessMode::from(*mode)).collect()),
         });
+        let access: Option<Vec<_>> = access.transpose()?;
         Ok(Settings {
             fail_on: fail_on.map(Threshold::from),
             rules: rules.collect::<Result<_, _>>()?,
-            access: access.transpose()?,
+            private_only: access
+                .as_deref()
+                .map(|modes| modes.iter().all(|mode| *mode == AccessMode::Private)),
+            access,
             widest_v4: widest(endpoint.widest_ipv4, 32)?,
             widest_v6: widest(endpoint.widest_ipv6, 128)?,
             allowed: allowed.transpose()?,

@@ -39,6 +39,7 @@ impl Way<'_> {
         let allowed = lists.iter().copied().flatten().map(|(_, entry)| entry.clone());
         Expectations {
             access: settings().find_map(|settings| settings.access.clone()),
+            private_only: settings().find_map(|settings| settings.private_only).unwrap_or(false),
             widest_v4: settings().find_map(|settings| settings.widest_v4).unwrap_or(default.widest_v4),
             widest_v6: settings().find_map(|settings| settings.widest_v6).unwrap_or(default.widest_v6),
             // The lists of overrides add to the general one.

@@ -5,6 +5,7 @@ mod entries;
 mod exceptions;
 pub mod file;
 mod judge;
+mod preset;
 mod scope;
 pub mod usage;
 
@@ -100,7 +101,11 @@ impl Policy {
             one.scope.includes(cluster) == Applies::Yes || overrides.contains(at)
         };
         let all: Vec<_> = self.entries.overrides.iter().enumerate().filter(applies).collect();
-        let settings = all.into_iter().rev().map(|(_, one)| &one.settings).chain([&self.entries.settings]);
+        let settings = all
+            .into_iter()
+            .rev()
+            .map(|(_, one)| &one.settings)
+            .chain([&self.entries.settings, &self.entries.extended]);
         Way { exceptions, settings: settings.collect(), with_unknown }
     }
 
@@ -108,6 +113,12 @@ impl Policy {
     fn unknown_overrides(&self, cluster: &Cluster) -> impl Iterator<Item = usize> {
         let all = self.entries.overrides.iter().enumerate();
         all.filter(|(_, one)| one.scope.includes(cluster) == Applies::Unknown).map(|(at, _)| at)
+    }
+
+    /// The name of the preset that it extends.
+    #[must_use]
+    pub fn preset(&self) -> Option<&'static str> {
+        self.entries.preset
     }
 
     /// Begins to record which waivers and accepted gaps a run uses.

@@ -62,7 +62,7 @@ impl<'a> Usage<'a> {
     /// was judged: only then is an entry known to be unused.
     #[must_use]
     pub fn notes(&self, is_whole: bool) -> Vec<PolicyNote> {
-        let Entries { settings, overrides, waivers, accepted } = self.entries;
+        let Entries { settings, overrides, waivers, accepted, .. } = self.entries;
         let waivers = waivers.iter().map(|one| &one.waiver).zip(&self.waivers);
         let waivers = waivers.filter_map(|(waiver, used)| note_on_waiver(waiver, used, is_whole));
         let accepted = accepted.iter().map(|one| &one.acceptance).zip(&self.accepted);

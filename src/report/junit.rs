@@ -60,7 +60,7 @@ impl ReportWriter for Writer {
             self.report.add_test_suite(suite);
         }
         for suite in &mut self.report.test_suites {
-            suite.add_property(("policy", escape(summary.policy.name()).as_ref()));
+            suite.add_property(("policy", escape(&summary.policy.name()).as_ref()));
         }
         let xml = self.report.to_string().map_err(Error::other)?;
         // In Jenkins' XSD, suites have this count, and the root element does not.

@@ -104,7 +104,7 @@ impl ReportWriter for Writer {
                 }],
                 "results": results,
                 "columnKind": "unicodeCodePoints",
-                "properties": { "policy": escape(summary.policy.name()), "nodes": self.nodes },
+                "properties": { "policy": escape(&summary.policy.name()), "nodes": self.nodes },
             }],
         });
         write_pretty(&log, out)

@@ -36,6 +36,7 @@ impl Loaded {
         PolicyUsed {
             origin: self.origin,
             path: self.path.as_ref().map(|path| path.display().to_string()),
+            preset: self.rules.preset(),
             place: self.file().map_or_else(|| file::NAME.to_owned(), place),
             notes,
         }

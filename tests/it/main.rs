@@ -53,6 +53,7 @@ mod policy;
 mod policy_search;
 mod prediction_properties;
 mod predictions;
+mod presets;
 mod probes;
 #[cfg(feature = "live")]
 mod probing;

@@ -15,20 +15,20 @@ expires = 2024-05-01
 "#;
 
 /// A directory with a policy, to run audits of stories in.
-struct Policy(tempfile::TempDir);
+pub(crate) struct Policy(pub(crate) tempfile::TempDir);
 
 impl Policy {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let dir = scratch();
         std::fs::write(dir.path().join("eks-netcheck.toml"), text).unwrap();
         Self(dir)
     }
 
-    fn audit(&self, name: &str) -> Netcheck {
+    pub(crate) fn audit(&self, name: &str) -> Netcheck {
         Netcheck::audit(&story(name)).dir(self.0.path())
     }
 
-    fn json(&self, name: &str) -> (Value, i32) {
+    pub(crate) fn json(&self, name: &str) -> (Value, i32) {
         let (report, code) = self.audit(name).json();
         let schema = std::fs::read_to_string(crate::docs::schema_path()).unwrap();
         let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
@@ -44,7 +44,7 @@ fn waiver(rule: &str, resource: &str, expires: &str) -> String {
     )
 }
 
-fn findings(report: &Value) -> Vec<(&str, &str, bool)> {
+pub(crate) fn findings(report: &Value) -> Vec<(&str, &str, bool)> {
     let all = report["findings"].as_array().unwrap().iter();
     all.map(|finding| {
         let word = |key: &str| finding[key].as_str().unwrap();

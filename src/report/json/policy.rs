@@ -11,6 +11,8 @@ use crate::model::judgment::PolicyNote;
 pub(super) struct PolicyReport {
     /// The path of the file; `-` for standard input.
     file: String,
+    /// The preset that it extends.
+    extends: Option<String>,
     /// Notes to the owner of the policy.
     notes: Vec<PolicyNoteReport>,
 }
@@ -30,6 +32,10 @@ impl PolicyReport {
             kind: note.kind.into(),
             text: note.text.clone(),
         };
-        Some(Self { file: policy.path.clone()?, notes: policy.notes.iter().map(note).collect() })
+        Some(Self {
+            file: policy.path.clone()?,
+            extends: policy.preset.map(str::to_owned),
+            notes: policy.notes.iter().map(note).collect(),
+        })
     }
 }

@@ -114,7 +114,7 @@ fn tail(summary: &Summary) -> String {
         tail.push_str(&list(rows.map(|unseen| format!("- {}\n", harmless(&unseen.text)))));
     }
     let PolicyUsed { notes, .. } = &summary.policy;
-    let _ = writeln!(tail, "\nPolicy: {}", harmless(summary.policy.name()));
+    let _ = writeln!(tail, "\nPolicy: {}", harmless(&summary.policy.name()));
     if !notes.is_empty() {
         let notes = notes.iter().map(|note| format!("- line {}: {}\n", note.line, harmless(&note.text)));
         tail.push('\n');

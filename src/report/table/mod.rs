@@ -532,7 +532,7 @@ fn write_not_judged(not_judged: &[NotJudged], style: Style, out: &mut dyn Write)
 fn write_policy(summary: &Summary, style: Style, out: &mut dyn Write) -> Result<()> {
     let policy = &summary.policy;
     writeln!(out, "\n{}", style.bold("Policy"))?;
-    write!(out, "{}", style.prose(&escape(policy.name()), "  ", "  "))?;
+    write!(out, "{}", style.prose(&escape(&policy.name()), "  ", "  "))?;
     for note in &policy.notes {
         let text = format!("line {}: {}", note.line, note.text);
         write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
