@@ -13,6 +13,7 @@ use super::gap::{Gap, Observed};
 use super::name::NodeName;
 use super::net::Interface;
 use super::node::Node;
+use super::ranges::is_native_ipv6;
 use super::reach::NodeReach;
 use super::seen_from::SeenFrom;
 use super::traffic::NodeTraffic;
@@ -156,6 +157,21 @@ impl Facts {
         let vpc = self.evidence.network.vpc.seen();
         let peer = connection.socket.peer.ip();
         peer.zip(vpc).is_some_and(|(peer, vpc)| vpc.cidrs.iter().any(|block| block.contains(&peer)))
+    }
+
+    /// The known addresses of the public endpoint.
+    pub fn public_addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let public = self.endpoint_addresses.iter().filter(|(_, path)| **path == Path::PublicEndpoint);
+        public.map(|(address, _)| *address)
+    }
+
+    /// Whether the public endpoint is known to have IPv6 addresses of its own: that of an IPv4
+    /// cluster has none, and what DNS64 answers for it is an IPv4 address.
+    ///
+    /// <https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html>
+    #[must_use]
+    pub fn has_ipv6_public_endpoint(&self) -> bool {
+        self.public_addresses().any(|address| is_native_ipv6(&address))
     }
 
     /// Whether a captured node is in one of the networks of hybrid nodes.

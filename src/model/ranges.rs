@@ -18,6 +18,15 @@ pub fn of_nat64(address: Ipv6Addr) -> Option<Ipv4Addr> {
     (address.segments()[..6] == NAT64.segments()[..6]).then_some(Ipv4Addr::new(a, b, c, d))
 }
 
+/// Whether an address is an IPv6 address that embeds no IPv4 address of NAT64.
+#[must_use]
+pub fn is_native_ipv6(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V6(ip) => of_nat64(*ip).is_none(),
+        IpAddr::V4(_) => false,
+    }
+}
+
 /// An IPv4 block that is written as an IPv4-mapped IPv6 one, as an IPv4 block; others as
 /// they are.
 #[must_use]

@@ -13,7 +13,6 @@ use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, NAT_GATEWAYS, ROUTE_TABLES};
-use crate::model::ranges::of_nat64;
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
 use crate::model::socket::State;
 use crate::model::text::id_and_name;
@@ -73,12 +72,9 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
 
 fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
     let is_allowed = |address: IpAddr| allowed.iter().any(|block| block.contains(&address));
-    // A node may reach a dual-stack endpoint over IPv6, with its own address.
-    let is_own_ipv6 = |address: &IpAddr| match address {
-        IpAddr::V6(ip) => of_nat64(*ip).is_none(),
-        IpAddr::V4(_) => false,
-    };
-    let is_dual_stack = facts.endpoint_addresses.keys().any(is_own_ipv6);
+    // A node may reach a dual-stack endpoint over IPv6, with its own address. The addresses of
+    // EKS-owned ENIs say nothing about the public endpoint.
+    let is_dual_stack = facts.has_ipv6_public_endpoint();
     let over_ipv6 = |node: &NodeEgress| is_dual_stack && node.ipv6.iter().any(|&address| is_allowed(address));
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: there is one finding for each egress address.

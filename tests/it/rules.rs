@@ -2,9 +2,9 @@
 //! it is quiet, and where the evidence that it needs is missing.
 
 use eks_netcheck::model::rule::WithoutEvidence;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::common::{Netcheck, fixtures, subdirs};
+use crate::common::{Netcheck, copy_of_dir, edit_json, fixtures, subdirs};
 
 /// The findings and gaps of a rule.
 fn of_rule<'a>(report: &'a Value, id: &str) -> (Vec<&'a Value>, Vec<&'a Value>) {
@@ -331,4 +331,50 @@ fn a_failed_query_counts_as_one_that_was_not_made() {
     let copy = crate::common::copy_of("private-only");
     std::fs::write(copy.path().join("dns/here.txt"), "").unwrap();
     assert_eq!(Netcheck::audit(copy.path()).run().code, 0);
+}
+
+/// A node reaches the public endpoint over IPv6 if that has IPv6 addresses: those of EKS-owned
+/// ENIs, and those that DNS64 makes of IPv4 addresses, do not show it.
+#[test]
+fn only_ipv6_addresses_of_the_public_endpoint_admit_a_node_over_ipv6() {
+    const NODE: &str = "2406:da12:34::20";
+    const ENI: &str = "2406:da12:34::55";
+    for (answers, may_use_ipv6) in [
+        ("3.39.55.189\n2406:da11:9::7\n", true),
+        ("3.39.55.189\n", false),
+        ("3.39.55.189\n2406:da12:34::55\n", false),
+        ("3.39.55.189\n64:ff9b::327:37bd\n", false),
+    ] {
+        let copy = copy_of_dir(&fixtures().join("rules/node-egress-not-allowed/fires"));
+        let dir = copy.path();
+        edit_json(dir, "instances.json", |json| {
+            let interface = &mut json["Reservations"][0]["Instances"][0]["NetworkInterfaces"][0];
+            interface["Ipv6Addresses"] = json!([{"Ipv6Address": NODE}]);
+        });
+        edit_json(dir, "cluster.json", |json| {
+            let blocks = json!(["203.0.113.0/24", "2406:da12:34::/48"]);
+            json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = blocks;
+        });
+        edit_json(dir, "network-interfaces.json", |json| {
+            json["NetworkInterfaces"].as_array_mut().unwrap().push(json!({
+                "NetworkInterfaceId": "eni-0aaaaaaaaaaaaaaa1", "InterfaceType": "interface",
+                "Description": "Amazon EKS myeks", "VpcId": "vpc-0a1b2c3d4e5f60718",
+                "SubnetId": "subnet-0a1f4c7d9e2b5086a", "OwnerId": "111122223333",
+                "PrivateIpAddress": "192.168.1.55", "Ipv6Addresses": [{"Ipv6Address": ENI}],
+                "Attachment": {"InstanceOwnerId": "444455556666", "Status": "attached"},
+            }));
+        });
+        std::fs::write(dir.join("dns/here.txt"), answers).unwrap();
+        let (report, _) = Netcheck::audit(dir).json();
+        let (findings, gaps) = of_rule(&report, "node-egress-not-allowed");
+        let is_refused =
+            findings.iter().any(|one| one["message"].as_str().unwrap().contains("i-0123456789abcdef0"));
+        let is_open =
+            gaps.iter().any(|gap| gap["detail"].as_str().unwrap().contains("which of them it uses"));
+        assert_eq!(
+            (is_refused, is_open),
+            (!may_use_ipv6, may_use_ipv6),
+            "{answers}: {findings:#?} {gaps:#?}"
+        );
+    }
 }

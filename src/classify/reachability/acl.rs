@@ -7,6 +7,7 @@
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/vpc-network-acls.html>
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -33,8 +34,9 @@ const LOCAL_PORTS: (u16, u16) = (32768, 60999);
 const RECOMMENDED_PORTS: (u16, u16) = (1024, u16::MAX);
 
 impl Reachabilities<'_> {
-    /// The network ACL of a place's subnet, on its way to the public endpoint.
-    pub(super) fn acl_out(&self, place: &Place) -> Condition {
+    /// The network ACL of a place's subnet, on its way to the public endpoint, of which `ends`
+    /// are the known addresses.
+    pub(super) fn acl_out(&self, place: &Place, ends: &[IpAddr]) -> Condition {
         let Location::Vpc { subnet, .. } = &place.location else {
             return Condition::not_applicable(KIND, "the public endpoint has no network ACL");
         };
@@ -44,7 +46,7 @@ impl Reachabilities<'_> {
         let Some(subnet) = subnet.as_deref() else { return self.unknown_acl("its subnet is not known") };
         let port = self.facts.evidence.cluster.api_port();
         let any = vec![IpNet::V4(Ipv4Net::default())];
-        let known: Vec<_> = self.public.iter().copied().map(IpNet::from).collect();
+        let known: Vec<_> = ends.iter().copied().map(IpNet::from).collect();
         let ends: Vec<_> =
             if known.is_empty() { vec![any] } else { known.into_iter().map(|end| vec![end]).collect() };
         // A client tries every address: one is enough.

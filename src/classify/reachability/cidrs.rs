@@ -10,7 +10,7 @@ use super::gaps;
 use super::index::Reachabilities;
 use super::route::Out;
 use crate::model::cluster::EndpointAccess;
-use crate::model::ranges::{is_public, of_nat64};
+use crate::model::ranges::{is_native_ipv6, is_public};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place};
 use crate::model::rule::Step;
 use crate::model::text::list;
@@ -69,7 +69,7 @@ impl Reachabilities<'_> {
     /// The addresses with which a place may leave the VPC over IPv4: those that the list
     /// contains, and those that it does not. `None` if they are not known.
     fn listed_egress(&self, place: &Place, allowed: &[IpNet]) -> Option<(Vec<IpAddr>, Vec<IpAddr>)> {
-        let addresses: BTreeSet<IpAddr> = match self.way_out(place) {
+        let addresses: BTreeSet<IpAddr> = match self.way_out(place, &self.public) {
             Out::Addresses(addresses) => addresses.into_iter().map(|egress| egress.address).collect(),
             Out::Ipv6 => BTreeSet::new(),
             Out::None(_) | Out::Unknown(_) => return None,
@@ -168,16 +168,12 @@ impl Reachabilities<'_> {
 
     /// The place's IPv6 addresses, with which it reaches a dual-stack endpoint.
     pub(super) fn own_ipv6(&self, place: &Place) -> Vec<IpAddr> {
-        let is_native = |address: &IpAddr| match address {
-            IpAddr::V6(ip) => of_nat64(*ip).is_none(),
-            IpAddr::V4(_) => false,
-        };
-        if !self.public.iter().any(is_native) {
+        if !self.facts.has_ipv6_public_endpoint() {
             return Vec::new();
         }
         let Location::Vpc { blocks, .. } = &place.location else { return Vec::new() };
         let hosts = blocks.iter().filter(|block| block.prefix_len() == block.max_prefix_len());
-        hosts.map(IpNet::addr).filter(is_native).collect()
+        hosts.map(IpNet::addr).filter(is_native_ipv6).collect()
     }
 
     /// The step that adds blocks to the list of the given settings.

@@ -21,3 +21,16 @@ pub(super) fn common_families(
     let is_unknown = blocks.is_empty();
     families.into_iter().filter(move |(own, of_eni)| !of_eni.is_empty() && (is_unknown || !own.is_empty()))
 }
+
+/// How long connections hang where some addresses of the endpoint do not answer. Go's dialer
+/// divides its time between the addresses, and that of kubelet and kubectl has 30 s.
+///
+/// <https://pkg.go.dev/net#Dialer>
+pub(super) fn delay(lost: usize, all: usize) -> String {
+    const DIAL_MAX: usize = 30;
+    let (are, them) = if lost == 1 { ("does", "it") } else { ("do", "them") };
+    format!(
+        "{lost} of {all} addresses {are} not answer: connections that try {them} first hang before they try another one, those of kubelet and kubectl up to {} s",
+        DIAL_MAX * lost / all.max(1)
+    )
+}

@@ -1,5 +1,7 @@
 //! Whether the security groups of a place and of the EKS-owned ENIs admit the connection.
 
+use std::net::IpAddr;
+
 use ipnet::{IpNet, Ipv4Net};
 
 use super::super::security_groups::{Admits, admits_blocks};
@@ -19,8 +21,9 @@ const KIND: ConditionKind = ConditionKind::SecurityGroups;
 const SHOWN: usize = 10;
 
 impl Reachabilities<'_> {
-    /// Whether the groups of a place let it out to the public endpoint.
-    pub(super) fn groups_out(&self, place: &Place) -> Condition {
+    /// Whether the groups of a place let it out to the public endpoint, of which `ends` are the
+    /// known addresses.
+    pub(super) fn groups_out(&self, place: &Place, ends: &[IpAddr]) -> Condition {
         let Location::Vpc { groups, .. } = &place.location else {
             return Condition::not_applicable(KIND, "the public endpoint has no security groups");
         };
@@ -28,7 +31,7 @@ impl Reachabilities<'_> {
             return Condition::unknown(KIND, gap.clone());
         }
         let [outbound, _] = &self.rules;
-        let known: Vec<IpNet> = self.public.iter().copied().map(IpNet::from).collect();
+        let known: Vec<IpNet> = ends.iter().copied().map(IpNet::from).collect();
         let any = [IpNet::V4(Ipv4Net::default())];
         let admits = if known.is_empty() {
             admits_blocks(groups.as_deref(), outbound, Some(&[]), &any)

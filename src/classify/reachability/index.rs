@@ -9,7 +9,6 @@ use super::super::route_tables::RouteTables;
 use super::super::security_groups::Rules;
 use super::seen::Seen;
 use crate::model::cluster::Hosting;
-use crate::model::connection::Path;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
@@ -60,7 +59,6 @@ impl<'a> Reachabilities<'a> {
                 interfaces.entry(address).or_insert(interface);
             }
         }
-        let public = facts.endpoint_addresses.iter().filter(|(_, path)| **path == Path::PublicEndpoint);
         Self {
             facts,
             enis: facts.eks_owned().take(ENIS_MAX).map(|known| &*known.interface).collect(),
@@ -73,7 +71,7 @@ impl<'a> Reachabilities<'a> {
                 Rules::new(groups, RuleSide::Inbound, port),
             ],
             seen: Seen::new(facts),
-            public: public.map(|(address, _)| *address).collect(),
+            public: facts.public_addresses().collect(),
             resolved_by_nodes: OnceCell::new(),
         }
     }

@@ -21,11 +21,15 @@ mod route;
 mod seen;
 mod tls;
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 pub use self::answer::reach_report;
+use self::ends::delay;
 pub use self::index::Reachabilities;
 use self::name::Side;
+use self::route::Out;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::net::Interface;
@@ -125,15 +129,26 @@ impl Reachabilities<'_> {
 
     fn public(&self, access: &EndpointAccess, place: &Place) -> Vec<Condition> {
         let reached = self.seen.reached(place, EndpointSide::Public);
+        let cidrs = self.cidrs(access, place);
+        let tls = self.tls(place, EndpointSide::Public);
         let passes = |kind| reached.as_ref().map(|why| Condition::met(kind, format!("as seen: {why}")));
-        let judged = [
-            passes(ConditionKind::Route).unwrap_or_else(|| self.route_out(place)),
-            passes(ConditionKind::BlockPublicAccess).unwrap_or_else(|| self.block_public_access(place)),
-            passes(ConditionKind::NetworkAcl).unwrap_or_else(|| self.acl_out(place)),
-            passes(ConditionKind::SecurityGroups).unwrap_or_else(|| self.groups_out(place)),
-            self.cidrs(access, place),
-        ];
-        let mut conditions = until_not_met(judged.into_iter().chain([self.tls(place, EndpointSide::Public)]));
+        let to = |ends: &[IpAddr]| {
+            let judged = [
+                passes(ConditionKind::Route).unwrap_or_else(|| self.route_out(place, ends)),
+                passes(ConditionKind::BlockPublicAccess).unwrap_or_else(|| self.block_public_access(place)),
+                passes(ConditionKind::NetworkAcl).unwrap_or_else(|| self.acl_out(place, ends)),
+                passes(ConditionKind::SecurityGroups).unwrap_or_else(|| self.groups_out(place, ends)),
+                cidrs.clone(),
+            ];
+            let conditions = until_not_met(judged.into_iter().chain([tls.clone()]));
+            Reachability { side: Some(EndpointSide::Public), conditions }
+        };
+        let whole = to(&self.public);
+        let mut conditions = if reached.is_none() && whole.reaches() != Reaches::No {
+            self.each_public_address(place, whole, to)
+        } else {
+            whole.conditions
+        };
         if let Some(last) = conditions.last_mut().filter(|last| last.result == ConditionResult::NotMet) {
             let mut fix = self.to_private_side(access, place);
             fix.append(&mut last.fix);
@@ -144,6 +159,33 @@ impl Reachabilities<'_> {
                 self.lost(conditions, &failure, access, place)
             }
             _ => self.note_hanging(conditions, place, EndpointSide::Public),
+        }
+    }
+
+    /// The conditions of a place that reaches the public endpoint as a whole, or may do so, with
+    /// what differs between its addresses: a client tries them one after the other.
+    fn each_public_address(
+        &self,
+        place: &Place,
+        whole: Reachability,
+        to: impl Fn(&[IpAddr]) -> Reachability,
+    ) -> Vec<Condition> {
+        let uses_ipv6 = matches!(self.way_out(place, &self.public), Out::Ipv6);
+        let ends: Vec<_> = self.public.iter().copied().filter(|end| end.is_ipv6() == uses_ipv6).collect();
+        if ends.len() < 2 {
+            return whole.conditions;
+        }
+        let each: Vec<_> = ends.iter().map(|end| to(std::slice::from_ref(end))).collect();
+        let best = each.iter().rev().max_by_key(|one| rank(one));
+        match best {
+            Some(best) if best.reaches() == Reaches::Yes => {
+                let mut conditions = best.conditions.clone();
+                note_lost(&mut conditions, ends.iter().copied().zip(&each));
+                conditions
+            }
+            // What lets one address pass stops another one.
+            Some(best) if best.reaches() == Reaches::No => best.conditions.clone(),
+            _ => whole.conditions,
         }
     }
 
@@ -221,7 +263,8 @@ impl Reachabilities<'_> {
         let reaches = best.reaches();
         let mut conditions = best.conditions;
         if reaches == Reaches::Yes {
-            note_lost(&mut conditions, self.enis.iter().copied().zip(&all));
+            let addresses = self.enis.iter().map(|eni| eni.addresses.first().copied());
+            note_lost(&mut conditions, addresses.zip(&all).filter_map(|(one, way)| Some((one?, way))));
         }
         match self.seen.failed(place, SIDE) {
             Some(failure) => self.lost(conditions, &failure, &self.facts.evidence.cluster.access, place),
@@ -297,21 +340,28 @@ impl Reachabilities<'_> {
     }
 }
 
-/// Says of the conditions of a place that reaches an EKS-owned ENI which others it does not
-/// reach: clients try the addresses in any order.
-fn note_lost<'a>(conditions: &mut [Condition], all: impl Iterator<Item = (&'a Interface, &'a Reachability)>) {
-    let lost = all.filter_map(|(eni, one)| Some((eni.addresses.first()?, one.obstacle()?)));
-    for (address, obstacle) in lost.take(LOST_MAX) {
-        let Some(condition) = conditions.iter_mut().find(|one| one.kind == obstacle.kind) else { continue };
-        condition.why = format!(
-            "{}; but {address} is not reached: {}; connections there hang until the client tries another address",
-            condition.why, obstacle.why
-        );
+/// Says of the conditions of a place that reaches one address of the endpoint which others it
+/// does not reach: clients try the addresses in any order.
+fn note_lost<'a>(conditions: &mut [Condition], all: impl Iterator<Item = (IpAddr, &'a Reachability)>) {
+    let all: Vec<_> = all.collect();
+    let lost: Vec<_> = all.iter().filter_map(|(address, one)| Some((address, one.obstacle()?))).collect();
+    let of_kind = |conditions: &[Condition], obstacle: &Condition| {
+        conditions.iter().position(|one| one.kind == obstacle.kind)
+    };
+    let mut noted = None;
+    for (address, obstacle) in lost.iter().take(LOST_MAX) {
+        let Some(at) = of_kind(conditions, obstacle) else { continue };
+        let condition = &mut conditions[at];
+        condition.why = format!("{}; but {address} is not reached: {}", condition.why, obstacle.why);
+        noted = Some(at);
         for step in &obstacle.fix {
             if !condition.fix.contains(step) {
                 condition.fix.push(step.clone());
             }
         }
+    }
+    if let Some(at) = noted {
+        conditions[at].why = format!("{}; {}", conditions[at].why, delay(lost.len(), all.len()));
     }
 }
 

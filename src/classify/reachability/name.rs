@@ -396,7 +396,7 @@ impl<'a> Reachabilities<'a> {
         let Location::Outside { blocks } = &place.location else { return None };
         let ips = &self.facts.evidence.cluster.cluster_ips;
         let is_ipv4_cluster = !ips.is_empty() && ips.iter().all(IpAddr::is_ipv4);
-        let is_dual_stack = self.public.iter().any(IpAddr::is_ipv6);
+        let is_dual_stack = self.facts.has_ipv6_public_endpoint();
         if is_dual_stack || !is_ipv4_cluster || blocks.iter().any(|block| block.addr().is_ipv4()) {
             return None;
         }

@@ -34,9 +34,16 @@ pub(super) enum Out {
     Unknown(Gap),
 }
 
+/// The IPv4 addresses among those of the public endpoint, or none if they are not known: the
+/// default route is judged then.
+fn ipv4_of(ends: &[IpAddr]) -> Vec<Option<IpAddr>> {
+    let known: Vec<_> = ends.iter().copied().filter(IpAddr::is_ipv4).map(Some).collect();
+    if known.is_empty() { vec![None] } else { known }
+}
+
 impl Reachabilities<'_> {
-    /// Whether a route leads to the public endpoint.
-    pub(super) fn route_out(&self, place: &Place) -> Condition {
+    /// Whether a route leads to the public endpoint, of which `ends` are the known addresses.
+    pub(super) fn route_out(&self, place: &Place, ends: &[IpAddr]) -> Condition {
         match &place.location {
             Location::Vpc { .. } => {}
             Location::Outside { blocks } if blocks.iter().all(is_public) => {
@@ -54,7 +61,7 @@ impl Reachabilities<'_> {
             }
             Location::Unknown => return Condition::unknown(KIND, gaps::unknown_place(place)),
         }
-        match self.way_out(place) {
+        match self.way_out(place, ends) {
             Out::Addresses(addresses) => {
                 let EgressAddress { via, address } = &addresses[0];
                 // A host with a public address has no gateway of its own between it and that.
@@ -76,8 +83,8 @@ impl Reachabilities<'_> {
         }
     }
 
-    /// The way of a place out of the VPC.
-    pub(super) fn way_out(&self, place: &Place) -> Out {
+    /// The way of a place out of the VPC, to one of these addresses.
+    pub(super) fn way_out(&self, place: &Place, ends: &[IpAddr]) -> Out {
         let Location::Vpc { id, subnet, public_ip, .. } = &place.location else {
             return Out::Unknown(gaps::unknown_place(place));
         };
@@ -88,7 +95,7 @@ impl Reachabilities<'_> {
             public_ip: *public_ip,
         };
         let (mut addresses, mut reason, mut unknown) = (Vec::new(), None, None);
-        for endpoint in self.endpoints() {
+        for endpoint in ipv4_of(ends) {
             match egress_addresses(evidence, &self.tables, host, endpoint) {
                 // Without an interface, nothing shows whether it has a public address.
                 Ok(WayOut::None(_))
@@ -111,7 +118,7 @@ impl Reachabilities<'_> {
         if let Some(gap) = unknown {
             return Out::Unknown(gap);
         }
-        let over_ipv6 = self.public.iter().filter(|address| address.is_ipv6()).any(|address| {
+        let over_ipv6 = ends.iter().filter(|address| address.is_ipv6()).any(|address| {
             matches!(
                 self.target(place, Some(*address)),
                 Some(RouteTarget::InternetGateway | RouteTarget::Other(_))
@@ -124,13 +131,6 @@ impl Reachabilities<'_> {
         }
     }
 
-    /// The IPv4 addresses of the public endpoint, or none if they are not known: the default
-    /// route is judged then.
-    fn endpoints(&self) -> Vec<Option<IpAddr>> {
-        let known: Vec<_> = self.public.iter().copied().filter(IpAddr::is_ipv4).map(Some).collect();
-        if known.is_empty() { vec![None] } else { known }
-    }
-
     fn target(&self, place: &Place, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
         let Location::Vpc { subnet, .. } = &place.location else { return None };
         route(self.tables.of(subnet.as_deref()?)?, endpoint)
@@ -138,10 +138,10 @@ impl Reachabilities<'_> {
 
     /// The targets of the routes by which a place leaves the VPC to the public endpoint.
     pub(super) fn targets_out(&self, place: &Place) -> Vec<&RouteTarget> {
-        let endpoints = if matches!(self.way_out(place), Out::Ipv6) {
+        let endpoints = if matches!(self.way_out(place, &self.public), Out::Ipv6) {
             self.public.iter().filter(|address| address.is_ipv6()).copied().map(Some).collect()
         } else {
-            self.endpoints()
+            ipv4_of(&self.public)
         };
         endpoints.into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect()
     }
@@ -163,7 +163,7 @@ impl Reachabilities<'_> {
     /// or NAT gateway.
     pub(super) fn leaves_otherwise(&self, place: &Place) -> bool {
         let targets: Vec<_> =
-            self.endpoints().into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect();
+            ipv4_of(&self.public).into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect();
         !targets.is_empty() && targets.iter().all(|target| matches!(target, RouteTarget::Other(_)))
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use super::ends::delay;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
 use crate::model::probe::{AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeWay, TlsAttempt};
@@ -162,12 +163,28 @@ impl<'a> Seen<'a> {
             let process = process.as_ref().map_or("a process", |process| process.name.as_str());
             return Some(format!("{process} hangs in SYN-SENT to {}, which is newer", socket.peer));
         }
+        let answers = self.answers(place, side);
+        // Of several ways, the one by which the side is reached.
+        let by = answers.iter().find(|one| one.is_reached()).map_or(&ProbeWay::Direct, |one| &one.way);
+        let (of_way, others): (Vec<&AddressProbe>, Vec<&AddressProbe>) =
+            answers.iter().copied().partition(|answer| answer.way == *by);
+        let all: HashSet<_> = of_way.iter().map(|answer| answer.address).collect();
+        let lost = of_way.iter().filter_map(|answer| Some((answer.address, answer.failure()?)));
+        let lost: Vec<_> = lost.filter(|(_, failure)| failure.cause.is_decisive()).collect();
+        if let Some((address, failure)) = lost.first() {
+            let is_silent = lost.iter().all(|(_, failure)| failure.cause == ProbeCause::TimedOut);
+            let delay = if is_silent {
+                delay(lost.len(), all.len())
+            } else {
+                format!("{} of {} addresses: clients try another one", lost.len(), all.len())
+            };
+            return Some(format!("{address} did not answer from there ({}); {delay}", failure.detail));
+        }
         let is_lost = |answer: &&&AddressProbe| {
             answer.failure().is_some_and(|failure| failure.cause == ProbeCause::TimedOut)
         };
-        let answers = self.answers(place, side);
-        let lost = answers.iter().find(is_lost)?;
-        Some(format!("{} did not answer from there", lost.address))
+        let lost = others.iter().find(is_lost)?;
+        Some(format!("{} did not answer from there by another way", lost.address))
     }
 
     /// The component that has an established connection with one side, if one has.

@@ -475,8 +475,7 @@ fn of_user<'a>(
 /// <https://docs.aws.amazon.com/eks/latest/userguide/cni-ipv6.html>
 fn is_ipv4_endpoint(facts: &Facts) -> bool {
     let ips = &facts.evidence.cluster.cluster_ips;
-    let is_public_v6 = |(address, path): (&IpAddr, &Path)| address.is_ipv6() && *path == Path::PublicEndpoint;
-    !ips.is_empty() && ips.iter().all(IpAddr::is_ipv4) && !facts.endpoint_addresses.iter().any(is_public_v6)
+    !ips.is_empty() && ips.iter().all(IpAddr::is_ipv4) && !facts.has_ipv6_public_endpoint()
 }
 
 /// Why nodes may exist that nothing lists.
