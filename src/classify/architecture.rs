@@ -7,9 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::seen_from::HERE;
 use crate::model::architecture::{
-    Difference, DifferenceKind, Leg, LegKind, Names, Observation, SightResult, Way,
+    Difference, DifferenceKind, ExpectedPath, Leg, LegKind, Names, Observation, SightResult,
 };
 use crate::model::cluster::Hosting;
 use crate::model::connection::{Component, Connection, Direction, KUBELET_PORT, Path};
@@ -17,7 +16,7 @@ use crate::model::egress::WayOut;
 use crate::model::facts::{Facts, InterfaceKind, has_ambiguous_peer};
 use crate::model::node::{Node, NodeStatus};
 use crate::model::probe::{ProbeTarget, ProbeWay};
-use crate::model::seen_from::{PlaceKind, SeenBy};
+use crate::model::seen_from::{HERE, PlaceKind, SeenBy};
 use crate::model::socket::State;
 
 /// How many details of a hop are listed.
@@ -35,7 +34,7 @@ pub(super) fn architecture(facts: &Facts) -> Vec<Leg> {
             owned.extend(known.interface.addresses.iter().map(|address| (*address, index)));
         }
     }
-    let seen = Seen { facts, owned };
+    let seen = Legs { facts, owned };
     vec![seen.operator(), seen.nodes(), seen.kubelets()]
 }
 
@@ -60,12 +59,12 @@ struct Probed {
 }
 
 /// The facts, and the EKS-owned ENIs by address.
-struct Seen<'a> {
+struct Legs<'a> {
     facts: &'a Facts,
     owned: HashMap<IpAddr, usize>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> Legs<'a> {
     fn operator(&self) -> Leg {
         let mut groups = Groups::new();
         let (mut differs, mut not_seen) = (Vec::new(), Vec::new());
@@ -247,7 +246,7 @@ impl<'a> Seen<'a> {
             let is_other = !connection.component.is_some_and(Component::is_node_component);
             let of_node = by_node.entry(node.as_str()).or_default();
             let (processes, peers) = of_node.entry((result, attribution.path, is_other)).or_default();
-            processes.insert(process(connection));
+            processes.insert(connection.process_name().to_owned());
             let address = match (direction, socket.peer.ip()) {
                 // The port of a client says nothing.
                 (Direction::Inbound, Some(ip)) => ip.to_string(),
@@ -360,7 +359,7 @@ impl<'a> Seen<'a> {
         texts
     }
 
-    fn expected_of_operator(&self) -> Vec<Way> {
+    fn expected_of_operator(&self) -> Vec<ExpectedPath> {
         let cluster = &self.facts.evidence.cluster;
         let mut ways = Vec::new();
         if cluster.hosting == Hosting::Connector {
@@ -371,10 +370,10 @@ impl<'a> Seen<'a> {
         if public != Some(false) {
             let admitted = Names::new(cluster.public_cidrs().iter().map(ToString::to_string));
             let endpoint = format!("admits {}", admitted.shown(DETAILS_SHOWN));
-            ways.push(Way {
+            ways.push(ExpectedPath {
                 whose: if_recorded(is_recorded, if private == Some(false) { "" } else { "outside the VPC" }),
                 hops: vec![
-                    hop("here", []),
+                    hop(HERE, []),
                     hop("internet", []),
                     hop("public endpoint", [endpoint]),
                     hop("API server", []),
@@ -382,15 +381,15 @@ impl<'a> Seen<'a> {
             });
         }
         if private != Some(false) {
-            ways.push(Way {
+            ways.push(ExpectedPath {
                 whose: if_recorded(is_recorded, "in the VPC, or a connected network that uses its DNS"),
-                hops: vec![hop("here", []), self.eni_hop(), hop("API server", [])],
+                hops: vec![hop(HERE, []), self.eni_hop(), hop("API server", [])],
             });
         }
         ways
     }
 
-    fn expected_of_nodes(&self) -> Vec<Way> {
+    fn expected_of_nodes(&self) -> Vec<ExpectedPath> {
         let cluster = &self.facts.evidence.cluster;
         if cluster.hosting == Hosting::Connector {
             return Vec::new();
@@ -398,7 +397,7 @@ impl<'a> Seen<'a> {
         let private = cluster.access.private();
         let mut ways = Vec::new();
         if private != Some(true) {
-            ways.push(Way {
+            ways.push(ExpectedPath {
                 whose: if_recorded(private.is_some(), "kubelet, kube-proxy"),
                 hops: vec![
                     hop("node", []),
@@ -409,25 +408,25 @@ impl<'a> Seen<'a> {
             });
         }
         if private != Some(false) {
-            ways.push(Way {
+            ways.push(ExpectedPath {
                 whose: if_recorded(private.is_some(), "kubelet, kube-proxy"),
                 hops: vec![hop("node", []), self.eni_hop(), hop("API server", [])],
             });
         }
         let cluster_ips = cluster.cluster_ips.iter().map(ToString::to_string);
-        ways.push(Way {
+        ways.push(ExpectedPath {
             whose: "pods".to_owned(),
             hops: vec![hop("pod", []), hop("ClusterIP", cluster_ips), self.eni_hop(), hop("API server", [])],
         });
         ways
     }
 
-    fn expected_of_kubelets(&self) -> Vec<Way> {
+    fn expected_of_kubelets(&self) -> Vec<ExpectedPath> {
         if self.facts.evidence.cluster.hosting == Hosting::Connector {
             return Vec::new();
         }
         let kubelet = hop(&format!("kubelet:{KUBELET_PORT}"), []);
-        vec![Way {
+        vec![ExpectedPath {
             whose: "in every access mode".to_owned(),
             hops: vec![hop("API server", []), self.eni_hop(), kubelet],
         }]
@@ -490,7 +489,7 @@ impl<'a> Seen<'a> {
 /// A leg with the observations that are kept: the largest groups.
 fn leg(
     kind: LegKind,
-    expected: Vec<Way>,
+    expected: Vec<ExpectedPath>,
     groups: Groups<'_>,
     mut differs: Vec<Difference>,
     mut not_seen: Vec<String>,
@@ -541,13 +540,4 @@ fn if_recorded(is_recorded: bool, whose: &str) -> String {
 fn unexplained(what: &str) -> Difference {
     let text = format!("{what}, which neither the public endpoint nor an EKS-owned ENI explains");
     Difference { kind: DifferenceKind::Unattributed, text }
-}
-
-/// The name of the process of a connection.
-fn process(connection: &Connection) -> String {
-    match (connection.component, &connection.process) {
-        (Some(component), _) => component.as_str().to_owned(),
-        (None, Some(process)) => process.name.clone(),
-        (None, None) => "a process without a name".to_owned(),
-    }
 }

@@ -31,7 +31,7 @@ pub(super) fn node_egress(
         endpoints.push(None);
     }
     let tables = RouteTables::new(evidence);
-    let egress = |host: Host<'_>, name: Option<String>, ipv6: Vec<IpAddr>| NodeEgress {
+    let egress = |host: EgressHost<'_>, name: Option<String>, ipv6: Vec<IpAddr>| NodeEgress {
         instance: host.id.to_owned(),
         name,
         ipv4: endpoints
@@ -47,13 +47,17 @@ pub(super) fn node_egress(
     let of_instances = evidence.node_instances().chain(captured.untagged.values().copied()).map(|node| {
         let name = node.display_name().map(ToOwned::to_owned);
         let ipv6 = node.addresses.iter().copied().filter(IpAddr::is_ipv6).collect();
-        egress(Host { id: &node.id, subnet: node.subnet.as_deref(), public_ip: node.public_ip }, name, ipv6)
+        egress(
+            EgressHost { id: &node.id, subnet: node.subnet.as_deref(), public_ip: node.public_ip },
+            name,
+            ipv6,
+        )
     });
     let pods = interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster)).map(|known| {
         let pod = &known.interface;
         let subnet = (!pod.subnet.is_empty()).then_some(pod.subnet.as_str());
         let ipv6 = pod.addresses.iter().copied().filter(IpAddr::is_ipv6).collect();
-        egress(Host { id: &pod.id, subnet, public_ip: None }, Some("a pod on Fargate".to_owned()), ipv6)
+        egress(EgressHost { id: &pod.id, subnet, public_ip: None }, Some("a pod on Fargate".to_owned()), ipv6)
     });
     let unknown = |subject: Subject, detail: &str| {
         let name = subject.to_string();
@@ -124,7 +128,7 @@ impl<'a> Captured<'a> {
 
 /// A host in the VPC, as far as its routes depend on it.
 #[derive(Clone, Copy)]
-pub(super) struct Host<'a> {
+pub(super) struct EgressHost<'a> {
     /// The id of the instance or network interface.
     pub(super) id: &'a str,
     /// Its subnet.
@@ -169,7 +173,7 @@ fn divided_at(table: &RouteTable, default: Option<&RouteTarget>) -> Option<IpNet
 pub(super) fn egress_addresses(
     evidence: &Evidence,
     tables: &RouteTables<'_>,
-    host: Host<'_>,
+    host: EgressHost<'_>,
     endpoint: Option<IpAddr>,
 ) -> Result<WayOut, Gap> {
     let gap = |why, detail: &str| evidence.gap(Subject::Egress(host.id.to_owned()), why, detail);

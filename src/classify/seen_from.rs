@@ -17,11 +17,9 @@ use crate::model::name::NodeName;
 use crate::model::node::{Node, NodeStatus};
 use crate::model::probe::{Probe, ProbeTarget};
 use crate::model::reaches::Reaches;
-use crate::model::seen_from::{PlaceKind, Resolves, SeenBy, SeenFrom, Sight, VantagePoint, View};
+use crate::model::seen_from::{HERE, PlaceKind, Resolves, SeenBy, SeenFrom, Sight, VantagePoint, View};
 use crate::model::socket::State;
 
-/// The name of the operator's vantage point.
-pub(super) const HERE: &str = "here";
 /// How many addresses of the endpoint are listed for each place besides those that the place
 /// itself resolves or reaches: those that the most vantage points resolve.
 const ADDRESSES_OF_ALL: usize = 16;
@@ -40,7 +38,7 @@ struct Contacts {
 
 /// What is known of a place.
 #[derive(Debug, Default)]
-struct Place<'a> {
+struct VantageEvidence<'a> {
     /// It has sockets, as nodes do.
     is_node: bool,
     vantage: Option<&'a Vantage>,
@@ -147,8 +145,8 @@ fn places<'a>(
     nodes: &'a [Node],
     connections: &'a [Connection],
     omitted: &'a [OmittedConnections],
-) -> BTreeMap<&'a str, Place<'a>> {
-    let mut places: BTreeMap<&str, Place<'_>> = BTreeMap::new();
+) -> BTreeMap<&'a str, VantageEvidence<'a>> {
+    let mut places: BTreeMap<&str, VantageEvidence<'_>> = BTreeMap::new();
     places.entry(HERE).or_default();
     let unlisted = omitted.iter().filter(|omitted| omitted.kind.is_none());
     let unlisted: HashSet<&NodeName> = unlisted.map(|omitted| &omitted.node).collect();
@@ -241,7 +239,7 @@ impl<'a> Kinds<'a> {
         Self(known.chain(of_ec2).chain(of_kubernetes.map(|node| node.name.as_str())).collect())
     }
 
-    fn of(&self, name: &str, place: &Place<'_>) -> PlaceKind {
+    fn of(&self, name: &str, place: &VantageEvidence<'_>) -> PlaceKind {
         if place.is_node || self.0.contains(name) {
             PlaceKind::Node
         } else if name == HERE {

@@ -15,6 +15,7 @@ use crate::model::name::NodeName;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
 use crate::model::ranges::{canonical_block, reserved_range};
 use crate::model::rule::{Severity, Threshold};
+use crate::model::seen_from::HERE;
 use crate::model::simulation::{AccessMode, NamedClient};
 use crate::report::format::Format;
 
@@ -283,7 +284,7 @@ impl FromStr for FromArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "here" {
+        if text == HERE {
             return Ok(Self(From::Here));
         }
         if let Ok(address) = text.parse::<IpAddr>() {

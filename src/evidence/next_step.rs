@@ -8,6 +8,7 @@ use crate::model::file::{Field, File};
 use crate::model::gap::{GapReason, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::net::{NETWORK_ACLS, SECURITY_GROUPS};
+use crate::model::seen_from::HERE;
 use crate::model::shell::shell_word;
 
 /// Returns the next step for evidence that is missing from an evidence directory.
@@ -26,7 +27,7 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
         (Subject::Field(field), _) => record_file(cluster, field.file()),
         (Subject::File(file), _) => record_file(cluster, *file),
         (Subject::Vantage(name) | Subject::Records { vantage: name, .. }, _) => record_answer(cluster, name),
-        (Subject::Vantages, _) => record_answer(cluster, "here"),
+        (Subject::Vantages, _) => record_answer(cluster, HERE),
         (Subject::Node(name), GapReason::NoProcessNames) => {
             format!("capture it as root: ssh {name} sudo ss -tnp > nodes/{name}.txt")
         }

@@ -10,7 +10,7 @@ pub struct Leg {
     /// From whom to whom.
     pub kind: LegKind,
     /// The expected ways.
-    pub expected: Vec<Way>,
+    pub expected: Vec<ExpectedPath>,
     /// What was observed: sockets, probes and DNS answers, those that are alike as one.
     pub observed: Vec<Observation>,
     /// The number of observations that are not kept.
@@ -56,7 +56,7 @@ impl LegKind {
 
 /// An expected way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Way {
+pub struct ExpectedPath {
     /// For whom it is; may be empty.
     pub whose: String,
     /// Its hops. Of each the name, then its addresses and ids.
@@ -183,7 +183,7 @@ impl DifferenceKind {
     }
 }
 
-impl Way {
+impl ExpectedPath {
     /// The way as a line of text.
     #[must_use]
     pub fn text(&self) -> String {

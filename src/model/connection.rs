@@ -23,6 +23,21 @@ pub struct Connection {
     pub attribution: Attribution,
 }
 
+/// The name of a process that its row does not name.
+pub const UNNAMED: &str = "a process without a name";
+
+impl Connection {
+    /// The name of its process in reports: that of the component, if it is one.
+    #[must_use]
+    pub fn process_name(&self) -> &str {
+        match (self.component, &self.process) {
+            (Some(component), _) => component.as_str(),
+            (None, Some(process)) => &process.name,
+            (None, None) => UNNAMED,
+        }
+    }
+}
+
 /// Connections that are counted and not kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OmittedConnections {

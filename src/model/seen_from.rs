@@ -8,6 +8,9 @@ use std::net::IpAddr;
 use super::connection::Path;
 use super::reaches::Reaches;
 
+/// The name of the vantage point of the operator: the machine on which evidence is collected.
+pub const HERE: &str = "here";
+
 /// What each place sees of the API server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeenFrom {

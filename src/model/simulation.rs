@@ -130,11 +130,11 @@ pub struct Client {
     /// The process, if it is one.
     pub process: Option<String>,
     /// Its path to the API server today.
-    pub today: Way,
+    pub today: ClientPath,
     /// Whether it reaches the API server today.
     pub reaches_today: Reaches,
     /// Its path afterwards, once it has connected again.
-    pub after: Way,
+    pub after: ClientPath,
     /// Whether it keeps connections that are established today until it is restarted.
     pub is_stale: bool,
     /// Whether it reaches the API server afterwards, once it has connected again.
@@ -172,7 +172,7 @@ pub enum ClientKind {
 
 /// The path of a client's traffic to the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum ClientPath {
     /// The public endpoint.
     Public,
     /// The EKS-owned ENIs.
@@ -187,7 +187,7 @@ pub enum Way {
     Unknown,
 }
 
-impl From<Option<EndpointSide>> for Way {
+impl From<Option<EndpointSide>> for ClientPath {
     fn from(side: Option<EndpointSide>) -> Self {
         match side {
             Some(EndpointSide::Public) => Self::Public,
@@ -259,7 +259,7 @@ impl ClientKind {
     }
 }
 
-impl Way {
+impl ClientPath {
     /// Its name in reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -3,7 +3,7 @@
 
 use super::drawing::{Arrow, Head, boxes};
 use super::text::{cell, escape};
-use crate::model::architecture::{Leg, LegKind, Observation, SightResult, Way};
+use crate::model::architecture::{ExpectedPath, Leg, LegKind, Observation, SightResult};
 use crate::model::connection::{KUBELET_PORT, Path};
 use crate::model::seen_from::SeenBy;
 
@@ -45,7 +45,7 @@ fn expected(leg: &Leg, width: usize, lines: &mut Vec<String>) {
     if leg.expected.is_empty() {
         lines.push(format!("{INDENT}Expected: nothing, as EKS has no endpoint for this cluster"));
     }
-    for Way { whose, hops } in &leg.expected {
+    for ExpectedPath { whose, hops } in &leg.expected {
         let whose = if whose.is_empty() { String::new() } else { format!(", {}", escape(whose)) };
         wrapped(&format!("Expected{whose}:"), INDENT, width, lines);
         let hops: Vec<Vec<_>> = hops.iter().map(|hop| hop.iter().map(|line| cell(line)).collect()).collect();

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::style::count;
 use crate::model::cluster::EndpointAccess;
 use crate::model::gap::Gap;
+use crate::model::seen_from::HERE;
 use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
 use crate::model::text::list;
 
@@ -74,7 +75,7 @@ fn label(group: &[&Client]) -> String {
         (ClientKind::HybridNode, _) => "hybrid node, not read",
         (ClientKind::FargatePod, _) => "Fargate pod",
         (ClientKind::Pods, _) => return "pods, by the ClusterIP".to_owned(),
-        (ClientKind::Operator, _) => return "here".to_owned(),
+        (ClientKind::Operator, _) => return HERE.to_owned(),
         _ => return names,
     };
     match group.len() {

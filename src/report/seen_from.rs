@@ -3,6 +3,7 @@
 use super::style::count;
 use crate::model::facts::Facts;
 use crate::model::reaches::Reaches;
+use crate::model::seen_from::HERE;
 use crate::model::seen_from::{PlaceKind, SeenBy, SightGroup};
 use crate::model::text::list;
 
@@ -24,7 +25,7 @@ pub(super) fn rows<'a>(facts: &'a Facts, name: impl Fn(&'a str) -> &'a str) -> (
 fn row<'a>(group: &SightGroup<'a>, name: &impl Fn(&'a str) -> &'a str) -> [String; 5] {
     let SightGroup { kind, places, addresses, view } = group;
     let places = match kind {
-        PlaceKind::Operator => "here".to_owned(),
+        PlaceKind::Operator => HERE.to_owned(),
         PlaceKind::Node if places.len() > PLACES_SHOWN => count(places.len(), "node"),
         _ => {
             let names: Vec<_> = places.iter().map(|place| name(place)).collect();

@@ -105,9 +105,9 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
                 let mut cut = Vec::new();
                 for node in nodes {
                     match way_out(facts, node, &modes) {
-                        Way::Direct if mode == BlockMode::Ingress => cut.push(node),
-                        Way::Unknown(gap) => outcome.gaps.push(gap),
-                        Way::Direct | Way::Other => {}
+                        NodeExit::Direct if mode == BlockMode::Ingress => cut.push(node),
+                        NodeExit::Unknown(gap) => outcome.gaps.push(gap),
+                        NodeExit::Direct | NodeExit::Other => {}
                     }
                 }
                 if !cut.is_empty() {
@@ -146,7 +146,7 @@ fn ids(nodes: &[&Instance]) -> Vec<String> {
 }
 
 /// The way of a node out of the VPC, as far as Block Public Access decides about it.
-enum Way {
+enum NodeExit {
     /// By an internet gateway, with a public address of its own.
     Direct,
     /// Whether connections pass is not known.
@@ -156,7 +156,7 @@ enum Way {
 }
 
 /// The way of a node in a subnet that is not block-bidirectional.
-fn way_out(facts: &Facts, node: &Instance, modes: &HashMap<&str, BlockMode>) -> Way {
+fn way_out(facts: &Facts, node: &Instance, modes: &HashMap<&str, BlockMode>) -> NodeExit {
     let evidence = &facts.evidence;
     let at = facts.egress.binary_search_by(|egress| egress.instance.cmp(&node.id)).ok();
     let ways = at.and_then(|at| facts.egress.get(at)).map_or(&[][..], |egress| egress.ipv4.as_slice());
@@ -173,11 +173,11 @@ fn way_out(facts: &Facts, node: &Instance, modes: &HashMap<&str, BlockMode>) -> 
         let unseen = unseen.filter(|gap| {
             may_be_closed && ways.iter().any(|way| matches!(way, Observed::Unseen(why) if why == gap))
         });
-        return unseen.map_or(Way::Other, Way::Unknown);
+        return unseen.map_or(NodeExit::Other, NodeExit::Unknown);
     };
     let is_direct = |address: &EgressAddress| address.via == node.id;
     if is_direct(first) && vias.all(is_direct) {
-        return Way::Direct;
+        return NodeExit::Direct;
     }
     let gateways = evidence.network.nat_gateways.seen().into_iter().flatten();
     let mut used = gateways.filter(|gateway| gateway.id == first.via);
@@ -185,12 +185,12 @@ fn way_out(facts: &Facts, node: &Instance, modes: &HashMap<&str, BlockMode>) -> 
         let subnet = gateway.subnet.as_deref()?;
         (modes.get(subnet) == Some(&BlockMode::Bidirectional)).then_some(subnet)
     });
-    closed.map_or(Way::Other, |subnet| {
+    closed.map_or(NodeExit::Other, |subnet| {
         let detail = format!(
             "VPC Block Public Access is block-bidirectional for {subnet}, the subnet of {}, and not for that of {}: whether its connections pass is not known",
             first.via, node.id
         );
-        Way::Unknown(evidence.gap(SUBNETS, GapReason::NotSupported, detail))
+        NodeExit::Unknown(evidence.gap(SUBNETS, GapReason::NotSupported, detail))
     })
 }
 

@@ -5,6 +5,7 @@ use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::probe::{AddressProbe, HttpAnswer, Probe, ProbeTarget, ProbeWay, Trust};
+use crate::model::seen_from::HERE;
 
 /// The health endpoints and the version, which an anonymous client may be given.
 pub(super) const PUBLIC_PATHS: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
@@ -21,7 +22,7 @@ pub(super) fn of_endpoint(facts: &Facts) -> Result<Vec<(&Probe, Vec<&AddressProb
     });
     let of_endpoint: Vec<_> = of_endpoint.filter(|(_, answers)| !answers.is_empty()).collect();
     if of_endpoint.is_empty() {
-        let subject = Subject::Probe("here".to_owned());
+        let subject = Subject::Probe(HERE.to_owned());
         return Err(evidence.gap(subject, GapReason::NotRecorded, "no address of the endpoint was probed"));
     }
     Ok(of_endpoint)
@@ -47,7 +48,7 @@ pub(super) fn anonymous(
         }
     }
     if answered.is_empty() {
-        let vantage = evidence.probes.first().map_or("here", |probe| probe.vantage.as_str());
+        let vantage = evidence.probes.first().map_or(HERE, |probe| probe.vantage.as_str());
         let detail = "no address answered an anonymous request as this cluster's API server";
         return Err(evidence.gap(Subject::Probe(vantage.to_owned()), GapReason::NotRecorded, detail));
     }

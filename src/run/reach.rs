@@ -15,6 +15,7 @@ use crate::model::facts::Facts;
 use crate::model::gap::Gap;
 use crate::model::name::NodeName;
 use crate::model::reachability::{Location, Place, ReachReport, Reachability, Reaches};
+use crate::model::seen_from::HERE;
 use crate::model::text::list;
 use crate::report::table;
 
@@ -44,7 +45,7 @@ pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
 /// The answer about a cluster of which nothing is known, for this reason.
 pub(super) fn unknown(options: &ReachOptions, gap: Gap) -> ReachReport {
     let name = match &options.from {
-        From::Here => "here".to_owned(),
+        From::Here => HERE.to_owned(),
         From::Node(name) => name.to_string(),
         From::Address(address) => address.to_string(),
         From::Block(block) => block.to_string(),

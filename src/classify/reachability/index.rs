@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::super::network_acls::Acls;
 use super::super::route_tables::RouteTables;
 use super::super::security_groups::Rules;
-use super::seen::Seen;
+use super::seen::ObservedIndex;
 use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason};
@@ -36,7 +36,7 @@ pub struct Reachabilities<'a> {
     /// The outbound and the inbound rules of all security groups for the API server's port.
     pub(super) rules: [Rules<'a>; 2],
     /// What was seen.
-    pub(super) seen: Seen<'a>,
+    pub(super) seen: ObservedIndex<'a>,
     /// The known addresses of the public endpoint.
     pub(super) public: Vec<IpAddr>,
     /// A node in the VPC that resolves the name to EKS-owned ENIs, and one that resolves it to
@@ -70,7 +70,7 @@ impl<'a> Reachabilities<'a> {
                 Rules::new(groups, RuleSide::Outbound, port),
                 Rules::new(groups, RuleSide::Inbound, port),
             ],
-            seen: Seen::new(facts),
+            seen: ObservedIndex::new(facts),
             public: facts.public_addresses().collect(),
             resolved_by_nodes: OnceCell::new(),
         }

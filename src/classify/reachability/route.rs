@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::egress::{Host, egress_addresses, route};
+use super::super::egress::{EgressHost, egress_addresses, route};
 use super::super::route_tables::{ToBlock, to_block};
 use super::ends::common_families;
 use super::gaps;
@@ -17,6 +17,7 @@ use crate::model::net::{Interface, ROUTE_TABLES, Route, RouteTable, RouteTarget}
 use crate::model::ranges::is_public;
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, Location, Place};
 use crate::model::rule::Step;
+use crate::model::seen_from::HERE;
 use crate::model::shell::shell_word;
 use crate::steps;
 
@@ -89,7 +90,7 @@ impl Reachabilities<'_> {
             return Out::Unknown(gaps::unknown_place(place));
         };
         let evidence = &self.facts.evidence;
-        let host = Host {
+        let host = EgressHost {
             id: id.as_deref().unwrap_or(&place.name),
             subnet: subnet.as_deref(),
             public_ip: *public_ip,
@@ -431,7 +432,7 @@ impl Reachabilities<'_> {
         let cluster = &self.facts.evidence.cluster;
         let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
         let host = shell_word(host, "ENDPOINT");
-        let there = if place.name == "here" { "here" } else { "there" };
+        let there = if place.name == HERE { HERE } else { "there" };
         vec![
             Step::new(format!(
                 "Find out where packets are lost, {there}: a proxy in the environment, a firewall, or a route"

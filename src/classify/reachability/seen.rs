@@ -12,7 +12,7 @@ use crate::model::reachability::{EndpointSide, Location, Place};
 use crate::model::socket::State;
 
 /// An index of what was seen, by place.
-pub(super) struct Seen<'a> {
+pub(super) struct ObservedIndex<'a> {
     by_address: HashMap<IpAddr, Sockets<'a>>,
     by_node: HashMap<&'a str, Sockets<'a>>,
     /// The names of the nodes that have an address.
@@ -46,7 +46,7 @@ fn at(side: EndpointSide) -> usize {
     usize::from(side == EndpointSide::Public)
 }
 
-impl<'a> Seen<'a> {
+impl<'a> ObservedIndex<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
         let (mut by_address, mut by_node) = (HashMap::new(), HashMap::new());
         for connection in facts.connections.iter().filter(|one| one.direction == Direction::Outbound) {

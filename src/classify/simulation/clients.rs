@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::places::Places;
-use crate::model::connection::{Component, Connection, Direction, Path};
+use super::socket_evidence::{Sides, SocketEvidence};
+use crate::model::connection::{Component, Direction, Path, UNNAMED};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{Facts, has_ambiguous_peer};
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -15,17 +16,15 @@ use crate::model::name::NodeName;
 use crate::model::net::{INSTANCES, Instance};
 use crate::model::node::{Node, NodeStatus, Via, bundle_step};
 use crate::model::reachability::{Location, Place};
+use crate::model::seen_from::HERE;
 use crate::model::simulation::{ClientKind, NamedClient};
 use crate::model::socket::State;
 use crate::model::text::{id_and_name, list};
 use crate::model::traffic::TrafficPath;
 
-/// The name of the operator's own place.
-pub(super) const HERE: &str = "here";
-
 /// A place with the clients that run there.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(super) struct ClientHost {
     /// Where it is.
     pub(super) place: Place,
     /// Its clients.
@@ -44,43 +43,12 @@ pub(super) struct User {
     /// The node that was read.
     pub(super) node: Option<NodeName>,
     /// What its sockets show.
-    pub(super) sight: Sight,
-}
-
-/// What the sockets of a client show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sight {
-    /// Its established connections end on these sides.
-    Sides(Sides),
-    /// It has no established connection, and attempts hang.
-    Hanging,
-    /// It has connections whose peers nothing explains.
-    Unexplained,
-    /// Its sockets should have been read, and were not seen.
-    Unseen,
-    /// It has connections to public addresses that nothing explains, and those of the endpoint
-    /// are not known.
-    Unplaced,
-    /// It keeps connections, as a kubelet does, and its sockets cannot be read.
-    Unreadable,
-    /// It is named by an IPv6 block, and the endpoint has IPv4 addresses only; whether it is
-    /// named by an IPv4 block as well.
-    OtherFamily { has_ipv4: bool },
-    /// It is judged by configuration alone: it connects anew each time, as kubectl does.
-    Configured,
-}
-
-/// The sides on which established connections end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sides {
-    pub(super) public: bool,
-    pub(super) private: bool,
-    pub(super) cluster_ip: bool,
+    pub(super) sight: SocketEvidence,
 }
 
 /// The known clients, and why others may exist that are not known.
 pub(super) struct Known {
-    pub(super) hosts: Vec<Host>,
+    pub(super) hosts: Vec<ClientHost>,
     pub(super) gaps: Vec<Gap>,
     /// Whether connections by the `ClusterIP` were seen.
     pub(super) has_cluster_ip: bool,
@@ -116,9 +84,6 @@ struct Sockets {
 
 type Processes = BTreeMap<NodeName, BTreeMap<String, Sockets>>;
 
-/// The name of a process that its row does not name.
-pub(super) const UNNAMED: &str = "a process without a name";
-
 /// The name of the processes whose rows a capture that is a part may lack.
 pub(super) const OTHER_PROCESSES: &str = "other processes";
 
@@ -136,7 +101,7 @@ fn processes(facts: &Facts) -> Processes {
             Some(known) => known,
             None => processes.entry(connection.node.clone()).or_default(),
         };
-        let sockets = of_node.entry(process_name(connection)).or_default();
+        let sockets = of_node.entry(connection.process_name().to_owned()).or_default();
         sockets.component = connection.component;
         match connection.socket.state {
             State::Established => {
@@ -170,26 +135,18 @@ fn may_have_unknown_addresses(facts: &Facts) -> bool {
         && !facts.connections.iter().any(|connection| is_public(&connection.attribution.path))
 }
 
-fn process_name(connection: &Connection) -> String {
-    match (connection.component, &connection.process) {
-        (Some(component), _) => component.as_str().to_owned(),
-        (None, Some(process)) => process.name.clone(),
-        (None, None) => UNNAMED.to_owned(),
-    }
-}
-
 impl Sockets {
-    fn sight(&self) -> Sight {
+    fn sight(&self) -> SocketEvidence {
         if self.is_unexplained {
-            Sight::Unexplained
+            SocketEvidence::Unexplained
         } else if self.is_unplaced {
-            Sight::Unplaced
+            SocketEvidence::Unplaced
         } else if self.sides != Sides::default() {
-            Sight::Sides(self.sides)
+            SocketEvidence::Sides(self.sides)
         } else if self.is_hanging {
-            Sight::Hanging
+            SocketEvidence::Hanging
         } else {
-            Sight::Unseen
+            SocketEvidence::Unseen
         }
     }
 }
@@ -209,7 +166,7 @@ fn read_host(
     processes: &Processes,
     node: &Node,
     covered: &mut Covered,
-) -> Host {
+) -> ClientHost {
     let name = node.name.as_str();
     covered.names.insert(name.to_owned());
     let place = match facts.machines_of(&node.name) {
@@ -237,7 +194,7 @@ fn read_host(
         // Which machine a process runs on is not known.
         _ => Place { name: name.to_owned(), location: Location::Unknown },
     };
-    Host { place, users: users(facts, processes, node) }
+    ClientHost { place, users: users(facts, processes, node) }
 }
 
 /// The clients on a node.
@@ -265,9 +222,11 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
             let process = one.component.as_str();
             let sight = match (seen.get(process).map(Sockets::sight), one.path) {
                 // What makes the path of a component unknown is judged where that is.
-                (Some(Sight::Sides(_) | Sight::Unseen), TrafficPath::Unknown) => Sight::Unexplained,
+                (Some(SocketEvidence::Sides(_) | SocketEvidence::Unseen), TrafficPath::Unknown) => {
+                    SocketEvidence::Unexplained
+                }
                 (Some(sight), _) => sight,
-                (None, _) => Sight::Unseen,
+                (None, _) => SocketEvidence::Unseen,
             };
             users.push(user(process, kind, sight));
         }
@@ -277,7 +236,7 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
             kind: ClientKind::Node,
             process: None,
             node: Some(node.name.clone()),
-            sight: Sight::Unseen,
+            sight: SocketEvidence::Unseen,
         });
     }
     let is_listed = |process: &str| users.iter().any(|user| user.process.as_deref() == Some(process));
@@ -300,7 +259,7 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
         .collect();
     users.extend(others);
     if node.status == NodeStatus::Read && !partial(facts, node).is_empty() {
-        users.push(user(OTHER_PROCESSES, ClientKind::Agent, Sight::Unseen));
+        users.push(user(OTHER_PROCESSES, ClientKind::Agent, SocketEvidence::Unseen));
     }
     users
 }
@@ -349,7 +308,7 @@ fn unread<'a>(
     facts: &'a Facts,
     places: &'a Places<'_>,
     covered: &'a Covered,
-) -> impl Iterator<Item = Host> + 'a {
+) -> impl Iterator<Item = ClientHost> + 'a {
     let evidence = &facts.evidence;
     let of_ec2 = evidence.node_instances().filter(|instance| !covered.instances.contains(&instance.id));
     let of_ec2 = of_ec2.map(|instance| {
@@ -372,23 +331,23 @@ fn unread<'a>(
     of_ec2.chain(alone)
 }
 
-fn unread_host(name: &str, kind: ClientKind, place: Place) -> Host {
-    let sight = Sight::Unseen;
-    Host { place, users: vec![User { name: name.to_owned(), kind, process: None, node: None, sight }] }
+fn unread_host(name: &str, kind: ClientKind, place: Place) -> ClientHost {
+    let sight = SocketEvidence::Unseen;
+    ClientHost { place, users: vec![User { name: name.to_owned(), kind, process: None, node: None, sight }] }
 }
 
 /// The pods on Fargate, by their interfaces, and those of which only Kubernetes lists the
 /// node.
-fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<Host> {
+fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<ClientHost> {
     let evidence = &facts.evidence;
-    let host = |name: &str, place: Place| Host {
+    let host = |name: &str, place: Place| ClientHost {
         place,
         users: vec![User {
             name: name.to_owned(),
             kind: ClientKind::FargatePod,
             process: None,
             node: None,
-            sight: Sight::Unreadable,
+            sight: SocketEvidence::Unreadable,
         }],
     };
     let pods: Vec<_> =
@@ -417,7 +376,7 @@ fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<Host> {
 }
 
 /// The hybrid nodes of a cluster whose nodes Kubernetes did not list: at least one.
-fn hybrid(evidence: &Evidence, hosts: &[Host]) -> Option<Host> {
+fn hybrid(evidence: &Evidence, hosts: &[ClientHost]) -> Option<ClientHost> {
     let may_have = evidence.cluster.hybrid_nodes_enabled || !evidence.cluster.remote_node_networks.is_empty();
     let is_known = evidence.kubernetes.nodes.seen().is_some()
         || hosts.iter().any(|host| matches!(host.place.location, Location::Outside { .. }));
@@ -431,7 +390,7 @@ fn hybrid(evidence: &Evidence, hosts: &[Host]) -> Option<Host> {
 }
 
 /// The machine on which the evidence was collected.
-fn operator(evidence: &Evidence, places: &Places<'_>) -> Option<Host> {
+fn operator(evidence: &Evidence, places: &Places<'_>) -> Option<ClientHost> {
     let is_recorded =
         evidence.vantage(HERE).is_some() || evidence.probes.iter().any(|probe| probe.vantage == HERE);
     let user = User {
@@ -439,9 +398,9 @@ fn operator(evidence: &Evidence, places: &Places<'_>) -> Option<Host> {
         kind: ClientKind::Operator,
         process: None,
         node: None,
-        sight: Sight::Configured,
+        sight: SocketEvidence::Configured,
     };
-    is_recorded.then(|| Host { place: places.here(), users: vec![user] })
+    is_recorded.then(|| ClientHost { place: places.here(), users: vec![user] })
 }
 
 /// A client that the user names: one host for each of its blocks.
@@ -449,7 +408,7 @@ fn of_user<'a>(
     facts: &'a Facts,
     places: &'a Places<'_>,
     client: &'a NamedClient,
-) -> impl Iterator<Item = Host> + 'a {
+) -> impl Iterator<Item = ClientHost> + 'a {
     let has_ipv4 = client.blocks.iter().any(|block| block.addr().is_ipv4());
     client.blocks.iter().map(move |&block| {
         let name = match client.blocks.as_slice() {
@@ -459,14 +418,14 @@ fn of_user<'a>(
         let place = places.of_block(&client.name, block);
         let is_outside = matches!(place.location, Location::Outside { .. });
         let sight = if block.addr().is_ipv6() && is_outside && is_ipv4_endpoint(facts) {
-            Sight::OtherFamily { has_ipv4 }
+            SocketEvidence::OtherFamily { has_ipv4 }
         } else {
-            Sight::Configured
+            SocketEvidence::Configured
         };
         // The user says where this machine is.
         let kind = if client.name == HERE { ClientKind::Operator } else { ClientKind::Named };
         let user = User { name, kind, process: None, node: None, sight };
-        Host { place, users: vec![user] }
+        ClientHost { place, users: vec![user] }
     })
 }
 

@@ -1,81 +1,24 @@
 //! What a change of access does to a client.
 
-use ipnet::IpNet;
-
-use super::clients::{Host, Sides, Sight, User};
+use super::clients::{ClientHost, User};
 use super::needs;
-use crate::model::cluster::EndpointAccess;
+use super::scenario::{Scenario, blocks};
+use super::socket_evidence::{Sides, SocketEvidence};
 use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::facts::Facts;
 use crate::model::gap::Subject;
 use crate::model::reachability::{
     Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place, Reachability, Reaches,
 };
-use crate::model::simulation::{Client, Effect, Way};
+use crate::model::simulation::{Client, ClientPath, Effect};
 
 /// Why the change does not affect what uses the `kubernetes` Service.
 pub(super) const BY_CLUSTER_IP: &str =
     "its path is the ClusterIP, which ends on EKS-owned ENIs in every access mode";
 
-/// The access today and afterwards.
-#[derive(Debug)]
-pub(super) struct Scenario {
-    pub(super) from: EndpointAccess,
-    pub(super) to: EndpointAccess,
-}
-
 impl Scenario {
-    fn has_same_mode(&self) -> bool {
-        self.from.public() == self.to.public() && self.from.private() == self.to.private()
-    }
-
-    /// Whether both endpoints are on today, or may be.
-    fn has_both(&self) -> bool {
-        self.from.public() != Some(false) && self.from.private() != Some(false)
-    }
-
-    /// Whether the public endpoint, if it was on, stays on and admits all addresses that it
-    /// admitted.
-    fn is_wider(&self) -> bool {
-        let from = blocks(&self.from);
-        if self.to.public() == Some(false) {
-            return from.is_empty();
-        }
-        let to = IpNet::aggregate(&blocks(&self.to));
-        from.iter().all(|block| to.iter().any(|wider| wider.contains(block)))
-    }
-
-    /// Whether no client can lose its path, wherever it is.
-    pub(super) fn is_monotone(&self) -> bool {
-        self.has_same_mode() && self.is_wider()
-    }
-
-    /// Whether nothing changes.
-    pub(super) fn is_identity(&self) -> bool {
-        let back = Self { from: self.to.clone(), to: self.from.clone() };
-        self.is_monotone() && back.is_wider()
-    }
-
-    /// Whether the change concerns a connection on a side, `then` being the side on which
-    /// it ends once it is made again.
-    fn touches(&self, today: Option<EndpointSide>, then: Option<EndpointSide>) -> bool {
-        let (was_private, is_private) = (self.from.private(), self.to.private());
-        match today {
-            Some(EndpointSide::ClusterIp) => false,
-            Some(EndpointSide::Public) => {
-                let turns_on = was_private != Some(true) && is_private == Some(true);
-                !self.is_wider() || turns_on && then != Some(EndpointSide::Public)
-            }
-            Some(EndpointSide::Private) => {
-                let turns_off = was_private != Some(false) && is_private == Some(false);
-                turns_off || then != Some(EndpointSide::Private) && !self.is_monotone()
-            }
-            None => !self.is_monotone(),
-        }
-    }
-
     /// The sides on which the connections of a client end today, or may end.
-    fn sides_today(&self, sight: Sight, now: Option<EndpointSide>) -> Vec<Option<EndpointSide>> {
+    fn sides_today(&self, sight: SocketEvidence, now: Option<EndpointSide>) -> Vec<Option<EndpointSide>> {
         let sides = |Sides { public, private, cluster_ip }| {
             let all = [
                 (public, EndpointSide::Public),
@@ -85,17 +28,17 @@ impl Scenario {
             all.into_iter().filter(|(is_seen, _)| *is_seen).map(|(_, side)| Some(side)).collect()
         };
         match sight {
-            Sight::Sides(seen) => sides(seen),
+            SocketEvidence::Sides(seen) => sides(seen),
             // A connection to the public endpoint stays open after private access is turned on.
-            Sight::Unseen | Sight::Unreadable if self.from.public() == Some(true) => {
+            SocketEvidence::Unseen | SocketEvidence::Unreadable if self.from.public() == Some(true) => {
                 vec![now, Some(EndpointSide::Public)]
             }
-            Sight::Unseen
-            | Sight::Unreadable
-            | Sight::Hanging
-            | Sight::OtherFamily { .. }
-            | Sight::Configured => vec![now],
-            Sight::Unexplained | Sight::Unplaced => vec![now, None],
+            SocketEvidence::Unseen
+            | SocketEvidence::Unreadable
+            | SocketEvidence::Hanging
+            | SocketEvidence::OtherFamily { .. }
+            | SocketEvidence::Configured => vec![now],
+            SocketEvidence::Unexplained | SocketEvidence::Unplaced => vec![now, None],
         }
     }
 
@@ -104,40 +47,50 @@ impl Scenario {
     pub(super) fn judge(
         &self,
         facts: &Facts,
-        host: &Host,
+        host: &ClientHost,
         user: &User,
         [now, then]: [&Reachability; 2],
     ) -> Client {
         let sides = self.sides_today(user.sight, now.side);
         let is_touched = sides.iter().any(|&side| self.touches(side, then.side));
-        let is_seen = matches!(user.sight, Sight::Sides(_) | Sight::Hanging);
+        let is_seen = matches!(user.sight, SocketEvidence::Sides(_) | SocketEvidence::Hanging);
         let today = match user.sight {
-            Sight::Sides(seen) => way(seen),
-            Sight::Hanging => Way::None,
-            Sight::Unseen | Sight::Unexplained | Sight::Unplaced => Way::Unknown,
+            SocketEvidence::Sides(seen) => way(seen),
+            SocketEvidence::Hanging => ClientPath::None,
+            SocketEvidence::Unseen | SocketEvidence::Unexplained | SocketEvidence::Unplaced => {
+                ClientPath::Unknown
+            }
             // It may be older than private access.
-            Sight::Unreadable if self.has_both() => Way::Unknown,
-            Sight::Unreadable | Sight::OtherFamily { .. } | Sight::Configured => now.side.into(),
+            SocketEvidence::Unreadable if self.has_both() => ClientPath::Unknown,
+            SocketEvidence::Unreadable | SocketEvidence::OtherFamily { .. } | SocketEvidence::Configured => {
+                now.side.into()
+            }
         };
         let reaches_today = match (user.sight, now.reaches()) {
-            (Sight::Sides(_), _) => Reaches::Yes,
-            (Sight::Hanging, _) => Reaches::No,
+            (SocketEvidence::Sides(_), _) => Reaches::Yes,
+            (SocketEvidence::Hanging, _) => Reaches::No,
             // It may do so all the same, as an established connection would show.
-            (Sight::OtherFamily { has_ipv4: false }, _)
-            | (Sight::Unseen | Sight::Unexplained | Sight::Unplaced, Reaches::No) => Reaches::Unknown,
+            (SocketEvidence::OtherFamily { has_ipv4: false }, _)
+            | (
+                SocketEvidence::Unseen | SocketEvidence::Unexplained | SocketEvidence::Unplaced,
+                Reaches::No,
+            ) => Reaches::Unknown,
             (_, reaches) => reaches,
         };
         let closes = self.from.public() != Some(false) && self.to.public() == Some(false);
         let is_followed = match user.sight {
             // What goes through a proxy or a load balancer of its own does not follow the name.
-            Sight::Unseen | Sight::Unexplained | Sight::Unplaced => false,
-            Sight::Unreadable => !(closes && self.has_both()),
-            Sight::Sides(_) | Sight::Hanging | Sight::OtherFamily { .. } | Sight::Configured => true,
+            SocketEvidence::Unseen | SocketEvidence::Unexplained | SocketEvidence::Unplaced => false,
+            SocketEvidence::Unreadable => !(closes && self.has_both()),
+            SocketEvidence::Sides(_)
+            | SocketEvidence::Hanging
+            | SocketEvidence::OtherFamily { .. }
+            | SocketEvidence::Configured => true,
         };
         let automatic = self.automatic_gateway(facts, &host.place, then).filter(|_| is_touched);
         let configured = then.reaches();
         let is_not_decided = match user.sight {
-            Sight::OtherFamily { has_ipv4 } => !has_ipv4,
+            SocketEvidence::OtherFamily { has_ipv4 } => !has_ipv4,
             _ => is_touched && (!is_followed || automatic.is_some()) && configured == Reaches::Yes,
         };
         let reaches = if !is_touched && is_seen {
@@ -149,8 +102,8 @@ impl Scenario {
         };
         let is_cut = closes
             && match user.sight {
-                Sight::Sides(seen) => seen.public,
-                Sight::Unreadable => now.side == Some(EndpointSide::Public),
+                SocketEvidence::Sides(seen) => seen.public,
+                SocketEvidence::Unreadable => now.side == Some(EndpointSide::Public),
                 _ => false,
             };
         let effect = match effect(reaches_today, reaches, today, then) {
@@ -161,8 +114,8 @@ impl Scenario {
         let after = if is_touched { then.side.into() } else { today };
         let is_stale = is_touched
             && match user.sight {
-                Sight::Unreadable => is_cut,
-                Sight::Sides(seen) => {
+                SocketEvidence::Unreadable => is_cut,
+                SocketEvidence::Sides(seen) => {
                     seen.public && then.side != Some(EndpointSide::Public)
                         || seen.private && then.side == Some(EndpointSide::Public)
                 }
@@ -229,13 +182,13 @@ impl Scenario {
     /// The reason for the effect.
     fn why(&self, user: &User, client: &Client, is_touched: bool, [now, then]: [&Reachability; 2]) -> String {
         if !is_touched {
-            return if client.today == Way::ClusterIp {
+            return if client.today == ClientPath::ClusterIp {
                 BY_CLUSTER_IP.to_owned()
-            } else if user.sight == Sight::Hanging {
+            } else if user.sight == SocketEvidence::Hanging {
                 "it does not reach the API server today, and the change does not affect its path".to_owned()
             } else {
                 let known = match (user.sight, then.reaches()) {
-                    (Sight::Configured, Reaches::No | Reaches::Unknown) => reason(then),
+                    (SocketEvidence::Configured, Reaches::No | Reaches::Unknown) => reason(then),
                     _ => None,
                 };
                 let known = known.map(|why| format!("; as today, {why}")).unwrap_or_default();
@@ -244,24 +197,24 @@ impl Scenario {
         }
         let why = self.reason_after(then);
         let mut why = match (client.reaches, user.sight) {
-            (Reaches::Unknown, Sight::Unseen) if then.reaches() == Reaches::Yes => {
+            (Reaches::Unknown, SocketEvidence::Unseen) if then.reaches() == Reaches::Yes => {
                 format!(
                     "no connection of it with the API server was seen, so it is not known how it connects; by configuration, {why}"
                 )
             }
-            (_, Sight::OtherFamily { has_ipv4: false }) => {
+            (_, SocketEvidence::OtherFamily { has_ipv4: false }) => {
                 format!("{ONLY_IPV4}: pass its IPv4 address")
             }
-            (_, Sight::OtherFamily { has_ipv4: true }) => {
+            (_, SocketEvidence::OtherFamily { has_ipv4: true }) => {
                 return format!("{ONLY_IPV4}: its IPv4 addresses decide");
             }
-            (Reaches::Unknown, Sight::Unreadable) if then.reaches() == Reaches::Yes => format!(
+            (Reaches::Unknown, SocketEvidence::Unreadable) if then.reaches() == Reaches::Yes => format!(
                 "its sockets cannot be read: a connection that is older than private access would be cut off; by configuration, {why}"
             ),
-            (Reaches::Unknown, Sight::Unplaced) if then.reaches() == Reaches::Yes => format!(
+            (Reaches::Unknown, SocketEvidence::Unplaced) if then.reaches() == Reaches::Yes => format!(
                 "it is connected to public addresses that nothing explains, and no DNS answer has those of the public endpoint; by configuration, {why}"
             ),
-            (Reaches::Unknown, Sight::Unexplained) if then.reaches() == Reaches::Yes => format!(
+            (Reaches::Unknown, SocketEvidence::Unexplained) if then.reaches() == Reaches::Yes => format!(
                 "its connections go to addresses that nothing explains: those of a proxy, or of the public endpoint if no DNS answer has them; by configuration, {why}"
             ),
             _ => why,
@@ -292,10 +245,10 @@ impl Scenario {
     /// What happens to connections that are established on another side.
     fn stale(&self, client: &Client) -> &'static str {
         match client.today {
-            Way::Public | Way::Mixed if self.to.public() == Some(false) => {
+            ClientPath::Public | ClientPath::Mixed if self.to.public() == Some(false) => {
                 "; its connections to the public endpoint hang or end when that closes, and it is cut off until it connects again: restart it before"
             }
-            Way::Public | Way::Mixed => {
+            ClientPath::Public | ClientPath::Mixed => {
                 "; its connections to the public endpoint remain until they end or it is restarted"
             }
             _ => "; its connections to the EKS-owned ENIs remain until they end or it is restarted",
@@ -314,25 +267,20 @@ pub(super) fn added_addresses(gateway: &str) -> String {
     )
 }
 
-/// The blocks that the public endpoint admits: a list that is not given admits all.
-fn blocks(access: &EndpointAccess) -> Vec<IpNet> {
-    IpNet::aggregate(&access.public_cidrs())
-}
-
-fn way(Sides { public, private, cluster_ip }: Sides) -> Way {
+fn way(Sides { public, private, cluster_ip }: Sides) -> ClientPath {
     match (public, private, cluster_ip) {
-        (true, false, false) => Way::Public,
-        (false, true, false) => Way::Private,
-        (false, false, true) => Way::ClusterIp,
-        (false, false, false) => Way::Unknown,
-        _ => Way::Mixed,
+        (true, false, false) => ClientPath::Public,
+        (false, true, false) => ClientPath::Private,
+        (false, false, true) => ClientPath::ClusterIp,
+        (false, false, false) => ClientPath::Unknown,
+        _ => ClientPath::Mixed,
     }
 }
 
-fn effect(before: Reaches, after: Reaches, today: Way, then: &Reachability) -> Effect {
+fn effect(before: Reaches, after: Reaches, today: ClientPath, then: &Reachability) -> Effect {
     match (before, after) {
         (Reaches::No, Reaches::Yes) => Effect::Gains,
-        (_, Reaches::Yes) if today == Way::from(then.side) => Effect::Unchanged,
+        (_, Reaches::Yes) if today == ClientPath::from(then.side) => Effect::Unchanged,
         (_, Reaches::Yes) => Effect::Moves,
         (Reaches::No, _) => Effect::Unchanged,
         (_, Reaches::No) => Effect::Breaks,

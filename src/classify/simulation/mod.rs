@@ -7,27 +7,34 @@ mod effect;
 mod needs;
 mod order;
 mod places;
+mod scenario;
+mod socket_evidence;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use self::clients::{HERE, Host, Known, OTHER_PROCESSES, Sight, UNNAMED, known, not_read, partial};
-use self::effect::{BY_CLUSTER_IP, ONLY_IPV4, Scenario, added_addresses};
+use self::clients::{ClientHost, Known, OTHER_PROCESSES, known, not_read, partial};
+use self::effect::{BY_CLUSTER_IP, ONLY_IPV4, added_addresses};
 use self::needs::of_simulate;
 use self::places::Places;
+use self::scenario::Scenario;
+use self::socket_evidence::SocketEvidence;
 use super::reachability::Reachabilities;
 use crate::model::cluster::{EndpointAccess, Hosting};
+use crate::model::connection::UNNAMED;
 use crate::model::facts::{Facts, Incomplete, InterfaceKind};
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::NAT_GATEWAYS;
 use crate::model::node::Node;
 use crate::model::reachability::{Condition, ConditionResult, Reachability, Reaches};
+use crate::model::seen_from::HERE;
 use crate::model::shell::shell_word;
 use crate::model::simulation::{
-    AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict, Way,
+    AccessChange, AccessMode, Client, ClientKind, ClientPath, Effect, NamedClient, Simulation,
+    SimulationVerdict,
 };
 use crate::model::text::list;
 use crate::steps::has_hybrid_nodes;
@@ -193,7 +200,7 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
                 not_judged = not_judged.or_else(gap);
             }
             if client.effect == Effect::Unknown {
-                if user.sight == (Sight::OtherFamily { has_ipv4: false }) {
+                if user.sight == (SocketEvidence::OtherFamily { has_ipv4: false }) {
                     gaps.push(Gap {
                         subject: Subject::Other(client.name.clone()),
                         why: GapReason::NotRecorded,
@@ -235,8 +242,8 @@ fn pods(is_seen: bool) -> Client {
         kind: ClientKind::Pods,
         node: None,
         process: None,
-        today: Way::ClusterIp,
-        after: Way::ClusterIp,
+        today: ClientPath::ClusterIp,
+        after: ClientPath::ClusterIp,
         reaches_today: if is_seen { Reaches::Yes } else { Reaches::Unknown },
         reaches: if is_seen { Reaches::Yes } else { Reaches::Unknown },
         is_stale: false,
@@ -250,7 +257,7 @@ fn pods(is_seen: bool) -> Client {
 fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
     let unknown: Vec<_> = clients.iter().filter(|client| client.effect == Effect::Unknown).collect();
     let is_of_node = |client: &&&Client| {
-        client.today == Way::Unknown
+        client.today == ClientPath::Unknown
             && !matches!(client.kind, ClientKind::Operator | ClientKind::Named | ClientKind::FargatePod)
     };
     let mut gaps = Vec::new();
@@ -311,7 +318,7 @@ fn is_unplaced(facts: &Facts, client: &Client) -> bool {
 /// The gap for processes of nodes that were read, whose path their sockets do not show.
 fn unexplained(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
     let is_unexplained = |client: &&&Client| {
-        client.today == Way::Unknown
+        client.today == ClientPath::Unknown
             && client.process.as_deref().is_some_and(|name| name != OTHER_PROCESSES)
             && !is_unplaced(facts, client)
     };
@@ -342,7 +349,12 @@ fn combined(outcomes: &[Outcome]) -> SimulationVerdict {
 }
 
 /// The gap for a regional NAT gateway to which AWS adds addresses by itself.
-fn automatic_addresses(facts: &Facts, scenario: &Scenario, host: &Host, then: &Reachability) -> Option<Gap> {
+fn automatic_addresses(
+    facts: &Facts,
+    scenario: &Scenario,
+    host: &ClientHost,
+    then: &Reachability,
+) -> Option<Gap> {
     let gateway = scenario.automatic_gateway(facts, &host.place, then)?;
     Some(Gap {
         subject: Subject::File(NAT_GATEWAYS),

@@ -1,8 +1,9 @@
 //! What a client needs to reach the API server after a change, or to use the new path.
 
-use super::clients::{Host, Sight, UNNAMED, User};
+use super::clients::{ClientHost, User};
+use super::socket_evidence::SocketEvidence;
 use crate::model::cluster::EndpointAccess;
-use crate::model::connection::Component;
+use crate::model::connection::{Component, UNNAMED};
 use crate::model::facts::Facts;
 use crate::model::reachability::{ConditionResult, Location, Reachability, Reaches};
 use crate::model::rule::Step;
@@ -14,7 +15,7 @@ use crate::steps::{self, Restart};
 pub(super) fn of(
     facts: &Facts,
     [from, to]: [&EndpointAccess; 2],
-    host: &Host,
+    host: &ClientHost,
     user: &User,
     client: &Client,
     then: &Reachability,
@@ -38,8 +39,8 @@ pub(super) fn of(
     }
     // A change of the list alone does not change the path of a client.
     let has_other_mode = from.public() != to.public() || from.private() != to.private();
-    let may_be_stale =
-        client.is_stale || has_other_mode && matches!(user.sight, Sight::Unexplained | Sight::Unplaced);
+    let may_be_stale = client.is_stale
+        || has_other_mode && matches!(user.sight, SocketEvidence::Unexplained | SocketEvidence::Unplaced);
     if may_be_stale && client.reaches != Reaches::No {
         needs.extend(restart(facts, &host.place.name, client));
     }

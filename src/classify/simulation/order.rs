@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 
-use super::effect::Scenario;
 use super::needs;
+use super::scenario::Scenario;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::rule::Step;

@@ -51,7 +51,7 @@ impl From<&architecture::Leg> for LegReport {
         };
         Self {
             leg: leg.kind.into(),
-            expected: leg.expected.iter().map(architecture::Way::text).collect(),
+            expected: leg.expected.iter().map(architecture::ExpectedPath::text).collect(),
             observed: leg.observed.iter().map(ObservationReport::from).collect(),
             observed_omitted: leg.omitted,
             differs: leg.differs.iter().map(difference).collect(),

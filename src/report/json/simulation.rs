@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::gap::GapReport;
 use super::step::StepReport;
-use super::words::{Access, ClientKind, Effect, Outcome, Reaches, Way};
+use super::words::{Access, ClientKind, ClientPath, Effect, Outcome, Reaches};
 use crate::model::cluster::EndpointAccess;
 use crate::model::simulation::{ChangeStep, Client, Simulation};
 use crate::report::format::SimulationFormat;
@@ -68,9 +68,9 @@ struct ClientReport {
     /// The process of that node.
     process: Option<String>,
     /// Its path today: of a process that was read, that of its established connections.
-    today: Way,
+    today: ClientPath,
     /// Its path afterwards, once it has connected again.
-    after: Way,
+    after: ClientPath,
     /// Whether it reaches the API server today.
     reaches_today: Reaches,
     /// Whether it reaches the API server afterwards, once it has connected again.

@@ -69,7 +69,7 @@ words! {
         TransitGateway, Rds, Lambda, Efs, Fargate, DirectoryService, Unknown,
     }
     Reaches of reachability::Reaches { Yes, No, Unknown }
-    Way of simulation::Way { Public, Private, ClusterIp, Mixed, None, Unknown }
+    ClientPath of simulation::ClientPath { Public, Private, ClusterIp, Mixed, None, Unknown }
     Effect of simulation::Effect { Breaks, Interrupted, Unknown, Moves, Gains, Unchanged }
     ClientKind of simulation::ClientKind {
         Kubelet, KubeProxy, Agent, Node, HybridNode, FargatePod, Pods, Operator,

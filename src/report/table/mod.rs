@@ -36,6 +36,7 @@ use crate::model::gap::{Gap, Subject};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict};
 use crate::model::net::Interface;
 use crate::model::rule::Step;
+use crate::model::seen_from::HERE;
 use crate::model::text::list;
 use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
 
@@ -391,7 +392,7 @@ fn resolves(facts: &Facts) -> Vec<String> {
 
 /// The vantage point of an answer: here, a node, or a name server.
 fn vantage_point(facts: &Facts, names: &Names, name: &str) -> String {
-    if name == "here" {
+    if name == HERE {
         return "from here".to_owned();
     }
     match facts.nodes.binary_search_by(|node| node.name.as_str().cmp(name)) {

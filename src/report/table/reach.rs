@@ -4,6 +4,7 @@ use std::io::{Result, Write};
 
 use crate::model::reachability::{Condition, ConditionResult, EndpointSide, ReachReport, Reaches};
 use crate::model::rule::Step;
+use crate::model::seen_from::HERE;
 use crate::report::format::ReachFormat;
 use crate::report::remediation::{numbered, write_remediation};
 use crate::report::style::Style;
@@ -37,7 +38,7 @@ fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> 
 /// The answer in a sentence.
 fn answer(report: &ReachReport) -> String {
     let ReachReport { cluster, place, reachability, .. } = report;
-    let from = if place.name == "here" { "this machine" } else { place.name.as_str() };
+    let from = if place.name == HERE { "this machine" } else { place.name.as_str() };
     let side = match reachability.side {
         Some(EndpointSide::Public) => "the public endpoint",
         Some(EndpointSide::Private | EndpointSide::ClusterIp) => "the private endpoint",

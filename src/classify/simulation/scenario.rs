@@ -1,0 +1,69 @@
+//! A change of access: the settings before and after it.
+
+use ipnet::IpNet;
+
+use crate::model::cluster::EndpointAccess;
+use crate::model::reachability::EndpointSide;
+
+/// The access today and afterwards.
+#[derive(Debug)]
+pub(super) struct Scenario {
+    pub(super) from: EndpointAccess,
+    pub(super) to: EndpointAccess,
+}
+
+impl Scenario {
+    pub(super) fn has_same_mode(&self) -> bool {
+        self.from.public() == self.to.public() && self.from.private() == self.to.private()
+    }
+
+    /// Whether both endpoints are on today, or may be.
+    pub(super) fn has_both(&self) -> bool {
+        self.from.public() != Some(false) && self.from.private() != Some(false)
+    }
+
+    /// Whether the public endpoint, if it was on, stays on and admits all addresses that it
+    /// admitted.
+    pub(super) fn is_wider(&self) -> bool {
+        let from = blocks(&self.from);
+        if self.to.public() == Some(false) {
+            return from.is_empty();
+        }
+        let to = IpNet::aggregate(&blocks(&self.to));
+        from.iter().all(|block| to.iter().any(|wider| wider.contains(block)))
+    }
+
+    /// Whether no client can lose its path, wherever it is.
+    pub(super) fn is_monotone(&self) -> bool {
+        self.has_same_mode() && self.is_wider()
+    }
+
+    /// Whether nothing changes.
+    pub(super) fn is_identity(&self) -> bool {
+        let back = Self { from: self.to.clone(), to: self.from.clone() };
+        self.is_monotone() && back.is_wider()
+    }
+
+    /// Whether the change concerns a connection on a side, `then` being the side on which
+    /// it ends once it is made again.
+    pub(super) fn touches(&self, today: Option<EndpointSide>, then: Option<EndpointSide>) -> bool {
+        let (was_private, is_private) = (self.from.private(), self.to.private());
+        match today {
+            Some(EndpointSide::ClusterIp) => false,
+            Some(EndpointSide::Public) => {
+                let turns_on = was_private != Some(true) && is_private == Some(true);
+                !self.is_wider() || turns_on && then != Some(EndpointSide::Public)
+            }
+            Some(EndpointSide::Private) => {
+                let turns_off = was_private != Some(false) && is_private == Some(false);
+                turns_off || then != Some(EndpointSide::Private) && !self.is_monotone()
+            }
+            None => !self.is_monotone(),
+        }
+    }
+}
+
+/// The blocks that the public endpoint admits: a list that is not given admits all.
+pub(super) fn blocks(access: &EndpointAccess) -> Vec<IpNet> {
+    IpNet::aggregate(&access.public_cidrs())
+}
