@@ -3,6 +3,7 @@
 
 mod args;
 pub mod options;
+mod pages;
 mod values;
 
 use std::ffi::OsString;

@@ -52,10 +52,28 @@ pub enum Options {
     DryRun(DryRunOptions),
     /// `explain`, of one rule or of all
     Explain(Option<String>),
+    /// `completions` and `man`: text that is generated from the arguments
+    Generated(Vec<u8>),
+    /// `man --out`
+    ManualPages {
+        /// The directory.
+        out: PathBuf,
+        /// The pages.
+        pages: Vec<Page>,
+    },
     /// `policy init`
     PolicyInit(PathBuf),
     /// `policy check`, of these files or of the one that is found
     PolicyCheck(Vec<PathBuf>),
+}
+
+/// A manual page.
+#[derive(Debug)]
+pub struct Page {
+    /// The name of its file, such as `eks-netcheck-audit.1`.
+    pub file: String,
+    /// Its text, as roff.
+    pub text: Vec<u8>,
 }
 
 /// Options of `audit`.

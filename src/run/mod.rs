@@ -15,6 +15,7 @@ mod github_actions;
 pub mod judge;
 #[cfg(feature = "live")]
 mod live;
+mod manual;
 #[cfg(feature = "live")]
 mod missing;
 mod output;
@@ -73,6 +74,11 @@ pub fn run(options: &Options) -> Result<Ending> {
             Ok(Exit::Pass.into())
         }
         Options::Explain(rule) => explain::explain(rule.as_deref()),
+        Options::Generated(text) => {
+            to_stdout(|out, _| out.write_all(text))?;
+            Ok(Exit::Pass.into())
+        }
+        Options::ManualPages { out, pages } => manual::write(out, pages),
         Options::PolicyInit(file) => policy::init(file),
         Options::PolicyCheck(files) => policy::check(files),
     }

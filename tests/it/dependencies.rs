@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 35] = [
+const ONLY_IN: [(&str, &[&str]); 37] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
@@ -40,6 +40,8 @@ const ONLY_IN: [(&str, &[&str]); 35] = [
     ("aws_smithy", &["collect"]),
     ("aws_types", &["collect"]),
     ("clap::", &["cli", "main"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("comfy_table", &["report"]),
     ("flate2", &["collect", "evidence"]),
     ("futures_util", &["collect"]),

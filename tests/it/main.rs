@@ -46,6 +46,7 @@ mod mutations;
 mod needs;
 mod network;
 mod nodes;
+mod pages;
 mod peers;
 #[cfg(feature = "live")]
 mod pipelines;

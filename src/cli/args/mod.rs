@@ -12,7 +12,10 @@ mod simulate;
 mod trace;
 mod verbosity;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use self::audit::AuditArgs;
 use self::collect::{COLLECT_HELP, CollectArgs};
@@ -24,6 +27,7 @@ use self::simulate::{SIMULATE_HELP, SimulateArgs};
 use self::trace::{TRACE_HELP, TraceArgs};
 use self::verbosity::VerbosityArgs;
 use super::options::{ClusterOptions, DryRunOptions, Options};
+use super::pages::{completions, manual_pages};
 use super::values::{NodesWithPermissions, S3Arg, kubernetes_name, ssm_document};
 use crate::model::name::SSM_DOCUMENT;
 
@@ -47,6 +51,19 @@ nothing else. Create it once in each account and region:
     --content file://eks-netcheck.json
 
 `eks-netcheck iam-policy --nodes ssm` prints the permissions to run it.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  eks-netcheck completions bash > ~/.local/share/bash-completion/completions/eks-netcheck
+  eks-netcheck completions zsh > ~/.zfunc/_eks-netcheck
+  eks-netcheck completions fish > ~/.config/fish/completions/eks-netcheck.fish
+
+For zsh, the directory has to be in fpath before compinit is called.";
+
+const MAN_HELP: &str = "\
+Examples:
+  eks-netcheck man audit | man -l -
+  eks-netcheck man --out ~/.local/share/man/man1";
 
 /// Shows whether the traffic between EKS nodes and the Kubernetes API server goes over the
 /// public endpoint or over the private, EKS-owned network interfaces, and who can reach that
@@ -107,6 +124,22 @@ enum Command {
     /// Write or check a policy file: thresholds, expectations and waivers
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Print the completion script for a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print a manual page, or write all of them
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// The command that the page is of, such as policy check; without it, the tool
+        #[arg(conflicts_with = "out")]
+        command: Vec<String>,
+        /// Write all pages to this directory, which is created if it does not exist
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
 impl Cli {
@@ -144,6 +177,17 @@ impl Cli {
             Command::SsmDocument => Options::SsmDocument,
             Command::Explain { rule } => Options::Explain(rule),
             Command::Policy(command) => command.into_options(),
+            Command::Completions { shell } => Options::Generated(completions(Self::command(), shell)),
+            Command::Man { out: Some(out), .. } => {
+                Options::ManualPages { out, pages: manual_pages(Self::command(), None) }
+            }
+            Command::Man { command, out: None } => {
+                let page = manual_pages(Self::command(), Some(&command)).pop().ok_or_else(|| {
+                    let command = command.join(" ");
+                    format!("there is no command {command:?}; `eks-netcheck --help` lists the commands")
+                })?;
+                Options::Generated(page.text)
+            }
         })
     }
 }

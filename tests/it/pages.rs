@@ -1,0 +1,141 @@
+//! Completion scripts, as the shells run them, and manual pages, as their formatters read
+//! them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::common::{Netcheck, scratch};
+
+/// Runs a program of the tests' dependencies.
+fn run(program: &str, args: &[&str]) -> Output {
+    let ran = Command::new(program).args(args).output();
+    ran.unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"))
+}
+
+fn script(shell: &str, dir: &Path) -> PathBuf {
+    let ran = Netcheck::new(["completions", shell]).run();
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{shell}");
+    let file = dir.join(shell);
+    fs::write(&file, ran.stdout).unwrap();
+    file
+}
+
+/// What bash offers for the last of these words.
+fn bash_completes(script: &Path, words: &[&str]) -> String {
+    let code = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        "$(complete -p eks-netcheck | sed 's/.*-F \([^ ]*\).*/\1/')" eks-netcheck "${@: -1}" "${@: -2:1}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let args = [&["-c", code, "bash", script.to_str().unwrap()], words].concat();
+    let ran = run("bash", &args);
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let dir = scratch();
+    let script = script("bash", dir.path());
+    let offers = |words: &[&str]| bash_completes(&script, words);
+    assert_eq!(offers(&["eks-netcheck", "sim"]), "simulate\n");
+    assert_eq!(offers(&["eks-netcheck", "audit", "--fo"]), "--format\n");
+    assert_eq!(offers(&["eks-netcheck", "audit", "--format", "sa"]), "sarif\n");
+    assert_eq!(offers(&["eks-netcheck", "policy", "ch"]), "check\n");
+    assert_eq!(offers(&["eks-netcheck", "reach", "--access"]), "\n");
+}
+
+#[test]
+fn fish_completes_and_zsh_parses() {
+    let dir = scratch();
+    let fish = script("fish", dir.path());
+    let code = format!("source {}; complete -C 'eks-netcheck audit --fo'", fish.display());
+    let ran = run("fish", &["--no-config", "-c", &code]);
+    assert!(ran.status.success(), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stdout).starts_with("--format\t"), "{ran:?}");
+    let zsh = script("zsh", dir.path());
+    let ran = run("zsh", &["-n", zsh.to_str().unwrap()]);
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn every_shell_has_a_script_and_no_other_word_is_one() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = Netcheck::new(["completions", shell]).run().stdout;
+        for word in ["simulate", "explain-paths"] {
+            assert!(script.contains(word), "{shell} lacks {word}");
+        }
+    }
+    let ran = Netcheck::new(["completions", "tcsh"]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+}
+
+#[test]
+fn manual_pages_are_valid_and_contain_all_of_help() {
+    let dir = scratch();
+    let pages = dir.path().join("share/man1");
+    let write = || Netcheck::new(["man", "--out"]).arg(&pages).run();
+    let ran = write();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // A newer version writes over the pages of the last.
+    assert_eq!(write().stdout, ran.stdout);
+    let files: Vec<_> = fs::read_dir(&pages).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(ran.stdout.starts_with(&format!("wrote {} pages to ", files.len())), "{}", ran.stdout);
+    for file in files {
+        let path = file.to_str().unwrap();
+        let ran = run("mandoc", &["-T", "lint", "-W", "error", path]);
+        assert!(ran.status.success() && ran.stdout.is_empty(), "{path}: {ran:?}");
+        let ran = run("groff", &["-man", "-Kutf8", "-Tutf8", "-ww", path]);
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{path}: {ran:?}");
+
+        // The page that a command prints is the same one.
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let words = name.strip_prefix("eks-netcheck").unwrap().trim_start_matches('-');
+        let command: Vec<_> = match words {
+            "" => Vec::new(),
+            "policy-init" | "policy-check" => words.split('-').collect(),
+            _ => vec![words],
+        };
+        let printed = Netcheck::new(["man"].iter().chain(&command)).run();
+        assert_eq!(printed.stdout, fs::read_to_string(&file).unwrap(), "{name}");
+
+        let plain = plain_text(&run("mandoc", &["-T", "utf8", "-O", "width=400", path]).stdout);
+        let help = Netcheck::new(command.iter().chain(&["--help"])).env("COLUMNS", "400").run().stdout;
+        for line in help.lines().map(str::trim).filter(|line| line.starts_with("--")) {
+            let option = line.split_whitespace().next().unwrap();
+            assert!(plain.contains(option), "{name} lacks {option}");
+        }
+        // Examples and exit codes are not filled.
+        let after = help.lines().skip_while(|line| !line.ends_with(':') || line.starts_with("Usage"));
+        let kept =
+            after.filter(|line| line.starts_with("  ") && line.trim_start().starts_with("eks-netcheck "));
+        for line in kept {
+            assert!(plain.lines().any(|of_page| of_page.trim() == line.trim()), "{name} lacks {line:?}");
+        }
+    }
+}
+
+/// The text of a page without overstriking, by which bold and italic are printed.
+fn plain_text(page: &[u8]) -> String {
+    let mut plain = String::new();
+    for char in std::str::from_utf8(page).unwrap().chars() {
+        if char == '\u{8}' {
+            plain.pop();
+        } else {
+            plain.push(char);
+        }
+    }
+    plain
+}
+
+#[test]
+fn a_page_of_no_command_is_refused() {
+    for args in [&["man", "adit"][..], &["man", "audit", "policy"], &["man", "audit", "--out", "x"]] {
+        let ran = Netcheck::new(args).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+    }
+    let dir = scratch();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let ran = Netcheck::new(["man", "--out"]).arg(dir.path().join("file")).run();
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("cannot create the directory"), "{}", ran.stderr);
+}
