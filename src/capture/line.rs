@@ -210,7 +210,7 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
         && let Some((peer, rest)) = CommonAddress::parse_prefix(skip_blanks(rest))
     {
         // The form of most rows. The addresses are built in place and not moved again.
-        let state = state.unwrap_or(State::Established);
+        let state = state.unwrap_or(State::NotShown);
         let processes = parse_processes(skip_blanks(rest), has_state)?;
         return Ok(Row { socket: Socket { state, local: local.into(), peer: peer.into() }, processes });
     }
@@ -218,9 +218,9 @@ fn parse_ss_columns(state: Option<State>, text: &[u8]) -> Result<Row<'_>, Reject
     let (peer, rest) = token(rest);
     let local = parse_ss(local).map_err(reject)?;
     let peer = parse_ss(peer).map_err(reject)?;
-    // `ss state X` omits the state column, so X is unknown. It is almost always
-    // `established`; a peer with port `*` belongs to a listening socket.
-    let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::Established });
+    // `ss state X` omits the state column, so X is unknown. A peer with port `*` belongs to a
+    // listening socket.
+    let state = state.unwrap_or(if peer.port == Port::Any { State::Listen } else { State::NotShown });
     let processes = parse_processes(skip_blanks(rest), has_state)?;
     Ok(Row { socket: Socket { state, local, peer }, processes })
 }
@@ -339,12 +339,14 @@ mod tests {
                 "ESTAB\t0\t0\t1.2.3.4:5\t6.7.8.9:443\tusers:((\"kubelet\",1,2))",
                 "ESTAB 1.2.3.4:5 6.7.8.9:443 kubelet",
             ),
-            ("0 0 1.2.3.4:5 6.7.8.9:443 \r", "ESTAB 1.2.3.4:5 6.7.8.9:443"),
+            ("0 0 1.2.3.4:5 6.7.8.9:443 \r", "UNKNOWN 1.2.3.4:5 6.7.8.9:443"),
+            ("0 1 1.2.3.4:5 6.7.8.9:443", "UNKNOWN 1.2.3.4:5 6.7.8.9:443"),
+            ("0 0 [2001:db8::1]:5 [2001:db8::2]:443", "UNKNOWN [2001:db8::1]:5 [2001:db8::2]:443"),
             ("0 64 *:22 *:*", "LISTEN *:22 *:*"),
             ("tcp LISTEN 0 64 *:22 *:* users:((\"sshd\",pid=1,fd=2))", "LISTEN *:22 *:* sshd"),
             (
                 "tcp 0 0 1.2.3.4:5 6.7.8.9:443 users:((\"kubelet\",pid=1,fd=2))",
-                "ESTAB 1.2.3.4:5 6.7.8.9:443 kubelet",
+                "UNKNOWN 1.2.3.4:5 6.7.8.9:443 kubelet",
             ),
             (
                 "tcp        0      0 1.2.3.4:5   6.7.8.9:443  ESTABLISHED 21355/kubelet   ",

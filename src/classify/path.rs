@@ -12,7 +12,7 @@ use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::probe::Probe;
 use crate::model::ranges::{NAT64, is_public};
-use crate::model::socket::{Port, Socket, State};
+use crate::model::socket::{Port, Socket};
 
 /// An index of the evidence by address.
 #[derive(Debug)]
@@ -157,13 +157,13 @@ impl Index {
         self.interface(peer).or_else(by_block).unwrap_or_else(unknown)
     }
 
-    /// Whether a socket is an established connection to the port of an API server at a public
+    /// Whether a socket is or may be an established connection to the port of an API server at a public
     /// address that nothing explains, `path` being that of its peer.
     #[must_use]
     pub fn is_unplaced(&self, socket: &Socket, direction: Direction, path: Path) -> bool {
         path == Path::Other
             && direction == Direction::Outbound
-            && socket.state == State::Established
+            && socket.state.may_be_established()
             && socket
                 .peer
                 .ip()

@@ -176,7 +176,7 @@ fn places<'a>(
         let Connection { socket, attribution, direction, .. } = connection;
         let Some(peer) = socket.peer.ip().filter(|_| *direction == Direction::Outbound) else { continue };
         let is_relevant = attribution.path.is_api_server() || endpoint.contains(&peer);
-        if !is_relevant || !socket.state.is_open_or_opening() {
+        if !is_relevant || !socket.state.may_be_open_or_opening() {
             continue;
         }
         let place = places.entry(connection.node.as_str()).or_default();

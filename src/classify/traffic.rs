@@ -79,13 +79,19 @@ fn component_path<'a>(
     connections: impl Iterator<Item = &'a Connection>,
     endpoint_addresses: &BTreeMap<IpAddr, Path>,
 ) -> TrafficPath {
-    let (mut public, mut private, mut ambiguous, mut attempts) = (false, false, false, false);
+    let (mut public, mut private) = (false, false);
+    let (mut ambiguous, mut attempts, mut stateless) = (false, false, false);
     for connection in connections.filter(|connection| connection.direction == Direction::Outbound) {
         match (connection.socket.state, connection.attribution.path) {
             (State::SynSent, _) => attempts = true,
             (State::Established, Path::PublicEndpoint) => public = true,
             (State::Established, Path::PrivateEni | Path::ClusterIp) => private = true,
             (State::Established, _) => ambiguous |= has_ambiguous_peer(connection, endpoint_addresses),
+            (State::NotShown, path) => {
+                stateless = true;
+                ambiguous |=
+                    path == Path::PublicEndpoint || has_ambiguous_peer(connection, endpoint_addresses);
+            }
             _ => {}
         }
     }
@@ -93,7 +99,7 @@ fn component_path<'a>(
         (true, true) => TrafficPath::Mixed,
         (true, false) => TrafficPath::Public,
         (false, true) if !ambiguous => TrafficPath::Private,
-        (false, false) if attempts && !ambiguous => TrafficPath::None,
+        (false, false) if attempts && !ambiguous && !stateless => TrafficPath::None,
         _ => TrafficPath::Unknown,
     }
 }

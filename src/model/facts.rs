@@ -146,7 +146,7 @@ impl Facts {
         self.connections.iter().filter(|connection| {
             connection.component.is_some_and(Component::is_node_component)
                 && connection.direction == Direction::Outbound
-                && connection.socket.state.is_open_or_opening()
+                && connection.socket.state.may_be_open_or_opening()
                 && connection.attribution.path == Path::Unattributed
         })
     }

@@ -42,6 +42,8 @@ pub enum State {
     Closing,
     BoundInactive,
     Unknown,
+    /// Not a state: the row has no column of it, as `ss state X` prints it.
+    NotShown,
 }
 
 impl State {
@@ -61,14 +63,20 @@ impl State {
             Self::Listen => "LISTEN",
             Self::Closing => "CLOSING",
             Self::BoundInactive => "BOUND-INACTIVE",
-            Self::Unknown => "UNKNOWN",
+            Self::Unknown | Self::NotShown => "UNKNOWN",
         }
     }
 
-    /// Whether the connection is established, or an attempt to connect.
+    /// Whether the connection is or may be established, or an attempt to connect.
     #[must_use]
-    pub fn is_open_or_opening(self) -> bool {
-        matches!(self, Self::Established | Self::SynSent)
+    pub fn may_be_open_or_opening(self) -> bool {
+        self.may_be_established() || self == Self::SynSent
+    }
+
+    /// Whether the connection is established, or its state is not shown.
+    #[must_use]
+    pub fn may_be_established(self) -> bool {
+        matches!(self, Self::Established | Self::NotShown)
     }
 }
 

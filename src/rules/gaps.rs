@@ -114,7 +114,7 @@ pub(super) fn malformed_answers(facts: &Facts) -> impl Iterator<Item = Gap> {
 /// Nodes whose captures were limited to sockets in one state.
 pub(super) fn other_states(facts: &Facts) -> impl Iterator<Item = Gap> {
     facts.nodes.iter().filter(|node| node.is_state_filtered).map(|node| {
-        let detail = "its capture has no column of the state, or neither headings nor a second state: ss or grep selected a state, and connections in SYN-SENT are not in it";
+        let detail = "its capture has no column of the state, or neither headings nor a second state: ss or grep selected a state, so whether connections hang in SYN-SENT is not known";
         of_node(facts, node, GapReason::Incomplete, detail)
     })
 }

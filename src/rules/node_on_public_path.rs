@@ -92,32 +92,37 @@ fn outbound<'a>(facts: &'a Facts, node: &Node) -> impl Iterator<Item = &'a Conne
     facts.connections_of(&node.name).iter().filter(|connection| {
         connection.component.is_some_and(Component::is_node_component)
             && connection.direction == Direction::Outbound
-            && connection.socket.state.is_open_or_opening()
+            && connection.socket.state.may_be_open_or_opening()
     })
 }
 
 /// An attempt to connect to the public endpoint: not a path in use, but one that may be
 /// used next.
 fn public_attempt(connection: &Connection) -> Option<String> {
-    let is_attempt =
-        connection.socket.state == State::SynSent && connection.attribution.path == Path::PublicEndpoint;
-    is_attempt.then(|| {
-        format!(
-            "{} is trying to connect to {}, the public endpoint (SYN-SENT); whether it will is not known",
-            component(connection),
-            connection.socket.peer
-        )
-    })
+    if connection.attribution.path != Path::PublicEndpoint {
+        return None;
+    }
+    let (component, peer) = (component(connection), &connection.socket.peer);
+    match connection.socket.state {
+        State::SynSent => Some(format!(
+            "{component} is trying to connect to {peer}, the public endpoint (SYN-SENT); whether it will is not known"
+        )),
+        State::NotShown => Some(format!(
+            "{component} has a socket with {peer}, the public endpoint; in which state is not known, since the capture has no column of it"
+        )),
+        _ => None,
+    }
 }
 
 /// A connection to the public endpoint of a process that the capture does not name.
 fn unnamed_on_public_endpoint(connection: &Connection) -> Option<String> {
     let is_named = connection.process.as_ref().is_some_and(|process| process.pid.is_some());
-    let is_public =
-        connection.attribution.path == Path::PublicEndpoint && connection.socket.state.is_open_or_opening();
+    let is_public = connection.attribution.path == Path::PublicEndpoint
+        && connection.socket.state.may_be_open_or_opening();
     (connection.component.is_none() && !is_named && is_public).then(|| {
         format!(
-            "a process that the capture does not name is connected to {}, the public endpoint",
+            "a process that the capture does not name {} {}, the public endpoint",
+            if connection.socket.state == State::NotShown { "has a socket with" } else { "is connected to" },
             connection.socket.peer
         )
     })

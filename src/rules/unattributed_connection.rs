@@ -93,9 +93,11 @@ fn finding(facts: &Facts, sockets: &[&Connection]) -> Option<Finding> {
     let pids: BTreeSet<_> = pids.collect();
     let pids: Vec<_> = pids.iter().map(ToString::to_string).collect();
     let pids = if pids.is_empty() { String::new() } else { format!(" (pid {})", list(&pids)) };
-    let is_established = |connection: &&Connection| connection.socket.state == State::Established;
-    let verb = if sockets.iter().any(is_established) {
+    let any = |state| sockets.iter().any(|connection| connection.socket.state == state);
+    let verb = if any(State::Established) {
         "is connected to"
+    } else if any(State::NotShown) {
+        "has a socket, in a state that the capture does not show, with"
     } else {
         "is trying to connect (SYN-SENT) to"
     };

@@ -6,9 +6,11 @@ use super::text::{NETWORK_REQUIREMENTS, list};
 use crate::model::connection::{Direction, Path};
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
+use crate::model::gap::GapReason;
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, SUBNETS, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::socket::State;
 
 pub(super) static RULE: Rule = Rule {
     id: "unexpected-kubelet-client",
@@ -36,21 +38,29 @@ policy.",
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let mut outcome = Outcome { gaps: gaps::nodes(facts, false), ..Outcome::pass() };
     let mut peers: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    let mut stateless = BTreeSet::new();
     for connection in &facts.connections {
         let is_known = matches!(connection.attribution.path, Path::PrivateEni | Path::Vpc | Path::Loopback);
         if connection.direction != Direction::Inbound
-            || !connection.socket.state.is_open_or_opening()
+            || !connection.socket.state.may_be_open_or_opening()
             || is_known
         {
             continue;
         }
         match connection.socket.peer.ip() {
+            Some(_) if connection.socket.state == State::NotShown => {
+                stateless.insert(&connection.node);
+            }
             Some(peer) => {
                 peers.entry(peer).or_default().insert(connection.node.to_string());
             }
             None => outcome.gaps.extend(gaps::truncated_address(&facts.evidence, connection)),
         }
     }
+    outcome.gaps.extend(facts.nodes.iter().filter(|node| stateless.contains(&node.name)).map(|node| {
+        let detail = "peers of its port 10250 are neither an EKS-owned ENI nor in the VPC; whether they are connected is not known, since its capture has no column of the state";
+        gaps::of_node(facts, node, GapReason::Incomplete, detail)
+    }));
     if peers.is_empty() {
         return outcome;
     }

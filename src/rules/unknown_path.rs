@@ -22,7 +22,7 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
     let established = || own().filter(|connection| connection.socket.state == State::Established);
     let unknown: BTreeSet<_> = own()
         .filter(|connection| {
-            connection.direction == Direction::Outbound && connection.socket.state.is_open_or_opening()
+            connection.direction == Direction::Outbound && connection.socket.state.may_be_open_or_opening()
         })
         .filter_map(|connection| unknown_peer(facts, connection))
         .collect();
@@ -57,6 +57,12 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
                 );
                 not_running(node, &detail, component)
             }
+        }
+        _ if own().any(|connection| connection.socket.state == State::NotShown) => {
+            not_seen(format!(
+                "its capture has no column of the state, so whether {} is connected is not known: ss selected a state",
+                component.as_str()
+            ))
         }
         _ => {
             let mut others: BTreeSet<_> = established().filter_map(|other| other_way(facts, other)).collect();
@@ -141,10 +147,11 @@ fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
         _ => "whether that is the API server is not known",
     };
     let verb = match connection.socket.state {
-        State::SynSent => "is trying to connect",
-        _ => "is connected",
+        State::SynSent => "is trying to connect to",
+        State::NotShown => "has a socket with",
+        _ => "is connected to",
     };
-    Some(format!("{} {verb} to {}, and {why}", name(connection), connection.socket.peer))
+    Some(format!("{} {verb} {}, and {why}", name(connection), connection.socket.peer))
 }
 
 fn name(connection: &Connection) -> &'static str {

@@ -128,7 +128,7 @@ impl Side {
             };
             let own = row.socket.local.ip().filter(|ip| !ip.is_loopback());
             let own = own.filter(|_| known.addresses.len() < ADDRESSES_MAX);
-            known.addresses.extend(own.filter(|_| row.socket.state.is_open_or_opening()));
+            known.addresses.extend(own.filter(|_| row.socket.state.may_be_open_or_opening()));
             let processes = row.processes.map(|process| (process.comm, process.pid()));
             history.resume_sample(node, phase).add(row.socket, processes);
         };

@@ -84,6 +84,12 @@ fn set<'a>(rows: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
     rows.into_iter().collect()
 }
 
+/// The row of an established socket as it is parsed without the column of the state, which
+/// `ss state established` omits.
+fn without_state(row: &str) -> String {
+    row.replacen("ESTAB", "UNKNOWN", 1)
+}
+
 #[test]
 fn every_version_and_option_of_ss_gives_the_same_sockets() {
     let mut checked = 0;
@@ -98,7 +104,10 @@ fn every_version_and_option_of_ss_gives_the_same_sockets() {
         let option = option.split_once('-').map_or(option, |(option, _)| option);
         let estab = || CONNECTIONS.into_iter().filter(|row| row.starts_with("ESTAB"));
         match option.trim_end_matches(".txt") {
-            "tnp" if name.contains("stateestab") => assert_eq!(rows, set(estab()), "{name}"),
+            "tnp" if name.contains("stateestab") => {
+                let stateless: Vec<_> = estab().map(without_state).collect();
+                assert_eq!(rows, set(stateless.iter().map(String::as_str)), "{name}");
+            }
             "tnp" if name.contains("nonroot") => assert_nameless(&name, &rows),
             "tn" => assert_nameless(&name, &rows),
             "tnp" | "HOtnp" | "OtnpieH" => assert_eq!(rows, set(CONNECTIONS), "{name}"),
@@ -165,7 +174,8 @@ fn captures_of_a_real_cluster_parse_without_rejected_lines() {
                 "netstat_-tnp.txt" | "ss_-tanpoei.txt" => assert!(!rows.is_empty(), "{moment}/{file}"),
                 "ss_-tnp_state_established.txt" => {
                     let estab = expected.iter().copied().filter(|row| row.starts_with("ESTAB"));
-                    assert_eq!(rows, estab.collect(), "{moment}/{file}");
+                    let stateless: Vec<_> = estab.map(without_state).collect();
+                    assert_eq!(rows, set(stateless.iter().map(String::as_str)), "{moment}/{file}");
                 }
                 _ if has_names(file) => assert_eq!(rows, expected, "{moment}/{file}"),
                 _ => assert!(rows.iter().all(|row| row.split(' ').count() == 3), "{moment}/{file}: {rows:?}"),

@@ -277,7 +277,7 @@ impl OpenSample<'_> {
             self.add_listener(&socket, { processes }.next());
             return;
         }
-        if !socket.state.is_open_or_opening() {
+        if !socket.state.may_be_open_or_opening() {
             return;
         }
         let component = processes.clone().find_map(|(comm, _)| Component::from_comm(comm));

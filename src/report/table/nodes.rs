@@ -69,7 +69,7 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut 
 
 /// Whether a connection is to or from the API server or the kubelet, and its state shows a path.
 fn is_shown(connection: &Connection) -> bool {
-    connection.socket.state.is_open_or_opening() && connection.direction != Direction::None
+    connection.socket.state.may_be_open_or_opening() && connection.direction != Direction::None
 }
 
 /// The peer, without the port of a client.
