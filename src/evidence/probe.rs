@@ -3,13 +3,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::json::{JsonError, from_json};
 use crate::model::probe::{
-    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
-    TlsAttempt, Trust,
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeTarget, ProbeWay, TlsAttempt, Trust,
+    TrustKind,
 };
 
 /// The name of the schema.
@@ -39,7 +39,9 @@ struct Answer {
     /// The address and port.
     #[schemars(with = "String")]
     address: SocketAddr,
-    target: Target,
+    /// Why it was probed.
+    #[schemars(schema_with = "target_schema")]
+    target: String,
     /// The proxy, as host and port; absent if the address was reached directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proxy: Option<String>,
@@ -50,38 +52,14 @@ struct Answer {
     http: Vec<Http>,
 }
 
-/// Why an address was probed.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Target {
-    Endpoint,
-    Eni,
-    Peer,
-}
-
 /// The result of an attempt.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 struct Outcome {
-    result: Word,
+    /// Words of later versions are taken for failed.
+    #[schemars(schema_with = "result_schema")]
+    result: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     detail: String,
-}
-
-/// The result of an attempt, as a word.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Word {
-    Done,
-    TimedOut,
-    Refused,
-    Reset,
-    NoRoute,
-    Alert,
-    Protocol,
-    Proxy,
-    /// Any other reason, including words of later versions.
-    #[serde(other)]
-    Failed,
 }
 
 /// A TLS handshake.
@@ -89,7 +67,9 @@ enum Word {
 struct Tls {
     #[serde(flatten)]
     handshake: Outcome,
-    trust: TrustWord,
+    /// Whether the certificate is one of the cluster's. Words of later versions are taken for unknown.
+    #[schemars(schema_with = "trust_schema")]
+    trust: String,
     /// The position of the CA that signed the certificate, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca: Option<usize>,
@@ -101,17 +81,6 @@ struct Tls {
     why: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     certificate: Option<Shown>,
-}
-
-/// Whether a certificate is one of the cluster's.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum TrustWord {
-    Signed,
-    Invalid,
-    Unsigned,
-    #[serde(other)]
-    Unknown,
 }
 
 /// The certificate that was shown.
@@ -140,6 +109,18 @@ struct Http {
     failed: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<String>,
+}
+
+fn target_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ProbeTarget::WORDS})
+}
+
+fn result_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": Attempt::words().collect::<Vec<_>>()})
+}
+
+fn trust_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": TrustKind::WORDS})
 }
 
 /// The vantage point of a file in `probe/`.
@@ -201,6 +182,8 @@ impl TryFrom<Answer> for AddressProbe {
     fn try_from(answer: Answer) -> Result<Self, JsonError> {
         let address = SocketAddr::new(canonical(answer.address.ip()), answer.address.port());
         let of = |problem: &str| JsonError::of_whole(format!("{address}: {problem}"));
+        let target = ProbeTarget::of_word(&answer.target)
+            .ok_or_else(|| of("target is one of endpoint, eni and peer"))?;
         let tls = answer.tls.map(|tls| tls.into_attempt().map_err(of)).transpose()?;
         let http = answer.http.into_iter().map(|http| {
             let status = match (http.status, http.failed) {
@@ -215,7 +198,7 @@ impl TryFrom<Answer> for AddressProbe {
         });
         Ok(Self {
             address,
-            target: answer.target.into(),
+            target,
             way: answer.proxy.map_or(ProbeWay::Direct, ProbeWay::Proxy),
             tcp: answer.tcp.into_attempt(),
             tls,
@@ -232,14 +215,15 @@ fn canonical(address: IpAddr) -> IpAddr {
 impl Tls {
     fn into_attempt(self) -> Result<TlsAttempt, &'static str> {
         let why = self.why.unwrap_or_default();
-        let trust = match (self.trust, self.ca, self.cas) {
-            (TrustWord::Signed, Some(position), Some(of)) if (1..=of).contains(&position) => {
+        let kind = TrustKind::of_word(&self.trust).unwrap_or(TrustKind::Unknown);
+        let trust = match (kind, self.ca, self.cas) {
+            (TrustKind::Signed, Some(position), Some(of)) if (1..=of).contains(&position) => {
                 Trust::Signed { position, of }
             }
-            (TrustWord::Signed, ..) => return Err("a signed certificate has ca from 1 to cas"),
-            (TrustWord::Invalid, ..) => Trust::Invalid(why),
-            (TrustWord::Unsigned, ..) => Trust::Unsigned,
-            (TrustWord::Unknown, ..) => Trust::Unknown(why),
+            (TrustKind::Signed, ..) => return Err("a signed certificate has ca from 1 to cas"),
+            (TrustKind::Invalid, ..) => Trust::Invalid(why),
+            (TrustKind::Unsigned, ..) => Trust::Unsigned,
+            (TrustKind::Unknown, ..) => Trust::Unknown(why),
         };
         let certificate = self.certificate.map(Certificate::from);
         if certificate.is_none() && !matches!(trust, Trust::Unknown(_)) {
@@ -251,53 +235,17 @@ impl Tls {
 
 impl Outcome {
     fn into_attempt(self) -> Attempt {
-        let cause = match self.result {
-            Word::Done => return Attempt::Done,
-            Word::TimedOut => ProbeCause::TimedOut,
-            Word::Refused => ProbeCause::Refused,
-            Word::Reset => ProbeCause::Reset,
-            Word::NoRoute => ProbeCause::NoRoute,
-            Word::Alert => ProbeCause::Alert,
-            Word::Protocol => ProbeCause::Protocol,
-            Word::Proxy => ProbeCause::Proxy,
-            Word::Failed => ProbeCause::Failed,
-        };
-        Attempt::Failed(ProbeFailure { cause, detail: self.detail })
+        Attempt::of_word(&self.result, self.detail)
     }
 }
 
 impl From<&Attempt> for Outcome {
     fn from(attempt: &Attempt) -> Self {
-        match attempt {
-            Attempt::Done => Self { result: Word::Done, detail: String::new() },
-            Attempt::Failed(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<&ProbeFailure> for Outcome {
-    fn from(failure: &ProbeFailure) -> Self {
-        let result = match failure.cause {
-            ProbeCause::TimedOut => Word::TimedOut,
-            ProbeCause::Refused => Word::Refused,
-            ProbeCause::Reset => Word::Reset,
-            ProbeCause::NoRoute => Word::NoRoute,
-            ProbeCause::Alert => Word::Alert,
-            ProbeCause::Protocol => Word::Protocol,
-            ProbeCause::Proxy => Word::Proxy,
-            ProbeCause::Failed => Word::Failed,
+        let detail = match attempt {
+            Attempt::Done => String::new(),
+            Attempt::Failed(failure) => failure.detail.clone(),
         };
-        Self { result, detail: failure.detail.clone() }
-    }
-}
-
-impl From<Target> for ProbeTarget {
-    fn from(target: Target) -> Self {
-        match target {
-            Target::Endpoint => Self::Endpoint,
-            Target::Eni => Self::Eni,
-            Target::Peer => Self::Peer,
-        }
+        Self { result: attempt.word().to_owned(), detail }
     }
 }
 
@@ -317,33 +265,33 @@ impl From<&Certificate> for Shown {
 
 impl From<&TlsAttempt> for Tls {
     fn from(attempt: &TlsAttempt) -> Self {
-        let (trust, ca, cas, why) = match &attempt.trust {
-            Trust::Signed { position, of } => (TrustWord::Signed, Some(*position), Some(*of), None),
-            Trust::Invalid(why) => (TrustWord::Invalid, None, None, Some(why.clone())),
-            Trust::Unsigned => (TrustWord::Unsigned, None, None, None),
-            Trust::Unknown(why) => (TrustWord::Unknown, None, None, Some(why.clone())),
-        };
-        let handshake = Outcome::from(&attempt.handshake);
-        Self { handshake, trust, ca, cas, why, certificate: attempt.certificate.as_ref().map(Shown::from) }
+        let TlsAttempt { certificate, trust, handshake } = attempt;
+        Self {
+            handshake: handshake.into(),
+            trust: trust.kind().word().to_owned(),
+            ca: trust.ca().map(|(position, _)| position),
+            cas: trust.ca().map(|(_, number)| number),
+            why: trust.why().map(str::to_owned),
+            certificate: certificate.as_ref().map(Shown::from),
+        }
     }
 }
 
 impl From<&AddressProbe> for Answer {
     fn from(probe: &AddressProbe) -> Self {
-        let target = match probe.target {
-            ProbeTarget::Endpoint => Target::Endpoint,
-            ProbeTarget::Eni => Target::Eni,
-            ProbeTarget::Peer => Target::Peer,
-        };
         let http = probe.http.iter().map(|answer| Http {
             path: answer.path.clone(),
             status: answer.status.as_ref().ok().copied(),
-            failed: answer.status.as_ref().err().map(Outcome::from),
+            failed: answer
+                .status
+                .as_ref()
+                .err()
+                .map(|failure| Outcome::from(&Attempt::Failed(failure.clone()))),
             given: answer.given.clone(),
         });
         Self {
             address: probe.address,
-            target,
+            target: probe.target.word().to_owned(),
             proxy: match &probe.way {
                 ProbeWay::Direct => None,
                 ProbeWay::Proxy(proxy) => Some(proxy.clone()),

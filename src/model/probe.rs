@@ -2,6 +2,37 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// Defines the words of an enum, which recordings and reports have in common.
+macro_rules! words {
+    ($($name:ident { $($variant:ident = $word:literal),* $(,)? })*) => { $(
+        impl $name {
+            /// The words of all variants.
+            pub const WORDS: &[&str] = &[$($word),*];
+
+            /// Its word.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),* }
+            }
+
+            /// The variant with a word.
+            #[must_use]
+            pub fn of_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    )* };
+}
+
+words! {
+    ProbeTarget { Endpoint = "endpoint", Eni = "eni", Peer = "peer" }
+    ProbeCause {
+        TimedOut = "timed-out", Refused = "refused", Reset = "reset", NoRoute = "no-route", Alert = "alert",
+        Protocol = "protocol", Proxy = "proxy", Failed = "failed",
+    }
+    TrustKind { Signed = "signed", Invalid = "invalid", Unsigned = "unsigned", Unknown = "unknown" }
+}
+
 /// The answers to probes from one vantage point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
@@ -122,6 +153,19 @@ pub enum Trust {
     Unknown(String),
 }
 
+/// The kind of a [`Trust`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustKind {
+    /// Signed, and valid for the host name.
+    Signed,
+    /// Signed, and not valid.
+    Invalid,
+    /// Not signed.
+    Unsigned,
+    /// Not known.
+    Unknown,
+}
+
 /// A certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -167,6 +211,67 @@ impl Probe {
     pub fn peers(&self) -> impl Iterator<Item = IpAddr> {
         let peers = self.answers.iter().filter(|answer| answer.target == ProbeTarget::Peer);
         peers.filter(|answer| answer.is_api_server()).map(|answer| answer.address.ip())
+    }
+}
+
+impl Attempt {
+    /// The word of one that succeeded; the others have that of their cause.
+    const DONE: &str = "done";
+
+    /// The words of all results.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        std::iter::once(Self::DONE).chain(ProbeCause::WORDS.iter().copied())
+    }
+
+    /// The word of the result.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done => Self::DONE,
+            Self::Failed(failure) => failure.cause.word(),
+        }
+    }
+
+    /// The attempt with this word; one that is not known, such as that of a later version, is
+    /// any other reason.
+    #[must_use]
+    pub fn of_word(word: &str, detail: String) -> Self {
+        if word == Self::DONE {
+            return Self::Done;
+        }
+        let cause = ProbeCause::of_word(word).unwrap_or(ProbeCause::Failed);
+        Self::Failed(ProbeFailure { cause, detail })
+    }
+}
+
+impl Trust {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> TrustKind {
+        match self {
+            Self::Signed { .. } => TrustKind::Signed,
+            Self::Invalid(_) => TrustKind::Invalid,
+            Self::Unsigned => TrustKind::Unsigned,
+            Self::Unknown(_) => TrustKind::Unknown,
+        }
+    }
+
+    /// The position of the CA that signed the certificate, from 1, and the number of CAs.
+    #[must_use]
+    pub fn ca(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Signed { position, of } => Some((*position, *of)),
+            _ => None,
+        }
+    }
+
+    /// Why the certificate is not valid, or why it is not known whether it is the cluster's.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Invalid(why) | Self::Unknown(why) => Some(why),
+            Self::Signed { .. } | Self::Unsigned => None,
+        }
     }
 }
 

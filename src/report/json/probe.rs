@@ -1,12 +1,11 @@
 //! The answers to probes in `--format json`.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::model::facts::Facts;
 use crate::model::probe::{
-    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay,
-    TlsAttempt, Trust,
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeTarget, ProbeWay, TlsAttempt, TrustKind,
 };
 use crate::report::probe::time;
 
@@ -17,7 +16,9 @@ pub(super) struct ProbeReport {
     vantage: String,
     /// The address and port.
     address: String,
-    target: TargetWord,
+    /// Why the address was probed: one of the endpoint, of an EKS-owned ENI, or the peer of a node.
+    #[schemars(schema_with = "target_schema")]
+    target: &'static str,
     way: WayWord,
     /// The proxy, as host and port.
     proxy: Option<String>,
@@ -26,15 +27,6 @@ pub(super) struct ProbeReport {
     tls: Option<TlsReport>,
     /// The anonymous requests, in their order.
     http: Vec<HttpReport>,
-}
-
-/// Why the address was probed: one of the endpoint, of an EKS-owned ENI, or the peer of a node.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum TargetWord {
-    Endpoint,
-    Eni,
-    Peer,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -46,30 +38,20 @@ enum WayWord {
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Outcome {
-    result: ResultWord,
+    #[schemars(schema_with = "result_schema")]
+    result: &'static str,
     /// The reason; null where it succeeded.
     detail: Option<String>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum ResultWord {
-    Done,
-    TimedOut,
-    Refused,
-    Reset,
-    NoRoute,
-    Alert,
-    Protocol,
-    Proxy,
-    Failed,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct TlsReport {
     #[serde(flatten)]
     handshake: Outcome,
-    trust: TrustWord,
+    /// Whether a CA of the cluster signed the certificate: signed, and valid for the endpoint's name; invalid: signed, and
+    /// expired or for another name; unsigned; unknown.
+    #[schemars(schema_with = "trust_schema")]
+    trust: &'static str,
     /// The position of the CA that signed the certificate, from 1.
     ca: Option<usize>,
     /// The number of CAs of the cluster.
@@ -77,17 +59,6 @@ struct TlsReport {
     /// Why the certificate is not valid, or why it is not known whether it is the cluster's.
     why: Option<String>,
     certificate: Option<CertificateReport>,
-}
-
-/// Whether a CA of the cluster signed the certificate: signed, and valid for the endpoint's name; invalid: signed, and
-/// expired or for another name; unsigned; unknown.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum TrustWord {
-    Signed,
-    Invalid,
-    Unsigned,
-    Unknown,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -114,6 +85,18 @@ struct HttpReport {
     given: Option<String>,
 }
 
+fn target_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ProbeTarget::WORDS})
+}
+
+fn result_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": Attempt::words().collect::<Vec<_>>()})
+}
+
+fn trust_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": TrustKind::WORDS})
+}
+
 /// The answers of all vantage points.
 pub(super) fn probes(facts: &Facts) -> Vec<ProbeReport> {
     let probes = facts.evidence.probes.iter();
@@ -129,11 +112,7 @@ impl ProbeReport {
         Self {
             vantage: probe.vantage.clone(),
             address: answer.address.to_string(),
-            target: match answer.target {
-                ProbeTarget::Endpoint => TargetWord::Endpoint,
-                ProbeTarget::Eni => TargetWord::Eni,
-                ProbeTarget::Peer => TargetWord::Peer,
-            },
+            target: answer.target.word(),
             way,
             proxy,
             tcp: Outcome::from(&answer.tcp),
@@ -145,39 +124,25 @@ impl ProbeReport {
 
 impl From<&Attempt> for Outcome {
     fn from(attempt: &Attempt) -> Self {
-        match attempt {
-            Attempt::Done => Self { result: ResultWord::Done, detail: None },
-            Attempt::Failed(failure) => failure.into(),
-        }
-    }
-}
-
-impl From<&ProbeFailure> for Outcome {
-    fn from(failure: &ProbeFailure) -> Self {
-        let result = match failure.cause {
-            ProbeCause::TimedOut => ResultWord::TimedOut,
-            ProbeCause::Refused => ResultWord::Refused,
-            ProbeCause::Reset => ResultWord::Reset,
-            ProbeCause::NoRoute => ResultWord::NoRoute,
-            ProbeCause::Alert => ResultWord::Alert,
-            ProbeCause::Protocol => ResultWord::Protocol,
-            ProbeCause::Proxy => ResultWord::Proxy,
-            ProbeCause::Failed => ResultWord::Failed,
+        let detail = match attempt {
+            Attempt::Done => None,
+            Attempt::Failed(failure) => Some(failure.detail.clone()),
         };
-        Self { result, detail: Some(failure.detail.clone()) }
+        Self { result: attempt.word(), detail }
     }
 }
 
 impl From<&TlsAttempt> for TlsReport {
     fn from(tls: &TlsAttempt) -> Self {
-        let (trust, ca, cas, why) = match &tls.trust {
-            Trust::Signed { position, of } => (TrustWord::Signed, Some(*position), Some(*of), None),
-            Trust::Invalid(why) => (TrustWord::Invalid, None, None, Some(why.clone())),
-            Trust::Unsigned => (TrustWord::Unsigned, None, None, None),
-            Trust::Unknown(why) => (TrustWord::Unknown, None, None, Some(why.clone())),
-        };
-        let certificate = tls.certificate.as_ref().map(CertificateReport::from);
-        Self { handshake: Outcome::from(&tls.handshake), trust, ca, cas, why, certificate }
+        let TlsAttempt { certificate, trust, handshake } = tls;
+        Self {
+            handshake: handshake.into(),
+            trust: trust.kind().word(),
+            ca: trust.ca().map(|(position, _)| position),
+            cas: trust.ca().map(|(_, number)| number),
+            why: trust.why().map(str::to_owned),
+            certificate: certificate.as_ref().map(CertificateReport::from),
+        }
     }
 }
 
@@ -198,7 +163,7 @@ impl From<&HttpAnswer> for HttpReport {
     fn from(http: &HttpAnswer) -> Self {
         let (status, outcome) = match &http.status {
             Ok(status) => (Some(*status), Outcome::from(&Attempt::Done)),
-            Err(failure) => (None, Outcome::from(failure)),
+            Err(failure) => (None, Outcome::from(&Attempt::Failed(failure.clone()))),
         };
         Self { path: http.path.clone(), status, outcome, given: http.given.clone() }
     }
