@@ -91,6 +91,8 @@ pub struct AuditOptions {
     pub anchor: Option<PathBuf>,
     /// Whether text shows the paths of the cluster as drawings.
     pub explain_paths: bool,
+    /// Whether tables show every row, also of what is as it should be.
+    pub all: bool,
     /// Whether a CI system that is detected gets its own reports.
     pub ci: bool,
     /// What is written to standard error.

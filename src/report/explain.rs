@@ -31,7 +31,7 @@ pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> 
     writeln!(out, "\n{}", style.bold("Why"))?;
     write!(out, "{}", style.prose(rule.why, "", ""))?;
     writeln!(out, "\n{}", style.bold("How to fix it"))?;
-    write_remediation(rule.remediation, "", style, out)?;
+    write_remediation(rule.remediation, "", None, style, out)?;
     writeln!(out, "\n{}", style.bold("Evidence"))?;
     write!(out, "{}", style.prose(&evidence(rule), "", ""))?;
     if !rule.controls.is_empty() {

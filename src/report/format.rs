@@ -60,6 +60,8 @@ pub struct ReportSettings {
     pub style: Style,
     /// Whether text shows the paths of the cluster as drawings.
     pub explain_paths: bool,
+    /// Whether text for a terminal shows every row, also of what is as it should be.
+    pub all: bool,
 }
 
 /// Writes a report: each cluster, then the end. A writer keeps no facts of a cluster, so

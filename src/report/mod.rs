@@ -1,8 +1,10 @@
 //! The reports: facts and judgments in, bytes out. One file for each format. No format
 //! looks anything up, reads a clock or changes the verdict.
 
+mod answer;
 mod architecture;
 mod change;
+mod command;
 mod compliance;
 mod drawing;
 mod entry;
@@ -13,6 +15,7 @@ pub mod gitlab;
 pub mod json;
 pub mod junit;
 pub mod markdown;
+mod names;
 pub mod ocsf;
 pub mod pretty;
 mod probe;

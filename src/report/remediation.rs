@@ -2,6 +2,7 @@
 
 use std::io::{Result, Write};
 
+use super::names::Names;
 use super::style::Style;
 use super::text::escape;
 use crate::model::facts::Facts;
@@ -72,12 +73,20 @@ pub(super) fn is_command(line: &str) -> bool {
     line.starts_with(COMMAND)
 }
 
-/// Writes a remediation: prose wrapped, commands unbroken so that they can be pasted.
-pub(super) fn write_remediation(text: &str, indent: &str, style: Style, out: &mut dyn Write) -> Result<()> {
+/// Writes a remediation: prose wrapped, with `names` of nodes; commands on lines of their own,
+/// which can be pasted.
+pub(super) fn write_remediation(
+    text: &str,
+    indent: &str,
+    names: Option<&Names>,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
     for line in text.lines() {
-        if is_command(line) {
-            writeln!(out, "{indent}{line}")?;
+        if let Some(command) = line.strip_prefix(COMMAND) {
+            write!(out, "{}", style.command(command, &format!("{indent}{COMMAND}")))?;
         } else {
+            let line = names.map_or_else(|| line.into(), |names| names.shorten(line));
             // The text of a step is aligned behind its number.
             let text = line.trim_start();
             let is_numbered = text.starts_with(|char: char| char.is_ascii_digit()) && text.contains(". ");

@@ -41,6 +41,7 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
         time: now.as_millisecond(),
         style: stdout.style(),
         explain_paths: options.explain_paths,
+        all: options.all,
     };
     let mut reports = Reports::begin(options, files, stdout, &settings);
     let summary = match judge_all(options, &policy, |audited| reports.cluster(audited))? {

@@ -125,6 +125,7 @@ fn write_audit(options: &AuditOptions) -> Result<()> {
             time: Timestamp::now().as_millisecond(),
             style: output.style(),
             explain_paths: options.explain_paths,
+            all: options.all,
         };
         let (output, written) = Report::begin(format, &settings, settings.style, output).end(&summary);
         output.finish(written)

@@ -169,3 +169,25 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+/// Text in which what a shell joins is joined: the lines of a command that is continued.
+pub(crate) fn joined(text: &str) -> String {
+    let mut joined = String::new();
+    let mut is_continued = false;
+    for line in text.lines() {
+        let begun = line.strip_suffix(" \\");
+        if is_continued {
+            joined.push(' ');
+        }
+        joined.push_str(if is_continued {
+            begun.unwrap_or(line).trim_start()
+        } else {
+            begun.unwrap_or(line)
+        });
+        is_continued = begun.is_some();
+        if !is_continued {
+            joined.push('\n');
+        }
+    }
+    joined
+}

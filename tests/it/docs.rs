@@ -137,11 +137,12 @@ fn fenced(language: &str, text: &str) -> String {
 fn reports_are_those_that_the_tool_prints() {
     let stale = crate::common::story("public-and-private-stale");
     let ran = Netcheck::audit(&stale).env("COLUMNS", "92").run();
-    // The README has the answer and the rows that show it, the page on reports the whole.
-    let parts: Vec<_> = ran.stdout.split("\n\n").collect();
-    let paths = parts.iter().find(|part| part.starts_with("Paths, as")).unwrap();
-    check_block("README.md", "answer", &fenced("text", &format!("{}\n\n{paths}", parts[0])));
+    // The README has the report up to the first finding.
+    let (begin, _) = ran.stdout.split_once("\n\nMEDIUM").unwrap();
+    check_block("README.md", "answer", &fenced("text", begin));
     check_block("docs/report.md", "report", &fenced("text", &ran.stdout));
+    let all = Netcheck::audit(&stale).arg("--all").env("COLUMNS", "92").run().stdout;
+    check_block("docs/report.md", "all", &fenced("text", &all));
 
     let exec = Netcheck::diff(&crate::common::story("study-public"), &crate::common::story("study-exec"));
     check_block("docs/trace.md", "diff", &fenced("text", &exec.env("COLUMNS", "92").run().stdout));
@@ -490,9 +491,10 @@ fn every_rule_can_be_explained() {
         for need in rule.needs {
             assert!(words.contains(need.as_str()), "{}: {}", rule.id, need.as_str());
         }
-        // Commands are not wrapped, so that they can be pasted.
+        // A shell joins the lines of a command.
+        let joined = crate::common::joined(&ran.stdout);
         for command in rule.remediation.lines().filter(|line| line.starts_with("    ")) {
-            assert!(ran.stdout.lines().any(|line| line == command), "{}: {command}", rule.id);
+            assert!(joined.lines().any(|line| line == command), "{}: {command}", rule.id);
         }
     }
     let unknown = Netcheck::new(["explain", "no-such-rule"]).run();

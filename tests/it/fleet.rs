@@ -125,12 +125,9 @@ fn one_failing_cluster_fails_the_run_and_is_named_in_the_table() {
         );
         let overview: Vec<_> = ran.stdout.lines().filter(|line| line.starts_with("open ")).collect();
         assert!(overview.len() == 1 && overview[0].contains("FAIL"), "{}", ran.stdout);
+        // A word of a command is not broken.
         let wide = ran.stdout.lines().find(|line| {
-            line.chars().count() > width.parse().unwrap()
-                && !line.contains("aws ")
-                && !line.contains("eksctl ")
-                && !line.contains("getent ")
-                && !line.contains("https://")
+            line.chars().count() > width.parse().unwrap() && line.split_whitespace().count() > 2
         });
         assert_eq!(wide, None);
     }

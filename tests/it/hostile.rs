@@ -36,7 +36,7 @@ fn hostile_names_are_escaped_in_table_and_json() {
 fn skipped_lines_are_counted_in_table_and_json_and_listed_with_verbose() {
     let dir = story("hostile-names");
     let (report, _) = Netcheck::audit(&dir).json();
-    let table = Netcheck::audit(&dir).run();
+    let table = Netcheck::audit(&dir).arg("--all").run();
     let listed = Netcheck::audit(&dir).arg("-v").run().stderr;
     assert_eq!(table.stderr, "", "standard error is empty without -v");
     for node in report["nodes"].as_array().unwrap() {

@@ -140,13 +140,13 @@ fn a_capture_of_kubelet_alone_is_filtered() {
 #[test]
 fn a_node_without_kubelet_is_not_counted_as_one_path() {
     let audit = |keep: fn(&str) -> bool| audit_of_n1(&keep);
-    let whole = "the public endpoint on 2 of 2 nodes";
+    let whole = "node traffic: public on 2 of 2 nodes";
     assert!(audit(|_| true).contains(whole));
     let dead = "is not running or not connected, or the capture is only a part find out why on the node: systemctl status kubelet";
     let complete = "capture its complete output";
     let table = audit(|line| !line.contains("\"kubelet\""));
     assert!(!table.contains(whole) && !table.contains(complete) && table.contains(dead), "{table}");
-    let partly = "over the public endpoint on 1 of 2 nodes for kube-proxy alone (kubelet: not known)";
+    let partly = "public for kube-proxy alone (kubelet: not known) on 1 of 2 nodes";
     assert!(table.contains(partly), "{table}");
     // It has no connection to the API server, and serves others.
     let table = audit(|line| !line.contains("\"kubelet\"") || line.contains(":10250"));

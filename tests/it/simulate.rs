@@ -495,7 +495,8 @@ fn the_table_reads_well_in_every_mode_and_width() {
                 let head =
                     table.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
                 assert!(head.matches(" of ").count() <= 1, "{name}: {head}");
-                // The same commands in every width, each on one line.
+                // The same commands in every width, each on lines that a shell joins.
+                let table = crate::common::joined(&table);
                 let found: Vec<_> = table
                     .lines()
                     .filter(|line| is_command(line))

@@ -15,6 +15,7 @@ use crate::report::format::{AuditFormat, AuditWrite};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").args(["cluster", "all_clusters"]).required(true)))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct AuditArgs {
     /// The cluster's name, case-sensitive; may be repeated
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -43,6 +44,9 @@ pub(super) struct AuditArgs {
     /// Draw the paths of the cluster in tables and Markdown: expected, observed, and what differs
     #[arg(long)]
     explain_paths: bool,
+    /// Show every row in tables: all interfaces, paths and nodes, also where nothing is wrong
+    #[arg(long)]
+    all: bool,
     /// The file at which SARIF, GitHub and GitLab show findings; without it, the policy file
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
@@ -99,6 +103,7 @@ impl AuditArgs {
             write: self.write,
             anchor: self.anchor,
             explain_paths: self.explain_paths,
+            all: self.all,
             ci: !self.no_ci,
             verbosity: self.verbosity.into(),
         })

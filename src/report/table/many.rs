@@ -1,38 +1,71 @@
 //! The overview of several clusters, before the section of each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Result, Write};
 
 use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
+use crate::model::rule::{Severity, Threshold};
+use crate::model::traffic::TrafficPath;
+use crate::report::answer::{PATHS, path_words};
 use crate::report::entry::about;
-use crate::report::style::{Style, count};
+use crate::report::names::Names;
+use crate::report::style::{Style, Tone, count};
 use crate::report::text::{cell, escape};
 
 /// A row of the overview.
 pub(super) struct Row {
     verdict: Verdict,
-    cells: [String; 6],
+    threshold: Threshold,
+    /// The numbers of nodes by path, in the order of [`PATHS`].
+    traffic: [usize; PATHS.len()],
+    cluster: String,
+    region: String,
+    account: String,
+    access: &'static str,
+    worst: String,
 }
 
 impl Row {
     pub(super) fn new(audited: &Audited) -> Self {
         let cluster = &audited.facts.evidence.cluster;
-        let verdict = audited.judgment.verdict;
-        let cells = [
-            cell(&cluster.name),
-            cell(cluster.region().unwrap_or("-")),
-            cell(cluster.account().unwrap_or("-")),
-            cluster.access.as_str().to_owned(),
-            verdict.as_str().to_uppercase(),
-            cell(&worst(audited)),
-        ];
-        Self { verdict, cells }
+        let of_path = |path| audited.facts.traffic.iter().filter(|traffic| traffic.path == path).count();
+        Self {
+            verdict: audited.judgment.verdict,
+            threshold: audited.judgment.threshold,
+            traffic: PATHS.map(|(path, _)| of_path(path)),
+            cluster: cell(&cluster.name),
+            region: cell(cluster.region().unwrap_or("-")),
+            account: cell(cluster.account().unwrap_or("-")),
+            access: cluster.access.as_str(),
+            worst: cell(&worst(audited)),
+        }
+    }
+
+    /// The paths of the nodes: `1 public, 2 private`.
+    fn traffic(&self, style: Style) -> String {
+        let numbers = PATHS.iter().zip(self.traffic).filter(|(_, number)| *number > 0);
+        let parts: Vec<_> = numbers
+            .map(|((path, words), number)| format!("{number} {}", toned(*path, words, style)))
+            .collect();
+        if parts.is_empty() { "no node".to_owned() } else { parts.join(", ") }
     }
 }
 
-/// Writes the overview. Clusters that fail come first, those that pass last.
-pub(super) fn write(mut rows: Vec<Row>, summary: &Summary, style: Style, out: &mut dyn Write) -> Result<()> {
+fn toned(path: TrafficPath, words: &str, style: Style) -> String {
+    style.tone(Tone::of_traffic(path), words)
+}
+
+/// The verdict of the run and the path of the nodes' traffic, each in a sentence.
+pub(super) fn verdict(rows: &[Row], summary: &Summary, style: Style) -> String {
     let counts = summary.counts;
+    let thresholds: BTreeSet<_> =
+        rows.iter().map(|row| row.threshold.map_or("never", Severity::as_str)).collect();
+    let threshold = match Vec::from_iter(thresholds).as_slice() {
+        [] => String::new(),
+        [one] => format!("; threshold: {one}"),
+        several => format!("; thresholds: {}", several.join(", ")),
+    };
     let clusters = match counts.total() {
         0 => "no cluster was judged".to_owned(),
         number => format!(
@@ -47,40 +80,99 @@ pub(super) fn write(mut rows: Vec<Row>, summary: &Summary, style: Style, out: &m
         0 => String::new(),
         number => format!("; {number} could not be judged at all"),
     };
-    write!(out, "{}", style.verdict_line(summary.verdict(), &(clusters + &unjudged)))?;
+    let verdict = summary.verdict();
+    let first = style.verdict_line(verdict, &(clusters + &unjudged + &threshold));
+    let mut traffic: BTreeMap<usize, usize> = BTreeMap::new();
+    for row in rows {
+        for (rank, number) in row.traffic.iter().enumerate().filter(|(_, number)| **number > 0) {
+            *traffic.entry(rank).or_default() += number;
+        }
+    }
+    let all: usize = traffic.values().sum();
+    let parts: Vec<_> = traffic
+        .iter()
+        .filter_map(|(rank, number)| {
+            let (path, _) = PATHS.get(*rank)?;
+            let words = toned(*path, path_words(*path), style);
+            Some(format!("{words} on {number} of {}", count(all, "node")))
+        })
+        .collect();
+    if parts.is_empty() {
+        return first;
+    }
+    let indent = " ".repeat(verdict.as_str().len() + 2);
+    first + &style.prose(&format!("node traffic: {}", parts.join(", ")), &indent, &indent)
+}
+
+/// Writes what could not be judged at all.
+pub(super) fn write_unjudged(summary: &Summary, style: Style, out: &mut dyn Write) -> Result<()> {
     for unjudged in &summary.unjudged {
         let text = format!("{}: {}", unjudged.subject, unjudged.gap.detail);
         write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
-        write!(out, "{}", style.prose(&escape(&unjudged.gap.hint), "    ", "    "))?;
+        write!(out, "{}", style.next_step(&escape(&unjudged.gap.hint), "    ", "    "))?;
     }
-    if rows.is_empty() {
-        return Ok(());
+    Ok(())
+}
+
+/// Writes a row for each cluster. Clusters that fail come first, those that pass last. Of what
+/// is the same for all there is no column.
+pub(super) fn write_rows(mut rows: Vec<Row>, style: Style, out: &mut dyn Write) -> Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let has_regions = rows.iter().any(|row| row.region != first.region);
+    let has_accounts = rows.iter().any(|row| row.account != first.account);
+    let same = [
+        (!has_accounts).then(|| format!("account {}", first.account)),
+        (!has_regions).then(|| first.region.clone()),
+    ];
+    let same: Vec<_> = same.into_iter().flatten().collect();
+    if !same.is_empty() {
+        write!(out, "\n{}", style.prose(&format!("All in {}:", same.join(", ")), "", ""))?;
     }
     writeln!(out)?;
-    let mut table = style.table(["Cluster", "Region", "Account", "Access", "Verdict", "Worst"]);
+    let columns = [
+        Some("Cluster"),
+        has_regions.then_some("Region"),
+        has_accounts.then_some("Account"),
+        Some("Access"),
+        Some("Node traffic"),
+        Some("Verdict"),
+        Some("Worst"),
+    ];
+    let mut table = style.table(columns.into_iter().flatten());
     rows.sort_by_key(|row| match row.verdict {
         Verdict::Fail => 0,
         Verdict::Inconclusive => 1,
         Verdict::Pass => 2,
     });
     for row in rows {
-        table.add_row(row.cells);
+        let verdict = row.verdict.as_str().to_uppercase();
+        let cells = [
+            Some(row.cluster.clone()),
+            has_regions.then(|| row.region.clone()),
+            has_accounts.then(|| row.account.clone()),
+            Some(row.access.to_owned()),
+            Some(row.traffic(style)),
+            Some(style.tone(Tone::of_verdict(row.verdict), &verdict)),
+            Some(row.worst),
+        ];
+        table.add_row(cells.into_iter().flatten());
     }
-    writeln!(out, "{}", table.trim_fmt())
+    style.write_table(&table, out)
 }
 
 /// The finding or the gap that decides a cluster's verdict.
 fn worst(audited: &Audited) -> String {
-    let judgment = &audited.judgment;
+    let Audited { facts, judgment } = audited;
     let needed = judgment.gaps.iter().find(|gap| gap.needed);
-    match (judgment.findings.first(), needed) {
+    let text = match (judgment.findings.first(), needed) {
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
             format!("not seen: {}", gap.gap.subject)
         }
         (Some(judged), _) if judged.waived_by().is_none() => {
-            format!("{}: {}", judged.rule.id, about(&judged.finding, &audited.facts.evidence.cluster))
+            format!("{}: {}", judged.rule.id, about(&judged.finding, &facts.evidence.cluster))
         }
         (Some(_), _) => "waived".to_owned(),
         _ => "-".to_owned(),
-    }
+    };
+    Names::of(facts).shorten(&text).into_owned()
 }

@@ -1,14 +1,24 @@
 //! The tables of nodes: the paths of their connections, and how each node was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Result, Write};
 
-use super::names::Names;
-use crate::model::connection::{Connection, Direction, Path};
+use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
+use crate::model::groups::NodeGroup;
+use crate::model::node::NodeStatus;
 use crate::model::socket::{Host, State};
-use crate::report::style::Style;
+use crate::model::text::list;
+use crate::report::answer::path_words;
+use crate::report::names::Names;
+use crate::report::style::{Style, Tone, count};
 use crate::report::text::{cell, lines};
+
+/// How many groups of nodes, names and rows the short form has.
+const GROUPS: usize = 10;
+const NAMED: usize = 5;
+const ROWS: usize = 12;
+const PEERS: usize = 4;
 
 /// What the connections in a row of the table of paths have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -23,11 +33,7 @@ struct PathRow<'a> {
 pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     let mut rows: BTreeMap<PathRow<'_>, BTreeMap<String, u64>> = BTreeMap::new();
     for (connection, times) in facts.counted_connections().filter(|(connection, _)| is_shown(connection)) {
-        let component = match (connection.component, &connection.process) {
-            (Some(component), _) => component.as_str().to_owned(),
-            (None, Some(process)) => cell(&process.name),
-            (None, None) => "(no name)".to_owned(),
-        };
+        let component = component(connection);
         let row = PathRow {
             node: names.name(&connection.node),
             component,
@@ -43,8 +49,6 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut 
     writeln!(out, "\n{}", style.bold("Paths, as the sockets of each node show them"))?;
     let mut table = style.table(["Node", "Component", "Direction", "Path", "Peer"]);
     for (row, peers) in rows {
-        let state =
-            if row.state == State::Established { String::new() } else { format!("\n{}", row.state.as_str()) };
         let peers: Vec<_> = peers
             .into_iter()
             .map(|(peer, times)| if times == 1 { peer } else { format!("{peer} x{times}") })
@@ -53,16 +57,147 @@ pub(super) fn write_paths(facts: &Facts, names: &Names, style: Style, out: &mut 
             row.node.to_owned(),
             row.component,
             row.direction.as_str().to_owned(),
-            format!("{}{state}", row.path.as_str()),
+            path_cell(row.path, row.state, style),
             lines(&peers),
         ];
         table.add_row(cells);
     }
-    writeln!(out, "{}", table.trim_fmt())?;
+    style.write_table(&table, out)?;
     let omitted: u64 = facts.connections_omitted.iter().map(|omitted| omitted.count).sum();
     if omitted > 0 {
         let text = format!("{omitted} connections are counted, and not kept one by one.");
         write!(out, "{}", style.prose(&text, "", ""))?;
+    }
+    Ok(())
+}
+
+fn component(connection: &Connection) -> String {
+    match (connection.component, &connection.process) {
+        (Some(component), _) => component.as_str().to_owned(),
+        (None, Some(process)) => cell(&process.name),
+        (None, None) => "(no name)".to_owned(),
+    }
+}
+
+/// A path, and the state of its sockets unless they are established.
+fn path_cell(path: Path, state: State, style: Style) -> String {
+    let path = style.tone(Tone::of_path(path), path.as_str());
+    match (state, Tone::of_state(state)) {
+        (State::Established, _) => path,
+        (state, Some(tone)) => format!("{path}\n{}", style.tone(tone, state.as_str())),
+        (state, None) => format!("{path}\n{}", state.as_str()),
+    }
+}
+
+/// Writes the nodes that are alike as one, and the connections that are not as they should be.
+pub(super) fn write_node_groups(
+    facts: &Facts,
+    names: &Names,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let groups = facts.node_groups();
+    if groups.is_empty() {
+        return write_nodes(facts, names, style, out);
+    }
+    writeln!(out, "\n{}", style.bold("Nodes"))?;
+    for group in groups.iter().take(GROUPS) {
+        write!(out, "{}", style.prose(&group_text(group, names, style), "  ", "    "))?;
+    }
+    if groups.len() > GROUPS {
+        let more: usize = groups[GROUPS..].iter().map(|group| group.nodes.len()).sum();
+        writeln!(
+            out,
+            "  {} of {} other kinds; --all lists them",
+            count(more, "node"),
+            groups.len() - GROUPS
+        )?;
+    }
+    write_troubled(facts, names, style, out)
+}
+
+/// A group in a sentence: how many nodes, what there is to say about them, and their names.
+fn group_text(group: &NodeGroup<'_>, names: &Names, style: Style) -> String {
+    let mut paths: Vec<(String, Vec<&str>)> = Vec::new();
+    for one in &group.traffic.components {
+        let words = style.tone(Tone::of_traffic(one.path), path_words(one.path));
+        match paths.iter_mut().find(|(known, _)| *known == words) {
+            Some((_, components)) => components.push(one.component.as_str()),
+            None => paths.push((words, vec![one.component.as_str()])),
+        }
+    }
+    let paths: Vec<_> =
+        paths.iter().map(|(words, components)| format!("{} {words}", components.join(" and "))).collect();
+    let status = style.tone(Tone::of_status(group.status), group.status.as_str());
+    let what = match group.status {
+        NodeStatus::Read => paths.join(", "),
+        // Nothing else is known of them.
+        NodeStatus::Unreachable | NodeStatus::NotSupported | NodeStatus::Malformed => status,
+        NodeStatus::NoProcessNames => format!("{status}, {}", paths.join(", ")),
+    };
+    let nodes: Vec<_> = group.nodes.iter().map(|node| names.name(&node.name)).collect();
+    let number = count(group.nodes.len(), "node");
+    // Of many nodes that are as they should be, the names do not matter.
+    if group.is_private() && nodes.len() > NAMED {
+        format!("{number}: {what}")
+    } else {
+        format!("{number}: {what}: {}", list(&nodes, NAMED))
+    }
+}
+
+/// Whether a connection is one that the operator has to know of.
+fn is_troubled(connection: &Connection) -> bool {
+    let path = connection.attribution.path;
+    is_shown(connection)
+        && (connection.socket.state == State::SynSent
+            || matches!(path, Path::PublicEndpoint | Path::Unattributed))
+}
+
+/// What the connections in a row of the short table have in common, after whether it is neither
+/// kubelet's nor kube-proxy's.
+type TroubledRow = (bool, String, Direction, Path, State);
+
+/// Writes the connections that are public, unattributed or hanging, with their nodes.
+fn write_troubled(facts: &Facts, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
+    let mut rows: BTreeMap<TroubledRow, (BTreeSet<&str>, BTreeSet<String>)> = BTreeMap::new();
+    for (connection, _) in facts.counted_connections().filter(|(connection, _)| is_troubled(connection)) {
+        let is_of_node = connection.component.is_some_and(Component::is_node_component);
+        let key = (
+            !is_of_node,
+            component(connection),
+            connection.direction,
+            connection.attribution.path,
+            connection.socket.state,
+        );
+        let (nodes, peers) = rows.entry(key).or_default();
+        nodes.insert(names.name(&connection.node));
+        peers.insert(peer(connection, facts));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let more = rows.len().saturating_sub(ROWS);
+    let mut table = style.table(["Node", "Component", "Direction", "Path", "Peer"]);
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    // What hangs first; then the rows of the same nodes together.
+    rows.sort_by(|(a, (in_a, _)), (b, (in_b, _))| {
+        let rank = |row: &TroubledRow| (row.0, row.4 != State::SynSent);
+        rank(a).cmp(&rank(b)).then_with(|| in_a.first().cmp(&in_b.first()))
+    });
+    for ((_, component, direction, path, state), (nodes, peers)) in rows.into_iter().take(ROWS) {
+        let (nodes, peers) = (Vec::from_iter(nodes), Vec::from_iter(peers));
+        table.add_row([
+            list(&nodes, NAMED),
+            component,
+            direction.as_str().to_owned(),
+            path_cell(path, state, style),
+            list(&peers, PEERS),
+        ]);
+    }
+    style.write_table(&table, out)?;
+    if more > 0 {
+        writeln!(out, "and {more} more rows; --all lists them")?;
     }
     Ok(())
 }
@@ -101,13 +236,13 @@ pub(super) fn write_nodes(facts: &Facts, names: &Names, style: Style, out: &mut 
     for node in &facts.nodes {
         let cells = [
             names.name(&node.name).to_owned(),
-            node.status.as_str().to_owned(),
+            style.tone(Tone::of_status(node.status), node.status.as_str()),
             node.sockets().to_string(),
             node.tally.rejected.to_string(),
         ];
         table.add_row(cells);
     }
-    writeln!(out, "{}", table.trim_fmt())?;
+    style.write_table(&table, out)?;
     let skipped: u64 = facts.nodes.iter().map(|node| node.tally.rejected).sum();
     if skipped > 0 {
         write!(out, "{}", style.prose("Skipped lines are not sockets; --verbose lists them.", "", ""))?;

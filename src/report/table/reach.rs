@@ -7,7 +7,7 @@ use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
 use crate::report::format::ReachFormat;
 use crate::report::remediation::{numbered, write_remediation};
-use crate::report::style::Style;
+use crate::report::style::{Style, Tone};
 use crate::report::text::escape;
 
 /// The format.
@@ -15,7 +15,8 @@ pub const FORMAT: ReachFormat = ReachFormat { name: "table", help: "For people",
 
 fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
     let head = style.reaches(report.reaches);
-    write!(out, "{}", style.head_line(&head, report.reaches.as_str(), &escape(&answer(report))))?;
+    let head = style.head_line(&head, report.reaches.as_str(), &escape(&answer(report)));
+    write!(out, "{head}")?;
     let mut table = style.table(["Condition", "Result", "Why"]);
     let conditions = &report.reachability.conditions;
     for (at, condition) in conditions.iter().enumerate() {
@@ -26,13 +27,16 @@ fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> 
         let why = if is_known { "for the same reason".into() } else { escape(&condition.why) };
         table.add_row([
             condition.kind.as_str().to_owned(),
-            word(condition.result).to_owned(),
+            style.tone(tone(condition.result), word(condition.result)),
             why.into_owned(),
         ]);
     }
-    writeln!(out, "\n{}", table.trim_fmt())?;
+    writeln!(out)?;
+    style.write_table(&table, out)?;
     write_fix(report, style, out)?;
-    write_gaps(report, style, out)
+    write_gaps(report, style, out)?;
+    // The answer is the last line too.
+    write!(out, "\n{head}")
 }
 
 /// The answer in a sentence.
@@ -64,6 +68,15 @@ fn answer(report: &ReachReport) -> String {
     }
 }
 
+fn tone(result: ConditionResult) -> Tone {
+    match result {
+        ConditionResult::Met => Tone::Good,
+        ConditionResult::NotMet => Tone::Bad,
+        ConditionResult::Unknown => Tone::Doubtful,
+        ConditionResult::NotApplicable => Tone::Neutral,
+    }
+}
+
 fn word(result: ConditionResult) -> &'static str {
     match result {
         ConditionResult::Met => "met",
@@ -84,7 +97,7 @@ fn write_fix(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<
         return Ok(());
     }
     writeln!(out, "\n{}", style.bold("What to do"))?;
-    write_remediation(&numbered(fix, 1), "  ", style, out)
+    write_remediation(&numbered(fix, 1), "  ", None, style, out)
 }
 
 fn write_gaps(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {

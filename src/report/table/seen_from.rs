@@ -2,8 +2,8 @@
 
 use std::io::{Result, Write};
 
-use super::names::Names;
 use crate::model::facts::Facts;
+use crate::report::names::Names;
 use crate::report::seen_from::{HEADS, rows};
 use crate::report::style::Style;
 use crate::report::{architecture, text};
@@ -22,7 +22,7 @@ pub(super) fn write_seen_from(facts: &Facts, names: &Names, style: Style, out: &
     for row in rows {
         table.add_row(row.map(|text| text::cell(&text)));
     }
-    writeln!(out, "{}", table.trim_fmt())?;
+    style.write_table(&table, out)?;
     if more > 0 {
         writeln!(out, "and {more} more; the JSON report lists them")?;
     }

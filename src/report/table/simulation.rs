@@ -7,7 +7,7 @@ use crate::model::simulation::{ChangeStep, Simulation};
 use crate::model::text::{list, uncapital};
 use crate::report::change::{Group, access, gaps, groups, sentence};
 use crate::report::format::SimulationFormat;
-use crate::report::style::Style;
+use crate::report::style::{Style, Tone};
 use crate::report::text::{cell, escape};
 
 /// The format.
@@ -22,14 +22,17 @@ const GAPS_MAX: usize = 50;
 
 fn write(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
     let head = format!("{}: {}", escape(&simulation.cluster), sentence(simulation));
-    write!(out, "{}", style.outcome_line(simulation.verdict, &head))?;
+    let head = style.outcome_line(simulation.verdict, &head);
+    write!(out, "{head}")?;
     let (from, to) = (access(&simulation.from), access(&simulation.to));
     write!(out, "{}", style.prose(&from, "Today:       ", "             "))?;
     write!(out, "{}", style.prose(&to, "Afterwards:  ", "             "))?;
     write_clients(simulation, style, out)?;
     write_steps(simulation, style, out)?;
     write_list("Not seen, and needed", gaps(simulation).into_iter(), style, out)?;
-    write_list("Notes", simulation.notes.iter().cloned(), style, out)
+    write_list("Notes", simulation.notes.iter().cloned(), style, out)?;
+    // The verdict is the last line too.
+    write!(out, "\n{head}")
 }
 
 fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
@@ -42,13 +45,11 @@ fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> 
             client.today.as_str().to_owned(),
             client.after.as_str().to_owned(),
             client.reaches.as_str().to_owned(),
-            client.effect.as_str().to_owned(),
+            style.tone(Tone::of_effect(client.effect), client.effect.as_str()),
         ]);
     }
     writeln!(out)?;
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    style.write_table(&table, out)?;
     if groups.len() > GROUPS_MAX {
         writeln!(out, "and {} more groups of clients; --format json lists them", groups.len() - GROUPS_MAX)?;
     }
@@ -81,33 +82,32 @@ fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Re
     for (number, ChangeStep { step, eksctl, terraform, back }) in (1..).zip(&simulation.steps) {
         let first = format!("{number}. ");
         let rest = " ".repeat(first.len());
-        let line = |label: &str, command: &str, out: &mut dyn Write| {
-            // Commands are not wrapped, so that they can be pasted.
-            writeln!(out, "{rest}{label}\n{rest}    {}", escape(command))
-        };
+        let line = |command: &str| style.command(&escape(command), &format!("{rest}    "));
         let colon = if step.command.is_some() { ":" } else { "." };
         write!(out, "{}", style.prose(&escape(&format!("{}{colon}", step.text)), &first, &rest))?;
         if let Some(command) = &step.command {
-            writeln!(out, "{rest}    {}", escape(command))?;
+            write!(out, "{}", line(command))?;
         }
         if let Some(command) = eksctl {
-            line("With eksctl:", command, out)?;
+            write!(out, "{rest}With eksctl:\n{}", line(command))?;
         }
         if let Some(arguments) = terraform {
-            line("In Terraform, vpc_config of aws_eks_cluster:", arguments, out)?;
+            // No command of a shell.
+            let arguments = escape(arguments);
+            writeln!(out, "{rest}In Terraform, vpc_config of aws_eks_cluster:\n{rest}    {arguments}")?;
         }
         if let Some(Check { text, command }) = &step.check {
             let colon = if command.is_some() { ":" } else { "." };
             write!(out, "{}", style.prose(&escape(&format!("{text}{colon}")), &rest, &rest))?;
             if let Some(command) = command {
-                writeln!(out, "{rest}    {}", escape(command))?;
+                write!(out, "{}", line(command))?;
             }
         }
         if let Some(back) = back {
             let text = format!("To go back: {}:", uncapital(&back.text));
             write!(out, "{}", style.prose(&escape(&text), &rest, &rest))?;
             if let Some(command) = &back.command {
-                writeln!(out, "{rest}    {}", escape(command))?;
+                write!(out, "{}", line(command))?;
             }
         }
     }

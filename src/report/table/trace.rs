@@ -9,14 +9,15 @@ mod words;
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
-use self::head::write_head;
+use self::head::{headline, write_command};
 use self::others::write_others;
 use self::rows::{write_connections, write_notes};
-use super::names::Names;
 use crate::model::audit::TraceJudgment;
 use crate::model::judgment::Verdict;
 use crate::model::trace::{Trace, TracedNode};
+use crate::report::answer::reason;
 use crate::report::format::TraceFormat;
+use crate::report::names::Names;
 use crate::report::style::{Style, count};
 use crate::report::text::escape;
 
@@ -28,12 +29,20 @@ fn write(trace: &Trace, judgment: Option<&TraceJudgment>, style: Style, out: &mu
     if let Some(judgment) = judgment {
         write_judgment(judgment, style, out)?;
     }
-    write_head(trace, &names, style, out)?;
+    write_command(trace, style, out)?;
+    let headline = headline(trace, &names, style);
+    write!(out, "{headline}")?;
     write_connections(trace, &names, style, out)?;
     write_notes(trace, &names, style, out)?;
     write_others(trace, &names, style, out)?;
     write_samples(trace, &names, style, out)?;
-    write_gaps(trace, style, out)
+    write_gaps(trace, &names, style, out)?;
+    // The verdict and the answer are the last lines too.
+    writeln!(out)?;
+    if let Some(TraceJudgment { judgment, .. }) = judgment {
+        write!(out, "{}", style.verdict_line(judgment.verdict, &escape(&reason(judgment))))?;
+    }
+    write!(out, "{headline}")
 }
 
 /// Writes the number of samples of each node.
@@ -82,8 +91,7 @@ fn write_samples(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write
 
 fn write_judgment(judged: &TraceJudgment, style: Style, out: &mut dyn Write) -> Result<()> {
     let TraceJudgment { judgment, policy } = judged;
-    let found = count(judgment.findings.len(), "finding");
-    writeln!(out, "{}  {found} by the rules of audit", style.verdict(judgment.verdict))?;
+    write!(out, "{}", style.verdict_line(judgment.verdict, &escape(&reason(judgment))))?;
     for judged in &judgment.findings {
         let text = format!(
             "{} {}: {}: {}",
@@ -108,15 +116,15 @@ fn write_judgment(judged: &TraceJudgment, style: Style, out: &mut dyn Write) -> 
     writeln!(out)
 }
 
-fn write_gaps(trace: &Trace, style: Style, out: &mut dyn Write) -> Result<()> {
+fn write_gaps(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     if trace.gaps.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n{}", style.bold("Not seen"))?;
     for gap in &trace.gaps {
-        write!(out, "{}", style.prose(&escape(&gap.problem()), "  - ", "    "))?;
+        write!(out, "{}", style.prose(&escape(&names.shorten(&gap.problem())), "  - ", "    "))?;
         if !gap.hint.is_empty() {
-            write!(out, "{}", style.prose(&escape(&gap.hint), "    ", "    "))?;
+            write!(out, "{}", style.next_step(&escape(&gap.hint), "    ", "    "))?;
         }
     }
     Ok(())

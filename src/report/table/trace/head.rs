@@ -10,27 +10,35 @@ use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::shell::shell_quoted;
 use crate::model::trace::{Change, Role, Sighting, Trace, TracedConnection, TracedNode};
+use crate::report::names::Names;
 use crate::report::style::{Style, count};
-use crate::report::table::names::Names;
 use crate::report::text::escape;
 
 /// The largest number of different changes that get a sentence each; more are summed up
 /// by path.
 const SENTENCES_MAX: usize = 3;
 
-/// Writes the command and the headline.
-pub(super) fn write_head(trace: &Trace, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
-    let cluster = trace.cluster.as_ref().map(|name| format!("{}: ", escape(name))).unwrap_or_default();
-    if let Some(ran) = &trace.command {
-        let words: Vec<_> = ran.words.iter().map(|word| shell_quoted(&escape(word)).into_owned()).collect();
-        let text = format!(
-            "{cluster}{} (exit code {}, {:.1} s)",
-            words.join(" "),
-            ran.exit_code,
-            ran.duration.as_secs_f64()
-        );
-        writeln!(out, "{}", style.bold(style.prose(&text, "", "  ").trim_end()))?;
-    }
+/// The name of the cluster, before a sentence about it.
+fn cluster(trace: &Trace) -> String {
+    trace.cluster.as_ref().map(|name| format!("{}: ", escape(name))).unwrap_or_default()
+}
+
+/// Writes the command, if there was one.
+pub(super) fn write_command(trace: &Trace, style: Style, out: &mut dyn Write) -> Result<()> {
+    let Some(ran) = &trace.command else { return Ok(()) };
+    let words: Vec<_> = ran.words.iter().map(|word| shell_quoted(&escape(word)).into_owned()).collect();
+    let text = format!(
+        "{}{} (exit code {}, {:.1} s)",
+        cluster(trace),
+        words.join(" "),
+        ran.exit_code,
+        ran.duration.as_secs_f64()
+    );
+    writeln!(out, "{}", style.bold(style.prose(&text, "", "  ").trim_end()))
+}
+
+/// The headline: what changed, as text with a line feed at its end.
+pub(super) fn headline(trace: &Trace, names: &Names, style: Style) -> String {
     // The change may be on a node that was not seen completely.
     let (nameless, incomplete): (Vec<_>, Vec<_>) =
         trace.gaps.iter().partition(|gap| gap.why == GapReason::NoProcessNames);
@@ -45,8 +53,8 @@ pub(super) fn write_head(trace: &Trace, names: &Names, style: Style, out: &mut d
     let sentences = [Some(answer(trace, names)), pooled, restarts(trace, names), unseen, nameless];
     let text = sentences.into_iter().flatten().collect::<Vec<_>>().join(" ");
     // The line of the command names the cluster already.
-    let text = if trace.command.is_some() { text } else { format!("{cluster}{text}") };
-    write!(out, "{}", style.prose(&text, "", ""))
+    let text = if trace.command.is_some() { text } else { cluster(trace) + &text };
+    style.prose(&text, "", "")
 }
 
 /// Whether a connection from the API server to a kubelet changed.

@@ -6,8 +6,8 @@ use std::io::{Result, Write};
 use super::words::{address, process};
 use crate::model::connection::Direction;
 use crate::model::trace::{Change, Role, Trace, TracedConnection};
+use crate::report::names::Names;
 use crate::report::style::Style;
-use crate::report::table::names::Names;
 
 /// The number of groups of a reason that are listed.
 const GROUPS_SHOWN: usize = 20;
@@ -50,7 +50,7 @@ fn write_section(
             changes.iter().map(|(change, number)| format!("{number} {}", change.as_str())).collect();
         table.add_row(key.into_iter().chain([changes.join("\n")]));
     }
-    writeln!(out, "{}", table.trim_fmt())?;
+    style.write_table(&table, out)?;
     if more > 0 {
         writeln!(out, "and {more} more groups; --format json lists all")?;
     }

@@ -10,8 +10,8 @@ use crate::model::facts::InterfaceKind;
 use crate::model::name::NodeName;
 use crate::model::socket::State;
 use crate::model::trace::{Change, Phase, Role, Sighting, Trace, TracedConnection};
+use crate::report::names::Names;
 use crate::report::style::Style;
-use crate::report::table::names::Names;
 use crate::report::text::cell;
 
 /// The least width at which every value has its own column.
@@ -47,7 +47,7 @@ pub(super) fn write_connections(
     for traced in shown.iter().take(CONNECTIONS_SHOWN) {
         table.add_row(columns.cells(traced, names));
     }
-    writeln!(out, "{}", table.trim_fmt())?;
+    style.write_table(&table, out)?;
     if shown.len() > CONNECTIONS_SHOWN {
         writeln!(out, "and {} more; --format json lists what changed", shown.len() - CONNECTIONS_SHOWN)?;
     }

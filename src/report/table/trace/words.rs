@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::model::connection::Connection;
 use crate::model::name::NodeName;
 use crate::model::socket::Host;
+use crate::report::names::Names;
 use crate::report::style::count;
-use crate::report::table::names::Names;
 use crate::report::text::cell;
 
 /// The number of nodes that a sentence names; of more it has the number.

@@ -1,0 +1,217 @@
+//! The verdict and the path of the nodes' traffic, as sentences: the first and the last lines
+//! of a report.
+
+use std::collections::BTreeMap;
+
+use super::names::Names;
+use super::style::count;
+use crate::model::connection::Component;
+use crate::model::facts::Facts;
+use crate::model::gap::{GapReason, Subject};
+use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
+use crate::model::rule::{Severity, Threshold};
+use crate::model::text::list;
+use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
+
+/// How many names a sentence has.
+const NAMED: usize = 3;
+
+/// What the verdict rests on: what reaches the threshold, what is below it, and what is
+/// missing or excepted. Not escaped.
+pub(super) fn reason(judgment: &Judgment) -> String {
+    let Judgment { verdict, threshold, findings, .. } = judgment;
+    let counted: Vec<_> = findings.iter().filter(|judged| judged.waived_by().is_none()).collect();
+    let reaches = |judged: &&&JudgedFinding| threshold.is_some_and(|least| judged.severity >= least);
+    let (at_or_above, below): (Vec<&JudgedFinding>, Vec<_>) = counted.iter().partition(|one| reaches(one));
+    let needed: Vec<_> = judgment.gaps.iter().filter(|gap| gap.needed).collect();
+    let main = match (verdict, needed.first()) {
+        (Verdict::Fail, _) => {
+            let mut rules: Vec<_> = at_or_above.iter().map(|judged| judged.rule.id).collect();
+            rules.dedup();
+            let number = count(at_or_above.len(), "finding");
+            format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))
+        }
+        (Verdict::Inconclusive, Some(_)) => {
+            format!("could not judge everything at or above {}: {}", name(*threshold), more_or_one(&needed))
+        }
+        _ if threshold.is_none() => "no finding fails this run (threshold: never)".to_owned(),
+        _ => format!("nothing at or above {}", name(*threshold)),
+    };
+    let mut parts = vec![main];
+    parts.extend(by_severity(&below));
+    if *verdict == Verdict::Fail && !needed.is_empty() {
+        parts.push(format!("also not seen: {}", more_or_one(&needed)));
+    }
+    let waived = findings.len() - counted.len();
+    if waived > 0 {
+        parts.push(format!("{} waived", count(waived, "finding")));
+    }
+    let is_left_out = |judged: &&JudgedGap| judged.gap.is_left_out() && judged.gap.subject == Subject::Nodes;
+    let is_accepted = |judged: &&JudgedGap| judged.accepted_by().is_some();
+    if *verdict == Verdict::Pass {
+        let unseen = judgment.gaps.iter().filter(|gap| !gap.rules.is_empty());
+        let unseen = unseen.filter(|gap| !is_left_out(gap) && !is_accepted(gap)).count();
+        if unseen > 0 {
+            parts.push(format!("{} needed only by rules below the threshold", count(unseen, "gap")));
+        }
+        let accepted = judgment.gaps.iter().filter(is_accepted).count();
+        if accepted > 0 {
+            parts.push(format!("{} accepted by the policy", count(accepted, "gap")));
+        }
+    }
+    parts.extend(
+        judgment
+            .gaps
+            .iter()
+            .filter(is_left_out)
+            .map(|judged| format!("{} not read, as requested", judged.gap.subject)),
+    );
+    parts.join("; ")
+}
+
+fn name(threshold: Threshold) -> &'static str {
+    threshold.map_or("never", Severity::as_str)
+}
+
+/// The only gap, or the first and the number of the others.
+fn more_or_one(gaps: &[&JudgedGap]) -> String {
+    match gaps {
+        [] => String::new(),
+        [only] => only.gap.problem(),
+        [first, others @ ..] => {
+            format!("{}, and {}", first.gap.problem(), count(others.len(), "more gap"))
+        }
+    }
+}
+
+/// The numbers of findings by severity, the worst first: `1 high, 2 medium`; `None` if there
+/// are none.
+pub(super) fn by_severity(findings: &[&JudgedFinding]) -> Option<String> {
+    let mut numbers: BTreeMap<std::cmp::Reverse<Severity>, usize> = BTreeMap::new();
+    for judged in findings {
+        *numbers.entry(std::cmp::Reverse(judged.severity)).or_default() += 1;
+    }
+    let parts: Vec<_> =
+        numbers.iter().map(|(severity, number)| format!("{number} {}", severity.0.as_str())).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// The paths of traffic in words, in the order in which they are summed up.
+pub(super) const PATHS: [(TrafficPath, &str); 5] = [
+    (TrafficPath::Public, "public"),
+    (TrafficPath::Mixed, "partly public"),
+    (TrafficPath::Private, "private"),
+    (TrafficPath::None, "hanging in SYN-SENT"),
+    (TrafficPath::Unknown, "not known"),
+];
+
+/// The path of traffic in words.
+pub(super) fn path_words(path: TrafficPath) -> &'static str {
+    PATHS.iter().find(|(one, _)| *one == path).map_or("", |(_, words)| *words)
+}
+
+/// A part of the answer: the path of some nodes.
+pub(super) struct Part {
+    pub(super) path: TrafficPath,
+    /// Its path in words, and of which components it is.
+    pub(super) words: String,
+    pub(super) nodes: usize,
+    /// The names of the nodes, if they are few and their path is not private.
+    pub(super) names: Vec<String>,
+}
+
+/// The path of the nodes' traffic: each path with its nodes, what needs attention first.
+pub(super) fn parts(facts: &Facts, names: &Names) -> Vec<Part> {
+    let only_unknown = unknown_component(facts);
+    let mut groups: BTreeMap<(bool, usize, String), Part> = BTreeMap::new();
+    for traffic in &facts.traffic {
+        let rank = PATHS.iter().position(|(path, _)| *path == traffic.path).unwrap_or_default();
+        let is_whole = is_whole(traffic);
+        let words = match (is_whole, traffic.path, only_unknown) {
+            (true, TrafficPath::Unknown, Some(component)) => format!("not known for {}", component.as_str()),
+            (true, path, _) => path_words(path).to_owned(),
+            (false, ..) => partial_words(traffic),
+        };
+        let new = || Part { path: traffic.path, words: words.clone(), nodes: 0, names: Vec::new() };
+        let part = groups.entry((!is_whole, rank, words.clone())).or_insert_with(new);
+        part.nodes += 1;
+        if part.names.len() <= NAMED {
+            part.names.push(names.name(&traffic.node).to_owned());
+        }
+    }
+    let mut parts: Vec<_> = groups.into_values().collect();
+    for part in &mut parts {
+        if part.names.len() > NAMED || part.path == TrafficPath::Private || part.nodes == facts.traffic.len()
+        {
+            part.names.clear();
+        }
+    }
+    parts
+}
+
+/// The answer as a sentence without its subject: `private on 2 of 2 nodes`. `paint` may mark the
+/// words of a path.
+pub(super) fn traffic(facts: &Facts, names: &Names, paint: impl Fn(TrafficPath, &str) -> String) -> String {
+    let all = facts.traffic.len();
+    let is_known_node = |subject: &Subject| matches!(subject, Subject::Node(_) | Subject::Instance(_));
+    let missing = facts.missing_nodes.iter().filter(|gap| is_known_node(&gap.subject)).count();
+    let missing = match (missing, all) {
+        (0, _) => None,
+        (number, 0) => Some(format!("not known, since none of {} was read", count(number, "node"))),
+        (1, _) => Some("not known on 1 more node, which was not read".to_owned()),
+        (number, _) => Some(format!("not known on {number} more nodes, which were not read")),
+    };
+    let parts = parts(facts, names).into_iter().map(|part| {
+        let of_nodes =
+            if part.names.is_empty() { String::new() } else { format!(" ({})", part.names.join(", ")) };
+        format!("{} on {} of {}{of_nodes}", paint(part.path, &part.words), part.nodes, count(all, "node"))
+    });
+    let parts: Vec<_> = parts.chain(missing).collect();
+    if !parts.is_empty() {
+        let mut components = facts.traffic.iter().flat_map(|traffic| &traffic.components);
+        let has_proxy = components.any(|one| one.component == Component::KubeProxy);
+        let without = if has_proxy || all == 0 { "" } else { "; kube-proxy was not seen" };
+        return parts.join(", ") + without;
+    }
+    let is_asked = |judged: &crate::model::gap::Gap| judged.why != GapReason::NotAsked;
+    if facts.evidence.has_no_nodes() {
+        "none, since there are no nodes".to_owned()
+    } else if facts.missing_nodes.iter().any(is_asked) || facts.missing_nodes.is_empty() {
+        "not known, since no node was read".to_owned()
+    } else {
+        "not known, since nodes were not read, as requested".to_owned()
+    }
+}
+
+/// Whether the path of a node is that of all its components: one on the public path decides
+/// it, whatever is known of the others.
+fn is_whole(traffic: &NodeTraffic) -> bool {
+    !traffic.path.is_known() || traffic.components.iter().all(|one| one.path.is_known())
+}
+
+/// The path of a node of which that of some components is not known: of which components it is
+/// the path, with what there is instead for the others.
+fn partial_words(traffic: &NodeTraffic) -> String {
+    let (known, unknown): (Vec<&ComponentTraffic>, Vec<_>) =
+        traffic.components.iter().partition(|one| one.path.is_known());
+    let known: Vec<_> = known.iter().map(|one| one.component.as_str()).collect();
+    let unknown: Vec<_> =
+        unknown.iter().map(|one| format!("{}: {}", one.component.as_str(), path_words(one.path))).collect();
+    let path = path_words(traffic.path);
+    format!("{path} for {} alone ({})", known.join(" and "), unknown.join(", "))
+}
+
+/// The only component whose path is not known on the nodes whose path is not known.
+fn unknown_component(facts: &Facts) -> Option<Component> {
+    let unknown = facts.traffic.iter().filter(|traffic| traffic.path == TrafficPath::Unknown);
+    let components = unknown.flat_map(|traffic| &traffic.components);
+    let mut unknown: Vec<_> =
+        components.filter(|one| !one.path.is_known()).map(|one| one.component).collect();
+    unknown.sort();
+    unknown.dedup();
+    let has_others = facts.traffic.iter().any(|traffic| traffic.components.len() > 1);
+    match unknown.as_slice() {
+        [only] if has_others => Some(*only),
+        _ => None,
+    }
+}

@@ -1,0 +1,146 @@
+//! The findings with their steps.
+
+use std::collections::HashMap;
+use std::io::{Result, Write};
+
+use crate::model::facts::Facts;
+use crate::model::judgment::JudgedFinding;
+use crate::model::rule::Step;
+use crate::model::text::list;
+use crate::report::entry::{about, waived_by};
+use crate::report::names::Names;
+use crate::report::remediation::{self, is_command, write_remediation};
+use crate::report::style::Style;
+use crate::report::text::escape;
+
+/// How many findings of one rule the short form shows; those that are alike are one.
+const SHOWN: usize = 10;
+/// How many subjects of findings that are alike are named.
+const NAMED: usize = 5;
+
+/// Writes the findings, those of a rule together; in the short form, those that differ in their
+/// subject only are one.
+pub(super) fn write_findings(
+    facts: &Facts,
+    findings: &[JudgedFinding],
+    names: &Names,
+    is_short: bool,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("Findings"))?;
+    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
+        a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
+    };
+    let mut printed: Vec<(&[Step], &str)> = Vec::new();
+    for (at, same_rule) in findings.chunk_by(is_alike).enumerate() {
+        let Some(first) = same_rule.first() else { continue };
+        if at > 0 {
+            writeln!(out)?;
+        }
+        let waived = if first.waived_by().is_some() { "  waived" } else { "" };
+        writeln!(out, "{}  {}{waived}", style.severity(first.severity), style.bold(first.rule.id))?;
+        let groups = if is_short {
+            alike(same_rule, facts)
+        } else {
+            same_rule.iter().map(|judged| vec![judged]).collect()
+        };
+        let shown = if is_short { SHOWN } else { usize::MAX };
+        for group in groups.iter().take(shown) {
+            let text = text(group, facts, names);
+            write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
+            if let Some(waiver) = &group[0].waiver {
+                write!(out, "{}", style.prose(&escape(&waived_by(waiver)), "    ", "    "))?;
+            }
+        }
+        if groups.len() > shown {
+            let more: usize = groups[shown..].iter().map(Vec::len).sum();
+            writeln!(out, "  - and {more} more; --all lists them")?;
+        }
+        if first.waived_by().is_some() {
+            continue;
+        }
+        if first.steps.is_empty() {
+            let text = remediation::of(first, facts);
+            write_remediation(&next_step(&text), "  ", Some(names), style, out)?;
+        } else {
+            write_steps(&first.steps, &printed, names, style, out)?;
+            printed.push((&first.steps, first.rule.id));
+        }
+        writeln!(out, "  More: eks-netcheck explain {}", first.rule.id)?;
+    }
+    Ok(())
+}
+
+/// Findings that differ in their subject only, in the order of the first of each.
+fn alike<'a>(findings: &'a [JudgedFinding], facts: &Facts) -> Vec<Vec<&'a JudgedFinding>> {
+    let mut groups: Vec<Vec<&JudgedFinding>> = Vec::new();
+    let mut known = HashMap::new();
+    for judged in findings {
+        let finding = &judged.finding;
+        let is_cluster = finding.subject == facts.evidence.cluster.subject();
+        let line = judged.waiver.as_ref().map(|waiver| waiver.line);
+        let at = *known.entry((is_cluster, &finding.message, judged.severity, line)).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[at].push(judged);
+    }
+    groups
+}
+
+/// The message of a group, with its subjects.
+fn text(group: &[&JudgedFinding], facts: &Facts, names: &Names) -> String {
+    let text = match group {
+        [] => String::new(),
+        [only] => about(&only.finding, &facts.evidence.cluster),
+        [first, ..] => {
+            let subjects: Vec<_> = group.iter().map(|judged| names.short(&judged.finding.subject)).collect();
+            let message = &first.finding.message;
+            if first.finding.subject == facts.evidence.cluster.subject() {
+                message.clone()
+            } else {
+                format!("{}: {message}", list(&subjects, NAMED))
+            }
+        }
+    };
+    names.shorten(&text).into_owned()
+}
+
+/// Writes the steps of a rule. Those that begin the steps of another rule, which are in
+/// `printed` with its name, are referred to.
+fn write_steps(
+    steps: &[Step],
+    printed: &[(&[Step], &str)],
+    names: &Names,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
+    // Of several, the first one has the text.
+    let in_common = printed.iter().rev().map(|(other, rule)| (in_common(other), rule));
+    let best = in_common.max_by_key(|(common, _)| *common);
+    let (common, rule) = best.filter(|(common, _)| *common > 1 || *common == steps.len()).unwrap_or((0, &""));
+    if common > 0 {
+        let which = if common == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {common}") };
+        let end = if common == steps.len() { "." } else { ", then:" };
+        write!(out, "{}", style.prose(&format!("{which} of {rule} above{end}"), "  ", "  "))?;
+    }
+    write_remediation(&remediation::numbered(&steps[common..], common + 1), "  ", Some(names), style, out)
+}
+
+/// A remediation up to its first command.
+fn next_step(remediation: &str) -> String {
+    let mut step = String::new();
+    for line in remediation.lines() {
+        step.push_str(line);
+        step.push('\n');
+        if is_command(line) {
+            break;
+        }
+    }
+    step
+}

@@ -1,0 +1,147 @@
+//! What was not seen, and the rules that were not judged.
+
+use std::collections::BTreeMap;
+use std::io::{Result, Write};
+
+use crate::model::gap::{Gap, Subject};
+use crate::model::groups::{GapGroup, gap_groups};
+use crate::model::judgment::{JudgedGap, NotJudged};
+use crate::model::text::list;
+use crate::report::entry::accepted_by;
+use crate::report::names::Names;
+use crate::report::style::Style;
+use crate::report::text::escape;
+
+/// How many names of a group, and how many groups the short form has.
+const NAMED: usize = 5;
+const GROUPS: usize = 20;
+
+/// Whether the short form shows a gap: the verdict, or a rule, depends on it, or the policy
+/// names it.
+fn is_shown(judged: &JudgedGap) -> bool {
+    judged.needed || judged.accepted.is_some() || !judged.rules.is_empty()
+}
+
+/// Writes every gap.
+pub(super) fn write_gaps(gaps: &[JudgedGap], names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
+    if gaps.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("Not seen"))?;
+    let (shown, unneeded): (Vec<_>, Vec<_>) = gaps.iter().partition(|judged| is_shown(judged));
+    for judged in shown {
+        write_gap(judged, &judged.gap.problem(), names, style, out)?;
+    }
+    if !unneeded.is_empty() {
+        writeln!(out, "  Not needed by any rule:")?;
+    }
+    for JudgedGap { gap, .. } in unneeded {
+        write!(out, "{}", style.prose(&escape(&names.shorten(&gap.problem())), "  - ", "    "))?;
+    }
+    Ok(())
+}
+
+/// Writes the gaps that a rule needs, those with one cause as one, and the number of others.
+pub(super) fn write_gap_groups(
+    gaps: &[JudgedGap],
+    names: &Names,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let groups = gap_groups(gaps);
+    let (shown, unneeded): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_shown(group.gaps[0]));
+    if !shown.is_empty() {
+        writeln!(out, "\n{}", style.bold("Not seen"))?;
+    }
+    for group in shown.iter().take(GROUPS) {
+        write_gap(group.gaps[0], &problem(group, names), names, style, out)?;
+    }
+    if shown.len() > GROUPS {
+        let more: usize = shown[GROUPS..].iter().map(|group| group.gaps.len()).sum();
+        writeln!(out, "  - and {more} more; --all lists them")?;
+    }
+    let unneeded: Vec<_> = unneeded.iter().flat_map(|group| &group.gaps).collect();
+    if !unneeded.is_empty() {
+        let subjects: Vec<_> = unneeded.iter().map(|judged| judged.gap.subject.to_string()).collect();
+        let subjects = list(&subjects, NAMED);
+        let text = format!("Not seen, and not needed by any rule: {}", names.shorten(&subjects));
+        write!(out, "\n{}", style.prose(&escape(&text), "", "  "))?;
+    }
+    Ok(())
+}
+
+/// The cause of a group of gaps, and what they are about.
+fn problem(group: &GapGroup<'_>, names: &Names) -> String {
+    let [first, _, ..] = group.gaps.as_slice() else { return group.gaps[0].gap.problem() };
+    let number = group.gaps.len();
+    let what = match &first.gap.subject {
+        Subject::Node(_) | Subject::Instance(_) => format!("{number} nodes"),
+        Subject::Egress(_) => format!("egress of {number} nodes"),
+        Subject::Vantage(_) => format!("DNS from {number} places"),
+        Subject::Probe(_) => format!("probes from {number} places"),
+        _ => format!("{number} times"),
+    };
+    let subjects = group.gaps.iter().filter_map(|judged| judged.gap.subject.name());
+    let subjects: Vec<_> = subjects.map(|name| names.short(name)).collect();
+    format!("{what}: {}: {}", group.detail, list(&subjects, NAMED))
+}
+
+/// Writes a gap, with the next step and its effect.
+fn write_gap(
+    judged: &JudgedGap,
+    problem: &str,
+    names: &Names,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let gap = &judged.gap;
+    write!(out, "{}", style.prose(&escape(&names.shorten(problem)), "  - ", "    "))?;
+    if let Some(accepted) = &judged.accepted {
+        write!(out, "{}", style.prose(&escape(&accepted_by(accepted)), "    ", "    "))?;
+    }
+    if !gap.hint.is_empty() && judged.accepted_by().is_none() {
+        write!(out, "{}", style.next_step(&escape(&gap.hint), "    ", "    "))?;
+    }
+    let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let is_excepted = gap.is_left_out() || judged.accepted_by().is_some();
+    let without = if is_excepted { "Not judged without it" } else { "Inconclusive without it" };
+    write!(out, "{}", style.prose(&format!("{without}: {}", rules.join(", ")), "    ", "    "))
+}
+
+/// Writes the rules that were not judged, with the missing evidence, each gap once.
+pub(super) fn write_not_judged(
+    not_judged: &[NotJudged],
+    names: &Names,
+    style: Style,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if not_judged.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("Not judged, without effect on the verdict"))?;
+    for (gap, rules) in by_gap(not_judged) {
+        write!(out, "{}", style.prose(&rules.join(", "), "  - ", "    "))?;
+        write!(out, "{}", style.prose(&escape(&names.shorten(&gap.problem())), "    ", "    "))?;
+    }
+    Ok(())
+}
+
+/// The rules that were not judged, by the missing evidence.
+fn by_gap(not_judged: &[NotJudged]) -> BTreeMap<&Gap, Vec<&'static str>> {
+    let mut rules: BTreeMap<&Gap, Vec<&str>> = BTreeMap::new();
+    for NotJudged { rule, gap } in not_judged {
+        rules.entry(gap).or_default().push(rule.id);
+    }
+    rules
+}
+
+/// The rules that were not judged, in one sentence.
+pub(super) fn not_judged(not_judged: &[NotJudged]) -> Option<String> {
+    let mut rules: Vec<_> = not_judged.iter().map(|one| one.rule.id).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    (!rules.is_empty()).then(|| format!("Not judged, without effect on the verdict: {}", rules.join(", ")))
+}
