@@ -3,6 +3,7 @@
 
 mod answer;
 mod architecture;
+pub mod asff;
 mod change;
 mod command;
 mod compliance;
@@ -17,6 +18,7 @@ pub mod junit;
 pub mod markdown;
 mod names;
 pub mod ocsf;
+pub mod openmetrics;
 pub mod pretty;
 mod probe;
 mod remediation;
@@ -31,7 +33,7 @@ pub mod yaml;
 use self::format::{AuditFormat, ReachFormat, SimulationFormat, TraceFormat};
 
 /// The formats of `audit`, in the order of `--help`.
-pub const FORMATS: [&AuditFormat; 8] = [
+pub const FORMATS: [&AuditFormat; 10] = [
     &table::FORMAT,
     &json::FORMAT,
     &sarif::FORMAT,
@@ -40,6 +42,8 @@ pub const FORMATS: [&AuditFormat; 8] = [
     &github::FORMAT,
     &gitlab::FORMAT,
     &ocsf::FORMAT,
+    &asff::FORMAT,
+    &openmetrics::FORMAT,
 ];
 
 /// The formats of `trace` and `diff`.

@@ -80,6 +80,11 @@ pub(super) fn pretty(value: &impl Serialize) -> Result<String> {
     Ok(escaped(serde_json::to_string_pretty(value)?))
 }
 
+/// A value as JSON in one line.
+pub(super) fn compact(value: &impl Serialize) -> Result<String> {
+    Ok(escaped(serde_json::to_string(value)?))
+}
+
 /// An array that is written element by element. It keeps no element.
 #[derive(Debug)]
 pub(super) struct Array {

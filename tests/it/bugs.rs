@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::common::{scratch, story};
 
 /// The formats of `audit` and of `trace`, with a text that each must have here.
-const AUDIT: [(&str, &str); 8] = [
+const AUDIT: [(&str, &str); 10] = [
     ("table", "INCONCLUSIVE"),
     ("json", "\"verdict\": \"inconclusive\""),
     ("markdown", "bug in eks-netcheck"),
@@ -24,6 +24,9 @@ const AUDIT: [(&str, &str); 8] = [
     ("gitlab", "bug in eks-netcheck"),
     ("github", "::"),
     ("ocsf", "bug in eks-netcheck"),
+    // Nothing is imported.
+    ("asff", "[]"),
+    ("openmetrics", "eks_netcheck_run_verdict{verdict=\"inconclusive\"} 1\n"),
 ];
 
 /// Runs a test of this binary, which calls [`run_if_child`], with a command line.

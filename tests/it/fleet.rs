@@ -392,7 +392,7 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
     let dir = scratch();
     let file = |name: &str| dir.path().join(name);
     let mut run = audit(&aws, &["--all-clusters", "--timeout", "120", "--format", "json"]);
-    for format in ["sarif", "junit", "markdown", "github", "gitlab", "ocsf", "table"] {
+    for format in ["sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics", "table"] {
         run = run.args(&["--write", &format!("{format}={}", file(format).display())]);
     }
     let began = Instant::now();
@@ -414,6 +414,16 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
         "no two results share a fingerprint"
     );
     assert_eq!(json("gitlab").as_array().unwrap().len(), findings);
+    // One finding for each rule and cluster, at most 100 in a batch.
+    let batches: Vec<Vec<Value>> =
+        read("asff").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: std::collections::BTreeSet<_> =
+        batches.iter().flatten().map(|one| one["Id"].to_string()).collect();
+    let all = 500 * eks_netcheck::rules::ALL.len();
+    assert_eq!((ids.len(), batches.len()), (all, all.div_ceil(100)));
+    assert!(batches.iter().all(|batch| batch.len() <= 100));
+    let verdicts = r#"eks_netcheck_clusters{verdict="fail"} 500"#;
+    assert!(read("openmetrics").contains(verdicts));
     assert!(read("markdown").len() < 1 << 20);
     let lines = read("github");
     let count = |level: &str| lines.lines().filter(|line| line.starts_with(level)).count();
@@ -421,4 +431,38 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
     assert!(lines.trim_end().lines().last().unwrap().contains(&format!("{} more", findings - 20)), "{lines}");
     let rules = std::fs::read_dir(root().join("fixtures/rules")).unwrap().count();
     assert!(read("junit").contains(&format!(r#"tests="{}""#, 500 * rules)));
+}
+
+/// The documented commands import each batch in its region; a stub of the aws CLI records
+/// them.
+#[test]
+fn the_documented_commands_import_every_batch_of_asff() {
+    let aws = two_regions();
+    let dir = scratch();
+    let to = format!("asff={}", dir.path().join("findings.json").display());
+    audit(&aws, &["--all-clusters", "--region", "all", "--write", &to]).run();
+    let stub = "#!/bin/sh\nprintf '%s ' \"$@\" >>calls\njq length \"${6#file://}\" >>calls\n";
+    let path = dir.path().join("aws");
+    std::fs::write(&path, stub).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let commands = crate::docs::code_block("docs/compliance.md", "import");
+    let search = format!("{}:/usr/bin:/bin", dir.path().display());
+    let ran = std::process::Command::new("sh")
+        .args(["-euc", &commands])
+        .current_dir(dir.path())
+        .env("PATH", search)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    // Of two clusters in each region.
+    let rules = 2 * eks_netcheck::rules::ALL.len();
+    let calls: Vec<_> = [("aa", REGIONS[0]), ("ab", REGIONS[1])]
+        .map(|(name, region)| {
+            format!(
+                "securityhub batch-import-findings --region {region} --findings file://batch.{name} {rules}"
+            )
+        })
+        .into();
+    let called = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+    assert_eq!(called.lines().collect::<Vec<_>>(), calls);
 }

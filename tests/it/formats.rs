@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Netcheck, copy_of, private_only_with_slices, root, scratch, story, subdirs};
 
-const FORMATS: [&str; 6] = ["sarif", "junit", "markdown", "github", "gitlab", "ocsf"];
+const FORMATS: [&str; 8] = ["sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics"];
 
 /// A policy with which rules have different outcomes: finding, waived, off,
 /// inconclusive.
@@ -329,6 +329,14 @@ fn hostile_names_are_escaped_in_every_format() {
                 let report = Report::deserialize_from_str(&ran.stdout).unwrap();
                 assert!(report.test_suites[0].name.as_str().contains("<script>"));
                 assert_eq!(report.test_suites.len(), 1);
+            }
+            // One sample a line: its labels and its value.
+            "openmetrics" => {
+                let samples = ran.stdout.lines().filter(|line| !line.starts_with("# "));
+                for line in samples {
+                    let (name, value) = line.rsplit_once(' ').unwrap();
+                    assert!(name.starts_with("eks_netcheck_") && value.parse::<f64>().is_ok(), "{line}");
+                }
             }
             _ => {
                 serde_json::from_str::<Value>(&ran.stdout).unwrap();

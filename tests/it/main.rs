@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic in a test names the line that failed")]
 
 mod architecture;
+mod asff;
 #[cfg(feature = "live")]
 mod aws;
 #[cfg(feature = "live")]
@@ -46,6 +47,7 @@ mod mutations;
 mod needs;
 mod network;
 mod nodes;
+mod openmetrics;
 mod pages;
 mod peers;
 #[cfg(feature = "live")]
