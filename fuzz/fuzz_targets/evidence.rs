@@ -93,6 +93,7 @@ fuzz_target!(|bytes: &[u8]| {
             time: 0,
             style: Style { width: 80, color: false },
             explain_paths: true,
+            all: true,
         };
         for format in FORMATS {
             let mut out = Vec::new();

@@ -154,6 +154,7 @@ fuzz_target!(|bytes: &[u8]| {
             time: 0,
             style: Style { width, color: false },
             explain_paths: true,
+            all: true,
         };
         for format in FORMATS {
             let mut out = Vec::new();

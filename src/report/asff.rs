@@ -425,6 +425,7 @@ mod tests {
             time: 0,
             style: Style { width: 80, color: false },
             explain_paths: false,
+            all: false,
         };
         let mut writer = (FORMAT.write)(&settings);
         let mut out = Vec::new();
