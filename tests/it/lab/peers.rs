@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use eks_netcheck_lab::sandbox::OPERATOR;
-use eks_netcheck_lab::tls::{Answers, Authority, Shows, TlsServer};
+use eks_netcheck_lab::tls::{Answers, Shows, TlsServer};
 use serde_json::{Value, json};
 
 use super::{Access, Testbed, testbed};
@@ -29,7 +27,7 @@ impl Testbed {
         self.change_account(|account| {
             let cluster = account.clusters.get_mut("myeks").unwrap();
             cluster["endpoint"] = json!("https://localhost");
-            cluster["certificateAuthority"]["data"] = json!(STANDARD.encode(Authority::First.pem()));
+            cluster["certificateAuthority"]["data"] = json!(super::CERTIFICATE_AUTHORITY);
         });
     }
 }

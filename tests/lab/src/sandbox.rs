@@ -11,9 +11,10 @@
 //! - the nodes, each with a real sshd, real sudo and real `ss`, and with stub
 //!   processes for kubelet and others, which have the real names and real TCP
 //!   connections;
-//! - the control plane: a stub process for the API servers, which listens at
-//!   the addresses of the public endpoint ([`PUBLIC`]), at those of the
-//!   EKS-owned ENIs ([`ENIS`]) and at the `ClusterIP` ([`CLUSTER_IP`]);
+//! - the control plane: an API server that speaks TLS with a certificate of the
+//!   cluster's CA and answers anonymous requests. It listens at the addresses of
+//!   the public endpoint ([`PUBLIC`]), at those of the EKS-owned ENIs ([`ENIS`])
+//!   and at the `ClusterIP` ([`CLUSTER_IP`]). A stub process connects to kubelets;
 //! - the operator ([`OPERATOR`]), where tests run programs;
 //! - two resolvers, the VPC's and the operator's, whose answers can differ;
 //! - faulty hosts, each of which breaks ssh in one way ([`REFUSING_HOST`] and the
@@ -62,6 +63,7 @@ pub use self::access::{EndpointAccess, Enforced};
 use self::namespaces::Namespaces;
 pub use self::node::{ExecConnection, Kubelet, Node};
 use crate::aws::{Account, Api};
+use crate::tls::{Answers, Shows, TlsServer};
 
 /// The region in host names and AWS data.
 pub const REGION: &str = "ap-northeast-2";
@@ -104,6 +106,10 @@ pub const OPERATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 /// The operator's home directory, in the operator's mount namespace. It has
 /// `.ssh/id_ed25519`, and `.ssh/known_hosts` with every node's host key.
 pub const OPERATOR_HOME: &str = "/run/operator";
+
+/// The answers of the API server to anonymous requests, as those of a cluster that has the
+/// default roles: `/version` and the health paths are open.
+pub const ANONYMOUS: Answers = Answers::Api(200, 200, 403);
 
 /// The configuration of a lab.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +157,8 @@ pub struct Lab {
     sandbox: Namespaces,
     operator: Namespaces,
     nodes: Vec<Node>,
+    /// The API server.
+    api_server: TlsServer,
 }
 
 /// The files that the sandbox is built from, by their names in it.
@@ -196,12 +204,16 @@ impl Lab {
         let nodes = (0..config.nodes)
             .map(|index| Node::new(&root, index, &known_hosts))
             .collect::<Result<Vec<_>>>()?;
+        let listener = (Ipv4Addr::UNSPECIFIED, 443).into();
+        let api_server =
+            TlsServer::serve_in(&root.join("run/netns/control"), listener, Shows::Endpoint, ANONYMOUS)?;
         let lab = Self {
             sandbox: Namespaces::new(format!("/proc/{pid}").into(), true),
             operator: Namespaces::new(root.join(format!("proc/{operator}")), false),
             unshare,
             root,
             nodes,
+            api_server,
         };
         lab.set_dns(View::Vpc, &PUBLIC.map(IpAddr::V4))?;
         lab.set_dns(View::Operator, &PUBLIC.map(IpAddr::V4))?;
@@ -292,6 +304,12 @@ impl Lab {
         stream.read_to_string(&mut reply)?;
         ensure!(reply == "ok\n", "unbound-control {command}: {reply}");
         Ok(())
+    }
+
+    /// The API server.
+    #[must_use]
+    pub fn api_server(&self) -> &TlsServer {
+        &self.api_server
     }
 
     /// Adds an address to the control plane, such as that of a replaced ENI or

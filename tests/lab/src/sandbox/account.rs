@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CLUSTER, ENDPOINT_HOST, ENIS, Node, REGION};
 use crate::aws::Account;
+use crate::tls::CERTIFICATE_AUTHORITY;
 
 const OWNER: &str = "111122223333";
 /// The AWS-owned account that the control plane runs in.
@@ -71,7 +72,7 @@ fn cluster() -> Value {
         },
         "kubernetesNetworkConfig": { "serviceIpv4Cidr": "10.100.0.0/16", "ipFamily": "ipv4" },
         "status": "ACTIVE",
-        "certificateAuthority": { "data": "UExBQ0VIT0xERVI6IG5vdCBhIGNlcnRpZmljYXRlCg==" },
+        "certificateAuthority": { "data": CERTIFICATE_AUTHORITY },
         "platformVersion": "eks.9",
         "tags": {},
     })

@@ -116,7 +116,7 @@ for ((i = 0; i < count; i++)); do
         bash node.sh "$name" "$names" </dev/null >/dev/null &
 done
 mkdir control
-nsenter --net=/run/netns/control perl stub.pl control kube-apiserver=0.0.0.0:443 </dev/null >/dev/null &
+nsenter --net=/run/netns/control perl stub.pl control </dev/null >/dev/null &
 nsenter --net=/run/netns/faulty perl faulty.pl </dev/null >/dev/null &
 
 # --- Operator ---

@@ -1,5 +1,5 @@
-//! TLS servers of every kind that a probe may meet, for the host name `localhost`, and a proxy with the method
-//! CONNECT.
+//! TLS servers of every kind that a probe may meet, for the host name `localhost`, that of the lab's endpoint, and
+//! a proxy with the method CONNECT.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
 
 use crate::http::{Request, read_request};
 use crate::listen::{TcpServer, bind_in, lock};
@@ -24,6 +25,9 @@ macro_rules! pem {
         include_str!(concat!("certificates/", $name))
     };
 }
+
+/// The certificate of [`Authority::First`], the CA of the lab's cluster, as `DescribeCluster` has it: PEM in Base64.
+pub const CERTIFICATE_AUTHORITY: &str = include_str!("certificates/first.base64");
 
 /// The certificate of a CA, in PEM.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,8 @@ impl Authority {
 pub enum Shows {
     /// A valid one of the first CA.
     First,
+    /// A valid one of the first CA for the endpoint of the lab.
+    Endpoint,
     /// A valid one of the second CA.
     Second,
     /// One of another CA.
@@ -77,6 +83,7 @@ impl Shows {
     fn certificate(self) -> &'static str {
         match self {
             Self::First | Self::WithoutKey => pem!("by-first.pem"),
+            Self::Endpoint => pem!("endpoint.pem"),
             Self::Second => pem!("by-second.pem"),
             Self::Other => pem!("by-other.pem"),
             Self::Expired => pem!("expired.pem"),
@@ -122,6 +129,7 @@ pub struct TlsServer {
     requests: Arc<Mutex<Vec<String>>>,
     /// Who connected.
     clients: Arc<Mutex<Vec<IpAddr>>>,
+    answers: Arc<Mutex<Answers>>,
     _server: TcpServer,
 }
 
@@ -156,17 +164,26 @@ impl TlsServer {
         let journal = Arc::clone(&requests);
         let clients = Arc::new(Mutex::new(Vec::new()));
         let connected = Arc::clone(&clients);
+        let answers = Arc::new(Mutex::new(answers));
+        let current = Arc::clone(&answers);
         let serve = move |stream: &TcpStream| {
             lock(&connected).push(stream.peer_addr()?.ip());
+            let answers = lock(&current).clone();
             serve(stream, &config, &answers, &journal)
         };
-        Ok(Self { address, requests, clients, _server: TcpServer::start(listener, serve)? })
+        Ok(Self { address, requests, clients, answers, _server: TcpServer::start(listener, serve)? })
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Changes the answers on connections that are made from now on. What it speaks remains: HTTP/1.1
+    /// or HTTP/2.
+    pub fn set_answers(&self, answers: Answers) {
+        *lock(&self.answers) = answers;
     }
 
     /// The addresses of the clients that connected so far, each once for each connection.
@@ -261,7 +278,10 @@ fn answer(stream: &mut impl Write, answers: &Answers, request: &Request) -> io::
                 "/livez" => (*live, "ok"),
                 _ => (*others, r#"{"kind": "APIVersions"}"#),
             };
-            send(stream, status, "", body)
+            match refusal(status, &request.path) {
+                Some(refusal) => send(stream, status, "content-type: application/json\r\n", &refusal),
+                None => send(stream, status, "", body),
+            }
         }
         Answers::Redirect => send(stream, 302, "location: http://169.254.169.254/latest/\r\n", ""),
         Answers::Endless => {
@@ -289,6 +309,20 @@ fn answer(stream: &mut impl Write, answers: &Answers, request: &Request) -> io::
         }
         _ => Ok(()),
     }
+}
+
+/// The body with which an API server refuses an anonymous request, if a status is a refusal.
+fn refusal(status: u16, path: &str) -> Option<String> {
+    let (message, reason) = match status {
+        401 => ("Unauthorized".to_owned(), "Unauthorized"),
+        403 => (format!("forbidden: User \"system:anonymous\" cannot get path \"{path}\""), "Forbidden"),
+        _ => return None,
+    };
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "details": {}, "code": status,
+    });
+    Some(body.to_string())
 }
 
 /// A request for a connection: its target, and its credentials.

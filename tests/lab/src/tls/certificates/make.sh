@@ -36,6 +36,8 @@ key leaf.key
 key another.key
 names=DNS:localhost,DNS:kubernetes,IP:10.100.0.1
 leaf by-first first 20200101000000Z 21200101000000Z "$names" serverAuth
+leaf endpoint first 20200101000000Z 21200101000000Z \
+    DNS:0123456789ABCDEF0123456789ABCDEF.gr7.ap-northeast-2.eks.amazonaws.com,DNS:kubernetes,IP:10.100.0.1 serverAuth
 leaf by-second second 20200101000000Z 21200101000000Z "$names" serverAuth
 leaf by-other other 20200101000000Z 21200101000000Z "$names" serverAuth
 leaf expired first 20200101000000Z 20210101000000Z "$names" serverAuth
@@ -44,3 +46,5 @@ leaf not-yet-valid first 21190101000000Z 21200101000000Z "$names" serverAuth
 leaf other-name first 20200101000000Z 21200101000000Z DNS:pod.default.svc serverAuth
 leaf of-client first 20200101000000Z 21200101000000Z "$names" clientAuth
 leaf of-client-by-other other 20200101000000Z 21200101000000Z "$names" clientAuth
+# As in DescribeCluster.
+openssl base64 -A -in first.pem -out first.base64
