@@ -2,8 +2,11 @@
 //! means, and the only part that the rest of the program uses.
 
 mod args;
+mod durations;
+mod nearest;
 pub mod options;
 mod pages;
+mod rule_ids;
 mod values;
 
 use std::ffi::OsString;

@@ -10,11 +10,11 @@ use ipnet::IpNet;
 
 use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::net::NodeAddress;
-use crate::model::rule::Threshold;
+use crate::model::rule::{Rule, Threshold};
 use crate::model::simulation::{AccessChange, NamedClient};
 use crate::report::format::{
-    AuditFormat, AuditWrite, Format, ReachFormat, ReachWrite, SimulationFormat, SimulationWrite, TraceFormat,
-    TraceWrite,
+    AuditFormat, AuditWrite, ExplainFormat, Format, ReachFormat, ReachWrite, SimulationFormat,
+    SimulationWrite, TraceFormat, TraceWrite,
 };
 
 /// A command and its options.
@@ -50,8 +50,8 @@ pub enum Options {
     },
     /// `audit`, `collect` or `trace` with `--dry-run`
     DryRun(DryRunOptions),
-    /// `explain`, of one rule or of all
-    Explain(Option<String>),
+    /// `explain`
+    Explain(ExplainOptions),
     /// `completions` and `man`: text that is generated from the arguments
     Generated(Vec<u8>),
     /// `man --out`
@@ -65,6 +65,15 @@ pub enum Options {
     PolicyInit(PathBuf),
     /// `policy check`, of these files or of the one that is found
     PolicyCheck(Vec<PathBuf>),
+}
+
+/// Options of `explain`.
+#[derive(Debug)]
+pub struct ExplainOptions {
+    /// The rule; all of them are listed without one.
+    pub rule: Option<&'static Rule>,
+    /// The format.
+    pub format: &'static ExplainFormat,
 }
 
 /// A manual page.
@@ -106,8 +115,8 @@ pub enum Source {
     Recorded {
         /// The directory.
         dir: PathBuf,
-        /// The cluster's name.
-        cluster: String,
+        /// The cluster's name, if it is given; else it is that of `cluster.json`.
+        cluster: Option<String>,
         /// Bundles of nodes' logs that are not in the directory.
         bundles: Vec<PathBuf>,
     },
@@ -298,20 +307,20 @@ pub enum ClusterSource {
     Recorded {
         /// The directory.
         dir: PathBuf,
-        /// The cluster's name.
-        cluster: String,
+        /// The cluster's name, if it is given; else it is that of `cluster.json`.
+        cluster: Option<String>,
     },
     /// AWS, DNS and the nodes.
     Live(Box<ClusterOptions>),
 }
 
 impl ClusterSource {
-    /// The cluster's name.
+    /// The cluster's name, if it is known before the evidence is read.
     #[must_use]
-    pub fn cluster(&self) -> &str {
+    pub fn cluster(&self) -> Option<&str> {
         match self {
-            Self::Recorded { cluster, .. } => cluster,
-            Self::Live(cluster) => &cluster.name,
+            Self::Recorded { cluster, .. } => cluster.as_deref(),
+            Self::Live(cluster) => Some(&cluster.name),
         }
     }
 

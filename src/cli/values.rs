@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
-use jiff::SignedDuration;
 
+use super::nearest::nearest;
 use super::options::{From, WriteTo};
 use crate::model::name::NodeName;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
@@ -18,10 +17,6 @@ use crate::model::rule::{Severity, Threshold};
 use crate::model::seen_from::HERE;
 use crate::model::simulation::{AccessMode, NamedClient};
 use crate::report::format::Format;
-
-/// The shortest interval: samples closer together would only wait for each other.
-const INTERVAL_MIN: Duration = Duration::from_millis(20);
-const DURATION_MAX: Duration = Duration::from_hours(1);
 
 /// The severity from which findings fail the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -342,23 +337,6 @@ pub(super) fn image(text: &str) -> Result<String, String> {
     if is_image { Ok(text.to_owned()) } else { Err("expected an image, such as busybox:1.37.0".to_owned()) }
 }
 
-/// Parses a duration with a unit.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let example = "expected a duration, such as 200ms, 1s or 1m";
-    if text.parse::<u64>().is_ok() {
-        return Err(format!("the unit is missing; for example {text}ms"));
-    }
-    let duration: SignedDuration = text.parse().map_err(|_| example.to_owned())?;
-    let duration = Duration::try_from(duration).map_err(|_| example.to_owned())?;
-    if duration <= DURATION_MAX { Ok(duration) } else { Err("the maximum is 1h".to_owned()) }
-}
-
-/// Parses the interval between samples.
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
-    if interval >= INTERVAL_MIN { Ok(interval) } else { Err("the minimum is 20ms".to_owned()) }
-}
-
 /// Parses the name of one of `formats`.
 pub(super) fn format_of<F>(
     formats: &'static [&'static Format<F>],
@@ -388,7 +366,10 @@ where
         }
         let format = formats.iter().copied().find(|format| format.name == name).ok_or_else(|| {
             let known: Vec<_> = formats.iter().map(|format| format.name).collect();
-            format!("the formats are {}", known.join(", "))
+            match nearest(name, known.iter().copied(), 1).first() {
+                Some(near) => format!("there is no format {name:?}; did you mean {near}={file}?"),
+                None => format!("the formats are {}", known.join(", ")),
+            }
         })?;
         Ok(WriteTo { format, file: file.into() })
     }

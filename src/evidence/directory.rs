@@ -114,13 +114,13 @@ impl EvidenceDir {
     }
 
     /// Reads everything except the captures of the nodes. `name` is the expected name of
-    /// the cluster.
+    /// the cluster, if one is expected.
     ///
     /// # Errors
     /// If `cluster.json` is missing or describes another cluster, or a file exists and
     /// cannot be read.
-    pub fn read(&self, name: &str) -> Result<Evidence, EvidenceError> {
-        let cluster = self.cluster(name)?;
+    pub fn read<'a>(&self, name: impl Into<Option<&'a str>>) -> Result<Evidence, EvidenceError> {
+        let cluster = self.cluster(name.into())?;
         self.read_rest(cluster, self.other_gaps())
     }
 
@@ -186,15 +186,19 @@ impl EvidenceDir {
         })
     }
 
-    fn cluster(&self, name: &str) -> Result<Cluster, EvidenceError> {
+    /// Reads the description of the cluster. `name` is its expected name, if one is expected.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub fn cluster(&self, name: Option<&str>) -> Result<Cluster, EvidenceError> {
         let Some(cluster) = self.json(File::CLUSTER.name(), eks::parse_cluster)? else {
             return Err(EvidenceError::Unusable(format!(
                 "{} has no cluster.json, which is required in every evidence directory; record it with: aws eks describe-cluster --name {} > cluster.json",
                 self.path("").display(),
-                shell_word(name, "NAME")
+                shell_word(name.unwrap_or("NAME"), "NAME")
             )));
         };
-        if cluster.name != name {
+        if let Some(name) = name.filter(|name| cluster.name != *name) {
             return Err(EvidenceError::Unusable(format!(
                 "{} describes the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
                 self.path(File::CLUSTER.name()).display(),

@@ -2,16 +2,24 @@
 
 use std::io::{Result, Write};
 
+use super::format::ExplainFormat;
 use super::remediation::write_remediation;
 use super::style::Style;
 use crate::model::compliance::Control;
 use crate::model::rule::{Rule, WithoutEvidence};
 
+/// The format.
+pub const FORMAT: ExplainFormat = ExplainFormat {
+    name: "text",
+    help: "For people",
+    write: |rules, is_one, style, out| match rules {
+        [rule] if is_one => write_rule(rule, style, out),
+        rules => write_list(rules, style, out),
+    },
+};
+
 /// Writes a list of rules, a line each.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write_list(rules: &[&Rule], style: Style, out: &mut dyn Write) -> Result<()> {
+fn write_list(rules: &[&Rule], style: Style, out: &mut dyn Write) -> Result<()> {
     let width = rules.iter().map(|rule| rule.id.len()).max().unwrap_or_default();
     for rule in rules {
         let head = format!("{:width$}  {:8}  ", rule.id, rule.severity.as_str());
@@ -22,10 +30,7 @@ pub fn write_list(rules: &[&Rule], style: Style, out: &mut dyn Write) -> Result<
 }
 
 /// Writes the description of one rule.
-///
-/// # Errors
-/// If `out` cannot be written to.
-pub fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> {
+fn write_rule(rule: &Rule, style: Style, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "{} ({})\n", style.bold(rule.id), rule.severity.as_str())?;
     write!(out, "{}", style.prose(&format!("{}.", rule.summary), "", ""))?;
     writeln!(out, "\n{}", style.bold("Why"))?;

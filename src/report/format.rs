@@ -44,6 +44,12 @@ pub type SimulationFormat = Format<SimulationWrite>;
 /// Writes a report of `simulate`.
 pub type SimulationWrite = fn(&Simulation, Style, &mut dyn Write) -> Result<()>;
 
+/// A format of `explain`.
+pub type ExplainFormat = Format<ExplainWrite>;
+
+/// Writes the description of rules; `is_one`: of the one that was asked for.
+pub type ExplainWrite = fn(rules: &[&Rule], is_one: bool, Style, &mut dyn Write) -> Result<()>;
+
 /// What is known before the first cluster.
 #[derive(Debug, Clone)]
 pub struct ReportSettings {

@@ -30,7 +30,7 @@ pub mod text;
 mod via;
 pub mod yaml;
 
-use self::format::{AuditFormat, ReachFormat, SimulationFormat, TraceFormat};
+use self::format::{AuditFormat, ExplainFormat, ReachFormat, SimulationFormat, TraceFormat};
 
 /// The formats of `audit`, in the order of `--help`.
 pub const FORMATS: [&AuditFormat; 10] = [
@@ -48,6 +48,9 @@ pub const FORMATS: [&AuditFormat; 10] = [
 
 /// The formats of `trace` and `diff`.
 pub const TRACE_FORMATS: [&TraceFormat; 2] = [&table::trace::FORMAT, &json::trace::FORMAT];
+
+/// The formats of `explain`.
+pub const EXPLAIN_FORMATS: [&ExplainFormat; 2] = [&explain::FORMAT, &json::rules::FORMAT];
 
 /// The formats of `reach`.
 pub const REACH_FORMATS: [&ReachFormat; 2] = [&table::reach::FORMAT, &json::reach::FORMAT];

@@ -86,7 +86,7 @@ fn judge_all(
     };
     let unjudged = match &options.source {
         Source::Recorded { dir, cluster, bundles } => {
-            judge(classify_recorded(dir, cluster, bundles)?);
+            judge(classify_recorded(dir, cluster.as_deref(), bundles)?);
             Vec::new()
         }
         Source::Live(fleet) => match live(fleet, options.verbosity, judge)? {

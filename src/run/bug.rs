@@ -101,7 +101,13 @@ fn write_reach(options: &ReachOptions) -> Result<()> {
 
 fn write_audit(options: &AuditOptions) -> Result<()> {
     let (inputs, is_many, subject) = match &options.source {
-        Source::Recorded { dir, cluster, .. } => (vec![dir.clone()], false, format!("cluster {cluster}")),
+        Source::Recorded { dir, cluster, .. } => {
+            let subject = match cluster {
+                Some(cluster) => format!("cluster {cluster}"),
+                None => format!("cluster of {}", dir.display()),
+            };
+            (vec![dir.clone()], false, subject)
+        }
         Source::Live(fleet) => {
             let subject = match &fleet.clusters {
                 Clusters::Named(names) => {

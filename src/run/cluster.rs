@@ -13,17 +13,29 @@ use super::rejected::list_rejected;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::ClusterOptions;
 use crate::cli::options::{ClusterSource, Verbosity};
+use crate::evidence::directory::EvidenceDir;
 use crate::model::facts::Facts;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
 use crate::report::format::Format;
 use crate::report::style::Style;
 
+/// The name of a cluster that is not known, in reports.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// The name of a cluster: the one that is given, or that of the recorded cluster.
+pub(super) fn name(source: &ClusterSource) -> Result<String> {
+    Ok(match source {
+        ClusterSource::Recorded { dir, cluster: None } => EvidenceDir::open(dir)?.cluster(None)?.name,
+        source => source.cluster().unwrap_or(UNKNOWN).to_owned(),
+    })
+}
+
 /// Collects or reads the evidence of a cluster, and classifies it.
 pub(super) fn facts(source: &ClusterSource, verbosity: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
     let facts = match source {
         ClusterSource::Recorded { dir, cluster } => {
-            ControlFlow::Continue(classify_recorded(dir, cluster, &[])?)
+            ControlFlow::Continue(classify_recorded(dir, cluster.as_deref(), &[])?)
         }
         ClusterSource::Live(cluster) => live(cluster, verbosity)?,
     };

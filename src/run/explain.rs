@@ -1,23 +1,17 @@
 //! `explain`: one rule, or the list of rules.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::exit::{Ending, Exit};
 use super::output::to_stdout;
-use crate::report::explain::{write_list, write_rule};
+use crate::cli::options::ExplainOptions;
 use crate::rules;
 
-/// Explains the rule with this id, or lists all rules.
-pub(super) fn explain(id: Option<&str>) -> Result<Ending> {
-    match id {
-        None => to_stdout(|out, style| write_list(&rules::ALL, style, out))?,
-        Some(id) => {
-            let rule = rules::ALL
-                .iter()
-                .find(|rule| rule.id == id)
-                .ok_or_else(|| anyhow!("no rule named {id:?}; `eks-netcheck explain` lists the rules"))?;
-            to_stdout(|out, style| write_rule(rule, style, out))?;
-        }
-    }
+/// Explains a rule, or lists all rules.
+pub(super) fn explain(options: &ExplainOptions) -> Result<Ending> {
+    let one = options.rule.as_slice();
+    let is_one = !one.is_empty();
+    let rules = if is_one { one } else { &rules::ALL };
+    to_stdout(|out, style| (options.format.write)(rules, is_one, style, out))?;
     Ok(Exit::Pass.into())
 }

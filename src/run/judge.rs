@@ -23,7 +23,7 @@ use crate::rules;
 /// If the evidence cannot be read.
 pub(super) fn classify_recorded(
     dir: &Path,
-    cluster: &str,
+    cluster: Option<&str>,
     bundles: &[PathBuf],
 ) -> Result<Facts, EvidenceError> {
     classify_evidence(&EvidenceDir::open(dir)?.with_bundles(bundles), cluster)
@@ -33,7 +33,7 @@ pub(super) fn classify_recorded(
 ///
 /// # Errors
 /// If the evidence cannot be read.
-pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: &str) -> Result<Facts, EvidenceError> {
+pub(super) fn classify_evidence(dir: &EvidenceDir, cluster: Option<&str>) -> Result<Facts, EvidenceError> {
     let mut facts = classify(dir, dir.read(cluster)?, true)?;
     let gaps = facts.evidence.incomplete();
     if !gaps.is_empty() {

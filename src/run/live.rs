@@ -36,7 +36,8 @@ use crate::model::socket::SocketAddress;
 
 /// What is done with the evidence of a cluster: it is classified, and peers that nothing explains
 /// are probed.
-pub(super) const READER: Reader<Facts> = Reader { read: classify_evidence, unexplained: unexplained_peers };
+pub(super) const READER: Reader<Facts> =
+    Reader { read: |dir, name| classify_evidence(dir, Some(name)), unexplained: unexplained_peers };
 
 /// The peers of nodes that nothing explains, if the endpoint was probed.
 fn unexplained_peers(facts: &Facts) -> Option<UnexplainedPeers> {
@@ -139,7 +140,7 @@ pub(super) fn describe_cluster(
         Ok(described) => described,
         Err(error) => return ending(error).map(ControlFlow::Break),
     };
-    Ok(match described.read(&request.cluster) {
+    Ok(match described.read(request.cluster.as_str()) {
         Ok(evidence) => ControlFlow::Continue(evidence),
         Err(error) => {
             let message = format!("cannot read the answers of AWS: {:#}", anyhow!(error));

@@ -73,7 +73,7 @@ pub fn run(options: &Options) -> Result<Ending> {
             to_stdout(|out, _| write_documents(&roles(namespace), out))?;
             Ok(Exit::Pass.into())
         }
-        Options::Explain(rule) => explain::explain(rule.as_deref()),
+        Options::Explain(options) => explain::explain(options),
         Options::Generated(text) => {
             to_stdout(|out, _| out.write_all(text))?;
             Ok(Exit::Pass.into())

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
 
-use super::cluster::{facts, undescribed, write_reports};
+use super::cluster::{UNKNOWN, facts, undescribed, write_reports};
 use super::exit::{Ending, Exit};
 use super::output::Output;
 use crate::classify::reachability::{Reachabilities, reach_report};
@@ -51,7 +51,7 @@ pub(super) fn unknown(options: &ReachOptions, gap: Gap) -> ReachReport {
         From::Block(block) => block.to_string(),
     };
     ReachReport {
-        cluster: options.source.cluster().to_owned(),
+        cluster: options.source.cluster().unwrap_or(UNKNOWN).to_owned(),
         access: EndpointAccess::Unknown { public: None, private: None, cidrs: Vec::new() },
         place: Place { name, location: Location::Unknown },
         reachability: Reachability { side: None, conditions: Vec::new() },

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::cluster::{facts, undescribed, write_reports};
+use super::cluster::{UNKNOWN, facts, name, undescribed, write_reports};
 use super::exit::{Ending, Exit};
 use super::files::read_bounded;
 use super::output::Output;
@@ -46,14 +46,14 @@ fn change(options: &SimulateOptions) -> Result<AccessChange> {
     };
     let what = || format!("cannot read the plan {}", path.display());
     let plan = read_bounded(path, PLAN_MAX).with_context(what)?;
-    access_change(&plan, options.source.cluster()).with_context(what)
+    access_change(&plan, &name(&options.source)?).with_context(what)
 }
 
 /// The simulation of a cluster of which nothing is known, for this reason.
 pub(super) fn unknown(options: &SimulateOptions, gap: Gap) -> Simulation {
     let access = EndpointAccess::Unknown { public: None, private: None, cidrs: Vec::new() };
     Simulation {
-        cluster: options.source.cluster().to_owned(),
+        cluster: options.source.cluster().unwrap_or(UNKNOWN).to_owned(),
         from: access.clone(),
         to: access,
         clients: Vec::new(),

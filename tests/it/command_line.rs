@@ -162,3 +162,153 @@ fn a_closed_standard_output_does_not_change_the_exit_code() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
+
+#[test]
+fn rules_are_found_however_they_are_typed() {
+    let explain = |rule: &str| Netcheck::new(["explain", rule]).run();
+    let right = explain("public-endpoint-open");
+    assert_eq!(right.code, 0);
+    for rule in
+        ["PUBLIC-ENDPOINT-OPEN", "public_endpoint_open", "Public_Endpoint-open", " public endpoint open"]
+    {
+        assert_eq!(explain(rule).stdout, right.stdout, "{rule}");
+    }
+    for (wrong, near) in [
+        ("public-endpiont-open", "'public-endpoint-open'"),
+        ("PUBLIC_ENDPOINT_OPN", "'public-endpoint-open'"),
+        ("certificate", "'endpoint-certificate-mismatch'"),
+        ("security-group", "'security-group-blocks-kubelet'"),
+        ("dns", "'private-dns-unavailable'"),
+    ] {
+        let ran = explain(wrong);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{wrong}");
+        assert!(ran.stderr.contains("similar value") && ran.stderr.contains(near), "{wrong}: {}", ran.stderr);
+    }
+    for wrong in ["", "q", "frobnicate", "\u{1b}[31mopen", "public-endpoint-open-and-more-and-more-and-more"]
+    {
+        let ran = explain(wrong);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{wrong}");
+        assert!(ran.stderr.contains("tip: ") && !ran.stderr.contains('\u{1b}'), "{wrong}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn misspelt_formats_and_commands_have_a_suggestion() {
+    let dir = story("study-public");
+    for (args, near) in [
+        (&["--format", "jsno"][..], "'json'"),
+        (&["--write", "srif=out"], "sarif=out"),
+        (&["--fail-on", "hihg"], "'high'"),
+        (&["--formt", "json"], "'--format'"),
+    ] {
+        let ran = Netcheck::audit(&dir).args(args).run();
+        assert_eq!(ran.code, 2, "{args:?}");
+        assert!(ran.stderr.contains(near), "{args:?}: {}", ran.stderr);
+    }
+    assert!(Netcheck::new(["adit"]).run().stderr.contains("'audit'"));
+}
+
+#[test]
+fn rules_are_explained_as_json() {
+    let explain = |args: &[&str]| {
+        let ran = Netcheck::new(["explain", "--format", "json"].iter().chain(args)).run();
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let schema =
+            fs::read_to_string(crate::common::root().join("src/report/rules.v1.schema.json")).unwrap();
+        let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(json["schema"], "eks-netcheck.rules.v1");
+        assert_eq!(json["tool"]["version"], env!("CARGO_PKG_VERSION"));
+        json["rules"].as_array().unwrap().clone()
+    };
+    let all = explain(&[]);
+    let ids: Vec<_> = all.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    let known: Vec<_> = eks_netcheck::rules::ALL.iter().map(|rule| rule.id).collect();
+    assert_eq!(ids, known);
+    let [rule] = explain(&["nat_address_not_stable"]).try_into().unwrap();
+    assert_eq!(rule, all[ids.iter().position(|id| *id == "nat-address-not-stable").unwrap()]);
+    assert_eq!((&rule["severity"], &rule["without_evidence"]), (&"medium".into(), &"not-judged".into()));
+    let [open] = explain(&["public-endpoint-open"]).try_into().unwrap();
+    let controls = open["controls"].as_array().unwrap();
+    assert!(controls.iter().any(|control| control["id"] == "EKS.1"), "{controls:?}");
+}
+
+#[test]
+fn the_name_of_a_recorded_cluster_is_not_required() {
+    let dir = story("private-only");
+    let dir = dir.to_str().unwrap();
+    for args in [&["audit"][..], &["simulate", "--access", "public"], &["reach", "--from", "10.50.0.0/16"]] {
+        let run = |more: &[&str]| Netcheck::new(args.iter().chain(&["--evidence", dir]).chain(more)).run();
+        let (with, without) = (run(&["--cluster", "myeks"]), run(&[]));
+        assert_eq!((with.code, with.stdout.as_str()), (without.code, without.stdout.as_str()), "{args:?}");
+        assert!(with.stdout.contains("myeks"), "{}", with.stdout);
+        let other = run(&["--cluster", "other"]);
+        assert_eq!((other.code, other.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(other.stderr.contains("describes the cluster \"myeks\", not \"other\""), "{}", other.stderr);
+        // Without either, there is no cluster.
+        let ran = Netcheck::new(args).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(ran.stderr.contains("--cluster <NAME>"), "{args:?}: {}", ran.stderr);
+        // The name is in cluster.json only.
+        let empty = scratch();
+        let ran = Netcheck::new(args).arg("--evidence").arg(empty.path()).run();
+        assert_eq!(ran.code, 2);
+        assert!(ran.stderr.contains("has no cluster.json"), "{}", ran.stderr);
+    }
+    let all = Netcheck::new(["audit", "--all-clusters", "--cluster", "myeks"]).run();
+    assert_eq!(all.code, 2);
+    assert!(all.stderr.contains("cannot be used with"), "{}", all.stderr);
+}
+
+#[test]
+fn a_plan_is_of_the_recorded_cluster() {
+    let dir = story("public-and-private-stale");
+    let plan = scratch();
+    let plan = plan.path().join("plan.json");
+    let values = |public: bool| serde_json::json!({"name": "myeks", "vpc_config": [{"endpoint_public_access": public, "endpoint_private_access": true}]});
+    let json = serde_json::json!({
+        "format_version": "1.2",
+        "resource_changes": [{
+            "address": "aws_eks_cluster.this", "mode": "managed", "type": "aws_eks_cluster", "name": "this",
+            "change": {"actions": ["update"], "before": values(true), "after": values(false), "after_unknown": {}},
+        }],
+    });
+    fs::write(&plan, json.to_string()).unwrap();
+    let ran = Netcheck::new(["simulate", "--evidence"]).arg(&dir).arg("--plan").arg(&plan).run();
+    let named =
+        Netcheck::new(["simulate", "--cluster", "myeks", "--evidence"]).arg(&dir).arg("--plan").arg(&plan);
+    assert!(ran.stdout.contains("myeks"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, named.run().stdout);
+}
+
+#[test]
+fn durations_are_written_in_one_way_everywhere() {
+    let audit = |timeout: &str| Netcheck::new(["audit", "--cluster", "x", "--timeout", timeout]).run();
+    let trace = |option: &str, value: &str| Netcheck::new(["trace", "--cluster", "x", option, value]).run();
+    for (ran, expected) in [
+        (
+            audit("5 parsecs"),
+            "expected a duration, such as 500ms, 30s, 5m or 1h30m; a number alone is in seconds",
+        ),
+        (audit("500ms"), "the minimum is 1s"),
+        (audit("0"), "the minimum is 1s"),
+        (audit("61m"), "the maximum is 1h"),
+        (audit("3601"), "the maximum is 1h"),
+        (trace("--interval", "19ms"), "the minimum is 20ms"),
+        (trace("--interval", "1h1s"), "the maximum is 1h"),
+        (trace("--settle", "2h"), "the maximum is 1h"),
+        (trace("--settle", "-1s"), "unexpected argument '-1'"),
+        (trace("--settle=-1s", "true"), "expected a duration"),
+    ] {
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+    }
+    // What is accepted gets as far as the next error: no option of a recorded audit is left.
+    let recorded = story("private-only");
+    for timeout in ["5m", "30s", "30", "1h", "2m30s", "1.5s"] {
+        let ran = Netcheck::audit(&recorded).args(&["--timeout", timeout]).run();
+        assert!(ran.stderr.contains("cannot be used with"), "{timeout}: {}", ran.stderr);
+    }
+}

@@ -11,7 +11,7 @@ use crate::common::root;
 const MAY_USE: [(&str, &[&str]); 14] = [
     ("main", &[]),
     ("lib", &[]),
-    ("cli", &["cli", "model", "report"]),
+    ("cli", &["cli", "model", "report", "rules"]),
     (
         "run",
         &[

@@ -45,6 +45,9 @@ fn the_shipped_schemas_are_those_of_the_types() {
     let simulation_path = root().join("src/report/simulation.v1.schema.json");
     let mut reports = Vec::new();
     eks_netcheck::report::json::write_reports_schema(&mut reports).unwrap();
+    let mut rules = Vec::new();
+    eks_netcheck::report::json::rules::write_schema(&mut rules).unwrap();
+    let rules_path = root().join("src/report/rules.v1.schema.json");
     let mut reach = Vec::new();
     eks_netcheck::report::json::reach::write_schema(&mut reach).unwrap();
     let reach_path = root().join("src/report/reach.v1.schema.json");
@@ -61,6 +64,7 @@ fn the_shipped_schemas_are_those_of_the_types() {
         (policy_path, policy),
         (reports_path, reports),
         (reach_path, reach),
+        (rules_path, rules),
         (simulation_path, simulation),
     ] {
         if updating() {

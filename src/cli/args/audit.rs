@@ -14,14 +14,14 @@ use crate::report;
 use crate::report::format::{AuditFormat, AuditWrite};
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("which").args(["cluster", "all_clusters"]).required(true)))]
+#[command(group(ArgGroup::new("which").args(["cluster", "all_clusters", "evidence"]).required(true).multiple(true)))]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct AuditArgs {
-    /// The cluster's name, case-sensitive; may be repeated
+    /// The cluster's name, case-sensitive; may be repeated, and left out with --evidence
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) cluster: Vec<String>,
     /// Audit all clusters
-    #[arg(long)]
+    #[arg(long, conflicts_with = "cluster")]
     all_clusters: bool,
     /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"])]
@@ -64,8 +64,8 @@ pub(super) struct AuditArgs {
 impl AuditArgs {
     pub(super) fn into_options(self) -> Result<AuditOptions, String> {
         let source = match (self.evidence, self.cluster.as_slice()) {
-            (Some(dir), [cluster]) => {
-                Source::Recorded { dir, cluster: cluster.clone(), bundles: self.bundle }
+            (Some(dir), [] | [_]) => {
+                Source::Recorded { dir, cluster: self.cluster.into_iter().next(), bundles: self.bundle }
             }
             (Some(_), _) => {
                 return Err("an evidence directory is of one cluster; pass --cluster once".to_owned());

@@ -10,7 +10,7 @@ use super::verbosity::VerbosityArgs;
 use crate::cli::options::CollectOptions;
 
 pub(super) const COLLECT_HELP: &str = "\
-Judge it with: eks-netcheck audit --cluster NAME --evidence DIR
+Judge it with: eks-netcheck audit --evidence DIR
 
 Exit codes:
   0   recorded, and nothing is missing that was requested

@@ -1,11 +1,13 @@
 //! The AWS configuration for one cluster, and how its evidence is collected.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
+use crate::cli::durations::duration;
 use crate::cli::options::{
     ClusterOptions, CollectionOptions, NodeOptions, TransportOptions, cluster_name, role_arn,
 };
@@ -13,6 +15,9 @@ use crate::cli::values::{
     NodeAddressArg, NodeArg, Nodes, ProbeArg, ResolverArg, S3Arg, image, kubernetes_name, ssm_document,
 };
 use crate::model::name::SSM_DOCUMENT;
+
+/// The time limits.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// The AWS configuration for one cluster. What is not given comes from the environment and
 /// the files that the aws CLI reads.
@@ -73,15 +78,20 @@ pub(super) struct CollectionArgs {
     /// How many nodes are read at a time
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
-    /// The time limit for each AWS operation, name server and node, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
-    timeout: u16,
+    /// The time limit for each AWS operation, name server and node, from 1s to 1h, such as 30s or 5m
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(TIMEOUTS))]
+    timeout: Duration,
     /// Also resolve the endpoint's name with this name server; may be repeated
     #[arg(long, value_name = "IP[:PORT]")]
     resolver: Vec<ResolverArg>,
     /// What audit and collect probe from this machine
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All)]
     probe: ProbeArg,
+}
+
+/// The name of a cluster that AWS is asked about.
+pub(super) fn named(cluster: Option<String>) -> Result<String, String> {
+    cluster.ok_or_else(|| "the name of the cluster is missing; pass --cluster NAME".to_owned())
 }
 
 pub(super) fn cluster_options(
@@ -147,7 +157,8 @@ impl CollectionArgs {
             nodes,
             resolvers: self.resolver.into_iter().map(|resolver| resolver.0).collect(),
             concurrency: self.concurrency.into(),
-            timeout: Duration::from_secs(self.timeout.into()),
+            // The programs and services that get it take whole seconds.
+            timeout: Duration::from_secs(u64::from(self.timeout.subsec_nanos() > 0) + self.timeout.as_secs()),
             probes: self.probe == ProbeArg::All,
         })
     }

@@ -19,17 +19,21 @@ use clap_complete::Shell;
 
 use self::audit::AuditArgs;
 use self::collect::{COLLECT_HELP, CollectArgs};
-use self::collection::cluster_options;
+use self::collection::{cluster_options, named};
 use self::diff::{DIFF_HELP, DiffArgs};
 use self::policy::PolicyCommand;
 use self::reach::{REACH_HELP, ReachArgs};
 use self::simulate::{SIMULATE_HELP, SimulateArgs};
 use self::trace::{TRACE_HELP, TraceArgs};
 use self::verbosity::VerbosityArgs;
-use super::options::{ClusterOptions, DryRunOptions, Options};
+use super::options::{ClusterOptions, DryRunOptions, ExplainOptions, Options};
 use super::pages::{completions, manual_pages};
-use super::values::{NodesWithPermissions, S3Arg, kubernetes_name, ssm_document};
+use super::rule_ids::RuleId;
+use super::values::{NodesWithPermissions, S3Arg, format_of, kubernetes_name, ssm_document};
 use crate::model::name::SSM_DOCUMENT;
+use crate::model::rule::Rule;
+use crate::report;
+use crate::report::format::ExplainFormat;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -119,7 +123,11 @@ enum Command {
     /// Describe a rule: what it finds, why that matters and how to fix it
     Explain {
         /// The rule's id; without one, all rules are listed
-        rule: Option<String>,
+        #[arg(value_parser = RuleId, hide_possible_values = true)]
+        rule: Option<&'static Rule>,
+        /// The format
+        #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::EXPLAIN_FORMATS), default_value = "text")]
+        format: &'static ExplainFormat,
     },
     /// Write or check a policy file: thresholds, expectations and waivers
     #[command(subcommand)]
@@ -159,9 +167,11 @@ impl Cli {
             Command::Trace(args) if args.collection.dry_run => {
                 dry_run(cluster_options(args.cluster, args.aws, args.collection)?, true, args.verbosity)
             }
-            Command::Simulate(args) if args.collection.dry_run => {
-                dry_run(cluster_options(args.cluster, args.aws, args.collection)?, false, args.verbosity)
-            }
+            Command::Simulate(args) if args.collection.dry_run => dry_run(
+                cluster_options(named(args.cluster)?, args.aws, args.collection)?,
+                false,
+                args.verbosity,
+            ),
             Command::Audit(args) => Options::Audit(args.into_options()?),
             Command::Simulate(args) => Options::Simulate(args.into_options()?),
             Command::Rbac { namespace } => Options::Rbac { namespace },
@@ -175,7 +185,7 @@ impl Cli {
                 Options::SsmPolicy { document: ssm_document, output }
             }
             Command::SsmDocument => Options::SsmDocument,
-            Command::Explain { rule } => Options::Explain(rule),
+            Command::Explain { rule, format } => Options::Explain(ExplainOptions { rule, format }),
             Command::Policy(command) => command.into_options(),
             Command::Completions { shell } => Options::Generated(completions(Self::command(), shell)),
             Command::Man { out: Some(out), .. } => {

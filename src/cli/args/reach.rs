@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::collection::{AwsArgs, CollectionArgs, cluster_options};
+use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::{ClusterSource, From, ReachOptions, WriteTo};
 use crate::cli::values::{FromArg, format_of, write_to};
@@ -30,9 +30,9 @@ Exit codes:
 
 #[derive(Debug, Args)]
 pub(super) struct ReachArgs {
-    /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    cluster: String,
+    /// The cluster's name, case-sensitive; may be left out with --evidence
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence")]
+    cluster: Option<String>,
     /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
     evidence: Option<PathBuf>,
@@ -62,7 +62,7 @@ impl ReachArgs {
         let source = if let Some(dir) = self.evidence {
             ClusterSource::Recorded { dir, cluster: self.cluster }
         } else {
-            let mut options = cluster_options(self.cluster, self.aws, self.collection)?;
+            let mut options = cluster_options(named(self.cluster)?, self.aws, self.collection)?;
             match (&from, &mut options.collection.nodes) {
                 (From::Node(name), Some(nodes)) => {
                     if nodes.named.iter().any(|(named, _)| named != name) {

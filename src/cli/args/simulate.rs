@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
-use super::collection::{AwsArgs, CollectionArgs, cluster_options};
+use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::{ChangeSource, ClusterSource, SimulateOptions, WriteTo};
 use crate::cli::values::{
@@ -30,9 +30,9 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("change").args(["access", "public_cidrs", "plan"]).required(true).multiple(true)))]
 pub(super) struct SimulateArgs {
-    /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub(super) cluster: String,
+    /// The cluster's name, case-sensitive; may be left out with --evidence
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence")]
+    pub(super) cluster: Option<String>,
     /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
     evidence: Option<PathBuf>,
@@ -75,7 +75,7 @@ impl SimulateArgs {
         let source = if let Some(dir) = self.evidence {
             ClusterSource::Recorded { dir, cluster: self.cluster }
         } else {
-            let options = cluster_options(self.cluster, self.aws, self.collection)?;
+            let options = cluster_options(named(self.cluster)?, self.aws, self.collection)?;
             ClusterSource::Live(Box::new(options))
         };
         Ok(SimulateOptions {

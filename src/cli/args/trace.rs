@@ -1,6 +1,7 @@
 //! The arguments of `trace`.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::collection::{AwsArgs, CollectionArgs, cluster_options};
 use super::verbosity::VerbosityArgs;
+use crate::cli::durations::duration;
 use crate::cli::options::{JudgmentOptions, TraceOptions, WriteTo};
-use crate::cli::values::{FailOnArg, Nodes, duration, format_of, interval, write_to};
+use crate::cli::values::{FailOnArg, Nodes, format_of, write_to};
 use crate::model::name::NodeName;
 use crate::report;
 use crate::report::format::{TraceFormat, TraceWrite};
@@ -32,16 +34,21 @@ Exit codes:
   3  no node can be sampled
   4  no such cluster";
 
+/// The times between two samples: samples closer together would only wait for each other.
+const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_hours(1);
+/// The times before and after a command.
+const SETTLES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+
 #[derive(Debug, Args)]
 pub(super) struct TraceArgs {
     /// The cluster's name, case-sensitive
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(super) cluster: String,
     /// The time between two samples, at least 20ms; longer on a node where a sample takes long, and during a command at most 50ms on a node that does not report closed sockets
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = interval)]
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = duration(INTERVALS))]
     interval: Duration,
     /// How long nodes are sampled before the command, and again after it
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration(SETTLES))]
     settle: Duration,
     /// Sample this node only; may be repeated
     #[arg(long, value_name = "NODE")]

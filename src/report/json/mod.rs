@@ -14,9 +14,11 @@ mod policy;
 mod probe;
 pub mod reach;
 mod report;
+pub mod rules;
 mod sight;
 pub mod simulation;
 mod step;
+mod tool;
 pub mod trace;
 mod words;
 

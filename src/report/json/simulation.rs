@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::gap::GapReport;
 use super::step::StepReport;
+use super::tool::Tool;
 use super::words::{Access, ClientKind, ClientPath, Effect, Outcome, Reaches};
 use crate::model::cluster::EndpointAccess;
 use crate::model::simulation::{ChangeStep, Client, Simulation};
@@ -43,12 +44,6 @@ pub struct SimulationReport {
     /// What readers should know and the verdict does not depend on.
     notes: Vec<String>,
     verdict: Outcome,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct Tool {
-    name: String,
-    version: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -101,10 +96,7 @@ impl SimulationReport {
     pub fn new(simulation: &Simulation) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
-            tool: Tool {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
+            tool: Tool::this(),
             cluster: simulation.cluster.clone(),
             from: AccessReport::from(&simulation.from),
             to: AccessReport::from(&simulation.to),
