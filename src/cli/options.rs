@@ -360,6 +360,8 @@ pub struct CollectionOptions {
     pub timeout: Duration,
     /// Whether the endpoint is probed from this machine.
     pub probes: bool,
+    /// Whether it is probed from the nodes.
+    pub probes_from_nodes: bool,
 }
 
 /// How nodes are read.

@@ -174,8 +174,12 @@ pub(super) enum Nodes {
 /// What is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProbeArg {
-    /// Each address of the endpoint and of the EKS-owned ENIs: TCP, TLS, and anonymous requests without credentials
+    /// Each address of the endpoint and of the EKS-owned ENIs: TCP, TLS, and anonymous requests without credentials; from this machine and from the nodes
     All,
+    /// The same, from this machine alone
+    Here,
+    /// The same, from the nodes alone
+    Nodes,
     /// Nothing: what only the answers can show is not judged
     None,
 }

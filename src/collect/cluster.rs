@@ -24,6 +24,7 @@ use super::error::{CollectError, Result, Undescribed};
 use super::nodes::{Awaited, NodesRequest, nodes_left_out, record_nodes};
 use super::probe::{ProbeRequest, Prober};
 use super::progress::Progress;
+use super::transport::probe::NodeProbe;
 use crate::evidence::aws::interfaces::NetworkInterface;
 use crate::evidence::aws::{CALLS, Call, DESCRIBE_CLUSTER, DESCRIBE_INSTANCES, parse_interfaces};
 use crate::evidence::write::EvidenceWriter;
@@ -32,7 +33,7 @@ use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::net::{EKS_DESCRIPTION, INSTANCES, INTERFACES, Instance, Interface, NETWORK_ACLS};
-use crate::model::probe::{Probe, ProbeTarget};
+use crate::model::probe::{Probe, ProbeTarget, ProbeTool};
 
 /// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
@@ -120,7 +121,8 @@ pub(super) async fn record(
     progress.set_message("AWS");
     let (host_sender, host) = watch::channel(None);
     let (peers_sender, peers) = watch::channel(None);
-    let awaited = Awaited { host, peers: Some(peers) };
+    let (targets_sender, targets) = watch::channel(None);
+    let awaited = Awaited { host, peers: Some(peers), targets };
     let (cluster_sender, described) = watch::channel(None);
     let cluster = async {
         let cluster = describe_cluster(batch, &request.cluster, writer).await?;
@@ -148,6 +150,14 @@ pub(super) async fn record(
             }))
             .await
         };
+        let for_nodes = {
+            let (mut answer, mut enis) = (answer.clone(), enis.clone());
+            async move {
+                let (endpoint, enis) = (seen(&mut answer).await, seen(&mut enis).await);
+                targets_sender.send_replace(Some(NodeProbe::new(cluster, &endpoint, &enis).map(Arc::new)));
+                Ok(())
+            }
+        };
         let probe = async {
             if let Some(probe) = &request.probe {
                 record_probe(probe, cluster, answer, enis, writer).await?;
@@ -157,7 +167,7 @@ pub(super) async fn record(
         };
         let peers = request.nodes.as_ref().is_some_and(|nodes| nodes.may_filter).then_some(peers_sender);
         let network = describe_network(request, batch, cluster, &enis_sender, writer, progress, peers);
-        tokio::try_join!(dns, network, probe)
+        tokio::try_join!(dns, network, probe, for_nodes)
     };
     let nodes = async {
         let instances = describe_instances(batch, &request.cluster, writer).await?;
@@ -314,6 +324,12 @@ fn here() -> Subject {
     Subject::Probe("here".to_owned())
 }
 
+/// Addresses, once they are known; none if they never are.
+async fn seen(receiver: &mut watch::Receiver<Option<BTreeSet<IpAddr>>>) -> BTreeSet<IpAddr> {
+    let seen = receiver.wait_for(Option::is_some).await;
+    seen.ok().and_then(|seen| seen.clone()).unwrap_or_default()
+}
+
 /// Probes the addresses of the endpoint, as soon as they are resolved, and those of the
 /// EKS-owned ENIs, and records the answers.
 async fn record_probe(
@@ -326,10 +342,6 @@ async fn record_probe(
     let Some(prober) = Prober::new(request, cluster) else {
         writer.skip(&here());
         return Ok(());
-    };
-    let seen = async |receiver: &mut watch::Receiver<Option<BTreeSet<IpAddr>>>| {
-        let seen = receiver.wait_for(Option::is_some).await;
-        seen.ok().and_then(|seen| seen.clone()).unwrap_or_default()
     };
     let endpoint = seen(&mut answer).await;
     let of_enis = async {
@@ -347,7 +359,8 @@ async fn record_probe(
         });
         return Ok(());
     }
-    let probe = Probe { vantage: "here".to_owned(), host: prober.host().to_owned(), answers };
+    let probe =
+        Probe { vantage: "here".to_owned(), host: prober.host().to_owned(), tool: ProbeTool::Own, answers };
     writer.write_probe(&probe)?;
     Ok(())
 }

@@ -18,7 +18,8 @@ use super::transport::client::ClientError;
 use super::transport::diagnosis::Diagnosis;
 use super::transport::failure;
 use super::transport::kubectl::Jobs;
-use super::transport::read::{Peers, read};
+use super::transport::probe::{NodeTargets, ProbeTime};
+use super::transport::read::{Peers, Probing, read};
 use super::transport::ssm::{Ssm, SsmNode, SsmRead};
 use super::transport::{Target, Transport};
 use crate::cleanup::Temporary;
@@ -28,6 +29,7 @@ use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::node::Via;
+use crate::model::probe::Probe;
 
 /// How long pods remain that are created for a trace.
 const TRACE_MAX: Duration = Duration::from_hours(1);
@@ -43,6 +45,8 @@ pub struct NodesRequest {
     pub(super) timeout: Duration,
     /// Whether rows that do not matter may be filtered on the nodes.
     pub(super) may_filter: bool,
+    /// How long nodes may take to probe the endpoint; `None` if they do not.
+    pub(super) probe_time: Option<Arc<ProbeTime>>,
     /// A permit for each node that may be read at a time.
     pub(super) permits: Arc<Semaphore>,
 }
@@ -67,7 +71,16 @@ impl NodesRequest {
                 config.concurrency = (permits / clusters.max(1)).max(1);
             }
         }
-        Self { named, transports, timeout, may_filter: false, permits: Arc::new(Semaphore::new(permits)) }
+        let permits = Arc::new(Semaphore::new(permits));
+        Self { named, transports, timeout, may_filter: false, probe_time: None, permits }
+    }
+
+    /// A request to have the endpoint probed from the nodes as well.
+    #[must_use]
+    pub fn with_probes(mut self) -> Self {
+        let at_a_time = self.permits.available_permits();
+        self.probe_time = Some(Arc::new(ProbeTime::new(self.timeout, at_a_time)));
+        self
     }
 
     /// A request to read what matters to an audit: sockets that have nothing to do with the
@@ -106,6 +119,8 @@ pub(super) struct Awaited {
     pub(super) host: watch::Receiver<Option<String>>,
     /// Which rows a filter on the nodes must not leave out; `None` if there is to be none.
     pub(super) peers: Option<Peers>,
+    /// What is probed from nodes.
+    pub(super) targets: NodeTargets,
 }
 
 /// Reads all nodes and records their evidence: each by the first transport that reaches it.
@@ -213,6 +228,11 @@ fn record_node(writer: &EvidenceWriter, name: &NodeName, mut attempts: Vec<NodeR
         Some(Err(gap)) => writer.gap(gap),
         None => {}
     }
+    match read.probe {
+        Some(Ok(probe)) => writer.write_probe(&probe)?,
+        Some(Err(gap)) => writer.gap(gap),
+        None => {}
+    }
     if let Some(gap) = if has_reached { read.gap } else { all } {
         writer.gap(gap);
     }
@@ -247,13 +267,15 @@ pub(super) struct NodeRead {
     pub(super) capture: Option<Temporary<NamedTempFile>>,
     /// The answer of its resolver; `None` if that was not queried, or `ss` did not end.
     pub(super) answer: Option<Result<Vec<u8>, Gap>>,
+    /// What addresses answered to it; `None` if it did not probe them.
+    pub(super) probe: Option<Result<Probe, Gap>>,
     pub(super) gap: Option<Gap>,
 }
 
 impl NodeRead {
     /// A node of which nothing was read.
     fn failed(via: Via, gap: Gap) -> Self {
-        Self { via, capture: None, answer: None, gap: Some(gap) }
+        Self { via, capture: None, answer: None, probe: None, gap: Some(gap) }
     }
 
     /// Whether all sockets were read, with or without their processes.
@@ -309,6 +331,8 @@ impl<'a> Readings<'a> {
             let (name, permits) = (node.name.clone(), Arc::clone(&request.permits));
             let mut awaited = awaited.clone();
             awaited.peers = awaited.peers.filter(|_| request.may_filter);
+            let probing = request.probe_time.clone().filter(|_| target.can_probe());
+            let probing = probing.map(|time| Probing { targets: awaited.targets.clone(), time });
             let (timeout, captures) = (request.timeout, writer.temp_dir());
             readings.pending.insert(number, node);
             readings.tasks.spawn(async move {
@@ -317,7 +341,7 @@ impl<'a> Readings<'a> {
                     return (number, NodeRead::failed(via, why.gap(name)));
                 }
                 let _permit = permits.acquire_owned().await;
-                (number, read_node(via, &target, name, timeout, awaited, &captures).await)
+                (number, read_node(via, &target, name, timeout, awaited, probing, &captures).await)
             });
         }
         readings.show_pending();
@@ -391,7 +415,7 @@ fn kept(read: SsmRead, captures: &TempDir) -> NodeRead {
         Ok(file)
     });
     match file.transpose() {
-        Ok(capture) => NodeRead { via: Via::Ssm, capture, answer, gap },
+        Ok(capture) => NodeRead { via: Via::Ssm, capture, answer, probe: None, gap },
         Err(error) => NodeRead::failed(Via::Ssm, Diagnosis::from(ClientError::Capture(error)).gap(name)),
     }
 }
@@ -402,13 +426,15 @@ async fn read_node(
     name: NodeName,
     timeout: Duration,
     awaited: Awaited,
+    probing: Option<Probing>,
     captures: &TempDir,
 ) -> NodeRead {
-    let Awaited { host, peers } = awaited;
+    let Awaited { host, peers, .. } = awaited;
+    let limits = probing.as_ref().map(|probing| probing.time.limits);
     let known_host = host.clone();
     let mut capture = None;
     let new_capture = || capture.insert(captures.temp_file()?).value.reopen().map(BufWriter::new);
-    let run = match read(target, timeout, host, peers, new_capture).await {
+    let run = match read(target, timeout, host, peers, probing, new_capture).await {
         Ok(run) => run,
         Err(error) => return NodeRead::failed(via, Diagnosis::from(error).gap(name)),
     };
@@ -416,8 +442,10 @@ async fn read_node(
     let has_ended = !run.transcript.ended.is_empty();
     let has_host = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
     let answer = (has_ended && has_host).then(|| failure::answer(target, &name, &run));
+    let probe = limits.filter(|_| has_ended && has_host);
+    let probe = probe.and_then(|limits| failure::probe(&name, &run, limits));
     let has_sockets = run.transcript.captured > 0;
-    NodeRead { via, capture: capture.filter(|_| has_sockets), answer, gap }
+    NodeRead { via, capture: capture.filter(|_| has_sockets), answer, probe, gap }
 }
 
 /// The nodes that the user named, or else those that EC2 lists.

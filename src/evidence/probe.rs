@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{JsonError, from_json};
 use crate::model::probe::{
-    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeTarget, ProbeWay, TlsAttempt, Trust,
-    TrustKind,
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt,
+    Trust, TrustKind,
 };
 
 /// The name of the schema.
@@ -29,6 +29,10 @@ struct File {
     schema: String,
     /// The host name that was sent as SNI.
     host: String,
+    /// What made the probes: this program, or a program of a node, which does not check certificates.
+    #[serde(default = "own_tool")]
+    #[schemars(schema_with = "tool_schema")]
+    tool: String,
     #[serde(default)]
     answers: Vec<Answer>,
 }
@@ -111,6 +115,10 @@ struct Http {
     given: Option<String>,
 }
 
+fn tool_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ProbeTool::WORDS})
+}
+
 fn target_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ProbeTarget::WORDS})
 }
@@ -121,6 +129,11 @@ fn result_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn trust_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": TrustKind::WORDS})
+}
+
+/// What made the probes of a file that does not say it.
+fn own_tool() -> String {
+    ProbeTool::Own.word().to_owned()
 }
 
 /// The vantage point of a file in `probe/`.
@@ -147,7 +160,9 @@ pub fn parse_probe(vantage: &str, bytes: &[u8]) -> Result<Probe, JsonError> {
         return Err(JsonError::of_whole("it has more answers, requests or names than a probe records"));
     }
     let answers = file.answers.into_iter().map(AddressProbe::try_from).collect::<Result<Vec<_>, _>>()?;
-    let probe = Probe { vantage: vantage.to_owned(), host: file.host, answers }.sorted();
+    // Words of later versions are other programs.
+    let tool = ProbeTool::of_word(&file.tool).unwrap_or(ProbeTool::Other);
+    let probe = Probe { vantage: vantage.to_owned(), host: file.host, tool, answers }.sorted();
     if let Some([one, _]) = probe
         .answers
         .array_windows()
@@ -170,7 +185,8 @@ pub fn schema() -> schemars::Schema {
 /// If it cannot be serialized.
 pub fn write_probe(probe: &Probe) -> serde_json::Result<Vec<u8>> {
     let answers = probe.answers.iter().map(Answer::from).collect();
-    let file = File { schema: SCHEMA.to_owned(), host: probe.host.clone(), answers };
+    let (host, tool) = (probe.host.clone(), probe.tool.word().to_owned());
+    let file = File { schema: SCHEMA.to_owned(), host, tool, answers };
     let mut json = serde_json::to_vec_pretty(&file)?;
     json.push(b'\n');
     Ok(json)

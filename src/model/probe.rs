@@ -30,6 +30,7 @@ words! {
         TimedOut = "timed-out", Refused = "refused", Reset = "reset", NoRoute = "no-route", Alert = "alert",
         Protocol = "protocol", Proxy = "proxy", Failed = "failed",
     }
+    ProbeTool { Own = "eks-netcheck", Curl = "curl", Bash = "bash", Other = "other" }
     TrustKind { Signed = "signed", Invalid = "invalid", Unsigned = "unsigned", Unknown = "unknown" }
 }
 
@@ -40,8 +41,23 @@ pub struct Probe {
     pub vantage: String,
     /// The host name that was sent as SNI.
     pub host: String,
+    /// What made the probes.
+    pub tool: ProbeTool,
     /// The answers, sorted by address.
     pub answers: Vec<AddressProbe>,
+}
+
+/// What made a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProbeTool {
+    /// This program, which checks certificates.
+    Own,
+    /// `curl` on a node, which does not.
+    Curl,
+    /// bash on a node: TCP alone.
+    Bash,
+    /// One of a later version.
+    Other,
 }
 
 /// What one address answered.

@@ -1,23 +1,45 @@
 //! The answers to probes, one line for each address.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::model::facts::Facts;
-use crate::model::probe::{
-    AddressProbe, Attempt, HttpAnswer, Probe, ProbeTarget, ProbeWay, TlsAttempt, Trust,
-};
+use crate::model::probe::{AddressProbe, Attempt, HttpAnswer, ProbeTarget, ProbeWay, TlsAttempt, Trust};
 use crate::model::text::cut;
 
 /// The most characters of a name in a certificate that a line has.
 const NAME_MAX: usize = 80;
 
-/// The answers from each vantage point: its name, and the address and the answer of each.
-pub(super) fn probes(facts: &Facts) -> impl Iterator<Item = (&str, Vec<(String, String)>)> {
-    let probes = facts.evidence.probes.iter().filter(|probe| !probe.answers.is_empty());
-    probes.map(|probe: &Probe| {
-        let lines = probe.answers.iter().map(|answer| (address(answer), words(answer)));
-        (probe.vantage.as_str(), lines.collect())
-    })
+/// The most vantage points that a heading names.
+const NAMES_MAX: usize = 3;
+
+/// Addresses, each with its answer.
+type Lines = Vec<(String, String)>;
+
+/// The answers from each vantage point, those with the same ones as one: the names, and the
+/// address and the answer of each.
+pub(super) fn probes(facts: &Facts) -> Vec<(String, Lines)> {
+    let mut groups: Vec<(Vec<&str>, Lines)> = Vec::new();
+    let mut known: HashMap<Lines, usize> = HashMap::new();
+    for probe in facts.evidence.probes.iter().filter(|probe| !probe.answers.is_empty()) {
+        let lines: Vec<_> = probe.answers.iter().map(|answer| (address(answer), words(answer))).collect();
+        let at = *known.entry(lines.clone()).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some((names, _)) => names.push(&probe.vantage),
+            None => groups.push((vec![&probe.vantage], lines)),
+        }
+    }
+    groups.into_iter().map(|(names, lines)| (joined(&names), lines)).collect()
+}
+
+/// The first names, and the number of the others.
+fn joined(names: &[&str]) -> String {
+    let first = names[..names.len().min(NAMES_MAX)].join(", ");
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// An address, why it was probed if it is none of the endpoint, and by which proxy.
@@ -47,7 +69,7 @@ fn of_tls(tls: &TlsAttempt) -> String {
     let Some(certificate) = &tls.certificate else {
         return match &tls.handshake {
             Attempt::Failed(failure) => format!("no TLS: {}", failure.detail),
-            Attempt::Done => "no certificate".to_owned(),
+            Attempt::Done => "TLS, certificate not checked".to_owned(),
         };
     };
     let (subject, issuer) = (cut(&certificate.subject, NAME_MAX), cut(&certificate.issuer, NAME_MAX));

@@ -4,11 +4,16 @@ use super::gaps;
 use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Subject};
-use crate::model::probe::{AddressProbe, HttpAnswer, Probe, ProbeTarget, ProbeWay, Trust};
+use crate::model::probe::{AddressProbe, HttpAnswer, Probe, ProbeTarget, ProbeTool, ProbeWay, Trust};
 use crate::model::seen_from::HERE;
 
 /// The health endpoints and the version, which an anonymous client may be given.
 pub(super) const PUBLIC_PATHS: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
+
+/// The probes that check certificates: those of this program.
+fn checked(facts: &Facts) -> impl Iterator<Item = &Probe> {
+    facts.evidence.probes.iter().filter(|probe| probe.tool == ProbeTool::Own)
+}
 
 /// The answers of the addresses that the endpoint's name resolves to, or why there are none.
 pub(super) fn of_endpoint(facts: &Facts) -> Result<Vec<(&Probe, Vec<&AddressProbe>)>, Gap> {
@@ -16,7 +21,7 @@ pub(super) fn of_endpoint(facts: &Facts) -> Result<Vec<(&Probe, Vec<&AddressProb
     if evidence.cluster.hosting == Hosting::Connector {
         return Err(gaps::connector(evidence));
     }
-    let of_endpoint = evidence.probes.iter().map(|probe| {
+    let of_endpoint = checked(facts).map(|probe| {
         let answers = probe.answers.iter().filter(|answer| answer.target == ProbeTarget::Endpoint);
         (probe, answers.collect::<Vec<_>>())
     });
@@ -40,7 +45,7 @@ pub(super) fn anonymous(
         return Err(gaps::connector(evidence));
     }
     let mut answered = Vec::new();
-    for probe in &evidence.probes {
+    for probe in checked(facts) {
         for answer in probe.answers.iter().filter(|answer| is_of_cluster(answer)) {
             let asked = answer.http.iter().filter(|http| is_asked(&http.path));
             answered
@@ -48,7 +53,7 @@ pub(super) fn anonymous(
         }
     }
     if answered.is_empty() {
-        let vantage = evidence.probes.first().map_or(HERE, |probe| probe.vantage.as_str());
+        let vantage = checked(facts).next().map_or(HERE, |probe| probe.vantage.as_str());
         let detail = "no address answered an anonymous request as this cluster's API server";
         return Err(evidence.gap(Subject::Probe(vantage.to_owned()), GapReason::NotRecorded, detail));
     }

@@ -207,10 +207,11 @@ fn request(
     clusters: usize,
 ) -> Result<Request> {
     let nodes = collection.nodes.as_ref().map(|nodes| nodes_request(nodes, collection, clusters));
+    let nodes = nodes.transpose()?;
     let request = Request {
         cluster: cluster.to_owned(),
         aws,
-        nodes: nodes.transpose()?,
+        nodes: if collection.probes_from_nodes { nodes.map(NodesRequest::with_probes) } else { nodes },
         bundles: Vec::new(),
         resolvers: collection.resolvers.clone(),
         timeout: collection.timeout,

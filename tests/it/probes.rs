@@ -91,7 +91,7 @@ proptest! {
         let mut answers = answers;
         answers.sort_by(|a, b| (a.address, &a.way).cmp(&(b.address, &b.way)));
         answers.dedup_by(|a, b| (a.address, &a.way) == (b.address, &b.way));
-        let probe = Probe { vantage: "here".to_owned(), host, answers };
+        let probe = Probe { vantage: "here".to_owned(), host, tool: eks_netcheck::model::probe::ProbeTool::Own, answers };
         let file = write_probe(&probe).unwrap();
         prop_assert_eq!(parse_probe("here", &file), Ok(probe));
         prop_assert!(schema().is_valid(&serde_json::from_slice(&file).unwrap()));
@@ -100,7 +100,7 @@ proptest! {
     /// Any change of one byte gives a probe or an error that names its place.
     #[test]
     fn damaged_files_are_read_or_refused(answers in prop::collection::vec(answer(), 1..3), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let probe = Probe { vantage: "here".to_owned(), host: "h".to_owned(), answers };
+        let probe = Probe { vantage: "here".to_owned(), host: "h".to_owned(), tool: eks_netcheck::model::probe::ProbeTool::Own, answers };
         let mut file = write_probe(&probe).unwrap();
         let at = at.index(file.len());
         file[at] = byte;

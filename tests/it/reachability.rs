@@ -166,7 +166,12 @@ fn answer(address: &str, target: ProbeTarget, cause: Option<ProbeCause>) -> Addr
 }
 
 fn probe(evidence: &mut Evidence, answers: Vec<AddressProbe>) {
-    evidence.probes = vec![Probe { vantage: "here".to_owned(), host: "host".to_owned(), answers }];
+    evidence.probes = vec![Probe {
+        vantage: "here".to_owned(),
+        host: "host".to_owned(),
+        tool: eks_netcheck::model::probe::ProbeTool::Own,
+        answers,
+    }];
 }
 
 fn resolve_here(evidence: &mut Evidence, addresses: &[&str]) {

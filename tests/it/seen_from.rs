@@ -109,7 +109,12 @@ fn with_probes(vantage: Option<&str>, answers: Vec<AddressProbe>) -> Facts {
     let mut evidence = dir.read("myeks").unwrap();
     let node = evidence.node_instances().next().unwrap().id.clone();
     let vantage = vantage.map_or(node, ToOwned::to_owned);
-    evidence.probes.push(Probe { vantage, host: "x".to_owned(), answers });
+    evidence.probes.push(Probe {
+        vantage,
+        host: "x".to_owned(),
+        tool: eks_netcheck::model::probe::ProbeTool::Own,
+        answers,
+    });
     Classifier::new(evidence).finish(Vec::new())
 }
 

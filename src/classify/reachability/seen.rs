@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::ends::delay;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::probe::{AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeWay, TlsAttempt};
+use crate::model::probe::{AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt};
 use crate::model::reachability::{EndpointSide, Location, Place};
 use crate::model::socket::State;
 
@@ -104,11 +104,13 @@ impl<'a> ObservedIndex<'a> {
 
     fn answers<'s>(&'s self, place: &Place, side: EndpointSide) -> Vec<&'s AddressProbe> {
         let probes = self.names(place).filter_map(|name| self.probes.get(name).copied());
-        let answers = probes.flat_map(|probe| &probe.answers).filter(|answer| {
-            let is_private = answer.target == ProbeTarget::Eni || self.enis.contains(&answer.address.ip());
-            answer.target != ProbeTarget::Peer && is_private == (side != EndpointSide::Public)
-        });
-        answers.collect()
+        probes.flat_map(|probe| &probe.answers).filter(|answer| self.is_of(answer, side)).collect()
+    }
+
+    /// Whether an address is one of a side.
+    fn is_of(&self, answer: &AddressProbe, side: EndpointSide) -> bool {
+        let is_private = answer.target == ProbeTarget::Eni || self.enis.contains(&answer.address.ip());
+        answer.target != ProbeTarget::Peer && is_private == (side != EndpointSide::Public)
     }
 
     /// What shows that packets from a place reach one side, if anything does.
@@ -194,9 +196,12 @@ impl<'a> ObservedIndex<'a> {
         })
     }
 
-    /// The results of TLS handshakes with one side, with the addresses.
+    /// The results of TLS handshakes with one side, with the addresses. The programs of nodes do
+    /// not check certificates.
     pub(super) fn tls(&self, place: &Place, side: EndpointSide) -> Vec<(IpAddr, &TlsAttempt)> {
-        let answers = self.answers(place, side).into_iter();
+        let own = self.names(place).filter_map(|name| self.probes.get(name).copied());
+        let own = own.filter(|probe| probe.tool == ProbeTool::Own);
+        let answers = own.flat_map(|probe| &probe.answers).filter(|answer| self.is_of(answer, side));
         answers.filter_map(|answer| Some((answer.address.ip(), answer.tls.as_ref()?))).collect()
     }
 }

@@ -84,7 +84,7 @@ pub(super) struct CollectionArgs {
     /// Also resolve the endpoint's name with this name server; may be repeated
     #[arg(long, value_name = "IP[:PORT]")]
     resolver: Vec<ResolverArg>,
-    /// What audit and collect probe from this machine
+    /// What is probed, and from where
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All)]
     probe: ProbeArg,
 }
@@ -159,7 +159,8 @@ impl CollectionArgs {
             concurrency: self.concurrency.into(),
             // The programs and services that get it take whole seconds.
             timeout: Duration::from_secs(u64::from(self.timeout.subsec_nanos() > 0) + self.timeout.as_secs()),
-            probes: self.probe == ProbeArg::All,
+            probes: matches!(self.probe, ProbeArg::All | ProbeArg::Here),
+            probes_from_nodes: matches!(self.probe, ProbeArg::All | ProbeArg::Nodes),
         })
     }
 }

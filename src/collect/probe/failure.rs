@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::probe::{ProbeCause, ProbeFailure};
 
 /// A failure with a detail.
-pub(super) fn failure(cause: ProbeCause, detail: impl Into<String>) -> ProbeFailure {
+pub(in crate::collect) fn failure(cause: ProbeCause, detail: impl Into<String>) -> ProbeFailure {
     ProbeFailure { cause, detail: detail.into() }
 }
 

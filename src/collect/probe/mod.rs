@@ -2,7 +2,7 @@
 //! credentials are sent, no redirection is followed, and time and size are bounded.
 
 mod certificate;
-mod failure;
+pub(super) mod failure;
 mod http;
 pub mod peers;
 mod proxy;

@@ -4,7 +4,7 @@
 //! must not be able to make this machine connect to services that only it reaches.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use ipnet::IpNet;
 use tracing::debug;
@@ -51,6 +51,13 @@ pub(in crate::collect) async fn probe_peers(
     let dialled = dialled.map(|address| (SocketAddr::new(address, PEER_PORT), None));
     probe.answers.extend(prober.probe_all(dialled, ProbeTarget::Peer).await);
     Some(probe)
+}
+
+/// Whether an address is never dialled, whatever the blocks of the VPC are.
+pub(in crate::collect) fn is_special(address: IpAddr) -> bool {
+    let all = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+    let all = all.map(|address| IpNet::new_assert(address, 0));
+    !may_dial(address, &all, |_| false)
 }
 
 /// Whether this host has an address: only then can a socket be bound to it. Where the kernel

@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::Target;
 use super::client::{Ending, StopReason};
 use super::diagnosis::{CAPTURE_ELSEWHERE, Diagnosis, last_line};
+use super::probe::{Asked, Limits};
 use super::read::Run;
 use super::transcript::Section;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
+use crate::model::probe::Probe;
 
 const RUN_BY_HAND: &str = "run it by hand on the node: sudo ss -tnp";
 const OUTPUT_BY_HAND: &str = "run it by hand to see its output: sudo ss -tnp";
@@ -88,6 +90,48 @@ pub(crate) fn answer<W>(target: &Target, node: &NodeName, run: &Run<W>) -> Resul
     };
     let hint = "check on the node: cat /etc/resolv.conf, and what its resolver answers".to_owned();
     Err(Gap { subject: Subject::Vantage(node.to_string()), why, detail, hint })
+}
+
+/// What addresses answered to the node, or why that is not known; `None` if there is nothing to
+/// probe.
+pub(crate) fn probe<W>(node: &NodeName, run: &Run<W>, limits: Limits) -> Option<Result<Probe, Gap>> {
+    let transcript = &run.transcript;
+    let (why, detail) = match (&run.asked, transcript.status(Section::Probe)) {
+        (Some(Asked::Nothing), _) => return None,
+        (Some(Asked::Unknown), _) => (
+            GapReason::TimedOut,
+            "the addresses to probe were not known when the node had been read".to_owned(),
+        ),
+        (Some(Asked::NoTime), _) => (
+            GapReason::TimedOut,
+            "the other nodes took all the time that probes from nodes may take together".to_owned(),
+        ),
+        (Some(Asked::Probe(probe)), Some(0)) => match probe.parse(node, &transcript.probe, limits) {
+            Ok(probe) => return Some(Ok(probe)),
+            Err(problem) => (GapReason::Failed, problem),
+        },
+        (Some(Asked::Probe(_)), Some(127)) => (
+            GapReason::NotSupported,
+            "the node has neither curl nor bash with timeout, so it did not probe the endpoint".to_owned(),
+        ),
+        (Some(Asked::Probe(_)), Some(status)) => {
+            (GapReason::Failed, format!("the probe failed on the node: exit code {status}"))
+        }
+        (Some(Asked::Probe(_)) | None, None) | (None, Some(_)) => match run.ending.stopped {
+            Some(StopReason::TooMuchOutput) => {
+                (GapReason::TooMuchOutput, "the node printed more than an answer can contain".to_owned())
+            }
+            Some(StopReason::TimedOut(limit)) => {
+                (GapReason::TimedOut, format!("the node did not end its probes within {} s", limit.as_secs()))
+            }
+            None => (
+                GapReason::ConnectionLost,
+                "the connection was lost before the node had probed the endpoint".to_owned(),
+            ),
+        },
+    };
+    let hint = "probe from the node by hand: curl -vk https://ENDPOINT/livez".to_owned();
+    Some(Err(Gap { subject: Subject::Probe(node.to_string()), why, detail, hint }))
 }
 
 /// A client that ended before the first sample.

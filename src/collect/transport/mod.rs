@@ -15,6 +15,7 @@ pub(super) mod diagnosis;
 pub(super) mod failure;
 mod framing;
 pub mod kubectl;
+pub(super) mod probe;
 mod protocol;
 pub(super) mod read;
 pub(super) mod sampler;
@@ -170,6 +171,11 @@ impl Target {
             Self::Ssh(_) => None,
             Self::Kubectl(target) => Some(target.no_process_names()),
         }
+    }
+
+    /// Whether the script that reads a node once also probes from the node's network.
+    pub(super) fn can_probe(&self) -> bool {
+        self.own_scripts().is_none() && !self.has_own_network()
     }
 
     /// Whether the scripts run in another network than the node's.

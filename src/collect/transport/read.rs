@@ -1,11 +1,12 @@
 //! A node read once: its sockets, and the addresses that its resolver returns for the
-//! cluster's endpoint.
+//! cluster's endpoint, and whether it reaches them.
 //!
 //! No text from outside becomes part of a shell command: the script is constant and reads
 //! its parameters from standard input.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -16,27 +17,32 @@ use tracing::debug;
 use super::Target;
 use super::client::{Client, ClientError, Ending, Pipes, StopReason, read_end};
 use super::framing::{new_marker, random};
+use super::probe::{Asked, NodeTargets, ProbeTime, script};
 use super::transcript::{Sections, Transcript, TranscriptError};
 use crate::capture::filter::one_line;
 
 /// The script on the node. `ss` needs root to name processes; sockets without names are
 /// better than none. `ss` is in /usr/sbin on some systems, which the PATH of a login need
 /// not contain. The owner of / is root, which `[` determines without a process of its own.
-const SCRIPT: &str = "\
+const SCRIPT: &str = concat!(
+    "\
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r marker; \
 echo \"$marker ss\"; \
 if [ -O / ]; then ss -tnp </dev/null; else sudo -n ss -tnp </dev/null; fi; \
 status=$?; echo \"$marker end $status\"; \
 if [ $status -ne 0 ]; then echo \"$marker ss-unprivileged\"; ss -tnp </dev/null; echo \"$marker end $?\"; fi; \
 IFS= read -r host; \
-if [ -n \"$host\" ]; then echo \"$marker dns\"; getent ahosts \"$host\" </dev/null; echo \"$marker end $?\"; fi";
+if [ -n \"$host\" ]; then echo \"$marker dns\"; getent ahosts \"$host\" </dev/null; echo \"$marker end $?\"; fi",
+    script!()
+);
 
 /// The script that filters the rows on the node, which reads the filter and the addresses that
 /// are always of interest. The filter does not need root, so sudo need allow no more than for
 /// [`SCRIPT`]. `mawk` would collect 4 KiB before it prints a row, and a node whose `ss` hangs
 /// would lose them. Without awk, or without the addresses, the table is read as a whole, as it
 /// is where `ss` cannot run as root.
-const FILTERING_SCRIPT: &str = "\
+const FILTERING_SCRIPT: &str = concat!(
+    "\
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/sbin:/sbin; IFS= read -r marker; \
 echo \"$marker ss\"; \
 IFS= read -r program; IFS= read -r peers; \
@@ -49,7 +55,9 @@ else sockets; fi; \
 status=$?; echo \"$marker end $status\"; \
 if [ $status -ne 0 ]; then echo \"$marker ss-unprivileged\"; ss -tnp </dev/null; echo \"$marker end $?\"; fi; \
 IFS= read -r host; \
-if [ -n \"$host\" ]; then echo \"$marker dns\"; getent ahosts \"$host\" </dev/null; echo \"$marker end $?\"; fi";
+if [ -n \"$host\" ]; then echo \"$marker dns\"; getent ahosts \"$host\" </dev/null; echo \"$marker end $?\"; fi",
+    script!()
+);
 
 /// What stands for no addresses, if there are none.
 const NO_PEERS: &str = "none";
@@ -62,6 +70,9 @@ const PEERS_MAX: usize = 100;
 /// of the control plane. `None` until they are known, and an error if they never are: then
 /// nothing is filtered.
 pub(crate) type Peers = watch::Receiver<Option<Vec<IpAddr>>>;
+
+/// How long the addresses to probe are waited for after the endpoint's name is known.
+const TARGETS_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a client is started that may be retried.
 const ATTEMPTS_MAX: u32 = 5;
@@ -76,6 +87,31 @@ pub(crate) struct Run<W> {
     pub(crate) transcript: Sections<W>,
     /// How it ended.
     pub(crate) ending: Ending,
+    /// Whether the node was asked to probe; `None` if the client ended before.
+    pub(crate) asked: Option<Asked>,
+}
+
+/// What is probed from nodes, and how long that may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Probing {
+    pub(crate) targets: NodeTargets,
+    pub(crate) time: Arc<ProbeTime>,
+}
+
+impl Probing {
+    /// What a node is to be asked, once that is known.
+    async fn ask(mut self) -> Asked {
+        let known = timeout(TARGETS_WAIT, self.targets.wait_for(Option::is_some)).await;
+        let known = match known {
+            Err(_) => return Asked::Unknown,
+            Ok(known) => known.ok().and_then(|known| known.clone().flatten()),
+        };
+        match known {
+            None => Asked::Nothing,
+            Some(_) if !self.time.reserve() => Asked::NoTime,
+            Some(probe) => Asked::Probe(probe),
+        }
+    }
 }
 
 /// Reads a node within `timeout`. The endpoint's host name may become known after the
@@ -89,12 +125,14 @@ pub(crate) async fn read<W: Write>(
     timeout: Duration,
     mut host: watch::Receiver<Option<String>>,
     peers: Option<Peers>,
+    probing: Option<Probing>,
     mut capture: impl FnMut() -> io::Result<W>,
 ) -> Result<Run<W>, ClientError> {
     let began = Instant::now();
     for attempt in 1.. {
         let capture = capture().map_err(ClientError::Capture)?;
-        let run = attempt_read(target, timeout, began, &mut host, peers.clone(), capture).await?;
+        let (peers, probing) = (peers.clone(), probing.clone());
+        let run = attempt_read(target, timeout, began, &mut host, peers, probing, capture).await?;
         let ms = began.elapsed().as_millis();
         let captured = run.transcript.captured;
         debug!(%target, attempt, ms, captured, status = ?run.ending.status, stopped = ?run.ending.stopped, stderr = run.ending.stderr, "the client ended");
@@ -118,6 +156,7 @@ async fn attempt_read<W: Write>(
     began: Instant,
     host: &mut watch::Receiver<Option<String>>,
     peers: Option<Peers>,
+    probing: Option<Probing>,
     capture: W,
 ) -> Result<Run<W>, ClientError> {
     let marker = new_marker();
@@ -132,6 +171,8 @@ async fn attempt_read<W: Write>(
     let Pipes { mut stdin, mut stdout, mut stderr } = pipes;
     let mut transcript = Transcript::new(&marker, capture);
     let mut stderr_end = Vec::new();
+    let asked = OnceLock::new();
+    let (is_asked, time) = (&asked, probing.as_ref().map(|probing| Arc::clone(&probing.time)));
     let send_parameters = async move {
         // Fails if the client has ended, whose ending has the reason.
         let _ = stdin.write_all(format!("{marker}\n").as_bytes()).await;
@@ -143,6 +184,13 @@ async fn attempt_read<W: Write>(
         let known = host.wait_for(Option::is_some).await.map(|host| host.clone().unwrap_or_default());
         if let Ok(host) = known {
             let _ = stdin.write_all(format!("{host}\n").as_bytes()).await;
+            if let Some(probing) = probing {
+                let limits = probing.time.limits;
+                let ask = probing.ask().await;
+                let line = if let Asked::Probe(probe) = &ask { probe.line(limits) } else { String::new() };
+                let _ = is_asked.set(ask);
+                let _ = stdin.write_all(line.as_bytes()).await;
+            }
         }
     };
     let parse_output = async {
@@ -165,13 +213,17 @@ async fn attempt_read<W: Write>(
     };
     let ended = timeout(limit.saturating_sub(began.elapsed()), whole).await;
     let ended = ended.unwrap_or(Ok((None, Some(StopReason::TimedOut(limit)))));
+    let asked = asked.get().cloned();
+    if let (Some(Asked::Probe(_)), Some(time)) = (&asked, time) {
+        time.give_back(transcript.probing_for());
+    }
     if !matches!(ended, Ok((Some(_), _))) {
         client.stop().await;
     }
     let (status, stopped) = ended?;
     let stderr = String::from_utf8_lossy(&stderr_end).into_owned();
     let transcript = transcript.finish().map_err(ClientError::Capture)?;
-    Ok(Run { transcript, ending: Ending { status, stderr, stopped } })
+    Ok(Run { transcript, ending: Ending { status, stderr, stopped }, asked })
 }
 
 /// The addresses in one line, once they are known; `None` if they never are, or if there are

@@ -8,9 +8,13 @@
 //! MARKER dns
 //! (addresses)
 //! MARKER end 0
+//! MARKER probe
+//! (what addresses answered)
+//! MARKER end 0
 //! ```
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use super::framing::{Frame, Framer, TooMuchOutput, complete_lines};
 
@@ -21,6 +25,8 @@ const TRUNCATED: &[u8] = b"[truncated]\n";
 pub(crate) const CAPTURE_MAX: u64 = 64 << 20;
 /// The largest answer of a node's resolver.
 const ANSWER_MAX: usize = 64 << 10;
+/// The largest answer to probes: a short line for each of 16 addresses.
+const PROBE_MAX: usize = 8 << 10;
 /// The length that is kept of the output before the first marker.
 pub(super) const PREAMBLE_KEPT: usize = 1024;
 
@@ -33,6 +39,8 @@ pub(crate) enum Section {
     Unprivileged,
     /// `getent ahosts`.
     Dns,
+    /// `curl` or bash.
+    Probe,
 }
 
 impl Section {
@@ -42,6 +50,7 @@ impl Section {
             b"ss" => Some(Self::Privileged),
             b"ss-unprivileged" => Some(Self::Unprivileged),
             b"dns" => Some(Self::Dns),
+            b"probe" => Some(Self::Probe),
             _ => None,
         }
     }
@@ -85,6 +94,10 @@ pub(crate) struct Sections<W> {
     pub(crate) captured: u64,
     /// The answer of the node's resolver.
     pub(crate) answer: Vec<u8>,
+    /// What addresses answered to the node.
+    pub(crate) probe: Vec<u8>,
+    /// When the node began to probe.
+    probe_began: Option<Instant>,
     /// The beginning of the output before the first marker.
     pub(crate) preamble: Vec<u8>,
     /// The sections that ended, with their exit codes.
@@ -101,6 +114,8 @@ impl<W: Write> Transcript<W> {
             capture,
             captured: 0,
             answer: Vec::new(),
+            probe: Vec::new(),
+            probe_began: None,
             preamble: Vec::new(),
             ended: Vec::new(),
             has_begun: false,
@@ -121,6 +136,11 @@ impl<W: Write> Transcript<W> {
                 Ok(())
             }
         })
+    }
+
+    /// How long the node has been probing, or zero.
+    pub(crate) fn probing_for(&self) -> Duration {
+        self.sections.probe_began.map(|began| began.elapsed()).unwrap_or_default()
     }
 
     /// Ends the output. An incomplete line is dropped: a truncated address is another
@@ -153,6 +173,9 @@ impl<W: Write> Sections<W> {
             // Rows of the privileged ss are kept even if it failed afterwards.
             let is_second = |section: &Section| *section == Section::Unprivileged && self.captured > 0;
             self.section = Section::from_word(words).filter(|section| !is_second(section));
+            if self.section == Some(Section::Probe) {
+                self.probe_began.get_or_insert_with(Instant::now);
+            }
         }
     }
 
@@ -178,6 +201,12 @@ impl<W: Write> Sections<W> {
                     return Err(TranscriptError::TooMuchOutput);
                 }
                 self.answer.extend_from_slice(bytes);
+            }
+            Some(Section::Probe) => {
+                if self.probe.len() + bytes.len() > PROBE_MAX {
+                    return Err(TranscriptError::TooMuchOutput);
+                }
+                self.probe.extend_from_slice(bytes);
             }
         }
         Ok(())

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use crate::model::facts::Facts;
 use crate::model::probe::{
-    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeTarget, ProbeWay, TlsAttempt, TrustKind,
+    AddressProbe, Attempt, Certificate, HttpAnswer, Probe, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt,
+    TrustKind,
 };
 use crate::report::probe::time;
 
@@ -14,6 +15,9 @@ use crate::report::probe::time;
 pub(super) struct ProbeReport {
     /// `here`, or a node's name.
     vantage: String,
+    /// What made the probe: this program, or a program of the node, which checks no certificate.
+    #[schemars(schema_with = "tool_schema")]
+    tool: &'static str,
     /// The address and port.
     address: String,
     /// Why the address was probed: one of the endpoint, of an EKS-owned ENI, or the peer of a node.
@@ -85,6 +89,10 @@ struct HttpReport {
     given: Option<String>,
 }
 
+fn tool_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ProbeTool::WORDS})
+}
+
 fn target_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ProbeTarget::WORDS})
 }
@@ -111,6 +119,7 @@ impl ProbeReport {
         };
         Self {
             vantage: probe.vantage.clone(),
+            tool: probe.tool.word(),
             address: answer.address.to_string(),
             target: answer.target.word(),
             way,

@@ -172,7 +172,7 @@ fn section(audited: &Audited, explain_paths: bool) -> String {
         let _ = write!(text, "\nNodes: {nodes}.\n");
     }
     for (vantage, answers) in probes(facts) {
-        let _ = write!(text, "\nProbe of the endpoint from {}:\n\n", harmless(vantage));
+        let _ = write!(text, "\nProbe of the endpoint from {}:\n\n", harmless(&vantage));
         let lines = answers.iter().map(|(address, words)| harmless(&format!("{address}: {words}")));
         text.push_str(&list(lines.map(|line| format!("- {line}\n"))));
     }

@@ -180,7 +180,7 @@ fn resolves_by_path(facts: &Facts, names: &Names) -> Vec<String> {
 /// One line for each address that was probed.
 pub(super) fn write_probes(facts: &Facts, style: Style, out: &mut dyn Write) -> Result<()> {
     for (vantage, answers) in probes(facts) {
-        writeln!(out, "\n{}", style.bold(&format!("Probe of the endpoint from {}", escape(vantage))))?;
+        writeln!(out, "\n{}", style.bold(&format!("Probe of the endpoint from {}", escape(&vantage))))?;
         for (address, words) in answers {
             write!(out, "{}", style.prose(&escape(&format!("{address}: {words}")), "", "  "))?;
         }

@@ -3,6 +3,7 @@
 
 mod dns;
 mod interruption;
+mod node_probes;
 mod paths;
 mod peers;
 mod ssh;

@@ -33,6 +33,9 @@
 //! | `requiretty` | sudo requires a terminal |
 //! | `nosudobin` | no `sudo` on `PATH` |
 //! | `noss` | no `ss` on `PATH`, nor on sudo's `secure_path` |
+//! | `noawk` | no `awk`, `curl` or `timeout` on `PATH` |
+//! | `nocurl` | no `curl` on `PATH` |
+//! | `liar` | `curl` is the script `/tmp/curl` |
 //! | `nologin` | the shell is `/usr/sbin/nologin` |
 //! | `otherkey` | accepts another key only |
 //! | `noisy` | banner, greeting, warnings and prompts in the output |

@@ -62,6 +62,13 @@ add_user noss
 link_programs noss sh bash id cat sudo sleep
 add_user noawk
 link_programs noawk sh bash id cat sudo ss getent sleep
+add_user nocurl
+link_programs nocurl sh bash id cat sudo ss getent sleep awk timeout
+add_user liar
+add_program liar curl <<'END'
+#!/bin/sh
+. /tmp/curl
+END
 add_user nosudobin
 link_programs nosudobin sh bash id cat ss sleep
 
