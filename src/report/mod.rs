@@ -13,6 +13,7 @@ pub mod explain;
 pub mod format;
 pub mod github;
 pub mod gitlab;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
@@ -33,8 +34,9 @@ pub mod yaml;
 use self::format::{AuditFormat, ExplainFormat, ReachFormat, SimulationFormat, TraceFormat};
 
 /// The formats of `audit`, in the order of `--help`.
-pub const FORMATS: [&AuditFormat; 10] = [
+pub const FORMATS: [&AuditFormat; 11] = [
     &table::FORMAT,
+    &html::FORMAT,
     &json::FORMAT,
     &sarif::FORMAT,
     &junit::FORMAT,

@@ -15,8 +15,9 @@ use serde_json::Value;
 use crate::common::{scratch, story};
 
 /// The formats of `audit` and of `trace`, with a text that each must have here.
-const AUDIT: [(&str, &str); 10] = [
+const AUDIT: [(&str, &str); 11] = [
     ("table", "INCONCLUSIVE"),
+    ("html", "bug in eks-netcheck"),
     ("json", "\"verdict\": \"inconclusive\""),
     ("markdown", "bug in eks-netcheck"),
     ("sarif", "bug in eks-netcheck"),

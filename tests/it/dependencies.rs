@@ -32,7 +32,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 37] = [
+const ONLY_IN: [(&str, &[&str]); 38] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
@@ -57,6 +57,7 @@ const ONLY_IN: [(&str, &[&str]); 37] = [
     ("Timestamp::now", &["collect", "run"]),
     ("SystemTime::now", &[]),
     ("process::Command", &["collect"]),
+    ("minijinja", &["report"]),
     ("quick_junit", &["report"]),
     ("rustix", &["cleanup", "collect", "evidence", "run", "signals"]),
     ("rustls", &["collect"]),

@@ -180,7 +180,7 @@ fn an_unreadable_region_or_cluster_makes_the_run_inconclusive() {
         assert!(!hint.is_empty(), "{name}");
         reports(&report);
         // The format does not change the exit code, and names what was not judged.
-        for format in ["table", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
+        for format in ["table", "html", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
             let ran = audit(&aws, &all).args(&["--timeout", "2", "--format", format]).run();
             assert_eq!(ran.code, 3, "{name} {format}");
             assert!(
@@ -392,7 +392,9 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
     let dir = scratch();
     let file = |name: &str| dir.path().join(name);
     let mut run = audit(&aws, &["--all-clusters", "--timeout", "120", "--format", "json"]);
-    for format in ["sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics", "table"] {
+    for format in
+        ["html", "sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics", "table"]
+    {
         run = run.args(&["--write", &format!("{format}={}", file(format).display())]);
     }
     let began = Instant::now();
@@ -425,6 +427,7 @@ fn five_hundred_clusters_are_reported_in_full_or_counted() {
     let verdicts = r#"eks_netcheck_clusters{verdict="fail"} 500"#;
     assert!(read("openmetrics").contains(verdicts));
     assert!(read("markdown").len() < 1 << 20);
+    assert_eq!(read("html").matches("<section class=\"cluster\"").count(), 500);
     let lines = read("github");
     let count = |level: &str| lines.lines().filter(|line| line.starts_with(level)).count();
     assert_eq!((count("::error "), count("::warning "), count("::notice ")), (10, 10, 1));

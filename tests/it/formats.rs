@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::common::{Netcheck, copy_of, private_only_with_slices, root, scratch, story, subdirs};
 
-const FORMATS: [&str; 8] = ["sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics"];
+const FORMATS: [&str; 9] =
+    ["html", "sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics"];
 
 /// A policy with which rules have different outcomes: finding, waived, off,
 /// inconclusive.
@@ -325,6 +326,7 @@ fn hostile_names_are_escaped_in_every_format() {
                     columns = number;
                 }
             }
+            "html" => assert!(!ran.stdout.contains("<script>|") && ran.stdout.contains("&lt;script&gt;|")),
             "junit" => {
                 let report = Report::deserialize_from_str(&ran.stdout).unwrap();
                 assert!(report.test_suites[0].name.as_str().contains("<script>"));

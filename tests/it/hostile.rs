@@ -124,9 +124,19 @@ fn a_hostile_name_of_a_policy_is_escaped_in_every_format() {
     let name = "x\u{1b}[2J\u{202e}.toml";
     let waiver = "[[waiver]]\nrule = \"node-cut-off\"\nresource = \"x\"\nreason = \"r\"\nowner = \"o\"\nexpires = 9999-12-31\n";
     fs::write(copy.path().join(name), waiver).unwrap();
-    for format in
-        ["table", "json", "sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics"]
-    {
+    for format in [
+        "table",
+        "html",
+        "json",
+        "sarif",
+        "junit",
+        "markdown",
+        "github",
+        "gitlab",
+        "ocsf",
+        "asff",
+        "openmetrics",
+    ] {
         let ran =
             Netcheck::audit(copy.path()).dir(copy.path()).args(&["--policy", name, "--format", format]).run();
         assert_eq!(ran.code, 1, "{}", ran.stderr);

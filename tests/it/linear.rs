@@ -22,8 +22,19 @@ const DOUBLING_MAX: f64 = 2.6;
 /// other processes only add to it.
 const REPEATS: usize = 4;
 /// The formats of `audit`.
-const FORMATS: [&str; 10] =
-    ["table", "json", "sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics"];
+const FORMATS: [&str; 11] = [
+    "table",
+    "html",
+    "json",
+    "sarif",
+    "junit",
+    "markdown",
+    "github",
+    "gitlab",
+    "ocsf",
+    "asff",
+    "openmetrics",
+];
 
 /// A kind of untrusted input: its name, the number of its items in the smaller of the two
 /// runs, and the function that puts a number of items into a copy of a story.

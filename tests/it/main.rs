@@ -36,6 +36,7 @@ mod exec_catch;
 mod fleet;
 mod formats;
 mod hostile;
+mod html;
 #[cfg(feature = "live")]
 mod kubectl;
 #[cfg(feature = "live")]

@@ -242,7 +242,7 @@ fn steps_lead_to_an_allowed_access_mode() {
 /// The commands of the steps are in every format.
 #[test]
 fn every_format_has_the_steps() {
-    for format in ["table", "json", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
+    for format in ["table", "html", "json", "sarif", "junit", "markdown", "github", "gitlab", "ocsf"] {
         let ran = Netcheck::audit(&story("study-public")).args(&["--format", format]).run();
         let text = if format == "table" { crate::common::joined(&ran.stdout) } else { ran.stdout };
         let position = |part: &str| text.find(part).unwrap_or_else(|| panic!("{format}: no {part}"));

@@ -1,0 +1,132 @@
+//! The findings, by rule, with the steps that resolve them.
+
+use serde::Serialize;
+
+use super::list::{self, List};
+use crate::model::facts::Facts;
+use crate::model::judgment::JudgedFinding;
+use crate::model::rule::{Check, Step};
+use crate::report::compliance::requirement;
+use crate::report::entry::{about, waived_by};
+use crate::report::remediation::{fill, is_command};
+
+/// The findings of a rule that are waived, or those that are not.
+#[derive(Debug, Serialize)]
+pub(super) struct FindingsView {
+    id: String,
+    rule: &'static str,
+    severity: &'static str,
+    summary: &'static str,
+    why: &'static str,
+    reference: &'static str,
+    is_waived: bool,
+    controls: Vec<String>,
+    findings: List<FindingView>,
+    /// The rule whose steps come first, their number, and whether there are no more.
+    same_as: Option<SameAs>,
+    /// The number of the first step.
+    first: usize,
+    steps: Vec<StepView>,
+    /// The rule's own remediation, if it has no steps for this cluster.
+    prose: Vec<(bool, String)>,
+}
+
+/// Steps that another rule has too.
+#[derive(Debug, Serialize)]
+struct SameAs {
+    id: String,
+    rule: &'static str,
+    which: String,
+    is_all: bool,
+}
+
+/// A finding.
+#[derive(Debug, Serialize)]
+struct FindingView {
+    text: String,
+    waiver: Option<String>,
+}
+
+/// A step.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct StepView {
+    text: String,
+    command: Option<String>,
+    check: Option<(String, Option<String>)>,
+}
+
+impl From<&Step> for StepView {
+    fn from(Step { text, command, check }: &Step) -> Self {
+        let sentence = |text: &str, command: &Option<String>| {
+            format!("{text}{}", if command.is_some() { ":" } else { "." })
+        };
+        Self {
+            text: sentence(text, command),
+            command: command.clone(),
+            check: check.as_ref().map(|Check { text, command }| (sentence(text, command), command.clone())),
+        }
+    }
+}
+
+impl StepView {
+    /// The next step of a gap; empty if it has none.
+    pub(super) fn of_hint(hint: &str) -> Self {
+        let none = || Self { text: String::new(), command: None, check: None };
+        Step::of_hint(hint).map_or_else(none, |step| Self::from(&step))
+    }
+}
+
+/// The findings of a cluster. `section` is the id of its section.
+pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> Vec<FindingsView> {
+    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
+        a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
+    };
+    let mut shown: Vec<(&[Step], &str, String)> = Vec::new();
+    let mut views = Vec::new();
+    for group in findings.chunk_by(is_alike) {
+        let Some(first) = group.first() else { continue };
+        let rule = first.rule;
+        let id = format!("{section}-f{}", views.len() + 1);
+        let is_waived = first.waived_by().is_some();
+        let steps: &[Step] = if is_waived { &[] } else { &first.steps };
+        let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
+        // Of several, the first one has the text.
+        let same = shown.iter().rev().map(|(other, rule, id)| (in_common(other), *rule, id));
+        let same = same.max_by_key(|(number, ..)| *number);
+        let same = same.filter(|(number, ..)| *number > 1 || *number == 1 && steps.len() == 1);
+        let common = same.as_ref().map_or(0, |(number, ..)| *number);
+        let same_as = same.map(|(number, rule, id)| SameAs {
+            id: id.clone(),
+            rule: findings.iter().map(|one| one.rule.id).find(|id| *id == rule).unwrap_or_default(),
+            which: if number == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {number}") },
+            is_all: number == steps.len(),
+        });
+        let prose = if is_waived || !steps.is_empty() { Vec::new() } else { prose(rule.remediation, facts) };
+        shown.push((steps, rule.id, id.clone()));
+        views.push(FindingsView {
+            id,
+            rule: rule.id,
+            severity: first.severity.as_str(),
+            summary: rule.summary,
+            why: rule.why,
+            reference: rule.reference,
+            is_waived,
+            controls: rule.controls.iter().map(requirement).collect(),
+            findings: list::of(group, list::MAX, |judged| FindingView {
+                text: about(&judged.finding, &facts.evidence.cluster),
+                waiver: judged.waiver.as_ref().map(waived_by),
+            }),
+            same_as,
+            first: common + 1,
+            steps: steps[common..].iter().map(StepView::from).collect(),
+            prose,
+        });
+    }
+    views
+}
+
+/// A remediation line by line, each with whether it is a command.
+fn prose(remediation: &str, facts: &Facts) -> Vec<(bool, String)> {
+    let filled = fill(remediation, facts);
+    filled.lines().map(|line| (is_command(line), line.trim_start().to_owned())).collect()
+}
