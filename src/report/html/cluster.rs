@@ -46,7 +46,8 @@ pub(super) struct Section<'a> {
     omitted: u64,
     seen_from: (Vec<SeenFromRow>, usize),
     enis: Option<EnisView>,
-    probes: Vec<(&'a str, List<(String, String)>)>,
+    /// What is probed, and from where.
+    probes: Vec<(String, List<(String, String)>)>,
     gaps: GapsView,
     not_judged: List<NotJudgedView>,
     off: Vec<&'static str>,
@@ -70,6 +71,7 @@ impl<'a> Section<'a> {
             seen_from: seen_from_rows(facts),
             enis: EnisView::new(facts),
             probes: probes(facts)
+                .into_iter()
                 .map(|(vantage, answers)| (vantage, list::of(&answers, list::MAX, Clone::clone)))
                 .collect(),
             gaps: GapsView::new(&judgment.gaps),
