@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::block_public_access::{BlockModes, BlockedWay};
 use super::route_tables::RouteTables;
-use crate::model::egress::{EgressAddress, NodeEgress, WayOut};
+use crate::model::egress::{EgressAddress, NodeEgress, PublicBlock, WayOut};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Machine};
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
@@ -31,17 +32,21 @@ pub(super) fn node_egress(
         endpoints.push(None);
     }
     let tables = RouteTables::new(evidence);
-    let egress = |host: EgressHost<'_>, name: Option<String>, ipv6: Vec<IpAddr>| NodeEgress {
-        instance: host.id.to_owned(),
-        name,
-        ipv4: endpoints
-            .iter()
-            .map(|endpoint| match egress_addresses(evidence, &tables, host, *endpoint) {
-                Ok(addresses) => Observed::Seen(addresses),
-                Err(gap) => Observed::Unseen(gap),
-            })
-            .collect(),
-        ipv6,
+    let modes = BlockModes::new(evidence);
+    let egress = |host: EgressHost<'_>, name: Option<String>, ipv6: Vec<IpAddr>| {
+        let ways = ways_out(evidence, &tables, host, &endpoints);
+        let block = modes.on(&BlockedWay {
+            host: host.id,
+            subnet: host.subnet,
+            targets: &targets(&tables, host.subnet, &endpoints),
+            elsewhere: may_lead_elsewhere(&ways),
+        });
+        let observed = |way| match way {
+            Ok(way) => Observed::Seen(way),
+            Err(gap) => Observed::Unseen(gap),
+        };
+        let ipv4 = ways.into_iter().map(observed).collect();
+        NodeEgress { instance: host.id.to_owned(), name, ipv4, ipv6, block }
     };
     let captured = Captured::new(evidence, nodes, machines);
     let of_instances = evidence.node_instances().chain(captured.untagged.values().copied()).map(|node| {
@@ -62,7 +67,13 @@ pub(super) fn node_egress(
     let unknown = |subject: Subject, detail: &str| {
         let name = subject.to_string();
         let gap = evidence.gap(subject, GapReason::NotSupported, detail);
-        NodeEgress { instance: name, name: None, ipv4: vec![Observed::Unseen(gap)], ipv6: Vec::new() }
+        NodeEgress {
+            instance: name,
+            name: None,
+            ipv4: vec![Observed::Unseen(gap.clone())],
+            ipv6: Vec::new(),
+            block: PublicBlock::Unknown(gap),
+        }
     };
     let unlisted = captured.unlisted.iter().map(|node| {
         let detail = "a kubelet runs on it, EC2 does not list it, and the address with which it leaves its network is not known";
@@ -135,6 +146,32 @@ pub(super) struct EgressHost<'a> {
     pub(super) subnet: Option<&'a str>,
     /// Its public IPv4 address.
     pub(super) public_ip: Option<IpAddr>,
+}
+
+/// The ways of a host out of the VPC to each of some addresses of the endpoint.
+pub(super) fn ways_out(
+    evidence: &Evidence,
+    tables: &RouteTables<'_>,
+    host: EgressHost<'_>,
+    endpoints: &[Option<IpAddr>],
+) -> Vec<Result<WayOut, Gap>> {
+    endpoints.iter().map(|endpoint| egress_addresses(evidence, tables, host, *endpoint)).collect()
+}
+
+/// Why it is not known where one of some ways leads, if it may lead out of the VPC by
+/// something else than an internet gateway.
+pub(super) fn may_lead_elsewhere(ways: &[Result<WayOut, Gap>]) -> Option<&Gap> {
+    ways.iter().filter_map(|way| way.as_ref().err()).find(|gap| gap.why == GapReason::NotSupported)
+}
+
+/// The targets of the routes from a subnet to some addresses of the endpoint.
+pub(super) fn targets<'a>(
+    tables: &RouteTables<'a>,
+    subnet: Option<&str>,
+    endpoints: &[Option<IpAddr>],
+) -> Vec<&'a RouteTarget> {
+    let Some(table) = subnet.and_then(|subnet| tables.of(subnet)) else { return Vec::new() };
+    endpoints.iter().filter_map(|endpoint| route(table, *endpoint)).collect()
 }
 
 /// The target of the most specific route to an address of the endpoint, or of the default

@@ -2,6 +2,7 @@
 //! evidence gives the same facts, in whatever order it is added.
 
 mod architecture;
+mod block_public_access;
 mod bounded;
 pub mod changes;
 mod control_plane;

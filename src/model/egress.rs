@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::gap::Observed;
+use super::gap::{Gap, Observed};
+use super::net::BlockMode;
 
 /// The egress addresses of a node's traffic to the endpoint.
 #[derive(Debug, Clone)]
@@ -16,6 +17,22 @@ pub struct NodeEgress {
     pub ipv4: Vec<Observed<WayOut>>,
     /// Its own IPv6 addresses, which are also its egress addresses.
     pub ipv6: Vec<IpAddr>,
+    /// What VPC Block Public Access does with its IPv4 connections to the endpoint.
+    pub block: PublicBlock,
+}
+
+/// What VPC Block Public Access does with connections out of the VPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicBlock {
+    /// It lets them pass.
+    Passes,
+    /// It drops them, in this mode.
+    Blocked(BlockMode),
+    /// They leave neither by an internet nor by a NAT gateway of this VPC, and it does not
+    /// decide about them.
+    Elsewhere,
+    /// It is not known.
+    Unknown(Gap),
 }
 
 /// The way of a node's traffic out of the VPC.

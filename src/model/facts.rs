@@ -174,6 +174,13 @@ impl Facts {
         self.public_addresses().any(|address| is_native_ipv6(&address))
     }
 
+    /// The egress of the node with an instance id.
+    #[must_use]
+    pub fn egress_of(&self, instance: &str) -> Option<&NodeEgress> {
+        let at = self.egress.binary_search_by(|egress| egress.instance.as_str().cmp(instance)).ok();
+        self.egress.get(at?)
+    }
+
     /// Whether a captured node is in one of the networks of hybrid nodes.
     #[must_use]
     pub fn is_hybrid(&self, node: &NodeName) -> bool {

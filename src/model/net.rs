@@ -337,7 +337,7 @@ impl Vpc {
 /// the way through a NAT gateway as well.
 ///
 /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockMode {
     /// `off`: none.
     Off,
@@ -345,6 +345,18 @@ pub enum BlockMode {
     Ingress,
     /// `block-bidirectional`: all.
     Bidirectional,
+}
+
+impl BlockMode {
+    /// Its name in the answers of EC2.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Ingress => "block-ingress",
+            Self::Bidirectional => "block-bidirectional",
+        }
+    }
 }
 
 /// A subnet.

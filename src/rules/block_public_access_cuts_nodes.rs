@@ -1,12 +1,12 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use super::gaps;
 use super::text::list;
 use crate::model::connection::{Connection, Direction, Path};
-use crate::model::egress::{EgressAddress, WayOut};
+use crate::model::egress::PublicBlock;
 use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
-use crate::model::gap::{Gap, GapReason, Observed};
+use crate::model::gap::{GapReason, Observed};
 use crate::model::net::{BlockMode, INSTANCES, Instance, NAT_GATEWAYS, ROUTE_TABLES, SUBNETS, VPC};
 use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 use crate::model::socket::State;
@@ -56,7 +56,6 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     if let Observed::Unseen(gap) = &evidence.network.instances {
         return Outcome::inconclusive(gap.clone());
     }
-    let mut nodes: BTreeMap<Option<&str>, Vec<&Instance>> = BTreeMap::new();
     // An established connection shows that there is another way out.
     let established = facts.connections.iter().filter(|connection| is_established(connection));
     let established: HashSet<_> = established.filter_map(|connection| connection.socket.local.ip()).collect();
@@ -66,132 +65,39 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         return Outcome::inconclusive(evidence.gap(INSTANCES, GapReason::Incomplete, detail));
     }
     let mut outcome = Outcome::pass();
-    for node in evidence.node_instances().filter(|node| !has_way_out(node)) {
-        match leaves_otherwise(facts, node) {
-            Some(gap) => outcome.gaps.push(gap.clone()),
-            None => nodes.entry(node.subnet.as_deref()).or_default().push(node),
-        }
-    }
-    if nodes.is_empty() {
-        return outcome;
-    }
-    let subnets = match &evidence.network.subnets {
-        Observed::Seen(subnets) => subnets,
-        Observed::Unseen(gap) => {
-            outcome.gaps.push(gap.clone());
-            return outcome;
-        }
-    };
-    let modes: HashMap<_, _> =
-        subnets.iter().filter_map(|subnet| Some((subnet.id.as_deref()?, subnet.block_mode?))).collect();
-    for (subnet, nodes) in nodes {
-        // The state of a subnet takes account of exclusions of the VPC.
-        let of_subnet = subnet.and_then(|subnet| modes.get(subnet).copied());
-        let of_vpc = || evidence.network.vpc.as_result().map(|vpc| vpc.block_mode);
-        let mode = match of_subnet {
-            Some(mode) => Ok(Some(mode)),
-            None => of_vpc(),
+    let mut blocked: BTreeMap<(&str, BlockMode), Vec<String>> = BTreeMap::new();
+    let of_vpc = evidence.cluster.vpc.as_deref();
+    // In the order of the subnets: nodes of one subnet have a gap in common.
+    let mut nodes: Vec<_> = evidence.node_instances().filter(|node| !has_way_out(node)).collect();
+    nodes.sort_by_key(|node| node.subnet.as_deref());
+    for node in nodes {
+        let Some(egress) = facts.egress_of(&node.id) else { continue };
+        let gap = match &egress.block {
+            PublicBlock::Passes => continue,
+            PublicBlock::Blocked(mode) => {
+                let subject = node.subnet.as_deref().or(of_vpc).unwrap_or("the nodes' subnet");
+                blocked.entry((subject, *mode)).or_default().push(node.id.clone());
+                continue;
+            }
+            // Block Public Access of this VPC does not decide there.
+            PublicBlock::Elsewhere => egress.ipv4.iter().find_map(|way| way.as_result().err()),
+            PublicBlock::Unknown(gap) => Some(gap.clone()),
         };
-        let subject = subnet.or(evidence.cluster.vpc.as_deref()).unwrap_or("the nodes' subnet");
-        match mode {
-            Ok(Some(BlockMode::Bidirectional)) => {
-                let message = format!(
-                    "VPC Block Public Access is block-bidirectional here, so {} cannot reach the public endpoint, and private access is off",
-                    list(&ids(&nodes))
-                );
-                outcome.findings.push(Finding::new(subject, message));
-            }
-            Ok(Some(mode)) => {
-                let mut cut = Vec::new();
-                for node in nodes {
-                    match way_out(facts, node, &modes) {
-                        NodeExit::Direct if mode == BlockMode::Ingress => cut.push(node),
-                        NodeExit::Unknown(gap) => outcome.gaps.push(gap),
-                        NodeExit::Direct | NodeExit::Other => {}
-                    }
-                }
-                if !cut.is_empty() {
-                    let message = format!(
-                        "VPC Block Public Access is block-ingress here, which lets connections out by NAT gateways alone, so {} cannot reach the public endpoint by an internet gateway, and private access is off",
-                        list(&ids(&cut))
-                    );
-                    outcome.findings.push(Finding::new(subject, message));
-                }
-            }
-            Ok(None) => {
-                let subnet = subnet.unwrap_or("the nodes' subnet");
-                let detail = format!(
-                    "BlockPublicAccessStates of {subnet} and of the VPC are not recorded, so it is not known whether they block the way out"
-                );
-                outcome.gaps.push(evidence.gap(SUBNETS, GapReason::Incomplete, detail));
-            }
-            Err(gap) => outcome.gaps.push(gap),
-        }
+        outcome.gaps.extend(gap.filter(|gap| outcome.gaps.last() != Some(gap)));
     }
+    outcome.findings.extend(blocked.into_iter().map(|((subject, mode), nodes)| {
+        let nodes = list(&nodes);
+        let message = match mode {
+            BlockMode::Ingress => format!(
+                "VPC Block Public Access is block-ingress here, which lets connections out by NAT gateways alone, so {nodes} cannot reach the public endpoint by an internet gateway, and private access is off"
+            ),
+            _ => format!(
+                "VPC Block Public Access is {} here, so {nodes} cannot reach the public endpoint, and private access is off", mode.as_str()
+            ),
+        };
+        Finding::new(subject, message)
+    }));
     outcome
-}
-
-/// Why the way of a node out of the VPC is not known, if it leads neither to an internet nor
-/// to a NAT gateway: Block Public Access of this VPC does not decide there.
-fn leaves_otherwise<'a>(facts: &'a Facts, node: &Instance) -> Option<&'a Gap> {
-    let at = facts.egress.binary_search_by(|egress| egress.instance.cmp(&node.id)).ok()?;
-    facts.egress.get(at)?.ipv4.iter().find_map(|way| match way {
-        Observed::Unseen(gap) if gap.why == GapReason::NotSupported => Some(gap),
-        _ => None,
-    })
-}
-
-fn ids(nodes: &[&Instance]) -> Vec<String> {
-    nodes.iter().map(|node| node.id.clone()).collect()
-}
-
-/// The way of a node out of the VPC, as far as Block Public Access decides about it.
-enum NodeExit {
-    /// By an internet gateway, with a public address of its own.
-    Direct,
-    /// Whether connections pass is not known.
-    Unknown(Gap),
-    /// By a NAT gateway, or none.
-    Other,
-}
-
-/// The way of a node in a subnet that is not block-bidirectional.
-fn way_out(facts: &Facts, node: &Instance, modes: &HashMap<&str, BlockMode>) -> NodeExit {
-    let evidence = &facts.evidence;
-    let at = facts.egress.binary_search_by(|egress| egress.instance.cmp(&node.id)).ok();
-    let ways = at.and_then(|at| facts.egress.get(at)).map_or(&[][..], |egress| egress.ipv4.as_slice());
-    let mut vias = ways.iter().filter_map(|way| match way {
-        Observed::Seen(WayOut::Addresses(addresses)) => addresses.first(),
-        _ => None,
-    });
-    let Some(first) = vias.next() else {
-        // Without the NAT gateways, it is not known whether the subnet of one is closed.
-        let unseen = evidence.network.nat_gateways.as_result().err();
-        let is_closed = |mode: &BlockMode| *mode == BlockMode::Bidirectional;
-        let of_vpc = evidence.network.vpc.seen().and_then(|vpc| vpc.block_mode);
-        let may_be_closed = modes.values().chain(of_vpc.as_ref()).any(is_closed);
-        let unseen = unseen.filter(|gap| {
-            may_be_closed && ways.iter().any(|way| matches!(way, Observed::Unseen(why) if why == gap))
-        });
-        return unseen.map_or(NodeExit::Other, NodeExit::Unknown);
-    };
-    let is_direct = |address: &EgressAddress| address.via == node.id;
-    if is_direct(first) && vias.all(is_direct) {
-        return NodeExit::Direct;
-    }
-    let gateways = evidence.network.nat_gateways.seen().into_iter().flatten();
-    let mut used = gateways.filter(|gateway| gateway.id == first.via);
-    let closed = used.find_map(|gateway| {
-        let subnet = gateway.subnet.as_deref()?;
-        (modes.get(subnet) == Some(&BlockMode::Bidirectional)).then_some(subnet)
-    });
-    closed.map_or(NodeExit::Other, |subnet| {
-        let detail = format!(
-            "VPC Block Public Access is block-bidirectional for {subnet}, the subnet of {}, and not for that of {}: whether its connections pass is not known",
-            first.via, node.id
-        );
-        NodeExit::Unknown(evidence.gap(SUBNETS, GapReason::NotSupported, detail))
-    })
 }
 
 /// Whether a connection to the public endpoint is established.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::text::list;
 use crate::model::connection::{Attribution, Connection, Direction, Path};
-use crate::model::egress::WayOut;
+use crate::model::egress::{PublicBlock, WayOut};
 use crate::model::facts::Facts;
 use crate::model::gap::Observed;
 use crate::model::name::NodeName;
@@ -30,8 +30,8 @@ pub(super) enum Cause {
     Route(String),
     /// `publicAccessCidrs` does not contain this egress address.
     CidrList(IpAddr),
-    /// VPC Block Public Access.
-    BlockPublicAccess,
+    /// VPC Block Public Access, in this mode.
+    BlockPublicAccess(BlockMode),
     /// The address is one of the public endpoint, which is off.
     PublicEndpointOff(IpAddr),
 }
@@ -54,8 +54,8 @@ impl fmt::Display for Cause {
             Self::CidrList(address) => {
                 write!(f, "publicAccessCidrs does not contain its egress address {address}")
             }
-            Self::BlockPublicAccess => {
-                f.write_str("VPC Block Public Access is block-bidirectional for its subnet")
+            Self::BlockPublicAccess(mode) => {
+                write!(f, "VPC Block Public Access is {} for its subnet", mode.as_str())
             }
             Self::PublicEndpointOff(peer) => {
                 write!(f, "{peer} is an address of the public endpoint, and the public endpoint is off")
@@ -90,7 +90,7 @@ pub(super) fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
             Cause::CidrList(address) => {
                 refused.insert(IpNet::from(address));
             }
-            Cause::Route(_) | Cause::BlockPublicAccess => needs_private_path = true,
+            Cause::Route(_) | Cause::BlockPublicAccess(_) => needs_private_path = true,
             Cause::PublicEndpointOff(_) => needs_dns = true,
         }
     }
@@ -139,12 +139,9 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<Ca
         return Some(Cause::PublicEndpointOff(peer));
     }
     let instances = instances(facts, node);
-    // The list is sorted by instance.
-    let egress = instances.iter().filter_map(|id| {
-        let at = facts.egress.binary_search_by(|egress| egress.instance.as_str().cmp(id)).ok()?;
-        facts.egress.get(at)
-    });
+    let egress: Vec<_> = instances.iter().filter_map(|id| facts.egress_of(id)).collect();
     let ways: Vec<_> = egress
+        .iter()
         .flat_map(|egress| &egress.ipv4)
         .filter_map(|way| match way {
             Observed::Seen(way) => Some(way),
@@ -161,7 +158,13 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<Ca
     });
     let mut addresses = addresses.map(|egress| egress.address);
     let refused = addresses.find(|address| !allowed.iter().any(|block| block.contains(address)));
-    refused.map(Cause::CidrList).or_else(|| of_block_public_access(facts, &instances))
+    let blocked = || {
+        egress.iter().find_map(|egress| match egress.block {
+            PublicBlock::Blocked(mode) => Some(Cause::BlockPublicAccess(mode)),
+            _ => None,
+        })
+    };
+    refused.map(Cause::CidrList).or_else(blocked)
 }
 
 /// The instances of a node's capture.
@@ -184,17 +187,4 @@ fn of_security_groups(facts: &Facts, node: &NodeName) -> Option<Cause> {
             _ => None,
         })
         .map(Cause::SecurityGroup)
-}
-
-/// Block Public Access of the subnet of a node, or of its VPC.
-fn of_block_public_access(facts: &Facts, instances: &[&str]) -> Option<Cause> {
-    let network = &facts.evidence.network;
-    let mut nodes = facts.evidence.node_instances();
-    let node = nodes.find(|node| instances.contains(&node.id.as_str()))?;
-    let mut subnets = network.subnets.seen().into_iter().flatten();
-    let subnet = node.subnet.as_ref();
-    let of_subnet = subnets.find(|known| subnet.is_some() && known.id.as_ref() == subnet);
-    let of_subnet = of_subnet.and_then(|known| known.block_mode);
-    let mode = of_subnet.or_else(|| network.vpc.seen()?.block_mode)?;
-    (mode == BlockMode::Bidirectional).then_some(Cause::BlockPublicAccess)
 }

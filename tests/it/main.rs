@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test names the line that failed")]
 
+mod agreement;
 mod architecture;
 mod asff;
 #[cfg(feature = "live")]

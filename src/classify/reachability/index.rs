@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::super::block_public_access::BlockModes;
 use super::super::network_acls::Acls;
 use super::super::route_tables::RouteTables;
 use super::super::security_groups::Rules;
@@ -12,7 +13,7 @@ use crate::model::cluster::Hosting;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
-use crate::model::net::{INTERFACES, Interface, Subnet};
+use crate::model::net::{INTERFACES, Interface};
 use crate::model::reach::RuleSide;
 use crate::model::reachability::{Location, Place};
 
@@ -27,8 +28,8 @@ pub struct Reachabilities<'a> {
     pub(super) enis: Vec<&'a Interface>,
     /// The route tables.
     pub(super) tables: RouteTables<'a>,
-    /// The subnets, by id.
-    pub(super) subnets: HashMap<&'a str, &'a Subnet>,
+    /// The modes of Block Public Access.
+    pub(super) block_modes: BlockModes<'a>,
     /// The network interfaces, by address.
     pub(super) interfaces: HashMap<IpAddr, &'a Interface>,
     /// The network ACLs.
@@ -52,7 +53,6 @@ impl<'a> Reachabilities<'a> {
         let network = &evidence.network;
         let groups = network.security_groups.seen().map_or(&[][..], Vec::as_slice);
         let port = evidence.cluster.api_port();
-        let subnets = network.subnets.seen().into_iter().flatten();
         let mut interfaces = HashMap::new();
         for interface in facts.interfaces.iter().map(|known| &*known.interface) {
             for &address in &interface.addresses {
@@ -63,7 +63,7 @@ impl<'a> Reachabilities<'a> {
             facts,
             enis: facts.eks_owned().take(ENIS_MAX).map(|known| &*known.interface).collect(),
             tables: RouteTables::new(evidence),
-            subnets: subnets.filter_map(|subnet| Some((subnet.id.as_deref()?, subnet))).collect(),
+            block_modes: BlockModes::new(evidence),
             interfaces,
             acls: Acls::new(evidence),
             rules: [

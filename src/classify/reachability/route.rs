@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::super::egress::{EgressHost, egress_addresses, route};
+use super::super::egress::{EgressHost, egress_addresses, route, targets};
 use super::super::route_tables::{ToBlock, to_block};
 use super::ends::common_families;
 use super::gaps;
@@ -37,7 +37,7 @@ pub(super) enum Out {
 
 /// The IPv4 addresses among those of the public endpoint, or none if they are not known: the
 /// default route is judged then.
-fn ipv4_of(ends: &[IpAddr]) -> Vec<Option<IpAddr>> {
+pub(super) fn ipv4_of(ends: &[IpAddr]) -> Vec<Option<IpAddr>> {
     let known: Vec<_> = ends.iter().copied().filter(IpAddr::is_ipv4).map(Some).collect();
     if known.is_empty() { vec![None] } else { known }
 }
@@ -86,21 +86,17 @@ impl Reachabilities<'_> {
 
     /// The way of a place out of the VPC, to one of these addresses.
     pub(super) fn way_out(&self, place: &Place, ends: &[IpAddr]) -> Out {
-        let Location::Vpc { id, subnet, public_ip, .. } = &place.location else {
+        let Some(host) = Self::egress_host(place) else {
             return Out::Unknown(gaps::unknown_place(place));
         };
+        let has_no_interface = matches!(place.location, Location::Vpc { id: None, .. });
         let evidence = &self.facts.evidence;
-        let host = EgressHost {
-            id: id.as_deref().unwrap_or(&place.name),
-            subnet: subnet.as_deref(),
-            public_ip: *public_ip,
-        };
         let (mut addresses, mut reason, mut unknown) = (Vec::new(), None, None);
         for endpoint in ipv4_of(ends) {
             match egress_addresses(evidence, &self.tables, host, endpoint) {
                 // Without an interface, nothing shows whether it has a public address.
                 Ok(WayOut::None(_))
-                    if id.is_none()
+                    if has_no_interface
                         && self.target(place, endpoint) == Some(&RouteTarget::InternetGateway) =>
                 {
                     unknown = Some(gaps::unknown_address(place));
@@ -132,6 +128,13 @@ impl Reachabilities<'_> {
         }
     }
 
+    /// A place in the VPC, as far as its routes depend on it.
+    pub(super) fn egress_host(place: &Place) -> Option<EgressHost<'_>> {
+        let Location::Vpc { id, subnet, public_ip, .. } = &place.location else { return None };
+        let id = id.as_deref().unwrap_or(&place.name);
+        Some(EgressHost { id, subnet: subnet.as_deref(), public_ip: *public_ip })
+    }
+
     fn target(&self, place: &Place, endpoint: Option<IpAddr>) -> Option<&RouteTarget> {
         let Location::Vpc { subnet, .. } = &place.location else { return None };
         route(self.tables.of(subnet.as_deref()?)?, endpoint)
@@ -139,12 +142,13 @@ impl Reachabilities<'_> {
 
     /// The targets of the routes by which a place leaves the VPC to the public endpoint.
     pub(super) fn targets_out(&self, place: &Place) -> Vec<&RouteTarget> {
-        let endpoints = if matches!(self.way_out(place, &self.public), Out::Ipv6) {
+        let Location::Vpc { subnet, .. } = &place.location else { return Vec::new() };
+        let endpoints: Vec<_> = if matches!(self.way_out(place, &self.public), Out::Ipv6) {
             self.public.iter().filter(|address| address.is_ipv6()).copied().map(Some).collect()
         } else {
             ipv4_of(&self.public)
         };
-        endpoints.into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect()
+        targets(&self.tables, subnet.as_deref(), &endpoints)
     }
 
     /// Whether the subnet of a place has routes to private addresses alone.
@@ -158,14 +162,6 @@ impl Reachabilities<'_> {
         };
         let is_local = |route: &Route| route.target == RouteTarget::Local;
         table.is_some_and(|table| !table.routes.iter().any(|route| leads_out(route) && !is_local(route)))
-    }
-
-    /// Whether the way of a place out of the VPC leads through something else than an internet
-    /// or NAT gateway.
-    pub(super) fn leaves_otherwise(&self, place: &Place) -> bool {
-        let targets: Vec<_> =
-            ipv4_of(&self.public).into_iter().filter_map(|endpoint| self.target(place, endpoint)).collect();
-        !targets.is_empty() && targets.iter().all(|target| matches!(target, RouteTarget::Other(_)))
     }
 
     /// Whether a route leads to an EKS-owned ENI, and back.
