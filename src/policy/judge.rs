@@ -1,4 +1,4 @@
-//! One way to judge a cluster, and what comes of all the ways that the policy leaves open.
+//! One interpretation of the policy for a cluster: which of its entries apply.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +20,9 @@ pub(super) type Outcomes = Vec<(&'static Rule, Outcome)>;
 /// The severity from which findings fail a run by default.
 const FAIL_ON: Severity = Severity::High;
 
-/// A way to judge a cluster: a decision on each entry of the policy of which it is not
-/// known whether it applies.
-pub(super) struct Way<'a> {
+/// An interpretation of the policy for a cluster: a decision on each entry of which it is not known
+/// whether it applies.
+pub(super) struct Interpretation<'a> {
     pub(super) exceptions: &'a Exceptions<'a>,
     /// The settings that apply, the one with the highest precedence first.
     pub(super) settings: Vec<&'a Settings>,
@@ -30,7 +30,7 @@ pub(super) struct Way<'a> {
     pub(super) with_unknown: bool,
 }
 
-impl Way<'_> {
+impl Interpretation<'_> {
     /// What is expected of the endpoint.
     pub(super) fn expected(&self) -> Expectations {
         let default = Expectations::default();

@@ -11,7 +11,7 @@ pub mod usage;
 
 use self::entries::{Entries, Override};
 use self::exceptions::Exceptions;
-use self::judge::Way;
+use self::judge::Interpretation;
 use self::scope::Applies;
 use self::usage::Usage;
 use crate::model::cluster::Cluster;
@@ -38,7 +38,7 @@ impl Policy {
     #[must_use]
     pub fn expected(&self, cluster: &Cluster) -> Expectations {
         let exceptions = Exceptions::new(&self.entries, cluster);
-        self.way(cluster, &exceptions, &[], false).expected()
+        self.interpretation(cluster, &exceptions, &[], false).expected()
     }
 
     /// Judges a cluster. `fail_on` takes precedence over the policy's; `check` applies the
@@ -56,47 +56,47 @@ impl Policy {
     ) -> Judgment {
         let cluster = &evidence.cluster;
         let exceptions = Exceptions::new(&self.entries, cluster);
-        let way = self.way(cluster, &exceptions, &[], false);
-        let mut judgment = way.judge(fail_on, check(&way.expected()), gaps.to_vec());
+        let interpretation = self.interpretation(cluster, &exceptions, &[], false);
+        let mut judgment = interpretation.judge(fail_on, check(&interpretation.expected()), gaps.to_vec());
         let unknown: Vec<_> = self.unknown_overrides(cluster).collect();
         let unknown_exceptions = exceptions.unknown(&judgment);
         if unknown.is_empty() && unknown_exceptions.is_empty() {
             return judgment;
         }
-        let mut ways = Ways::new(unknown.len());
+        let mut all = Verdicts::new(unknown.len());
         if unknown.len() <= UNKNOWN_MAX {
-            ways.verdicts = (0..1 << unknown.len())
-                .map(|way: usize| {
-                    let chosen = unknown.iter().enumerate().filter(|(bit, _)| way >> bit & 1 == 1);
+            all.verdicts = (0..1 << unknown.len())
+                .map(|overrides: usize| {
+                    let chosen = unknown.iter().enumerate().filter(|(bit, _)| overrides >> bit & 1 == 1);
                     let chosen: Vec<_> = chosen.map(|(_, at)| *at).collect();
                     [false, true].map(|with_unknown| {
-                        let way = self.way(cluster, &exceptions, &chosen, with_unknown);
-                        way.judge(fail_on, check(&way.expected()), gaps.to_vec()).verdict
+                        let one = self.interpretation(cluster, &exceptions, &chosen, with_unknown);
+                        one.judge(fail_on, check(&one.expected()), gaps.to_vec()).verdict
                     })
                 })
                 .collect();
         }
-        judgment.verdict = ways.verdict();
+        judgment.verdict = all.verdict();
         let overrides = unknown.iter().enumerate().map(|(bit, at)| {
             let what = ("override", self.entries.overrides[*at].line);
-            unknown_entry(evidence, what, ways.depend_on_override(bit))
+            unknown_entry(evidence, what, all.depend_on_override(bit))
         });
-        let depend = ways.depend_on_exceptions();
+        let depend = all.depend_on_exceptions();
         let of_exceptions = unknown_exceptions.into_iter().map(|what| unknown_entry(evidence, what, depend));
         judgment.gaps.extend(overrides.chain(of_exceptions).collect::<Vec<_>>());
         judgment.gaps.sort_by_key(|judged| !judged.needed);
         judgment
     }
 
-    /// The way to judge a cluster in which these overrides apply besides those that are
+    /// The interpretation for a cluster in which these overrides apply besides those that are
     /// known to.
-    fn way<'a>(
+    fn interpretation<'a>(
         &'a self,
         cluster: &Cluster,
         exceptions: &'a Exceptions<'a>,
         overrides: &[usize],
         with_unknown: bool,
-    ) -> Way<'a> {
+    ) -> Interpretation<'a> {
         let applies = |(at, one): &(usize, &Override)| {
             one.scope.includes(cluster) == Applies::Yes || overrides.contains(at)
         };
@@ -106,7 +106,7 @@ impl Policy {
             .rev()
             .map(|(_, one)| &one.settings)
             .chain([&self.entries.settings, &self.entries.extended]);
-        Way { exceptions, settings: settings.collect(), with_unknown }
+        Interpretation { exceptions, settings: settings.collect(), with_unknown }
     }
 
     /// The overrides of which it is not known whether they apply to a cluster.
@@ -128,8 +128,8 @@ impl Policy {
     }
 }
 
-/// The verdicts of all ways to judge a cluster.
-struct Ways {
+/// The verdicts of all interpretations for a cluster.
+struct Verdicts {
     /// By the overrides that apply, one bit each; in each, without and with the waivers and
     /// acceptances of which it is not known whether they apply. With more of them, fewer
     /// findings and gaps count, so that no other choice of them has another verdict. Empty
@@ -137,12 +137,12 @@ struct Ways {
     verdicts: Vec<[Verdict; 2]>,
 }
 
-impl Ways {
+impl Verdicts {
     fn new(overrides: usize) -> Self {
         Self { verdicts: Vec::with_capacity(1 << overrides.min(UNKNOWN_MAX)) }
     }
 
-    /// The verdict, which is inconclusive unless it is the same in all ways.
+    /// The verdict, which is inconclusive unless it is the same in all of them.
     fn verdict(&self) -> Verdict {
         let mut all = self.verdicts.iter().flatten();
         match all.next() {
@@ -153,8 +153,8 @@ impl Ways {
 
     /// Whether the verdict depends on the override with this bit.
     fn depend_on_override(&self, bit: usize) -> bool {
-        let mut ways = self.verdicts.iter().enumerate();
-        self.verdicts.is_empty() || ways.any(|(way, verdicts)| *verdicts != self.verdicts[way | 1 << bit])
+        let mut all = self.verdicts.iter().enumerate();
+        self.verdicts.is_empty() || all.any(|(at, verdicts)| *verdicts != self.verdicts[at | 1 << bit])
     }
 
     /// Whether it depends on waivers and acceptances.
