@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::places::Places;
+use super::processes::{ProcessSockets, Processes, processes};
 use super::socket_evidence::{Sides, SocketEvidence};
-use crate::model::connection::{Component, Direction, Path, UNNAMED};
+use crate::model::connection::{Component, UNNAMED};
 use crate::model::evidence::Evidence;
-use crate::model::facts::{Facts, has_ambiguous_peer};
+use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
@@ -18,7 +19,6 @@ use crate::model::node::{Node, NodeStatus, Via, bundle_step};
 use crate::model::reachability::{Location, Place};
 use crate::model::seen_from::HERE;
 use crate::model::simulation::{ClientKind, NamedClient};
-use crate::model::socket::State;
 use crate::model::text::{id_and_name, list};
 use crate::model::traffic::TrafficPath;
 
@@ -72,84 +72,8 @@ pub(super) fn known(facts: &Facts, places: &Places<'_>, named: &[NamedClient]) -
     Known { hosts, gaps: unlisted(&facts.evidence), has_cluster_ip }
 }
 
-/// The sockets of a process with the API server.
-#[derive(Debug, Default)]
-struct Sockets {
-    component: Option<Component>,
-    sides: Sides,
-    is_hanging: bool,
-    is_unexplained: bool,
-    is_unplaced: bool,
-}
-
-type Processes = BTreeMap<NodeName, BTreeMap<String, Sockets>>;
-
 /// The name of the processes whose rows a capture that is a part may lack.
 pub(super) const OTHER_PROCESSES: &str = "other processes";
-
-/// The processes of each node that connect to the API server.
-fn processes(facts: &Facts) -> Processes {
-    let mut processes = Processes::new();
-    let outbound = facts.counted_connections().map(|(connection, _)| connection);
-    for connection in outbound.filter(|connection| connection.direction == Direction::Outbound) {
-        let path = connection.attribution.path;
-        let is_unexplained = has_ambiguous_peer(connection, &facts.endpoint_addresses);
-        if !path.is_api_server() && !is_unexplained {
-            continue;
-        }
-        let of_node = match processes.get_mut(&connection.node) {
-            Some(known) => known,
-            None => processes.entry(connection.node.clone()).or_default(),
-        };
-        let sockets = of_node.entry(connection.process_name().to_owned()).or_default();
-        sockets.component = connection.component;
-        match connection.socket.state {
-            State::Established => {
-                sockets.sides.public |= path == Path::PublicEndpoint;
-                sockets.sides.private |= path == Path::PrivateEni;
-                sockets.sides.cluster_ip |= path == Path::ClusterIp;
-                sockets.is_unexplained |= is_unexplained;
-            }
-            State::SynSent => sockets.is_hanging |= path.is_api_server(),
-            _ => {}
-        }
-    }
-    if may_have_unknown_addresses(facts) {
-        for (node, names) in &facts.unplaced {
-            let of_node = processes.entry(node.clone()).or_default();
-            for name in names {
-                let name = name.as_deref().unwrap_or(UNNAMED);
-                of_node.entry(name.to_owned()).or_default().is_unplaced = true;
-            }
-        }
-    }
-    processes
-}
-
-/// Whether a public address that nothing explains may be one of the public endpoint: none of
-/// those is known.
-fn may_have_unknown_addresses(facts: &Facts) -> bool {
-    let is_public = |path: &Path| *path == Path::PublicEndpoint;
-    facts.evidence.cluster.access.public() != Some(false)
-        && !facts.endpoint_addresses.values().any(is_public)
-        && !facts.connections.iter().any(|connection| is_public(&connection.attribution.path))
-}
-
-impl Sockets {
-    fn sight(&self) -> SocketEvidence {
-        if self.is_unexplained {
-            SocketEvidence::Unexplained
-        } else if self.is_unplaced {
-            SocketEvidence::Unplaced
-        } else if self.sides != Sides::default() {
-            SocketEvidence::Sides(self.sides)
-        } else if self.is_hanging {
-            SocketEvidence::Hanging
-        } else {
-            SocketEvidence::Unseen
-        }
-    }
-}
 
 /// The machines that are among the hosts.
 #[derive(Default)]
@@ -220,7 +144,7 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
                 _ => ClientKind::Kubelet,
             };
             let process = one.component.as_str();
-            let sight = match (seen.get(process).map(Sockets::sight), one.path) {
+            let sight = match (seen.get(process).map(ProcessSockets::sight), one.path) {
                 // What makes the path of a component unknown is judged where that is.
                 (Some(SocketEvidence::Sides(_) | SocketEvidence::Unseen), TrafficPath::Unknown) => {
                     SocketEvidence::Unexplained

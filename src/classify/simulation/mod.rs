@@ -7,6 +7,7 @@ mod effect;
 mod needs;
 mod order;
 mod places;
+mod processes;
 mod scenario;
 mod socket_evidence;
 
