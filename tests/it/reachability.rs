@@ -15,7 +15,7 @@ use eks_netcheck::model::file::File;
 use eks_netcheck::model::gap::{Gap, GapReason, Observed, Subject};
 use eks_netcheck::model::net::{
     AclEntry, DHCP_OPTIONS, GroupRule, INTERFACES, NAT_GATEWAYS, NETWORK_ACLS, NatGateway, NetworkAcl,
-    ROUTE_TABLES, Route, RouteTable, RouteTarget, RulePeer, SECURITY_GROUPS, SUBNETS, VPC,
+    ROUTE_TABLES, Route, RouteTable, RouteTarget, RulePeer, SECURITY_GROUPS, SUBNETS, SecurityGroup, VPC,
 };
 use eks_netcheck::model::probe::{
     AddressProbe, Attempt, Certificate, Probe, ProbeCause, ProbeFailure, ProbeTarget, ProbeWay, TlsAttempt,
@@ -651,6 +651,38 @@ fn pods_reach_it_by_the_cluster_ip_in_every_mode() {
     let known = Reachabilities::new(&facts);
     let by_ip = known.by_cluster_ip(&place(&facts, "n1"));
     assert_eq!((by_ip.side, by_ip.reaches()), (Some(EndpointSide::ClusterIp), Reaches::Yes));
+}
+
+/// A client of the `ClusterIP` has one address, and tries no other one.
+#[test]
+fn an_eni_that_is_not_reached_delays_clients_by_their_way_to_it() {
+    let mut evidence = evidence();
+    let Observed::Seen(interfaces) = &mut evidence.network.interfaces else { unreachable!() };
+    let eni = interfaces.iter_mut().find(|one| one.description.starts_with("Amazon EKS")).unwrap();
+    let eni = Arc::make_mut(eni);
+    eni.groups = vec!["sg-closed".to_owned()];
+    let address = eni.addresses[0].to_string();
+    let Observed::Seen(groups) = &mut evidence.network.security_groups else { unreachable!() };
+    let closed = SecurityGroup {
+        id: "sg-closed".to_owned(),
+        owner: None,
+        ingress: Some(Vec::new()),
+        egress: Some(Vec::new()),
+    };
+    groups.push(closed);
+    let facts = facts(evidence);
+    let why = |one: &Reachability| {
+        assert_eq!(one.reaches(), Reaches::Yes);
+        one.conditions.iter().map(|one| one.why.as_str()).collect::<Vec<_>>().join("; ")
+    };
+    let by_name = why(&today(&facts, BASTION));
+    let by_ip = why(&Reachabilities::new(&facts).by_cluster_ip(&place(&facts, BASTION)));
+    for text in [&by_name, &by_ip] {
+        assert!(text.contains(&format!("{address} is not reached")), "{text}");
+    }
+    assert!(by_name.contains("try another one") && by_name.contains("up to 15 s"), "{by_name}");
+    assert!(by_ip.contains("kube-proxy sends") && by_ip.contains("about 1 of 2"), "{by_ip}");
+    assert!(!by_ip.contains("another one"), "{by_ip}");
 }
 
 const FILES: [File; 8] =

@@ -123,7 +123,7 @@ impl Reachabilities<'_> {
     fn on_side(&self, side: EndpointSide, access: &EndpointAccess, place: &Place) -> Vec<Condition> {
         match side {
             EndpointSide::Public => self.public(access, place),
-            EndpointSide::Private | EndpointSide::ClusterIp => self.private(place),
+            EndpointSide::Private | EndpointSide::ClusterIp => self.private(side, place),
         }
     }
 
@@ -180,7 +180,7 @@ impl Reachabilities<'_> {
         match best {
             Some(best) if best.reaches() == Reaches::Yes => {
                 let mut conditions = best.conditions.clone();
-                note_lost(&mut conditions, ends.iter().copied().zip(&each));
+                note_lost(EndpointSide::Public, &mut conditions, ends.iter().copied().zip(&each));
                 conditions
             }
             // What lets one address pass stops another one.
@@ -217,7 +217,9 @@ impl Reachabilities<'_> {
         access.public_cidrs().iter().all(|block| today.iter().any(|known| known.contains(block)))
     }
 
-    fn private(&self, place: &Place) -> Vec<Condition> {
+    /// The conditions of connections that end on the ENIs, by their addresses or by the
+    /// `ClusterIP`.
+    fn private(&self, side: EndpointSide, place: &Place) -> Vec<Condition> {
         const SIDE: EndpointSide = EndpointSide::Private;
         let kinds = [
             ConditionKind::Route,
@@ -264,7 +266,7 @@ impl Reachabilities<'_> {
         let mut conditions = best.conditions;
         if reaches == Reaches::Yes {
             let addresses = self.enis.iter().map(|eni| eni.addresses.first().copied());
-            note_lost(&mut conditions, addresses.zip(&all).filter_map(|(one, way)| Some((one?, way))));
+            note_lost(side, &mut conditions, addresses.zip(&all).filter_map(|(one, way)| Some((one?, way))));
         }
         match self.seen.failed(place, SIDE) {
             Some(failure) => self.lost(conditions, &failure, &self.facts.evidence.cluster.access, place),
@@ -342,7 +344,11 @@ impl Reachabilities<'_> {
 
 /// Says of the conditions of a place that reaches one address of the endpoint which others it
 /// does not reach: clients try the addresses in any order.
-fn note_lost<'a>(conditions: &mut [Condition], all: impl Iterator<Item = (IpAddr, &'a Reachability)>) {
+fn note_lost<'a>(
+    side: EndpointSide,
+    conditions: &mut [Condition],
+    all: impl Iterator<Item = (IpAddr, &'a Reachability)>,
+) {
     let all: Vec<_> = all.collect();
     let lost: Vec<_> = all.iter().filter_map(|(address, one)| Some((address, one.obstacle()?))).collect();
     let of_kind = |conditions: &[Condition], obstacle: &Condition| {
@@ -361,7 +367,7 @@ fn note_lost<'a>(conditions: &mut [Condition], all: impl Iterator<Item = (IpAddr
         }
     }
     if let Some(at) = noted {
-        conditions[at].why = format!("{}; {}", conditions[at].why, delay(lost.len(), all.len()));
+        conditions[at].why = format!("{}; {}", conditions[at].why, delay(side, lost.len(), all.len()));
     }
 }
 
