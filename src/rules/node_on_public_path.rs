@@ -31,6 +31,8 @@ On the node, check what the endpoint's name resolves to:
     getent ahosts ENDPOINT
 If the answer is private addresses, the connection is stale. Restart the process:
     sudo systemctl restart kubelet
+(Windows: Restart-Service kubelet. Bottlerocket and EKS Auto Mode, whose hosts have no \
+shell: reboot or replace the node.)
     kubectl -n kube-system rollout restart daemonset kube-proxy
 If the answer is public addresses, fix the VPC's DNS first (see \
 private-dns-unavailable), then restart both.",
