@@ -34,6 +34,7 @@ use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::net::{EKS_DESCRIPTION, INSTANCES, INTERFACES, Instance, Interface, NETWORK_ACLS};
 use crate::model::probe::{Probe, ProbeTarget, ProbeTool};
+use crate::model::seen_from::HERE;
 
 /// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
@@ -321,7 +322,7 @@ fn eni_addresses(part: &Part<'_>, cluster: &Cluster) -> BTreeSet<IpAddr> {
 
 /// What this machine's probes are.
 fn here() -> Subject {
-    Subject::Probe("here".to_owned())
+    Subject::Probe(HERE.to_owned())
 }
 
 /// Addresses, once they are known; none if they never are.
@@ -360,7 +361,7 @@ async fn record_probe(
         return Ok(());
     }
     let probe =
-        Probe { vantage: "here".to_owned(), host: prober.host().to_owned(), tool: ProbeTool::Own, answers };
+        Probe { vantage: HERE.to_owned(), host: prober.host().to_owned(), tool: ProbeTool::Own, answers };
     writer.write_probe(&probe)?;
     Ok(())
 }

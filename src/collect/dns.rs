@@ -16,6 +16,7 @@ use tracing::debug;
 
 use crate::evidence::dns::TTL_COMMENT;
 use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::seen_from::HERE;
 
 /// A vantage point from which this machine resolves names.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub(in crate::collect) struct VantagePoint {
 impl VantagePoint {
     /// The host's own resolver configuration and hosts file.
     pub(in crate::collect) fn here() -> Self {
-        Self { name: "here".to_owned(), server: None }
+        Self { name: HERE.to_owned(), server: None }
     }
 
     /// A name server, named after its address.

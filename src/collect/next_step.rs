@@ -65,6 +65,7 @@ fn permission(file: File) -> String {
 mod tests {
     use super::*;
     use crate::evidence::aws::eks::parse_cluster;
+    use crate::model::seen_from::HERE;
 
     #[test]
     fn no_next_step_of_a_live_run_is_to_edit_a_recording() {
@@ -78,7 +79,7 @@ mod tests {
         let node = "n1".parse().expect("a name");
         let others = [
             Subject::Vantage("n1".to_owned()),
-            Subject::Records { kind: "A", vantage: "here".to_owned() },
+            Subject::Records { kind: "A", vantage: HERE.to_owned() },
             Subject::Vantages,
             Subject::Node(node),
             Subject::Instance("i-1".to_owned()),

@@ -128,6 +128,7 @@ fn parse_subject(text: String) -> Result<Subject, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::seen_from::HERE;
 
     #[test]
     fn subjects_round_trip() {
@@ -138,9 +139,9 @@ mod tests {
             Subject::File(File::CLUSTER),
             Subject::File(NODES),
             Subject::File(ENDPOINT_SLICES),
-            Subject::Vantage("here".to_owned()),
+            Subject::Vantage(HERE.to_owned()),
             Subject::Records { kind: "AAAA", vantage: "10.0.0.2".to_owned() },
-            Subject::Probe("here".to_owned()),
+            Subject::Probe(HERE.to_owned()),
             Subject::Vantages,
             Subject::Node(node),
             Subject::Nodes,

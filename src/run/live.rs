@@ -32,6 +32,7 @@ use crate::model::audit::Unjudged;
 use crate::model::evidence::Evidence;
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
+use crate::model::seen_from::HERE;
 use crate::model::socket::SocketAddress;
 
 /// What is done with the evidence of a cluster: it is classified, and peers that nothing explains
@@ -42,7 +43,7 @@ pub(super) const READER: Reader<Facts> =
 /// The peers of nodes that nothing explains, if the endpoint was probed.
 fn unexplained_peers(facts: &Facts) -> Option<UnexplainedPeers> {
     let evidence = &facts.evidence;
-    let probe = evidence.probe("here")?;
+    let probe = evidence.probe(HERE)?;
     let sockets = facts.unexplained().map(|connection| &connection.socket.peer);
     let addresses: BTreeSet<_> =
         sockets.filter(|peer| peer.is_port(PEER_PORT)).filter_map(SocketAddress::ip).collect();

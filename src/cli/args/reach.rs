@@ -9,6 +9,7 @@ use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::{ClusterSource, From, ReachOptions, WriteTo};
 use crate::cli::values::{FromArg, format_of, write_to};
+use crate::model::seen_from::HERE;
 use crate::report;
 use crate::report::format::{ReachFormat, ReachWrite};
 
@@ -37,7 +38,7 @@ pub(super) struct ReachArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
     evidence: Option<PathBuf>,
     /// The place: here, a node, an address or a CIDR block
-    #[arg(long, value_name = "PLACE", default_value = "here")]
+    #[arg(long, value_name = "PLACE", default_value = HERE)]
     from: FromArg,
     /// The format on standard output
     #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::REACH_FORMATS), default_value = "table")]

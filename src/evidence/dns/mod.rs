@@ -206,6 +206,7 @@ fn normalised(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::seen_from::HERE;
 
     const HOST: &str = "0A1B.gr7.eu-west-1.eks.amazonaws.com";
 
@@ -225,7 +226,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Observed<Answer> {
-        parse_answer("here", Some(HOST), text.as_bytes()).0.answer
+        parse_answer(HERE, Some(HOST), text.as_bytes()).0.answer
     }
 
     #[test]
