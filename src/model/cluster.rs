@@ -98,10 +98,55 @@ impl Cluster {
         }
     }
 
+    /// The same, merged.
+    #[must_use]
+    pub fn allowed(&self) -> AllowedBlocks {
+        AllowedBlocks::new(&self.public_cidrs())
+    }
+
     /// The port of the API server.
     #[must_use]
     pub fn api_port(&self) -> u16 {
         self.endpoint.as_ref().map_or(443, |endpoint| endpoint.port)
+    }
+}
+
+/// The union of the CIDR blocks that may reach the public endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedBlocks(Vec<IpNet>);
+
+impl AllowedBlocks {
+    fn new(cidrs: &Vec<IpNet>) -> Self {
+        Self(IpNet::aggregate(cidrs))
+    }
+
+    /// The blocks, merged.
+    #[must_use]
+    pub fn blocks(&self) -> &[IpNet] {
+        &self.0
+    }
+
+    /// Whether an address may reach it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|block| block.contains(&address))
+    }
+
+    /// Whether every address of some blocks may reach it.
+    #[must_use]
+    pub fn contains_all(&self, blocks: &[IpNet]) -> bool {
+        blocks.iter().all(|block| self.0.iter().any(|known| known.contains(block)))
+    }
+
+    /// Whether every IPv4 address may reach it.
+    #[must_use]
+    pub fn contains_ipv4(&self) -> bool {
+        self.0.iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4())
+    }
+
+    /// The addresses that may reach it, and those that may not.
+    pub fn partition(&self, addresses: impl IntoIterator<Item = IpAddr>) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        addresses.into_iter().partition(|address| self.contains(*address))
     }
 }
 
@@ -197,6 +242,12 @@ impl EndpointAccess {
             (_, []) => vec![IpNet::V4(Ipv4Net::default())],
             (_, cidrs) => cidrs.to_vec(),
         }
+    }
+
+    /// The same, merged.
+    #[must_use]
+    pub fn allowed(&self) -> AllowedBlocks {
+        AllowedBlocks::new(&self.public_cidrs())
     }
 
     /// Its name in reports.

@@ -138,8 +138,14 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<Ca
     if cluster.access.public() == Some(false) {
         return Some(Cause::PublicEndpointOff(peer));
     }
+    let allowed = cluster.allowed();
     let instances = instances(facts, node);
     let egress: Vec<_> = instances.iter().filter_map(|id| facts.egress_of(id)).collect();
+    if peer.is_ipv6() {
+        // A host reaches it with an address of its own, by routes that are not judged here.
+        let mut own = egress.iter().flat_map(|egress| &egress.ipv6).copied();
+        return own.find(|address| !allowed.contains(*address)).map(Cause::CidrList);
+    }
     let ways: Vec<_> = egress
         .iter()
         .flat_map(|egress| &egress.ipv4)
@@ -151,13 +157,12 @@ fn of_public_endpoint(facts: &Facts, node: &NodeName, peer: IpAddr) -> Option<Ca
     if let Some(WayOut::None(reason)) = ways.iter().find(|way| matches!(way, WayOut::None(_))) {
         return Some(Cause::Route(reason.clone()));
     }
-    let allowed = cluster.public_cidrs();
     let addresses = ways.iter().flat_map(|way| match way {
         WayOut::Addresses(addresses) => addresses.as_slice(),
         WayOut::None(_) => &[],
     });
     let mut addresses = addresses.map(|egress| egress.address);
-    let refused = addresses.find(|address| !allowed.iter().any(|block| block.contains(address)));
+    let refused = addresses.find(|address| !allowed.contains(*address));
     let blocked = || {
         egress.iter().find_map(|egress| match egress.block {
             PublicBlock::Blocked(mode) => Some(Cause::BlockPublicAccess(mode)),

@@ -3,8 +3,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
-use super::{gaps, reach};
+use crate::model::cluster::AllowedBlocks;
 use crate::model::connection::{Connection, Path};
 use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::evidence::Evidence;
@@ -50,8 +51,8 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
         return Outcome::pass();
     }
     // Every IPv4 address is allowed, so the nodes are.
-    let allowed = reach::union(&cluster.public_cidrs());
-    if allowed.iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4()) {
+    let allowed = cluster.allowed();
+    if allowed.contains_ipv4() {
         return Outcome::pass();
     }
     if let Err(gap) = gaps::private_access(&facts.evidence) {
@@ -70,12 +71,12 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     outcome
 }
 
-fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
-    let is_allowed = |address: IpAddr| allowed.iter().any(|block| block.contains(&address));
+fn judge(facts: &Facts, allowed: &AllowedBlocks) -> Outcome {
     // A node may reach a dual-stack endpoint over IPv6, with its own address. The addresses of
     // EKS-owned ENIs say nothing about the public endpoint.
     let is_dual_stack = facts.has_ipv6_public_endpoint();
-    let over_ipv6 = |node: &NodeEgress| is_dual_stack && node.ipv6.iter().any(|&address| is_allowed(address));
+    let over_ipv6 =
+        |node: &NodeEgress| is_dual_stack && node.ipv6.iter().any(|&address| allowed.contains(address));
     let mut outcome = Outcome::pass();
     // Many nodes share a NAT gateway: there is one finding for each egress address.
     let mut refused: BTreeMap<(&str, IpAddr), BTreeSet<String>> = BTreeMap::new();
@@ -95,7 +96,7 @@ fn judge(facts: &Facts, allowed: &[IpNet]) -> Outcome {
                 continue;
             }
         };
-        let mut not_allowed = addresses.iter().filter(|egress| !is_allowed(egress.address)).peekable();
+        let mut not_allowed = addresses.iter().filter(|egress| !allowed.contains(egress.address)).peekable();
         if not_allowed.peek().is_some() && over_ipv6(node) {
             outcome.gaps.push(either_family(&facts.evidence, node));
             continue;

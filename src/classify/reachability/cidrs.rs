@@ -9,7 +9,7 @@ use super::super::security_groups::{Coverage, coverage};
 use super::gaps;
 use super::index::Reachabilities;
 use super::route::Out;
-use crate::model::cluster::EndpointAccess;
+use crate::model::cluster::{AllowedBlocks, EndpointAccess};
 use crate::model::ranges::{is_native_ipv6, is_public};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place};
 use crate::model::rule::Step;
@@ -23,17 +23,14 @@ const SHOWN: usize = 10;
 impl Reachabilities<'_> {
     /// Whether the list of the given settings contains the source address of a place.
     pub(super) fn cidrs(&self, access: &EndpointAccess, place: &Place) -> Condition {
-        let allowed = IpNet::aggregate(&access.public_cidrs());
-        if allowed.iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4())
-            && !is_ipv6_only(place)
-        {
+        let allowed = access.allowed();
+        if allowed.contains_ipv4() && !is_ipv6_only(place) {
             return Condition::met(KIND, "publicAccessCidrs contains every IPv4 address");
         }
         // What the list of today admitted, a list that contains it admits.
         let today = self.facts.evidence.cluster.access.public_cidrs();
         // A connection to an endpoint that is off was made when it was on, with another list.
-        let contains_today =
-            !today.is_empty() && today.iter().all(|block| allowed.iter().any(|known| known.contains(block)));
+        let contains_today = !today.is_empty() && allowed.contains_all(&today);
         let as_seen = |why: String| Condition::met(KIND, format!("as seen: {why}"));
         let seen = Some(&self.seen).filter(|_| contains_today);
         if let Some(why) = seen.and_then(|seen| seen.answered(place, EndpointSide::Public)) {
@@ -54,7 +51,7 @@ impl Reachabilities<'_> {
         established.map_or(condition, as_seen)
     }
 
-    fn by_list(&self, access: &EndpointAccess, place: &Place, allowed: &[IpNet]) -> Condition {
+    fn by_list(&self, access: &EndpointAccess, place: &Place, allowed: &AllowedBlocks) -> Condition {
         match &place.location {
             Location::Vpc { .. } => self.of_egress(access, place, allowed),
             Location::Outside { blocks } if blocks.iter().all(is_public) => {
@@ -68,19 +65,17 @@ impl Reachabilities<'_> {
 
     /// The addresses with which a place may leave the VPC over IPv4: those that the list
     /// contains, and those that it does not. `None` if they are not known.
-    fn listed_egress(&self, place: &Place, allowed: &[IpNet]) -> Option<(Vec<IpAddr>, Vec<IpAddr>)> {
+    fn listed_egress(&self, place: &Place, allowed: &AllowedBlocks) -> Option<(Vec<IpAddr>, Vec<IpAddr>)> {
         let addresses: BTreeSet<IpAddr> = match self.way_out(place, &self.public) {
             Out::Addresses(addresses) => addresses.into_iter().map(|egress| egress.address).collect(),
             Out::Ipv6 => BTreeSet::new(),
             Out::None(_) | Out::Unknown(_) => return None,
         };
-        let is_allowed = |address: &IpAddr| allowed.iter().any(|block| block.contains(address));
-        Some(addresses.into_iter().partition(is_allowed))
+        Some(allowed.partition(addresses))
     }
 
     /// The addresses of a NAT gateway, or the place's own public address.
-    fn of_egress(&self, access: &EndpointAccess, place: &Place, allowed: &[IpNet]) -> Condition {
-        let is_allowed = |address: &IpAddr| allowed.iter().any(|block| block.contains(address));
+    fn of_egress(&self, access: &EndpointAccess, place: &Place, allowed: &AllowedBlocks) -> Condition {
         let Some((admitted, refused)) = self.listed_egress(place, allowed) else {
             return Condition::unknown(KIND, gaps::unknown_address(place));
         };
@@ -103,7 +98,7 @@ impl Reachabilities<'_> {
             condition.fix.push(self.add_blocks(access, &blocks));
             return condition;
         }
-        if own_v6.iter().any(is_allowed) {
+        if own_v6.iter().any(|address| allowed.contains(*address)) {
             if refused.is_empty() {
                 let why = format!("publicAccessCidrs contains its own address {}", texts(&own_v6));
                 return Condition::met(KIND, why);
@@ -129,13 +124,13 @@ impl Reachabilities<'_> {
         access: &EndpointAccess,
         place: &Place,
         blocks: &[IpNet],
-        allowed: &[IpNet],
+        allowed: &AllowedBlocks,
     ) -> Condition {
         let texts =
             |blocks: &[IpNet]| list(&blocks.iter().map(ToString::to_string).collect::<Vec<_>>(), SHOWN);
         let (mut parts, mut missing) = (Vec::new(), Vec::new());
         for block in blocks {
-            match coverage([allowed].into_iter(), block) {
+            match coverage([allowed.blocks()].into_iter(), block) {
                 Coverage::Whole => {}
                 Coverage::Part(part) => {
                     parts.push(part);

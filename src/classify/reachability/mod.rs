@@ -23,8 +23,6 @@ mod tls;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 pub use self::answer::reach_report;
 use self::ends::delay;
 pub use self::index::Reachabilities;
@@ -213,8 +211,7 @@ impl Reachabilities<'_> {
     /// Whether what failed at the public endpoint today fails under other settings too: they
     /// admit no more.
     fn applies_to(&self, access: &EndpointAccess) -> bool {
-        let today = IpNet::aggregate(&self.facts.evidence.cluster.access.public_cidrs());
-        access.public_cidrs().iter().all(|block| today.iter().any(|known| known.contains(block)))
+        self.facts.evidence.cluster.access.allowed().contains_all(&access.public_cidrs())
     }
 
     /// The conditions of connections that end on the ENIs, by their addresses or by the

@@ -2,7 +2,7 @@
 
 use super::clients::{ClientHost, User};
 use super::needs;
-use super::scenario::{Scenario, blocks};
+use super::scenario::Scenario;
 use super::socket_evidence::{Sides, SocketEvidence};
 use crate::model::egress::{NodeEgress, WayOut};
 use crate::model::facts::Facts;
@@ -159,7 +159,7 @@ impl Scenario {
         place: &Place,
         then: &Reachability,
     ) -> Option<&'a str> {
-        let is_open = blocks(&self.to).iter().any(|block| block.prefix_len() == 0 && block.addr().is_ipv4());
+        let is_open = self.to.allowed().contains_ipv4();
         let Location::Vpc { id, .. } = &place.location else { return None };
         if is_open || then.side != Some(EndpointSide::Public) {
             return None;

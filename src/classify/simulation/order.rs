@@ -3,8 +3,6 @@
 
 use std::collections::HashSet;
 
-use ipnet::IpNet;
-
 use super::needs;
 use super::scenario::Scenario;
 use crate::model::cluster::EndpointAccess;
@@ -136,7 +134,7 @@ fn alone(step: Step) -> ChangeStep {
 }
 
 fn same_blocks(from: &EndpointAccess, to: &EndpointAccess) -> bool {
-    IpNet::aggregate(&from.public_cidrs()) == IpNet::aggregate(&to.public_cidrs())
+    from.allowed() == to.allowed()
 }
 
 /// The steps so far.

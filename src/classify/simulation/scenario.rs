@@ -1,7 +1,5 @@
 //! A change of access: the settings before and after it.
 
-use ipnet::IpNet;
-
 use crate::model::cluster::EndpointAccess;
 use crate::model::reachability::EndpointSide;
 
@@ -25,12 +23,11 @@ impl Scenario {
     /// Whether the public endpoint, if it was on, stays on and admits all addresses that it
     /// admitted.
     pub(super) fn is_wider(&self) -> bool {
-        let from = blocks(&self.from);
+        let from = self.from.public_cidrs();
         if self.to.public() == Some(false) {
             return from.is_empty();
         }
-        let to = IpNet::aggregate(&blocks(&self.to));
-        from.iter().all(|block| to.iter().any(|wider| wider.contains(block)))
+        self.to.allowed().contains_all(&from)
     }
 
     /// Whether no client can lose its path, wherever it is.
@@ -61,9 +58,4 @@ impl Scenario {
             None => !self.is_monotone(),
         }
     }
-}
-
-/// The blocks that the public endpoint admits: a list that is not given admits all.
-pub(super) fn blocks(access: &EndpointAccess) -> Vec<IpNet> {
-    IpNet::aggregate(&access.public_cidrs())
 }
