@@ -61,6 +61,8 @@ pub enum Options {
         /// The pages.
         pages: Vec<Page>,
     },
+    /// `init`
+    Init,
     /// `policy init`
     PolicyInit(PathBuf),
     /// `policy check`, of these files or of the one that is found

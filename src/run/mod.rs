@@ -12,6 +12,7 @@ pub mod exit;
 mod explain;
 mod files;
 mod github_actions;
+mod init;
 pub mod judge;
 #[cfg(feature = "live")]
 mod live;
@@ -79,6 +80,7 @@ pub fn run(options: &Options) -> Result<Ending> {
             Ok(Exit::Pass.into())
         }
         Options::ManualPages { out, pages } => manual::write(out, pages),
+        Options::Init => init::init(),
         Options::PolicyInit(file) => policy::init(file),
         Options::PolicyCheck(files) => policy::check(files),
     }

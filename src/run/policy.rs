@@ -72,7 +72,14 @@ pub(super) fn init(path: &Path) -> Result<Ending> {
         to_stdout(|out, _| out.write_all(file::EXAMPLE.as_bytes()))?;
         return Ok(Exit::Pass.into());
     }
-    let cannot_write = || format!("cannot write the policy {}", path.display());
+    write_new(path, file::EXAMPLE)?;
+    to_stdout(|out, _| writeln!(out, "wrote {}", escape(&path.to_string_lossy())))?;
+    Ok(Exit::Pass.into())
+}
+
+/// Writes a file that does not exist yet.
+pub(super) fn write_new(path: &Path, text: &str) -> Result<()> {
+    let cannot_write = || format!("cannot write {}", path.display());
     let mut new =
         fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| {
             match error.kind() {
@@ -82,13 +89,12 @@ pub(super) fn init(path: &Path) -> Result<Ending> {
                 _ => anyhow!(error).context(cannot_write()),
             }
         })?;
-    if let Err(error) = new.write_all(file::EXAMPLE.as_bytes()) {
-        // A part of it would be another policy.
+    if let Err(error) = new.write_all(text.as_bytes()) {
+        // A part of it would be another one.
         let _ = fs::remove_file(path);
         return Err(anyhow!(error).context(cannot_write()));
     }
-    to_stdout(|out, _| writeln!(out, "wrote {}", escape(&path.to_string_lossy())))?;
-    Ok(Exit::Pass.into())
+    Ok(())
 }
 
 /// `policy check`: checks the files, or the one that is found.

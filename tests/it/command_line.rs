@@ -312,3 +312,34 @@ fn durations_are_written_in_one_way_everywhere() {
         assert!(ran.stderr.contains("cannot be used with"), "{timeout}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn the_version_names_what_is_built_in() {
+    for option in ["--version", "-V"] {
+        let ran = Netcheck::new([option]).run();
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        let live = if cfg!(feature = "live") { "live" } else { "recorded evidence only" };
+        let head = concat!("eks-netcheck ", env!("CARGO_PKG_VERSION"), " (");
+        let build = ran.stdout.strip_prefix(head).and_then(|rest| rest.strip_suffix(")\n")).unwrap();
+        assert!(build == live || build.ends_with(&format!(", {live}")), "{build}");
+    }
+    let json = Netcheck::new(["explain", "--format", "json"]).run().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["tool"]["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn help_is_found_in_every_way() {
+    let ran = Netcheck::new([""; 0]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("Commands:") && ran.stderr.contains("simulate"), "{}", ran.stderr);
+    for (one, other) in [(&["help", "explain"][..], &["explain", "--help"][..]), (&["help"], &["--help"])] {
+        let (one, other) = (Netcheck::new(one).run(), Netcheck::new(other).run());
+        assert_eq!((one.code, &one.stdout), (0, &other.stdout));
+    }
+    // Coloured on request, with the same text.
+    let plain = Netcheck::new(["audit", "--help"]).run().stdout;
+    let coloured = Netcheck::new(["audit", "--help"]).env("CLICOLOR_FORCE", "1").run().stdout;
+    assert!(coloured.contains("\u{1b}[92m"));
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
+}

@@ -299,6 +299,14 @@ fn the_iam_policy_is_that_of_the_command() {
 }
 
 #[test]
+fn the_workflow_is_that_of_init() {
+    let dir = crate::common::scratch();
+    assert_eq!(Netcheck::new(["init"]).dir(dir.path()).run().code, 0);
+    let workflow = std::fs::read_to_string(dir.path().join(".github/workflows/eks-netcheck.yml")).unwrap();
+    check_block("docs/ci.md", "github", &fenced("yaml", &workflow));
+}
+
+#[test]
 fn the_readme_has_the_commands_for_a_fresh_machine() {
     let readme = read("README.md");
     let commands = [

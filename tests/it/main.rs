@@ -38,6 +38,7 @@ mod fleet;
 mod formats;
 mod hostile;
 mod html;
+mod init;
 #[cfg(feature = "live")]
 mod kubectl;
 #[cfg(feature = "live")]

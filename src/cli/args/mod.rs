@@ -14,6 +14,8 @@ mod verbosity;
 
 use std::path::PathBuf;
 
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -34,6 +36,19 @@ use crate::model::name::SSM_DOCUMENT;
 use crate::model::rule::Rule;
 use crate::report;
 use crate::report::format::ExplainFormat;
+
+/// The version with the commit and what is built in, which the build script tells.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("EKS_NETCHECK_BUILD"), ")");
+
+/// The colours of cargo's help and errors.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::BrightGreen.on_default().bold())
+    .usage(AnsiColor::BrightGreen.on_default().bold())
+    .literal(AnsiColor::BrightCyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::BrightRed.on_default().bold())
+    .valid(AnsiColor::BrightCyan.on_default().bold())
+    .invalid(AnsiColor::Yellow.on_default().bold());
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +71,11 @@ nothing else. Create it once in each account and region:
 
 `eks-netcheck iam-policy --nodes ssm` prints the permissions to run it.";
 
+const INIT_HELP: &str = "\
+It asks nothing. It writes eks-netcheck.toml, with the defaults of a policy, and
+.github/workflows/eks-netcheck.yml into the working directory, which should be the root
+of a repository. If one of them exists, it writes neither.";
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   eks-netcheck completions bash > ~/.local/share/bash-completion/completions/eks-netcheck
@@ -73,7 +93,7 @@ Examples:
 /// public endpoint or over the private, EKS-owned network interfaces, and who can reach that
 /// endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "eks-netcheck", version, after_help = EXIT_CODES)]
+#[command(name = "eks-netcheck", version = VERSION, styles = STYLES, after_help = EXIT_CODES)]
 pub(super) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -129,6 +149,9 @@ enum Command {
         #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::EXPLAIN_FORMATS), default_value = "text")]
         format: &'static ExplainFormat,
     },
+    /// Write a policy and a workflow of GitHub Actions that audits by it
+    #[command(after_help = INIT_HELP)]
+    Init,
     /// Write or check a policy file: thresholds, expectations and waivers
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -186,6 +209,7 @@ impl Cli {
             }
             Command::SsmDocument => Options::SsmDocument,
             Command::Explain { rule, format } => Options::Explain(ExplainOptions { rule, format }),
+            Command::Init => Options::Init,
             Command::Policy(command) => command.into_options(),
             Command::Completions { shell } => Options::Generated(completions(Self::command(), shell)),
             Command::Man { out: Some(out), .. } => {
