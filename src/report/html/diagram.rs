@@ -8,7 +8,7 @@ use textwrap::{Options, WordSplitter};
 use super::words::path_class;
 use crate::model::architecture::{ExpectedPath, Leg, LegKind, Observation, SightResult};
 use crate::model::connection::{KUBELET_PORT, Path};
-use crate::model::seen_from::SeenBy;
+use crate::model::seen_from::{HERE, SeenBy};
 use crate::report::text::cell;
 
 /// The width of a drawing, in pixels.
@@ -148,7 +148,7 @@ fn observed(observation: &Observation, kind: LegKind) -> Drawing {
 fn places(observation: &Observation, kind: LegKind) -> Vec<String> {
     let Observation { processes, places, .. } = observation;
     let mut text = match places.total {
-        1 => vec![if places.kept == ["here"] { "here".to_owned() } else { "1 node".to_owned() }],
+        1 => vec![if places.kept == [HERE] { HERE.to_owned() } else { "1 node".to_owned() }],
         total => vec![format!("{total} nodes")],
     };
     if kind == LegKind::ApiToKubelet {
@@ -156,7 +156,7 @@ fn places(observation: &Observation, kind: LegKind) -> Vec<String> {
     } else if processes.total > 0 {
         text.push(processes.shown(Observation::SHOWN));
     }
-    if places.kept != ["here"] {
+    if places.kept != [HERE] {
         text.extend(places.kept.iter().take(Observation::SHOWN).cloned());
         text.extend(more(places.total));
     }
