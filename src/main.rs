@@ -5,7 +5,10 @@ use std::io::{ErrorKind, Write};
 use std::panic;
 use std::process::ExitCode;
 
+use anstream::ColorChoice;
+use anstyle::AnsiColor;
 use eks_netcheck::cleanup;
+use eks_netcheck::cli::color::Color;
 use eks_netcheck::cli::{self, Refusal};
 use eks_netcheck::report::text::escape;
 use eks_netcheck::run::exit::{Ending, Exit};
@@ -27,15 +30,20 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Exit {
-    let ended = match cli::parse(std::env::args_os()) {
-        Ok(options) => bug::guard(&options, run::run),
+    let args: Vec<_> = std::env::args_os().collect();
+    set_color(Color::typed(&args));
+    let ended = match cli::parse(args) {
+        Ok((options, color)) => {
+            set_color(color);
+            bug::guard(&options, run::run)
+        }
         Err(Refusal::Clap(error)) => return refuse(&error),
         Err(Refusal::Options(message)) => Ok(Ending::with_message(Exit::Usage, message)),
     };
     let ended = ended.unwrap_or_else(|error| Ending::with_message(Exit::Usage, format!("{error:#}")));
     cleanup::wait_if_ending();
     if let Some(message) = ended.message {
-        print_error(&format!("error: {}", escape(&message)));
+        print_error(&message);
     }
     ended.exit
 }
@@ -48,18 +56,46 @@ fn refuse(error: &clap::Error) -> Exit {
         let written = write!(out, "{}", text.ansi()).and_then(|()| out.flush());
         return match written {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                print_error(&format!("error: cannot write to standard output: {error}"));
+                print_error(&format!("cannot write to standard output: {error}"));
                 Exit::Usage
             }
             _ => Exit::Pass,
         };
     }
     // The arguments may come from an untrusted source.
-    text.to_string().lines().for_each(|line| print_error(&escape(line)));
+    for line in text.to_string().lines() {
+        match line.strip_prefix("error: ") {
+            Some(message) => print_error(message),
+            None => print_line(&escape(line)),
+        }
+    }
     Exit::Usage
 }
 
-fn print_error(line: &str) {
+/// Prints an error.
+fn print_error(message: &str) {
+    let error = AnsiColor::Red.on_default().bold();
+    print_line(&format!("{error}error:{error:#} {}", escape(message)));
+}
+
+fn print_line(line: &str) {
     // Standard error may be closed; the exit code remains.
     let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Sets when to use colour. What is typed decides, then `NO_COLOR`, then `FORCE_COLOR`, then
+/// `CLICOLOR` and `CLICOLOR_FORCE`, then whether the destination is a terminal.
+///
+/// <https://no-color.org>, <https://force-color.org>
+fn set_color(color: Color) {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_forced = std::env::var_os("FORCE_COLOR").is_some_and(|value| !value.is_empty() && value != "0");
+    let choice = match color {
+        Color::Always => ColorChoice::AlwaysAnsi,
+        Color::Never => ColorChoice::Never,
+        Color::Auto if is_set("NO_COLOR") => ColorChoice::Never,
+        Color::Auto if is_forced => ColorChoice::AlwaysAnsi,
+        Color::Auto => ColorChoice::Auto,
+    };
+    choice.write_global();
 }

@@ -2,6 +2,7 @@
 //! means, and the only part that the rest of the program uses.
 
 mod args;
+pub mod color;
 mod durations;
 mod nearest;
 pub mod options;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use clap::Parser;
 
 use self::args::Cli;
+use self::color::Color;
 use self::options::Options;
 
 /// Why there is nothing to run.
@@ -25,11 +27,13 @@ pub enum Refusal {
     Options(String),
 }
 
-/// Parses the arguments of a process, of which the first is its name.
+/// Parses the arguments of a process, of which the first is its name. Returns what to run, and
+/// when to use colour.
 ///
 /// # Errors
 /// If there is nothing to run.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Options, Refusal> {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Color), Refusal> {
     let cli = Cli::try_parse_from(args).map_err(Refusal::Clap)?;
-    cli.into_options().map_err(Refusal::Options)
+    let color = cli.color;
+    Ok((cli.into_options().map_err(Refusal::Options)?, color))
 }

@@ -96,6 +96,9 @@ impl Request {
     }
 }
 
+/// The name of a step: the probe of the endpoint.
+const PROBE: &str = "the probe of the endpoint";
+
 /// Collects and records everything.
 ///
 /// # Errors
@@ -116,10 +119,11 @@ pub(super) async fn record(
     }
     if request.probe.is_some() {
         writer.expect(here());
-        progress.expect(1);
+        progress.expect_step(PROBE);
     }
-    progress.expect((1 + request.calls().count() + request.vantage_points().count()) as u64);
-    progress.set_message("AWS");
+    progress.expect_step(File::CLUSTER.name());
+    request.calls().for_each(|call| progress.expect_step(call.file.name()));
+    request.vantage_points().for_each(|point| progress.expect_step(point.subject().to_string()));
     let (host_sender, host) = watch::channel(None);
     let (peers_sender, peers) = watch::channel(None);
     let (targets_sender, targets) = watch::channel(None);
@@ -127,7 +131,7 @@ pub(super) async fn record(
     let (cluster_sender, described) = watch::channel(None);
     let cluster = async {
         let cluster = describe_cluster(batch, &request.cluster, writer).await?;
-        progress.answered();
+        progress.answered_step(File::CLUSTER.name());
         let endpoint = cluster.endpoint.as_ref().map(|endpoint| endpoint.host.as_str());
         cluster_sender.send_replace(Some(Arc::new(cluster.clone())));
         host_sender.send_replace(Some(endpoint.unwrap_or_default().to_owned()));
@@ -146,7 +150,7 @@ pub(super) async fn record(
                 if point.is_here() {
                     answer_sender.send_replace(Some(addresses));
                 }
-                progress.answered();
+                progress.answered_step(&point.subject().to_string());
                 Ok::<_, CollectError>(())
             }))
             .await
@@ -162,7 +166,7 @@ pub(super) async fn record(
         let probe = async {
             if let Some(probe) = &request.probe {
                 record_probe(probe, cluster, answer, enis, writer).await?;
-                progress.answered();
+                progress.answered_step(PROBE);
             }
             Ok(())
         };
@@ -172,7 +176,7 @@ pub(super) async fn record(
     };
     let nodes = async {
         let instances = describe_instances(batch, &request.cluster, writer).await?;
-        progress.answered();
+        progress.answered_step(INSTANCES.name());
         if let Some(nodes) = &request.nodes {
             let client = batch.client();
             record_nodes(nodes, client, instances.as_deref(), &awaited, &described, writer, progress).await?;
@@ -237,14 +241,14 @@ async fn describe_network(
     let Some(vpc) = &cluster.vpc else {
         for call in calls {
             writer.gap(no_vpc(call, cluster));
-            progress.answered();
+            progress.answered_step(call.file.name());
         }
         enis.send_replace(Some(BTreeSet::new()));
         return Ok(());
     };
     let recorded = calls.map(async |call| -> Result<()> {
         let part = batch.part(call, &cluster.name, Some(vpc)).await;
-        progress.answered();
+        progress.answered_step(call.file.name());
         if call.file == INTERFACES {
             enis.send_replace(Some(
                 part.as_ref().map(|part| eni_addresses(part, cluster)).unwrap_or_default(),

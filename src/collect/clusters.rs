@@ -48,7 +48,6 @@ pub fn collect_clusters<T: Send + 'static>(
     let runtime = runtime::start(THREADS).map_err(CollectError::Runtime)?;
     let captures = scratch()?;
     let progress = Progress::new(hides_progress);
-    progress.set_message("AWS");
     let captures = captures.value.path();
     let collector = Collector { fleet, template, captures, progress: &progress, reader };
     let collected = runtime.block_on(async {

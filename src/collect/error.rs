@@ -24,7 +24,7 @@ pub enum CollectError {
     #[error(transparent)]
     Task(#[from] JoinError),
     /// A signal interrupts the run.
-    #[error("{}", interrupted(*answered, *expected))]
+    #[error("{}", interrupted(*answered, *expected, outstanding))]
     Interrupted {
         /// Its number.
         signal: u8,
@@ -32,6 +32,8 @@ pub enum CollectError {
         answered: u64,
         /// How many were expected.
         expected: u64,
+        /// What had not answered, in words.
+        outstanding: String,
     },
     /// The runtime does not start.
     #[error(transparent)]
@@ -63,9 +65,10 @@ impl From<Undescribed> for CollectError {
 /// What a collection returns.
 pub type Result<T, E = CollectError> = std::result::Result<T, E>;
 
-fn interrupted(answered: u64, expected: u64) -> String {
+fn interrupted(answered: u64, expected: u64, outstanding: &str) -> String {
+    let waiting = if outstanding.is_empty() { String::new() } else { format!("; not yet: {outstanding}") };
     match expected {
-        0 => "interrupted before any answer was received".to_owned(),
-        _ => format!("interrupted: {answered} of {expected} answers had been received"),
+        0 => format!("interrupted before any answer was received{waiting}"),
+        _ => format!("interrupted: {answered} of {expected} answers had been received{waiting}"),
     }
 }

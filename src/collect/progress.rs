@@ -1,71 +1,209 @@
-//! A progress bar on standard error.
+//! Progress on standard error: what is outstanding, and for how long.
+//!
+//! On a terminal it is one live line, which is removed at the end. Elsewhere, such as in a CI
+//! job, it is a plain line after some time, and then ever more rarely.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::error::CollectError;
 use crate::model::name::NodeName;
 
-/// The largest number of pending nodes that are named.
+/// The largest number of outstanding steps and nodes that are named.
 const NAMES_MAX: usize = 4;
+/// After how long the first plain line is written. Each interval is twice as long as the one
+/// before, up to the longest.
+const PLAIN_FIRST: Duration = Duration::from_secs(10);
+const PLAIN_LONGEST: Duration = Duration::from_secs(120);
 
-/// A progress bar, which is removed at the end.
+/// The progress of a collection, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    state: Arc<Mutex<State>>,
+    /// Ends the plain lines when it is dropped.
+    _plain: Option<Sender<()>>,
+}
+
+/// What is known of a collection.
+#[derive(Debug, Default)]
+struct State {
+    answered: u64,
+    expected: u64,
+    /// The outstanding steps, such as queries of AWS, each with their number.
+    steps: BTreeMap<String, usize>,
+    /// What is read of nodes, and the nodes that have not answered: the first names, and the
+    /// number of all.
+    nodes: Option<(&'static str, Vec<NodeName>, usize)>,
+}
+
+impl State {
+    /// What is outstanding, in words; empty if that is nothing.
+    fn outstanding(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.steps.is_empty() {
+            let names: Vec<_> = self.steps.keys().take(NAMES_MAX).map(String::as_str).collect();
+            parts.push(named(&names, self.steps.len()));
+        }
+        if let Some((what, names, number)) = self.nodes.as_ref().filter(|(_, _, number)| *number > 0) {
+            let names: Vec<_> = names.iter().map(NodeName::as_str).collect();
+            parts.push(format!("{what} {}", named(&names, *number)));
+        }
+        parts.join("; ")
+    }
+
+    /// The numbers of answers, and what is outstanding.
+    fn line(&self) -> String {
+        let outstanding = self.outstanding();
+        let waiting =
+            if outstanding.is_empty() { String::new() } else { format!("; waiting for {outstanding}") };
+        format!("{} of {} answers{waiting}", self.answered, self.expected)
+    }
+}
+
+/// The first names, and the number of the others.
+fn named(names: &[&str], number: usize) -> String {
+    match number.saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
 }
 
 impl Progress {
-    /// A progress bar, which is hidden as well if standard error is not a terminal.
+    /// Progress, unless it is hidden.
     #[must_use]
     pub(crate) fn new(is_hidden: bool) -> Self {
-        let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) =
-            ProgressStyle::with_template("{spinner} {pos}/{len} answers, {elapsed}: {wide_msg}")
-        {
+        let is_terminal = std::io::stderr().is_terminal();
+        let target = if is_hidden || !is_terminal {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}") {
             bar.set_style(style);
         }
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
-        Self { bar }
+        let state = Arc::<Mutex<State>>::default();
+        let is_plain = !is_hidden && !is_terminal;
+        let _plain = is_plain.then(|| write_plainly(&state)).flatten();
+        Self { bar, state, _plain }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = lock(&self.state);
+        change(&mut state);
+        if !self.bar.is_hidden() {
+            self.bar.set_message(state.line());
+        }
     }
 
     /// Adds to the number of expected answers.
     pub(crate) fn expect(&self, answers: u64) {
-        self.bar.inc_length(answers);
+        self.change(|state| state.expected += answers);
     }
 
-    /// Sets the message: a constant text, or names that were validated.
-    pub(crate) fn set_message(&self, what: impl Into<std::borrow::Cow<'static, str>>) {
-        self.bar.set_message(what);
+    /// Expects the answer of a step: a constant text, or a name that was validated.
+    pub(crate) fn expect_step(&self, step: impl Into<String>) {
+        self.change(|state| {
+            state.expected += 1;
+            *state.steps.entry(step.into()).or_default() += 1;
+        });
     }
 
-    /// The error of a run that a signal interrupts.
-    pub(super) fn interrupted(&self, signal: u8) -> CollectError {
-        let (answered, expected) = (self.bar.position(), self.bar.length().unwrap_or_default());
-        CollectError::Interrupted { signal, answered, expected }
+    /// Counts the answer of a step.
+    pub(crate) fn answered_step(&self, step: &str) {
+        self.change(|state| {
+            state.answered += 1;
+            if let Some(number) = state.steps.get_mut(step) {
+                *number -= 1;
+                if *number == 0 {
+                    state.steps.remove(step);
+                }
+            }
+        });
     }
 
     /// Names the first nodes that have not answered.
-    pub(crate) fn set_pending<'a>(&self, what: &str, pending: impl ExactSizeIterator<Item = &'a NodeName>) {
-        let more = pending.len().saturating_sub(NAMES_MAX);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let names: Vec<_> = pending.take(NAMES_MAX).map(NodeName::as_str).collect();
-        let separator = if names.is_empty() { "" } else { ": " };
-        self.set_message(format!("{what}{separator}{}{more}", names.join(", ")));
+    pub(crate) fn set_pending<'a>(
+        &self,
+        what: &'static str,
+        pending: impl ExactSizeIterator<Item = &'a NodeName>,
+    ) {
+        let number = pending.len();
+        let names = pending.take(NAMES_MAX).cloned().collect();
+        self.change(|state| state.nodes = Some((what, names, number)));
     }
 
     /// Counts an answer.
     pub(crate) fn answered(&self) {
-        self.bar.inc(1);
+        self.change(|state| state.answered += 1);
+    }
+
+    /// The error of a run that a signal interrupts.
+    pub(super) fn interrupted(&self, signal: u8) -> CollectError {
+        let state = lock(&self.state);
+        let (answered, expected) = (state.answered, state.expected);
+        CollectError::Interrupted { signal, answered, expected, outstanding: state.outstanding() }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes plain lines until what is returned is dropped.
+fn write_plainly(state: &Arc<Mutex<State>>) -> Option<Sender<()>> {
+    let (sender, receiver) = channel();
+    let (state, began) = (Arc::clone(state), Instant::now());
+    let write = move || {
+        let mut interval = PLAIN_FIRST;
+        while receiver.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            let line = format!("{} s: {}", began.elapsed().as_secs(), lock(&state).line());
+            // It may be closed.
+            let _ = writeln!(std::io::stderr(), "{line}");
+            interval = (interval * 2).min(PLAIN_LONGEST);
+        }
+    };
+    // A run without progress is still a run.
+    thread::Builder::new().name("progress".to_owned()).spawn(write).ok()?;
+    Some(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outstanding_is_named() {
+        let progress = Progress::new(true);
+        assert_eq!(lock(&progress.state).line(), "0 of 0 answers");
+        for step in ["vpc.json", "vpc.json", "subnets.json"] {
+            progress.expect_step(step);
+        }
+        progress.answered_step("vpc.json");
+        progress.answered_step("subnets.json");
+        assert_eq!(lock(&progress.state).line(), "2 of 3 answers; waiting for vpc.json");
+        progress.answered_step("vpc.json");
+        let names: Vec<NodeName> =
+            (0..6).map(|number| format!("n{number}").parse().expect("a name")).collect();
+        progress.expect(6);
+        progress.set_pending("nodes", names.iter());
+        let line = "3 of 9 answers; waiting for nodes n0, n1, n2, n3 and 2 more";
+        assert_eq!(lock(&progress.state).line(), line);
     }
 }

@@ -77,7 +77,7 @@ fn record_peers<T>(
     let read = EvidenceDir::open(dir).and_then(|dir| (reader.read)(&dir, &request.cluster));
     let Some(peers) = read.ok().and_then(|value| (reader.unexplained)(&value)) else { return Ok(()) };
     let progress = Progress::new(hides_progress);
-    progress.set_message("peers of nodes");
+    progress.expect_step("probes of peers of nodes");
     let runtime = runtime::start(0).map_err(CollectError::Runtime)?;
     let answers = runtime.block_on(async {
         tokio::select! {

@@ -53,7 +53,8 @@ pub fn uncapital(text: &str) -> String {
 /// one.
 #[must_use]
 pub fn split_command(text: &str) -> (&str, Option<&str>) {
-    const PROGRAMS: [&str; 6] = ["aws ", "kubectl ", "ssh ", "sudo ", "dig ", "curl "];
+    const PROGRAMS: [&str; 9] =
+        ["aws ", "kubectl ", "ssh ", "sudo ", "dig ", "curl ", "eks-netcheck ", "getent ", "systemctl "];
     let Some((prose, command)) = text.rsplit_once(": ") else { return (text, None) };
     // Prose may follow a command that is not the end.
     let is_command = PROGRAMS.iter().any(|program| command.starts_with(program))

@@ -8,6 +8,7 @@ use super::style::count;
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::gap::{GapReason, Subject};
+use crate::model::groups::{GapGroup, gap_groups};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
 use crate::model::rule::{Severity, Threshold};
 use crate::model::text::list;
@@ -23,7 +24,10 @@ pub(super) fn reason(judgment: &Judgment) -> String {
     let counted: Vec<_> = findings.iter().filter(|judged| judged.waived_by().is_none()).collect();
     let reaches = |judged: &&&JudgedFinding| threshold.is_some_and(|least| judged.severity >= least);
     let (at_or_above, below): (Vec<&JudgedFinding>, Vec<_>) = counted.iter().partition(|one| reaches(one));
-    let needed: Vec<_> = judgment.gaps.iter().filter(|gap| gap.needed).collect();
+    let groups = gap_groups(&judgment.gaps);
+    let mut needed: Vec<_> = groups.iter().filter(|group| group.gaps[0].needed).collect();
+    // Of what has several causes, the one with the most gaps is named.
+    needed.sort_by_key(|group| std::cmp::Reverse(group.gaps.len()));
     let main = match (verdict, needed.first()) {
         (Verdict::Fail, _) => {
             let mut rules: Vec<_> = at_or_above.iter().map(|judged| judged.rule.id).collect();
@@ -73,15 +77,30 @@ fn name(threshold: Threshold) -> &'static str {
     threshold.map_or("never", Severity::as_str)
 }
 
-/// The only gap, or the first and the number of the others.
-fn more_or_one(gaps: &[&JudgedGap]) -> String {
-    match gaps {
+/// The only group of gaps, or the first and the number of the other gaps.
+fn more_or_one(groups: &[&GapGroup<'_>]) -> String {
+    match groups {
         [] => String::new(),
-        [only] => only.gap.problem(),
+        [only] => problem(only),
         [first, others @ ..] => {
-            format!("{}, and {}", first.gap.problem(), count(others.len(), "more gap"))
+            let others = others.iter().map(|group| group.gaps.len()).sum();
+            format!("{}, and {}", problem(first), count(others, "more gap"))
         }
     }
+}
+
+/// The cause of a group of gaps, and how many subjects it has.
+pub(super) fn problem(group: &GapGroup<'_>) -> String {
+    let [first, _, ..] = group.gaps.as_slice() else { return group.gaps[0].gap.problem() };
+    let number = group.gaps.len();
+    let what = match &first.gap.subject {
+        Subject::Node(_) | Subject::Instance(_) => format!("{number} nodes"),
+        Subject::Egress(_) => format!("egress of {number} nodes"),
+        Subject::Vantage(_) => format!("DNS from {number} places"),
+        Subject::Probe(_) => format!("probes from {number} places"),
+        _ => format!("{number} times"),
+    };
+    format!("{what}: {}", group.detail)
 }
 
 /// The numbers of findings by severity, the worst first: `1 high, 2 medium`; `None` if there

@@ -14,6 +14,7 @@ use crate::collect::log::log_to_stderr;
 use crate::collect::recording::record_to;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::nodes::read_nodes;
+use crate::model::file::File;
 
 /// Records a cluster, and lists what is missing. The run is inconclusive if anything is that
 /// was requested.
@@ -42,6 +43,18 @@ pub(super) fn collect(options: &CollectOptions) -> Result<Ending> {
     match recorded.ended {
         Ok(()) if is_whole => Ok(Exit::Pass.into()),
         Ok(()) => Ok(Exit::Inconclusive.into()),
-        Err(error) => ending(error),
+        Err(error) => ending(error).map(|ending| with_state(ending, options)),
     }
+}
+
+/// The same with the state of the directory, if a signal interrupted the run.
+fn with_state(ending: Ending, options: &CollectOptions) -> Ending {
+    let (Exit::Signal(_), Some(message)) = (ending.exit, &ending.message) else { return ending };
+    let dir = options.out.display();
+    let state = if options.out.join(File::CLUSTER.name()).is_file() {
+        format!("{dir} has what was received, and manifest.json lists what is missing")
+    } else {
+        format!("{dir} has no {}, so that it cannot be judged", File::CLUSTER)
+    };
+    Ending::with_message(ending.exit, format!("{message}; {state}"))
 }

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use anstyle::AnsiColor;
+
 use super::files::open_to_append;
 use super::report::Report;
 use crate::model::audit::{Audited, Summary};
@@ -68,5 +70,6 @@ impl Step {
 
 fn warn(text: &str) {
     // Standard error may be closed.
-    let _ = writeln!(anstream::stderr(), "warning: {}", escape(text));
+    let warning = AnsiColor::Yellow.on_default().bold();
+    let _ = writeln!(anstream::stderr(), "{warning}warning:{warning:#} {}", escape(text));
 }

@@ -128,7 +128,7 @@ fn collect_each(
     let hides_progress = !verbosity.shows_progress();
     match collect_clusters(&fleet, &template, hides_progress, READER, each) {
         Ok(unjudged) => Ok(ControlFlow::Continue(unjudged)),
-        Err(error) => ending(error).map(ControlFlow::Break),
+        Err(error) => ending(error).map(without_report).map(ControlFlow::Break),
     }
 }
 
@@ -148,6 +148,14 @@ pub(super) fn describe_cluster(
             ControlFlow::Break(Ending::with_message(Exit::Inconclusive, message))
         }
     })
+}
+
+/// The same with what became of the reports, if a signal interrupted the run.
+fn without_report(ending: Ending) -> Ending {
+    let is_interrupted = matches!(ending.exit, Exit::Signal(_));
+    let message =
+        ending.message.map(|text| if is_interrupted { text + "; no report was written" } else { text });
+    Ending { message, ..ending }
 }
 
 /// The end of a run whose collection failed.

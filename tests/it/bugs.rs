@@ -47,7 +47,7 @@ fn run(way: &str, args: &[OsString]) -> Output {
 fn run_if_child() {
     let Some(args) = std::env::var_os("BUG_ARGS") else { return };
     let args = std::env::split_paths(&args).map(OsString::from);
-    let options = cli::parse([OsString::from("eks-netcheck")].into_iter().chain(args)).unwrap();
+    let (options, _) = cli::parse([OsString::from("eks-netcheck")].into_iter().chain(args)).unwrap();
     bug::install_hook();
     let ended = bug::guard(&options, |options| {
         assert_ne!(std::env::var("BUG_WAY").unwrap(), "this thread", "of a kind\nnot known");

@@ -89,6 +89,7 @@ mod stories;
 #[cfg(feature = "live")]
 mod supervision;
 mod tables;
+mod terminal;
 #[cfg(feature = "live")]
 mod trace;
 mod traffic;

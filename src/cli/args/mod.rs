@@ -28,6 +28,7 @@ use self::reach::{REACH_HELP, ReachArgs};
 use self::simulate::{SIMULATE_HELP, SimulateArgs};
 use self::trace::{TRACE_HELP, TraceArgs};
 use self::verbosity::VerbosityArgs;
+use super::color::Color;
 use super::options::{ClusterOptions, DryRunOptions, ExplainOptions, Options};
 use super::pages::{completions, manual_pages};
 use super::rule_ids::RuleId;
@@ -95,6 +96,9 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "eks-netcheck", version = VERSION, styles = STYLES, after_help = EXIT_CODES)]
 pub(super) struct Cli {
+    /// When to use colour: on a terminal that has it, always or never. NO_COLOR, FORCE_COLOR and CLICOLOR decide for auto
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub(super) color: Color,
     #[command(subcommand)]
     command: Command,
 }

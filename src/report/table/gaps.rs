@@ -1,12 +1,14 @@
 //! What was not seen, and the rules that were not judged.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
-use crate::model::gap::{Gap, Subject};
+use crate::model::gap::Gap;
 use crate::model::groups::{GapGroup, gap_groups};
 use crate::model::judgment::{JudgedGap, NotJudged};
 use crate::model::text::list;
+use crate::report::answer::problem;
 use crate::report::entry::accepted_by;
 use crate::report::names::Names;
 use crate::report::style::Style;
@@ -30,7 +32,7 @@ pub(super) fn write_gaps(gaps: &[JudgedGap], names: &Names, style: Style, out: &
     writeln!(out, "\n{}", style.bold("Not seen"))?;
     let (shown, unneeded): (Vec<_>, Vec<_>) = gaps.iter().partition(|judged| is_shown(judged));
     for judged in shown {
-        write_gap(judged, &judged.gap.problem(), names, style, out)?;
+        write_gap(judged, &judged.gap.problem(), false, names, style, out)?;
     }
     if !unneeded.is_empty() {
         writeln!(out, "  Not needed by any rule:")?;
@@ -49,12 +51,15 @@ pub(super) fn write_gap_groups(
     out: &mut dyn Write,
 ) -> Result<()> {
     let groups = gap_groups(gaps);
-    let (shown, unneeded): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_shown(group.gaps[0]));
+    let (mut shown, unneeded): (Vec<_>, Vec<_>) = groups.iter().partition(|group| is_shown(group.gaps[0]));
     if !shown.is_empty() {
         writeln!(out, "\n{}", style.bold("Not seen"))?;
     }
+    // The verdict depends on the first ones; of those, what concerns most.
+    shown.sort_by_key(|group| (!group.gaps[0].needed, Reverse(group.gaps.len())));
     for group in shown.iter().take(GROUPS) {
-        write_gap(group.gaps[0], &problem(group, names), names, style, out)?;
+        let is_many = group.gaps.len() > 1;
+        write_gap(group.gaps[0], &named_problem(group, names), is_many, names, style, out)?;
     }
     if shown.len() > GROUPS {
         let more: usize = shown[GROUPS..].iter().map(|group| group.gaps.len()).sum();
@@ -71,25 +76,20 @@ pub(super) fn write_gap_groups(
 }
 
 /// The cause of a group of gaps, and what they are about.
-fn problem(group: &GapGroup<'_>, names: &Names) -> String {
-    let [first, _, ..] = group.gaps.as_slice() else { return group.gaps[0].gap.problem() };
-    let number = group.gaps.len();
-    let what = match &first.gap.subject {
-        Subject::Node(_) | Subject::Instance(_) => format!("{number} nodes"),
-        Subject::Egress(_) => format!("egress of {number} nodes"),
-        Subject::Vantage(_) => format!("DNS from {number} places"),
-        Subject::Probe(_) => format!("probes from {number} places"),
-        _ => format!("{number} times"),
-    };
+fn named_problem(group: &GapGroup<'_>, names: &Names) -> String {
+    if group.gaps.len() == 1 {
+        return problem(group);
+    }
     let subjects = group.gaps.iter().filter_map(|judged| judged.gap.subject.name());
     let subjects: Vec<_> = subjects.map(|name| names.short(name)).collect();
-    format!("{what}: {}: {}", group.detail, list(&subjects, NAMED))
+    format!("{}: {}", problem(group), list(&subjects, NAMED))
 }
 
 /// Writes a gap, with the next step and its effect.
 fn write_gap(
     judged: &JudgedGap,
     problem: &str,
+    is_many: bool,
     names: &Names,
     style: Style,
     out: &mut dyn Write,
@@ -100,7 +100,10 @@ fn write_gap(
         write!(out, "{}", style.prose(&escape(&accepted_by(accepted)), "    ", "    "))?;
     }
     if !gap.hint.is_empty() && judged.accepted_by().is_none() {
-        write!(out, "{}", style.next_step(&escape(&gap.hint), "    ", "    "))?;
+        // Of several, the next step is that of the first.
+        let is_of_one = is_many && gap.subject.name().is_some_and(|name| gap.hint.contains(name));
+        let hint = if is_of_one { format!("for the first: {}", gap.hint) } else { gap.hint.clone() };
+        write!(out, "{}", style.next_step(&escape(&hint), "    ", "    "))?;
     }
     let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
     if rules.is_empty() {

@@ -36,7 +36,11 @@ fn an_interrupted_collect_keeps_its_files_and_leaves_no_process() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert!(interrupted.elapsed() < Duration::from_secs(2), "{:?}", interrupted.elapsed());
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    // What was outstanding, and the state of the directory.
+    assert!(stderr.contains("answers had been received; not yet: nodes n2; "), "{stderr}");
+    assert!(stderr.contains("has what was received, and manifest.json lists what is missing"), "{stderr}");
     let manifest: Value = serde_json::from_slice(&std::fs::read(dir.join("manifest.json")).unwrap()).unwrap();
     let n2 = manifest["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "node n2").unwrap();
     assert_eq!(n2["why"], "interrupted");
