@@ -49,6 +49,10 @@ struct Answer {
     /// The proxy, as host and port; absent if the address was reached directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proxy: Option<String>,
+    /// The prober's own address on the way there; absent if it is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    source: Option<IpAddr>,
     tcp: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tls: Option<Tls>,
@@ -216,6 +220,7 @@ impl TryFrom<Answer> for AddressProbe {
             address,
             target,
             way: answer.proxy.map_or(ProbeWay::Direct, ProbeWay::Proxy),
+            source: answer.source.map(canonical),
             tcp: answer.tcp.into_attempt(),
             tls,
             http: http.collect::<Result<_, _>>()?,
@@ -312,6 +317,7 @@ impl From<&AddressProbe> for Answer {
                 ProbeWay::Direct => None,
                 ProbeWay::Proxy(proxy) => Some(proxy.clone()),
             },
+            source: probe.source,
             tcp: Outcome::from(&probe.tcp),
             tls: probe.tls.as_ref().map(Tls::from),
             http: http.collect(),

@@ -70,6 +70,9 @@ pub struct AddressProbe {
     pub target: ProbeTarget,
     /// How it was reached.
     pub way: ProbeWay,
+    /// The prober's own address on that way, if it is direct. The other end sees another one
+    /// where something between them translates addresses.
+    pub source: Option<IpAddr>,
     /// Whether a TCP connection was made.
     pub tcp: Attempt,
     /// The result of the TLS handshake; `None` if none was tried.

@@ -75,9 +75,17 @@ fn answer() -> impl Strategy<Value = AddressProbe> {
     let way = prop_oneof![Just(ProbeWay::Direct), "[a-z]{1,9}:3128".prop_map(ProbeWay::Proxy)];
     let address = (any::<IpAddr>(), any::<u16>());
     let address = address.prop_map(|(address, port)| SocketAddr::new(address.to_canonical(), port));
-    (address, target, way, attempt(), prop::option::of(tls()), prop::collection::vec(http(), 0..4)).prop_map(
-        |(address, target, way, tcp, tls, http)| AddressProbe { address, target, way, tcp, tls, http },
-    )
+    let source = prop::option::of(any::<IpAddr>().prop_map(|address| address.to_canonical()));
+    (address, target, way, source, attempt(), prop::option::of(tls()), prop::collection::vec(http(), 0..4))
+        .prop_map(|(address, target, way, source, tcp, tls, http)| AddressProbe {
+            address,
+            target,
+            way,
+            source,
+            tcp,
+            tls,
+            http,
+        })
 }
 
 fn schema() -> jsonschema::Validator {

@@ -209,6 +209,33 @@ fn a_recording_gives_the_same_findings_as_the_live_audit() {
     }
 }
 
+/// The address with which this host connects is recorded, whether or not anything answers; on the
+/// way through a proxy the other end sees the proxy's.
+#[test]
+fn the_own_address_of_this_host_is_recorded() {
+    let server = TlsServer::serve(Shows::First, CLOSED).unwrap();
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let proxy = ConnectProxy::serve(200).unwrap();
+    let url = format!("http://127.0.0.1:{}", proxy.port());
+    let mut direct = 0;
+    for port in [server.port(), refused] {
+        let dir = scratch();
+        let out = dir.path().join("evidence");
+        let collect = aws(port, &[Authority::First]).probing("collect").env("HTTPS_PROXY", &url);
+        let ran = collect.args(&["--nodes", "none", "--timeout", "3", "--out"]).arg(&out).run();
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let file = std::fs::read(out.join("probe/here.json")).unwrap();
+        let file: Value = serde_json::from_slice(&file).unwrap();
+        for answer in file["answers"].as_array().unwrap() {
+            let own = if text(&answer["address"]).starts_with('[') { "::1" } else { "127.0.0.1" };
+            let expected = if answer["proxy"].is_null() { json!(own) } else { Value::Null };
+            assert_eq!(answer["source"], expected, "{answer:#}");
+            direct += usize::from(answer["proxy"].is_null());
+        }
+    }
+    assert!(direct >= 2, "{direct}");
+}
+
 #[test]
 fn without_probes_nothing_is_dialled_and_the_rules_are_not_judged() {
     let server = TlsServer::serve(Shows::Other, CLOSED).unwrap();

@@ -97,6 +97,7 @@ fn probed(address: &str, target: ProbeTarget, tcp: Attempt) -> AddressProbe {
         address: address.parse().unwrap(),
         target,
         way: ProbeWay::Direct,
+        source: None,
         tcp,
         tls: None,
         http: Vec::new(),

@@ -58,7 +58,7 @@ impl Reachabilities<'_> {
                 self.of_blocks(access, place, blocks, allowed)
             }
             Location::Outside { .. } | Location::Unknown => {
-                Condition::unknown(KIND, gaps::unknown_address(place))
+                Condition::unknown(KIND, self.unknown_address(place))
             }
         }
     }
@@ -77,7 +77,7 @@ impl Reachabilities<'_> {
     /// The addresses of a NAT gateway, or the place's own public address.
     fn of_egress(&self, access: &EndpointAccess, place: &Place, allowed: &AllowedBlocks) -> Condition {
         let Some((admitted, refused)) = self.listed_egress(place, allowed) else {
-            return Condition::unknown(KIND, gaps::unknown_address(place));
+            return Condition::unknown(KIND, self.unknown_address(place));
         };
         let texts = |addresses: &[IpAddr]| {
             list(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), SHOWN)
@@ -111,7 +111,7 @@ impl Reachabilities<'_> {
         }
         let refused = if refused.is_empty() { own_v6 } else { refused };
         if refused.is_empty() {
-            return Condition::unknown(KIND, gaps::unknown_address(place));
+            return Condition::unknown(KIND, self.unknown_address(place));
         }
         let why = format!("publicAccessCidrs does not contain its egress address {}", texts(&refused));
         let blocks: Vec<_> = refused.into_iter().map(IpNet::from).collect();
@@ -140,10 +140,12 @@ impl Reachabilities<'_> {
             }
         }
         if missing.is_empty() {
-            return Condition::met(KIND, format!("publicAccessCidrs contains {}", texts(blocks)));
+            let whose = self.whose(place);
+            return Condition::met(KIND, format!("publicAccessCidrs contains {}{whose}", texts(blocks)));
         }
         if parts.is_empty() && missing.len() == blocks.len() {
-            let why = format!("publicAccessCidrs does not contain {}", texts(&missing));
+            let whose = self.whose(place);
+            let why = format!("publicAccessCidrs does not contain {}{whose}", texts(&missing));
             return Condition::not_met(KIND, why, vec![self.add_blocks(access, &missing)]);
         }
         let detail = if parts.is_empty() {

@@ -19,6 +19,7 @@ mod name;
 mod places;
 mod route;
 mod seen;
+mod source;
 mod tls;
 
 use std::net::IpAddr;

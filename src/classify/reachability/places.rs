@@ -12,15 +12,8 @@ use crate::model::gap::Gap;
 use crate::model::net::{Instance, Interface};
 use crate::model::ranges::is_public;
 use crate::model::reachability::{Location, Place};
-use crate::model::seen_from::HERE;
 
 impl Reachabilities<'_> {
-    /// The vantage point of the operator. Where it is shows in what was seen from it alone.
-    #[must_use]
-    pub fn here(&self) -> Place {
-        Place { name: HERE.to_owned(), location: Location::Unknown }
-    }
-
     /// A node of the cluster, by its name, instance id, private DNS name or `Name` tag; `None`
     /// if there is none.
     ///

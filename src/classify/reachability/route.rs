@@ -99,7 +99,7 @@ impl Reachabilities<'_> {
                     if has_no_interface
                         && self.target(place, endpoint) == Some(&RouteTarget::InternetGateway) =>
                 {
-                    unknown = Some(gaps::unknown_address(place));
+                    unknown = Some(self.unknown_address(place));
                 }
                 Err(_) if endpoint.is_none() && self.has_no_public_route(place) => {
                     reason = Some("its subnet has no route out of the VPC to public addresses".to_owned());
@@ -124,7 +124,7 @@ impl Reachabilities<'_> {
         match reason {
             _ if over_ipv6 && !self.own_ipv6(place).is_empty() => Out::Ipv6,
             Some(reason) => Out::None(reason),
-            None => Out::Unknown(gaps::unknown_address(place)),
+            None => Out::Unknown(self.unknown_address(place)),
         }
     }
 

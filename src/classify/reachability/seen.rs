@@ -108,7 +108,7 @@ impl<'a> ObservedIndex<'a> {
     }
 
     /// Whether an address is one of a side.
-    fn is_of(&self, answer: &AddressProbe, side: EndpointSide) -> bool {
+    pub(super) fn is_of(&self, answer: &AddressProbe, side: EndpointSide) -> bool {
         let is_private = answer.target == ProbeTarget::Eni || self.enis.contains(&answer.address.ip());
         answer.target != ProbeTarget::Peer && is_private == (side != EndpointSide::Public)
     }

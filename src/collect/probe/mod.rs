@@ -9,7 +9,7 @@ mod proxy;
 mod trust;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +57,15 @@ impl ProbeRequest {
     pub fn new(timeout: Duration) -> Self {
         Self { timeout: timeout.min(WHOLE_MAX), permits: Arc::new(Semaphore::new(CONCURRENCY)) }
     }
+}
+
+/// The address of this host with which it would connect to an address; `None` if no route leads
+/// there. Nothing is sent.
+fn source(to: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    Some(socket.local_addr().ok()?.ip().to_canonical())
 }
 
 /// A prober of one cluster's endpoint.
@@ -115,12 +124,24 @@ impl<'a> Prober<'a> {
         let began = Instant::now();
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let way = proxy.map_or(ProbeWay::Direct, |proxy| ProbeWay::Proxy(proxy.name.clone()));
-        let mut probe =
-            AddressProbe { address, target, way, tcp: Attempt::Done, tls: None, http: Vec::new() };
+        let mut probe = AddressProbe {
+            address,
+            target,
+            way,
+            source: None,
+            tcp: Attempt::Done,
+            tls: None,
+            http: Vec::new(),
+        };
         let deadline = began + self.request.timeout;
         match self.connect(address, proxy, deadline).await {
-            Err(failure) => probe.tcp = Attempt::Failed(failure),
+            Err(failure) => {
+                probe.source = source(address).filter(|_| proxy.is_none());
+                probe.tcp = Attempt::Failed(failure);
+            }
             Ok(stream) => {
+                let own = stream.local_addr().ok().filter(|_| proxy.is_none());
+                probe.source = own.map(|own| own.ip().to_canonical());
                 let (tls, stream) = self.handshake(stream, deadline).await;
                 probe.tls = Some(tls);
                 if let Some(stream) = stream {

@@ -132,6 +132,7 @@ impl NodeProbe {
             address,
             target,
             way: ProbeWay::Direct,
+            source: None,
             tcp: Attempt::Done,
             tls: None,
             http: Vec::new(),

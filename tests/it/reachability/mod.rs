@@ -153,6 +153,7 @@ fn answer(address: &str, target: ProbeTarget, cause: Option<ProbeCause>) -> Addr
         address: SocketAddr::new(address.parse().unwrap(), 443),
         target,
         way: ProbeWay::Direct,
+        source: None,
         tcp: cause.map_or(Attempt::Done, failure),
         tls: cause.is_none().then_some(TlsAttempt {
             certificate: None,

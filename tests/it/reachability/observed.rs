@@ -1,5 +1,7 @@
 //! What was seen outranks what is configured: sockets, probes and answers of DNS.
 
+use std::net::IpAddr;
+
 use eks_netcheck::classify::Classifier;
 use eks_netcheck::evidence::directory::EvidenceDir;
 use eks_netcheck::evidence::nodes::read_nodes;
@@ -7,12 +9,14 @@ use eks_netcheck::model::cluster::EndpointAccess;
 use eks_netcheck::model::evidence::{Evidence, Vantage};
 use eks_netcheck::model::gap::{Gap, GapReason, Observed, Subject};
 use eks_netcheck::model::net::RouteTarget;
-use eks_netcheck::model::probe::{Attempt, Certificate, ProbeCause, ProbeTarget, TlsAttempt, Trust};
-use eks_netcheck::model::reachability::{ConditionKind, ConditionResult, EndpointSide, Reaches};
+use eks_netcheck::model::probe::{
+    AddressProbe, Attempt, Certificate, ProbeCause, ProbeTarget, ProbeWay, TlsAttempt, Trust,
+};
+use eks_netcheck::model::reachability::{ConditionKind, ConditionResult, EndpointSide, Location, Reaches};
 
 use super::{
-    answer, ask, both, evidence, facts, facts_with_nodes, obstacle, probe, public, resolve_here, result,
-    today,
+    BASTION, answer, ask, both, evidence, facts, facts_with_nodes, obstacle, place, probe, public,
+    resolve_here, result, today,
 };
 
 #[test]
@@ -162,4 +166,134 @@ fn a_name_that_does_not_resolve_is_the_answer_where_that_was_seen() {
     let (kind, text) = obstacle(&today(&facts(evidence), "here"));
     assert_eq!(kind, ConditionKind::Name);
     assert!(text.contains("NXDOMAIN") && text.contains("inbound endpoint"), "{text}");
+}
+
+/// An answer of an address, seen from this host with an address of its own.
+fn seen_with(source: &str, answer: AddressProbe) -> AddressProbe {
+    AddressProbe { source: Some(source.parse().unwrap()), ..answer }
+}
+
+/// Its own address shows where this host is only if the public endpoint sees that one.
+#[test]
+fn the_own_address_of_this_host_is_known_only_if_nothing_translates_it() {
+    const PUBLIC: &str = "3.39.55.189";
+    const ENI: &str = "192.168.1.55";
+    let (endpoint, eni) = (ProbeTarget::Endpoint, ProbeTarget::Eni);
+    let timed_out = Some(ProbeCause::TimedOut);
+    let open = &["0.0.0.0/0"][..];
+    let with = |address: &str, target, cause, own: &str| seen_with(own, answer(address, target, cause));
+    let by_proxy = || AddressProbe {
+        way: ProbeWay::Proxy("proxy.example:3128".to_owned()),
+        ..answer(PUBLIC, endpoint, None)
+    };
+    let outside = |own: &[&str]| Location::Outside {
+        blocks: own.iter().map(|own| own.parse::<IpAddr>().unwrap().into()).collect(),
+    };
+    let lost = |own: &str| with(ENI, eni, timed_out, own);
+    for (list, answers, expected) in [
+        (
+            open,
+            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), lost("203.0.113.7")],
+            outside(&["203.0.113.7"]),
+        ),
+        // Nothing shows that it has no way into the VPC.
+        (open, vec![with(PUBLIC, endpoint, None, "203.0.113.7")], Location::Unknown),
+        (
+            open,
+            vec![
+                with(PUBLIC, endpoint, None, "203.0.113.7"),
+                with(ENI, eni, Some(ProbeCause::Failed), "203.0.113.7"),
+            ],
+            Location::Unknown,
+        ),
+        (open, vec![with(PUBLIC, endpoint, None, "100.64.0.7"), lost("100.64.0.7")], Location::Unknown),
+        (open, vec![answer(PUBLIC, endpoint, None), answer(ENI, eni, timed_out)], Location::Unknown),
+        (
+            open,
+            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), by_proxy(), lost("203.0.113.7")],
+            Location::Unknown,
+        ),
+        // The way to the ENIs is that of a VPN.
+        (
+            open,
+            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), with(ENI, eni, None, "10.8.0.5")],
+            outside(&["203.0.113.7"]),
+        ),
+        // The list of today tells whether the endpoint sees this address.
+        (
+            &["203.0.113.0/24"],
+            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), lost("203.0.113.7")],
+            outside(&["203.0.113.7"]),
+        ),
+        (
+            &["203.0.113.0/24"],
+            vec![with(PUBLIC, endpoint, None, "198.51.100.7"), lost("198.51.100.7")],
+            Location::Unknown,
+        ),
+        (
+            &["203.0.113.0/24"],
+            vec![with(PUBLIC, endpoint, timed_out, "203.0.113.7"), lost("203.0.113.7")],
+            Location::Unknown,
+        ),
+        (
+            &["203.0.113.0/24"],
+            vec![with(PUBLIC, endpoint, timed_out, "198.51.100.7"), lost("198.51.100.7")],
+            outside(&["198.51.100.7"]),
+        ),
+        // A packet that is lost although every address is admitted tells nothing of the address.
+        (
+            open,
+            vec![with(PUBLIC, endpoint, timed_out, "203.0.113.7"), lost("203.0.113.7")],
+            outside(&["203.0.113.7"]),
+        ),
+        // Over IPv6 it has a public address, and over IPv4 the endpoint sees another one.
+        (
+            open,
+            vec![
+                with("2600:1f13::9", endpoint, None, "2001:db8::7"),
+                with(PUBLIC, endpoint, None, "192.168.0.23"),
+                lost("192.168.0.23"),
+            ],
+            Location::Unknown,
+        ),
+        (
+            open,
+            vec![
+                with("2600:1f13::9", endpoint, None, "2001:db8::7"),
+                with(PUBLIC, endpoint, None, "203.0.113.7"),
+                lost("203.0.113.7"),
+            ],
+            outside(&["203.0.113.7", "2001:db8::7"]),
+        ),
+        (
+            open,
+            vec![with("64:ff9b::327:37bd", endpoint, None, "2001:db8::7"), lost("2001:db8::7")],
+            Location::Unknown,
+        ),
+        // In the VPC, which the certificate of an ENI shows.
+        (open, vec![with(PUBLIC, endpoint, None, BASTION), lost(BASTION)], Location::Unknown),
+    ] {
+        let mut evidence = evidence();
+        evidence.cluster.access = public(list);
+        let addresses = answers.iter().filter(|one| one.target == endpoint);
+        let addresses: Vec<_> = addresses.map(|one| one.address.ip().to_string()).collect();
+        resolve_here(&mut evidence, &addresses.iter().map(String::as_str).collect::<Vec<_>>());
+        probe(&mut evidence, answers);
+        let place = place(&facts(evidence.clone()), "here");
+        assert_eq!(place.location, expected, "{list:?} {:#?}", evidence.probes);
+    }
+    // The same with private access alone, where the public endpoint has no address.
+    for (answer, expected) in [
+        (with(ENI, endpoint, timed_out, "203.0.113.7"), Some(outside(&["203.0.113.7"]))),
+        (with(ENI, endpoint, None, "203.0.113.7"), Some(Location::Unknown)),
+        (with(ENI, endpoint, None, BASTION), None),
+    ] {
+        let mut evidence = evidence();
+        probe(&mut evidence, vec![answer]);
+        let location = place(&facts(evidence), "here").location;
+        match expected {
+            Some(expected) => assert_eq!(location, expected),
+            None => assert!(matches!(location, Location::Vpc { id: Some(_), .. }), "{location:?}"),
+        }
+    }
 }
