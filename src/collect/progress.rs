@@ -20,7 +20,7 @@ const NAMES_MAX: usize = 4;
 /// After how long the first plain line is written. Each interval is twice as long as the one
 /// before, up to the longest.
 const PLAIN_FIRST: Duration = Duration::from_secs(10);
-const PLAIN_LONGEST: Duration = Duration::from_secs(120);
+const PLAIN_LONGEST: Duration = Duration::from_mins(2);
 
 /// The progress of a collection, until it is dropped.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ impl Progress {
         }
         let state = Arc::<Mutex<State>>::default();
         let is_plain = !is_hidden && !is_terminal;
-        let _plain = is_plain.then(|| write_plainly(&state)).flatten();
-        Self { bar, state, _plain }
+        let plain = is_plain.then(|| write_plainly(&state)).flatten();
+        Self { bar, state, _plain: plain }
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

@@ -105,7 +105,7 @@ fn the_verdict_and_the_answer_are_the_last_lines_too() {
             let word = head.split_whitespace().next().unwrap();
             assert!(["PASS", "FAIL", "INCONCLUSIVE"].contains(&word), "{head}");
             assert!(
-                head.contains(" high") && head.contains("\n") && head.contains("node traffic: "),
+                head.contains(" high") && head.contains('\n') && head.contains("node traffic: "),
                 "{head}"
             );
         }

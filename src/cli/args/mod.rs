@@ -96,7 +96,7 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "eks-netcheck", version = VERSION, styles = STYLES, after_help = EXIT_CODES)]
 pub(super) struct Cli {
-    /// When to use colour: on a terminal that has it, always or never. NO_COLOR, FORCE_COLOR and CLICOLOR decide for auto
+    /// When to use colour; auto is on a terminal that has it, unless `NO_COLOR` or `FORCE_COLOR` decides
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) color: Color,
     #[command(subcommand)]
