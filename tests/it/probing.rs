@@ -221,7 +221,8 @@ fn the_own_address_of_this_host_is_recorded() {
     for port in [server.port(), refused] {
         let dir = scratch();
         let out = dir.path().join("evidence");
-        let collect = aws(port, &[Authority::First]).probing("collect").env("HTTPS_PROXY", &url);
+        let aws = aws(port, &[Authority::First]);
+        let collect = aws.probing("collect").env("HTTPS_PROXY", &url);
         let ran = collect.args(&["--nodes", "none", "--timeout", "3", "--out"]).arg(&out).run();
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let file = std::fs::read(out.join("probe/here.json")).unwrap();

@@ -168,132 +168,78 @@ fn a_name_that_does_not_resolve_is_the_answer_where_that_was_seen() {
     assert!(text.contains("NXDOMAIN") && text.contains("inbound endpoint"), "{text}");
 }
 
-/// An answer of an address, seen from this host with an address of its own.
-fn seen_with(source: &str, answer: AddressProbe) -> AddressProbe {
-    AddressProbe { source: Some(source.parse().unwrap()), ..answer }
+const ENI: &str = "192.168.1.55";
+
+/// An answer to a probe from this host: the address, why it was not reached, and the host's own
+/// address, or that it used a proxy.
+type Probed = (&'static str, Option<ProbeCause>, &'static str);
+
+fn probed((address, cause, own): Probed, target: ProbeTarget) -> AddressProbe {
+    let way = match own {
+        "proxy" => ProbeWay::Proxy("proxy.example:3128".to_owned()),
+        _ => ProbeWay::Direct,
+    };
+    AddressProbe { way, source: own.parse().ok(), ..answer(address, target, cause) }
 }
 
 /// Its own address shows where this host is only if the public endpoint sees that one.
 #[test]
 fn the_own_address_of_this_host_is_known_only_if_nothing_translates_it() {
     const PUBLIC: &str = "3.39.55.189";
-    const ENI: &str = "192.168.1.55";
-    let (endpoint, eni) = (ProbeTarget::Endpoint, ProbeTarget::Eni);
-    let timed_out = Some(ProbeCause::TimedOut);
+    const PUBLIC_V6: &str = "2600:1f13::9";
+    let (timed_out, failed) = (Some(ProbeCause::TimedOut), Some(ProbeCause::Failed));
     let open = &["0.0.0.0/0"][..];
-    let with = |address: &str, target, cause, own: &str| seen_with(own, answer(address, target, cause));
-    let by_proxy = || AddressProbe {
-        way: ProbeWay::Proxy("proxy.example:3128".to_owned()),
-        ..answer(PUBLIC, endpoint, None)
-    };
-    let outside = |own: &[&str]| Location::Outside {
-        blocks: own.iter().map(|own| own.parse::<IpAddr>().unwrap().into()).collect(),
-    };
-    let lost = |own: &str| with(ENI, eni, timed_out, own);
-    for (list, answers, expected) in [
-        (
-            open,
-            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), lost("203.0.113.7")],
-            outside(&["203.0.113.7"]),
-        ),
-        // Nothing shows that it has no way into the VPC.
-        (open, vec![with(PUBLIC, endpoint, None, "203.0.113.7")], Location::Unknown),
-        (
-            open,
-            vec![
-                with(PUBLIC, endpoint, None, "203.0.113.7"),
-                with(ENI, eni, Some(ProbeCause::Failed), "203.0.113.7"),
-            ],
-            Location::Unknown,
-        ),
-        (open, vec![with(PUBLIC, endpoint, None, "100.64.0.7"), lost("100.64.0.7")], Location::Unknown),
-        (open, vec![answer(PUBLIC, endpoint, None), answer(ENI, eni, timed_out)], Location::Unknown),
-        (
-            open,
-            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), by_proxy(), lost("203.0.113.7")],
-            Location::Unknown,
-        ),
-        // The way to the ENIs is that of a VPN.
-        (
-            open,
-            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), with(ENI, eni, None, "10.8.0.5")],
-            outside(&["203.0.113.7"]),
-        ),
-        // The list of today tells whether the endpoint sees this address.
-        (
-            &["203.0.113.0/24"],
-            vec![with(PUBLIC, endpoint, None, "203.0.113.7"), lost("203.0.113.7")],
-            outside(&["203.0.113.7"]),
-        ),
-        (
-            &["203.0.113.0/24"],
-            vec![with(PUBLIC, endpoint, None, "198.51.100.7"), lost("198.51.100.7")],
-            Location::Unknown,
-        ),
-        (
-            &["203.0.113.0/24"],
-            vec![with(PUBLIC, endpoint, timed_out, "203.0.113.7"), lost("203.0.113.7")],
-            Location::Unknown,
-        ),
-        (
-            &["203.0.113.0/24"],
-            vec![with(PUBLIC, endpoint, timed_out, "198.51.100.7"), lost("198.51.100.7")],
-            outside(&["198.51.100.7"]),
-        ),
-        // A packet that is lost although every address is admitted tells nothing of the address.
-        (
-            open,
-            vec![with(PUBLIC, endpoint, timed_out, "203.0.113.7"), lost("203.0.113.7")],
-            outside(&["203.0.113.7"]),
-        ),
-        // Over IPv6 it has a public address, and over IPv4 the endpoint sees another one.
-        (
-            open,
-            vec![
-                with("2600:1f13::9", endpoint, None, "2001:db8::7"),
-                with(PUBLIC, endpoint, None, "192.168.0.23"),
-                lost("192.168.0.23"),
-            ],
-            Location::Unknown,
-        ),
-        (
-            open,
-            vec![
-                with("2600:1f13::9", endpoint, None, "2001:db8::7"),
-                with(PUBLIC, endpoint, None, "203.0.113.7"),
-                lost("203.0.113.7"),
-            ],
-            outside(&["203.0.113.7", "2001:db8::7"]),
-        ),
-        (
-            open,
-            vec![with("64:ff9b::327:37bd", endpoint, None, "2001:db8::7"), lost("2001:db8::7")],
-            Location::Unknown,
-        ),
-        // In the VPC, which the certificate of an ENI shows.
-        (open, vec![with(PUBLIC, endpoint, None, BASTION), lost(BASTION)], Location::Unknown),
-    ] {
+    let list = &["203.0.113.0/24"][..];
+    let (in_list, other) = ("203.0.113.7", "198.51.100.7");
+    let (home, v6) = ("192.168.0.23", "2001:db8::7");
+    let cases: [(&[&str], &[Probed], &[&str]); 16] = [
+        (open, &[(PUBLIC, None, in_list), (ENI, timed_out, in_list)], &[in_list]),
+        // A VPN may lead to the ENIs.
+        (open, &[(PUBLIC, None, in_list)], &[]),
+        (open, &[(PUBLIC, None, in_list), (ENI, failed, in_list)], &[]),
+        (open, &[(PUBLIC, None, in_list), (ENI, None, "10.8.0.5")], &[in_list]),
+        (open, &[(PUBLIC, None, home), (ENI, timed_out, home)], &[]),
+        (open, &[(PUBLIC, None, "100.64.0.7"), (ENI, timed_out, "100.64.0.7")], &[]),
+        (open, &[(PUBLIC, None, ""), (ENI, timed_out, "")], &[]),
+        (open, &[(PUBLIC, None, in_list), (PUBLIC, None, "proxy"), (ENI, timed_out, in_list)], &[]),
+        // The list of today tells which address the endpoint sees.
+        (list, &[(PUBLIC, None, in_list), (ENI, timed_out, in_list)], &[in_list]),
+        (list, &[(PUBLIC, None, other), (ENI, timed_out, other)], &[]),
+        (list, &[(PUBLIC, timed_out, in_list), (ENI, timed_out, in_list)], &[]),
+        (list, &[(PUBLIC, timed_out, other), (ENI, timed_out, other)], &[other]),
+        (open, &[(PUBLIC, timed_out, in_list), (ENI, timed_out, in_list)], &[in_list]),
+        // The addresses of both families matter.
+        (open, &[(PUBLIC_V6, None, v6), (PUBLIC, None, home), (ENI, timed_out, home)], &[]),
+        (open, &[("64:ff9b::327:37bd", None, v6), (ENI, timed_out, v6)], &[]),
+        // An address of the VPC may be that of a host elsewhere.
+        (open, &[(PUBLIC, None, BASTION), (ENI, timed_out, BASTION)], &[]),
+    ];
+    for (list, answers, own) in cases {
         let mut evidence = evidence();
         evidence.cluster.access = public(list);
-        let addresses = answers.iter().filter(|one| one.target == endpoint);
-        let addresses: Vec<_> = addresses.map(|one| one.address.ip().to_string()).collect();
-        resolve_here(&mut evidence, &addresses.iter().map(String::as_str).collect::<Vec<_>>());
-        probe(&mut evidence, answers);
-        let place = place(&facts(evidence.clone()), "here");
-        assert_eq!(place.location, expected, "{list:?} {:#?}", evidence.probes);
+        let addresses: Vec<_> = answers.iter().map(|one| one.0).filter(|one| *one != ENI).collect();
+        resolve_here(&mut evidence, &addresses);
+        let target = |one: &Probed| if one.0 == ENI { ProbeTarget::Eni } else { ProbeTarget::Endpoint };
+        probe(&mut evidence, answers.iter().map(|one| probed(*one, target(one))).collect());
+        let blocks: Vec<_> = own.iter().map(|own| own.parse::<IpAddr>().unwrap().into()).collect();
+        let expected = if own.is_empty() { Location::Unknown } else { Location::Outside { blocks } };
+        assert_eq!(place(&facts(evidence), "here").location, expected, "{list:?} {answers:?}");
     }
-    // The same with private access alone, where the public endpoint has no address.
-    for (answer, expected) in [
-        (with(ENI, endpoint, timed_out, "203.0.113.7"), Some(outside(&["203.0.113.7"]))),
-        (with(ENI, endpoint, None, "203.0.113.7"), Some(Location::Unknown)),
-        (with(ENI, endpoint, None, BASTION), None),
-    ] {
+}
+
+/// With private access alone the name has no public address; the certificate of an ENI shows that
+/// this host is in the VPC, or has a way into it.
+#[test]
+fn the_own_address_of_this_host_may_be_one_of_the_vpc() {
+    let timed_out = Some(ProbeCause::TimedOut);
+    let here = |cause, own| {
         let mut evidence = evidence();
-        probe(&mut evidence, vec![answer]);
-        let location = place(&facts(evidence), "here").location;
-        match expected {
-            Some(expected) => assert_eq!(location, expected),
-            None => assert!(matches!(location, Location::Vpc { id: Some(_), .. }), "{location:?}"),
-        }
-    }
+        probe(&mut evidence, vec![probed((ENI, cause, own), ProbeTarget::Endpoint)]);
+        place(&facts(evidence), "here").location
+    };
+    assert!(matches!(here(timed_out, "203.0.113.7"), Location::Outside { .. }));
+    // The way over the internet is another one than this.
+    assert_eq!(here(None, "203.0.113.7"), Location::Unknown);
+    assert!(matches!(here(None, BASTION), Location::Vpc { id: Some(_), .. }));
+    assert_eq!(here(timed_out, BASTION), Location::Unknown);
 }
