@@ -1,5 +1,5 @@
 //! `--format html`: what the page says, that it is inert whatever the evidence contains, and
-//! its size.
+//! its size. With the feature `live`, also what a browser makes of it: `tests/browse.mjs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -247,4 +247,129 @@ fn long_lists_are_bounded_and_say_so() {
     fs::write(copy.path().join("nodes/n1.txt"), rows).unwrap();
     let text = text(&page(Netcheck::audit(copy.path())));
     assert!(text.contains("more findings of this rule; the JSON report lists them all."), "{text}");
+}
+
+#[cfg(feature = "live")]
+mod browser {
+    use std::process::Command;
+
+    use eks_netcheck::model::audit::{Audited, Summary};
+    use eks_netcheck::policy::Policy;
+    use eks_netcheck::report::format::ReportSettings;
+    use eks_netcheck::report::html::FORMAT;
+    use eks_netcheck::report::style::Style;
+    use eks_netcheck::rules;
+    use eks_netcheck::run::judge::judge_facts;
+
+    use super::*;
+    use crate::common::{scratch, subdirs};
+    use crate::needs::facts;
+
+    /// The page on several clusters: all stories, and one cluster that was not judged.
+    fn many() -> String {
+        let settings = ReportSettings {
+            is_many: true,
+            rules: &rules::ALL,
+            anchor: String::new(),
+            time: 0,
+            style: Style { width: 80, color: false },
+            explain_paths: false,
+            all: false,
+        };
+        let mut writer = (FORMAT.write)(&settings);
+        let (mut summary, mut out) = (Summary::default(), Vec::new());
+        for name in subdirs(&root().join("fixtures/evidence")) {
+            let facts = facts(&story(&name), false, &[]);
+            let judgment = judge_facts(&facts, &Policy::default(), None);
+            summary.counts.add(judgment.verdict);
+            writer.cluster(&Audited { facts, judgment }, &mut out).unwrap();
+        }
+        writer.end(&summary, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Whether the pages in a directory are as they should be, and what is not.
+    fn browse(dir: &Path) -> (bool, String) {
+        let own = root().join("target/validators/bin/node");
+        let node = if own.exists() { own } else { "node".into() };
+        let output = Command::new(node).arg(root().join("tests/browse.mjs")).arg(dir).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    #[test]
+    fn pages_are_accepted_by_a_browser_axe_and_a_validator() {
+        let dir = scratch();
+        let write =
+            |name: &str, page: &str| fs::write(dir.path().join(format!("{name}.html")), page).unwrap();
+        for name in ["public-and-private-stale", "endpoint-black-holed"] {
+            write(name, &page(Netcheck::audit(&story(name))));
+        }
+        let (copy, policy) = mixed();
+        write("mixed", &page(Netcheck::audit(copy.path()).args(&policy.each_ref().map(String::as_str))));
+        write("markup", &page_with_names(with_names(MARKUP).path()));
+        write("many", &many());
+        write("large", &page(Netcheck::audit(fleet(10_000).path())));
+        let (accepted, output) = browse(dir.path());
+        assert!(accepted, "{output}");
+    }
+
+    /// Each of these pages has one thing wrong with it, and it is found.
+    #[test]
+    fn broken_pages_are_rejected() {
+        let good = page(Netcheck::audit(&story("public-and-private-stale")));
+        let csp = good.lines().find(|line| line.contains("Content-Security-Policy")).unwrap();
+        let broken = [
+            ("lang", good.replace("<html lang=\"en\">", "<html>"), "axe html-has-lang"),
+            (
+                "wide",
+                good.replace("<h3 ", "<p><code>x</code></p><h3 ").replacen(
+                    "<p class=\"note\">",
+                    &format!("<pre>{}</pre><p>", "x".repeat(500)),
+                    1,
+                ),
+                "wider than the window",
+            ),
+            ("script", good.replacen("<main ", "<script>alert(1)</script><main ", 1), "console: "),
+            (
+                "request",
+                good.replace(csp, "").replacen("<main ", "<img alt=x src=\"http://127.0.0.1:9/x\"><main ", 1),
+                "request: http://127.0.0.1:9/x",
+            ),
+            (
+                "dialog",
+                good.replace(csp, "").replacen("<main ", "<script>alert(1)</script><main ", 1),
+                "dialog: 1",
+            ),
+            (
+                "contrast",
+                good.replace(csp, "").replace("--soft: #4f5a69", "--soft: #c0c8d0"),
+                "axe color-contrast",
+            ),
+            (
+                "blank",
+                good.replace(csp, "").replacen("margin: 0; background", "visibility: hidden; background", 1),
+                "blank: ",
+            ),
+            ("sort", good.replace(csp, "").replacen("collator.compare(a, b)", "0", 1), "not sorted"),
+            (
+                "filter",
+                good.replace(csp, "").replacen("row.hidden = !hit", "row.hidden = false", 1),
+                "filtered by",
+            ),
+            ("link", good.replacen("href=\"#c1-nodes\"", "href=\"javascript:x\"", 1), "link to javascript:x"),
+        ];
+        let dir = scratch();
+        for (name, page, _) in &broken {
+            assert_ne!(*page, good, "{name}");
+            fs::write(dir.path().join(format!("{name}.html")), page).unwrap();
+        }
+        let (accepted, output) = browse(dir.path());
+        assert!(!accepted);
+        for (name, _, words) in broken {
+            let found =
+                output.lines().any(|line| line.starts_with(&format!("{name}.html")) && line.contains(words));
+            assert!(found, "{name}: {words}: {output}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ use crate::report::via::read_by;
 
 /// The number of CIDR blocks and groups that are listed.
 const BLOCKS_MAX: usize = 50;
+/// The number of places, those with the same answers as one, whose probes are listed.
+const PROBES_MAX: usize = 50;
 /// The number of addresses of an interface that are listed.
 const ADDRESSES_MAX: usize = 10;
 
@@ -47,7 +49,7 @@ pub(super) struct Section<'a> {
     seen_from: (Vec<SeenFromRow>, usize),
     enis: Option<EnisView>,
     /// What is probed, and from where.
-    probes: Vec<(String, List<(String, String)>)>,
+    probes: List<(String, List<(String, String)>)>,
     gaps: GapsView,
     not_judged: List<NotJudgedView>,
     off: Vec<&'static str>,
@@ -70,10 +72,9 @@ impl<'a> Section<'a> {
             omitted: facts.connections_omitted.iter().map(|omitted| omitted.count).sum(),
             seen_from: seen_from_rows(facts),
             enis: EnisView::new(facts),
-            probes: probes(facts)
-                .into_iter()
-                .map(|(vantage, answers)| (vantage, list::of(&answers, list::MAX, Clone::clone)))
-                .collect(),
+            probes: list::of(&probes(facts), PROBES_MAX, |(vantage, answers)| {
+                (vantage.clone(), list::of(answers, list::MAX, Clone::clone))
+            }),
             gaps: GapsView::new(&judgment.gaps),
             not_judged: list::of(&judgment.not_judged, list::MAX, NotJudgedView::new),
             off: judgment.off.iter().map(|rule| rule.id).collect(),
