@@ -13,8 +13,9 @@ use super::remediation;
 use super::text::escape;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
-use crate::model::judgment::{JudgedFinding, JudgedGap};
-use crate::model::rule::Rule;
+use crate::model::gap::GapReason;
+use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment};
+use crate::model::rule::{Rule, Severity};
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
@@ -33,7 +34,11 @@ impl ReportWriter for Writer {
         let arn = escape(audited.facts.evidence.cluster.subject()).into_owned();
         let mut suite = TestSuite::new(arn.as_str());
         for rule in self.rules {
-            let mut case = TestCase::new(rule.id, status(rule, audited));
+            let mut case = test_case(rule, audited);
+            case.set_classname(arn.as_str());
+            suite.add_test_case(case);
+        }
+        if let Some(mut case) = policy_case(&audited.judgment) {
             case.set_classname(arn.as_str());
             suite.add_test_case(case);
         }
@@ -50,9 +55,8 @@ impl ReportWriter for Writer {
     fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
         for unjudged in &summary.unjudged {
             let subject = escape(&unjudged.subject).into_owned();
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-            status.set_message(escape(&unjudged.gap.detail).as_ref()).set_type(unjudged.gap.why.as_str());
-            status.set_description(escape(&unjudged.gap.hint).as_ref());
+            let detail = escape(&unjudged.gap.detail).into_owned();
+            let status = error(detail, unjudged.gap.why, &[escape(&unjudged.gap.hint).into_owned()]);
             let mut case = TestCase::new("describe-cluster", status);
             case.set_classname(subject.as_str());
             let mut suite = TestSuite::new(subject.as_str());
@@ -71,44 +75,73 @@ impl ReportWriter for Writer {
     }
 }
 
-fn status(rule: &Rule, audited: &Audited) -> TestCaseStatus {
+/// The test case of a rule. It fails on findings at or above the threshold, and has an error if
+/// evidence is missing that the verdict depends on, so that the report says what the exit code
+/// says. Findings below the threshold are its output.
+fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
     let Audited { facts, judgment } = audited;
     let of_rule = |judged: &&JudgedFinding| judged.rule.id == rule.id;
     let (waived, counted): (Vec<_>, Vec<_>) =
         judgment.findings.iter().filter(of_rule).partition(|judged| judged.waived_by().is_some());
-    let finding_text = |judged: &&JudgedFinding| {
+    let is_failing =
+        |judged: &&JudgedFinding| judgment.threshold.is_some_and(|threshold| judged.severity >= threshold);
+    let (failing, below): (Vec<_>, Vec<_>) = counted.into_iter().partition(is_failing);
+    let finding_text = |judged: &JudgedFinding| {
         escape(&format!("{}: {}", judged.finding.subject, judged.finding.message)).into_owned()
     };
     let gaps = judgment.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
-    let is_excepted = |judged: &&JudgedGap| judged.gap.is_left_out() || judged.accepted_by().is_some();
-    let (excepted, gaps): (Vec<_>, Vec<_>) = gaps.partition(is_excepted);
+    let (needed, other_gaps): (Vec<_>, Vec<_>) = gaps.partition(|judged| judged.needed);
     let gap_text = |judged: &JudgedGap| escape(&gap_text(judged)).into_owned();
-    if let Some(first) = counted.first() {
+    let status = if let Some(first) = failing.first() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        let mut text: Vec<_> = counted.iter().map(finding_text).collect();
+        let mut text: Vec<_> = failing.iter().copied().map(finding_text).collect();
         text.push(remediation::of(first, facts));
         status.set_message(finding_text(first)).set_type(first.severity.as_str());
         status.set_description(text.join("\n"));
         status
-    } else if let Some(first) = gaps.first() {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        status.set_message(gap_text(first)).set_type(first.gap.why.as_str());
-        status.set_description(gaps.iter().copied().map(gap_text).collect::<Vec<_>>().join("\n"));
-        status
+    } else if let Some(first) = needed.first() {
+        error(gap_text(first), first.gap.why, &needed.iter().copied().map(gap_text).collect::<Vec<_>>())
+    } else if !below.is_empty() {
+        TestCaseStatus::success()
     } else {
         let why = waived.first().and_then(|judged| judged.waiver.as_ref()).map(waived_by);
-        let why = why.or_else(|| excepted.first().copied().map(gap_text));
+        let why = why.or_else(|| other_gaps.first().copied().map(gap_text));
         let not_judged = || judgment.not_judged.iter().find(|one| one.rule.id == rule.id);
         let why = why.or_else(|| not_judged().map(|one| format!("not judged: {}", one.gap)));
         let is_off = judgment.off.iter().any(|off| off.id == rule.id);
         let why = why.or_else(|| is_off.then(|| "switched off by the policy".to_owned()));
-        match why {
-            Some(why) => {
-                let mut status = TestCaseStatus::skipped();
-                status.set_message(escape(&why).as_ref());
-                status
-            }
-            None => TestCaseStatus::success(),
-        }
+        why.map_or_else(TestCaseStatus::success, |why| {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(escape(&why).as_ref());
+            status
+        })
+    };
+    let mut case = TestCase::new(rule.id, status);
+    if !below.is_empty() {
+        let threshold = judgment.threshold.map_or("never", Severity::as_str);
+        let mut text = vec![format!("below the threshold ({threshold}):")];
+        text.extend(
+            below.iter().map(|judged| format!("{}: {}", judged.severity.as_str(), finding_text(judged))),
+        );
+        text.push(remediation::of(below[0], facts));
+        case.set_system_out(text.join("\n"));
     }
+    case
+}
+
+/// The status of what was not judged.
+fn error(message: String, why: GapReason, lines: &[String]) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(message).set_type(why.as_str());
+    status.set_description(lines.join("\n"));
+    status
+}
+
+/// The test case of the policy, if entries of it make the verdict depend on what is not known.
+fn policy_case(judgment: &Judgment) -> Option<TestCase> {
+    let gaps = judgment.gaps.iter().filter(|judged| judged.needed && judged.rules.is_empty());
+    let gaps: Vec<_> = gaps.collect();
+    let first = gaps.first()?;
+    let texts: Vec<_> = gaps.iter().map(|judged| escape(&gap_text(judged)).into_owned()).collect();
+    Some(TestCase::new("policy", error(texts[0].clone(), first.gap.why, &texts)))
 }

@@ -142,7 +142,18 @@ fn waived_and_inconclusive_rules_are_marked_in_each_format() {
     let status =
         |rule: &str| &suite.test_cases.iter().find(|case| case.name.as_str() == rule).unwrap().status;
     let is = |rule: &str, expected: NonSuccessKind| matches!(status(rule), TestCaseStatus::NonSuccess { kind, .. } if *kind == expected);
-    assert!(is("private-endpoint-disabled", NonSuccessKind::Failure));
+    let below =
+        suite.test_cases.iter().find(|case| case.name.as_str() == "private-endpoint-disabled").unwrap();
+    assert!(matches!(below.status, TestCaseStatus::Success { .. }), "{below:?}");
+    let output = below.system_out.as_ref().unwrap().as_str();
+    assert!(output.starts_with("below the threshold (high):\nmedium: "), "{output}");
+    let strict = [&policy[..], &["--fail-on", "medium"]].concat();
+    let strict = Report::deserialize_from_str(&written(copy.path(), "junit", &strict)).unwrap();
+    let failed = strict.test_suites[0].test_cases.iter().find(|case| case.name == below.name).unwrap();
+    assert!(
+        matches!(failed.status, TestCaseStatus::NonSuccess { kind: NonSuccessKind::Failure, .. }),
+        "{failed:?}"
+    );
     assert!(is("unattributed-connection", NonSuccessKind::Error), "{:?}", status("unattributed-connection"));
     for (rule, expected) in [
         ("public-endpoint-open", "moves <behind> the VPN"),
@@ -212,6 +223,32 @@ fn a_passing_audit_has_no_findings_in_any_format() {
     let events = parsed(dir, "ocsf", &[]);
     assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
     assert!(list(&events).iter().all(|event| event["unmapped"]["nodes"] == "2 from files"), "{events:#}");
+}
+
+/// A CI system that reads the exit code and one that reads the test report agree: what is below
+/// the threshold is no failure, and missing evidence is an error only where it counts.
+#[test]
+fn junit_agrees_with_the_exit_code() {
+    let mut seen = BTreeSet::new();
+    for name in subdirs(&root().join("fixtures/evidence")) {
+        for threshold in ["low", "medium", "high", "critical", "never"] {
+            let run = Netcheck::audit(&story(&name)).args(&["--format", "junit", "--fail-on", threshold]);
+            let ran = run.run();
+            if ran.code == 2 {
+                continue;
+            }
+            let report = Report::deserialize_from_str(&ran.stdout).unwrap();
+            let says = match (report.failures, report.errors) {
+                (0, 0) => 0,
+                (0, _) => 3,
+                _ => 1,
+            };
+            assert_eq!(says, ran.code, "{name} {threshold}: {}", ran.stdout);
+            seen.insert((ran.code, ran.stdout.contains("<system-out>below the threshold")));
+        }
+    }
+    let codes: BTreeSet<_> = seen.iter().map(|(code, _)| *code).collect();
+    assert!(codes == BTreeSet::from([0, 1, 3]) && seen.contains(&(0, true)), "{seen:?}");
 }
 
 /// Code scanning distinguishes new findings from old ones by their fingerprints.
