@@ -126,6 +126,35 @@ pub enum Source {
     Live(Box<FleetOptions>),
 }
 
+impl Source {
+    /// The name of the cluster, if the run is about one.
+    #[must_use]
+    pub fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Recorded { cluster, .. } => cluster.as_deref(),
+            Self::Live(fleet) => match &fleet.clusters {
+                Clusters::Named(names) if !fleet.is_many() => names.first().map(String::as_str),
+                _ => None,
+            },
+        }
+    }
+
+    /// What the run is about, as text.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Recorded { cluster: Some(cluster), .. } => format!("cluster {cluster}"),
+            Self::Recorded { dir, .. } => format!("cluster of {}", dir.display()),
+            Self::Live(fleet) => match &fleet.clusters {
+                Clusters::Named(names) => {
+                    format!("cluster {}", names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+                }
+                Clusters::All => "all clusters".to_owned(),
+            },
+        }
+    }
+}
+
 /// The threshold and the policy.
 #[derive(Debug)]
 pub struct JudgmentOptions {

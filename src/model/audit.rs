@@ -18,6 +18,8 @@ pub struct Audited {
 /// The result of a whole run, known after the last cluster.
 #[derive(Debug, Default)]
 pub struct Summary {
+    /// The name of the cluster that the run is about; `None` if it may be about several.
+    pub cluster: Option<String>,
     /// The number of judged clusters by verdict.
     pub counts: Counts,
     /// What could not be judged at all.
@@ -28,12 +30,12 @@ pub struct Summary {
 
 impl Summary {
     /// The verdict of the run: `fail` if a cluster fails, else `inconclusive` if one is
-    /// inconclusive or could not be judged.
+    /// inconclusive or could not be judged, or there is none.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if self.counts.fail > 0 {
             Verdict::Fail
-        } else if self.counts.inconclusive > 0 || !self.unjudged.is_empty() {
+        } else if self.counts.pass == 0 || self.counts.inconclusive > 0 || !self.unjudged.is_empty() {
             Verdict::Inconclusive
         } else {
             Verdict::Pass

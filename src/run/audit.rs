@@ -6,7 +6,7 @@ use std::slice;
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::exit::{Ending, Exit};
+use super::exit::{Ending, Exit, undescribed};
 use super::github_actions::Step;
 use super::judge::{classify_recorded, judged};
 use super::output::Output;
@@ -18,7 +18,8 @@ use crate::cli::options::FleetOptions;
 use crate::cli::options::{AuditOptions, Source, Verbosity};
 use crate::model::audit::{Audited, Summary, Unjudged};
 use crate::model::facts::Facts;
-use crate::model::gap::GapReason;
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason};
 use crate::report::format::{AuditFormat, ReportSettings};
 use crate::report::table;
 use crate::rules;
@@ -44,26 +45,42 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
         all: options.all,
     };
     let mut reports = Reports::begin(options, files, stdout, &settings);
-    let summary = match judge_all(options, &policy, |audited| reports.cluster(audited))? {
+    let mut summary = match judge_all(options, &policy, |audited| reports.cluster(audited))? {
         ControlFlow::Continue(summary) => summary,
-        ControlFlow::Break(ending) => return Ok(ending),
+        ControlFlow::Break(ending) => match undescribed(&ending) {
+            Some(gap) => Summary {
+                unjudged: vec![Unjudged { subject: options.source.subject(), gap }],
+                policy: policy.used(policy.rules.usage().notes(false)),
+                ..Summary::default()
+            },
+            None => return Ok(ending),
+        },
     };
+    summary.cluster = options.source.cluster().map(ToOwned::to_owned);
     let is_absent = |unjudged: &Unjudged| unjudged.gap.why == GapReason::NotFound;
-    if summary.counts.total() == 0 && summary.unjudged.iter().all(is_absent) {
-        return Ok(Ending::with_message(Exit::Nothing, no_cluster(&summary.unjudged)));
+    let is_nothing = summary.counts.total() == 0 && summary.unjudged.iter().all(is_absent);
+    if is_nothing && summary.unjudged.is_empty() {
+        summary.unjudged.push(no_cluster());
     }
-    let exit = Exit::from(summary.verdict());
-    let single = summary.unjudged.first().filter(|_| !is_many);
-    // A table would contain no more than the error below.
-    let needs_stdout = single.is_none() || options.format.name != table::FORMAT.name;
-    let written = reports.end(&summary, needs_stdout);
-    if let Some(unjudged) = single {
-        return Ok(Ending::with_message(exit, format!("cannot describe the {unjudged}")));
-    }
-    match written {
-        Err(error) if exit == Exit::Pass => Err(error),
-        Err(error) => Ok(Ending::with_message(exit, format!("not all reports could be written: {error:#}"))),
-        Ok(()) => Ok(exit.into()),
+    let exit = if is_nothing { Exit::Nothing } else { Exit::from(summary.verdict()) };
+    let message = if is_nothing {
+        let all: Vec<_> = summary.unjudged.iter().map(ToString::to_string).collect();
+        Some(format!("there is no such cluster: {}", all.join("; ")))
+    } else {
+        let single = summary.unjudged.first().filter(|_| !is_many);
+        single.map(|unjudged| format!("cannot describe the {unjudged}"))
+    };
+    // A table would contain no more than the error.
+    let needs_stdout = message.is_none() || options.format.name != table::FORMAT.name;
+    let not_written = |error| format!("not all reports could be written: {error:#}");
+    match (reports.end(&summary, needs_stdout), message) {
+        (Err(error), None) if exit == Exit::Pass => Err(error),
+        (Err(error), None) => Ok(Ending::with_message(exit, not_written(error))),
+        (Err(error), Some(message)) => {
+            Ok(Ending::with_message(exit, format!("{message}; {}", not_written(error))))
+        }
+        (Ok(()), Some(message)) => Ok(Ending::with_message(exit, message)),
+        (Ok(()), None) => Ok(exit.into()),
     }
 }
 
@@ -164,11 +181,13 @@ impl Reports {
     }
 }
 
-/// The message for a run that found no cluster.
-fn no_cluster(unjudged: &[Unjudged]) -> String {
-    if unjudged.is_empty() {
-        return "there is no cluster in the accounts and regions queried; pass others with --region, --profile or --role-arn".to_owned();
-    }
-    let all: Vec<_> = unjudged.iter().map(ToString::to_string).collect();
-    format!("there is no such cluster: {}", all.join("; "))
+/// What a run that found no cluster could not judge.
+fn no_cluster() -> Unjudged {
+    let gap = Gap {
+        subject: File::CLUSTER.into(),
+        why: GapReason::NotFound,
+        detail: "there is no cluster in the accounts and regions queried".to_owned(),
+        hint: "pass others with --region, --profile or --role-arn".to_owned(),
+    };
+    Unjudged { subject: "all clusters".to_owned(), gap }
 }

@@ -13,7 +13,7 @@ use super::exit::{Ending, Exit};
 use super::output::Output;
 use super::report::Report;
 use super::{reach, simulate};
-use crate::cli::options::{AuditOptions, Clusters, Options, ReachOptions, SimulateOptions, Source, WriteTo};
+use crate::cli::options::{AuditOptions, Options, ReachOptions, SimulateOptions, Source, WriteTo};
 use crate::model::audit::{PolicyOrigin, PolicyUsed, Summary, Unjudged};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::trace::Trace;
@@ -100,26 +100,13 @@ fn write_reach(options: &ReachOptions) -> Result<()> {
 }
 
 fn write_audit(options: &AuditOptions) -> Result<()> {
-    let (inputs, is_many, subject) = match &options.source {
-        Source::Recorded { dir, cluster, .. } => {
-            let subject = match cluster {
-                Some(cluster) => format!("cluster {cluster}"),
-                None => format!("cluster of {}", dir.display()),
-            };
-            (vec![dir.clone()], false, subject)
-        }
-        Source::Live(fleet) => {
-            let subject = match &fleet.clusters {
-                Clusters::Named(names) => {
-                    format!("cluster {}", names.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
-                }
-                Clusters::All => "all clusters".to_owned(),
-            };
-            (Vec::new(), fleet.is_many(), subject)
-        }
+    let (inputs, is_many) = match &options.source {
+        Source::Recorded { dir, .. } => (vec![dir.clone()], false),
+        Source::Live(fleet) => (Vec::new(), fleet.is_many()),
     };
     let summary = Summary {
-        unjudged: vec![Unjudged { subject, gap: gap() }],
+        cluster: options.source.cluster().map(ToOwned::to_owned),
+        unjudged: vec![Unjudged { subject: options.source.subject(), gap: gap() }],
         policy: named_policy(options.judgment.policy.as_deref()),
         ..Summary::default()
     };

@@ -15,8 +15,6 @@ use crate::cli::options::ClusterOptions;
 use crate::cli::options::{ClusterSource, Verbosity};
 use crate::evidence::directory::EvidenceDir;
 use crate::model::facts::Facts;
-use crate::model::file::File;
-use crate::model::gap::{Gap, GapReason};
 use crate::report::format::Format;
 use crate::report::style::Style;
 
@@ -45,17 +43,6 @@ pub(super) fn facts(source: &ClusterSource, verbosity: Verbosity) -> Result<Cont
         list_rejected(&facts.nodes);
     }
     Ok(facts)
-}
-
-/// The gap for a cluster that was not described; `None` if the run ended for another reason.
-pub(super) fn undescribed(ending: &Ending) -> Option<Gap> {
-    let why = match ending.exit {
-        Exit::Nothing => GapReason::NotFound,
-        Exit::Inconclusive => GapReason::Failed,
-        _ => return None,
-    };
-    let detail = ending.message.clone().unwrap_or_default();
-    Some(Gap { subject: File::CLUSTER.into(), why, detail, hint: String::new() })
 }
 
 /// Writes a report to all files, and to standard output, where a table is left out if the

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::model::file::File;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::judgment::Verdict;
 use crate::model::reachability::Reaches;
 use crate::model::simulation::SimulationVerdict;
@@ -21,6 +23,17 @@ impl Ending {
     pub fn with_message(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: Some(message.into()) }
     }
+}
+
+/// The gap for a cluster that was not described; `None` if the run ended for another reason.
+pub(super) fn undescribed(ending: &Ending) -> Option<Gap> {
+    let why = match ending.exit {
+        Exit::Nothing => GapReason::NotFound,
+        Exit::Inconclusive => GapReason::Failed,
+        _ => return None,
+    };
+    let detail = ending.message.clone().unwrap_or_default();
+    Some(Gap { subject: File::CLUSTER.into(), why, detail, hint: String::new() })
 }
 
 impl From<Exit> for Ending {

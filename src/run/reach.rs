@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
 
-use super::cluster::{UNKNOWN, facts, undescribed, write_reports};
-use super::exit::{Ending, Exit};
+use super::cluster::{UNKNOWN, facts, write_reports};
+use super::exit::{Ending, Exit, undescribed};
 use super::output::Output;
 use crate::classify::reachability::{Reachabilities, reach_report};
 use crate::cli::options::{From, ReachOptions};

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::cluster::{UNKNOWN, facts, name, undescribed, write_reports};
-use super::exit::{Ending, Exit};
+use super::cluster::{UNKNOWN, facts, name, write_reports};
+use super::exit::{Ending, Exit, undescribed};
 use super::files::read_bounded;
 use super::output::Output;
 use crate::classify::simulation::{self, Refused};

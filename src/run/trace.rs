@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 
-use super::exit::{Ending, Exit};
+use super::exit::{Ending, Exit, undescribed};
 use super::judge::{is_about_nodes, judge_facts, take_away};
 use super::live::{cluster_request, describe_cluster};
 use super::output::Output;
@@ -50,7 +50,10 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     let nodes = nodes.for_trace();
     let evidence = match describe_cluster(&request, options.verbosity)? {
         ControlFlow::Continue(evidence) => evidence,
-        ControlFlow::Break(ending) => return Ok(ending),
+        ControlFlow::Break(ending) => {
+            let gaps = undescribed(&ending).into_iter().collect();
+            return Ok(report_failure(options, gaps, files, ending));
+        }
     };
 
     // Answers of which AWS says that they are a part count as missing in a second judgment.
@@ -62,7 +65,11 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     let mut samples = Samples::default();
     let recording = match samples.record(&nodes, &evidence, options) {
         Ok(recording) => recording,
-        Err(error) => return refusal(error, options),
+        Err(error) => {
+            let gaps = if let TraceError::NoNodes(gaps) = &error { gaps.clone() } else { Vec::new() };
+            let ending = refusal(error, options)?;
+            return Ok(report_failure(options, gaps, files, ending));
+        }
     };
     if recording.has_key && std::io::stderr().is_terminal() {
         // The terminal has printed the key, as ^C. Fails if standard error is closed.
@@ -91,6 +98,34 @@ pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
         policy: policy.used(policy.rules.usage().notes(false)),
     });
     report(options, &trace, judgment.as_ref(), files, exit)
+}
+
+/// Writes the files of a run that sampled nothing; standard output remains the command's. Without
+/// gaps, it ended before it was known whether anything could be sampled, and nothing is written.
+fn report_failure(
+    options: &TraceOptions,
+    gaps: Vec<Gap>,
+    files: Vec<(&'static TraceFormat, Output)>,
+    ending: Ending,
+) -> Ending {
+    if gaps.is_empty() {
+        return ending;
+    }
+    let trace = Trace {
+        cluster: Some(options.cluster.name.clone()),
+        command: None,
+        began: None,
+        nodes: Vec::new(),
+        connections: Vec::new(),
+        gaps,
+    };
+    let write = |(format, output): (&TraceFormat, Output)| {
+        output.write_whole(|out, style| (format.write)(&trace, None, style, out))
+    };
+    let written: Vec<_> = files.into_iter().map(write).collect();
+    let Err(error) = written.into_iter().collect::<Result<()>>() else { return ending };
+    let message = ending.message.unwrap_or_default();
+    Ending::with_message(ending.exit, format!("{message}; not all reports could be written: {error:#}"))
 }
 
 /// Writes all reports. Returns the end of the run.

@@ -360,11 +360,104 @@ fn a_failed_describe_replaces_old_reports() {
     let ran = run.run();
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(unjudged(&report), [("cluster a (ap-northeast-2)", "access-denied")]);
+    assert_eq!(report["gaps"][0]["what"], "cluster a (ap-northeast-2)");
+    assert_eq!(report["gaps"][0]["why"], "access-denied");
     assert!(ran.stderr.contains("error: cannot describe the cluster a (ap-northeast-2): "), "{}", ran.stderr);
     let log: Value = serde_json::from_str(&std::fs::read_to_string(&sarif).unwrap()).unwrap();
     assert_eq!(log["runs"][0]["invocations"][0]["executionSuccessful"], false);
     assert!(std::fs::read_to_string(&summary).unwrap().contains("cluster a"));
+}
+
+/// However a run fails, and whatever it was asked about, each file has a whole report that is not
+/// a pass, and the shape of the JSON is that of the question.
+#[test]
+fn every_file_is_written_however_a_run_fails() {
+    let absent = || Api::serve(account("private-only", HERE, REGIONS[0], &[])).unwrap();
+    let denied = |operation: &str| {
+        let aws = two_regions();
+        aws.inject_fault(Fault::always(operation, FaultKind::Denied));
+        aws
+    };
+    let all = ["--all-clusters", "--region", REGIONS[0]];
+    let cases: [(Api, &[&str], i32, bool); 7] = [
+        (absent(), &["--cluster", "a"], 4, false),
+        (absent(), &all, 4, true),
+        (absent(), &["--cluster", "a", "--cluster", "b"], 4, true),
+        (denied("DescribeCluster"), &["--cluster", "a"], 3, false),
+        (denied("DescribeCluster"), &["--cluster", "a", "--cluster", "b"], 3, true),
+        (denied("ListClusters"), &all, 3, true),
+        (denied("DescribeCluster"), &all, 3, true),
+    ];
+    for (aws, args, code, is_many) in cases {
+        let dir = scratch();
+        let mut run = audit(&aws, args);
+        for format in &eks_netcheck::report::FORMATS {
+            let file = dir.path().join(format.name);
+            std::fs::write(&file, "of the last run").unwrap();
+            run = run.args(&["--write", &format!("{}={}", format.name, file.display())]);
+        }
+        let ran = run.run();
+        assert_eq!(
+            (ran.code, ran.stdout.is_empty()),
+            (code, code == 4 || !is_many),
+            "{args:?} {}",
+            ran.stderr
+        );
+        for format in &eks_netcheck::report::FORMATS {
+            let name = format.name;
+            let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+            assert!(!text.contains("of the last run") && text.ends_with('\n'), "{args:?} {name}: {text}");
+            let json = || serde_json::from_str::<Value>(&text).unwrap();
+            match name {
+                "json" => {
+                    let report = json();
+                    let schema = if is_many { "reports" } else { "report" };
+                    assert_eq!(report["schema"], format!("eks-netcheck.{schema}.v1"), "{args:?}");
+                    let file = root().join(format!("src/report/{schema}.v1.schema.json"));
+                    let schema = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+                    jsonschema::validate(&schema, &report).unwrap();
+                    assert_eq!(report["verdict"], "inconclusive", "{args:?}");
+                    assert!(is_many || report["cluster"]["name"] == "a", "{report:#}");
+                }
+                "sarif" => assert_eq!(json()["runs"][0]["invocations"][0]["executionSuccessful"], false),
+                "ocsf" => assert!(!json().as_array().unwrap().is_empty(), "{args:?}"),
+                "gitlab" => assert!(json().is_array()),
+                "junit" => assert!(text.contains("<error") && text.contains("</testsuites>"), "{text}"),
+                "table" | "markdown" => {
+                    assert!(text.to_lowercase().contains("inconclusive"), "{args:?} {name}: {text}");
+                }
+                "github" => assert!(text.starts_with("::"), "{args:?}: {text}"),
+                // The shape of others is that of their own tests.
+                _ => assert!(!text.trim().is_empty(), "{args:?} {name}"),
+            }
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), eks_netcheck::report::FORMATS.len());
+    }
+}
+
+/// One report has one shape, several have another, however many clusters there are.
+#[test]
+fn the_shape_is_that_of_the_question() {
+    let one = || Api::serve(account("private-only", HERE, REGIONS[0], &["a"])).unwrap();
+    for (args, schema) in [
+        (&["--cluster", "a"][..], "eks-netcheck.report.v1"),
+        (&["--cluster", "a", "--cluster", "a"], "eks-netcheck.report.v1"),
+        (&["--cluster", "a", "--region", REGIONS[0]], "eks-netcheck.report.v1"),
+        (&["--all-clusters"], "eks-netcheck.reports.v1"),
+        (&["--cluster", "a", "--cluster", "b"], "eks-netcheck.reports.v1"),
+        (&["--cluster", "a", "--region", "all"], "eks-netcheck.reports.v1"),
+    ] {
+        let ran = audit(&one(), args).args(&["--format", "json"]).run();
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(report["schema"], schema, "{args:?}");
+        let tool = &report["tool"];
+        assert_eq!(
+            (&tool["name"], &tool["version"]),
+            (&json!("eks-netcheck"), &json!(env!("CARGO_PKG_VERSION")))
+        );
+        let time = tool["time"].as_str().unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z') && time.contains('T'), "{time}");
+    }
 }
 
 #[test]

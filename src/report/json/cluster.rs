@@ -75,6 +75,25 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// A cluster that could not be described.
+    pub(super) fn unknown(name: Option<&str>) -> Self {
+        Self {
+            name: name.unwrap_or("unknown").to_owned(),
+            arn: None,
+            region: None,
+            status: None,
+            endpoint: None,
+            access: Access::Unknown,
+            public_access_cidrs: Vec::new(),
+            private_access_sources: None,
+            vpc: None,
+            control_plane_egress_mode: None,
+            control_plane_subnets_without_egress: None,
+        }
+    }
+}
+
 pub(super) fn dns(facts: &Facts) -> Vec<Dns> {
     let seen = facts.evidence.dns.iter().filter_map(|vantage| Some((&vantage.name, vantage.answer.seen()?)));
     seen.map(|(name, answer)| Dns {

@@ -38,14 +38,17 @@ pub(super) struct OmittedReport {
     count: u64,
 }
 
-/// The connections, each converted when it is written: there may be many.
+/// The connections, each converted when it is written: there may be many. None of a cluster that was
+/// not judged.
 #[derive(Debug)]
-pub(super) struct Connections<'a>(pub(super) &'a Facts);
+pub(super) struct Connections<'a>(pub(super) Option<&'a Facts>);
 
 impl Serialize for Connections<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let connections = self.0.connections.iter();
-        serializer.collect_seq(connections.map(|connection| ConnectionReport::new(connection, self.0)))
+        let connections = self.0.into_iter().flat_map(|facts| {
+            facts.connections.iter().map(move |connection| ConnectionReport::new(connection, facts))
+        });
+        serializer.collect_seq(connections)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::compliance::ControlName;
 use super::step::StepReport;
 use super::words::{Severity, Why};
+use crate::model::audit::Unjudged;
 use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, NotJudged, Waiver};
 use crate::report::remediation;
@@ -117,6 +118,20 @@ impl From<&JudgedGap> for GapReport {
             rules: judged.rules.iter().map(|rule| rule.id.to_owned()).collect(),
             is_accepted: judged.accepted_by().is_some(),
             accepted: judged.accepted.as_ref().map(AcceptanceReport::from),
+        }
+    }
+}
+
+impl From<&Unjudged> for GapReport {
+    fn from(Unjudged { subject, gap }: &Unjudged) -> Self {
+        Self {
+            what: subject.clone(),
+            why: gap.why.into(),
+            detail: gap.detail.clone(),
+            hint: gap.hint.clone(),
+            rules: Vec::new(),
+            is_accepted: false,
+            accepted: None,
         }
     }
 }

@@ -34,44 +34,58 @@ use crate::model::judgment::Verdict;
 pub const FORMAT: AuditFormat = AuditFormat {
     name: "json",
     help: "For programs, schema eks-netcheck.report.v1, or reports.v1 of several clusters",
-    write: |settings| if settings.is_many { Box::new(Many::new()) } else { Box::new(One(None)) },
+    write: |settings| {
+        if settings.is_many {
+            Box::new(Many::new(settings.time))
+        } else {
+            Box::new(One { time: settings.time, verdict: None })
+        }
+    },
 };
 
 /// The report on one cluster.
-struct One(Option<Verdict>);
+struct One {
+    /// The time of the run.
+    time: i64,
+    /// The verdict, once the cluster is judged.
+    verdict: Option<Verdict>,
+}
 
 impl ReportWriter for One {
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
         let verdict = audited.judgment.verdict;
         let end = format!(",{}", &pretty(&ReportEnd::new(None, verdict))?[1..]);
-        self.0 = Some(verdict);
-        write_without_end(&Report::new(audited), &end, out)
+        self.verdict = Some(verdict);
+        write_without_end(&Report::new(audited, self.time), &end, out)
     }
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
-        match self.0 {
+        match self.verdict {
             Some(verdict) => {
                 let end = pretty(&ReportEnd::new(Some(&summary.policy), verdict))?;
                 writeln!(out, ",{}", &end[1..])
             }
-            // The cluster could not be judged.
-            None => Box::new(Many::new()).end(summary, out),
+            None => writeln!(out, "{}", pretty(&Report::unjudged(summary, self.time))?),
         }
     }
 }
 
 /// The reports on several clusters.
-struct Many(Array);
+struct Many {
+    /// The time of the run.
+    time: i64,
+    reports: Array,
+}
 
 impl Many {
-    fn new() -> Self {
-        Self(Array::new("    "))
+    fn new(time: i64) -> Self {
+        Self { time, reports: Array::new("    ") }
     }
 
     /// The text before and after the list of reports.
-    fn around(summary: &Summary) -> Result<(String, String)> {
-        let text = pretty(&Reports::new(Vec::new(), summary))?;
-        // Only the schema's name comes before the list.
+    fn around(&self, summary: &Summary) -> Result<(String, String)> {
+        let text = pretty(&Reports::new(Vec::new(), summary, self.time))?;
+        // Only the schema's name and the tool come before the list.
         let (before, after) =
             text.split_once("\"reports\": []").ok_or_else(|| Error::other("no list of reports"))?;
         Ok((format!("{before}\"reports\": "), format!("{after}\n")))
@@ -80,18 +94,18 @@ impl Many {
 
 impl ReportWriter for Many {
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
-        if self.0.is_empty() {
-            out.write_all(Self::around(&Summary::default())?.0.as_bytes())?;
+        if self.reports.is_empty() {
+            out.write_all(self.around(&Summary::default())?.0.as_bytes())?;
         }
-        self.0.element(&Report::new(audited), out)
+        self.reports.element(&Report::new(audited, self.time), out)
     }
 
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
-        let (before, after) = Self::around(summary)?;
-        if self.0.is_empty() {
+        let (before, after) = self.around(summary)?;
+        if self.reports.is_empty() {
             out.write_all(before.as_bytes())?;
         }
-        self.0.end(out)?;
+        self.reports.end(out)?;
         out.write_all(after.as_bytes())
     }
 }
@@ -153,7 +167,8 @@ mod tests {
 
     /// The reports in one piece.
     fn whole(clusters: &[Audited], summary: &Summary) -> String {
-        let reports = Reports::new(clusters.iter().map(Report::new).collect(), summary);
+        let reports =
+            Reports::new(clusters.iter().map(|cluster| Report::new(cluster, 0)).collect(), summary, 0);
         format!("{}\n", pretty(&reports).expect("JSON"))
     }
 
@@ -164,7 +179,7 @@ mod tests {
             let clusters: Vec<_> = (0..number).map(|number| cluster(&format!("c{number}"))).collect();
             let summary = Summary { unjudged: vec![unjudged.clone()], ..Summary::default() };
             let mut out = Vec::new();
-            let mut writer = Box::new(Many::new());
+            let mut writer = Box::new(Many::new(0));
             clusters.iter().try_for_each(|cluster| writer.cluster(cluster, &mut out)).expect("memory");
             writer.end(&summary, &mut out).expect("memory");
             assert_eq!(String::from_utf8(out).expect("UTF-8"), whole(&clusters, &summary));
@@ -176,7 +191,7 @@ mod tests {
     #[test]
     fn nothing_of_a_cluster_is_kept() {
         let cluster = cluster("myeks");
-        let mut writer = Many::new();
+        let mut writer = Many::new(0);
         let mut out = Vec::new();
         let mut sizes = Vec::new();
         for _ in 0..1000 {

@@ -1,6 +1,7 @@
 //! The types of `--format json`: the schemas `eks-netcheck.report.v1` and, of several
 //! clusters, `eks-netcheck.reports.v1`. The model may change without them.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,6 +29,8 @@ const REPORTS_SCHEMA: &str = "eks-netcheck.reports.v1";
 pub(super) struct Report<'a> {
     /// Always `eks-netcheck.report.v1`.
     schema: String,
+    tool: Tool,
+    /// The cluster; of one that could not be described, the name alone is known, and all lists but `gaps` are empty.
     cluster: Cluster,
     /// What the endpoint's name resolved to, by vantage point.
     dns: Vec<Dns>,
@@ -70,12 +73,34 @@ pub(super) struct Report<'a> {
     verdict: Verdict,
 }
 
+/// What wrote the report, and when.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Tool {
+    /// Always `eks-netcheck`.
+    name: String,
+    version: String,
+    /// The time at which the run began, in UTC, as RFC 3339 has it.
+    time: String,
+}
+
+impl Tool {
+    /// The tool, at a time in milliseconds since 1970.
+    fn new(time: i64) -> Self {
+        Self {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time: Timestamp::from_millisecond(time).unwrap_or_default().to_string(),
+        }
+    }
+}
+
 /// Reports on several clusters.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(title = "eks-netcheck.reports.v1")]
 pub(super) struct Reports<'a> {
     /// Always `eks-netcheck.reports.v1`.
     schema: String,
+    tool: Tool,
     #[serde(rename = "reports")]
     clusters: Vec<Report<'a>>,
     /// Clusters that could not be judged at all.
@@ -98,9 +123,10 @@ struct UnjudgedReport {
 }
 
 impl<'a> Reports<'a> {
-    pub(super) fn new(clusters: Vec<Report<'a>>, summary: &Summary) -> Self {
+    pub(super) fn new(clusters: Vec<Report<'a>>, summary: &Summary, time: i64) -> Self {
         Self {
             schema: REPORTS_SCHEMA.to_owned(),
+            tool: Tool::new(time),
             clusters,
             unjudged: summary.unjudged.iter().map(UnjudgedReport::from).collect(),
             policy: PolicyReport::new(&summary.policy),
@@ -142,20 +168,21 @@ impl ReportEnd {
 
 impl<'a> Report<'a> {
     /// The report on a cluster, without the policy.
-    pub(super) fn new(audited: &'a Audited) -> Self {
+    pub(super) fn new(audited: &'a Audited, time: i64) -> Self {
         let Audited { facts, judgment } = audited;
         Self {
             schema: SCHEMA.to_owned(),
+            tool: Tool::new(time),
             cluster: Cluster::new(facts),
             dns: dns(facts),
             probes: probes(facts),
             enis: facts.interfaces.iter().map(Eni::from).collect(),
             nodes: facts.nodes.iter().map(NodeReport::from).collect(),
             node_traffic: facts.traffic.iter().map(NodeTraffic::from).collect(),
-            seen_from: Sights(facts),
+            seen_from: Sights(Some(facts)),
             seen_from_omitted: facts.seen_from.omitted,
             architecture: facts.architecture.iter().map(LegReport::from).collect(),
-            connections: Connections(facts),
+            connections: Connections(Some(facts)),
             connections_omitted: facts.connections_omitted.iter().map(OmittedReport::from).collect(),
             other_connections: facts.other_connections,
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
@@ -166,6 +193,34 @@ impl<'a> Report<'a> {
             policy: None,
             policy_origin: None,
             verdict: judgment.verdict.into(),
+        }
+    }
+
+    /// The report on a cluster that could not be judged at all.
+    pub(super) fn unjudged(summary: &Summary, time: i64) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            tool: Tool::new(time),
+            cluster: Cluster::unknown(summary.cluster.as_deref()),
+            dns: Vec::new(),
+            probes: Vec::new(),
+            enis: Vec::new(),
+            nodes: Vec::new(),
+            node_traffic: Vec::new(),
+            seen_from: Sights(None),
+            seen_from_omitted: 0,
+            architecture: Vec::new(),
+            connections: Connections(None),
+            connections_omitted: Vec::new(),
+            other_connections: 0,
+            findings: Vec::new(),
+            gaps: summary.unjudged.iter().map(GapReport::from).collect(),
+            not_judged: Vec::new(),
+            rules_off: Vec::new(),
+            compliance: Vec::new(),
+            policy: PolicyReport::new(&summary.policy),
+            policy_origin: Some(summary.policy.origin.into()),
+            verdict: summary.verdict().into(),
         }
     }
 }

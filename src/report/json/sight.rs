@@ -27,12 +27,15 @@ pub(super) struct SightReport {
 
 /// What each place sees, each row converted when it is written.
 #[derive(Debug)]
-pub(super) struct Sights<'a>(pub(super) &'a Facts);
+pub(super) struct Sights<'a>(pub(super) Option<&'a Facts>);
 
 impl Serialize for Sights<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(facts) = self;
-        let rows = facts.seen_from.sights.iter().filter_map(|sight| {
+        let sights = self
+            .0
+            .into_iter()
+            .flat_map(|facts| facts.seen_from.sights.iter().map(move |sight| (facts, sight)));
+        let rows = sights.filter_map(|(facts, sight)| {
             let place = facts.seen_from.places.get(sight.place)?;
             let view = &sight.view;
             Some(SightReport {
