@@ -65,8 +65,19 @@ pub enum Options {
     Init,
     /// `policy init`
     PolicyInit(PathBuf),
-    /// `policy check`, of these files or of the one that is found
-    PolicyCheck(Vec<PathBuf>),
+    /// `policy check`
+    PolicyCheck(PolicyCheckOptions),
+}
+
+/// Options of `policy check`.
+#[derive(Debug)]
+pub struct PolicyCheckOptions {
+    /// The files; the one that is found if empty.
+    pub files: Vec<PathBuf>,
+    /// Whether entries that have expired, or soon will, fail the run.
+    pub strict: bool,
+    /// In how many days an entry soon expires.
+    pub within: u16,
 }
 
 /// Options of `explain`.

@@ -1,5 +1,6 @@
 //! `eks-netcheck.toml`: the policy file. These types are the format.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use super::Policy;
 use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
 use super::preset::Preset;
 use super::scope::Scope;
+use super::tolerant::{is_stand_in, read};
 use crate::model::expectations::{AccessMode, AllowedCidr};
 use crate::model::judgment::{Acceptance, Waiver};
 use crate::model::ranges::canonical_block;
@@ -40,6 +42,12 @@ pub struct PolicyError {
     pub column: usize,
     /// What is wrong, and the correction.
     pub message: String,
+}
+
+impl PolicyError {
+    fn position(&self) -> (usize, usize) {
+        (self.line, self.column)
+    }
 }
 
 impl fmt::Display for PolicyError {
@@ -248,23 +256,42 @@ impl From<AccessModeWord> for AccessMode {
 /// Parses a policy. `rules` are the ids of all rules; `now` decides what has expired.
 ///
 /// # Errors
-/// If it is not a policy: where, and the correction.
+/// If it is not a policy: where its first error is, and the correction.
 pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, PolicyError> {
+    let first = |errors: Vec<PolicyError>| errors.into_iter().min_by_key(PolicyError::position);
+    check(text, rules, now).map_err(|errors| {
+        first(errors).unwrap_or(PolicyError { line: 1, column: 1, message: "it is not a policy".to_owned() })
+    })
+}
+
+/// The same, with all errors, in the order of the file.
+///
+/// # Errors
+/// If it is not a policy.
+pub fn check(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Vec<PolicyError>> {
     let lines = [0].into_iter().chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
-    let reader = Reader { text, lines, rules, now };
-    let file: PolicyFile = toml::from_str(text).map_err(|error| reader.toml_error(&error))?;
-    let overrides = file.r#override.into_iter().map(|table| reader.override_of(table));
-    let waivers = file.waiver.into_iter().map(|table| reader.waiver(table));
-    let accepted = file.accept_gap.into_iter().map(|table| reader.acceptance(table));
-    let entries = Entries {
+    let reader = Reader { text, lines, rules, now, errors: RefCell::default() };
+    let (file, errors) = read::<PolicyFile>(text);
+    for error in &errors {
+        reader.add(reader.toml_error(error));
+    }
+    let entries = file.map(|file| Entries {
         preset: file.extends.map(Preset::as_str),
         extended: file.extends.map(Preset::settings).unwrap_or_default(),
-        settings: reader.settings(file.fail_on, file.rules, file.endpoint, file.allowed_cidr)?,
-        overrides: overrides.collect::<Result<_, _>>()?,
-        waivers: waivers.collect::<Result<_, _>>()?,
-        accepted: accepted.collect::<Result<_, _>>()?,
-    };
-    Ok(Policy { entries })
+        settings: reader.settings(file.fail_on, file.rules, file.endpoint, file.allowed_cidr),
+        overrides: file.r#override.into_iter().map(|table| reader.override_of(table)).collect(),
+        waivers: file.waiver.into_iter().filter_map(|table| reader.waiver(table)).collect(),
+        accepted: file.accept_gap.into_iter().filter_map(|table| reader.acceptance(table)).collect(),
+    });
+    let mut errors = reader.errors.into_inner();
+    match entries {
+        Some(entries) if errors.is_empty() => Ok(Policy { entries }),
+        _ => {
+            errors.sort_by(|a, b| (a.position(), &a.message).cmp(&(b.position(), &b.message)));
+            errors.dedup();
+            Err(errors)
+        }
+    }
 }
 
 /// The JSON Schema of the file, for editors.
@@ -285,178 +312,197 @@ struct Reader<'a> {
     lines: Vec<usize>,
     rules: &'a [&'a str],
     now: Timestamp,
+    /// What is wrong, in the order in which it was found.
+    errors: RefCell<Vec<PolicyError>>,
 }
 
 impl Reader<'_> {
+    fn add(&self, error: PolicyError) {
+        self.errors.borrow_mut().push(error);
+    }
+
+    /// The value; `None` if it is wrong, which is noted unless it only stands for a missing one.
+    fn keep<T>(&self, value: Result<T, (Range<usize>, String)>) -> Option<T> {
+        match value {
+            Ok(value) => Some(value),
+            Err((span, _)) if is_stand_in(&span) => None,
+            Err((span, message)) => {
+                self.add(self.wrong(&span, message));
+                None
+            }
+        }
+    }
+
     fn settings(
         &self,
         fail_on: Option<FailOnSetting>,
         rules: BTreeMap<Spanned<String>, RuleSetting>,
         endpoint: EndpointTable,
         allowed: Option<Vec<Spanned<AllowedCidrTable>>>,
-    ) -> Result<Settings, PolicyError> {
-        let rules = rules.into_iter().map(|(id, setting)| Ok((self.rule(&id)?, setting.into())));
+    ) -> Settings {
+        let rules = rules.into_iter().filter_map(|(id, setting)| Some((self.rule(&id)?, setting.into())));
         let widest =
-            |prefix: Option<Spanned<String>>, max| prefix.map(|prefix| self.prefix(&prefix, max)).transpose();
-        let allowed = allowed.map(|entries| entries.into_iter().map(|entry| self.allowed(entry)).collect());
-        let access = endpoint.access.map(|modes| match modes.get_ref().as_slice() {
-            [] => Err(self.wrong(
-                &modes.span(),
-                "the list allows no access mode; leave it out to allow any".to_owned(),
-            )),
-            modes => Ok(modes.iter().map(|mode| AccessMode::from(*mode)).collect()),
+            |prefix: Option<Spanned<String>>, max| prefix.and_then(|prefix| self.prefix(&prefix, max));
+        let allowed =
+            allowed.map(|entries| entries.into_iter().filter_map(|entry| self.allowed(entry)).collect());
+        let access = endpoint.access.and_then(|modes| {
+            let none = "the list allows no access mode; leave it out to allow any";
+            let is_some =
+                if modes.get_ref().is_empty() { Err((modes.span(), none.to_owned())) } else { Ok(()) };
+            self.keep(is_some)?;
+            Some(modes.get_ref().iter().map(|mode| AccessMode::from(*mode)).collect::<Vec<_>>())
         });
-        let access: Option<Vec<_>> = access.transpose()?;
-        Ok(Settings {
+        Settings {
             fail_on: fail_on.map(Threshold::from),
-            rules: rules.collect::<Result<_, _>>()?,
+            rules: rules.collect(),
             private_only: access
                 .as_deref()
                 .map(|modes| modes.iter().all(|mode| *mode == AccessMode::Private)),
             access,
-            widest_v4: widest(endpoint.widest_ipv4, 32)?,
-            widest_v6: widest(endpoint.widest_ipv6, 128)?,
-            allowed: allowed.transpose()?,
-        })
+            widest_v4: widest(endpoint.widest_ipv4, 32),
+            widest_v6: widest(endpoint.widest_ipv6, 128),
+            allowed,
+        }
     }
 
-    fn override_of(&self, table: Spanned<OverrideTable>) -> Result<Override, PolicyError> {
+    fn override_of(&self, table: Spanned<OverrideTable>) -> Override {
         let span = table.span();
         let table = table.into_inner();
         if table.clusters.is_empty() && table.accounts.is_empty() {
-            return Err(self.wrong(&span, "an override needs clusters or accounts".to_owned()));
+            self.add(self.wrong(&span, "an override needs clusters or accounts".to_owned()));
         }
-        Ok(Override {
+        Override {
             line: self.line(span.start).0,
             scope: Scope {
-                clusters: self.patterns(&table.clusters)?,
-                accounts: self.patterns(&table.accounts)?,
+                clusters: self.patterns(&table.clusters),
+                accounts: self.patterns(&table.accounts),
             },
-            settings: self.settings(table.fail_on, table.rules, table.endpoint, table.allowed_cidr)?,
-        })
+            settings: self.settings(table.fail_on, table.rules, table.endpoint, table.allowed_cidr),
+        }
     }
 
-    fn waiver(&self, table: Spanned<WaiverTable>) -> Result<WaiverRule, PolicyError> {
+    fn waiver(&self, table: Spanned<WaiverTable>) -> Option<WaiverRule> {
         let line = self.line(table.span().start).0;
         let table = table.into_inner();
-        let (expires, until) = self.expires(&table.expires)?;
+        // Each of them is checked, also if another one is wrong.
+        let (expires, rule) = (self.expires(&table.expires), self.rule(&table.rule));
+        let (reason, owner) = (self.text(&table.reason, "reason"), self.text(&table.owner, "owner"));
+        let (resource, scope) = (self.pattern(&table.resource), self.clusters(&table.clusters));
+        let (expires, until) = expires?;
         let waiver = Waiver {
             line,
-            rule: self.rule(&table.rule)?,
+            rule: rule?,
             resource: table.resource.get_ref().clone(),
-            reason: self.text(&table.reason, "reason")?,
-            owner: self.text(&table.owner, "owner")?,
+            reason: reason?,
+            owner: owner?,
             expires,
             is_expired: until <= self.now,
         };
-        Ok(WaiverRule {
-            resource: self.pattern(&table.resource)?,
-            scope: self.clusters(&table.clusters)?,
-            until,
-            waiver,
-        })
+        Some(WaiverRule { resource: resource?, scope, until, waiver })
     }
 
-    fn acceptance(&self, table: Spanned<AcceptGapTable>) -> Result<AcceptRule, PolicyError> {
+    fn acceptance(&self, table: Spanned<AcceptGapTable>) -> Option<AcceptRule> {
         let line = self.line(table.span().start).0;
         let table = table.into_inner();
-        let (expires, until) = self.expires(&table.expires)?;
+        let expires = self.expires(&table.expires);
+        let (reason, owner) = (self.text(&table.reason, "reason"), self.text(&table.owner, "owner"));
+        let (subject, scope) = (self.pattern(&table.subject), self.clusters(&table.clusters));
+        let (expires, until) = expires?;
         let acceptance = Acceptance {
             line,
             subject: table.subject.get_ref().clone(),
-            reason: self.text(&table.reason, "reason")?,
-            owner: self.text(&table.owner, "owner")?,
+            reason: reason?,
+            owner: owner?,
             expires,
             is_expired: until <= self.now,
         };
-        Ok(AcceptRule {
-            subject: self.pattern(&table.subject)?,
-            scope: self.clusters(&table.clusters)?,
-            until,
-            acceptance,
-        })
+        Some(AcceptRule { subject: subject?, scope, until, acceptance })
     }
 
-    fn clusters(&self, globs: &[Spanned<String>]) -> Result<Scope, PolicyError> {
-        Ok(Scope { clusters: self.patterns(globs)?, accounts: Vec::new() })
+    fn clusters(&self, globs: &[Spanned<String>]) -> Scope {
+        Scope { clusters: self.patterns(globs), accounts: Vec::new() }
     }
 
-    fn allowed(&self, table: Spanned<AllowedCidrTable>) -> Result<(usize, AllowedCidr), PolicyError> {
+    fn allowed(&self, table: Spanned<AllowedCidrTable>) -> Option<(usize, AllowedCidr)> {
         let line = self.line(table.span().start).0;
         let table = table.into_inner();
-        let text = table.cidr.get_ref();
-        let cidr: IpNet = text.parse().map_err(|_| {
-            let message = match text.parse::<IpAddr>() {
-                Ok(address) => {
-                    format!("{text} is an address; did you mean the block {}?", IpNet::from(address))
-                }
-                Err(_) => format!("{text:?} is not a CIDR block, such as 203.0.113.0/24 or 2001:db8::/48"),
-            };
-            self.wrong(&table.cidr.span(), message)
-        })?;
-        if cidr.trunc() != cidr {
-            let message = format!("{text} has host bits set; did you mean {}?", cidr.trunc());
-            return Err(self.wrong(&table.cidr.span(), message));
-        }
-        let expires = table.expires.as_ref().map(|expires| self.expires(expires)).transpose()?;
+        let cidr = self.block(&table.cidr);
+        let (reason, owner) = (self.text(&table.reason, "reason"), self.text(&table.owner, "owner"));
+        let expires = table.expires.as_ref().map(|expires| self.expires(expires));
+        let expires = match expires {
+            Some(expires) => Some(expires?),
+            None => None,
+        };
         let is_expired = expires.as_ref().is_some_and(|(_, until)| *until <= self.now);
         let entry = AllowedCidr {
-            cidr: canonical_block(cidr),
-            owner: self.text(&table.owner, "owner")?,
-            reason: self.text(&table.reason, "reason")?,
+            cidr: canonical_block(cidr?),
+            owner: owner?,
+            reason: reason?,
             expires: expires.map(|(text, _)| text),
             is_expired,
         };
-        Ok((line, entry))
+        Some((line, entry))
     }
 
-    fn rule(&self, id: &Spanned<String>) -> Result<String, PolicyError> {
+    fn block(&self, block: &Spanned<String>) -> Option<IpNet> {
+        let text = block.get_ref();
+        let cidr = text.parse::<IpNet>().map_err(|_| match text.parse::<IpAddr>() {
+            Ok(address) => {
+                format!("{text} is an address; did you mean the block {}?", IpNet::from(address))
+            }
+            Err(_) => format!("{text:?} is not a CIDR block, such as 203.0.113.0/24 or 2001:db8::/48"),
+        });
+        let cidr = cidr.and_then(|cidr| {
+            let message = || format!("{text} has host bits set; did you mean {}?", cidr.trunc());
+            if cidr.trunc() == cidr { Ok(cidr) } else { Err(message()) }
+        });
+        self.keep(cidr.map_err(|message| (block.span(), message)))
+    }
+
+    fn rule(&self, id: &Spanned<String>) -> Option<String> {
         let text = id.get_ref();
         if self.rules.contains(&text.as_str()) {
-            return Ok(text.clone());
+            return Some(text.clone());
         }
         let message = match nearest(text, self.rules.iter().copied()) {
             Some(rule) => format!("no rule named {text:?}; did you mean {rule:?}?"),
             None => format!("no rule named {text:?}; `eks-netcheck explain` lists the rules"),
         };
-        Err(self.wrong(&id.span(), message))
+        self.keep(Err((id.span(), message)))
     }
 
-    fn prefix(&self, prefix: &Spanned<String>, max: u8) -> Result<u8, PolicyError> {
+    fn prefix(&self, prefix: &Spanned<String>, max: u8) -> Option<u8> {
         let text = prefix.get_ref();
         let length = text.strip_prefix('/').and_then(|length| length.parse().ok());
-        length.filter(|length| *length <= max).ok_or_else(|| {
-            self.wrong(&prefix.span(), format!("{text:?} is not a prefix length from /0 to /{max}"))
-        })
+        let message = || format!("{text:?} is not a prefix length from /0 to /{max}");
+        self.keep(length.filter(|length| *length <= max).ok_or_else(|| (prefix.span(), message())))
     }
 
-    fn patterns(&self, globs: &[Spanned<String>]) -> Result<Vec<Pattern>, PolicyError> {
-        globs.iter().map(|glob| self.pattern(glob)).collect()
+    fn patterns(&self, globs: &[Spanned<String>]) -> Vec<Pattern> {
+        globs.iter().filter_map(|glob| self.pattern(glob)).collect()
     }
 
-    fn pattern(&self, glob: &Spanned<String>) -> Result<Pattern, PolicyError> {
+    fn pattern(&self, glob: &Spanned<String>) -> Option<Pattern> {
         let text = glob.get_ref();
-        if text.is_empty() {
-            return Err(self.wrong(&glob.span(), "an empty glob matches nothing".to_owned()));
-        }
-        if text.len() > GLOB_MAX {
-            let message = format!("a glob of more than {GLOB_MAX} bytes is longer than any name or ARN");
-            return Err(self.wrong(&glob.span(), message));
-        }
-        Pattern::new(text)
-            .map_err(|error| self.wrong(&glob.span(), format!("{text:?} is not a valid glob: {}", error.msg)))
+        let pattern = if text.is_empty() {
+            Err("an empty glob matches nothing".to_owned())
+        } else if text.len() > GLOB_MAX {
+            Err(format!("a glob of more than {GLOB_MAX} bytes is longer than any name or ARN"))
+        } else {
+            Pattern::new(text).map_err(|error| format!("{text:?} is not a valid glob: {}", error.msg))
+        };
+        self.keep(pattern.map_err(|message| (glob.span(), message)))
     }
 
     /// A text that is not blank.
-    fn text(&self, text: &Spanned<String>, what: &str) -> Result<String, PolicyError> {
-        if text.get_ref().trim().is_empty() {
-            return Err(self.wrong(&text.span(), format!("{what} is empty")));
-        }
-        Ok(cut(text.get_ref(), TEXT_MAX).into_owned())
+    fn text(&self, text: &Spanned<String>, what: &str) -> Option<String> {
+        let is_blank = text.get_ref().trim().is_empty();
+        let kept = if is_blank { Err((text.span(), format!("{what} is empty"))) } else { Ok(text.get_ref()) };
+        self.keep(kept).map(|text| cut(text, TEXT_MAX).into_owned())
     }
 
     /// The expiry as written, and its time. A day ends when it ends in UTC.
-    fn expires(&self, expires: &Spanned<Datetime>) -> Result<(String, Timestamp), PolicyError> {
+    fn expires(&self, expires: &Spanned<Datetime>) -> Option<(String, Timestamp)> {
         let written = expires.get_ref();
         let until = match (written.date, written.time, written.offset) {
             (Some(day), None, None) => date(day).map(|day| {
@@ -467,13 +513,13 @@ impl Reader<'_> {
             (Some(_), Some(_), Some(_)) => written.to_string().parse().ok(),
             _ => None,
         };
-        let until = until.ok_or_else(|| {
-            let message = format!(
+        let message = || {
+            format!(
                 "{written} is neither a day, such as 2027-01-31, nor a time with an offset, such as 2027-01-31T12:00:00Z"
-            );
-            self.wrong(&expires.span(), message)
-        })?;
-        Ok((written.to_string(), until))
+            )
+        };
+        let until = self.keep(until.ok_or_else(|| (expires.span(), message())))?;
+        Some((written.to_string(), until))
     }
 
     fn wrong(&self, span: &Range<usize>, message: String) -> PolicyError {
@@ -543,6 +589,49 @@ mod tests {
 
     fn at(now: &str, text: &str) -> Result<Policy, PolicyError> {
         parse(text, &RULES, now.parse().expect("a time"))
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let errors = check(text, &RULES, now).map(drop).expect_err("no policy");
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    /// Errors of every kind, in the syntax, the keys and the values, are found at once; what is
+    /// missing because it is wrong is not missing.
+    #[test]
+    fn all_errors_are_found_at_once() {
+        let text = "fail-on = \"hihg\"\n[rules]\nx = \"low\"\npublic-endpoint-open = \"lwo\"\n\
+            [endpoint]\naccess = []\nwidest-ipv4 = \"24\"\nwidth = 3\n\
+            [[allowed-cidr]]\ncidr = \"203.0.113.7\"\nowner = \" \"\n\
+            [[override]]\nclusters = [\"[\", 3]\nrules = { y = \"off\" }\n\
+            [[waiver]]\nrule = \"cidr-not-allowed\"\nresource = \"\"\nreason = \"r\"\nexpires = \"2027-01-31\"\n\
+            [[waiver]]\nrule = \"z\"\nresource = \"*\"\nreason = \"\"\nowner = \"o\"\nexpires = 2027-02-28T10:00:00\n";
+        let expected = [
+            "1:11: unknown value \"hihg\"",
+            "3:1: no rule named \"x\"",
+            "4:24: unknown value \"lwo\"",
+            "6:10: the list allows no access mode",
+            "7:15: \"24\" is not a prefix length",
+            "8:1: unknown key \"width\"",
+            "9:1: the required key reason is missing",
+            "10:8: 203.0.113.7 is an address",
+            "11:9: owner is empty",
+            "13:18: expected a value in quotes",
+            "14:11: no rule named \"y\"",
+            "15:1: the required key owner is missing",
+            "17:12: an empty glob matches nothing",
+            "19:11: a date or time is written without quotes",
+            "21:8: no rule named \"z\"",
+            "23:10: reason is empty",
+            "25:11: 2027-02-28T10:00:00 is neither a day",
+        ];
+        let errors = errors(text);
+        for (number, expected) in expected.iter().enumerate() {
+            let error = errors.get(number).map(String::as_str).unwrap_or_default();
+            assert!(error.starts_with(expected), "{expected}: {errors:#?}");
+        }
+        assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     }
 
     fn error(text: &str) -> String {

@@ -7,6 +7,7 @@ pub mod file;
 mod judge;
 mod preset;
 mod scope;
+mod tolerant;
 pub mod usage;
 
 use self::entries::{Entries, Override};

@@ -58,18 +58,46 @@ impl<'a> Usage<'a> {
         exceptions.used_acceptances(gaps, |at, applies| self.accepted[at].add(applies));
     }
 
+    /// The entries that have expired at the time for which the policy was read, in the file's order:
+    /// their lines, what they are, and until when they apply.
+    #[must_use]
+    pub fn expired(&self) -> BTreeSet<(usize, String)> {
+        let Entries { waivers, accepted, .. } = self.entries;
+        let waivers = waivers.iter().map(|one| &one.waiver).filter(|waiver| waiver.is_expired);
+        let waivers = waivers.map(|waiver| {
+            let Waiver { line, owner, expires, .. } = waiver;
+            (*line, format!("{} expires {expires}; owner: {owner}", name_of_waiver(waiver)))
+        });
+        let accepted = accepted.iter().map(|one| &one.acceptance).filter(|accepted| accepted.is_expired);
+        let accepted = accepted.map(|accepted| {
+            let Acceptance { line, owner, expires, .. } = accepted;
+            (*line, format!("{} expires {expires}; owner: {owner}", name_of_acceptance(accepted)))
+        });
+        let allowed = self.allowed().filter(|(_, entry)| entry.is_expired).map(|(line, entry)| {
+            let AllowedCidr { cidr, owner, expires, .. } = entry;
+            let expires = expires.as_deref().unwrap_or_default();
+            (*line, format!("{cidr} is allowed until {expires}; owner: {owner}"))
+        });
+        waivers.chain(accepted).chain(allowed).collect()
+    }
+
+    /// The allowed blocks of all settings, with their lines.
+    fn allowed(&self) -> impl Iterator<Item = &'a (usize, AllowedCidr)> {
+        let Entries { settings, overrides, .. } = self.entries;
+        let settings = overrides.iter().map(|one| &one.settings).chain([settings]);
+        settings.filter_map(|settings| settings.allowed.as_deref()).flatten()
+    }
+
     /// Notes to the owner of the policy, in the file's order. `is_whole` if every cluster
     /// was judged: only then is an entry known to be unused.
     #[must_use]
     pub fn notes(&self, is_whole: bool) -> Vec<PolicyNote> {
-        let Entries { settings, overrides, waivers, accepted, .. } = self.entries;
+        let Entries { waivers, accepted, .. } = self.entries;
         let waivers = waivers.iter().map(|one| &one.waiver).zip(&self.waivers);
         let waivers = waivers.filter_map(|(waiver, used)| note_on_waiver(waiver, used, is_whole));
         let accepted = accepted.iter().map(|one| &one.acceptance).zip(&self.accepted);
         let accepted = accepted.filter_map(|(accepted, used)| note_on_acceptance(accepted, used, is_whole));
-        let settings = overrides.iter().map(|one| &one.settings).chain([settings]);
-        let allowed = settings.filter_map(|settings| settings.allowed.as_deref()).flatten();
-        let allowed = allowed.filter(|(_, entry)| entry.is_expired).map(|(line, entry)| {
+        let allowed = self.allowed().filter(|(_, entry)| entry.is_expired).map(|(line, entry)| {
             let AllowedCidr { cidr, owner, expires, .. } = entry;
             let expires = expires.as_deref().unwrap_or_default();
             let text = format!("{cidr} was allowed until {expires}; owner: {owner}");
@@ -79,9 +107,17 @@ impl<'a> Usage<'a> {
     }
 }
 
+fn name_of_waiver(waiver: &Waiver) -> String {
+    format!("the waiver of {} for {:?}", waiver.rule, waiver.resource)
+}
+
+fn name_of_acceptance(accepted: &Acceptance) -> String {
+    format!("the acceptance of the gap {:?}", accepted.subject)
+}
+
 fn note_on_waiver(waiver: &Waiver, used: &EntryUse, is_whole: bool) -> Option<PolicyNote> {
-    let Waiver { line, rule, resource, owner, expires, is_expired, .. } = waiver;
-    let what = format!("the waiver of {rule} for {resource:?}");
+    let Waiver { line, owner, expires, is_expired, .. } = waiver;
+    let what = name_of_waiver(waiver);
     let (kind, text) = match (is_expired, used.is_used) {
         (true, true) => (
             PolicyNoteKind::WaiverExpired,
@@ -99,8 +135,8 @@ fn note_on_waiver(waiver: &Waiver, used: &EntryUse, is_whole: bool) -> Option<Po
 }
 
 fn note_on_acceptance(accepted: &Acceptance, used: &EntryUse, is_whole: bool) -> Option<PolicyNote> {
-    let Acceptance { line, subject, owner, expires, is_expired, .. } = accepted;
-    let what = format!("the acceptance of the gap {subject:?}");
+    let Acceptance { line, owner, expires, is_expired, .. } = accepted;
+    let what = name_of_acceptance(accepted);
     let (kind, text) = match (is_expired, used.is_used) {
         (true, true) => (
             PolicyNoteKind::AcceptanceExpired,

@@ -82,6 +82,6 @@ pub fn run(options: &Options) -> Result<Ending> {
         Options::ManualPages { out, pages } => manual::write(out, pages),
         Options::Init => init::init(),
         Options::PolicyInit(file) => policy::init(file),
-        Options::PolicyCheck(files) => policy::check(files),
+        Options::PolicyCheck(options) => policy::check(options),
     }
 }

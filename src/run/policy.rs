@@ -5,14 +5,16 @@ use std::io::{ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::exit::{Ending, Exit};
 use super::files::{is_stdin, read_settings, read_text};
 use super::output::to_stdout;
 use super::search::{cannot_read, find};
+use crate::cli::options::PolicyCheckOptions;
 use crate::model::audit::{PolicyOrigin, PolicyUsed};
 use crate::model::judgment::PolicyNote;
+use crate::policy::file::PolicyError;
 use crate::policy::{Policy, file};
 use crate::report::text::escape;
 use crate::rules;
@@ -46,24 +48,46 @@ impl Loaded {
 /// Loads the named policy, or else the one that is found in the working directory or one
 /// above it. `now` decides what in it has expired.
 pub(super) fn load(named: Option<&Path>, now: Timestamp) -> Result<Loaded> {
-    load_or_find(named, now, "pass --policy")
+    let Some(text) = Text::read_or_find(named, "pass --policy")? else {
+        return Ok(Loaded { origin: PolicyOrigin::Default, path: None, rules: Policy::default() });
+    };
+    let rules = text.check(now).map_err(|errors| match errors.as_slice() {
+        [first, _, ..] => {
+            anyhow!("{first}; and {} more: eks-netcheck policy check lists all errors", errors.len() - 1)
+        }
+        _ => anyhow!(errors.concat()),
+    })?;
+    Ok(Loaded { origin: text.origin, path: Some(text.path), rules })
 }
 
-/// The same; `to_name` is how the user names a file that is found and not obeyed.
-fn load_or_find(named: Option<&Path>, now: Timestamp, to_name: &str) -> Result<Loaded> {
-    let (origin, path, text) = match named {
-        Some(path) => (PolicyOrigin::Named, path.to_owned(), read_settings(path)),
-        None => match find(to_name)? {
-            Some(found) => (PolicyOrigin::Found, found.path, read_text(found.file)),
-            None => {
-                return Ok(Loaded { origin: PolicyOrigin::Default, path: None, rules: Policy::default() });
-            }
-        },
-    };
-    let text = text.with_context(|| cannot_read(&path))?;
-    let ids: Vec<_> = rules::ALL.iter().map(|rule| rule.id).collect();
-    let rules = file::parse(&text, &ids, now).map_err(|error| anyhow!("{}:{error}", path.display()))?;
-    Ok(Loaded { origin, path: Some(path), rules })
+/// The text of a policy file.
+struct Text {
+    origin: PolicyOrigin,
+    path: PathBuf,
+    contents: String,
+}
+
+impl Text {
+    /// Reads the named file, or else the one that is found; `to_name` is how the user names a file
+    /// that is found and not obeyed.
+    fn read_or_find(named: Option<&Path>, to_name: &str) -> Result<Option<Self>> {
+        let (origin, path, text) = match named {
+            Some(path) => (PolicyOrigin::Named, path.to_owned(), read_settings(path)),
+            None => match find(to_name)? {
+                Some(found) => (PolicyOrigin::Found, found.path, read_text(found.file)),
+                None => return Ok(None),
+            },
+        };
+        let contents = text.with_context(|| cannot_read(&path))?;
+        Ok(Some(Self { origin, path, contents }))
+    }
+
+    /// The policy; else what is wrong with it, each with its place.
+    fn check(&self, now: Timestamp) -> Result<Policy, Vec<String>> {
+        let ids: Vec<_> = rules::ALL.iter().map(|rule| rule.id).collect();
+        let text = |error: PolicyError| format!("{}:{error}", self.path.display());
+        file::check(&self.contents, &ids, now).map_err(|errors| errors.into_iter().map(text).collect())
+    }
 }
 
 /// `policy init`: writes a policy file. An existing file is not overwritten.
@@ -97,32 +121,77 @@ pub(super) fn write_new(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// `policy check`: checks the files, or the one that is found.
-pub(super) fn check(files: &[PathBuf]) -> Result<Ending> {
-    if files.is_empty() {
-        check_file(None)?;
+/// `policy check`: checks the files, or the one that is found. All of them, whatever is wrong with
+/// one.
+pub(super) fn check(options: &PolicyCheckOptions) -> Result<Ending> {
+    let now = Timestamp::now();
+    let files: Vec<_> = match options.files.as_slice() {
+        [] => vec![None],
+        files => files.iter().map(|file| Some(file.as_path())).collect(),
+    };
+    let (mut errors, mut expiring) = (Vec::new(), 0);
+    for file in files {
+        match check_file(file, options, now)? {
+            Ok(number) => expiring += number,
+            Err(wrong) => errors.extend(wrong),
+        }
     }
-    files.iter().try_for_each(|file| check_file(Some(file)))?;
+    match errors.as_slice() {
+        [] => {}
+        [error] => bail!(error.clone()),
+        errors => {
+            let mut err = anstream::stderr();
+            // Fails if standard error is closed; the exit code remains.
+            let _ = errors.iter().try_for_each(|error| writeln!(err, "{}", escape(error)));
+            bail!("{} errors", errors.len());
+        }
+    }
+    if expiring > 0 && options.strict {
+        let entries =
+            if expiring == 1 { "1 entry has".to_owned() } else { format!("{expiring} entries have") };
+        let message = format!("{entries} expired, or will within {} days", options.within);
+        return Ok(Ending::with_message(Exit::Findings, message));
+    }
     Ok(Exit::Pass.into())
 }
 
-fn check_file(named: Option<&Path>) -> Result<()> {
-    let loaded = load_or_find(named, Timestamp::now(), "run eks-netcheck policy check")?;
-    let Some(path) = loaded.path else {
-        bail!(
+/// Checks a file, and lists what in it has expired, or soon will. Returns the number of these, or
+/// what is wrong with the file.
+fn check_file(
+    named: Option<&Path>,
+    options: &PolicyCheckOptions,
+    now: Timestamp,
+) -> Result<Result<usize, Vec<String>>> {
+    let text = match Text::read_or_find(named, "run eks-netcheck policy check") {
+        Ok(Some(text)) => text,
+        Err(error) => return Ok(Err(vec![format!("{error:#}")])),
+        Ok(None) => bail!(
             "no {} in this directory or one above it, up to the root of the repository or the home directory; write one with: eks-netcheck policy init",
             file::NAME
-        );
+        ),
+    };
+    let policy = match text.check(now) {
+        Ok(policy) => policy,
+        Err(errors) => return Ok(Err(errors)),
     };
     // Entries that have expired are reported here, before a pipeline finds them.
-    let notes = loaded.rules.usage().notes(false);
-    let path = escape(&path.to_string_lossy()).into_owned();
+    let notes = policy.usage().notes(false);
+    let mut lines: Vec<_> = notes.into_iter().map(|note| (note.line, note.text)).collect();
+    if options.strict {
+        let soon = now.checked_add(SignedDuration::from_hours(24 * i64::from(options.within)));
+        if let Ok(soon) = text.check(soon.unwrap_or(Timestamp::MAX)) {
+            lines.extend(soon.usage().expired().difference(&policy.usage().expired()).cloned());
+        }
+        lines.sort();
+    }
+    let path = escape(&text.path.to_string_lossy()).into_owned();
     to_stdout(|out, _| {
-        if notes.is_empty() {
+        if lines.is_empty() {
             return writeln!(out, "{path}: no problem found");
         }
-        notes.iter().try_for_each(|note| writeln!(out, "{path}:{}: {}", note.line, escape(&note.text)))
-    })
+        lines.iter().try_for_each(|(line, text)| writeln!(out, "{path}:{line}: {}", escape(text)))
+    })?;
+    Ok(Ok(lines.len()))
 }
 
 /// The file at which findings are shown: the named one, or else the policy.

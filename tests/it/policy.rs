@@ -375,8 +375,76 @@ fn policies_can_be_created_and_checked() {
     std::fs::write(dir.path().join("old.toml"), waiver("public-endpoint-open", "*", "2024-01-01")).unwrap();
     let ran = policy(dir.path(), &["check", "old.toml"]);
     assert!(ran.code == 0 && ran.stdout.contains("old.toml:1: the waiver"), "{}", ran.stdout);
-    // Several files in one run, as pre-commit passes them.
+    // Several files in one run, as pre-commit passes them: the errors of all.
     std::fs::write(dir.path().join("bad.toml"), "fail-on = \"hihg\"\n").unwrap();
     let ran = policy(dir.path(), &["check", "old.toml", "bad.toml"]);
     assert!(ran.code == 2 && ran.stderr.contains("bad.toml:1:"), "{}", ran.stderr);
+    std::fs::write(dir.path().join("worse.toml"), "fail_on = \"high\"\n[rules]\nx = \"low\"\n").unwrap();
+    let ran = policy(dir.path(), &["check", "bad.toml", "none.toml", "worse.toml", "old.toml"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    let begins = [
+        "bad.toml:1:11: ",
+        "cannot read the policy none.toml",
+        "worse.toml:1:1: ",
+        "worse.toml:3:1: ",
+        "error: 4 errors",
+    ];
+    assert_eq!(lines.len(), begins.len(), "{lines:?}");
+    assert!(lines.iter().zip(begins).all(|(line, begin)| line.starts_with(begin)), "{lines:?}");
+    assert!(ran.stdout.contains("old.toml:1: the waiver"), "{}", ran.stdout);
+    // Other commands name the first one.
+    let ran = Netcheck::audit(&story("private-only")).dir(dir.path()).args(&["--policy", "worse.toml"]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("worse.toml:1:1: ") && ran.stderr.contains("and 1 more"), "{}", ran.stderr);
+}
+
+/// What has expired, or soon will, fails a strict check alone.
+#[test]
+fn a_strict_check_fails_before_entries_expire() {
+    let dir = scratch();
+    let day = |days: i64| {
+        let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        day.strftime("%Y-%m-%d").to_string()
+    };
+    let check = |expires: &str, args: &[&str]| {
+        std::fs::write(dir.path().join("p.toml"), waiver("public-endpoint-open", "*", expires)).unwrap();
+        let ran = policy(dir.path(), &[&["check", "p.toml"], args].concat());
+        (ran.code, ran.stdout + &ran.stderr)
+    };
+    for (days, args, code) in [
+        (-2, &["--strict"][..], 1),
+        (3, &["--strict"], 1),
+        (12, &["--strict"], 1),
+        (20, &["--strict"], 0),
+        (20, &["--strict", "--within", "30"], 1),
+        (3, &["--strict", "--within", "1"], 0),
+        (-2, &["--strict", "--within", "0"], 1),
+        (-2, &[], 0),
+        (3, &[], 0),
+    ] {
+        let (found, text) = check(&day(days), args);
+        assert_eq!(found, code, "{days} {args:?}: {text}");
+        assert_eq!(
+            text.contains("p.toml:1: the waiver of public-endpoint-open"),
+            code == 1 || days < 0,
+            "{days} {args:?}: {text}"
+        );
+    }
+    let block = format!(
+        "[[allowed-cidr]]\ncidr = \"203.0.113.0/24\"\nowner = \"o\"\nreason = \"r\"\nexpires = {}\n",
+        day(5)
+    );
+    let gap =
+        format!("[[accept-gap]]\nsubject = \"nodes\"\nowner = \"o\"\nreason = \"r\"\nexpires = {}\n", day(5));
+    std::fs::write(dir.path().join("p.toml"), block + &gap).unwrap();
+    let ran = policy(dir.path(), &["check", "p.toml", "--strict"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stdout.contains("p.toml:1: 203.0.113.0/24 is allowed until")
+            && ran.stdout.contains("p.toml:6: the acceptance of the gap"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stderr.contains("2 entries have expired, or will within 14 days"), "{}", ran.stderr);
 }

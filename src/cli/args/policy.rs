@@ -4,7 +4,15 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::cli::options::Options;
+use crate::cli::options::{Options, PolicyCheckOptions};
+
+const CHECK_HELP: &str = "\
+All errors of all files are listed, each with its line and column.
+
+Exit codes:
+  0  no error
+  1  with --strict: an entry has expired, or will within --within days
+  2  an error, or a file that cannot be read";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
@@ -15,10 +23,17 @@ pub(super) enum PolicyCommand {
         file: PathBuf,
     },
     /// Check policy files: syntax, names, and entries that have expired
+    #[command(after_help = CHECK_HELP)]
     Check {
         /// The files; without one, eks-netcheck.toml in this directory or one above it
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Exit with 1 if a waiver, an accepted gap or an allowed block has expired, or soon will
+        #[arg(long)]
+        strict: bool,
+        /// How many days before its expiry an entry is listed by --strict
+        #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u16).range(0..=3650), requires = "strict")]
+        within: u16,
     },
 }
 
@@ -26,7 +41,9 @@ impl PolicyCommand {
     pub(super) fn into_options(self) -> Options {
         match self {
             Self::Init { file } => Options::PolicyInit(file),
-            Self::Check { files } => Options::PolicyCheck(files),
+            Self::Check { files, strict, within } => {
+                Options::PolicyCheck(PolicyCheckOptions { files, strict, within })
+            }
         }
     }
 }

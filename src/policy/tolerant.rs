@@ -1,0 +1,96 @@
+//! TOML that is read as far as possible: what is wrong is noted and left out, so that all errors
+//! are found at once.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer, Error};
+use toml::value::Datetime;
+
+/// The most errors that are looked for: each of them reads the whole file again.
+const ERRORS_MAX: usize = 100;
+
+/// The position of a value that stands for a missing one: no value of a file is empty.
+const NOWHERE: Range<usize> = 0..0;
+
+/// Whether a value at this position stands for a missing one, of which nothing more is to be said.
+pub(super) fn is_stand_in(span: &Range<usize>) -> bool {
+    *span == NOWHERE
+}
+
+/// Reads a file, and what is wrong with it. The value has nothing of what is wrong; it is `None` if
+/// that cannot be left out.
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Error>) {
+    let (mut table, mut errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // Behind an error of the syntax, entries may be in a table that is not theirs.
+        return (None, errors);
+    }
+    while errors.len() < ERRORS_MAX {
+        match T::deserialize(Deserializer::from(table.clone())) {
+            Ok(value) => return (Some(value), errors),
+            Err(error) => {
+                let is_repaired = repair(table.get_mut(), &error);
+                errors.push(error);
+                if !is_repaired {
+                    break;
+                }
+            }
+        }
+    }
+    (None, errors)
+}
+
+/// Takes what an error is about out of a table, or adds what is missing. Returns whether it was
+/// found.
+fn repair(table: &mut DeTable<'_>, error: &Error) -> bool {
+    let Some(span) = error.span().filter(|span| !is_stand_in(span)) else { return false };
+    match error.message().strip_prefix("missing field `").and_then(|name| name.split('`').next()) {
+        Some(name) => add(table, &span, name),
+        None => remove(table, &span),
+    }
+}
+
+/// Adds a value for a missing key to the table at a position.
+fn add(table: &mut DeTable<'_>, span: &Range<usize>, name: &str) -> bool {
+    table.iter_mut().any(|(_, value)| add_within(value, span, name))
+}
+
+fn add_within(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, name: &str) -> bool {
+    let is_this = value.span() == *span;
+    match value.get_mut() {
+        DeValue::Table(table) if is_this => {
+            let stand_in = if name == "expires" {
+                DeValue::Datetime(Datetime { date: None, time: None, offset: None })
+            } else {
+                DeValue::String(Cow::Borrowed(""))
+            };
+            let name = Spanned::new(NOWHERE, Cow::Owned(name.to_owned()));
+            table.insert(name, Spanned::new(NOWHERE, stand_in)).is_none()
+        }
+        DeValue::Table(table) => add(table, span, name),
+        DeValue::Array(values) => values.iter_mut().any(|value| add_within(value, span, name)),
+        _ => false,
+    }
+}
+
+/// Removes the innermost entry of a table that is, or whose value has, a position.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+    let within = |value: &mut Spanned<DeValue<'_>>| match value.get_mut() {
+        DeValue::Table(table) => remove(table, span),
+        DeValue::Array(values) => values.iter_mut().any(|value| match value.get_mut() {
+            DeValue::Table(table) => remove(table, span),
+            _ => false,
+        }),
+        _ => false,
+    };
+    if table.iter_mut().any(|(_, value)| within(value)) {
+        return true;
+    }
+    let has = |range: Range<usize>| range.start <= span.start && span.end <= range.end;
+    let found = table.iter().find(|(key, value)| has(key.span()) || has(value.span()));
+    let key = found.map(|(key, _)| key.clone());
+    key.is_some_and(|key| table.remove(&key).is_some())
+}
