@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Field, File};
 use super::name::NodeName;
+use super::seen_from::HERE;
 
 /// An observation, or the gap if it could not be made. A missing observation is a value
 /// of its own and is never treated as an empty one.
@@ -59,10 +60,15 @@ impl Gap {
         self.why == GapReason::NotAsked && matches!(self.subject, Subject::Nodes | Subject::Probe(_))
     }
 
-    /// Whether AWS refused evidence that no rule needs: older IAM policies lack the action.
+    /// Whether it is of evidence that no rule needs: network ACLs that AWS refuses, since older
+    /// IAM policies lack the action, and probes from nodes, which need a program there and time.
     #[must_use]
     pub fn is_optional(&self) -> bool {
-        self.why == GapReason::AccessDenied && self.subject == Subject::File(File::NETWORK_ACLS)
+        match &self.subject {
+            Subject::File(file) => self.why == GapReason::AccessDenied && *file == File::NETWORK_ACLS,
+            Subject::Probe(vantage) => vantage != HERE,
+            _ => false,
+        }
     }
 
     /// The text without the subject: `detail; next step`.

@@ -5,7 +5,9 @@
 //!
 //! ```text
 //! MARKER probe
-//! 1 curl 0 other 200 0.001 0.004     (exit code, reason, HTTP status, seconds to TCP and to TLS)
+//! 1 curl 0 other 200 0.001 0.004 @203.0.113.1
+//!                                    (exit code, reason, HTTP status, seconds to TCP and to TLS,
+//!                                    the address that answered, which an old curl does not tell)
 //! 2 bash 1 refused                   (exit code, reason)
 //! MARKER end 0                       (127: the node has neither program)
 //! ```
@@ -40,8 +42,8 @@ why() { case $said in *\"onnection refused\"*) why=refused;; \
 by_curl() { case $ip in *:*) at=\"[$ip]\";; *) at=$ip;; esac; \
 said=$(curl -q -s -v -k --noproxy \"*\" --proto \"=https\" --connect-timeout $connect --max-time $whole \
 --limit-rate 64K --resolve \"$host:$port:$at\" -o /dev/null \
--w \"=(%{http_code} %{time_connect} %{time_appconnect})=\" \"https://$host:$port/livez\" </dev/null 2>&1); \
-code=$?; why; case $said in *\"=(\"*\")=\"*) ;; *) said=\"=(000 0 0)=\";; esac; \
+-w \"=(%{http_code} %{time_connect} %{time_appconnect} @%{remote_ip})=\" \"https://$host:$port/livez\" </dev/null 2>&1); \
+code=$?; why; case $said in *\"=(\"*\")=\"*) ;; *) said=\"=(000 0 0 @)=\";; esac; \
 said=${said##*\"=(\"}; echo \"$number curl $code $why ${said%%\")=\"*}\"; }; \
 by_bash() { said=$(timeout $connect bash -c \"exec 3<>/dev/tcp/$ip/$port\" </dev/null 2>&1); \
 code=$?; why; echo \"$number bash $code $why\"; }; \
@@ -149,12 +151,22 @@ impl NodeProbe {
                 }
                 ProbeTool::Bash
             }
-            ["curl", code, why, status, tcp, tls] => {
+            ["curl", code, why, status, tcp, tls, from] => {
                 let code = code.parse::<u8>().ok()?;
                 let why = reason(why)?;
                 let status = status.parse::<u16>().ok().filter(|status| matches!(status, 0 | 100..=999))?;
+                let is_coarse = tcp == "0.000";
                 let (tcp, tls) = (is_done(tcp)?, is_done(tls)?);
+                let from = from.strip_prefix('@')?;
+                let is_told = !from.is_empty();
+                // An old curl rounds to milliseconds, which may be zero, and tells the address
+                // of an established connection only.
+                let tcp = tcp || is_coarse && (tls || is_told);
                 if tls && !tcp || status > 0 && !tls {
+                    return None;
+                }
+                // A curl that does not understand --resolve asks the node's DNS.
+                if tcp && is_told && from.parse::<IpAddr>().ok()?.to_canonical() != address.ip() {
                     return None;
                 }
                 if tcp {
@@ -333,15 +345,21 @@ mod tests {
     #[test]
     fn exit_codes_become_reasons() {
         use ProbeCause::{Failed, NoRoute, Refused, TimedOut};
-        let done = "1 curl 0 other 200 0.001 0.002\n";
+        let done = "1 curl 0 other 200 0.001 0.002 @203.0.113.1\n";
         for (line, cause) in [
-            ("curl 7 refused 000 0.000000 0.000000", Some(Refused)),
-            ("curl 7 unreachable 000 0.000000 0.000000", Some(NoRoute)),
-            ("curl 28 other 000 0.000000 0.000000", Some(TimedOut)),
-            ("curl 7 other 000 0.000000 0.000000", Some(Failed)),
+            ("curl 7 refused 000 0.000000 0.000000 @", Some(Refused)),
+            ("curl 7 unreachable 000 0.000000 0.000000 @", Some(NoRoute)),
+            ("curl 28 other 000 0.000000 0.000000 @", Some(TimedOut)),
+            // Some versions tell the address that they tried.
+            ("curl 28 other 000 0.000000 0.000000 @192.168.1.5", Some(TimedOut)),
+            ("curl 7 other 000 0.000000 0.000000 @", Some(Failed)),
             // What a server says is no reason.
-            ("curl 6 refused 000 0.000000 0.000000", Some(Failed)),
-            ("curl 35 other 000 0.001 0.000000", None),
+            ("curl 6 refused 000 0.000000 0.000000 @", Some(Failed)),
+            ("curl 35 other 000 0.001 0.000000 @192.168.1.5", None),
+            // Versions that round to milliseconds.
+            ("curl 0 other 200 0.000 0.002 @192.168.1.5", None),
+            ("curl 28 other 000 0.000 0.000 @192.168.1.5", None),
+            ("curl 28 other 000 0.000 0.000 @", Some(TimedOut)),
         ] {
             assert_eq!(causes(&format!("{done}2 {line}\n")), [None, cause], "{line}");
         }
@@ -358,7 +376,8 @@ mod tests {
 
     #[test]
     fn trust_is_never_claimed() {
-        let probe = parse("1 curl 0 other 200 0.1 0.2\n2 curl 35 other 000 0.1 0\n").expect("an answer");
+        let probe = parse("1 curl 0 other 200 0.1 0.2 @\n2 curl 35 other 000 0.1 0 @192.168.1.5\n")
+            .expect("an answer");
         assert!(probe.answers.iter().all(|answer| !answer.is_api_server() && answer.is_reached()));
         assert_eq!(probe.peers().count(), 0);
     }
@@ -373,13 +392,16 @@ mod tests {
             "1 bash 0 other\n1 bash 0 other\n",
             "1 bash 0 other\n3 bash 0 other\n",
             "0 bash 0 other\n1 bash 0 other\n",
-            "1 bash 0 other\n2 curl 0 other 200 0.1 0.2\n",
+            "1 bash 0 other\n2 curl 0 other 200 0.1 0.2 @\n",
             "1 bash 0 other\n2 bash 0 other\n3 bash 0 other\n",
             "1 bash 0 other\n2 bash 0 sure\n",
             "1 bash 0 other\n2 bash 0\u{1b}[0m other\n",
-            "1 bash 0 other\n2 curl 0 other 200 0 0\n",
-            "1 bash 0 other\n2 curl 0 other 99 0.1 0.1\n",
-            "1 bash 0 other\n2 curl 0 other 200 inf nan\n",
+            "1 curl 0 other 200 0.1 0.2 @\n2 curl 0 other 200 0 0 @\n",
+            "1 curl 0 other 200 0.1 0.2 @\n2 curl 0 other 99 0.1 0.1 @\n",
+            "1 curl 0 other 200 0.1 0.2 @\n2 curl 0 other 200 inf nan @\n",
+            "1 curl 0 other 200 0.1 0.2 @\n2 curl 0 other 200 0.1 0.2 @203.0.113.1\n",
+            "1 curl 0 other 200 0.1 0.2 @\n2 curl 0 other 200 0.1 0.2 192.168.1.5\n",
+            "1 curl 0 other 200 0.1 0.2 @\n2 curl 0 other 200 0.1 0.2\n",
             "1 bash 0 other\n\n2 bash 0 other\n",
             "1 bash 0 other\n10.0.0.1 bash 0 other\n",
         ] {

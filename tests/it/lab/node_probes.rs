@@ -98,7 +98,7 @@ fn each_node_tells_which_addresses_it_reaches() {
     let out = dir.path().join("evidence");
     let recording = ["collect", "--ssh-user", "ec2-user", "--out", out.to_str().unwrap(), "--timeout", "8"];
     let ran = testbed.run(&[&recording[..], &nodes[..], &["--probe", "nodes"]].concat());
-    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     let manifest: Value = serde_json::from_slice(&fs::read(out.join("manifest.json")).unwrap()).unwrap();
     let gap = manifest["gaps"].as_array().unwrap().iter().find(|gap| gap["what"] == "probe/none.json");
     let gap = gap.unwrap_or_else(|| panic!("{manifest:#}"));
@@ -116,12 +116,12 @@ fn a_node_cannot_make_up_answers() {
     let script = testbed.lab.node(0).root().join("tmp/curl");
     let says = |text: &str| format!("printf '%b' '{text}'\n");
     for (curl, is_accepted) in [
-        (says("=(200 0.1 0.2)="), true),
-        (says("=(200 0.1 0.2\\n9 curl 0 other 200 0.1 0.2)="), false),
-        (says("=(200 0.1 0.2\\n1 curl 0 other 200 0.1 0.2)="), false),
-        (says("=(200 0.1 \\033[31m0.2)="), false),
-        (says("=(200 0.1 inf)="), false),
-        (says("=(200 0.1 0.2 198.51.100.99)="), false),
+        (says("=(200 0.1 0.2 @)="), true),
+        (says("=(200 0.1 0.2 @\\n9 curl 0 other 200 0.1 0.2 @)="), false),
+        (says("=(200 0.1 0.2 @\\n1 curl 0 other 200 0.1 0.2 @)="), false),
+        (says("=(200 0.1 \\033[31m0.2 @)="), false),
+        (says("=(200 0.1 inf @)="), false),
+        (says("=(200 0.1 0.2 @198.51.100.99)="), false),
         ("head -c 100000 /dev/zero | tr '\\0' 1 | sed 's/^/=(/; s/$/)=/'\n".to_owned(), false),
     ] {
         fs::write(&script, &curl).unwrap();
