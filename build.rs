@@ -26,13 +26,19 @@ fn of_checkout() -> Option<String> {
     if Path::new(&log).exists() {
         println!("cargo::rerun-if-changed={log}");
     }
+    for path in ["src", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
     let commit = git(&["describe", "--always", "--dirty=-modified", "--abbrev=10", "--exclude=*"])?;
     let date = git(&["log", "-1", "--format=%cs"])?;
     Some(format!("{commit} {date}"))
 }
 
 fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok()?;
+    // A hook of another repository sets them.
+    let mut git = Command::new("git");
+    git.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE").env_remove("GIT_INDEX_FILE");
+    let output = git.args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (output.status.success() && !text.trim().is_empty()).then(|| text.trim().to_owned())
 }
@@ -43,5 +49,6 @@ fn of_package() -> Option<String> {
     let (_, rest) = text.split_once("\"sha1\":")?;
     let sha = rest.split('"').nth(1)?;
     let is_sha = sha.len() >= 10 && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_sha.then(|| sha[..10].to_owned())
+    let modified = if rest.contains("\"dirty\": true") { "-modified" } else { "" };
+    is_sha.then(|| format!("{}{modified}", &sha[..10]))
 }

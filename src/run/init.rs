@@ -1,7 +1,8 @@
 //! `init`: a policy, and a workflow of GitHub Actions that audits by it.
 
+use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -25,6 +26,13 @@ pub(super) fn init() -> Result<Ending> {
             bail!("{} exists already, and nothing was written; remove it first", path.display());
         }
     }
+    if let Some(root) = repository_above() {
+        bail!(
+            "the working directory is not the root of its repository, and GitHub reads workflows \
+             there only; run it in {}",
+            root.display()
+        );
+    }
     if let Some(dir) = workflow.parent() {
         fs::create_dir_all(dir).with_context(|| format!("cannot create the directory {}", dir.display()))?;
     }
@@ -44,4 +52,12 @@ pub(super) fn init() -> Result<Ending> {
         writeln!(out, "To audit by the policy here: eks-netcheck audit --cluster NAME")
     })?;
     Ok(Exit::Pass.into())
+}
+
+/// The root of the repository that the working directory is a part of, if that is another
+/// directory.
+fn repository_above() -> Option<PathBuf> {
+    let here = env::current_dir().ok()?;
+    let root = here.ancestors().find(|dir| dir.join(".git").exists())?;
+    (root != here).then(|| root.to_owned())
 }

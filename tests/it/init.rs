@@ -88,3 +88,16 @@ fn files_have_default_permissions() {
     let mode = |file: &str| fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
     assert_eq!((mode(POLICY), mode(WORKFLOW)), (mode("other"), mode("other")));
 }
+
+#[test]
+fn a_directory_of_a_repository_that_is_not_its_root_is_refused() {
+    let dir = scratch();
+    fs::create_dir(dir.path().join(".git")).unwrap();
+    let inner = dir.path().join("infra");
+    fs::create_dir(&inner).unwrap();
+    let ran = Netcheck::new(["init"]).dir(&inner).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("not the root of its repository"), "{}", ran.stderr);
+    assert!(fs::read_dir(&inner).unwrap().next().is_none());
+    assert_eq!(Netcheck::new(["init"]).dir(dir.path()).run().code, 0);
+}
