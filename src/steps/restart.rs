@@ -129,19 +129,43 @@ fn kubelet_step(facts: &Facts, kind: NodeKind, nodes: &OfKind<'_>) -> Option<Ste
             Step::new(format!("{restart}, in PowerShell")).command("Restart-Service kubelet")
         }
         NodeKind::Bottlerocket => {
-            let text = format!(
-                "Reboot {names}, one at a time, or replace them: the host of Bottlerocket has no shell. `apiclient reboot` in its control container, which Session Manager opens, does the same, as does `apiclient exec admin` with a restart of kubelet where the admin container is on"
-            );
             let ids: Vec<_> = nodes.nodes.iter().filter_map(|node| instance_of(facts, node)).collect();
-            let ids: Vec<_> = ids.iter().take(NODES_SHOWN).map(|id| shell_word(id, "INSTANCE_ID")).collect();
             let is_outside = ids.is_empty() && !nodes.nodes.is_empty();
-            let ids = if ids.is_empty() { "INSTANCE_ID".to_owned() } else { ids.join(" ") };
-            let reboot = format!("aws ec2 reboot-instances{} --instance-ids {ids}", region(facts));
-            Step::new(text).command(if is_outside { "apiclient reboot".to_owned() } else { reboot })
+            let ids: Vec<_> =
+                ids.into_iter().filter(|id| shell_word(id, "") == *id).take(NODES_SHOWN).collect();
+            let of = match (nodes.nodes.len(), nodes.others) {
+                (number, false) if number > ids.len() => Some(format!("{number} nodes")),
+                (_, true) => Some("them".to_owned()),
+                _ => None,
+            };
+            // A placeholder stands for all of them.
+            let of = of.filter(|_| !ids.is_empty());
+            let of = of.map(|of| format!("; the command has {} of {of}", ids.len())).unwrap_or_default();
+            let text = format!(
+                "Reboot {names}, one at a time, or replace them: the host of Bottlerocket has no shell. `apiclient reboot` in its control container, which Session Manager opens, does the same, as does `apiclient exec admin` with a restart of kubelet where the admin container is on{of}"
+            );
+            let reboot = if is_outside { "apiclient reboot".to_owned() } else { reboot(facts, &ids) };
+            Step::new(text).command(reboot)
         }
         // Their own steps.
         NodeKind::AutoMode | NodeKind::Fargate => return None,
     })
+}
+
+/// The command that reboots instances, one after the other, until one does not come back.
+fn reboot(facts: &Facts, ids: &[&str]) -> String {
+    let region = region(facts);
+    let of = |id: &str| format!("aws ec2 reboot-instances{region} --instance-ids {id}");
+    match ids {
+        [] => of("INSTANCE_ID"),
+        [only] => of(only),
+        // EC2 reboots an instance some time after the request, and shows it as sound until then.
+        several => format!(
+            "for id in {}; do {} && sleep 120 && aws ec2 wait instance-status-ok{region} --instance-ids \"$id\" || break; done",
+            several.join(" "),
+            of("\"$id\"")
+        ),
+    }
 }
 
 /// The step that replaces nodes of EKS Auto Mode.

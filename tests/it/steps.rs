@@ -149,6 +149,93 @@ fn a_restart_is_that_of_the_kind_of_the_node() {
     }
 }
 
+/// A cluster of nodes that run Bottlerocket and whose kubelet is connected to the public endpoint.
+fn of_bottlerocket(number: usize) -> tempfile::TempDir {
+    let copy = copy_of("public-and-private-stale");
+    let path = |file: &str| copy.path().join(file);
+    let read = |file: &str| std::fs::read_to_string(path(file)).unwrap();
+    let (capture, answer) = (read("nodes/n1.txt"), read("dns/n1.txt"));
+    for file in ["nodes/n1.txt", "nodes/n2.txt", "dns/n1.txt", "dns/n2.txt"] {
+        std::fs::remove_file(path(file)).unwrap();
+    }
+    // The same with other ids and addresses.
+    let changed = |text: &str, at: usize| {
+        let ends = ['"', ':', ']'].into_iter().map(|end| {
+            let of = |host: &str| format!("192.168.1.{host}{end}");
+            (of("20"), of(&format!("2{at:02}")))
+        });
+        ends.fold(text.to_owned(), |text, (from, to)| text.replace(&from, &to))
+            .replace("ip-192-168-1-20.", &format!("ip-192-168-1-2{at:02}."))
+            .replace("i-0057b9268f0c08acb", &format!("i-0057b9268f0c080{at:02}"))
+            .replace("eni-0", &format!("eni-{:x}", at + 1))
+    };
+    let mut id = String::new();
+    edit_json(copy.path(), "instances.json", |list| {
+        let instances = list["Reservations"].as_array().unwrap().iter();
+        let mut instances = instances.flat_map(|one| one["Instances"].as_array().unwrap());
+        let mut first = instances.find(|one| one["PrivateIpAddress"] == "192.168.1.20").unwrap().clone();
+        let primary = first["PrivateIpAddress"].clone();
+        let interfaces = first["NetworkInterfaces"].as_array_mut().unwrap();
+        interfaces.retain(|one| one["PrivateIpAddress"] == primary);
+        let addresses = interfaces[0]["PrivateIpAddresses"].as_array_mut().unwrap();
+        addresses.retain(|one| one["PrivateIpAddress"] == primary);
+        id = first["InstanceId"].as_str().unwrap().to_owned();
+        let all = (0..number).map(|at| changed(&first.to_string(), at).parse::<Value>().unwrap());
+        *list = json!({"Reservations": [{"Instances": all.collect::<Vec<_>>()}]});
+    });
+    assert_eq!(id, "i-0057b9268f0c08acb");
+    edit_json(copy.path(), "network-interfaces.json", |list| {
+        let list = list["NetworkInterfaces"].as_array_mut().unwrap();
+        let of_instance = |one: &Value| one["Attachment"]["InstanceId"] == id.as_str();
+        let first = list.iter().find(|one| one["PrivateIpAddress"] == "192.168.1.20").unwrap().clone();
+        list.retain(|one| !of_instance(one));
+        for at in 0..number {
+            let mut one: Value = changed(&first.to_string(), at).parse().unwrap();
+            let primary = one["PrivateIpAddress"].clone();
+            one["PrivateIpAddresses"].as_array_mut().unwrap().retain(|of| of["PrivateIpAddress"] == primary);
+            list.push(one);
+        }
+    });
+    for at in 0..number {
+        std::fs::write(path(&format!("nodes/n{at:02}.txt")), changed(&capture, at)).unwrap();
+        std::fs::write(path(&format!("dns/n{at:02}.txt")), &answer).unwrap();
+    }
+    list_nodes(copy.path(), "Bottlerocket OS 1.40.0", &json!({}), "linux");
+    copy
+}
+
+/// A pasted command reboots one node after the other, and stops at one that does not come back.
+#[test]
+fn nodes_of_bottlerocket_are_rebooted_one_at_a_time() {
+    for (number, listed, rest) in [(1, 1, ""), (2, 2, ""), (12, 10, "; the command has 10 of 12 nodes")] {
+        let copy = of_bottlerocket(number);
+        let (report, _) = Netcheck::audit(copy.path()).json();
+        let all = steps(&report, "public-endpoint-enabled");
+        let is_reboot = |command: &Option<String>| {
+            command.as_ref().is_some_and(|command| command.contains("reboot-instances"))
+        };
+        let found: Vec<_> = all.iter().filter(|(_, command)| is_reboot(command)).collect();
+        let [(text, Some(command))] = found.as_slice() else { panic!("{number}: {all:#?}") };
+        assert_eq!(text.contains("; the command has"), !rest.is_empty(), "{text}");
+        assert!(text.ends_with(rest), "{text}");
+        let run = |aws: &str| {
+            let script = format!("aws() {{ echo \"$@\"; {aws}; }}; sleep() {{ :; }}; {command}");
+            let output = Command::new("bash").arg("-c").arg(script).output().unwrap();
+            let stdout = String::from_utf8(output.stdout).unwrap();
+            stdout.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+        };
+        let ran = run("true");
+        let reboots: Vec<_> = ran.iter().filter(|line| line.contains("reboot-instances")).collect();
+        assert_eq!(reboots.len(), listed, "{command}");
+        for (at, line) in reboots.iter().enumerate() {
+            let expected = format!("--region ap-northeast-2 --instance-ids i-0057b9268f0c080{at:02}");
+            assert!(line.ends_with(&expected), "{line}");
+        }
+        assert_eq!(ran.len(), if number == 1 { 1 } else { 2 * listed }, "{ran:?}");
+        assert_eq!(run("false").len(), 1, "{command}");
+    }
+}
+
 /// Without what Kubernetes lists, EC2 shows the nodes of EKS Auto Mode.
 #[test]
 fn nodes_of_auto_mode_are_replaced() {
