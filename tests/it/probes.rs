@@ -291,3 +291,37 @@ fn a_peer_is_attributed_by_its_certificate() {
         assert!(text.contains(message), "{peer} {trust}: {text}");
     }
 }
+
+/// Probes of many nodes are one phrase: what fewer reached comes before what all reached, and
+/// nothing is said of certificates where they are not checked.
+#[test]
+fn probes_of_many_nodes_are_one_phrase() {
+    let copy = copy_of("private-only");
+    put(copy.path(), "here.json", &file(|_| {}).to_string());
+    let of_node = |tool: &str, is_reached: bool| {
+        let text = file(|file| {
+            file["tool"] = json!(tool);
+            let answer = file["answers"][0].as_object_mut().unwrap();
+            answer.remove("tls");
+            answer.remove("http");
+            if !is_reached {
+                answer["tcp"] = json!({"result": "timed-out", "detail": "no answer in 5 s"});
+            }
+        });
+        text.to_string()
+    };
+    for node in ["n1", "n2"] {
+        put(copy.path(), &format!("{node}.json"), &of_node("curl", false));
+    }
+    for number in 10..1000 {
+        put(copy.path(), &format!("n{number}.json"), &of_node("bash", true));
+    }
+    let ran = Netcheck::audit(copy.path()).env("COLUMNS", "80").run();
+    let is_probed = |line: &&str| !line.starts_with("Probed");
+    let row = ran.stdout.lines().skip_while(is_probed).enumerate();
+    let row = row.take_while(|(at, line)| *at == 0 || line.starts_with(' '));
+    let row: Vec<_> = row.map(|(_, line)| line).collect();
+    insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
+        insta::assert_snapshot!("probed-80", row.join("\n"));
+    });
+}

@@ -1,5 +1,6 @@
 //! What is known of the cluster: its access, what its name resolves to, and what answered.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Result, Write};
 use std::net::IpAddr;
@@ -7,7 +8,7 @@ use std::net::IpAddr;
 use crate::model::cluster::Hosting;
 use crate::model::connection::Path;
 use crate::model::facts::Facts;
-use crate::model::probe::{Attempt, Probe, Trust};
+use crate::model::probe::{Attempt, Probe, ProbeTool, Trust};
 use crate::model::seen_from::HERE;
 use crate::model::text::list;
 use crate::report::names::Names;
@@ -52,7 +53,7 @@ pub(super) fn write_brief(facts: &Facts, names: &Names, style: Style, out: &mut 
     if facts.evidence.network.interfaces.seen().is_some() {
         rows.push(("ENIs", enis(facts)));
     }
-    rows.extend(probed(facts).map(|text| ("Probed", text)));
+    rows.extend(probed(facts, names).map(|text| ("Probed", text)));
     rows.extend(egress(facts).filter(|_| without_egress(facts).is_some()).map(|text| ("Egress", text)));
     rows.extend(read_by(facts).map(|text| ("Nodes", text)));
     write_rows(rows, style, out)
@@ -124,19 +125,46 @@ fn enis(facts: &Facts) -> String {
     format!("{} EKS-owned in {}: {addresses}", owned.len(), count(zones.len(), "zone"))
 }
 
-/// What probes of the endpoint's addresses found, as numbers.
-fn probed(facts: &Facts) -> Option<String> {
-    let probes = facts.evidence.probes.iter().filter(|probe| !probe.answers.is_empty());
-    let texts = probes.map(|Probe { vantage, answers, .. }| {
+/// What probes of the endpoint's addresses found, as numbers: places with the same numbers are
+/// one phrase. Those that check certificates come first, then what reached the least.
+fn probed(facts: &Facts, names: &Names) -> Option<String> {
+    let mut places: BTreeMap<(bool, bool, usize, usize, usize), Vec<&str>> = BTreeMap::new();
+    for Probe { vantage, tool, answers, .. } in &facts.evidence.probes {
         let reached = answers.iter().filter(|answer| matches!(answer.tcp, Attempt::Done)).count();
         let certificates = answers.iter().filter_map(|answer| answer.tls.as_ref());
         let signed = certificates.filter(|tls| matches!(tls.trust, Trust::Signed { .. })).count();
-        let all = answers.len();
-        let signed = format!("{signed} with a certificate of the cluster's CA");
-        format!("from {vantage}: {reached} of {all} addresses reached, {signed}")
+        let is_unchecked = *tool != ProbeTool::Own && signed == 0;
+        if !answers.is_empty() {
+            let key = (is_unchecked, reached == answers.len(), answers.len(), reached, signed);
+            places.entry(key).or_default().push(names.short(vantage));
+        }
+    }
+    let mut places: Vec<_> = places.into_iter().collect();
+    places.sort_by_key(|((is_unchecked, is_all, ..), of)| (*is_unchecked, *is_all, Reverse(of.len())));
+    let more: usize = places.iter().skip(ANSWERS).map(|(_, of)| of.len()).sum();
+    let texts = places.iter().take(ANSWERS).map(|((is_unchecked, _, all, reached, signed), of)| {
+        let places = match (of.len() > PLACES, is_unchecked) {
+            (true, true) => count(of.len(), "node"),
+            (true, false) => count(of.len(), "place"),
+            (false, _) => of.join(", "),
+        };
+        let certificates = if *is_unchecked {
+            "certificates not checked".to_owned()
+        } else {
+            format!("{signed} with a certificate of the cluster's CA")
+        };
+        format!("from {places}: {reached} of {} reached, {certificates}", plural(*all))
     });
-    let texts: Vec<_> = texts.collect();
+    let mut texts: Vec<_> = texts.collect();
+    if more > 0 {
+        texts.push(format!("and other answers from {}; --all lists them", count(more, "more place")));
+    }
     (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// A number of addresses.
+fn plural(number: usize) -> String {
+    if number == 1 { "1 address".to_owned() } else { format!("{number} addresses") }
 }
 
 /// What the endpoint's name resolves to, by path: places with the same answer in whatever order
