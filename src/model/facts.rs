@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 use super::connection::{Component, Connection, Direction, OmittedConnections, Path};
 use super::egress::NodeEgress;
 use super::evidence::Evidence;
-use super::gap::{Gap, Observed};
+use super::gap::{Gap, Observed, Subject};
 use super::name::NodeName;
 use super::net::Interface;
 use super::node::Node;
@@ -105,6 +105,18 @@ impl Facts {
             sources.extend(admitting.flat_map(|rule| rule.peers.iter().map(ToString::to_string)));
         }
         Some(sources.into_iter().collect())
+    }
+
+    /// The number of nodes that EC2 or Kubernetes lists and of which there is no capture. A pod on
+    /// Fargate is none.
+    #[must_use]
+    pub fn unread_nodes(&self) -> usize {
+        if self.nodes.is_empty() {
+            let others = self.evidence.nodes_of_kubernetes_alone().filter(|node| !node.is_fargate());
+            return self.evidence.node_instances().count() + others.count();
+        }
+        let is_node = |subject: &Subject| matches!(subject, Subject::Node(_) | Subject::Instance(_));
+        self.missing_nodes.iter().filter(|gap| is_node(&gap.subject)).count()
     }
 
     /// Whether every known node was read and resolves the endpoint's name to EKS-owned ENIs

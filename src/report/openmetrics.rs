@@ -82,12 +82,27 @@ struct Metrics(BTreeMap<usize, BTreeMap<String, f64>>);
 type Label<'a> = (&'static str, &'a str);
 
 impl Metrics {
-    /// Adds to a sample. Two clusters have the same labels only if nothing distinguishes them.
+    /// Adds to a sample. Two clusters have the same labels only if nothing distinguishes them:
+    /// what is no number of things is then the latest time of the runs, the earliest expiry,
+    /// each verdict that one of them has, and what is true of both.
     fn add(&mut self, id: Id, labels: &[Label<'_>], value: f64) {
         let labels: Vec<_> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", label_value(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        *self.0.entry(id as usize).or_default().entry(labels).or_default() += value;
+        let join: fn(f64, f64) -> f64 = match id {
+            Id::BuildInfo | Id::LastRun | Id::RunVerdict | Id::ClusterVerdict => f64::max,
+            Id::Judged | Id::Control | Id::Certificate => f64::min,
+            Id::Clusters
+            | Id::Unjudged
+            | Id::Findings
+            | Id::Waived
+            | Id::Gaps
+            | Id::Nodes
+            | Id::Traffic
+            | Id::Sockets => |known, more| known + more,
+        };
+        let samples = self.0.entry(id as usize).or_default();
+        samples.entry(labels).and_modify(|known| *known = join(*known, value)).or_insert(value);
     }
 
     fn write(&self, out: &mut dyn Write) -> Result<()> {
@@ -218,8 +233,7 @@ impl ClusterSamples<'_> {
             let count = facts.nodes.iter().filter(|node| node.status == status).count();
             self.add(Id::Nodes, &[("status", status.as_str())], float(count as u64));
         }
-        // Nodes that are known and of which there is no capture.
-        self.add(Id::Nodes, &[("status", "not-read")], float(facts.missing_nodes.len() as u64));
+        self.add(Id::Nodes, &[("status", "not-read")], float(facts.unread_nodes() as u64));
         let paths = [
             TrafficPath::Public,
             TrafficPath::Private,
@@ -306,8 +320,26 @@ mod tests {
     fn values_of_labels_are_escaped_and_cut() {
         assert_eq!(label_value("a\"b\\c"), "a\\\"b\\\\c");
         // A line feed is escaped before, as in every format.
-        assert_eq!(label_value("a\nb"), "a\\\\u{a}b");
+        assert_eq!(label_value("a\nb"), "a\\\\nb");
         assert!(label_value(&"x".repeat(1000)).len() < 250);
+    }
+
+    #[test]
+    fn equal_labels_give_no_sum_of_times_and_verdicts() {
+        let mut metrics = Metrics::default();
+        for (id, values, expected) in [
+            (Id::Nodes, [2.0, 3.0], 5.0),
+            (Id::LastRun, [7.0, 9.0], 9.0),
+            (Id::ClusterVerdict, [1.0, 1.0], 1.0),
+            (Id::Judged, [1.0, 0.0], 0.0),
+            (Id::Certificate, [4e9, 3e9], 3e9),
+        ] {
+            for value in values {
+                metrics.add(id, &[("cluster", "a")], value);
+            }
+            let samples: Vec<f64> = metrics.0[&(id as usize)].values().copied().collect();
+            assert!(samples.len() == 1 && (samples[0] - expected).abs() < 0.1, "{id:?}: {samples:?}");
+        }
     }
 
     #[test]

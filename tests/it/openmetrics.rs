@@ -105,6 +105,22 @@ fn waived_findings_and_gaps_are_apart() {
     is(r#"eks_netcheck_verdict{verdict="inconclusive"}"#, 1.0);
 }
 
+/// Nodes that were not read are counted, whatever gaps there are for them.
+#[test]
+fn nodes_that_were_not_read_are_counted() {
+    let copy = copy_of("study-public");
+    for (file, read, not_read) in [("nodes/n1.txt", 1.0, 1.0), ("nodes/n2.txt", 0.0, 2.0)] {
+        fs::remove_file(copy.path().join(file)).unwrap();
+        let all = of(copy.path());
+        let is = |status: &str, expected: f64| {
+            let number = all[&format!("eks_netcheck_nodes{{status=\"{status}\"}}")];
+            assert!((number - expected).abs() < 0.1, "{file}: {all:#?}");
+        };
+        is("read", read);
+        is("not-read", not_read);
+    }
+}
+
 /// The earliest expiry of what the endpoint shows.
 #[test]
 fn certificates_have_their_expiry() {
