@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::mem::{Discriminant, discriminant};
 
 use super::facts::Facts;
-use super::gap::{GapReason, Subject};
+use super::gap::{Gap, GapReason, Subject};
 use super::judgment::JudgedGap;
 use super::node::{Node, NodeStatus};
 use super::traffic::{NodeTraffic, TrafficPath};
@@ -32,10 +32,31 @@ impl NodeGroup<'_> {
             && is_private(self.traffic.path)
             && self.traffic.components.iter().all(|one| is_private(one.path))
     }
+
+    /// How bad the worst that is known of the nodes is, 0 the worst.
+    fn rank(&self) -> u8 {
+        let of_path = |path| match path {
+            // Cut off.
+            TrafficPath::None => 0,
+            TrafficPath::Public => 1,
+            TrafficPath::Mixed => 2,
+            TrafficPath::Unknown => 7,
+            TrafficPath::Private => 8,
+        };
+        let of_status = match self.status {
+            NodeStatus::Unreachable => 3,
+            NodeStatus::Malformed => 4,
+            NodeStatus::NotSupported => 5,
+            NodeStatus::NoProcessNames => 6,
+            NodeStatus::Read => 8,
+        };
+        let components = self.traffic.components.iter().map(|one| of_path(one.path));
+        components.fold(of_status.min(of_path(self.traffic.path)), u8::min)
+    }
 }
 
 impl Facts {
-    /// The nodes that are alike: those that are private last, otherwise the most nodes first.
+    /// The nodes that are alike: the worst first, and of those the most nodes first.
     #[must_use]
     pub fn node_groups(&self) -> Vec<NodeGroup<'_>> {
         let nodes = self.nodes.iter().zip(&self.traffic);
@@ -48,7 +69,7 @@ impl Facts {
                 NodeGroup { status: first.status, traffic, nodes }
             })
             .collect();
-        groups.sort_by_key(|group| (group.is_private(), std::cmp::Reverse(group.nodes.len())));
+        groups.sort_by_key(|group| (group.rank(), std::cmp::Reverse(group.nodes.len())));
         groups
     }
 }
@@ -56,7 +77,8 @@ impl Facts {
 /// Gaps of one kind and with one cause, and with the same effect on the judgment.
 #[derive(Debug)]
 pub struct GapGroup<'a> {
-    /// The cause. If there are several gaps, what the subject of each is named is `NAME` in it.
+    /// The cause. If there are several gaps, it has `the node` or `the place` where that of each
+    /// has the name of its subject.
     pub detail: String,
     /// The gaps, in the order of the judgment.
     pub gaps: Vec<&'a JudgedGap>,
@@ -105,8 +127,35 @@ impl<'a> GapGroup<'a> {
 }
 
 fn without_name(judged: &JudgedGap) -> String {
-    let detail = &judged.gap.detail;
-    judged.gap.subject.name().map_or_else(|| detail.clone(), |name| detail.replace(name, "NAME"))
+    let Gap { subject, detail, .. } = &judged.gap;
+    let instead = match subject {
+        Subject::Vantage(_) | Subject::Probe(_) => "the place",
+        _ => "the node",
+    };
+    subject.name().map_or_else(|| detail.clone(), |name| replace_word(detail, name, instead))
+}
+
+/// The text with another text for a word. What follows a hyphen, an underscore, or a dot that
+/// ends no sentence belongs to a word.
+fn replace_word(text: &str, word: &str, instead: &str) -> String {
+    let is_of_word = |char: char| char.is_alphanumeric() || char == '-' || char == '_';
+    let continues = |chars: &mut dyn Iterator<Item = char>| match chars.next() {
+        Some('.') => chars.next().is_some_and(is_of_word),
+        next => next.is_some_and(is_of_word),
+    };
+    let mut replaced = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, found) in text.match_indices(word) {
+        let end = at + found.len();
+        let is_whole = !continues(&mut text[..at].chars().rev()) && !continues(&mut text[end..].chars());
+        if is_whole && !found.is_empty() {
+            replaced.push_str(&text[from..at]);
+            replaced.push_str(instead);
+            from = end;
+        }
+    }
+    replaced.push_str(&text[from..]);
+    replaced
 }
 
 /// The items with equal keys, in the order of the first of each.
@@ -125,7 +174,6 @@ fn grouped<T: Copy, K: Eq + Hash>(items: impl Iterator<Item = T>, key: impl Fn(T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::gap::Gap;
 
     fn node_gap(name: &str, detail: &str) -> JudgedGap {
         let subject = Subject::Node(name.parse().expect("a name"));
@@ -142,7 +190,49 @@ mod tests {
         ];
         let groups = gap_groups(&gaps);
         let shown: Vec<_> = groups.iter().map(|group| (group.gaps.len(), group.detail.as_str())).collect();
-        assert_eq!(shown, [(2, "ssh: NAME: no route"), (1, "ssh: n3: timed out")]);
+        assert_eq!(shown, [(2, "ssh: the node: no route"), (1, "ssh: n3: timed out")]);
+    }
+
+    #[test]
+    fn the_worst_nodes_come_first_however_few() {
+        use super::super::connection::Component;
+        use super::super::traffic::ComponentTraffic;
+        let rank = |status, path, components: &[TrafficPath]| {
+            let component =
+                |path: &TrafficPath| ComponentTraffic { component: Component::Kubelet, path: *path };
+            let components = components.iter().map(component).collect();
+            let traffic = NodeTraffic { node: "n1".parse().expect("a name"), path, components };
+            let group = NodeGroup { status, traffic: &traffic, nodes: Vec::new() };
+            (group.rank(), group.is_private())
+        };
+        use TrafficPath::{Mixed, None, Private, Public, Unknown};
+        let ranks = [
+            rank(NodeStatus::Read, Private, &[Private, None]),
+            rank(NodeStatus::Read, Public, &[Public]),
+            rank(NodeStatus::NoProcessNames, Mixed, &[Mixed]),
+            rank(NodeStatus::Unreachable, Unknown, &[Unknown]),
+            rank(NodeStatus::Malformed, Unknown, &[Unknown]),
+            rank(NodeStatus::NotSupported, Unknown, &[Unknown]),
+            rank(NodeStatus::NoProcessNames, Private, &[Private]),
+            rank(NodeStatus::Read, Private, &[Private, Unknown]),
+            rank(NodeStatus::Read, Private, &[Private]),
+        ];
+        assert!(ranks.windows(2).all(|pair| pair[0].0 < pair[1].0), "{ranks:?}");
+        assert!(ranks.iter().all(|(rank, is_private)| *is_private == (*rank == 8)), "{ranks:?}");
+    }
+
+    #[test]
+    fn a_name_is_replaced_where_it_is_a_whole_word() {
+        for (text, name, expected) in [
+            ("exit code e: e.", "e", "exit code the node: the node."),
+            ("e.g. e-1, 1-e, e_2 and a.e", "e", "e.g. e-1, 1-e, e_2 and a.e"),
+            ("ssh ec2-user@n1, [n1]:22 (n1)", "n1", "ssh ec2-user@the node, [the node]:22 (the node)"),
+            ("10.0.0.1 is not 10.0.0.12 or 110.0.0.1", "10.0.0.1", "the node is not 10.0.0.12 or 110.0.0.1"),
+            ("the é of né", "é", "the the node of né"),
+            ("", "e", ""),
+        ] {
+            assert_eq!(replace_word(text, name, "the node"), expected);
+        }
     }
 
     #[test]
