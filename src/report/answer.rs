@@ -1,7 +1,7 @@
 //! The verdict and the path of the nodes' traffic, as sentences: the first and the last lines
 //! of a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::names::Names;
 use super::style::count;
@@ -30,8 +30,7 @@ pub(super) fn reason(judgment: &Judgment) -> String {
     needed.sort_by_key(|group| std::cmp::Reverse(group.gaps.len()));
     let main = match (verdict, needed.first()) {
         (Verdict::Fail, _) => {
-            let mut rules: Vec<_> = at_or_above.iter().map(|judged| judged.rule.id).collect();
-            rules.dedup();
+            let rules = distinct(at_or_above.iter().map(|judged| judged.rule.id));
             let number = count(at_or_above.len(), "finding");
             format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))
         }
@@ -42,6 +41,11 @@ pub(super) fn reason(judgment: &Judgment) -> String {
         _ => format!("nothing at or above {}", name(*threshold)),
     };
     let mut parts = vec![main];
+    // Of an entry of the policy it is not known whether it applies.
+    if *verdict != Verdict::Fail && !at_or_above.is_empty() {
+        let number = count(at_or_above.len(), "finding");
+        parts.push(format!("{number} at or above {}, which the policy may except", name(*threshold)));
+    }
     parts.extend(by_severity(&below));
     if *verdict == Verdict::Fail && !needed.is_empty() {
         parts.push(format!("also not seen: {}", more_or_one(&needed)));
@@ -71,6 +75,12 @@ pub(super) fn reason(judgment: &Judgment) -> String {
             .map(|judged| format!("{} not read, as requested", judged.gap.subject)),
     );
     parts.join("; ")
+}
+
+/// The first of each of equal items, in their order.
+fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut known = HashSet::new();
+    items.filter(|item| known.insert(*item)).collect()
 }
 
 fn name(threshold: Threshold) -> &'static str {
@@ -172,11 +182,9 @@ pub(super) fn parts(facts: &Facts, names: &Names) -> Vec<Part> {
 /// words of a path.
 pub(super) fn traffic(facts: &Facts, names: &Names, paint: impl Fn(TrafficPath, &str) -> String) -> String {
     let all = facts.traffic.len();
-    let is_known_node = |subject: &Subject| matches!(subject, Subject::Node(_) | Subject::Instance(_));
-    let missing = facts.missing_nodes.iter().filter(|gap| is_known_node(&gap.subject)).count();
-    let missing = match (missing, all) {
-        (0, _) => None,
-        (number, 0) => Some(format!("not known, since none of {} was read", count(number, "node"))),
+    let missing = match (facts.unread_nodes(), all) {
+        // Said below.
+        (0, _) | (_, 0) => None,
         (1, _) => Some("not known on 1 more node, which was not read".to_owned()),
         (number, _) => Some(format!("not known on {number} more nodes, which were not read")),
     };
@@ -232,5 +240,15 @@ fn unknown_component(facts: &Facts) -> Option<Component> {
     match unknown.as_slice() {
         [only] if has_others => Some(*only),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_equal_items_is_kept_where_others_are_between() {
+        assert_eq!(distinct(["b", "a", "b", "b", "a", "c"].into_iter()), ["b", "a", "c"]);
     }
 }

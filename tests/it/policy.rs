@@ -318,6 +318,39 @@ fn an_override_for_an_unknown_account_is_inconclusive() {
     }
 }
 
+/// What would fail the run if the override did not apply is counted.
+#[test]
+fn findings_that_an_unknown_override_may_except_are_counted() {
+    let copy = copy_of("study-public");
+    crate::common::edit_json(copy.path(), "cluster.json", |cluster| {
+        cluster["cluster"].as_object_mut().unwrap().remove("arn");
+    });
+    let policy = Policy::new("[[override]]\naccounts = [\"*\"]\nfail-on = \"never\"\n");
+    let ran = Netcheck::audit(copy.path()).dir(policy.0.path()).env("COLUMNS", "400").run();
+    assert!(ran.stdout.starts_with("INCONCLUSIVE"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("; 1 finding at or above high, which the policy may except; "),
+        "{}",
+        ran.stdout
+    );
+}
+
+/// A gap that the verdict does not need makes nothing inconclusive.
+#[test]
+fn a_gap_that_is_not_needed_is_not_called_inconclusive() {
+    let copy = copy_of("exec-second-eni");
+    std::fs::remove_file(copy.path().join("nodes/n1.txt")).unwrap();
+    for (fail_on, words, others) in [
+        ("never", "Not judged without it: ", "Inconclusive without it: "),
+        ("low", "Inconclusive without it: ", "Not judged without it: "),
+    ] {
+        for all in [&[][..], &["--all"]] {
+            let ran = Netcheck::audit(copy.path()).args(&["--fail-on", fail_on]).args(all).run();
+            assert!(ran.stdout.contains(words) && !ran.stdout.contains(others), "{fail_on}: {}", ran.stdout);
+        }
+    }
+}
+
 #[test]
 fn the_policy_is_found_in_parent_directories() {
     let policy = Policy::new("fail-on = \"never\"\n");

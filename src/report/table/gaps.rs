@@ -109,8 +109,7 @@ fn write_gap(
     if rules.is_empty() {
         return Ok(());
     }
-    let is_excepted = gap.is_left_out() || judged.accepted_by().is_some();
-    let without = if is_excepted { "Not judged without it" } else { "Inconclusive without it" };
+    let without = if judged.needed { "Inconclusive without it" } else { "Not judged without it" };
     write!(out, "{}", style.prose(&format!("{without}: {}", rules.join(", ")), "    ", "    "))
 }
 
