@@ -395,11 +395,15 @@ pub fn read_combined(
             if has_unmarked {
                 problem.get_or_insert_with(row_above_markers);
             }
-            let Some(next) = std::str::from_utf8(marked).ok().and_then(|text| text.parse().ok()) else {
-                problem.get_or_insert_with(|| {
-                    format!("line {number}: {:?} is not a node name: {NotANodeName}", truncated(marked))
-                });
-                return;
+            let text = std::str::from_utf8(marked).map_err(|_| NotANodeName::Malformed);
+            let next = match text.and_then(str::parse) {
+                Ok(next) => next,
+                Err(error) => {
+                    problem.get_or_insert_with(|| {
+                        format!("line {number}: {:?} is not a node name: {error}", truncated(marked))
+                    });
+                    return;
+                }
             };
             let start = std::mem::replace(&mut section, end);
             if let Some(name) = name.replace(next) {

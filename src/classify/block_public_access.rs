@@ -53,60 +53,78 @@ impl<'a> BlockModes<'a> {
         })
     }
 
-    /// What happens to connections on a way.
+    /// What happens to connections on a way. The routes to several addresses of the endpoint may
+    /// have different targets, of which one that passes is enough.
     pub(super) fn on(&self, way: &BlockedWay<'_>) -> PublicBlock {
-        let all = |is: fn(&RouteTarget) -> bool| {
-            !way.targets.is_empty() && way.targets.iter().all(|target| is(target))
-        };
+        // Nothing leaves by these.
+        let leads_out =
+            |target: &&&RouteTarget| !matches!(target, RouteTarget::Local | RouteTarget::Blackhole);
+        let targets = way.targets.iter().filter(leads_out);
+        let mut blocks: Vec<_> = targets.map(|target| self.by(way, Some(target))).collect();
+        if blocks.is_empty() {
+            blocks.push(self.by(way, None));
+        }
+        if blocks.contains(&PublicBlock::Passes) {
+            return PublicBlock::Passes;
+        }
+        if let Some(unknown) = blocks.iter().find(|block| matches!(block, PublicBlock::Unknown(_))) {
+            return unknown.clone();
+        }
+        match blocks.iter().find(|block| matches!(block, PublicBlock::Blocked(_))) {
+            Some(blocked) => way.elsewhere.cloned().map_or_else(|| blocked.clone(), PublicBlock::Unknown),
+            None => PublicBlock::Elsewhere,
+        }
+    }
+
+    /// What happens to connections that leave by one target of a route; `None` if it is not known
+    /// by which.
+    fn by(&self, way: &BlockedWay<'_>, target: Option<&RouteTarget>) -> PublicBlock {
         // An egress-only internet gateway is an internet gateway.
-        if all(|target| matches!(target, RouteTarget::Other(id) if !id.starts_with("eigw-"))) {
+        if matches!(target, Some(RouteTarget::Other(id)) if !id.starts_with("eigw-")) {
             return PublicBlock::Elsewhere;
         }
         let mode = match self.of(way.subnet) {
             Ok(mode) => mode,
             Err(gap) => return PublicBlock::Unknown(gap),
         };
-        let is_direct = || all(|target| *target == RouteTarget::InternetGateway);
-        let is_blocked = match mode {
-            BlockMode::Off => false,
+        match (mode, target) {
             // It lets connections out by NAT gateways and egress-only internet gateways.
-            BlockMode::Ingress => is_direct(),
-            BlockMode::Bidirectional => true,
-        };
-        match way.elsewhere {
-            Some(gap) if is_blocked => PublicBlock::Unknown(gap.clone()),
-            _ if is_blocked => PublicBlock::Blocked(mode),
-            _ => self.beyond_nat_gateways(way).map_or(PublicBlock::Passes, PublicBlock::Unknown),
+            (BlockMode::Bidirectional, _) | (BlockMode::Ingress, Some(RouteTarget::InternetGateway)) => {
+                PublicBlock::Blocked(mode)
+            }
+            (_, Some(RouteTarget::NatGateway(id))) => {
+                self.beyond_nat_gateway(way.host, id).map_or(PublicBlock::Passes, PublicBlock::Unknown)
+            }
+            _ => PublicBlock::Passes,
         }
     }
 
-    /// Why it is not known whether connections pass that leave by NAT gateways, whose own
-    /// subnets Block Public Access may close. It blocks the traffic of NAT gateways; whether
+    /// Why it is not known whether connections pass that leave by a NAT gateway, whose own
+    /// subnet Block Public Access may close. It blocks the traffic of NAT gateways; whether
     /// that holds for connections from subnets that are not closed is not documented.
     ///
     /// <https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa-basics.html>
-    fn beyond_nat_gateways(&self, way: &BlockedWay<'_>) -> Option<Gap> {
-        let BlockedWay { host, targets, .. } = way;
-        let of_nat = |target: &&RouteTarget| match target {
-            RouteTarget::NatGateway(id) => Some(id.clone()),
-            _ => None,
-        };
-        let used: Vec<_> = targets.iter().map(of_nat).collect::<Option<_>>()?;
+    fn beyond_nat_gateway(&self, host: &str, id: &str) -> Option<Gap> {
         let gateways = match self.evidence.network.nat_gateways.as_result() {
             Ok(gateways) => gateways,
-            // The subnet of one of them may be closed.
-            Err(gap) => return Some(gap).filter(|_| !used.is_empty() && self.closes_any()),
+            // Its subnet may be closed.
+            Err(gap) => return Some(gap).filter(|_| self.closes_any()),
         };
-        let closed = |id: &String| {
-            let gateway = gateways.iter().find(|gateway| gateway.id == *id)?;
-            let subnet = gateway.subnet.as_deref()?;
-            let mode = self.by_subnet.get(subnet);
-            (mode == Some(&BlockMode::Bidirectional)).then_some((&gateway.id, subnet))
+        let gateway = gateways.iter().find(|gateway| gateway.id == *id);
+        let Some(subnet) = gateway.and_then(|gateway| gateway.subnet.as_deref()) else {
+            let detail = format!(
+                "the subnet of {id} is not recorded, so it is not known whether VPC Block Public Access closes it"
+            );
+            let gap = self.evidence.gap(SUBNETS, GapReason::Incomplete, detail);
+            return Some(gap).filter(|_| self.closes_any());
         };
-        let closed: Vec<_> = used.iter().map(closed).collect::<Option<_>>()?;
-        let (gateway, subnet) = closed.first()?;
+        match self.of(Some(subnet)) {
+            Ok(BlockMode::Bidirectional) => {}
+            Ok(BlockMode::Off | BlockMode::Ingress) => return None,
+            Err(gap) => return Some(gap),
+        }
         let detail = format!(
-            "VPC Block Public Access is block-bidirectional for {subnet}, the subnet of {gateway}, and not for that of {host}: whether its connections pass is not known"
+            "VPC Block Public Access is block-bidirectional for {subnet}, the subnet of {id}, and not for that of {host}: whether its connections pass is not known"
         );
         Some(self.evidence.gap(SUBNETS, GapReason::NotSupported, detail))
     }

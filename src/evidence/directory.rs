@@ -15,7 +15,7 @@ use super::bundle::{Bundle, Contents};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
 use super::files::{
-    BUNDLE, exists_inside, files_named, list, names, node_name, open_inside, read_inside, text_files,
+    BUNDLE, exists_inside, list, names, node_files, node_name, open_inside, read_inside, vantage_files,
 };
 use super::json::{JsonError, from_json};
 use super::kubernetes;
@@ -27,7 +27,7 @@ use crate::model::evidence::{Evidence, NextStep, Vantage};
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
-use crate::model::name::NodeName;
+use crate::model::name::{NodeName, vantage_name};
 use crate::model::node::Via;
 use crate::model::probe::Probe;
 use crate::model::shell::shell_word;
@@ -281,7 +281,7 @@ impl EvidenceDir {
     /// valid node name.
     pub fn node_files(&self) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
         match &self.source {
-            Source::Directory(root) => text_files(root, "nodes"),
+            Source::Directory(root) => node_files(root, "nodes"),
             Source::Memory(memory) => {
                 let captures = memory.captures.iter();
                 Ok(captures.map(|(name, path)| (name.clone(), path.to_path_buf())).collect())
@@ -429,8 +429,8 @@ impl EvidenceDir {
     fn probes(&self) -> Result<Vec<Probe>, EvidenceError> {
         let names = match &self.source {
             Source::Directory(root) => {
-                let files = files_named(root, "probe", "json")?;
-                files.into_iter().map(|(name, _)| name.to_string()).collect()
+                let files = vantage_files(root, "probe", "json")?;
+                files.into_iter().map(|(name, _)| name).collect()
             }
             Source::Memory(memory) => {
                 let names = memory.files.keys().filter_map(|file| probe_vantage(file));
@@ -453,15 +453,15 @@ impl EvidenceDir {
     }
 
     /// The names of the vantage points with a DNS answer, sorted.
-    fn vantage_points(&self) -> Result<Vec<NodeName>, EvidenceError> {
+    fn vantage_points(&self) -> Result<Vec<String>, EvidenceError> {
         match &self.source {
             Source::Directory(root) => {
-                Ok(text_files(root, "dns")?.into_iter().map(|(name, _)| name).collect())
+                Ok(vantage_files(root, "dns", "txt")?.into_iter().map(|(name, _)| name).collect())
             }
             Source::Memory(memory) => {
                 let names = memory.files.keys().filter_map(|file| {
                     let name = file.strip_prefix("dns/")?.strip_suffix(".txt")?;
-                    Some(name.parse().map_err(|error| {
+                    Some(vantage_name(name).map_err(|error| {
                         EvidenceError::Unusable(format!("{file} is not named after a node: {error}"))
                     }))
                 });

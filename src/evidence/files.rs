@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::EvidenceError;
-use crate::model::name::NodeName;
+use crate::model::name::{NodeName, NotANodeName, vantage_name};
 
 /// How the name of a bundle of a node's logs ends.
 pub(super) const BUNDLE: &str = ".tar.gz";
@@ -52,24 +52,35 @@ pub(super) fn list(root: &Path, sub: &str) -> Result<Vec<PathBuf>, EvidenceError
 }
 
 pub(super) fn node_name(stem: &str, path: &Path) -> Result<NodeName, EvidenceError> {
-    stem.parse().map_err(|error| {
-        EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
-    })
+    stem.parse().map_err(|error| misnamed(path, error))
 }
 
-/// Returns the files `NAME.txt` in a subdirectory, sorted by name; none if it does not
-/// exist.
-pub(super) fn text_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
-    files_named(root, sub, "txt")
+fn misnamed(path: &Path, error: NotANodeName) -> EvidenceError {
+    EvidenceError::Unusable(format!("{} is not named after a node: {error}", path.display()))
 }
 
-/// Returns the files `NAME.EXTENSION` in a subdirectory, sorted by name; none if it does not
+/// Returns the files `NAME.txt` of nodes in a subdirectory, sorted by name; none if it does not
 /// exist.
-pub(super) fn files_named(
+pub(super) fn node_files(root: &Path, sub: &str) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+    files_named(root, sub, "txt", str::parse)
+}
+
+/// Returns the files `NAME.EXTENSION` of vantage points in a subdirectory, sorted by name; none
+/// if it does not exist.
+pub(super) fn vantage_files(
     root: &Path,
     sub: &str,
     extension: &str,
-) -> Result<Vec<(NodeName, PathBuf)>, EvidenceError> {
+) -> Result<Vec<(String, PathBuf)>, EvidenceError> {
+    files_named(root, sub, extension, vantage_name)
+}
+
+fn files_named<N: Ord>(
+    root: &Path,
+    sub: &str,
+    extension: &str,
+    parse: fn(&str) -> Result<N, NotANodeName>,
+) -> Result<Vec<(N, PathBuf)>, EvidenceError> {
     let mut files = Vec::new();
     for path in list(root, sub)? {
         let is_bundle = path.to_str().is_some_and(|path| path.ends_with(BUNDLE));
@@ -84,7 +95,7 @@ pub(super) fn files_named(
                 path.display()
             )));
         };
-        files.push((node_name(stem, &path)?, path));
+        files.push((parse(stem).map_err(|error| misnamed(&path, error))?, path));
     }
     files.sort();
     Ok(files)

@@ -4,11 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::seen_from::HERE;
+
 /// The name of the command document of Systems Manager that reads nodes, unless the user
 /// passes another one.
 pub const SSM_DOCUMENT: &str = "eks-netcheck";
 
-/// A node name: ASCII without blanks or slashes, safe as part of a file name.
+/// A node name: ASCII without blanks or slashes, safe as part of a file name, and not that of
+/// the operator's own vantage point, whose evidence is in files of the same names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);
 
@@ -37,13 +40,23 @@ impl fmt::Display for NodeName {
 
 /// The error for a text that is not a node name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotANodeName;
+pub enum NotANodeName {
+    /// It has other characters, or too many of them.
+    Malformed,
+    /// It is the name of the operator's own vantage point.
+    Reserved,
+}
 
 impl fmt::Display for NotANodeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a node name consists of letters, digits and . _ : @ -, does not start with . or -, and has at most 253 characters",
-        )
+        match self {
+            Self::Malformed => f.write_str(
+                "a node name consists of letters, digits and . _ : @ -, does not start with . or -, and has at most 253 characters",
+            ),
+            Self::Reserved => {
+                write!(f, "the name {HERE} is reserved for this machine, and is not that of a node")
+            }
+        }
     }
 }
 
@@ -58,8 +71,30 @@ impl FromStr for NodeName {
             && text.len() <= Self::MAX_LEN
             && !text.starts_with(['.', '-'])
             && text.bytes().all(is_allowed);
-        if is_valid { Ok(Self(text.into())) } else { Err(NotANodeName) }
+        match text {
+            _ if !is_valid => Err(NotANodeName::Malformed),
+            _ if is_reserved(text) => Err(NotANodeName::Reserved),
+            _ => Ok(Self(text.into())),
+        }
     }
+}
+
+/// Whether a name is that of the operator's own vantage point, in any case: file systems may not
+/// tell them apart.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.eq_ignore_ascii_case(HERE)
+}
+
+/// The name of a vantage point: that of the operator, or of a node.
+///
+/// # Errors
+/// If it is neither.
+pub fn vantage_name(text: &str) -> Result<String, NotANodeName> {
+    if text == HERE {
+        return Ok(text.to_owned());
+    }
+    text.parse().map(|name: NodeName| name.to_string())
 }
 
 /// The most characters of a cluster's name.
@@ -79,6 +114,17 @@ pub fn is_cluster_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_node_has_the_name_of_the_operators_vantage_point() {
+        for name in ["here", "HERE", "Here"] {
+            assert_eq!(name.parse::<NodeName>(), Err(NotANodeName::Reserved), "{name}");
+        }
+        for name in ["here2", "ip-here", "here.local", "there"] {
+            assert!(name.parse::<NodeName>().is_ok(), "{name}");
+        }
+        assert_eq!("".parse::<NodeName>(), Err(NotANodeName::Malformed));
+    }
 
     #[test]
     fn the_names_of_clusters_are_those_that_eks_accepts() {

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::cluster::{Cluster, Hosting};
 use super::file::File;
 use super::gap::{Gap, Observed};
+use super::name::is_reserved;
 
 /// `describe-network-interfaces`.
 pub const INTERFACES: File = File::INTERFACES;
@@ -244,10 +245,12 @@ impl Instance {
         tag.map(|(_, value)| value.as_str())
     }
 
-    /// Its private DNS name, or its `Name` tag if it has none.
+    /// Its private DNS name, or its `Name` tag if it has none; not the name of the operator's
+    /// own vantage point.
     #[must_use]
     pub fn display_name(&self) -> Option<&str> {
-        self.dns_name.as_deref().or_else(|| self.name_tag())
+        let is_own = |name: &&str| !is_reserved(name);
+        self.dns_name.as_deref().filter(is_own).or_else(|| self.name_tag().filter(is_own))
     }
 
     /// Whether it is a node of this cluster: by its tags, or, for an instance of EKS Auto

@@ -131,6 +131,14 @@ fn node_names_that_escape_the_directory_are_refused() {
         &["nodes.txt: line 1", "-oProxyCommand=x"],
     );
     assert_refused(&with_file("nodes/a b.txt", b""), &["a b.txt is not named after a node"]);
+    // The evidence of a node with this name would be taken for that of this machine.
+    for file in ["nodes/here.txt", "nodes/HERE.txt", "dns/Here.txt", "probe/HERE.json"] {
+        assert_refused(&with_file(file, b""), &["is not named after a node", "the name here is reserved"]);
+    }
+    assert_refused(
+        &with_file("nodes.txt", b">> node here <<\nESTAB 0 0 192.168.1.20:1 3.39.55.189:443\n"),
+        &["nodes.txt: line 1", "the name here is reserved"],
+    );
     assert_refused(
         &with_file("manifest.json", b"{\"gaps\": [{\"what\": \"node ../x\", \"why\": \"unreachable\"}]}"),
         &["manifest.json", "../x"],

@@ -109,6 +109,50 @@ fn block_public_access_by_the_way_out() {
     }
 }
 
+/// The subnet of a NAT gateway that has no mode of its own has that of the VPC.
+#[test]
+fn the_subnet_of_a_nat_gateway_may_have_the_mode_of_the_vpc() {
+    const RULE: &str = "block-public-access-cuts-nodes";
+    const OF_NAT: &str = "subnet-0120cf4e62c5d1e7a";
+    for (vpc, takes_subnet, expected) in [
+        (Some("block-bidirectional"), false, (0, 1)),
+        (Some("block-bidirectional"), true, (0, 1)),
+        (Some("block-ingress"), false, (0, 0)),
+        (Some("off"), false, (0, 0)),
+        // Neither is recorded.
+        (None, false, (0, 1)),
+    ] {
+        let copy = crate::common::copy_of_dir(&fixtures().join("access").join("public"));
+        for node in ["n1", "n2"] {
+            std::fs::remove_file(copy.path().join("nodes").join(format!("{node}.txt"))).unwrap();
+        }
+        edit_json(copy.path(), "vpc.json", |json| {
+            let of_vpc = json["Vpcs"][0].as_object_mut().unwrap();
+            of_vpc.remove("BlockPublicAccessStates");
+            if let Some(mode) = vpc {
+                of_vpc
+                    .insert("BlockPublicAccessStates".to_owned(), json!({"InternetGatewayBlockMode": mode}));
+            }
+        });
+        edit_json(copy.path(), "subnets.json", |json| {
+            let subnets = json["Subnets"].as_array_mut().unwrap();
+            for subnet in subnets.iter_mut() {
+                let subnet = subnet.as_object_mut().unwrap();
+                if subnet["SubnetId"] == OF_NAT {
+                    subnet.remove("BlockPublicAccessStates");
+                } else {
+                    let off = json!({"InternetGatewayBlockMode": "off"});
+                    subnet.insert("BlockPublicAccessStates".to_owned(), off);
+                }
+            }
+            if takes_subnet {
+                subnets.retain(|subnet| subnet["SubnetId"] != OF_NAT);
+            }
+        });
+        assert_eq!(outcome(copy.path(), RULE), expected, "{vpc:?} {takes_subnet}");
+    }
+}
+
 /// Addresses are added to regional NAT gateways only, by either setting, and matter only
 /// with a restricted list and without private access.
 #[test]

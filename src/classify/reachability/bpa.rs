@@ -1,5 +1,7 @@
 //! VPC Block Public Access on the way out of the VPC.
 
+use std::net::IpAddr;
+
 use super::super::block_public_access::BlockedWay;
 use super::super::egress::{may_lead_elsewhere, ways_out};
 use super::index::Reachabilities;
@@ -13,17 +15,17 @@ use crate::steps;
 const KIND: ConditionKind = ConditionKind::BlockPublicAccess;
 
 impl Reachabilities<'_> {
-    /// Whether Block Public Access lets a place out of the VPC. The public endpoint is in an
+    /// Whether Block Public Access lets a place out of the VPC to one of `ends`. The public endpoint is in an
     /// account of AWS, so it is not closed for places outside.
-    pub(super) fn block_public_access(&self, place: &Place) -> Condition {
+    pub(super) fn block_public_access(&self, place: &Place, ends: &[IpAddr]) -> Condition {
         let Some(host) = Self::egress_host(place) else {
             return Condition::not_applicable(KIND, "it blocks the ways out of this VPC only");
         };
-        let ways = ways_out(&self.facts.evidence, &self.tables, host, &ipv4_of(&self.public));
+        let ways = ways_out(&self.facts.evidence, &self.tables, host, &ipv4_of(ends));
         let block = self.block_modes.on(&BlockedWay {
             host: host.id,
             subnet: host.subnet,
-            targets: &self.targets_out(place),
+            targets: &self.targets_out(place, ends),
             elsewhere: may_lead_elsewhere(&ways),
         });
         match block {

@@ -15,6 +15,7 @@ mod ends;
 mod gaps;
 mod groups;
 mod index;
+mod listed_addresses;
 mod name;
 mod places;
 mod route;
@@ -134,7 +135,8 @@ impl Reachabilities<'_> {
         let to = |ends: &[IpAddr]| {
             let judged = [
                 passes(ConditionKind::Route).unwrap_or_else(|| self.route_out(place, ends)),
-                passes(ConditionKind::BlockPublicAccess).unwrap_or_else(|| self.block_public_access(place)),
+                passes(ConditionKind::BlockPublicAccess)
+                    .unwrap_or_else(|| self.block_public_access(place, ends)),
                 passes(ConditionKind::NetworkAcl).unwrap_or_else(|| self.acl_out(place, ends)),
                 passes(ConditionKind::SecurityGroups).unwrap_or_else(|| self.groups_out(place, ends)),
                 cidrs.clone(),
@@ -182,8 +184,10 @@ impl Reachabilities<'_> {
                 note_lost(EndpointSide::Public, &mut conditions, ends.iter().copied().zip(&each));
                 conditions
             }
-            // What lets one address pass stops another one.
-            Some(best) if best.reaches() == Reaches::No => best.conditions.clone(),
+            // What lets one address pass stops another one, or may do so.
+            Some(best) if best.reaches() == Reaches::No || whole.reaches() == Reaches::Yes => {
+                best.conditions.clone()
+            }
             _ => whole.conditions,
         }
     }

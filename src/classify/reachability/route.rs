@@ -60,7 +60,7 @@ impl Reachabilities<'_> {
                 };
                 return Condition::unknown(KIND, gaps::about(place, detail, hint));
             }
-            Location::Unknown => return Condition::unknown(KIND, gaps::unknown_place(place)),
+            Location::Unknown => return Condition::unknown(KIND, self.unknown_place(place)),
         }
         match self.way_out(place, ends) {
             Out::Addresses(addresses) => {
@@ -140,13 +140,14 @@ impl Reachabilities<'_> {
         route(self.tables.of(subnet.as_deref()?)?, endpoint)
     }
 
-    /// The targets of the routes by which a place leaves the VPC to the public endpoint.
-    pub(super) fn targets_out(&self, place: &Place) -> Vec<&RouteTarget> {
+    /// The targets of the routes by which a place leaves the VPC to some addresses of the public
+    /// endpoint.
+    pub(super) fn targets_out(&self, place: &Place, ends: &[IpAddr]) -> Vec<&RouteTarget> {
         let Location::Vpc { subnet, .. } = &place.location else { return Vec::new() };
-        let endpoints: Vec<_> = if matches!(self.way_out(place, &self.public), Out::Ipv6) {
-            self.public.iter().filter(|address| address.is_ipv6()).copied().map(Some).collect()
+        let endpoints: Vec<_> = if matches!(self.way_out(place, ends), Out::Ipv6) {
+            ends.iter().filter(|address| address.is_ipv6()).copied().map(Some).collect()
         } else {
-            ipv4_of(&self.public)
+            ipv4_of(ends)
         };
         targets(&self.tables, subnet.as_deref(), &endpoints)
     }

@@ -5,17 +5,19 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::ends::delay;
+use super::listed_addresses::ListedAddresses;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
 use crate::model::probe::{AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt};
 use crate::model::reachability::{EndpointSide, Location, Place};
+use crate::model::seen_from::HERE;
 use crate::model::socket::State;
 
 /// An index of what was seen, by place.
 pub(super) struct ObservedIndex<'a> {
     by_address: HashMap<IpAddr, Sockets<'a>>,
     by_node: HashMap<&'a str, Sockets<'a>>,
-    /// The names of the nodes that have an address.
+    /// The names of the nodes for which an address is listed.
     nodes: HashMap<IpAddr, &'a str>,
     probes: HashMap<&'a str, &'a Probe>,
     /// The addresses of the EKS-owned ENIs.
@@ -48,6 +50,7 @@ fn at(side: EndpointSide) -> usize {
 
 impl<'a> ObservedIndex<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
+        let listed = ListedAddresses::new(facts);
         let (mut by_address, mut by_node) = (HashMap::new(), HashMap::new());
         for connection in facts.connections.iter().filter(|one| one.direction == Direction::Outbound) {
             let side = match connection.attribution.path {
@@ -71,16 +74,12 @@ impl<'a> ObservedIndex<'a> {
                 }
             };
             keep(by_node.entry(connection.node.as_str()).or_default());
-            if let Some(local) = connection.socket.local.ip() {
+            let local = connection.socket.local.ip();
+            if let Some(local) = local.filter(|local| listed.has(connection.node.as_str(), *local)) {
                 keep(by_address.entry(local).or_default());
             }
         }
-        let mut nodes = HashMap::new();
-        for (node, machines) in facts.nodes.iter().zip(&facts.machines) {
-            for &address in machines.iter().flat_map(|machine| &machine.addresses) {
-                nodes.entry(address).or_insert(node.name.as_str());
-            }
-        }
+        let nodes = listed.nodes();
         let probes = facts.evidence.probes.iter().map(|probe| (probe.vantage.as_str(), probe));
         let enis = facts.eks_owned().flat_map(|eni| eni.interface.addresses.iter().copied());
         Self { by_address, by_node, nodes, probes: probes.collect(), enis: enis.collect() }
@@ -97,6 +96,10 @@ impl<'a> ObservedIndex<'a> {
     }
 
     fn sockets(&self, place: &Place) -> impl Iterator<Item = Sockets<'a>> {
+        // Nothing that a node says is of the operator's host.
+        if place.name == HERE {
+            return Vec::new().into_iter();
+        }
         let own = addresses(place).into_iter().filter_map(|address| self.by_address.get(&address).copied());
         let named = self.by_node.get(place.name.as_str()).copied();
         own.chain(named).collect::<Vec<_>>().into_iter()
@@ -206,8 +209,11 @@ impl<'a> ObservedIndex<'a> {
     }
 }
 
-/// The single addresses of a place.
+/// The single addresses of a place at which nodes may be; none of the operator's host.
 fn addresses(place: &Place) -> Vec<IpAddr> {
+    if place.name == HERE {
+        return Vec::new();
+    }
     let blocks = match &place.location {
         Location::Vpc { blocks, .. } | Location::Outside { blocks } => blocks.as_slice(),
         Location::Unknown => &[],

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::places::Places;
+use super::places::{Places, of_node};
 use super::processes::{ProcessSockets, Processes, processes};
 use super::socket_evidence::{Sides, SocketEvidence};
 use crate::model::connection::{Component, UNNAMED};
@@ -294,7 +294,7 @@ fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<ClientHost> {
             public_ip: None,
             groups: None,
         };
-        host(&node.name, Place { name: node.name.clone(), location })
+        host(&node.name, Place { name: of_node(&node.name), location })
     });
     of_interfaces.chain(others).collect()
 }

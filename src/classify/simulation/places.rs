@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::classify::reachability::Reachabilities;
 use crate::model::facts::Facts;
+use crate::model::name::is_reserved;
 use crate::model::net::Instance;
 use crate::model::reachability::{Location, Place};
 
@@ -31,7 +32,7 @@ impl<'a> Places<'a> {
 
     /// The place of an instance.
     pub(super) fn of_instance(&self, name: &str, instance: &Instance) -> Place {
-        Place { name: name.to_owned(), ..self.known.instance(instance) }
+        Place { name: of_node(name), ..self.known.instance(instance) }
     }
 
     /// The place of a host that is known by its addresses.
@@ -44,7 +45,7 @@ impl<'a> Places<'a> {
             Some(Location::Outside { .. }) => Location::Outside { blocks: blocks() },
             Some(location) => location,
         };
-        Place { name: name.to_owned(), location }
+        Place { name: of_node(name), location }
     }
 
     /// The place of a client that the user names.
@@ -62,4 +63,10 @@ impl<'a> Places<'a> {
         let remote = &self.facts.evidence.cluster.remote_node_networks;
         addresses.iter().any(|address| remote.iter().any(|network| network.contains(address)))
     }
+}
+
+/// The name of a node's place. That of the operator's vantage point is not one: what was seen from
+/// there was not seen from the node.
+pub(super) fn of_node(name: &str) -> String {
+    if is_reserved(name) { format!("the node {name}") } else { name.to_owned() }
 }

@@ -7,14 +7,15 @@ use eks_netcheck::classify::reachability::{Reachabilities, reachability};
 use eks_netcheck::model::cluster::EndpointAccess;
 use eks_netcheck::model::gap::{Gap, GapReason, Observed};
 use eks_netcheck::model::net::{
-    BlockMode, INTERFACES, NatGateway, Route, RouteTable, RouteTarget, SecurityGroup, VPC,
+    AclEntry, BlockMode, INTERFACES, NatGateway, Route, RouteTable, RouteTarget, SecurityGroup, VPC,
 };
 use eks_netcheck::model::reachability::{
     ConditionKind, ConditionResult, EndpointSide, Location, Reachability, Reaches,
 };
 
 use super::{
-    BASTION, PEERED, ask, block, both, evidence, facts, obstacle, place, public, resolve_here, result, today,
+    BASTION, PEERED, add_entry, allow, ask, block, both, evidence, facts, obstacle, place, public,
+    resolve_here, result, today,
 };
 
 #[test]
@@ -152,6 +153,53 @@ fn block_public_access_closes_the_way_out_and_not_the_endpoint() {
     assert_eq!(obstacle(&today(&facts, "n1")).0, ConditionKind::BlockPublicAccess);
     assert_eq!(today(&facts, "203.0.113.7").reaches(), Reaches::Yes);
     assert_eq!(ask(&facts, &EndpointAccess::Private, "n1").reaches(), Reaches::Yes);
+}
+
+/// The addresses of the endpoint may be routed to several targets: in the mode `block-ingress` an
+/// internet gateway lets nothing out, whatever the other target is.
+#[test]
+fn block_public_access_closes_each_way_by_its_own_target() {
+    const ENDS: [&str; 2] = ["3.39.55.189", "43.200.81.78"];
+    let with = |targets: [&RouteTarget; 2], denied: Option<&str>| {
+        let mut evidence = evidence();
+        evidence.cluster.access = public(&["0.0.0.0/0"]);
+        evidence.dns.clear();
+        resolve_here(&mut evidence, &ENDS);
+        let Observed::Seen(subnets) = &mut evidence.network.subnets else { unreachable!() };
+        for subnet in subnets.iter_mut() {
+            subnet.block_mode = Some(BlockMode::Ingress);
+        }
+        let Observed::Seen(instances) = &mut evidence.network.instances else { unreachable!() };
+        for instance in instances.iter_mut() {
+            instance.public_ip = "198.51.100.20".parse().ok();
+        }
+        let Observed::Seen(tables) = &mut evidence.network.route_tables else { unreachable!() };
+        for table in tables.iter_mut() {
+            for (end, target) in ENDS.iter().zip(targets) {
+                let destination = Some(block(&format!("{end}/32")));
+                table.routes.push(Route { destination, target: target.clone() });
+            }
+        }
+        if let Some(end) = denied {
+            let cidr = format!("{end}/32");
+            let entry = AclEntry { number: 1, allows: false, ..allow(true, &cidr, (0, u16::MAX)) };
+            add_entry(&mut evidence, entry);
+        }
+        today(&facts(evidence), "n1")
+    };
+    let known = evidence();
+    let gateway = &known.network.nat_gateways.seen().unwrap()[0];
+    let (direct, nat) = (&RouteTarget::InternetGateway, &RouteTarget::NatGateway(gateway.id.clone()));
+    let other = &RouteTarget::Other("tgw-1".to_owned());
+    assert_eq!(obstacle(&with([direct, direct], None)).0, ConditionKind::BlockPublicAccess);
+    assert_eq!(with([nat, direct], None).reaches(), Reaches::Yes);
+    assert_eq!(with([direct, nat], Some(ENDS[0])).reaches(), Reaches::Yes);
+    // The way that Block Public Access leaves open is closed by something else, or not known.
+    assert_eq!(with([direct, nat], Some(ENDS[1])).reaches(), Reaches::No);
+    assert_eq!(with([nat, direct], Some(ENDS[0])).reaches(), Reaches::No);
+    for targets in [[direct, other], [other, direct]] {
+        assert_eq!(with(targets, None).reaches(), Reaches::Unknown, "{targets:?}");
+    }
 }
 
 #[test]
