@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::seen_from::HERE;
+/// The name of the vantage point of the operator: the machine on which evidence is collected.
+pub const HERE: &str = "here";
 
 /// The name of the command document of Systems Manager that reads nodes, unless the user
 /// passes another one.

@@ -6,10 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::connection::Path;
+pub use super::name::HERE;
 use super::reaches::Reaches;
-
-/// The name of the vantage point of the operator: the machine on which evidence is collected.
-pub const HERE: &str = "here";
 
 /// What each place sees of the API server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -244,6 +244,9 @@ proptest! {
                 "yes" => prop_assert!(!is_found && !gaps.iter().any(is_about), "{}", both()),
                 // Without the instances, the rules know no nodes.
                 "no" if !has("instances.json") => prop_assert!(!gaps.is_empty(), "{}", both()),
+                // Each rule judges one condition: that each address of the endpoint has an obstacle
+                // of another kind is seen by reach alone.
+                "no" if matches!(way, Way::Divided) => {}
                 "no" => prop_assert!(is_found, "{}", both()),
                 // One of several addresses may do.
                 _ => prop_assert!(is_found || !gaps.is_empty(), "{}", both()),
