@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::net::NodeAddress;
 use crate::model::rule::{Rule, Threshold};
+use crate::model::selection::Selection;
 use crate::model::simulation::{AccessChange, NamedClient};
 use crate::report::format::{
     AuditFormat, AuditWrite, ExplainFormat, Format, ReachFormat, ReachWrite, SimulationFormat,
@@ -166,13 +167,15 @@ impl Source {
     }
 }
 
-/// The threshold and the policy.
+/// The threshold, the policy and the rules.
 #[derive(Debug)]
 pub struct JudgmentOptions {
     /// The severity from which findings fail the run, if it is given here.
     pub fail_on: Option<Threshold>,
     /// The policy, unless the one that is found applies.
     pub policy: Option<PathBuf>,
+    /// The rules that are judged.
+    pub selection: Selection,
 }
 
 /// Clusters over accounts and regions.

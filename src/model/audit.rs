@@ -5,6 +5,7 @@ use std::fmt;
 use super::facts::Facts;
 use super::gap::Gap;
 use super::judgment::{Judgment, PolicyNote, Verdict};
+use super::rule::Rule;
 
 /// A cluster that was judged.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Summary {
     pub unjudged: Vec<Unjudged>,
     /// The policy.
     pub policy: PolicyUsed,
+    /// The rules that are not selected on the command line.
+    pub skipped: Vec<&'static Rule>,
 }
 
 impl Summary {

@@ -46,6 +46,8 @@ pub struct Judgment {
     pub not_judged: Vec<NotJudged>,
     /// The rules that the policy turns off.
     pub off: Vec<&'static Rule>,
+    /// The rules that are not selected on the command line.
+    pub skipped: Vec<&'static Rule>,
     /// Whether the cluster meets the controls of the rules, except those by our own mapping;
     /// sorted.
     pub controls: Vec<ControlResult>,
@@ -66,12 +68,23 @@ impl Judgment {
         let is_found = findings.peek().is_some();
         if findings.any(|judged| judged.waived_by().is_none()) {
             ControlStatus::Fail
-        } else if self.gap_of(rule).is_some() || self.off.iter().any(|off| off.id == rule.id) {
+        } else if self.gap_of(rule).is_some() || self.exclusion(rule).is_some() {
             ControlStatus::Unknown
         } else if is_found {
             ControlStatus::Waived
         } else {
             ControlStatus::Pass
+        }
+    }
+
+    /// Why a rule is not judged at all; `None` if it is judged.
+    #[must_use]
+    pub fn exclusion(&self, rule: &Rule) -> Option<Exclusion> {
+        let is_in = |rules: &[&Rule]| rules.iter().any(|one| one.id == rule.id);
+        if is_in(&self.skipped) {
+            Some(Exclusion::CommandLine)
+        } else {
+            is_in(&self.off).then_some(Exclusion::Policy)
         }
     }
 
@@ -83,6 +96,26 @@ impl Judgment {
         let not_judged = self.not_judged.iter().filter(|one| one.rule.id == rule.id);
         let all = gaps.map(|judged| (&judged.gap, judged.accepted_by()));
         all.chain(not_judged.map(|one| (&one.gap, None))).min_by_key(|(_, accepted)| accepted.is_some())
+    }
+}
+
+/// Why a rule is not judged, whatever the evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exclusion {
+    /// The policy turns it off.
+    Policy,
+    /// It is not selected on the command line.
+    CommandLine,
+}
+
+impl Exclusion {
+    /// The reason in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "switched off by the policy",
+            Self::CommandLine => "not selected on the command line",
+        }
     }
 }
 
@@ -234,7 +267,7 @@ pub enum ControlStatus {
     Pass,
     /// All findings are waived. The cluster does not meet the control; the policy accepts that.
     Waived,
-    /// Evidence is missing, or the policy turns a rule off.
+    /// Evidence is missing, or a rule is turned off by the policy or not selected.
     Unknown,
     /// A rule has findings, of whatever severity.
     Fail,

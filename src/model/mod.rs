@@ -25,6 +25,7 @@ pub mod reachability;
 pub mod reaches;
 pub mod rule;
 pub mod seen_from;
+pub mod selection;
 pub mod shell;
 pub mod simulation;
 pub mod socket;

@@ -285,7 +285,7 @@ pub fn check(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Vec<P
     });
     let mut errors = reader.errors.into_inner();
     match entries {
-        Some(entries) if errors.is_empty() => Ok(Policy { entries }),
+        Some(entries) if errors.is_empty() => Ok(Policy::new(entries)),
         _ => {
             errors.sort_by(|a, b| (a.position(), &a.message).cmp(&(b.position(), &b.message)));
             errors.dedup();

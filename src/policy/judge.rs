@@ -13,6 +13,7 @@ use crate::model::judgment::{
     ControlResult, ControlStatus, JudgedFinding, JudgedGap, Judgment, NotJudged, Verdict,
 };
 use crate::model::rule::{Finding, Outcome, Rule, Severity, Step, Threshold, WithoutEvidence};
+use crate::model::selection::Selection;
 
 /// The outcomes of all rules.
 pub(super) type Outcomes = Vec<(&'static Rule, Outcome)>;
@@ -24,6 +25,7 @@ const FAIL_ON: Severity = Severity::High;
 /// whether it applies.
 pub(super) struct Interpretation<'a> {
     pub(super) exceptions: &'a Exceptions<'a>,
+    pub(super) selection: &'a Selection,
     /// The settings that apply, the one with the highest precedence first.
     pub(super) settings: Vec<&'a Settings>,
     /// Whether waivers and acceptances apply of which that is not known.
@@ -59,12 +61,17 @@ impl Interpretation<'_> {
             gaps: Vec::new(),
             not_judged: Vec::new(),
             off: Vec::new(),
+            skipped: Vec::new(),
             controls: Vec::new(),
         };
         let rules: Vec<_> = outcomes.iter().map(|(rule, _)| *rule).collect();
         let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
             gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
         for (rule, outcome) in outcomes {
+            if !self.selection.includes(rule) {
+                judgment.skipped.push(rule);
+                continue;
+            }
             let Some(severity) = self.severity(rule) else {
                 judgment.off.push(rule);
                 continue;
@@ -106,8 +113,14 @@ impl Interpretation<'_> {
 
     /// The severity of a rule; `None` if it is off.
     fn severity(&self, rule: &Rule) -> Option<Severity> {
-        let set = self.settings.iter().find_map(|settings| settings.rules.get(rule.id));
-        set.copied().unwrap_or(Some(rule.severity))
+        self.set(rule).copied().unwrap_or(Some(rule.severity))
+    }
+
+    /// What the policy sets for a rule, which it does not turn off if the command line names it.
+    fn set(&self, rule: &Rule) -> Option<&Option<Severity>> {
+        let is_named = self.selection.names(rule);
+        let mut set = self.settings.iter().filter_map(|settings| settings.rules.get(rule.id));
+        set.find(|severity| severity.is_some() || !is_named)
     }
 
     fn findings(
@@ -117,7 +130,7 @@ impl Interpretation<'_> {
         mut findings: Vec<Finding>,
         steps: Arc<[Step]>,
     ) -> impl Iterator<Item = JudgedFinding> {
-        let is_set = self.settings.iter().any(|settings| settings.rules.contains_key(rule.id));
+        let is_set = self.set(rule).is_some();
         findings.sort();
         findings.into_iter().map(move |finding| {
             let waiver = self.exceptions.waiver(rule, &finding, self.with_unknown).cloned();

@@ -22,6 +22,7 @@ use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::judgment::{JudgedGap, Judgment, Verdict};
 use crate::model::rule::{Outcome, Rule, Threshold};
+use crate::model::selection::Selection;
 
 /// The largest number of overrides for which all combinations are judged if it is not
 /// known whether they apply.
@@ -31,9 +32,31 @@ const UNKNOWN_MAX: usize = 6;
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     entries: Entries,
+    /// The rules that it is applied to.
+    selection: Selection,
 }
 
 impl Policy {
+    /// The policy with its entries, for all rules.
+    fn new(entries: Entries) -> Self {
+        Self { entries, selection: Selection::default() }
+    }
+
+    /// Restricts it to rules.
+    pub fn select(&mut self, selection: Selection) {
+        self.selection = selection;
+    }
+
+    /// Whether there is a cluster for which it may judge a rule.
+    #[must_use]
+    pub fn may_judge(&self, rule: &Rule) -> bool {
+        let Entries { settings, extended, overrides, .. } = &self.entries;
+        let in_general = [settings, extended].into_iter().find_map(|settings| settings.rules.get(rule.id));
+        let mut of_some = overrides.iter().filter_map(|one| one.settings.rules.get(rule.id));
+        let mut is_on = || in_general.is_none_or(Option::is_some) || of_some.any(Option::is_some);
+        self.selection.includes(rule) && (self.selection.names(rule) || is_on())
+    }
+
     /// What it expects of a cluster's endpoint, without overrides of which it is not known
     /// whether they apply.
     #[must_use]
@@ -107,7 +130,7 @@ impl Policy {
             .rev()
             .map(|(_, one)| &one.settings)
             .chain([&self.entries.settings, &self.entries.extended]);
-        Interpretation { exceptions, settings: settings.collect(), with_unknown }
+        Interpretation { exceptions, selection: &self.selection, settings: settings.collect(), with_unknown }
     }
 
     /// The overrides of which it is not known whether they apply to a cluster.

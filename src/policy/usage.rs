@@ -46,16 +46,20 @@ impl<'a> Usage<'a> {
         let Audited { facts, judgment } = audited;
         let exceptions = Exceptions::new(self.entries, &facts.evidence.cluster);
         exceptions.used_waivers(judgment, |at, applies| self.waivers[at].add(applies));
-        // Where its rule was inconclusive, it may apply.
+        // Where its rule was inconclusive or not selected, it may apply.
         let not_judged = judgment.not_judged.iter().map(|not_judged| not_judged.rule);
         let inconclusive = judgment.gaps.iter().flat_map(|judged| judged.rules.iter().copied());
-        let rules: HashSet<_> = not_judged.chain(inconclusive).map(|rule| rule.id).collect();
+        let skipped = judgment.skipped.iter().copied();
+        let rules: HashSet<_> = not_judged.chain(inconclusive).chain(skipped).map(|rule| rule.id).collect();
         for (one, used) in self.entries.waivers.iter().zip(&mut self.waivers) {
             used.may_be_used |= rules.contains(one.waiver.rule.as_str());
         }
         let of_gaps = judgment.gaps.iter().map(|judged| &judged.gap);
         let gaps = of_gaps.chain(judgment.not_judged.iter().map(|not_judged| &not_judged.gap));
         exceptions.used_acceptances(gaps, |at, applies| self.accepted[at].add(applies));
+        // The gaps of rules that are not selected are not known.
+        let is_partial = !judgment.skipped.is_empty();
+        self.accepted.iter_mut().for_each(|used| used.may_be_used |= is_partial);
     }
 
     /// The entries that have expired at the time for which the policy was read, in the file's order:

@@ -10,7 +10,7 @@ use crate::model::facts::Facts;
 use crate::model::gap::{GapReason, Subject};
 use crate::model::groups::{GapGroup, gap_groups};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
-use crate::model::rule::{Severity, Threshold};
+use crate::model::rule::{Rule, Severity, Threshold};
 use crate::model::text::list;
 use crate::model::traffic::{ComponentTraffic, NodeTraffic, TrafficPath};
 
@@ -74,6 +74,7 @@ pub(super) fn reason(judgment: &Judgment) -> String {
             .filter(is_left_out)
             .map(|judged| format!("{} not read, as requested", judged.gap.subject)),
     );
+    parts.extend(not_selected(&judgment.skipped));
     parts.join("; ")
 }
 
@@ -81,6 +82,12 @@ pub(super) fn reason(judgment: &Judgment) -> String {
 fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut known = HashSet::new();
     items.filter(|item| known.insert(*item)).collect()
+}
+
+/// The number of rules that are not selected on the command line; `None` if all are.
+pub(super) fn not_selected(skipped: &[&Rule]) -> Option<String> {
+    let number = count(skipped.len(), "rule");
+    (!skipped.is_empty()).then(|| format!("{number} not judged (--rule/--skip-rule)"))
 }
 
 fn name(threshold: Threshold) -> &'static str {

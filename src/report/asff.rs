@@ -24,7 +24,7 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::{Cluster, EndpointAccess};
 use crate::model::compliance::{Control, Mapping, Standard};
 use crate::model::gap::Gap;
-use crate::model::judgment::{Acceptance, JudgedFinding, Judgment};
+use crate::model::judgment::{Acceptance, Exclusion, JudgedFinding, Judgment};
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
@@ -114,7 +114,9 @@ impl ReportWriter for Writer {
                 ),
             ));
         };
-        for rule in self.rules {
+        // Of a rule that is not selected, what an earlier run imported stays as it is.
+        let is_selected = |rule: &&&Rule| audited.judgment.exclusion(rule) != Some(Exclusion::CommandLine);
+        for rule in self.rules.iter().filter(is_selected) {
             let finding = compact(&finding(rule, audited, &owner, &self.time))?;
             let batch = self.batches.entry(owner.clone()).or_default();
             if batch.findings.len() == BATCH_MAX || batch.size + finding.len() > BATCH_SIZE_MAX {
@@ -168,7 +170,7 @@ impl<'a> Outcome<'a> {
             findings: Vec::new(),
             gap: gap.map(|(gap, _)| gap),
             note: None,
-            is_off: judgment.off.iter().any(|off| off.id == rule.id),
+            is_off: judgment.exclusion(rule) == Some(Exclusion::Policy),
             controls: rule.controls.iter().collect(),
         };
         if let Some(worst) = findings
@@ -412,6 +414,7 @@ mod tests {
             gaps: Vec::new(),
             not_judged: Vec::new(),
             off: Vec::new(),
+            skipped: Vec::new(),
             controls: Vec::new(),
         };
         Audited { facts: Classifier::new(evidence).finish(Vec::new()), judgment }

@@ -7,6 +7,7 @@
 
 use std::io::{Result, Write};
 
+use super::answer::not_selected;
 use super::entry::{Entry, Rank, Unseen};
 use super::format::{AuditFormat, ReportWriter};
 use super::text::escape;
@@ -70,6 +71,13 @@ impl Shown {
         if self.first.len() < SHOWN {
             self.first.push(annotation);
         }
+    }
+
+    /// Adds one before all others.
+    fn push_first(&mut self, annotation: Annotation) {
+        self.count += 1;
+        self.first.insert(0, annotation);
+        self.first.truncate(SHOWN);
     }
 
     /// Adds those of another list after its own.
@@ -148,8 +156,12 @@ impl ReportWriter for Writer {
         for unjudged in &summary.unjudged {
             unseen.push(self.annotation("not-seen", Unseen::from(unjudged).text));
         }
+        let skipped = not_selected(&summary.skipped).map(|text| self.annotation("not-judged", text));
         unseen.append(self.unseen);
         let mut levels = self.findings.map(Shown::from);
+        if let Some(skipped) = skipped {
+            levels[Level::Notice as usize].push_first(skipped);
+        }
         let level = if summary.verdict() == Verdict::Inconclusive { Level::Error } else { Level::Warning };
         levels[level as usize].append(unseen);
         levels[Level::Notice as usize].append(self.accepted);

@@ -108,8 +108,7 @@ fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
         let why = why.or_else(|| other_gaps.first().copied().map(gap_text));
         let not_judged = || judgment.not_judged.iter().find(|one| one.rule.id == rule.id);
         let why = why.or_else(|| not_judged().map(|one| format!("not judged: {}", one.gap)));
-        let is_off = judgment.off.iter().any(|off| off.id == rule.id);
-        let why = why.or_else(|| is_off.then(|| "switched off by the policy".to_owned()));
+        let why = why.or_else(|| judgment.exclusion(rule).map(|why| why.as_str().to_owned()));
         why.map_or_else(TestCaseStatus::success, |why| {
             let mut status = TestCaseStatus::skipped();
             status.set_message(escape(&why).as_ref());

@@ -96,8 +96,8 @@ fn comment(owner: &str, reason: &str, expires: &str) -> String {
     format!("{owner}: {reason} (until {expires})")
 }
 
-/// The event of a rule that found nothing or is inconclusive. None if the rule is off, or
-/// if its findings are the whole answer.
+/// The event of a rule that found nothing or is inconclusive. None if the rule is off or
+/// not selected, or if its findings are the whole answer.
 fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let judgment = &audited.judgment;
     let cluster = &audited.facts.evidence.cluster;
@@ -105,7 +105,7 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let gap = judgment.gap_of(rule);
     // With a gap, there may be more than the findings.
     let is_answered = has_findings && gap.is_none();
-    if is_answered || judgment.off.iter().any(|off| off.id == rule.id) {
+    if is_answered || judgment.exclusion(rule).is_some() {
         return None;
     }
     let uid = id(&[Some("rule"), Some(rule.id), Some(cluster.subject())]);

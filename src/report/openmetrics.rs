@@ -197,8 +197,7 @@ impl ClusterSamples<'_> {
     fn rules(&mut self, rules: &[&'static Rule], judgment: &Judgment) {
         for rule in rules {
             self.add(Id::Findings, &[("rule", rule.id), ("severity", rule.severity.as_str())], 0.0);
-            let is_judged =
-                judgment.gap_of(rule).is_none() && !judgment.off.iter().any(|off| off.id == rule.id);
+            let is_judged = judgment.gap_of(rule).is_none() && judgment.exclusion(rule).is_none();
             self.add(Id::Judged, &[("rule", rule.id)], one_if(is_judged));
         }
         self.add(Id::Waived, &[], 0.0);

@@ -13,6 +13,7 @@ use std::io::{Result, Write};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::answer::not_selected;
 use super::compliance::requirement;
 use super::entry::{Entry, Rank, Unseen};
 use super::format::{AuditFormat, ReportWriter};
@@ -97,11 +98,7 @@ impl ReportWriter for Writer {
                 } },
                 "taxonomies": taxonomies(self.rules),
                 "automationDetails": { "id": "eks-netcheck/" },
-                "invocations": [{
-                    "executionSuccessful": summary.unjudged.is_empty()
-                        && self.unseen.iter().all(|unseen| !unseen.needed),
-                    "toolExecutionNotifications": self.notifications(summary),
-                }],
+                "invocations": [self.invocation(summary)],
                 "results": results,
                 "columnKind": "unicodeCodePoints",
                 "properties": { "policy": escape(&summary.policy.name()), "nodes": self.nodes },
@@ -112,6 +109,27 @@ impl ReportWriter for Writer {
 }
 
 impl Writer {
+    fn invocation(&self, summary: &Summary) -> Value {
+        let mut invocation = json!({
+            "executionSuccessful": summary.unjudged.is_empty()
+                && self.unseen.iter().all(|unseen| !unseen.needed),
+            "toolExecutionNotifications": self.notifications(summary),
+        });
+        if let Some(text) = not_selected(&summary.skipped) {
+            let disabled = |rule: &&'static Rule| {
+                let index = self.rules.iter().position(|one| one.id == rule.id);
+                json!({
+                    "descriptor": { "id": rule.id, "index": index },
+                    "configuration": { "enabled": false },
+                })
+            };
+            invocation["ruleConfigurationOverrides"] = summary.skipped.iter().map(disabled).collect();
+            invocation["toolConfigurationNotifications"] =
+                json!([{ "level": "note", "message": { "text": text } }]);
+        }
+        invocation
+    }
+
     fn notifications(&self, summary: &Summary) -> Vec<Value> {
         let of_gap = |unseen: &Unseen| {
             let level = if unseen.needed { "error" } else { "note" };

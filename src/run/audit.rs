@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::slice;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit, undescribed};
@@ -15,7 +15,7 @@ use super::rejected::list_rejected;
 use super::report::Report;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::FleetOptions;
-use crate::cli::options::{AuditOptions, Source, Verbosity};
+use crate::cli::options::{AuditOptions, JudgmentOptions, Source, Verbosity};
 use crate::model::audit::{Audited, Summary, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::file::File;
@@ -33,7 +33,14 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     };
     // Opened first, so that a report that cannot be written is refused before the work.
     let files = Output::open_all(&options.write, &inputs)?;
-    let policy = policy::load(options.judgment.policy.as_deref(), now)?;
+    let mut policy = policy::load(options.judgment.policy.as_deref(), now)?;
+    let JudgmentOptions { selection, .. } = &options.judgment;
+    policy.rules.select(selection.clone());
+    if !selection.is_all() && !rules::ALL.iter().any(|rule| policy.rules.may_judge(rule)) {
+        bail!(
+            "no rule is left to judge: --rule, --skip-rule and the policy exclude all of them; name a rule to judge with --rule"
+        );
+    }
     let stdout = Output::stdout();
     let settings = ReportSettings {
         is_many,
@@ -56,6 +63,7 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
             None => return Ok(ending),
         },
     };
+    summary.skipped = options.judgment.selection.skipped(&rules::ALL);
     summary.cluster = options.source.cluster().map(ToOwned::to_owned);
     let is_absent = |unjudged: &Unjudged| unjudged.gap.why == GapReason::NotFound;
     let is_nothing = summary.counts.total() == 0 && summary.unjudged.iter().all(is_absent);

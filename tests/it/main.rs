@@ -74,6 +74,7 @@ mod rules;
 mod sampling;
 mod security_groups;
 mod seen_from;
+mod selection;
 #[cfg(feature = "live")]
 mod signals;
 mod simulate;

@@ -9,7 +9,10 @@ use super::collection::CollectionArgs;
 use super::fleet::FleetArgs;
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::{AuditOptions, Clusters, JudgmentOptions, Source, WriteTo, cluster_name};
+use crate::cli::rule_ids::RuleId;
 use crate::cli::values::{FailOnArg, format_of, write_to};
+use crate::model::rule::Rule;
+use crate::model::selection::Selection;
 use crate::report;
 use crate::report::format::{AuditFormat, AuditWrite};
 
@@ -35,6 +38,12 @@ pub(super) struct AuditArgs {
     /// The policy file, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Judge this rule and no other, also if the policy switches it off; may be repeated, or a list with commas
+    #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true)]
+    rule: Vec<&'static Rule>,
+    /// Do not judge this rule; may be repeated, or a list with commas
+    #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true)]
+    skip_rule: Vec<&'static Rule>,
     /// The format on standard output
     #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table")]
     format: &'static AuditFormat,
@@ -98,6 +107,7 @@ impl AuditArgs {
             judgment: JudgmentOptions {
                 fail_on: self.fail_on.map(FailOnArg::threshold),
                 policy: self.policy,
+                selection: Selection::new(self.rule, self.skip_rule),
             },
             format: self.format,
             write: self.write,

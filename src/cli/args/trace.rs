@@ -14,6 +14,7 @@ use crate::cli::durations::duration;
 use crate::cli::options::{JudgmentOptions, TraceOptions, WriteTo};
 use crate::cli::values::{FailOnArg, Nodes, format_of, write_to};
 use crate::model::name::NodeName;
+use crate::model::selection::Selection;
 use crate::report;
 use crate::report::format::{TraceFormat, TraceWrite};
 
@@ -89,9 +90,11 @@ impl TraceArgs {
             interval: self.interval,
             settle: self.settle,
             only: self.only,
-            judgment: self
-                .fail_on
-                .map(|fail_on| JudgmentOptions { fail_on: Some(fail_on.threshold()), policy }),
+            judgment: self.fail_on.map(|fail_on| JudgmentOptions {
+                fail_on: Some(fail_on.threshold()),
+                policy,
+                selection: Selection::default(),
+            }),
             format: self.format,
             write: self.write,
             verbosity: self.verbosity.into(),

@@ -53,6 +53,7 @@ pub(super) struct Section<'a> {
     gaps: GapsView,
     not_judged: List<NotJudgedView>,
     off: Vec<&'static str>,
+    skipped: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
@@ -78,6 +79,7 @@ impl<'a> Section<'a> {
             gaps: GapsView::new(&judgment.gaps),
             not_judged: list::of(&judgment.not_judged, list::MAX, NotJudgedView::new),
             off: judgment.off.iter().map(|rule| rule.id).collect(),
+            skipped: judgment.skipped.iter().map(|rule| rule.id).collect(),
         }
     }
 }
@@ -148,11 +150,13 @@ impl Banner {
             0 => String::new(),
             number => format!(" {number} could not be judged at all."),
         };
+        let skipped =
+            answer::not_selected(&summary.skipped).map(|text| format!(" {text}.")).unwrap_or_default();
         Self {
             verdict: verdict_word(verdict),
             mark: verdict_mark(verdict),
             class: verdict.as_str(),
-            reason: reason + &unjudged,
+            reason: reason + &unjudged + &skipped,
             answer: String::new(),
             worst: String::new(),
             threshold: String::new(),

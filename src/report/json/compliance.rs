@@ -25,7 +25,7 @@ pub(super) struct ControlReport {
     title: String,
     mapping: Mapping,
     /// By all its rules: fail if one has a finding of whatever severity, unknown if evidence is missing or a rule is
-    /// switched off, waived if all findings are.
+    /// switched off or not selected, waived if all findings are.
     status: ControlStatus,
     rules: Vec<String>,
 }

@@ -160,6 +160,7 @@ mod tests {
             gaps: Vec::new(),
             not_judged: Vec::new(),
             off: Vec::new(),
+            skipped: Vec::new(),
             controls: Vec::new(),
         };
         Audited { facts, judgment }

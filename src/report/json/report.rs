@@ -64,6 +64,8 @@ pub(super) struct Report<'a> {
     not_judged: Vec<NotJudgedReport>,
     /// Rules that the policy switches off.
     rules_off: Vec<String>,
+    /// Rules that are not selected on the command line.
+    rules_skipped: Vec<String>,
     /// Whether the cluster meets the controls of standards.
     compliance: Vec<ControlReport>,
     /// The policy; null for the default policy. In a report on several clusters, it is at the top level.
@@ -189,6 +191,7 @@ impl<'a> Report<'a> {
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
             not_judged: judgment.not_judged.iter().map(NotJudgedReport::from).collect(),
             rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
+            rules_skipped: judgment.skipped.iter().map(|rule| rule.id.to_owned()).collect(),
             compliance: judgment.controls.iter().map(ControlReport::from).collect(),
             policy: None,
             policy_origin: None,
@@ -217,6 +220,7 @@ impl<'a> Report<'a> {
             gaps: summary.unjudged.iter().map(GapReport::from).collect(),
             not_judged: Vec::new(),
             rules_off: Vec::new(),
+            rules_skipped: summary.skipped.iter().map(|rule| rule.id.to_owned()).collect(),
             compliance: Vec::new(),
             policy: PolicyReport::new(&summary.policy),
             policy_origin: Some(summary.policy.origin.into()),

@@ -11,6 +11,7 @@ use std::io::{Result, Write};
 use crate::model::audit::{Audited, PolicyUsed, Summary};
 use crate::model::facts::Facts;
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
+use crate::report::answer::not_selected;
 use crate::report::architecture;
 use crate::report::compliance::by_status;
 use crate::report::entry::{Unseen, about, gap_text, waived_by};
@@ -80,6 +81,10 @@ impl ReportWriter for Writer {
         let mut text = format!("## eks-netcheck: {}\n", word(summary.verdict()));
         if self.is_many {
             text.push_str(&overview(summary));
+        }
+        if let Some(number) = not_selected(&summary.skipped) {
+            let ids: Vec<_> = summary.skipped.iter().map(|rule| rule.id).collect();
+            let _ = write!(text, "\n{number}: {}.\n", ids.join(", "));
         }
         let tail = tail(summary);
         let mut left_out = 0;

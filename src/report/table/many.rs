@@ -7,7 +7,7 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
 use crate::model::rule::{Severity, Threshold};
 use crate::model::traffic::TrafficPath;
-use crate::report::answer::{PATHS, path_words};
+use crate::report::answer::{PATHS, not_selected, path_words};
 use crate::report::entry::about;
 use crate::report::names::Names;
 use crate::report::style::{Style, Tone, count};
@@ -97,8 +97,9 @@ pub(super) fn verdict(rows: &[Row], summary: &Summary, style: Style) -> String {
         0 => String::new(),
         number => format!("; {number} could not be judged at all"),
     };
+    let skipped = not_selected(&summary.skipped).map(|text| format!("; {text}")).unwrap_or_default();
     let verdict = summary.verdict();
-    let first = style.verdict_line(verdict, &(clusters + &unjudged + &threshold));
+    let first = style.verdict_line(verdict, &(clusters + &unjudged + &threshold + &skipped));
     let mut traffic: BTreeMap<usize, usize> = BTreeMap::new();
     for row in rows {
         for (rank, number) in row.traffic.iter().enumerate().filter(|(_, number)| **number > 0) {

@@ -33,7 +33,8 @@ use super::names::Names;
 use super::style::{Style, Tone, count};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
-use crate::model::judgment::{Judgment, Verdict};
+use crate::model::judgment::{Exclusion, Judgment, Verdict};
+use crate::model::text::capital;
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
@@ -175,7 +176,7 @@ fn write_short(audited: &Audited, form: Form, out: &mut dyn Write) -> Result<()>
     if let Some(text) = not_judged(&judgment.not_judged) {
         write!(out, "\n{}", style.prose(&text, "", "  "))?;
     }
-    write_off(judgment, style, out)
+    write_excluded(judgment, true, style, out)
 }
 
 /// Writes all rows.
@@ -195,16 +196,28 @@ fn write_all(audited: &Audited, form: Form, out: &mut dyn Write) -> Result<()> {
     write_findings(facts, &judgment.findings, &names, false, style, out)?;
     write_gaps(&judgment.gaps, &names, style, out)?;
     write_not_judged(&judgment.not_judged, &names, style, out)?;
-    write_off(judgment, style, out)
+    write_excluded(judgment, false, style, out)
 }
 
-fn write_off(judgment: &Judgment, style: Style, out: &mut dyn Write) -> Result<()> {
-    if judgment.off.is_empty() {
-        return Ok(());
+/// The most rules that are not selected on the command line of which the short form has the ids.
+const SKIPPED_MAX: usize = 5;
+
+/// Writes which rules are not judged at all, and why.
+fn write_excluded(judgment: &Judgment, is_short: bool, style: Style, out: &mut dyn Write) -> Result<()> {
+    let skipped = judgment.skipped.len();
+    for (rules, why) in [(&judgment.off, Exclusion::Policy), (&judgment.skipped, Exclusion::CommandLine)] {
+        if rules.is_empty() {
+            continue;
+        }
+        let what = if why == Exclusion::CommandLine && is_short && skipped > SKIPPED_MAX {
+            count(skipped, "rule")
+        } else {
+            rules.iter().map(|rule| rule.id).collect::<Vec<_>>().join(", ")
+        };
+        let text = format!("{}: {what}", capital(why.as_str()));
+        write!(out, "\n{}", style.prose(&text, "", "  "))?;
     }
-    let off: Vec<_> = judgment.off.iter().map(|rule| rule.id).collect();
-    let text = format!("Switched off by the policy: {}", off.join(", "));
-    write!(out, "\n{}", style.prose(&text, "", "  "))
+    Ok(())
 }
 
 fn write_policy(summary: &Summary, style: Style, out: &mut dyn Write) -> Result<()> {
