@@ -197,6 +197,7 @@ mod tests {
     fn the_worst_nodes_come_first_however_few() {
         use super::super::connection::Component;
         use super::super::traffic::ComponentTraffic;
+        use TrafficPath::{Mixed, None, Private, Public, Unknown};
         let rank = |status, path, components: &[TrafficPath]| {
             let component =
                 |path: &TrafficPath| ComponentTraffic { component: Component::Kubelet, path: *path };
@@ -205,7 +206,6 @@ mod tests {
             let group = NodeGroup { status, traffic: &traffic, nodes: Vec::new() };
             (group.rank(), group.is_private())
         };
-        use TrafficPath::{Mixed, None, Private, Public, Unknown};
         let ranks = [
             rank(NodeStatus::Read, Private, &[Private, None]),
             rank(NodeStatus::Read, Public, &[Public]),

@@ -179,7 +179,7 @@ fn of_bottlerocket(number: usize) -> tempfile::TempDir {
         interfaces.retain(|one| one["PrivateIpAddress"] == primary);
         let addresses = interfaces[0]["PrivateIpAddresses"].as_array_mut().unwrap();
         addresses.retain(|one| one["PrivateIpAddress"] == primary);
-        id = first["InstanceId"].as_str().unwrap().to_owned();
+        first["InstanceId"].as_str().unwrap().clone_into(&mut id);
         let all = (0..number).map(|at| changed(&first.to_string(), at).parse::<Value>().unwrap());
         *list = json!({"Reservations": [{"Instances": all.collect::<Vec<_>>()}]});
     });
