@@ -22,7 +22,6 @@ pub(super) const LAST: u32 = 32767;
 /// The network ACLs, by subnet.
 pub(super) struct Acls<'a> {
     by_subnet: HashMap<&'a str, &'a NetworkAcl>,
-    default: Option<&'a NetworkAcl>,
     /// Why they are not known, if they are not.
     pub(super) missing: Option<Gap>,
 }
@@ -32,17 +31,13 @@ impl<'a> Acls<'a> {
     pub(super) fn new(evidence: &'a Evidence) -> Self {
         let acls = || evidence.network.network_acls.seen().into_iter().flatten();
         let by_subnet = acls().flat_map(|acl| acl.subnets.iter().map(move |subnet| (subnet.as_str(), acl)));
-        let is_of_vpc = |acl: &&NetworkAcl| acl.vpc.is_none() || acl.vpc == evidence.cluster.vpc;
-        Self {
-            by_subnet: by_subnet.collect(),
-            default: acls().filter(|acl| acl.is_default).find(is_of_vpc),
-            missing: evidence.network.network_acls.as_result().err(),
-        }
+        Self { by_subnet: by_subnet.collect(), missing: evidence.network.network_acls.as_result().err() }
     }
 
-    /// The network ACL of a subnet: its own, or the default one.
+    /// The network ACL of a subnet; `None` if it is not recorded. Every subnet has an association
+    /// with one, with the default one too, so that none follows from the absence of others.
     pub(super) fn of(&self, subnet: &str) -> Option<&'a NetworkAcl> {
-        self.by_subnet.get(subnet).copied().or(self.default)
+        self.by_subnet.get(subnet).copied()
     }
 }
 

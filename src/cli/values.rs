@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::options::{From, WriteTo};
 use crate::model::name::NodeName;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
-use crate::model::ranges::{canonical_block, reserved_range};
+use crate::model::ranges::{RangeUse, canonical_block, range_use, reserved_range};
 use crate::model::rule::{Severity, Threshold};
 use crate::model::seen_from::HERE;
 use crate::model::simulation::{AccessMode, NamedClient};
@@ -275,6 +275,19 @@ impl FromStr for NodeArg {
     }
 }
 
+/// A block that hosts of a network can have addresses of.
+///
+/// # Errors
+/// If no host has such addresses, or those of several hosts are equal.
+fn host_block(text: &str, block: IpNet) -> Result<IpNet, String> {
+    if reserved_range(&block).is_some() && range_use(block.network()) == Some(RangeUse::Special) {
+        return Err(format!(
+            "{text:?} is not an address of a place: such addresses are those of no host, of groups, or of a host's or link's own"
+        ));
+    }
+    Ok(block)
+}
+
 /// `here`, a node, an address or a block.
 #[derive(Debug, Clone)]
 pub(super) struct FromArg(pub(super) From);
@@ -287,7 +300,8 @@ impl FromStr for FromArg {
             return Ok(Self(From::Here));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self(From::Address(address.to_canonical())));
+            let address = address.to_canonical();
+            return host_block(text, address.into()).map(|_| Self(From::Address(address)));
         }
         if text.contains('/') {
             let has_address =
@@ -296,7 +310,7 @@ impl FromStr for FromArg {
             let block = block.ok_or_else(|| {
                 format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32")
             })?;
-            return Ok(Self(From::Block(canonical_block(block).trunc())));
+            return host_block(text, canonical_block(block).trunc()).map(|block| Self(From::Block(block)));
         }
         // A node's name may begin with an address, and not be a wrong one.
         let is_numeric = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

@@ -29,8 +29,8 @@ use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
 use crate::model::name::{NodeName, vantage_name};
 use crate::model::node::Via;
-use crate::model::probe::Probe;
-use crate::model::shell::shell_word;
+use crate::model::probe::{AddressProbe, Probe, ProbeTarget};
+use crate::model::shell::{shell_quoted, shell_word, written_into};
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
 const JSON_MAX: u64 = 256 << 20;
@@ -162,9 +162,10 @@ impl EvidenceDir {
             network,
             kubernetes,
             dns,
-            probes: self.probes()?,
+            probes: self.probes(&cluster)?,
             gaps,
             next_step: self.next_step,
+            directory: self.directory().map(Path::to_owned),
             cluster,
         })
     }
@@ -193,9 +194,10 @@ impl EvidenceDir {
     pub fn cluster(&self, name: Option<&str>) -> Result<Cluster, EvidenceError> {
         let Some(cluster) = self.json(File::CLUSTER.name(), eks::parse_cluster)? else {
             return Err(EvidenceError::Unusable(format!(
-                "{} has no cluster.json, which is required in every evidence directory; record it with: aws eks describe-cluster --name {} > cluster.json",
+                "{} has no cluster.json, which is required in every evidence directory; record it with: aws eks describe-cluster --name {} > {}",
                 self.path("").display(),
-                shell_word(name.unwrap_or("NAME"), "NAME")
+                shell_word(name.unwrap_or("NAME"), "NAME"),
+                shell_quoted(&self.path(File::CLUSTER.name()).to_string_lossy())
             )));
         };
         if let Some(name) = name.filter(|name| cluster.name != *name) {
@@ -426,7 +428,10 @@ impl EvidenceDir {
     }
 
     /// The answers to probes, sorted by vantage point.
-    fn probes(&self) -> Result<Vec<Probe>, EvidenceError> {
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is of another cluster's endpoint.
+    fn probes(&self, cluster: &Cluster) -> Result<Vec<Probe>, EvidenceError> {
         let names = match &self.source {
             Source::Directory(root) => {
                 let files = vantage_files(root, "probe", "json")?;
@@ -446,10 +451,42 @@ impl EvidenceDir {
             let file = format!("probe/{name}.json");
             if let Some(bytes) = self.bytes(&file, PROBE_MAX)? {
                 let probe = parse_probe(&name, &bytes).map_err(|error| self.malformed(&file, error))?;
+                self.check_probe(cluster, &file, &probe)?;
                 probes.push(probe);
             }
         }
         Ok(probes)
+    }
+
+    /// Checks that answers to probes are of the endpoint of this cluster: by the host that was
+    /// sent as SNI, and the port of each address.
+    fn check_probe(&self, cluster: &Cluster, file: &str, probe: &Probe) -> Result<(), EvidenceError> {
+        let Some(endpoint) = &cluster.endpoint else { return Ok(()) };
+        let unusable = |problem: String| {
+            let path = self.path(file);
+            EvidenceError::Unusable(format!("{} {problem}", path.display()))
+        };
+        let host = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        // One cluster may have names in several domains.
+        let id = eks_id(&probe.host);
+        let is_own =
+            host(&probe.host) == host(&endpoint.host) || id.is_some() && id == eks_id(&endpoint.host);
+        if !is_own {
+            return Err(unusable(format!(
+                "is of another endpoint: it was made for {:?}, and the endpoint of {} is {}; remove it, or pass the evidence of its cluster",
+                probe.host, cluster.name, endpoint.host
+            )));
+        }
+        let port = cluster.api_port();
+        let is_of_other =
+            |answer: &&AddressProbe| answer.target != ProbeTarget::Peer && answer.address.port() != port;
+        if let Some(answer) = probe.answers.iter().find(is_of_other) {
+            return Err(unusable(format!(
+                "has an answer of {}, and the port of the endpoint of {} is {port}; remove it",
+                answer.address, cluster.name
+            )));
+        }
+        Ok(())
     }
 
     /// The names of the vantage points with a DNS answer, sorted.
@@ -540,7 +577,19 @@ impl EvidenceDir {
 
     fn gap(&self, cluster: &Cluster, subject: Subject, why: GapReason, detail: &str) -> Gap {
         let hint = (self.next_step)(cluster, &subject, why);
+        let hint = match self.directory() {
+            Some(directory) => written_into(directory, hint),
+            None => hint,
+        };
         Gap { subject, why, detail: detail.to_owned(), hint }
+    }
+
+    /// The directory, if there is one.
+    fn directory(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Directory(root) => Some(root),
+            Source::Memory(_) => None,
+        }
     }
 
     /// The contents of a JSON file; `None` if it is missing.
@@ -598,16 +647,18 @@ fn has_domain_of(host: &str, other: &str) -> bool {
 /// Whether two hosts are endpoints of EKS, of clusters with different ids: one cluster may
 /// have names in several domains.
 fn are_different_endpoints(host: &str, other: &str) -> bool {
-    let id = |host: &str| -> Option<String> {
-        let mut labels = host.split('.').map(str::to_ascii_lowercase);
-        let id = labels.next()?;
-        labels.any(|label| label == "eks" || label == "eks-cluster").then_some(id)
-    };
-    id(host).zip(id(other)).is_some_and(|(host, other)| host != other)
+    eks_id(host).zip(eks_id(other)).is_some_and(|(host, other)| host != other)
+}
+
+/// The id of the cluster in the name of an endpoint of EKS.
+fn eks_id(host: &str) -> Option<String> {
+    let mut labels = host.split('.').map(str::to_ascii_lowercase);
+    let id = labels.next()?;
+    labels.any(|label| label == "eks" || label == "eks-cluster").then_some(id)
 }
 
 /// The combined capture.
-const COMBINED_CAPTURE: &str = "nodes.txt";
+pub(super) const COMBINED_CAPTURE: &str = "nodes.txt";
 /// The subdirectories of an evidence directory.
 const SUBDIRECTORIES: [&str; 4] = ["dns", "kubernetes", "nodes", "probe"];
 /// How many unknown files are listed.

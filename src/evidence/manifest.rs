@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::aws::CALLS;
+use super::directory::COMBINED_CAPTURE;
+use super::files::BUNDLE;
 use super::probe::probe_vantage;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -81,7 +83,10 @@ impl TryFrom<String> for WireSubject {
 
 fn read_gaps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Gap>, D::Error> {
     let gaps = Vec::<WireGap>::deserialize(deserializer)?;
-    let gap = |WireGap { what, why, detail, hint }| Gap { subject: what.0, why, detail, hint };
+    let gap = |WireGap { what, why, detail, hint }| {
+        let detail = if detail.trim().is_empty() { why.as_str().replace('-', " ") } else { detail };
+        Gap { subject: what.0, why, detail, hint }
+    };
     Ok(gaps.into_iter().map(gap).collect())
 }
 
@@ -94,8 +99,10 @@ fn write_gaps<S: Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Er
     }))
 }
 
-/// Parses the text of a subject, the inverse of its `Display`.
+/// Parses the text of a subject, the inverse of its `Display`. The name of a file means what the
+/// file contains.
 fn parse_subject(text: String) -> Result<Subject, String> {
+    let text = text.strip_prefix("./").map(str::to_owned).unwrap_or(text);
     let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER, NODES, ENDPOINT_SLICES]);
     let fields = Field::ALL.into_iter().map(Subject::Field);
     let fixed =
@@ -104,7 +111,12 @@ fn parse_subject(text: String) -> Result<Subject, String> {
     if let Some(subject) = known.find(|subject| subject.to_string() == text) {
         return Ok(subject);
     }
-    if let Some(name) = text.strip_prefix("node ") {
+    if text == COMBINED_CAPTURE {
+        return Ok(Subject::Nodes);
+    }
+    let file = text.strip_prefix("nodes/");
+    let capture = file.and_then(|file| file.strip_suffix(".txt").or_else(|| file.strip_suffix(BUNDLE)));
+    if let Some(name) = text.strip_prefix("node ").or(capture) {
         let name: NodeName = name.parse().map_err(|error| format!("node {name:?}: {error}"))?;
         return Ok(Subject::Node(name));
     }
@@ -155,5 +167,32 @@ mod tests {
             assert_eq!(parse_subject(subject.to_string()), Ok(subject.clone()), "{subject}");
         }
         assert!(parse_subject("node -x".to_owned()).is_err());
+        assert!(parse_subject("nodes/-x.txt".to_owned()).is_err());
+    }
+
+    #[test]
+    fn the_name_of_a_file_means_what_it_contains() {
+        let node: NodeName = "n1".parse().expect("a name");
+        for (file, subject) in [
+            ("nodes/n1.txt", Subject::Node(node.clone())),
+            ("./nodes/n1.txt", Subject::Node(node.clone())),
+            ("nodes/n1.tar.gz", Subject::Node(node)),
+            ("nodes.txt", Subject::Nodes),
+            ("dns/n1.txt", Subject::Vantage("n1".to_owned())),
+            ("probe/n1.json", Subject::Probe("n1".to_owned())),
+            ("kubernetes/nodes.json", Subject::File(NODES)),
+            ("kubernetes/endpointslices.json", Subject::File(ENDPOINT_SLICES)),
+            ("instances.json", Subject::File(crate::model::net::INSTANCES)),
+        ] {
+            assert_eq!(parse_subject(file.to_owned()), Ok(subject), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_gap_without_a_detail_has_the_words_of_its_reason() {
+        let json = r#"{"gaps": [{"what": "nodes", "why": "timed-out"}, {"what": "dns", "why": "?", "detail": " "}]}"#;
+        let manifest: Manifest = serde_json::from_str(json).expect("a manifest");
+        let details: Vec<_> = manifest.gaps.iter().map(|gap| gap.detail.as_str()).collect();
+        assert_eq!(details, ["timed out", "failed"]);
     }
 }

@@ -20,7 +20,8 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
     match (subject, why) {
         (Subject::Field(Field::Endpoint), _) => "record it again when the cluster is ACTIVE".to_owned(),
         (Subject::Field(field @ (Field::EnableDnsSupport | Field::EnableDnsHostnames)), _) => format!(
-            "record it with: aws ec2 describe-vpc-attribute --vpc-id {} --attribute {}",
+            "record it with: aws ec2 describe-vpc-attribute{} --vpc-id {} --attribute {}",
+            region(cluster),
             shell_word(cluster.vpc.as_deref().unwrap_or_default(), "VPC"),
             field.name()
         ),
@@ -88,7 +89,8 @@ pub fn of_any_source(subject: &Subject, why: GapReason) -> Option<&'static str> 
 fn record_file(cluster: &Cluster, file: File) -> String {
     if file == File::CLUSTER {
         return format!(
-            "record it with: aws eks describe-cluster --name {} > {file}",
+            "record it with: aws eks describe-cluster{} --name {} > {file}",
+            region(cluster),
             shell_word(&cluster.name, "NAME")
         );
     }
@@ -101,7 +103,16 @@ fn record_file(cluster: &Cluster, file: File) -> String {
     let (command, rest) = command
         .split_once(", ")
         .map_or((command, String::new()), |(command, rest)| (command, format!(", {rest},")));
-    format!("record it{rest} with: aws ec2 {} > {file}", command.replace("VPC", vpc))
+    let (verb, options) = command.split_once(' ').unwrap_or((command, ""));
+    let options =
+        if options.is_empty() { String::new() } else { format!(" {}", options.replace("VPC", vpc)) };
+    format!("record it{rest} with: aws ec2 {verb}{}{options} > {file}", region(cluster))
+}
+
+/// The option of the aws CLI with the cluster's region.
+fn region(cluster: &Cluster) -> String {
+    let region = cluster.region();
+    region.map(|region| format!(" --region {}", shell_word(region, "REGION"))).unwrap_or_default()
 }
 
 /// The command of kubectl that prints a file; `None` if another tool prints it.

@@ -235,7 +235,8 @@ fn canonical(address: IpAddr) -> IpAddr {
 
 impl Tls {
     fn into_attempt(self) -> Result<TlsAttempt, &'static str> {
-        let why = self.why.unwrap_or_default();
+        let why = self.why.filter(|why| !why.trim().is_empty());
+        let why = why.unwrap_or_else(|| "the reason is not recorded".to_owned());
         let kind = TrustKind::of_word(&self.trust).unwrap_or(TrustKind::Unknown);
         let trust = match (kind, self.ca, self.cas) {
             (TrustKind::Signed, Some(position), Some(of)) if (1..=of).contains(&position) => {

@@ -32,6 +32,8 @@ pub struct Cluster {
     /// The `ClusterIP`s of the `kubernetes` Service: the first address of each service
     /// CIDR block.
     pub cluster_ips: Vec<IpAddr>,
+    /// The service CIDR blocks, of which no host has an address.
+    pub service_blocks: Vec<IpNet>,
     /// `controlPlaneEgressMode`, which is reported but not judged by any rule.
     pub egress_mode: Option<String>,
     /// Whether EKS Auto Mode is on. Its nodes do not accept ssh.
@@ -60,6 +62,7 @@ impl Cluster {
             subnets: Vec::new(),
             security_group: None,
             cluster_ips: Vec::new(),
+            service_blocks: Vec::new(),
             egress_mode: None,
             auto_mode: false,
             hybrid_nodes_enabled: false,

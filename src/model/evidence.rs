@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use super::cluster::Cluster;
 use super::file::File;
@@ -9,6 +10,7 @@ use super::gap::{Gap, GapReason, Observed, Subject};
 use super::kubernetes::{Kubernetes, KubernetesNode};
 use super::net::{DHCP_OPTIONS, Instance, NETWORK_ACLS, Network, Vpc};
 use super::probe::Probe;
+use super::shell::written_into;
 
 /// The evidence about a cluster, except the sockets of its nodes.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct Evidence {
     pub gaps: Vec<Gap>,
     /// The function that returns the next step for missing evidence.
     pub next_step: NextStep,
+    /// The directory that it was read from, if it is recorded evidence.
+    pub directory: Option<PathBuf>,
 }
 
 /// A function that returns the next step for obtaining missing evidence, such as a file
@@ -45,6 +49,18 @@ impl Evidence {
             probes: Vec::new(),
             gaps: vec![gap],
             next_step,
+            directory: None,
+        }
+    }
+
+    /// The next step for missing evidence, whose command writes into the directory of the
+    /// evidence.
+    #[must_use]
+    pub fn hint(&self, subject: &Subject, why: GapReason) -> String {
+        let hint = (self.next_step)(&self.cluster, subject, why);
+        match &self.directory {
+            Some(directory) => written_into(directory, hint),
+            None => hint,
         }
     }
 
@@ -56,7 +72,7 @@ impl Evidence {
         if let Some(recorded) = self.gaps.iter().find(|gap| gap.subject == subject) {
             return recorded.clone();
         }
-        let hint = (self.next_step)(&self.cluster, &subject, why);
+        let hint = self.hint(&subject, why);
         Gap { subject, why, detail: detail.into(), hint }
     }
 

@@ -492,8 +492,6 @@ pub struct NetworkAcl {
     pub id: String,
     /// Its VPC.
     pub vpc: Option<String>,
-    /// Whether it is the default one of the VPC, which subnets without another one have.
-    pub is_default: bool,
     /// The subnets that have it.
     pub subnets: Vec<String>,
     /// Its entries, in the order in which EC2 evaluates them: the first that matches a packet

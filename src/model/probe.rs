@@ -259,7 +259,7 @@ impl Attempt {
             return Self::Done;
         }
         let cause = ProbeCause::of_word(word).unwrap_or(ProbeCause::Failed);
-        Self::Failed(ProbeFailure { cause, detail })
+        Self::Failed(ProbeFailure::new(cause, detail))
     }
 }
 
@@ -294,7 +294,31 @@ impl Trust {
     }
 }
 
+impl ProbeFailure {
+    /// A failure with this text; if that is empty, with the words of its cause.
+    #[must_use]
+    pub fn new(cause: ProbeCause, detail: String) -> Self {
+        let detail = if detail.trim().is_empty() { cause.text().to_owned() } else { detail };
+        Self { cause, detail }
+    }
+}
+
 impl ProbeCause {
+    /// What happened, as text.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::TimedOut => "nothing answered in time",
+            Self::Refused => "the connection was refused",
+            Self::Reset => "the connection was reset or closed",
+            Self::NoRoute => "that host has no route to it",
+            Self::Alert => "the other end sent a TLS alert",
+            Self::Protocol => "the other end does not speak the protocol",
+            Self::Proxy => "the proxy refused",
+            Self::Failed => "the reason is not recorded",
+        }
+    }
+
     /// Whether such a failure to connect shows that others on the same way fail too. A proxy
     /// that the prober cannot use may serve other programs, and any other reason may be this
     /// host's own.

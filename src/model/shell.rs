@@ -1,6 +1,7 @@
 //! Quoting of words in shell commands that are printed for the user to copy.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// Returns a name if it is safe in a shell command without quotes, otherwise the
 /// placeholder.
@@ -11,6 +12,19 @@ pub fn shell_word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
     if is_safe { name } else { placeholder }
 }
 
+/// A text that may end with a command which writes a file of a directory (`> FILE`), with the
+/// path of that file.
+#[must_use]
+pub fn written_into(directory: &Path, text: String) -> String {
+    match text.rsplit_once(" > ") {
+        Some((command, file)) if !file.is_empty() && !file.starts_with('/') && !file.contains(' ') => {
+            let path = directory.join(file);
+            format!("{command} > {}", shell_quoted(&path.to_string_lossy()))
+        }
+        _ => text,
+    }
+}
+
 /// Quotes a word for a POSIX shell, if necessary.
 #[must_use]
 pub fn shell_quoted(word: &str) -> Cow<'_, str> {
@@ -19,4 +33,26 @@ pub fn shell_quoted(word: &str) -> Cow<'_, str> {
         return Cow::Borrowed(word);
     }
     Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_write_into_the_directory_of_the_evidence() {
+        let text = || "record it with: aws ec2 describe-subnets > subnets.json".to_owned();
+        for (directory, end) in [
+            ("/tmp/e", "> /tmp/e/subnets.json"),
+            ("a b", "> 'a b/subnets.json'"),
+            ("it's", r"> 'it'\''s/subnets.json'"),
+            ("$(x)", "> '$(x)/subnets.json'"),
+        ] {
+            let written = written_into(Path::new(directory), text());
+            assert!(written.ends_with(end), "{written}");
+        }
+        for text in ["", "try again", "x > /tmp/y", "a > b, and c"] {
+            assert_eq!(written_into(Path::new("/tmp/e"), text.to_owned()), text);
+        }
+    }
 }

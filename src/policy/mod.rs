@@ -199,6 +199,6 @@ fn unknown_entry(evidence: &Evidence, (what, line): (&str, usize), needed: bool)
     let detail =
         format!("the policy's {what} in line {line} applies to some accounts or ARNs, and {cause}{effect}");
     let subject = Subject::from(Field::Arn);
-    let hint = (evidence.next_step)(cluster, &subject, why);
+    let hint = evidence.hint(&subject, why);
     JudgedGap { gap: Gap { subject, why, detail, hint }, rules: Vec::new(), needed, accepted: None }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
+use ipnet::IpNet;
 
 use super::cluster::{UNKNOWN, facts, write_reports};
 use super::exit::{Ending, Exit, undescribed};
@@ -72,9 +73,24 @@ fn place(facts: &Facts, from: &From) -> Result<Place> {
             })?;
             place.ok_or_else(|| no_node(facts, name))?
         }
-        From::Address(address) => known.address(*address),
-        From::Block(block) => known.block(*block),
+        From::Address(address) => outside_services(facts, known.address(*address), (*address).into())?,
+        From::Block(block) => outside_services(facts, known.block(*block), *block)?,
     })
+}
+
+/// The place with the addresses of a block.
+///
+/// # Errors
+/// If they are those of Services of the cluster, which are no hosts.
+fn outside_services(facts: &Facts, place: Place, block: IpNet) -> Result<Place> {
+    let services = &facts.evidence.cluster.service_blocks;
+    match services.iter().find(|services| services.contains(&block)) {
+        Some(services) if !matches!(place.location, Location::Vpc { .. }) => Err(anyhow!(
+            "--from {}: not an address of a place: {services} is the block of the cluster's Services (ClusterIPs)",
+            place.name
+        )),
+        _ => Ok(place),
+    }
 }
 
 /// The error for a node that is not known.

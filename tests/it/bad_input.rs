@@ -525,3 +525,24 @@ fn files_that_are_not_read_are_listed() {
     let node = report["nodes"].as_array().unwrap().iter().find(|node| node["name"] == "n3").unwrap();
     assert_eq!(node["status"], "malformed");
 }
+
+/// A manifest may name what is incomplete by its file, as `docs/evidence.md` does.
+#[test]
+fn a_capture_that_the_manifest_calls_incomplete_is_incomplete_by_any_name() {
+    for (what, code) in [
+        ("node n1", 3),
+        ("nodes/n1.txt", 3),
+        ("nodes/n1.tar.gz", 3),
+        ("nodes.txt", 3),
+        ("dns/n1.txt", 3),
+        ("instances.json", 3),
+        ("nodes/-x.txt", 2),
+    ] {
+        let copy = crate::common::copy_of("private-only");
+        let manifest = serde_json::json!({"gaps": [{"what": what, "why": "incomplete", "detail": "the first 100 lines only"}]});
+        std::fs::write(copy.path().join("manifest.json"), manifest.to_string()).unwrap();
+        let ran = crate::common::Netcheck::audit(copy.path()).run();
+        assert_eq!(ran.code, code, "{what}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.stdout.contains("the first 100 lines only"), code == 3, "{what}: {}", ran.stdout);
+    }
+}

@@ -26,7 +26,7 @@ fn failure() -> impl Strategy<Value = ProbeFailure> {
         ProbeCause::Proxy,
         ProbeCause::Failed,
     ]);
-    (cause, ".{0,20}").prop_map(|(cause, detail)| ProbeFailure { cause, detail })
+    (cause, "x.{0,19}").prop_map(|(cause, detail)| ProbeFailure { cause, detail })
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
@@ -48,12 +48,12 @@ fn certificate() -> impl Strategy<Value = Certificate> {
 fn tls() -> impl Strategy<Value = TlsAttempt> {
     let of_shown = prop_oneof![
         (1..3_usize, 0..2_usize).prop_map(|(position, more)| Trust::Signed { position, of: position + more }),
-        ".{0,20}".prop_map(Trust::Invalid),
+        "x.{0,19}".prop_map(Trust::Invalid),
         Just(Trust::Unsigned),
-        ".{0,20}".prop_map(Trust::Unknown),
+        "x.{0,19}".prop_map(Trust::Unknown),
     ];
     let shown = (certificate(), of_shown).prop_map(|(certificate, trust)| (Some(certificate), trust));
-    let none = ".{0,20}".prop_map(|why| (None, Trust::Unknown(why)));
+    let none = "x.{0,19}".prop_map(|why| (None, Trust::Unknown(why)));
     (prop_oneof![shown, none], attempt()).prop_map(|((certificate, trust), handshake)| TlsAttempt {
         certificate,
         trust,
@@ -119,11 +119,14 @@ proptest! {
     }
 }
 
+/// The endpoint of the story `private-only`.
+const HOST: &str = "8B857F92D98438110A2D4B43839D2B47.gr7.ap-northeast-2.eks.amazonaws.com";
+
 /// A file of one answer, changed.
 fn file(change: impl FnOnce(&mut Value)) -> Value {
     let mut file = json!({
         "schema": "eks-netcheck.probe.v1",
-        "host": "example.gr7.ap-northeast-2.eks.amazonaws.com",
+        "host": HOST,
         "answers": [{
             "address": "3.39.55.189:443",
             "target": "endpoint",
@@ -157,9 +160,9 @@ fn a_bad_probe_ends_the_audit_and_is_named() {
                 "answers" => {
                     let one = list[0].clone();
                     *list = (0..count)
-                        .map(|port| {
+                        .map(|at| {
                             let mut one = one.clone();
-                            one["address"] = json!(format!("192.0.2.1:{port}"));
+                            one["address"] = json!(format!("192.0.{}.{}:443", at / 256, at % 256));
                             one
                         })
                         .collect();
@@ -324,4 +327,95 @@ fn probes_of_many_nodes_are_one_phrase() {
     insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
         insta::assert_snapshot!("probed-80", row.join("\n"));
     });
+}
+
+/// A probe of another cluster's endpoint, or of another port, shows nothing of this cluster.
+#[test]
+fn a_probe_of_another_endpoint_is_refused() {
+    const OTHER: &str = "AAAABBBBCCCCDDDDEEEEFFFF00001111.gr7.ap-northeast-2.eks.amazonaws.com";
+    for (host, is_own) in [
+        (HOST.to_owned(), true),
+        (HOST.to_lowercase(), true),
+        (format!("{HOST}."), true),
+        (HOST.replace(".eks.amazonaws.com", ".eks.api.aws"), true),
+        (OTHER.to_owned(), false),
+        ("localhost".to_owned(), false),
+        (String::new(), false),
+        (format!("{HOST}.example.com"), false),
+    ] {
+        let copy = copy_of("private-only");
+        put(copy.path(), "n1.json", &file(|file| file["host"] = json!(host)).to_string());
+        for command in ["audit", "simulate"] {
+            let run = Netcheck::new([command, "--cluster", "myeks", "--evidence"]).arg(copy.path());
+            let run = if command == "simulate" { run.args(&["--access", "private"]) } else { run };
+            let ran = run.run();
+            assert_eq!(ran.code == 2, !is_own, "{command} {host:?}: {}", ran.stderr);
+            let names = ["probe/n1.json", HOST, &host];
+            assert!(is_own || names.iter().all(|name| ran.stderr.contains(name)), "{host:?}: {}", ran.stderr);
+        }
+    }
+    let copy = copy_of("private-only");
+    let of_ssh = file(|file| file["answers"][0]["address"] = json!("192.168.1.55:22"));
+    put(copy.path(), "here.json", &of_ssh.to_string());
+    let ran = Netcheck::audit(copy.path()).run();
+    assert!(ran.code == 2 && ran.stderr.contains("192.168.1.55:22"), "{}", ran.stderr);
+}
+
+/// A failure without a text has the words of its cause.
+#[test]
+fn no_sentence_has_a_hole_where_a_failure_has_no_text() {
+    for detail in [Value::Null, json!(""), json!(" ")] {
+        let silent = file(|file| {
+            let one = &mut file["answers"][0];
+            one["tcp"] = json!({"result": "timed-out"});
+            if !detail.is_null() {
+                one["tcp"]["detail"] = detail.clone();
+            }
+            one["tls"] = Value::Null;
+            one["http"] = json!([]);
+        });
+        let probe = parse_probe("here", silent.to_string().as_bytes()).unwrap();
+        assert_eq!(probe.answers[0].failure().unwrap().detail, "nothing answered in time");
+    }
+    let unknown = file(|file| file["answers"][0]["tls"]["trust"] = json!("unknown"));
+    let probe = parse_probe("here", unknown.to_string().as_bytes()).unwrap();
+    let why = probe.answers[0].tls.as_ref().unwrap().trust.why().map(str::to_owned);
+    assert_eq!(why.as_deref(), Some("the reason is not recorded"));
+}
+
+/// What answers at an ENI's address is the API server where its certificate shows that, or where
+/// no other host can have the address.
+#[test]
+fn an_answer_at_the_address_of_an_eni_may_be_another_host() {
+    let of = |name: &str, tool: &str, tls: Option<&str>| {
+        let copy = copy_of("private-only");
+        let probe = file(|file| {
+            file["tool"] = json!(tool);
+            let one = &mut file["answers"][0];
+            one["address"] = json!("192.168.1.55:443");
+            one["target"] = json!("eni");
+            match tls {
+                Some(trust) => one["tls"]["trust"] = json!(trust),
+                None => one["tls"] = Value::Null,
+            }
+        });
+        put(copy.path(), &format!("{name}.json"), &probe.to_string());
+        let run = Netcheck::new(["reach", "--cluster", "myeks", "--from", name, "--evidence"]);
+        run.arg(copy.path()).json()
+    };
+    for (tls, code, verdict) in [
+        (Some("signed"), 0, "yes"),
+        (Some("unsigned"), 1, "no"),
+        (Some("unknown"), 3, "unknown"),
+        (None, 3, "unknown"),
+    ] {
+        let (report, ran) = of("here", "eks-netcheck", tls);
+        assert_eq!((ran, &report["verdict"]), (code, &json!(verdict)), "{tls:?}: {report:#}");
+        assert!(!report.to_string().contains("no certificate was seen") || tls.is_none(), "{report:#}");
+    }
+    // In the VPC, which EC2 shows.
+    for tool in ["curl", "bash"] {
+        let (report, code) = of("n1", tool, None);
+        assert_eq!((code, &report["verdict"]), (0, &json!("yes")), "{tool}: {report:#}");
+    }
 }

@@ -17,9 +17,13 @@ fn reach(dir: &Path, from: &str) -> Netcheck {
 fn with_acls() -> tempfile::TempDir {
     let copy = copy_of("private-only");
     let entry = |number: u32, egress: bool, action: &str| json!({"RuleNumber": number, "Egress": egress, "RuleAction": action, "Protocol": "-1", "CidrBlock": "0.0.0.0/0"});
+    let subnets: Value =
+        serde_json::from_slice(&std::fs::read(copy.path().join("subnets.json")).unwrap()).unwrap();
+    let of_subnet = |subnet: &Value| json!({"SubnetId": subnet["SubnetId"]});
+    let associations: Vec<_> = subnets["Subnets"].as_array().unwrap().iter().map(of_subnet).collect();
     let acl = json!({"NetworkAcls": [{
         "NetworkAclId": "acl-0a1b2c3d4e5f60718", "VpcId": "vpc-0743da384fd1e48f4", "IsDefault": true,
-        "Associations": [],
+        "Associations": associations,
         "Entries": [entry(100, false, "allow"), entry(100, true, "allow"), entry(32767, false, "deny"), entry(32767, true, "deny")],
     }]});
     std::fs::write(copy.path().join("network-acls.json"), acl.to_string()).unwrap();
@@ -141,12 +145,17 @@ fn json_follows_its_schema_and_is_written_whole() {
 /// A VPC's default network ACL lets everything pass, and few recordings have the file.
 #[test]
 fn network_acls_that_were_not_recorded_decide_nothing_and_are_named_with_the_command() {
-    const COMMAND: &str = "aws ec2 describe-network-acls --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4 > network-acls.json";
+    // It writes into the directory of the evidence.
+    let path = story("private-only").join("network-acls.json");
+    let command = format!(
+        "aws ec2 describe-network-acls --region ap-northeast-2 --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4 > {}",
+        path.display()
+    );
     let ran = reach(&story("private-only"), "192.168.11.10").env("COLUMNS", "60").run();
     assert_eq!(ran.code, 0, "{}", ran.stdout);
     // On lines of its own, which a shell joins.
     let joined = crate::common::joined(&ran.stdout);
-    assert!(joined.lines().any(|line| line.trim() == COMMAND), "{}", ran.stdout);
+    assert!(joined.lines().any(|line| line.trim() == command), "{}", ran.stdout);
     let (report, code) = reach(&story("private-only"), "192.168.11.10").json();
     assert_eq!((code, &report["verdict"]), (0, &"yes".into()));
     let acl = step(&report, "network-acl");
@@ -154,7 +163,7 @@ fn network_acls_that_were_not_recorded_decide_nothing_and_are_named_with_the_com
     assert!(acl["why"].as_str().unwrap().contains("were not seen"), "{acl:#}");
     let gap = &report["gaps"][0];
     assert_eq!((&gap["what"], report["gaps"].as_array().unwrap().len()), (&"network-acls.json".into(), 1));
-    assert!(gap["hint"].as_str().unwrap().ends_with(COMMAND), "{gap:#}");
+    assert!(gap["hint"].as_str().unwrap().ends_with(&command), "{gap:#}");
     assert_eq!(step(&report, "security-groups")["result"], "met");
     // To the public endpoint too, of a place whose subnet is not known.
     let (report, _) = reach(&story("study-public"), "192.168.1.103").json();
@@ -167,6 +176,16 @@ fn network_acls_that_were_not_recorded_decide_nothing_and_are_named_with_the_com
     // No rule of audit needs them, and none misses them.
     let audit = Netcheck::audit(&story("private-only")).run();
     assert!(!audit.stdout.contains("network-acls"), "{}", audit.stdout);
+}
+
+/// Every subnet has an association with a network ACL, also with the default one.
+#[test]
+fn a_subnet_without_an_association_is_not_known_to_pass() {
+    let dir = with_acls();
+    assert_eq!(reach(dir.path(), "192.168.11.10").json().1, 0);
+    edit_json(dir.path(), "network-acls.json", |json| json["NetworkAcls"][0]["Associations"] = json!([]));
+    let (report, code) = reach(dir.path(), "192.168.11.10").json();
+    assert_eq!((code, &step(&report, "network-acl")["result"]), (3, &"unknown".into()), "{report:#}");
 }
 
 #[test]
@@ -183,6 +202,17 @@ fn a_place_that_is_none_is_refused() {
         ("-x", "unexpected argument"),
         ("n9", "no such node; the nodes are n1, n2"),
         ("\u{202e}x", "a node name consists of"),
+        ("224.0.0.1", "not an address of a place"),
+        ("127.0.0.1", "not an address of a place"),
+        ("169.254.169.254", "not an address of a place"),
+        ("169.254.0.0/16", "not an address of a place"),
+        ("0.0.0.0", "not an address of a place"),
+        ("255.255.255.255", "not an address of a place"),
+        ("::1", "not an address of a place"),
+        ("fe80::1", "not an address of a place"),
+        ("ff02::1", "not an address of a place"),
+        ("10.100.0.1", "not an address of a place"),
+        ("10.100.7.0/24", "not an address of a place"),
     ] {
         let ran = reach(&story("private-only"), from).run();
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{from:?}: {}", ran.stderr);

@@ -545,7 +545,7 @@ fn network_acls_that_were_not_seen_do_not_decide() {
         assert_eq!(client(&report, name)["reaches"], "yes", "{report:#}");
     }
     let notes = report["notes"].to_string();
-    assert!(notes.contains("network ACLs were not seen") && notes.contains("> network-acls.json"), "{notes}");
+    assert!(notes.contains("network ACLs were not seen") && notes.contains("/network-acls.json"), "{notes}");
     assert!(!report["gaps"].to_string().contains("network-acls"), "{report:#}");
     // Where nothing changes, nothing is missed.
     let (report, code) = json(&story("private-only"), &["--access", "private"]);

@@ -8,7 +8,9 @@ use super::ends::delay;
 use super::listed_addresses::ListedAddresses;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
-use crate::model::probe::{AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt};
+use crate::model::probe::{
+    AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt, Trust,
+};
 use crate::model::reachability::{EndpointSide, Location, Place};
 use crate::model::seen_from::HERE;
 use crate::model::socket::State;
@@ -105,9 +107,31 @@ impl<'a> ObservedIndex<'a> {
         own.chain(named).collect::<Vec<_>>().into_iter()
     }
 
+    fn probes<'p>(&self, place: &'p Place) -> impl Iterator<Item = &'a Probe>
+    where
+        'a: 'p,
+    {
+        self.names(place).filter_map(|name| self.probes.get(name).copied())
+    }
+
     fn answers<'s>(&'s self, place: &Place, side: EndpointSide) -> Vec<&'s AddressProbe> {
-        let probes = self.names(place).filter_map(|name| self.probes.get(name).copied());
+        let probes = self.probes(place);
         probes.flat_map(|probe| &probe.answers).filter(|answer| self.is_of(answer, side)).collect()
+    }
+
+    /// The first answer of one side that came from any host with that address, as far as it is
+    /// known: another network may use the addresses of the ENIs. In the VPC no other host has
+    /// them; elsewhere the certificate tells, which the programs of nodes do not check.
+    fn of_any_host(&self, place: &Place, side: EndpointSide) -> Option<&AddressProbe> {
+        if side == EndpointSide::Public {
+            return None;
+        }
+        let is_in_vpc = matches!(&place.location, Location::Vpc { id: Some(_), .. });
+        let open = self.probes(place).filter(|probe| probe.tool == ProbeTool::Own || !is_in_vpc);
+        let answers = open.flat_map(|probe| &probe.answers);
+        let mut answers = answers.filter(|answer| self.is_of(answer, side) && answer.is_reached());
+        let is_judged = |tls: &TlsAttempt| !matches!(tls.trust, Trust::Unknown(_));
+        answers.find(|answer| !answer.tls.as_ref().is_some_and(is_judged))
     }
 
     /// Whether an address is one of a side.
@@ -130,7 +154,13 @@ impl<'a> ObservedIndex<'a> {
     /// out.
     pub(super) fn answered(&self, place: &Place, side: EndpointSide) -> Option<String> {
         let answers = self.answers(place, side);
-        let reached = answers.into_iter().find(|answer| answer.is_reached())?;
+        let of_any = self.of_any_host(place, side);
+        let mut reached = answers.into_iter().filter(|answer| answer.is_reached());
+        let reached = match of_any {
+            // What another address showed holds for all.
+            Some(_) => reached.find(|answer| answer.is_api_server())?,
+            None => reached.next()?,
+        };
         Some(match &reached.way {
             ProbeWay::Direct => format!("{} answered from there", reached.address),
             ProbeWay::Proxy(proxy) => format!("{} answered by way of the proxy {proxy}", reached.address),
@@ -142,6 +172,13 @@ impl<'a> ObservedIndex<'a> {
     pub(super) fn failed(&self, place: &Place, side: EndpointSide) -> Option<Failure> {
         if self.reached(place, side).is_some() {
             return None;
+        }
+        if let Some(answer) = self.of_any_host(place, side) {
+            let address = answer.address;
+            let text = format!(
+                "{address} answered from there, and whether that is the API server is not known: no certificate of it was checked, and other networks use such addresses too"
+            );
+            return Some(Failure { text, is_certain: false, cause: Some(ProbeCause::Failed), side });
         }
         let answers = self.answers(place, side);
         let failed = answers.into_iter().filter_map(|answer| Some((answer, answer.failure()?)));

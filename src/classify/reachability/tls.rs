@@ -48,7 +48,7 @@ impl Reachabilities<'_> {
                 format!("as seen: {} is connected, and it verifies the certificate", component.as_str());
             return Condition::met(KIND, why);
         }
-        if let Some((address, attempt)) = attempts.iter().find(|(_, attempt)| is_own(attempt)) {
+        if let Some((address, attempt)) = attempts.iter().find(|(_, attempt)| is_open(attempt)) {
             let reason = match (&attempt.trust, &attempt.handshake) {
                 (_, Attempt::Failed(failure)) if attempt.certificate.is_none() => failure.detail.as_str(),
                 (Trust::Unknown(reason), _) => reason.as_str(),
@@ -61,6 +61,12 @@ impl Reachabilities<'_> {
         let why = "no certificate was seen from there: EKS shows one that a CA of the cluster signed, unless something on the way intercepts TLS";
         Condition::not_applicable(KIND, why)
     }
+}
+
+/// Whether an attempt leaves open whether the certificate is the cluster's: the prober was shown
+/// one that it could not judge, or could not begin.
+fn is_open(attempt: &TlsAttempt) -> bool {
+    is_own(attempt) || attempt.certificate.is_some() && matches!(attempt.trust, Trust::Unknown(_))
 }
 
 /// Whether the prober ended a handshake itself, so that others may succeed: it could not judge

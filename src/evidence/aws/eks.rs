@@ -97,8 +97,9 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
         None => None,
     };
     let network = wire.kubernetes_network_config;
-    let cluster_ips = network.iter().flat_map(|config| [config.service_ipv4_cidr, config.service_ipv6_cidr]);
-    let cluster_ips = cluster_ips.flatten().filter_map(first_address).collect();
+    let services = network.iter().flat_map(|config| [config.service_ipv4_cidr, config.service_ipv6_cidr]);
+    let service_blocks: Vec<_> = services.flatten().collect();
+    let cluster_ips = service_blocks.iter().copied().filter_map(first_address).collect();
     let vpc = wire.resources_vpc_config.unwrap_or_default();
     let remote = wire.remote_network_config.unwrap_or_default();
     Ok(Cluster {
@@ -113,6 +114,7 @@ pub fn parse_cluster(bytes: &[u8]) -> Result<Cluster, JsonError> {
         subnets: vpc.subnet_ids.unwrap_or_default(),
         security_group: vpc.cluster_security_group_id,
         cluster_ips,
+        service_blocks,
         egress_mode: vpc.control_plane_egress_mode,
         hybrid_nodes_enabled: remote.remote_node_networks.as_ref().is_some_and(|all| !all.is_empty()),
         remote_node_networks: cidrs(remote.remote_node_networks),

@@ -78,7 +78,6 @@ impl From<NetworkAcl> for net::NetworkAcl {
         Self {
             id: wire.network_acl_id,
             vpc: wire.vpc_id,
-            is_default: wire.is_default == Some(true),
             subnets: wire.associations.into_iter().filter_map(|one| one.subnet_id).collect(),
             entries,
         }

@@ -123,7 +123,6 @@ fn network_acls_are_stateless() {
         let Observed::Seen(acls) = &mut evidence.network.network_acls else { unreachable!() };
         let mut own = acls[0].clone();
         own.id = "acl-2".to_owned();
-        own.is_default = false;
         own.subnets = subnets.iter().map(|&subnet| subnet.to_owned()).collect();
         own.entries.extend(entries.iter().cloned());
         own.entries.sort_by_key(|entry| entry.number);

@@ -46,11 +46,12 @@ fn blocks(texts: &[&str]) -> Vec<IpNet> {
 fn evidence() -> Evidence {
     let mut evidence = EvidenceDir::open(&story("private-only")).unwrap().read("myeks").unwrap();
     let entries = [false, true].map(|is_outbound| allow(is_outbound, "0.0.0.0/0", (0, u16::MAX)));
+    let subnets = evidence.network.subnets.seen().into_iter().flatten();
+    let subnets = subnets.filter_map(|subnet| subnet.id.clone());
     evidence.network.network_acls = Observed::Seen(vec![NetworkAcl {
         id: "acl-1".to_owned(),
         vpc: evidence.cluster.vpc.clone(),
-        is_default: true,
-        subnets: Vec::new(),
+        subnets: subnets.collect(),
         entries: entries.to_vec(),
     }]);
     evidence
