@@ -407,3 +407,47 @@ mod live {
         }
     }
 }
+
+/// Established connections decide as long as a new one to any address of the side may come about.
+#[test]
+fn connections_beside_probes_that_fail() {
+    const ENIS: [&str; 2] = ["192.168.1.55:443", "192.168.2.66:443"];
+    const PUBLIC: [&str; 2] = ["3.39.55.189:443", "3.37.178.179:443"];
+    // The settings, what the two addresses answered, the proxy, and the exit code.
+    let cases: [(&str, [Option<&str>; 2], Option<&str>, i32); 11] = [
+        ("private", [Some("timed-out"), Some("timed-out")], None, 3),
+        ("private", [Some("refused"), Some("no-route")], None, 3),
+        ("private", [Some("timed-out"), Some("done")], None, 0),
+        ("private", [Some("timed-out"), None], None, 0),
+        // A probe that could not be made shows nothing.
+        ("private", [Some("timed-out"), Some("failed")], None, 0),
+        ("private", [Some("failed"), Some("failed")], None, 0),
+        // The connections do not go by the proxy.
+        ("private", [Some("timed-out"), Some("timed-out")], Some("192.0.2.9:3128"), 0),
+        ("public", [Some("timed-out"), Some("timed-out")], None, 3),
+        ("public", [Some("timed-out"), Some("done")], None, 0),
+        ("public", [Some("timed-out"), None], None, 0),
+        ("public", [Some("timed-out"), Some("timed-out")], Some("192.0.2.9:3128"), 0),
+    ];
+    for (mode, results, proxy, exit) in cases {
+        let dir = crate::common::copy_of_dir(&crate::common::fixtures().join("access").join(mode));
+        let cluster: Value =
+            serde_json::from_slice(&std::fs::read(dir.path().join("cluster.json")).unwrap()).unwrap();
+        let host = cluster["cluster"]["endpoint"].as_str().unwrap().trim_start_matches("https://");
+        let (addresses, target) = if mode == "private" { (ENIS, "eni") } else { (PUBLIC, "endpoint") };
+        let answers = addresses.into_iter().zip(results).filter_map(|(address, result)| {
+            let tcp = json!({"result": result?, "detail": "as told"});
+            Some(json!({"address": address, "target": target, "proxy": proxy, "tcp": tcp}))
+        });
+        let probe = json!({
+            "schema": "eks-netcheck.probe.v1", "host": host, "tool": "curl",
+            "answers": answers.collect::<Vec<_>>(),
+        });
+        std::fs::create_dir_all(dir.path().join("probe")).unwrap();
+        std::fs::write(dir.path().join("probe/n1.json"), probe.to_string()).unwrap();
+        let ran = reach(dir.path(), "n1").run();
+        assert_eq!(ran.code, exit, "{mode} {results:?} {proxy:?}: {} {}", ran.stdout, ran.stderr);
+        // Another node's connections are its own.
+        assert_eq!(reach(dir.path(), "n2").run().code, 0);
+    }
+}

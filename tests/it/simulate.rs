@@ -686,3 +686,34 @@ fn a_terraform_plan_has_the_change() {
     let ran = run(&story("study-public"), &["--plan", path.to_str().unwrap()]);
     assert!(ran.code == 2 && ran.stderr.contains("terraform show -json"), "{}", ran.stderr);
 }
+
+/// What a connection that is still open shows is not what a new one meets: once private access
+/// is off, the new ones go to the public endpoint, as the list then is.
+#[test]
+fn new_connections_of_a_kubelet_on_a_stale_path_are_judged() {
+    let nats = "203.0.113.0/24,198.51.100.210/32,198.51.100.211/32";
+    // The arguments, a file that is missing, the exit code, and whether n1's kubelet gets through.
+    let cases: [(&[&str], Option<&str>, i32, &str); 6] = [
+        (&["--access", "public"], None, 1, "no"),
+        (&["--access", "public", "--public-cidrs", "198.51.100.211/32,203.0.113.0/24"], None, 1, "no"),
+        (&["--access", "public", "--public-cidrs", nats], None, 0, "yes"),
+        (&["--access", "public", "--public-cidrs", "0.0.0.0/0"], None, 0, "yes"),
+        // An old connection does not show that the list of today admits a new one.
+        (&["--access", "public"], Some("nat-gateways.json"), 3, "unknown"),
+        // Nothing changes.
+        (&["--access", "public-and-private"], None, 0, "yes"),
+    ];
+    for (args, missing, exit, reaches) in cases {
+        let dir = copy_of("public-and-private-stale");
+        if let Some(file) = missing {
+            std::fs::remove_file(dir.path().join(file)).unwrap();
+        }
+        let (report, code) = json(dir.path(), args);
+        let kubelet = client(&report, "n1 kubelet");
+        assert_eq!(
+            (code, kubelet["reaches"].as_str()),
+            (exit, Some(reaches)),
+            "{args:?} {missing:?} {kubelet:#}"
+        );
+    }
+}

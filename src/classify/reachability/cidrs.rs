@@ -46,9 +46,16 @@ impl Reachabilities<'_> {
         let is_decisive = condition.result == ConditionResult::Unknown
             && !is_part
             && self.seen.hanging(place, EndpointSide::Public).is_none();
-        let established = seen.filter(|_| is_decisive);
+        let established = seen.filter(|_| is_decisive && !self.is_stale(place));
         let established = established.and_then(|seen| seen.reached(place, EndpointSide::Public));
         established.map_or(condition, as_seen)
+    }
+
+    /// Whether a place's connections with the public endpoint are older than private access, and
+    /// perhaps than the list: its new ones end on the ENIs.
+    fn is_stale(&self, place: &Place) -> bool {
+        let today = &self.facts.evidence.cluster.access;
+        today.private() == Some(true) && self.name(today, place).side.known() == Some(EndpointSide::Private)
     }
 
     fn by_list(&self, access: &EndpointAccess, place: &Place, allowed: &AllowedBlocks) -> Condition {

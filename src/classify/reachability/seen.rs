@@ -24,6 +24,10 @@ pub(super) struct ObservedIndex<'a> {
     probes: HashMap<&'a str, &'a Probe>,
     /// The addresses of the EKS-owned ENIs.
     enis: HashSet<IpAddr>,
+    /// Those of each ENI.
+    each_eni: Vec<&'a [IpAddr]>,
+    /// The known addresses of the public endpoint.
+    public: Vec<IpAddr>,
 }
 
 /// The first connection of each kind.
@@ -83,8 +87,17 @@ impl<'a> ObservedIndex<'a> {
         }
         let nodes = listed.nodes();
         let probes = facts.evidence.probes.iter().map(|probe| (probe.vantage.as_str(), probe));
-        let enis = facts.eks_owned().flat_map(|eni| eni.interface.addresses.iter().copied());
-        Self { by_address, by_node, nodes, probes: probes.collect(), enis: enis.collect() }
+        let each_eni: Vec<_> = facts.eks_owned().map(|eni| eni.interface.addresses.as_slice()).collect();
+        let enis = each_eni.iter().flat_map(|addresses| addresses.iter().copied());
+        Self {
+            by_address,
+            by_node,
+            nodes,
+            probes: probes.collect(),
+            enis: enis.collect(),
+            each_eni,
+            public: facts.public_addresses().collect(),
+        }
     }
 
     /// The names under which evidence from a place is recorded: its own, and that of the node
@@ -140,14 +153,40 @@ impl<'a> ObservedIndex<'a> {
         answer.target != ProbeTarget::Peer && is_private == (side != EndpointSide::Public)
     }
 
-    /// What shows that packets from a place reach one side, if anything does.
+    /// What shows that packets from a place reach one side, if anything does. An established
+    /// connection shows nothing where new ones fail.
     pub(super) fn reached(&self, place: &Place, side: EndpointSide) -> Option<String> {
-        let established = self.sockets(place).find_map(|sockets| sockets.established[at(side)]);
-        if let Some(connection) = established {
-            let process = connection.process.as_ref().map_or("a process", |process| process.name.as_str());
-            return Some(format!("{process} has an established connection with {}", connection.socket.peer));
+        let established = self.established(place, side);
+        established.filter(|_| self.all_failed(place, side).is_none()).or_else(|| self.answered(place, side))
+    }
+
+    /// An established connection of a place with one side.
+    fn established(&self, place: &Place, side: EndpointSide) -> Option<String> {
+        let connection = self.sockets(place).find_map(|sockets| sockets.established[at(side)])?;
+        let process = connection.process.as_ref().map_or("a process", |process| process.name.as_str());
+        Some(format!("{process} has an established connection with {}", connection.socket.peer))
+    }
+
+    /// That the probes from a place failed at all known addresses of one side, if they did.
+    fn all_failed(&self, place: &Place, side: EndpointSide) -> Option<String> {
+        let answers = self.answers(place, side);
+        if answers.iter().any(|answer| answer.is_reached()) {
+            return None;
         }
-        self.answered(place, side)
+        let direct = answers.into_iter().filter(|answer| answer.way == ProbeWay::Direct);
+        let failed = direct.filter_map(|answer| Some((answer.address, answer.failure()?)));
+        let failed: Vec<_> = failed.filter(|(_, failure)| failure.cause.is_decisive()).collect();
+        let (first, failure) = failed.first()?;
+        let failed: HashSet<_> = failed.iter().map(|(address, _)| address.ip()).collect();
+        let families = [failed.iter().any(IpAddr::is_ipv4), failed.iter().any(IpAddr::is_ipv6)];
+        let is_probed = |address: &IpAddr| families[usize::from(address.is_ipv6())];
+        let is_whole = if side == EndpointSide::Public {
+            self.public.iter().filter(|address| is_probed(address)).all(|address| failed.contains(address))
+        } else {
+            self.each_eni.iter().all(|eni| eni.iter().any(|address| failed.contains(address)))
+        };
+        let others = if failed.len() > 1 { " and the other addresses" } else { "" };
+        is_whole.then(|| format!("{first}{others} cannot be reached from there: {}", failure.detail))
     }
 
     /// The same, without established connections: those outlive changes that keep new ones
@@ -172,6 +211,12 @@ impl<'a> ObservedIndex<'a> {
     pub(super) fn failed(&self, place: &Place, side: EndpointSide) -> Option<Failure> {
         if self.reached(place, side).is_some() {
             return None;
+        }
+        if let (Some(established), Some(failed)) =
+            (self.established(place, side), self.all_failed(place, side))
+        {
+            let text = format!("{failed}; {established}, which may be older than what stops new ones");
+            return Some(Failure { text, is_certain: false, cause: None, side });
         }
         if let Some(answer) = self.of_any_host(place, side) {
             let address = answer.address;

@@ -28,7 +28,14 @@ impl Scenario {
             all.into_iter().filter(|(is_seen, _)| *is_seen).map(|(_, side)| Some(side)).collect()
         };
         match sight {
-            SocketEvidence::Sides(seen) => sides(seen),
+            SocketEvidence::Sides(seen) => {
+                let mut all: Vec<_> = sides(seen);
+                // Its new connections follow the name, wherever the open ones end.
+                if (seen.public || seen.private) && !all.contains(&now) {
+                    all.push(now);
+                }
+                all
+            }
             // A connection to the public endpoint stays open after private access is turned on.
             SocketEvidence::Unseen | SocketEvidence::Unreadable if self.from.public() == Some(true) => {
                 vec![now, Some(EndpointSide::Public)]
@@ -52,7 +59,12 @@ impl Scenario {
         [now, then]: [&Reachability; 2],
     ) -> Client {
         let sides = self.sides_today(user.sight, now.side);
-        let is_touched = sides.iter().any(|&side| self.touches(side, then.side));
+        let closes = self.from.public() != Some(false) && self.to.public() == Some(false);
+        // The public endpoint is what is left to a place whose new connections to the ENIs fail.
+        let is_left_without = closes
+            && then.reaches() != Reaches::Yes
+            && matches!(user.sight, SocketEvidence::Sides(Sides { private: true, .. }));
+        let is_touched = is_left_without || sides.iter().any(|&side| self.touches(side, then.side));
         let is_seen = matches!(user.sight, SocketEvidence::Sides(_) | SocketEvidence::Hanging);
         let today = match user.sight {
             SocketEvidence::Sides(seen) => way(seen),
@@ -77,7 +89,6 @@ impl Scenario {
             ) => Reaches::Unknown,
             (_, reaches) => reaches,
         };
-        let closes = self.from.public() != Some(false) && self.to.public() == Some(false);
         let is_followed = match user.sight {
             // What goes through a proxy or a load balancer of its own does not follow the name.
             SocketEvidence::Unseen | SocketEvidence::Unexplained | SocketEvidence::Unplaced => false,
