@@ -534,7 +534,6 @@ fn a_capture_that_the_manifest_calls_incomplete_is_incomplete_by_any_name() {
         ("nodes/n1.txt", 3),
         ("nodes/n1.tar.gz", 3),
         ("nodes.txt", 3),
-        ("dns/n1.txt", 3),
         ("instances.json", 3),
         ("nodes/-x.txt", 2),
     ] {
