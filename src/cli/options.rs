@@ -106,6 +106,8 @@ pub struct AuditOptions {
     pub source: Source,
     /// The threshold and the policy.
     pub judgment: JudgmentOptions,
+    /// The earlier report whose findings are known.
+    pub baseline: Option<PathBuf>,
     /// The format on standard output.
     pub format: &'static AuditFormat,
     /// The reports that are written to files.

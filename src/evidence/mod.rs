@@ -1,6 +1,7 @@
 //! Evidence: the evidence directory and the formats of its files, read and written.
 
 pub mod aws;
+pub mod baseline;
 mod bundle;
 pub mod directory;
 pub mod dns;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::baseline::{BaselineState, Comparison};
 use super::compliance::Control;
 use super::gap::Gap;
 use super::rule::{Finding, Rule, Severity, Step, Threshold};
@@ -51,6 +52,8 @@ pub struct Judgment {
     /// Whether the cluster meets the controls of the rules, except those by our own mapping;
     /// sorted.
     pub controls: Vec<ControlResult>,
+    /// What comparing with the baseline shows; `None` without one.
+    pub comparison: Option<Comparison>,
 }
 
 impl Judgment {
@@ -142,6 +145,8 @@ pub struct JudgedFinding {
     pub steps: Arc<[Step]>,
     /// The waiver that matches it, which may have expired.
     pub waiver: Option<Waiver>,
+    /// Whether the baseline has it; `None` without a baseline.
+    pub baseline: Option<BaselineState>,
 }
 
 impl JudgedFinding {
@@ -149,6 +154,26 @@ impl JudgedFinding {
     #[must_use]
     pub fn waived_by(&self) -> Option<&Waiver> {
         self.waiver.as_ref().filter(|waiver| !waiver.is_expired)
+    }
+
+    /// Whether it is known from the baseline, which excludes it from the verdict. A waiver takes
+    /// precedence.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.waived_by().is_none() && self.baseline == Some(BaselineState::Unchanged)
+    }
+
+    /// Whether the verdict depends on it: it is neither waived nor known.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.waived_by().is_none() && !self.is_known()
+    }
+
+    /// Whether another one is waived, known or counts as this one.
+    #[must_use]
+    pub fn counts_like(&self, other: &Self) -> bool {
+        let way = |one: &Self| (one.waived_by().is_some(), one.is_known());
+        way(self) == way(other)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod architecture;
 pub mod audit;
+pub mod baseline;
 pub mod cluster;
 pub mod compliance;
 pub mod connection;

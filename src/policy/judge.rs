@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::entries::Settings;
 use super::exceptions::Exceptions;
+use super::known::Known;
 use crate::model::compliance::{Control, Mapping};
 use crate::model::expectations::Expectations;
 use crate::model::gap::Gap;
@@ -30,6 +31,8 @@ pub(super) struct Interpretation<'a> {
     pub(super) settings: Vec<&'a Settings>,
     /// Whether waivers and acceptances apply of which that is not known.
     pub(super) with_unknown: bool,
+    /// The findings of the baseline, if there is one.
+    pub(super) known: Option<Known<'a>>,
 }
 
 impl Interpretation<'_> {
@@ -63,6 +66,7 @@ impl Interpretation<'_> {
             off: Vec::new(),
             skipped: Vec::new(),
             controls: Vec::new(),
+            comparison: None,
         };
         let rules: Vec<_> = outcomes.iter().map(|(rule, _)| *rule).collect();
         let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
@@ -86,8 +90,10 @@ impl Interpretation<'_> {
                 rules_by_gap.entry(gap).or_default().push(rule);
             }
         }
-        // Waived findings come last.
-        judgment.findings.sort_by_key(|judged| (judged.waived_by().is_some(), Reverse(judged.severity)));
+        // Findings that do not count come last.
+        judgment
+            .findings
+            .sort_by_key(|judged| (!judged.counts(), judged.waived_by().is_some(), Reverse(judged.severity)));
         let is_needed = |rules: &[&Rule]| rules.iter().any(|rule| self.severity(rule).is_some_and(counts));
         judgment.gaps = rules_by_gap
             .into_iter()
@@ -99,7 +105,7 @@ impl Interpretation<'_> {
             })
             .collect();
         judgment.gaps.sort_by_key(|judged| !judged.needed);
-        let fails = |judged: &JudgedFinding| judged.waived_by().is_none() && counts(judged.severity);
+        let fails = |judged: &JudgedFinding| judged.counts() && counts(judged.severity);
         judgment.verdict = if judgment.findings.iter().any(fails) {
             Verdict::Fail
         } else if judgment.gaps.iter().any(|judged| judged.needed) {
@@ -108,6 +114,7 @@ impl Interpretation<'_> {
             Verdict::Pass
         };
         judgment.controls = controls(&rules, &judgment);
+        judgment.comparison = self.known.map(|known| known.compare(&rules, &judgment));
         judgment
     }
 
@@ -135,7 +142,8 @@ impl Interpretation<'_> {
         findings.into_iter().map(move |finding| {
             let waiver = self.exceptions.waiver(rule, &finding, self.with_unknown).cloned();
             let severity = finding.severity.filter(|_| !is_set).unwrap_or(severity);
-            JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver }
+            let baseline = self.known.map(|known| known.state(rule, &finding));
+            JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver, baseline }
         })
     }
 }

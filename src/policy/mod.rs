@@ -5,16 +5,21 @@ mod entries;
 mod exceptions;
 pub mod file;
 mod judge;
+mod known;
 mod preset;
 mod scope;
 mod tolerant;
 pub mod usage;
 
+use std::sync::Arc;
+
 use self::entries::{Entries, Override};
 use self::exceptions::Exceptions;
 use self::judge::Interpretation;
+use self::known::Known;
 use self::scope::Applies;
 use self::usage::Usage;
+use crate::model::baseline::Baseline;
 use crate::model::cluster::Cluster;
 use crate::model::evidence::Evidence;
 use crate::model::expectations::Expectations;
@@ -34,12 +39,14 @@ pub struct Policy {
     entries: Entries,
     /// The rules that it is applied to.
     selection: Selection,
+    /// Findings that are known, and do not count.
+    baseline: Option<Arc<Baseline>>,
 }
 
 impl Policy {
     /// The policy with its entries, for all rules.
     fn new(entries: Entries) -> Self {
-        Self { entries, selection: Selection::default() }
+        Self { entries, ..Self::default() }
     }
 
     /// Restricts it to rules.
@@ -55,6 +62,12 @@ impl Policy {
         let mut of_some = overrides.iter().filter_map(|one| one.settings.rules.get(rule.id));
         let mut is_on = || in_general.is_none_or(Option::is_some) || of_some.any(Option::is_some);
         self.selection.includes(rule) && (self.selection.names(rule) || is_on())
+    }
+
+    /// The policy with a baseline: only findings that it has not count. Gaps count as without it.
+    #[must_use]
+    pub fn with_baseline(self, baseline: Baseline) -> Self {
+        Self { baseline: Some(Arc::new(baseline)), ..self }
     }
 
     /// What it expects of a cluster's endpoint, without overrides of which it is not known
@@ -130,7 +143,14 @@ impl Policy {
             .rev()
             .map(|(_, one)| &one.settings)
             .chain([&self.entries.settings, &self.entries.extended]);
-        Interpretation { exceptions, selection: &self.selection, settings: settings.collect(), with_unknown }
+        let known = self.baseline.as_ref().map(|baseline| Known::new(baseline, cluster));
+        Interpretation {
+            exceptions,
+            selection: &self.selection,
+            settings: settings.collect(),
+            with_unknown,
+            known,
+        }
     }
 
     /// The overrides of which it is not known whether they apply to a cluster.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::names::Names;
 use super::style::count;
+use crate::model::baseline::{Comparison, KnownFinding};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::gap::{GapReason, Subject};
@@ -21,7 +22,7 @@ const NAMED: usize = 3;
 /// missing or excepted. Not escaped.
 pub(super) fn reason(judgment: &Judgment) -> String {
     let Judgment { verdict, threshold, findings, .. } = judgment;
-    let counted: Vec<_> = findings.iter().filter(|judged| judged.waived_by().is_none()).collect();
+    let counted: Vec<_> = findings.iter().filter(|judged| judged.counts()).collect();
     let reaches = |judged: &&&JudgedFinding| threshold.is_some_and(|least| judged.severity >= least);
     let (at_or_above, below): (Vec<&JudgedFinding>, Vec<_>) = counted.iter().partition(|one| reaches(one));
     let groups = gap_groups(&judgment.gaps);
@@ -31,13 +32,15 @@ pub(super) fn reason(judgment: &Judgment) -> String {
     let main = match (verdict, needed.first()) {
         (Verdict::Fail, _) => {
             let rules = distinct(at_or_above.iter().map(|judged| judged.rule.id));
-            let number = count(at_or_above.len(), "finding");
+            let what = if judgment.comparison.is_some() { "new finding" } else { "finding" };
+            let number = count(at_or_above.len(), what);
             format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))
         }
         (Verdict::Inconclusive, Some(_)) => {
             format!("could not judge everything at or above {}: {}", name(*threshold), more_or_one(&needed))
         }
         _ if threshold.is_none() => "no finding fails this run (threshold: never)".to_owned(),
+        _ if judgment.comparison.is_some() => format!("nothing new at or above {}", name(*threshold)),
         _ => format!("nothing at or above {}", name(*threshold)),
     };
     let mut parts = vec![main];
@@ -50,7 +53,8 @@ pub(super) fn reason(judgment: &Judgment) -> String {
     if *verdict == Verdict::Fail && !needed.is_empty() {
         parts.push(format!("also not seen: {}", more_or_one(&needed)));
     }
-    let waived = findings.len() - counted.len();
+    parts.extend(compared(judgment));
+    let waived = findings.iter().filter(|judged| judged.waived_by().is_some()).count();
     if waived > 0 {
         parts.push(format!("{} waived", count(waived, "finding")));
     }
@@ -88,6 +92,20 @@ fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 pub(super) fn not_selected(skipped: &[&Rule]) -> Option<String> {
     let number = count(skipped.len(), "rule");
     (!skipped.is_empty()).then(|| format!("{number} not judged (--rule/--skip-rule)"))
+}
+
+/// What comparing with the baseline shows, in parts of a sentence; none without a baseline. Not
+/// escaped.
+pub(super) fn compared(judgment: &Judgment) -> Vec<String> {
+    let Some(Comparison { gone, not_judged, note }) = &judgment.comparison else { return Vec::new() };
+    let known: Vec<_> = judgment.findings.iter().filter(|judged| judged.is_known()).collect();
+    let known = by_severity(&known).map(|number| format!("{number} known from the baseline"));
+    let of_baseline = |list: &[KnownFinding], what| {
+        (!list.is_empty()).then(|| format!("{} of the baseline {what}", count(list.len(), "finding")))
+    };
+    let parts =
+        [known, of_baseline(gone, "gone"), of_baseline(not_judged, "not judged"), note.map(str::to_owned)];
+    parts.into_iter().flatten().collect()
 }
 
 fn name(threshold: Threshold) -> &'static str {

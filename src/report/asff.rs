@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::compliance::requirement;
-use super::entry::{about, id};
+use super::entry::{about, id, mark};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::compact;
 use super::remediation;
@@ -173,9 +173,8 @@ impl<'a> Outcome<'a> {
             is_off: judgment.exclusion(rule) == Some(Exclusion::Policy),
             controls: rule.controls.iter().collect(),
         };
-        if let Some(worst) = findings
-            .iter()
-            .min_by_key(|judged| (judged.waived_by().is_some(), std::cmp::Reverse(judged.severity)))
+        if let Some(worst) =
+            findings.iter().min_by_key(|judged| (!judged.counts(), std::cmp::Reverse(judged.severity)))
         {
             outcome.status = "FAILED";
             outcome.label = label(worst.severity);
@@ -209,8 +208,8 @@ fn note(owner: &str, reason: &str, expires: &str) -> String {
 fn description(findings: &[&JudgedFinding], cluster: &Cluster) -> String {
     let mut text = String::new();
     for (at, judged) in findings.iter().enumerate() {
-        let waived = if judged.waived_by().is_some() { " (waived)" } else { "" };
-        let message = format!("{}{waived}", escape(&about(&judged.finding, cluster)));
+        let mark = mark(judged).map(|mark| format!(" ({mark})")).unwrap_or_default();
+        let message = format!("{}{mark}", escape(&about(&judged.finding, cluster)));
         let more = format!(" and {} more", findings.len() - at);
         if at > 0 && text.len() + message.len() + more.len() + 2 > DESCRIPTION_MAX {
             return text + &more;
@@ -267,7 +266,7 @@ fn finding(rule: &Rule, audited: &Audited, owner: &Owner, time: &str) -> Value {
             "eks-netcheck/findings": outcome.findings.len().to_string(),
         },
     });
-    let recommended = outcome.findings.iter().find(|judged| judged.waived_by().is_none());
+    let recommended = outcome.findings.iter().find(|judged| judged.counts());
     let text = recommended.map(|judged| recommendation(judged, audited));
     finding["Remediation"]["Recommendation"]["Url"] = rule.reference.into();
     finding["Remediation"]["Recommendation"]["Text"] =
@@ -416,6 +415,7 @@ mod tests {
             off: Vec::new(),
             skipped: Vec::new(),
             controls: Vec::new(),
+            comparison: None,
         };
         Audited { facts: Classifier::new(evidence).finish(Vec::new()), judgment }
     }

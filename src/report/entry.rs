@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::remediation;
 use super::text::escape;
 use crate::model::audit::{Audited, Unjudged};
+use crate::model::baseline::{FindingId, KnownFinding};
 use crate::model::cluster::Cluster;
 use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Waiver};
@@ -22,8 +23,8 @@ pub(super) struct Entry<'a> {
     pub(super) fingerprint: Uuid,
 }
 
-/// The key by which findings of all clusters are sorted: worst first, waived ones last.
-pub(super) type Rank = (bool, Reverse<Severity>);
+/// The key by which findings of all clusters are sorted: worst first, known and waived ones last.
+pub(super) type Rank = (bool, bool, Reverse<Severity>);
 
 impl<'a> Entry<'a> {
     /// The findings of a cluster, in the order of its judgment.
@@ -42,7 +43,7 @@ impl<'a> Entry<'a> {
     }
 
     pub(super) fn rank(&self) -> Rank {
-        (self.judged.waived_by().is_some(), Reverse(self.judged.severity))
+        (!self.judged.counts(), self.judged.waived_by().is_some(), Reverse(self.judged.severity))
     }
 
     /// The message with its subject, unless that is the cluster; escaped.
@@ -55,9 +56,9 @@ impl<'a> Entry<'a> {
         format!("{}: {}", escape(&self.cluster.name), self.message())
     }
 
-    /// What resolves it, as lines of text; none if it is waived. Escaped.
+    /// What resolves it, as lines of text; none if it is waived or known. Escaped.
     pub(super) fn remediation(&self, facts: &Facts) -> Option<String> {
-        self.judged.waived_by().is_none().then(|| remediation::of(self.judged, facts))
+        self.judged.counts().then(|| remediation::of(self.judged, facts))
     }
 }
 
@@ -70,8 +71,30 @@ pub(super) fn about(finding: &Finding, cluster: &Cluster) -> String {
     }
 }
 
+/// Why a finding does not count, or counts again, in words.
+pub(super) fn exception(judged: &JudgedFinding) -> Option<String> {
+    if judged.is_known() {
+        return Some(KNOWN.to_owned());
+    }
+    judged.waiver.as_ref().map(waived_by)
+}
+
+/// Why a known finding does not count.
+pub(super) const KNOWN: &str = "known: it is in the baseline";
+
+/// The mark of a finding that does not count.
+pub(super) fn mark(judged: &JudgedFinding) -> Option<&'static str> {
+    if judged.is_known() { Some("known") } else { judged.waived_by().map(|_| "waived") }
+}
+
+/// The id of a finding of the baseline, which is that of the finding.
+pub(super) fn known_id(known: &KnownFinding, cluster: &Cluster) -> Uuid {
+    let FindingId { rule, subject, about } = &known.id;
+    id(&[Some(rule), Some(cluster.subject()), Some(subject), about.as_deref()])
+}
+
 /// The effect of a waiver, in words.
-pub(super) fn waived_by(waiver: &Waiver) -> String {
+fn waived_by(waiver: &Waiver) -> String {
     let Waiver { owner, reason, expires, .. } = waiver;
     if waiver.is_expired {
         format!("counts, since its waiver expired {expires} ({owner}: {reason})")

@@ -8,7 +8,7 @@
 use std::io::{Result, Write};
 
 use super::answer::not_selected;
-use super::entry::{Entry, Rank, Unseen};
+use super::entry::{Entry, KNOWN, Rank, Unseen};
 use super::format::{AuditFormat, ReportWriter};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
@@ -130,13 +130,14 @@ impl Writer {
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
         for entry in Entry::all_of(audited) {
-            let level = match (entry.judged.waived_by(), entry.judged.severity) {
-                (None, Severity::Critical | Severity::High) => Level::Error,
-                (None, Severity::Medium) => Level::Warning,
-                (Some(_), _) | (None, Severity::Low) => Level::Notice,
+            let level = match (entry.judged.counts(), entry.judged.severity) {
+                (true, Severity::Critical | Severity::High) => Level::Error,
+                (true, Severity::Medium) => Level::Warning,
+                (false, _) | (true, Severity::Low) => Level::Notice,
             };
             let remediation = entry.remediation(&audited.facts).map(|text| format!("\n{text}"));
-            let message = entry.message_of_cluster() + &remediation.unwrap_or_default();
+            let known = entry.judged.is_known().then(|| format!(" ({KNOWN})"));
+            let message = entry.message_of_cluster() + &known.or(remediation).unwrap_or_default();
             let annotation = self.annotation(entry.judged.rule.id, message);
             self.findings[level as usize].push(entry.rank(), annotation);
         }

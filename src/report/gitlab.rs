@@ -11,7 +11,7 @@ use std::io::{Result, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::entry::{Entry, Rank, Unseen, id};
+use super::entry::{Entry, KNOWN, Rank, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
 use crate::model::audit::{Audited, Summary};
@@ -43,14 +43,16 @@ struct Issue {
 impl Issue {
     fn of_finding(entry: &Entry<'_>, facts: &Facts) -> Self {
         let waiver = entry.judged.waived_by();
-        let severity = match (waiver, entry.judged.severity) {
-            (Some(_), _) => "info",
-            (None, Severity::Critical) => "blocker",
-            (None, Severity::High) => "critical",
-            (None, Severity::Medium) => "major",
-            (None, Severity::Low) => "minor",
+        let severity = match (entry.judged.counts(), entry.judged.severity) {
+            (false, _) => "info",
+            (true, Severity::Critical) => "blocker",
+            (true, Severity::High) => "critical",
+            (true, Severity::Medium) => "major",
+            (true, Severity::Low) => "minor",
         };
         let suffix = waiver.map(|waiver| format!(" (waived until {} by {})", waiver.expires, waiver.owner));
+        let known = entry.judged.is_known().then(|| format!(" ({KNOWN})"));
+        let suffix = suffix.or(known);
         let remediation = entry.remediation(facts).map(|text| format!("\n{text}"));
         Self {
             check: entry.judged.rule.id,

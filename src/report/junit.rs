@@ -6,8 +6,9 @@ use std::io::{Error, Result, Write};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
+use super::answer::compared;
 use super::compliance::by_standard;
-use super::entry::{gap_text, waived_by};
+use super::entry::{exception, gap_text};
 use super::format::{AuditFormat, ReportWriter};
 use super::remediation;
 use super::text::escape;
@@ -45,6 +46,10 @@ impl ReportWriter for Writer {
         if let Some(nodes) = read_by(&audited.facts) {
             suite.add_property(("nodes", nodes.as_str()));
         }
+        let compared = compared(&audited.judgment);
+        if !compared.is_empty() {
+            suite.add_property(("baseline", escape(&compared.join("; ")).as_ref()));
+        }
         for (standard, controls) in by_standard(&audited.judgment) {
             suite.add_property((format!("compliance {}", standard.id()).as_str(), controls.as_str()));
         }
@@ -81,8 +86,8 @@ impl ReportWriter for Writer {
 fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
     let Audited { facts, judgment } = audited;
     let of_rule = |judged: &&JudgedFinding| judged.rule.id == rule.id;
-    let (waived, counted): (Vec<_>, Vec<_>) =
-        judgment.findings.iter().filter(of_rule).partition(|judged| judged.waived_by().is_some());
+    let (excepted, counted): (Vec<_>, Vec<_>) =
+        judgment.findings.iter().filter(of_rule).partition(|judged| !judged.counts());
     let is_failing =
         |judged: &&JudgedFinding| judgment.threshold.is_some_and(|threshold| judged.severity >= threshold);
     let (failing, below): (Vec<_>, Vec<_>) = counted.into_iter().partition(is_failing);
@@ -104,7 +109,7 @@ fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
     } else if !below.is_empty() {
         TestCaseStatus::success()
     } else {
-        let why = waived.first().and_then(|judged| judged.waiver.as_ref()).map(waived_by);
+        let why = excepted.first().and_then(|judged| exception(judged));
         let why = why.or_else(|| other_gaps.first().copied().map(gap_text));
         let not_judged = || judgment.not_judged.iter().find(|one| one.rule.id == rule.id);
         let why = why.or_else(|| not_judged().map(|one| format!("not judged: {}", one.gap)));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::compliance::{requirement, standards};
-use super::entry::{Entry, Unseen, id};
+use super::entry::{Entry, KNOWN, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
 use super::remediation;
@@ -77,6 +77,8 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
         event["status"] = "Suppressed".into();
         event["status_id"] = 3.into();
         event["comment"] = comment(&waiver.owner, &waiver.reason, &waiver.expires).into();
+    } else if judged.is_known() {
+        event["comment"] = KNOWN.into();
     }
     about(&mut event, entry.cluster);
     event

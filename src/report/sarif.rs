@@ -15,13 +15,14 @@ use uuid::Uuid;
 
 use super::answer::not_selected;
 use super::compliance::requirement;
-use super::entry::{Entry, Rank, Unseen};
+use super::entry::{Entry, Rank, Unseen, known_id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::write_pretty;
 use super::remediation::{self, is_command};
 use super::text::escape;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
+use crate::model::baseline::{BaselineState, KnownFinding};
 use crate::model::compliance::{Control, Standard};
 use crate::model::rule::{Rule, Severity};
 
@@ -34,6 +35,7 @@ pub const FORMAT: AuditFormat = AuditFormat {
             rules: settings.rules,
             anchor: settings.anchor.clone(),
             findings: Vec::new(),
+            gone: Vec::new(),
             unseen: Vec::new(),
             nodes: Map::new(),
         })
@@ -51,6 +53,7 @@ struct Writer {
     rules: &'static [&'static Rule],
     anchor: String,
     findings: Vec<(Rank, Finding)>,
+    gone: Vec<Gone>,
     unseen: Vec<Unseen>,
     /// How the nodes of each cluster were read.
     nodes: Map<String, Value>,
@@ -65,6 +68,16 @@ struct Finding {
     text: String,
     /// Why it does not count, where it is waived.
     justification: Option<String>,
+    baseline: Option<BaselineState>,
+    fingerprint: Uuid,
+}
+
+/// A finding of the baseline that is gone, as it is kept.
+struct Gone {
+    rule: String,
+    cluster: String,
+    subject: String,
+    text: String,
     fingerprint: Uuid,
 }
 
@@ -72,6 +85,8 @@ impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
         let finding = |entry: Entry<'_>| (entry.rank(), Finding::new(&entry, audited));
         self.findings.extend(Entry::all_of(audited).map(finding));
+        let comparison = audited.judgment.comparison.iter();
+        self.gone.extend(comparison.flat_map(|one| &one.gone).map(|known| Gone::new(known, audited)));
         self.unseen.extend(Unseen::all_of(audited));
         if let Some(nodes) = read_by(&audited.facts) {
             let cluster = escape(audited.facts.evidence.cluster.subject()).into_owned();
@@ -83,8 +98,9 @@ impl ReportWriter for Writer {
     fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
         self.findings.sort_by_key(|(rank, _)| *rank);
         let findings = self.findings.iter().map(|(_, finding)| finding);
-        let results: Vec<_> =
-            findings.clone().take(RESULTS_MAX).map(|finding| finding.result(&self)).collect();
+        let found = findings.clone().map(|finding| finding.result(&self));
+        let gone = self.gone.iter().map(|gone| gone.result(&self));
+        let results: Vec<_> = found.chain(gone).take(RESULTS_MAX).collect();
         let rules: Vec<_> = self.rules.iter().map(|rule| descriptor(rule, findings.clone())).collect();
         let log = json!({
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -143,7 +159,7 @@ impl Writer {
                 "level": "warning", "message": { "text": plain(&escape(&text)) }, "descriptor": { "id": note.kind.as_str() },
             }));
         }
-        let more = self.findings.len().saturating_sub(RESULTS_MAX);
+        let more = (self.findings.len() + self.gone.len()).saturating_sub(RESULTS_MAX);
         if more > 0 {
             let text = format!("{more} more findings are left out: GitHub accepts at most {RESULTS_MAX}");
             notifications.push(json!({ "level": "warning", "message": { "text": text } }));
@@ -166,6 +182,7 @@ impl Finding {
             subject: judged.finding.subject.clone(),
             text: format!("{}\n\n{remediation}", entry.message_of_cluster()),
             justification,
+            baseline: judged.baseline,
             fingerprint: entry.fingerprint,
         }
     }
@@ -176,13 +193,7 @@ impl Finding {
             "ruleIndex": writer.rules.iter().position(|rule| rule.id == self.rule.id),
             "level": level(self.severity),
             "message": { "text": plain(&self.text) },
-            "locations": [{
-                "physicalLocation": {
-                    "artifactLocation": { "uri": uri(&writer.anchor) },
-                    "region": { "startLine": 1 },
-                },
-                "logicalLocations": [{ "fullyQualifiedName": self.cluster, "kind": "resource" }],
-            }],
+            "locations": location(writer, &self.cluster),
             "partialFingerprints": { "primaryLocationLineHash": self.fingerprint.simple().to_string() },
             "properties": {
                 "cluster": self.cluster,
@@ -194,8 +205,54 @@ impl Finding {
             result["suppressions"] =
                 json!([{ "kind": "external", "status": "accepted", "justification": justification }]);
         }
+        if let Some(state) = self.baseline {
+            result["baselineState"] = match state {
+                BaselineState::New => "new",
+                BaselineState::Unchanged => "unchanged",
+            }
+            .into();
+        }
         result
     }
+}
+
+impl Gone {
+    fn new(known: &KnownFinding, audited: &Audited) -> Self {
+        let cluster = &audited.facts.evidence.cluster;
+        Self {
+            rule: known.id.rule.clone(),
+            cluster: cluster.subject().to_owned(),
+            subject: known.id.subject.clone(),
+            text: escape(&format!("{}: gone: {}", cluster.name, known.message)).into_owned(),
+            fingerprint: known_id(known, cluster),
+        }
+    }
+
+    /// The result: the rule was judged and did not find it again.
+    fn result(&self, writer: &Writer) -> Value {
+        json!({
+            "ruleId": self.rule,
+            "ruleIndex": writer.rules.iter().position(|rule| rule.id == self.rule),
+            "kind": "pass",
+            "level": "none",
+            "baselineState": "absent",
+            "message": { "text": plain(&self.text) },
+            "locations": location(writer, &self.cluster),
+            "partialFingerprints": { "primaryLocationLineHash": self.fingerprint.simple().to_string() },
+            "properties": { "cluster": self.cluster, "subject": self.subject },
+        })
+    }
+}
+
+/// The place of a result: the anchor, and the cluster.
+fn location(writer: &Writer, cluster: &str) -> Value {
+    json!([{
+        "physicalLocation": {
+            "artifactLocation": { "uri": uri(&writer.anchor) },
+            "region": { "startLine": 1 },
+        },
+        "logicalLocations": [{ "fullyQualifiedName": cluster, "kind": "resource" }],
+    }])
 }
 
 fn descriptor<'a>(rule: &Rule, findings: impl Iterator<Item = &'a Finding>) -> Value {

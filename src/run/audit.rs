@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 use std::slice;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit, undescribed};
+use super::files::read_bounded;
 use super::github_actions::Step;
 use super::judge::{classify_recorded, judged};
 use super::output::Output;
@@ -16,6 +17,7 @@ use super::report::Report;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::FleetOptions;
 use crate::cli::options::{AuditOptions, JudgmentOptions, Source, Verbosity};
+use crate::evidence::baseline::{BASELINE_MAX, parse_baseline};
 use crate::model::audit::{Audited, Summary, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::file::File;
@@ -40,6 +42,11 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
         bail!(
             "no rule is left to judge: --rule, --skip-rule and the policy exclude all of them; name a rule to judge with --rule"
         );
+    }
+    if let Some(path) = &options.baseline {
+        let what = || format!("cannot read the baseline {}", path.display());
+        let bytes = read_bounded(path, BASELINE_MAX).with_context(what)?;
+        policy.rules = policy.rules.with_baseline(parse_baseline(&bytes).with_context(what)?);
     }
     let stdout = Output::stdout();
     let settings = ReportSettings {

@@ -16,6 +16,7 @@ mod aws_bounds;
 #[cfg(feature = "live")]
 mod aws_errors;
 mod bad_input;
+mod baseline;
 mod bounds;
 mod bugs;
 mod bundles;

@@ -44,6 +44,9 @@ pub(super) struct AuditArgs {
     /// Do not judge this rule; may be repeated, or a list with commas
     #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true)]
     skip_rule: Vec<&'static Rule>,
+    /// Fail on new findings only: those of this earlier JSON report are known, and do not count
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
     /// The format on standard output
     #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table")]
     format: &'static AuditFormat,
@@ -72,6 +75,11 @@ pub(super) struct AuditArgs {
 
 impl AuditArgs {
     pub(super) fn into_options(self) -> Result<AuditOptions, String> {
+        let is_stdin = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        let of_stdin = [&self.policy, &self.baseline, &self.fleet.accounts];
+        if of_stdin.into_iter().filter(|path| is_stdin(path)).count() > 1 {
+            return Err("standard input can be one of the policy, the baseline and the accounts".to_owned());
+        }
         let source = match (self.evidence, self.cluster.as_slice()) {
             (Some(dir), [] | [_]) => {
                 Source::Recorded { dir, cluster: self.cluster.into_iter().next(), bundles: self.bundle }
@@ -86,11 +94,6 @@ impl AuditArgs {
                 } else {
                     Clusters::Named(self.cluster.into_iter().collect())
                 };
-                let is_stdin =
-                    |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
-                if is_stdin(&self.policy) && is_stdin(&self.fleet.accounts) {
-                    return Err("standard input can be the policy or the accounts, not both".to_owned());
-                }
                 let mut fleet = self.fleet.into_options(clusters, self.collection)?;
                 if !self.bundle.is_empty() {
                     if fleet.is_many() {
@@ -109,6 +112,7 @@ impl AuditArgs {
                 policy: self.policy,
                 selection: Selection::new(self.rule, self.skip_rule),
             },
+            baseline: self.baseline,
             format: self.format,
             write: self.write,
             anchor: self.anchor,

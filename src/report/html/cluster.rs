@@ -103,8 +103,9 @@ pub(super) struct Banner {
     answer: String,
     worst: String,
     threshold: String,
-    /// The numbers of findings by severity, worst first, and of those that are waived.
+    /// The numbers of findings by severity, worst first, and of those that are known or waived.
     counts: Vec<(&'static str, usize)>,
+    known: usize,
     waived: usize,
     not_seen: usize,
 }
@@ -112,7 +113,7 @@ pub(super) struct Banner {
 impl Banner {
     pub(super) fn new(audited: &Audited) -> Self {
         let Audited { facts, judgment } = audited;
-        let counted = || judgment.findings.iter().filter(|judged| judged.waived_by().is_none());
+        let counted = || judgment.findings.iter().filter(|judged| judged.counts());
         let of = |severity| counted().filter(|judged| judged.severity == severity).count();
         let severities = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
         let counts = severities.map(|severity| (severity.as_str(), of(severity)));
@@ -128,7 +129,8 @@ impl Banner {
             worst: worst(facts, judgment),
             threshold: threshold(judgment.threshold),
             counts: counts.into_iter().filter(|(_, number)| *number > 0).collect(),
-            waived: judgment.findings.len() - counted().count(),
+            known: judgment.findings.iter().filter(|judged| judged.is_known()).count(),
+            waived: judgment.findings.iter().filter(|judged| judged.waived_by().is_some()).count(),
             not_seen: judgment.gaps.iter().filter(|gap| gap.needed).count(),
         }
     }
@@ -161,6 +163,7 @@ impl Banner {
             worst: String::new(),
             threshold: String::new(),
             counts: Vec::new(),
+            known: 0,
             waived: 0,
             not_seen: 0,
         }
@@ -169,7 +172,7 @@ impl Banner {
 
 /// The finding, or the gap, that decides the verdict.
 fn worst(facts: &Facts, judgment: &Judgment) -> String {
-    let worst = judgment.findings.first().filter(|judged| judged.waived_by().is_none());
+    let worst = judgment.findings.first().filter(|judged| judged.counts());
     let needed = judgment.gaps.iter().find(|gap| gap.needed);
     match (judgment.verdict, worst, needed) {
         (Verdict::Inconclusive, _, Some(gap)) => format!("not seen: {}", gap.gap.problem()),
@@ -213,7 +216,7 @@ impl Row {
             word: verdict_word(judgment.verdict),
             mark: verdict_mark(judgment.verdict),
             class: judgment.verdict.as_str(),
-            findings: judgment.findings.iter().filter(|judged| judged.waived_by().is_none()).count(),
+            findings: judgment.findings.iter().filter(|judged| judged.counts()).count(),
             reason: cell(&match worst(facts, judgment) {
                 text if text.is_empty() => answer::reason(judgment),
                 text => text,

@@ -7,10 +7,10 @@ use crate::model::facts::Facts;
 use crate::model::judgment::JudgedFinding;
 use crate::model::rule::{Check, Step};
 use crate::report::compliance::requirement;
-use crate::report::entry::{about, waived_by};
+use crate::report::entry::{about, exception, mark};
 use crate::report::remediation::{fill, is_command};
 
-/// The findings of a rule that are waived, or those that are not.
+/// The findings of a rule that are waived, those that are known, or those that count.
 #[derive(Debug, Serialize)]
 pub(super) struct FindingsView {
     id: String,
@@ -19,7 +19,8 @@ pub(super) struct FindingsView {
     summary: &'static str,
     why: &'static str,
     reference: &'static str,
-    is_waived: bool,
+    /// Waived or known, where they do not count.
+    mark: Option<&'static str>,
     controls: Vec<String>,
     findings: List<FindingView>,
     /// The rule whose steps come first, their number, and whether there are no more.
@@ -78,17 +79,15 @@ impl StepView {
 
 /// The findings of a cluster. `section` is the id of its section.
 pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> Vec<FindingsView> {
-    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
-        a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
-    };
+    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| a.rule.id == b.rule.id && a.counts_like(b);
     let mut shown: Vec<(&[Step], &str, String)> = Vec::new();
     let mut views = Vec::new();
     for group in findings.chunk_by(is_alike) {
         let Some(first) = group.first() else { continue };
         let rule = first.rule;
         let id = format!("{section}-f{}", views.len() + 1);
-        let is_waived = first.waived_by().is_some();
-        let steps: &[Step] = if is_waived { &[] } else { &first.steps };
+        let mark = mark(first);
+        let steps: &[Step] = if mark.is_some() { &[] } else { &first.steps };
         let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
         // Of several, the first one has the text.
         let same = shown.iter().rev().map(|(other, rule, id)| (in_common(other), *rule, id));
@@ -101,7 +100,8 @@ pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> V
             which: if number == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {number}") },
             is_all: number == steps.len(),
         });
-        let prose = if is_waived || !steps.is_empty() { Vec::new() } else { prose(rule.remediation, facts) };
+        let prose =
+            if mark.is_some() || !steps.is_empty() { Vec::new() } else { prose(rule.remediation, facts) };
         shown.push((steps, rule.id, id.clone()));
         views.push(FindingsView {
             id,
@@ -110,11 +110,11 @@ pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> V
             summary: rule.summary,
             why: rule.why,
             reference: rule.reference,
-            is_waived,
+            mark,
             controls: rule.controls.iter().map(requirement).collect(),
             findings: list::of(group, list::MAX, |judged| FindingView {
                 text: about(&judged.finding, &facts.evidence.cluster),
-                waiver: judged.waiver.as_ref().map(waived_by),
+                waiver: exception(judged),
             }),
             same_as,
             first: common + 1,

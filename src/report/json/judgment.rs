@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::compliance::ControlName;
 use super::step::StepReport;
-use super::words::{Severity, Why};
+use super::words::{BaselineState, Severity, Why};
 use crate::model::audit::Unjudged;
+use crate::model::baseline::{Comparison, FindingId, KnownFinding};
 use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, NotJudged, Waiver};
 use crate::report::remediation;
@@ -30,6 +31,43 @@ pub(super) struct FindingReport {
     waived: bool,
     /// Its waiver, which may have expired.
     waiver: Option<WaiverReport>,
+    /// Whether the baseline has it; null without a baseline. One that it has does not count.
+    baseline: Option<BaselineState>,
+}
+
+/// What comparing with the baseline shows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ComparisonReport {
+    /// Findings of the baseline that are gone.
+    gone: Vec<KnownReport>,
+    /// Findings of the baseline of which that is not known, for lack of evidence or since their rule is off.
+    not_judged: Vec<KnownReport>,
+    /// What limits the comparison.
+    note: Option<String>,
+}
+
+/// A finding of the baseline.
+#[derive(Debug, Serialize, JsonSchema)]
+struct KnownReport {
+    rule: String,
+    subject: String,
+    about: Option<String>,
+    /// Its message then.
+    message: String,
+}
+
+impl From<&Comparison> for ComparisonReport {
+    fn from(Comparison { gone, not_judged, note }: &Comparison) -> Self {
+        let all = |findings: &[KnownFinding]| findings.iter().map(KnownReport::from).collect();
+        Self { gone: all(gone), not_judged: all(not_judged), note: note.map(str::to_owned) }
+    }
+}
+
+impl From<&KnownFinding> for KnownReport {
+    fn from(KnownFinding { id, message }: &KnownFinding) -> Self {
+        let FindingId { rule, subject, about } = id.clone();
+        Self { rule, subject, about, message: message.clone() }
+    }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -55,6 +93,7 @@ impl FindingReport {
             steps: judged.steps.iter().map(StepReport::from).collect(),
             waived: judged.waived_by().is_some(),
             waiver: judged.waiver.as_ref().map(WaiverReport::from),
+            baseline: judged.baseline.map(BaselineState::from),
         }
     }
 }

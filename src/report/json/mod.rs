@@ -162,6 +162,7 @@ mod tests {
             off: Vec::new(),
             skipped: Vec::new(),
             controls: Vec::new(),
+            comparison: None,
         };
         Audited { facts, judgment }
     }

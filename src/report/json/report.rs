@@ -9,7 +9,7 @@ use super::architecture::LegReport;
 use super::cluster::{Cluster, Dns, Eni, dns};
 use super::compliance::ControlReport;
 use super::connection::{ConnectionReport, Connections, OmittedReport};
-use super::judgment::{FindingReport, GapReport, NotJudgedReport};
+use super::judgment::{ComparisonReport, FindingReport, GapReport, NotJudgedReport};
 use super::node::{NodeReport, NodeTraffic};
 use super::policy::PolicyReport;
 use super::probe::{ProbeReport, probes};
@@ -58,6 +58,8 @@ pub(super) struct Report<'a> {
     /// The number of other sockets.
     other_connections: u64,
     findings: Vec<FindingReport>,
+    /// What comparing the findings with the baseline shows; null without a baseline.
+    baseline: Option<ComparisonReport>,
     /// Evidence that was not seen.
     gaps: Vec<GapReport>,
     /// Rules that were not judged for lack of evidence; the verdict does not depend on them.
@@ -188,6 +190,7 @@ impl<'a> Report<'a> {
             connections_omitted: facts.connections_omitted.iter().map(OmittedReport::from).collect(),
             other_connections: facts.other_connections,
             findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
+            baseline: judgment.comparison.as_ref().map(ComparisonReport::from),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
             not_judged: judgment.not_judged.iter().map(NotJudgedReport::from).collect(),
             rules_off: judgment.off.iter().map(|rule| rule.id.to_owned()).collect(),
@@ -217,6 +220,7 @@ impl<'a> Report<'a> {
             connections_omitted: Vec::new(),
             other_connections: 0,
             findings: Vec::new(),
+            baseline: None,
             gaps: summary.unjudged.iter().map(GapReport::from).collect(),
             not_judged: Vec::new(),
             rules_off: Vec::new(),

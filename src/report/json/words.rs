@@ -8,7 +8,8 @@ use crate::model::facts::InterfaceKind;
 use crate::model::gap::GapReason;
 use crate::model::node::NodeStatus;
 use crate::model::{
-    architecture, audit, compliance, connection, judgment, reachability, rule, seen_from, simulation, traffic,
+    architecture, audit, baseline, compliance, connection, judgment, reachability, rule, seen_from,
+    simulation, traffic,
 };
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -76,6 +77,7 @@ words! {
         #[serde(rename = "client")] Named,
     }
     Outcome of simulation::SimulationVerdict { Safe, Breaks, Unknown }
+    BaselineState of baseline::BaselineState { New, Unchanged }
     Severity of rule::Severity { Low, Medium, High, Critical }
     Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
     PolicyOrigin of audit::PolicyOrigin { Default, Found, Named }

@@ -11,10 +11,10 @@ use std::io::{Result, Write};
 use crate::model::audit::{Audited, PolicyUsed, Summary};
 use crate::model::facts::Facts;
 use crate::model::judgment::{JudgedGap, NotJudged, Verdict};
-use crate::report::answer::not_selected;
+use crate::report::answer::{compared, not_selected};
 use crate::report::architecture;
 use crate::report::compliance::by_status;
-use crate::report::entry::{Unseen, about, gap_text, waived_by};
+use crate::report::entry::{Unseen, about, exception, gap_text};
 use crate::report::format::{AuditFormat, ReportSettings, ReportWriter};
 use crate::report::probe::probes;
 use crate::report::remediation::{self, is_command};
@@ -188,15 +188,19 @@ fn section(audited: &Audited, explain_paths: bool) -> String {
     if !judgment.findings.is_empty() {
         text.push_str("\n| severity | rule | finding |\n| --- | --- | --- |\n");
         text.push_str(&list(judgment.findings.iter().map(|judged| {
-            let waiver = judged.waiver.as_ref().map(|waiver| format!(" ({})", waived_by(waiver)));
+            let exception = exception(judged).map(|exception| format!(" ({exception})"));
             format!(
                 "| {} | [{}]({}) | {} |\n",
                 judged.severity.as_str(),
                 judged.rule.id,
                 judged.rule.reference,
-                harmless(&(about(&judged.finding, cluster) + &waiver.unwrap_or_default()))
+                harmless(&(about(&judged.finding, cluster) + &exception.unwrap_or_default()))
             )
         })));
+    }
+    let compared = compared(judgment);
+    if !compared.is_empty() {
+        let _ = write!(text, "\nBaseline: {}.\n", harmless(&compared.join("; ")));
     }
     let compliance: Vec<_> = by_status(judgment).collect();
     if !compliance.is_empty() {
@@ -269,7 +273,7 @@ fn drawing(facts: &Facts) -> String {
 /// What resolves the findings of each rule, with commands as blocks of code.
 fn remediations(audited: &Audited) -> String {
     let Audited { facts, judgment } = audited;
-    let counted = judgment.findings.iter().filter(|judged| judged.waived_by().is_none());
+    let counted = judgment.findings.iter().filter(|judged| judged.counts());
     let counted: Vec<_> = counted.collect();
     let rules = counted.chunk_by(|a, b| a.rule.id == b.rule.id).filter_map(|same_rule| same_rule.first());
     list(rules.map(|first| {

@@ -7,7 +7,7 @@ use crate::model::facts::Facts;
 use crate::model::judgment::JudgedFinding;
 use crate::model::rule::Step;
 use crate::model::text::list;
-use crate::report::entry::{about, waived_by};
+use crate::report::entry::{about, exception, mark};
 use crate::report::names::Names;
 use crate::report::remediation::{self, is_command, write_remediation};
 use crate::report::style::Style;
@@ -32,17 +32,15 @@ pub(super) fn write_findings(
         return Ok(());
     }
     writeln!(out, "\n{}", style.bold("Findings"))?;
-    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| {
-        a.rule.id == b.rule.id && a.waived_by().is_some() == b.waived_by().is_some()
-    };
+    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| a.rule.id == b.rule.id && a.counts_like(b);
     let mut printed: Vec<(&[Step], &str)> = Vec::new();
     for (at, same_rule) in findings.chunk_by(is_alike).enumerate() {
         let Some(first) = same_rule.first() else { continue };
         if at > 0 {
             writeln!(out)?;
         }
-        let waived = if first.waived_by().is_some() { "  waived" } else { "" };
-        writeln!(out, "{}  {}{waived}", style.severity(first.severity), style.bold(first.rule.id))?;
+        let mark = mark(first).map(|mark| format!("  {mark}")).unwrap_or_default();
+        writeln!(out, "{}  {}{mark}", style.severity(first.severity), style.bold(first.rule.id))?;
         let groups = if is_short {
             alike(same_rule, facts)
         } else {
@@ -52,15 +50,15 @@ pub(super) fn write_findings(
         for group in groups.iter().take(shown) {
             let text = text(group, facts, names);
             write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
-            if let Some(waiver) = &group[0].waiver {
-                write!(out, "{}", style.prose(&escape(&waived_by(waiver)), "    ", "    "))?;
+            if let Some(exception) = exception(group[0]) {
+                write!(out, "{}", style.prose(&escape(&exception), "    ", "    "))?;
             }
         }
         if groups.len() > shown {
             let more: usize = groups[shown..].iter().map(Vec::len).sum();
             writeln!(out, "  - and {more} more; --all lists them")?;
         }
-        if first.waived_by().is_some() {
+        if !first.counts() {
             continue;
         }
         if first.steps.is_empty() {

@@ -8,7 +8,7 @@ use crate::model::judgment::Verdict;
 use crate::model::rule::{Severity, Threshold};
 use crate::model::traffic::TrafficPath;
 use crate::report::answer::{PATHS, not_selected, path_words};
-use crate::report::entry::about;
+use crate::report::entry::{about, mark};
 use crate::report::names::Names;
 use crate::report::style::{Style, Tone, count};
 use crate::report::text::{cell, escape};
@@ -194,10 +194,10 @@ fn worst(audited: &Audited) -> String {
         (_, Some(gap)) if judgment.verdict == Verdict::Inconclusive => {
             format!("not seen: {}", gap.gap.subject)
         }
-        (Some(judged), _) if judged.waived_by().is_none() => {
+        (Some(judged), _) if judged.counts() => {
             format!("{}: {}", judged.rule.id, about(&judged.finding, &facts.evidence.cluster))
         }
-        (Some(_), _) => "waived".to_owned(),
+        (Some(judged), _) => mark(judged).unwrap_or_default().to_owned(),
         _ => "-".to_owned(),
     };
     Names::of(facts).shorten(&text).into_owned()

@@ -1,0 +1,49 @@
+//! The findings of the baseline for a cluster, and what became of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::baseline::{Baseline, BaselineState, Comparison, FindingId, KnownFinding};
+use crate::model::cluster::Cluster;
+use crate::model::judgment::Judgment;
+use crate::model::rule::{Finding, Rule};
+
+/// The findings of the baseline for a cluster.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// With their messages; `None` if the baseline has no report on the cluster.
+    findings: Option<&'a BTreeMap<FindingId, String>>,
+    /// What limits the comparison.
+    note: Option<&'static str>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(baseline: &'a Baseline, cluster: &Cluster) -> Self {
+        Self { findings: baseline.of(cluster), note: baseline.note(cluster) }
+    }
+
+    /// Whether a finding is known.
+    pub(super) fn state(self, rule: &Rule, finding: &Finding) -> BaselineState {
+        match self.findings {
+            Some(findings) if findings.contains_key(&FindingId::new(rule, finding)) => {
+                BaselineState::Unchanged
+            }
+            _ => BaselineState::New,
+        }
+    }
+
+    /// What became of the findings that a judgment has not. Of a rule that could not be judged,
+    /// was not to be, or does not exist, that is not known.
+    pub(super) fn compare(self, rules: &[&'static Rule], judgment: &Judgment) -> Comparison {
+        let found: BTreeSet<_> =
+            judgment.findings.iter().map(|judged| FindingId::new(judged.rule, &judged.finding)).collect();
+        let mut comparison = Comparison { note: self.note, ..Comparison::default() };
+        for (id, message) in self.findings.into_iter().flatten().filter(|(id, _)| !found.contains(id)) {
+            let rule = rules.iter().find(|rule| rule.id == id.rule);
+            let is_judged = rule
+                .is_some_and(|rule| judgment.exclusion(rule).is_none() && judgment.gap_of(rule).is_none());
+            let list = if is_judged { &mut comparison.gone } else { &mut comparison.not_judged };
+            list.push(KnownFinding { id: id.clone(), message: message.clone() });
+        }
+        comparison
+    }
+}
