@@ -15,7 +15,7 @@ use super::text::escape;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::gap::GapReason;
-use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment};
+use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
@@ -98,7 +98,10 @@ fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
     let (needed, other_gaps): (Vec<_>, Vec<_>) = gaps.partition(|judged| judged.needed);
     let gap_text = |judged: &JudgedGap| escape(&gap_text(judged)).into_owned();
     let status = if let Some(first) = failing.first() {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        // If it is not known whether the policy excepts them, they make nothing fail.
+        let is_failure = judgment.verdict == Verdict::Fail;
+        let kind = if is_failure { NonSuccessKind::Failure } else { NonSuccessKind::Error };
+        let mut status = TestCaseStatus::non_success(kind);
         let mut text: Vec<_> = failing.iter().copied().map(finding_text).collect();
         text.push(remediation::of(first, facts));
         status.set_message(finding_text(first)).set_type(first.severity.as_str());

@@ -247,6 +247,18 @@ fn junit_agrees_with_the_exit_code() {
             seen.insert((ran.code, ran.stdout.contains("<system-out>below the threshold")));
         }
     }
+    // Whether a waiver applies to the cluster is not known.
+    let copy = copy_of("study-public");
+    crate::common::edit_json(copy.path(), "cluster.json", |json| {
+        json["cluster"].as_object_mut().unwrap().remove("arn");
+    });
+    let policy = copy.path().join("eks-netcheck.toml");
+    let waiver = "[[waiver]]\nrule = \"public-endpoint-open\"\nresource = \"*\"\nclusters = [\"arn:aws:eks:*\"]\nreason = \"r\"\nowner = \"o\"\nexpires = 9999-12-31\n";
+    fs::write(&policy, waiver).unwrap();
+    let run = Netcheck::audit(copy.path()).args(&["--format", "junit", "--policy", policy.to_str().unwrap()]);
+    let ran = run.run();
+    let report = Report::deserialize_from_str(&ran.stdout).unwrap();
+    assert_eq!((ran.code, report.failures, report.errors > 0), (3, 0, true), "{}", ran.stdout);
     let codes: BTreeSet<_> = seen.iter().map(|(code, _)| *code).collect();
     assert!(codes == BTreeSet::from([0, 1, 3]) && seen.contains(&(0, true)), "{seen:?}");
 }
