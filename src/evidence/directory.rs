@@ -15,7 +15,8 @@ use super::bundle::{Bundle, Contents};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
 use super::files::{
-    BUNDLE, exists_inside, list, names, node_files, node_name, open_inside, read_inside, vantage_files,
+    BUNDLE, COMBINED_CAPTURE, exists_inside, list, names, node_files, node_name, open_inside, read_inside,
+    vantage_files,
 };
 use super::json::{JsonError, from_json};
 use super::kubernetes;
@@ -657,8 +658,6 @@ fn eks_id(host: &str) -> Option<String> {
     labels.any(|label| label == "eks" || label == "eks-cluster").then_some(id)
 }
 
-/// The combined capture.
-pub(super) const COMBINED_CAPTURE: &str = "nodes.txt";
 /// The subdirectories of an evidence directory.
 const SUBDIRECTORIES: [&str; 4] = ["dns", "kubernetes", "nodes", "probe"];
 /// How many unknown files are listed.

@@ -13,6 +13,8 @@ use crate::model::name::{NodeName, NotANodeName, vantage_name};
 
 /// How the name of a bundle of a node's logs ends.
 pub(super) const BUNDLE: &str = ".tar.gz";
+/// The combined capture.
+pub(super) const COMBINED_CAPTURE: &str = "nodes.txt";
 
 /// Returns the names in a subdirectory, except hidden ones, sorted; none if it does not
 /// exist.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::aws::CALLS;
-use super::directory::COMBINED_CAPTURE;
-use super::files::BUNDLE;
+use super::files::{BUNDLE, COMBINED_CAPTURE};
 use super::probe::probe_vantage;
 use crate::model::file::{Field, File};
 use crate::model::gap::{Gap, GapReason, Subject};

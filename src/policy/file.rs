@@ -287,7 +287,7 @@ pub fn check(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Vec<P
     match entries {
         Some(entries) if errors.is_empty() => Ok(Policy::new(entries)),
         _ => {
-            errors.sort_by(|a, b| (a.position(), &a.message).cmp(&(b.position(), &b.message)));
+            errors.sort_by_key(PolicyError::position);
             errors.dedup();
             Err(errors)
         }
@@ -558,6 +558,11 @@ impl Reader<'_> {
                 format!("duplicate key {}", self.text.get(span.clone()).unwrap_or_default())
             }
             (Some("wanted string or table"), _) => "expected a value in quotes".to_owned(),
+            (Some(what), _)
+                if what.starts_with("invalid type: ") && error.message().ends_with("expected a string") =>
+            {
+                "expected a value in quotes".to_owned()
+            }
             (Some("invalid type: map, expected a sequence"), _) => {
                 "this is a list: write it in double brackets, as in [[waiver]]".to_owned()
             }
@@ -617,6 +622,7 @@ mod tests {
             "9:1: the required key reason is missing",
             "10:8: 203.0.113.7 is an address",
             "11:9: owner is empty",
+            "13:13: \"[\" is not a valid glob",
             "13:18: expected a value in quotes",
             "14:11: no rule named \"y\"",
             "15:1: the required key owner is missing",

@@ -7,13 +7,16 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
-use toml::value::Datetime;
+use toml::value::{Date, Datetime};
 
 /// The most errors that are looked for: each of them reads the whole file again.
 const ERRORS_MAX: usize = 100;
 
 /// The position of a value that stands for a missing one: no value of a file is empty.
 const NOWHERE: Range<usize> = 0..0;
+
+/// The day that stands for a missing one.
+const FAR: Date = Date { year: 9999, month: 12, day: 31 };
 
 /// Whether a value at this position stands for a missing one, of which nothing more is to be said.
 pub(super) fn is_stand_in(span: &Range<usize>) -> bool {
@@ -28,12 +31,15 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Error>) {
         // Behind an error of the syntax, entries may be in a table that is not theirs.
         return (None, errors);
     }
-    while errors.len() < ERRORS_MAX {
+    let mut removed = Vec::new();
+    for _ in 0..ERRORS_MAX {
         match T::deserialize(Deserializer::from(table.clone())) {
             Ok(value) => return (Some(value), errors),
             Err(error) => {
-                let is_repaired = repair(table.get_mut(), &error);
-                errors.push(error);
+                let is_repaired = repair(table.get_mut(), &error, &mut removed);
+                if !is_repaired || !is_removed(text, &error, &removed) {
+                    errors.push(error);
+                }
                 if !is_repaired {
                     break;
                 }
@@ -43,13 +49,31 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Error>) {
     (None, errors)
 }
 
+/// A key that was wrong and is left out, and where it is.
+type Removed = (String, Range<usize>);
+
+/// The key that an error says is missing.
+fn missing(error: &Error) -> Option<&str> {
+    error.message().strip_prefix("missing field `")?.split('`').next()
+}
+
+/// Whether an error is that a key is missing which was left out, since it is wrong.
+fn is_removed(text: &str, error: &Error, removed: &[Removed]) -> bool {
+    let (Some(name), Some(table)) = (missing(error), error.span()) else { return false };
+    removed.iter().any(|(key, at)| {
+        // The table may have the position of its header alone.
+        let is_within = |rest: &str| !rest.contains("\n[");
+        key == name && table.start <= at.start && text.get(table.end..at.start).is_none_or(is_within)
+    })
+}
+
 /// Takes what an error is about out of a table, or adds what is missing. Returns whether it was
 /// found.
-fn repair(table: &mut DeTable<'_>, error: &Error) -> bool {
+fn repair(table: &mut DeTable<'_>, error: &Error, removed: &mut Vec<Removed>) -> bool {
     let Some(span) = error.span().filter(|span| !is_stand_in(span)) else { return false };
-    match error.message().strip_prefix("missing field `").and_then(|name| name.split('`').next()) {
+    match missing(error) {
         Some(name) => add(table, &span, name),
-        None => remove(table, &span),
+        None => remove(table, &span, removed),
     }
 }
 
@@ -63,7 +87,7 @@ fn add_within(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, name: &str)
     match value.get_mut() {
         DeValue::Table(table) if is_this => {
             let stand_in = if name == "expires" {
-                DeValue::Datetime(Datetime { date: None, time: None, offset: None })
+                DeValue::Datetime(Datetime { date: Some(FAR), time: None, offset: None })
             } else {
                 DeValue::String(Cow::Borrowed(""))
             };
@@ -76,13 +100,21 @@ fn add_within(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, name: &str)
     }
 }
 
-/// Removes the innermost entry of a table that is, or whose value has, a position.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
-    let within = |value: &mut Spanned<DeValue<'_>>| match value.get_mut() {
-        DeValue::Table(table) => remove(table, span),
-        DeValue::Array(values) => values.iter_mut().any(|value| match value.get_mut() {
-            DeValue::Table(table) => remove(table, span),
-            _ => false,
+/// Removes the innermost entry of a table that is, or whose value has, a position; of a list of
+/// other values, the one there.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>, removed: &mut Vec<Removed>) -> bool {
+    let mut within = |value: &mut Spanned<DeValue<'_>>| match value.get_mut() {
+        DeValue::Table(table) => remove(table, span, removed),
+        DeValue::Array(values) => values.iter_mut().any(|value| {
+            let is_this = value.span() == *span;
+            match value.get_mut() {
+                DeValue::Table(table) => remove(table, span, removed),
+                _ if is_this => {
+                    *value = Spanned::new(NOWHERE, DeValue::String(Cow::Borrowed("")));
+                    true
+                }
+                _ => false,
+            }
         }),
         _ => false,
     };
@@ -91,6 +123,7 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     }
     let has = |range: Range<usize>| range.start <= span.start && span.end <= range.end;
     let found = table.iter().find(|(key, value)| has(key.span()) || has(value.span()));
-    let key = found.map(|(key, _)| key.clone());
-    key.is_some_and(|key| table.remove(&key).is_some())
+    let Some(key) = found.map(|(key, _)| key.clone()) else { return false };
+    removed.push((key.get_ref().to_string(), span.clone()));
+    table.remove(&key).is_some()
 }

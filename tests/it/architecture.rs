@@ -132,7 +132,8 @@ fn a_probe_that_could_not_be_made_is_not_seen() {
         if let Some(proxy) = proxy {
             answer["proxy"] = json!(proxy);
         }
-        let probe = json!({"schema": "eks-netcheck.probe.v1", "host": "myeks.example", "answers": [answer]});
+        let host = "97F6F1D8710EF1C6DBA0701CC11150C8.gr7.ap-northeast-2.eks.amazonaws.com";
+        let probe = json!({"schema": "eks-netcheck.probe.v1", "host": host, "answers": [answer]});
         fs::create_dir_all(copy.path().join("probe")).unwrap();
         fs::write(copy.path().join(format!("probe/{vantage}.json")), probe.to_string()).unwrap();
     };

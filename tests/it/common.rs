@@ -202,3 +202,14 @@ pub(crate) fn joined(text: &str) -> String {
     }
     joined
 }
+
+/// Copies the probe of a fixture into recorded evidence, as one of its own endpoint.
+pub(crate) fn copy_probe(fixture: &Path, evidence: &Path) {
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    let cluster: serde_json::Value = serde_json::from_str(&read(evidence.join("cluster.json"))).unwrap();
+    let endpoint = cluster["cluster"]["endpoint"].as_str().unwrap().trim_start_matches("https://");
+    let mut probe: serde_json::Value = serde_json::from_str(&read(fixture.join("probe/here.json"))).unwrap();
+    probe["host"] = endpoint.into();
+    std::fs::create_dir_all(evidence.join("probe")).unwrap();
+    std::fs::write(evidence.join("probe/here.json"), probe.to_string()).unwrap();
+}

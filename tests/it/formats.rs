@@ -9,7 +9,7 @@ use eks_netcheck::report::text::is_hostile;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of, private_only_with_slices, root, scratch, story, subdirs};
+use crate::common::{Netcheck, copy_of, copy_probe, private_only_with_slices, root, scratch, story, subdirs};
 
 const FORMATS: [&str; 9] =
     ["html", "sarif", "junit", "markdown", "github", "gitlab", "ocsf", "asff", "openmetrics"];
@@ -212,8 +212,7 @@ fn waived_and_inconclusive_rules_are_marked_in_each_format() {
 fn a_passing_audit_has_no_findings_in_any_format() {
     let copy = private_only_with_slices();
     let dir = copy.path();
-    let probe = root().join("fixtures/rules/anonymous-version-disclosed/quiet/probe");
-    crate::common::copy(&probe, &dir.join("probe"));
+    copy_probe(&root().join("fixtures/rules/anonymous-version-disclosed/quiet"), dir);
     assert_eq!(parsed(dir, "gitlab", &[]), json!([]));
     assert_eq!(written(dir, "github", &[]), "");
     assert_eq!(parsed(dir, "sarif", &[])["runs"][0]["results"], json!([]));

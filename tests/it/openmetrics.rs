@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Netcheck, copy_of, fixtures, scratch, story};
+use crate::common::{Netcheck, copy_of, copy_probe, fixtures, scratch, story};
 use crate::formats::mixed;
 
 /// The samples of a run, by name and labels without those of the cluster.
@@ -125,8 +125,7 @@ fn nodes_that_were_not_read_are_counted() {
 #[test]
 fn certificates_have_their_expiry() {
     let copy = copy_of("private-only");
-    let probe = fixtures().join("rules/anonymous-version-disclosed/quiet/probe");
-    crate::common::copy(&probe, &copy.path().join("probe"));
+    copy_probe(&fixtures().join("rules/anonymous-version-disclosed/quiet"), copy.path());
     let (report, _) = Netcheck::audit(copy.path()).json();
     let all = of(copy.path());
     let expiry: Vec<_> =

@@ -414,7 +414,8 @@ fn connections_beside_probes_that_fail() {
     const ENIS: [&str; 2] = ["192.168.1.55:443", "192.168.2.66:443"];
     const PUBLIC: [&str; 2] = ["3.39.55.189:443", "3.37.178.179:443"];
     // The settings, what the two addresses answered, the proxy, and the exit code.
-    let cases: [(&str, [Option<&str>; 2], Option<&str>, i32); 11] = [
+    type Case<'a> = (&'a str, [Option<&'a str>; 2], Option<&'a str>, i32);
+    let cases: [Case<'_>; 11] = [
         ("private", [Some("timed-out"), Some("timed-out")], None, 3),
         ("private", [Some("refused"), Some("no-route")], None, 3),
         ("private", [Some("timed-out"), Some("done")], None, 0),

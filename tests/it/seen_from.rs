@@ -215,7 +215,8 @@ fn recorded_probes_are_shown() {
         {"address": "3.39.55.189:443", "target": "endpoint", "proxy": "proxy.example:3128",
          "tcp": {"result": "done"}},
     ]);
-    let probe = json!({"schema": "eks-netcheck.probe.v1", "host": "x", "answers": answers});
+    let host = "97F6F1D8710EF1C6DBA0701CC11150C8.gr7.ap-northeast-2.eks.amazonaws.com";
+    let probe = json!({"schema": "eks-netcheck.probe.v1", "host": host, "answers": answers});
     fs::write(copy.path().join("probe/here.json"), probe.to_string()).unwrap();
     let (report, _) = Netcheck::audit(copy.path()).json();
     let row = "here 3.39.55.189: yes yes public-endpoint dns+probe".to_owned();
