@@ -6,12 +6,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::style::count;
 use crate::model::cluster::EndpointAccess;
 use crate::model::gap::Gap;
+use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
 use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
 use crate::model::text::list;
 
 /// How many blocks of a list, and how many names of a group are shown.
 const SHOWN: usize = 5;
+
+/// How many steps that clients need are shown; JSON has all.
+const NEEDS_MAX: usize = 20;
 
 /// How many agents that differ by their names only are groups of their own.
 const AGENTS_MAX: usize = 3;
@@ -131,6 +135,25 @@ pub(super) fn sentence(simulation: &Simulation) -> String {
         (unknown, false) => parts.push(format!("{unknown} are not known")),
     }
     parts.join("; ")
+}
+
+/// What the clients need that the change leaves without the API server, each with the groups of
+/// those that need it; without what the steps of the change have anyway.
+pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec<(&'a Step, Vec<&'a str>)> {
+    let steps: HashSet<_> = simulation.steps.iter().map(|step| step.step.text.as_str()).collect();
+    let mut needs: Vec<(&Step, Vec<&str>)> = Vec::new();
+    let lacking = groups.iter().filter(|group| group.first.effect == Effect::Breaks);
+    for (group, step) in lacking.flat_map(|group| group.first.needs.iter().map(move |step| (group, step))) {
+        match needs.iter_mut().find(|(known, _)| *known == step) {
+            Some((_, labels)) => labels.push(&group.label),
+            None => needs.push((step, vec![&group.label])),
+        }
+    }
+    needs.retain(|(step, _)| !steps.contains(step.text.as_str()));
+    // An alternative comes after what it replaces.
+    needs.sort_by_key(|(step, _)| step.text.starts_with("Or "));
+    needs.truncate(NEEDS_MAX);
+    needs
 }
 
 /// The gaps as text: those with the same next step as one.

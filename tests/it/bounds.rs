@@ -237,7 +237,7 @@ fn a_large_capture_is_judged_in_little_memory() {
         format!("ESTAB 0 0 192.168.1.20:10250 10.0.0.{client}:{port} users:((\"kubelet\",pid=7,fd=2))")
     });
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -v 98304; exec \"$0\" audit --cluster myeks --evidence . --format json"]);
+    command.args(["-c", "ulimit -d 32768; exec \"$0\" audit --cluster myeks --evidence . --format json"]);
     let output =
         command.arg(env!("CARGO_BIN_EXE_eks-netcheck")).env_clear().current_dir(copy.path()).output();
     let output = output.unwrap();

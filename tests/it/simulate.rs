@@ -717,3 +717,18 @@ fn new_connections_of_a_kubelet_on_a_stale_path_are_judged() {
         );
     }
 }
+
+/// What a client needs, with its command, is in each format.
+#[test]
+fn what_clients_need_is_in_every_format() {
+    let evidence = fixtures().join("access/public");
+    for format in ["table", "markdown", "json"] {
+        let args = ["simulate", "--public-cidrs", "203.0.113.0/24", "--format", format, "--evidence"];
+        let ran = Netcheck::new(args).arg(&evidence).env("COLUMNS", "200").run();
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        for address in ["52.78.10.20", "13.125.30.40"] {
+            let command = format!("publicAccessCidrs=203.0.113.0/24,{address}/32");
+            assert!(ran.stdout.contains(&command), "{format}: {}", ran.stdout);
+        }
+    }
+}

@@ -8,7 +8,7 @@ use super::{harmless, list};
 use crate::model::rule::{Check, Step};
 use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
 use crate::model::text::{capital, uncapital};
-use crate::report::change::{access, gaps, groups, sentence};
+use crate::report::change::{access, gaps, groups, needs, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
 
@@ -32,7 +32,8 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
     text.push_str(
         "\n### Clients\n\n| client | today | afterwards | reaches it | effect | why |\n| --- | --- | --- | --- | --- | --- |\n",
     );
-    text.push_str(&list(groups(simulation).iter().map(|group| {
+    let groups = groups(simulation);
+    text.push_str(&list(groups.iter().map(|group| {
         let client = group.first;
         format!(
             "| {} | {} | {} | {} | {} | {} |\n",
@@ -43,6 +44,16 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
             client.effect.as_str(),
             harmless(&client.why)
         )
+    })));
+    let needs = needs(simulation, &groups);
+    if !needs.is_empty() {
+        text.push_str("\n### Needed to reach it afterwards\n\n");
+    }
+    text.push_str(&list(needs.iter().map(|(step, labels)| {
+        let labels: Vec<_> = labels.iter().map(|label| harmless(label)).collect();
+        let text = format!("- {}: {}\n", labels.join(", "), harmless(&uncapital(&step.text)));
+        let code = |command: &String| format!("\n  ````sh\n  {command}\n  ````\n");
+        text + &step.command.as_ref().map(code).unwrap_or_default()
     })));
     if !simulation.steps.is_empty() {
         text.push_str("\n### Steps, in this order\n\n");

@@ -5,7 +5,7 @@ use std::io::{Result, Write};
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
 use crate::model::text::{list, uncapital};
-use crate::report::change::{Group, access, gaps, groups, sentence};
+use crate::report::change::{Group, access, gaps, groups, needs, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::{Style, Tone};
 use crate::report::text::{cell, escape};
@@ -57,6 +57,18 @@ fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> 
     for (why, labels) in reasons(&groups[..groups.len().min(GROUPS_MAX)]) {
         let text = format!("{}: {why}", list(&labels, LABELS_MAX));
         write!(out, "{}", style.prose(&escape(&text), "- ", "  "))?;
+    }
+    let needs = needs(simulation, &groups);
+    if !needs.is_empty() {
+        writeln!(out, "\n{}", style.bold("Needed to reach it afterwards"))?;
+    }
+    for (step, labels) in needs {
+        let colon = if step.command.is_some() { ":" } else { "." };
+        let text = format!("{}: {}{colon}", list(&labels, LABELS_MAX), uncapital(&step.text));
+        write!(out, "{}", style.prose(&escape(&text), "- ", "  "))?;
+        if let Some(command) = &step.command {
+            write!(out, "{}", style.command(&escape(command), "      "))?;
+        }
     }
     Ok(())
 }
