@@ -115,6 +115,7 @@ fn recorded_evidence_gives_the_same_report_as_a_live_audit() {
     let comparable = |text: &str| {
         let mut report: Value = serde_json::from_str(text).unwrap();
         report["other_connections"] = json!(0);
+        report["tool"]["time"] = json!(null);
         report["nodes"].as_array_mut().unwrap().iter_mut().for_each(|node| node["sockets"] = json!(0));
         for answer in report["dns"].as_array_mut().unwrap() {
             answer["addresses"].as_array_mut().unwrap().sort_by_key(ToString::to_string);
