@@ -173,7 +173,9 @@ fn the_filter_changes_no_verdict_of_any_story() {
             let dir = dir.to_str().unwrap();
             let args = ["audit", "--cluster", &cluster, "--evidence", dir, "--format", "json"];
             let ran = Netcheck::new(args).run();
-            let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_default();
+            // Hints name the directory.
+            let text = ran.stdout.replace(dir, "DIR");
+            let report: Value = serde_json::from_str(&text).unwrap_or_default();
             (report, ran.code)
         };
         let ((whole, whole_code), (filtered, code)) = (audit(&original), audit(copy.path()));
