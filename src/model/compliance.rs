@@ -66,7 +66,7 @@ impl Standard {
     }
 }
 
-/// Who says that a rule belongs to a control.
+/// The source of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mapping {
     /// The control's own text: the rule checks what it asks, or a part of that.
@@ -109,7 +109,7 @@ pub struct Control {
     pub id: &'static str,
     /// Its title in the standard.
     pub title: &'static str,
-    /// Who says that the rule belongs to it.
+    /// The source of the mapping.
     pub mapping: Mapping,
 }
 

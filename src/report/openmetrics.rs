@@ -247,7 +247,7 @@ impl ClusterSamples<'_> {
     }
 
     /// The sockets of each component by path, also those that are only counted. Programs are
-    /// no label: their names are chosen by whoever runs them.
+    /// no label: their names are chosen by their users.
     fn sockets(&mut self, facts: &Facts) {
         let mut count = |component: &str, direction: &str, path: Path, state: State, number: u64| {
             let state = match state {

@@ -136,9 +136,10 @@ fn a_short_exec_is_detected_in_every_access_mode() {
             Access::PublicAndPrivate | Access::Private => "eni-0e926ff3709b35657",
         };
         assert_eq!(change.unwrap()["eni"], eni, "{report:#}");
+        // Lines are wrapped.
+        let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            ran.stdout
-                .contains(&format!("from 192.168.1.55 (the EKS-owned ENI {eni}) appeared and disappeared")),
+            text.contains(&format!("from 192.168.1.55 (the EKS-owned ENI {eni}) appeared and disappeared")),
             "{}",
             ran.stdout
         );

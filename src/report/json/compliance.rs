@@ -14,7 +14,7 @@ pub(super) struct ControlName {
     /// nist-800-53-r5.
     standard: String,
     id: String,
-    /// Who says so: the control's own text asks the same, AWS relates it to EKS.1, or it is our own mapping.
+    /// The source of the mapping: the control's own text asks the same, AWS relates it to EKS.1, or it is our own mapping.
     mapping: Mapping,
 }
 
