@@ -99,9 +99,9 @@ fn places(observation: &Observation, kind: LegKind, name: &impl Fn(&str) -> Stri
     text
 }
 
-/// The text of the box for the far ends of an observation.
-fn far_ends(observation: &Observation) -> Vec<String> {
-    let title = match observation.path {
+/// What the far ends of an observation are, by their path.
+pub(super) fn far_end(path: Path) -> &'static str {
+    match path {
         Path::PublicEndpoint => "public endpoint",
         Path::PrivateEni => "EKS-owned ENI",
         Path::ClusterIp => "ClusterIP",
@@ -109,7 +109,12 @@ fn far_ends(observation: &Observation) -> Vec<String> {
         Path::Loopback => "loopback",
         Path::Unattributed => "unattributed",
         Path::Other => "other",
-    };
+    }
+}
+
+/// The text of the box for the far ends of an observation.
+fn far_ends(observation: &Observation) -> Vec<String> {
+    let title = far_end(observation.path);
     let peers = &observation.peers;
     let mut text = vec![title.to_owned()];
     text.extend(peers.kept.iter().take(Observation::SHOWN).map(|peer| cell(peer)));

@@ -74,29 +74,6 @@ const SC_7_16: Control = related(Standard::Nist80053, "SC-7(16)", "Prevent Disco
 const SC_7_20: Control = related(Standard::Nist80053, "SC-7(20)", "Dynamic Isolation and Segregation");
 const SC_7_21: Control = related(Standard::Nist80053, "SC-7(21)", "Isolation of System Components");
 
-/// The controls of a rule that reports public access limited to some blocks.
-pub(super) static PUBLIC_ACCESS: [Control; 19] = [
-    CIS_PRIVATE,
-    EKS_1,
-    CONFIG,
-    CONTROL_TOWER,
-    PCI,
-    AC_3,
-    AC_4,
-    AC_6,
-    AC_21,
-    SC_7,
-    AC_3_7,
-    AC_4_21,
-    SC_7_3,
-    SC_7_4,
-    SC_7_9,
-    SC_7_11,
-    SC_7_16,
-    SC_7_20,
-    SC_7_21,
-];
-
 /// The controls of a rule that reports public access from the internet at large.
 pub(super) static OPEN_ACCESS: [Control; 20] = [
     CIS_RESTRICT,
@@ -120,6 +97,10 @@ pub(super) static OPEN_ACCESS: [Control; 20] = [
     SC_7_20,
     SC_7_21,
 ];
+
+/// The controls of a rule that reports public access limited to some blocks: all but the one that
+/// asks for that limit.
+pub(super) static PUBLIC_ACCESS: &[Control] = OPEN_ACCESS.split_at(1).1;
 
 /// The controls of a rule that reports that private access is off.
 pub(super) static PRIVATE_ACCESS: [Control; 2] = [CIS_RESTRICT, CIS_PRIVATE];

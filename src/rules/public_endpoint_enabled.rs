@@ -23,7 +23,7 @@ Manager), close it:
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",
     reference: ENDPOINT_ACCESS,
-    controls: &controls::PUBLIC_ACCESS,
+    controls: controls::PUBLIC_ACCESS,
     needs: &[],
     without_evidence: WithoutEvidence::Inconclusive,
     steps,

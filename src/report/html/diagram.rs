@@ -7,8 +7,9 @@ use textwrap::{Options, WordSplitter};
 
 use super::words::path_class;
 use crate::model::architecture::{ExpectedPath, Leg, LegKind, Observation, SightResult};
-use crate::model::connection::{KUBELET_PORT, Path};
+use crate::model::connection::KUBELET_PORT;
 use crate::model::seen_from::{HERE, SeenBy};
+use crate::report::architecture::far_end;
 use crate::report::text::cell;
 
 /// The width of a drawing, in pixels.
@@ -165,16 +166,7 @@ fn places(observation: &Observation, kind: LegKind) -> Vec<String> {
 
 /// The text of the box for the far ends of an observation.
 fn far_ends(observation: &Observation) -> Vec<String> {
-    let title = match observation.path {
-        Path::PublicEndpoint => "public endpoint",
-        Path::PrivateEni => "EKS-owned ENI",
-        Path::ClusterIp => "ClusterIP",
-        Path::Vpc => "in the VPC, not an EKS-owned ENI",
-        Path::Loopback => "loopback",
-        Path::Unattributed => "unattributed",
-        Path::Other => "other",
-    };
-    let mut text = vec![title.to_owned()];
+    let mut text = vec![far_end(observation.path).to_owned()];
     text.extend(observation.peers.kept.iter().take(Observation::SHOWN).cloned());
     text.extend(more(observation.peers.total));
     text
