@@ -10,12 +10,13 @@ use ipnet::IpNet;
 
 use super::nearest::nearest;
 use super::options::{From, WriteTo};
+use crate::model::access::AccessMode;
 use crate::model::name::NodeName;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
 use crate::model::ranges::{RangeUse, canonical_block, range_use, reserved_range};
 use crate::model::rule::{Severity, Threshold};
 use crate::model::seen_from::HERE;
-use crate::model::simulation::{AccessMode, NamedClient};
+use crate::model::simulation::NamedClient;
 use crate::report::format::Format;
 
 /// The severity from which findings fail the run.

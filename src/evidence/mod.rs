@@ -7,6 +7,7 @@ pub mod directory;
 pub mod dns;
 pub mod error;
 pub(crate) mod files;
+mod hosts;
 pub mod json;
 pub mod kubernetes;
 mod manifest;

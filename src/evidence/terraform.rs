@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::json::{JsonError, from_json};
+use crate::model::access::AccessMode;
 use crate::model::net::PUBLIC_BLOCKS_MAX;
 use crate::model::ranges::is_public;
-use crate::model::simulation::{AccessChange, AccessMode};
+use crate::model::simulation::AccessChange;
 
 /// The largest plan that is read.
 pub const PLAN_MAX: u64 = 64 << 20;

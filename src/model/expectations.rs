@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::cluster::EndpointAccess;
+use super::access::AccessMode;
 
 /// The allowed settings. Without a policy: any access mode, and any CIDR block that is
 /// not so wide that it counts as the whole internet.
@@ -40,37 +40,4 @@ pub struct AllowedCidr {
     pub expires: Option<String>,
     /// Whether it has expired.
     pub is_expired: bool,
-}
-
-/// An access mode of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessMode {
-    /// Public only.
-    Public,
-    /// Public and private.
-    PublicAndPrivate,
-    /// Private only.
-    Private,
-}
-
-impl AccessMode {
-    /// All modes that EKS supports.
-    pub const ALL: [Self; 3] = [Self::Public, Self::PublicAndPrivate, Self::Private];
-
-    /// Its name in reports.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::PublicAndPrivate => "public-and-private",
-            Self::Private => "private",
-        }
-    }
-
-    /// Whether `access` has this mode, or may have it if a setting is unknown.
-    #[must_use]
-    pub fn may_be(self, access: &EndpointAccess) -> bool {
-        let (public, private) = (self != Self::Private, self != Self::Public);
-        access.public().is_none_or(|on| on == public) && access.private().is_none_or(|on| on == private)
-    }
 }

@@ -1,5 +1,6 @@
 //! The types that all other modules share. No I/O, no clock, no SDK.
 
+pub mod access;
 pub mod architecture;
 pub mod audit;
 pub mod baseline;

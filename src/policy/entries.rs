@@ -6,7 +6,8 @@ use glob::Pattern;
 use jiff::Timestamp;
 
 use super::scope::Scope;
-use crate::model::expectations::{AccessMode, AllowedCidr};
+use crate::model::access::AccessMode;
+use crate::model::expectations::AllowedCidr;
 use crate::model::judgment::{Acceptance, Waiver};
 use crate::model::rule::{Severity, Threshold};
 

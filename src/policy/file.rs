@@ -1,4 +1,4 @@
-//! `eks-netcheck.toml`: the policy file. These types are the format.
+//! `eks-netcheck.toml`: reads the policy file, with errors that name their position.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,8 +11,6 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
@@ -20,11 +18,16 @@ use super::Policy;
 use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
 use super::preset::Preset;
 use super::scope::Scope;
+use super::tables::{
+    AcceptGapTable, AllowedCidrTable, EndpointTable, FailOnSetting, OverrideTable, PolicyFile, RuleSetting,
+    WaiverTable,
+};
 use super::tolerant::{is_stand_in, read};
-use crate::model::expectations::{AccessMode, AllowedCidr};
+use crate::model::access::AccessMode;
+use crate::model::expectations::AllowedCidr;
 use crate::model::judgment::{Acceptance, Waiver};
 use crate::model::ranges::canonical_block;
-use crate::model::rule::{Severity, Threshold};
+use crate::model::rule::Threshold;
 use crate::model::text::cut;
 
 /// The name of the file that is searched for.
@@ -57,201 +60,6 @@ impl fmt::Display for PolicyError {
 }
 
 impl std::error::Error for PolicyError {}
-
-/// The whole file.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-#[schemars(title = "eks-netcheck.toml")]
-pub struct PolicyFile {
-    /// The preset to extend; all other entries take precedence over it.
-    extends: Option<Preset>,
-    /// Findings of this severity or a higher one fail the run; high by default.
-    fail_on: Option<FailOnSetting>,
-    /// Per rule: another severity, or off.
-    #[schemars(with = "BTreeMap<String, RuleSetting>")]
-    rules: BTreeMap<Spanned<String>, RuleSetting>,
-    endpoint: EndpointTable,
-    /// The blocks that publicAccessCidrs may contain; an empty list allows none.
-    #[schemars(with = "Option<Vec<AllowedCidrTable>>")]
-    allowed_cidr: Option<Vec<Spanned<AllowedCidrTable>>>,
-    /// Settings of some clusters; where several apply, the last one takes precedence.
-    #[schemars(with = "Vec<OverrideTable>")]
-    r#override: Vec<Spanned<OverrideTable>>,
-    /// Findings that do not count until a date.
-    #[schemars(with = "Vec<WaiverTable>")]
-    waiver: Vec<Spanned<WaiverTable>>,
-    /// Missing evidence that does not count until a date.
-    #[schemars(with = "Vec<AcceptGapTable>")]
-    accept_gap: Vec<Spanned<AcceptGapTable>>,
-}
-
-/// What is expected of the endpoint.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-struct EndpointTable {
-    /// The access modes that are allowed.
-    #[schemars(with = "Option<Vec<AccessModeWord>>", length(min = 1))]
-    access: Option<Spanned<Vec<AccessModeWord>>>,
-    /// The widest IPv4 block that publicAccessCidrs may contain, such as /24; /8 by default.
-    #[schemars(with = "Option<String>")]
-    widest_ipv4: Option<Spanned<String>>,
-    /// The same for IPv6; /32 by default.
-    #[schemars(with = "Option<String>")]
-    widest_ipv6: Option<Spanned<String>>,
-}
-
-/// A block that publicAccessCidrs may contain.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct AllowedCidrTable {
-    /// The block, such as 203.0.113.0/24.
-    #[schemars(with = "String")]
-    cidr: Spanned<String>,
-    /// Its owner.
-    #[schemars(with = "String")]
-    owner: Spanned<String>,
-    /// Its purpose.
-    #[schemars(with = "String")]
-    reason: Spanned<String>,
-    /// The last day on which it is allowed, in UTC, or a time with an offset.
-    #[schemars(with = "Option<String>")]
-    expires: Option<Spanned<Datetime>>,
-}
-
-/// Settings of some clusters.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct OverrideTable {
-    /// Globs over the clusters' names and ARNs.
-    #[schemars(with = "Vec<String>")]
-    #[serde(default)]
-    clusters: Vec<Spanned<String>>,
-    /// Globs over account ids.
-    #[schemars(with = "Vec<String>")]
-    #[serde(default)]
-    accounts: Vec<Spanned<String>>,
-    /// As above.
-    fail_on: Option<FailOnSetting>,
-    /// As above.
-    #[schemars(with = "BTreeMap<String, RuleSetting>")]
-    #[serde(default)]
-    rules: BTreeMap<Spanned<String>, RuleSetting>,
-    /// As above.
-    #[serde(default)]
-    endpoint: EndpointTable,
-    /// As above; these are allowed in addition to the others.
-    #[schemars(with = "Option<Vec<AllowedCidrTable>>")]
-    allowed_cidr: Option<Vec<Spanned<AllowedCidrTable>>>,
-}
-
-/// Findings that do not count until a date.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct WaiverTable {
-    /// The rule's id.
-    #[schemars(with = "String")]
-    rule: Spanned<String>,
-    /// A glob over the cluster's name, its ARN, and the finding's subject, or its subject and about.
-    #[schemars(with = "String")]
-    resource: Spanned<String>,
-    /// Globs over the names and ARNs of the clusters that it applies to; all by default.
-    #[schemars(with = "Vec<String>")]
-    #[serde(default)]
-    clusters: Vec<Spanned<String>>,
-    /// The reason.
-    #[schemars(with = "String")]
-    reason: Spanned<String>,
-    /// Its owner.
-    #[schemars(with = "String")]
-    owner: Spanned<String>,
-    /// The last day on which it applies, in UTC, or a time with an offset.
-    #[schemars(with = "String")]
-    expires: Spanned<Datetime>,
-}
-
-/// Missing evidence that does not count until a date.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct AcceptGapTable {
-    /// A glob over what is missing, as reports name it: `hybrid nodes`, `Fargate pods`.
-    #[schemars(with = "String")]
-    subject: Spanned<String>,
-    /// Globs over the names and ARNs of the clusters that it applies to; all by default.
-    #[schemars(with = "Vec<String>")]
-    #[serde(default)]
-    clusters: Vec<Spanned<String>>,
-    /// The reason.
-    #[schemars(with = "String")]
-    reason: Spanned<String>,
-    /// Its owner.
-    #[schemars(with = "String")]
-    owner: Spanned<String>,
-    /// The last day on which it applies, in UTC, or a time with an offset.
-    #[schemars(with = "String")]
-    expires: Spanned<Datetime>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum FailOnSetting {
-    Critical,
-    High,
-    Medium,
-    Low,
-    Never,
-}
-
-impl From<FailOnSetting> for Threshold {
-    fn from(threshold: FailOnSetting) -> Self {
-        match threshold {
-            FailOnSetting::Critical => Some(Severity::Critical),
-            FailOnSetting::High => Some(Severity::High),
-            FailOnSetting::Medium => Some(Severity::Medium),
-            FailOnSetting::Low => Some(Severity::Low),
-            FailOnSetting::Never => None,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum RuleSetting {
-    Critical,
-    High,
-    Medium,
-    Low,
-    Off,
-}
-
-impl From<RuleSetting> for Option<Severity> {
-    fn from(setting: RuleSetting) -> Self {
-        match setting {
-            RuleSetting::Critical => Some(Severity::Critical),
-            RuleSetting::High => Some(Severity::High),
-            RuleSetting::Medium => Some(Severity::Medium),
-            RuleSetting::Low => Some(Severity::Low),
-            RuleSetting::Off => None,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum AccessModeWord {
-    Public,
-    PublicAndPrivate,
-    Private,
-}
-
-impl From<AccessModeWord> for AccessMode {
-    fn from(word: AccessModeWord) -> Self {
-        match word {
-            AccessModeWord::Public => Self::Public,
-            AccessModeWord::PublicAndPrivate => Self::PublicAndPrivate,
-            AccessModeWord::Private => Self::Private,
-        }
-    }
-}
 
 /// Parses a policy. `rules` are the ids of all rules; `now` decides what has expired.
 ///

@@ -8,6 +8,7 @@ mod judge;
 mod known;
 mod preset;
 mod scope;
+mod tables;
 mod tolerant;
 pub mod usage;
 

@@ -1,8 +1,9 @@
 use super::controls;
 use super::gaps;
 use super::text::ENDPOINT_ACCESS;
+use crate::model::access::AccessMode;
 use crate::model::cluster::Hosting;
-use crate::model::expectations::{AccessMode, Expectations};
+use crate::model::expectations::Expectations;
 use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::GapReason;
@@ -38,7 +39,7 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
         return Outcome::inconclusive(gaps::connector(&facts.evidence));
     }
     // One flag that is known may be enough to decide.
-    let possible = AccessMode::ALL.into_iter().filter(|mode| mode.may_be(&cluster.access));
+    let possible = AccessMode::possible(&cluster.access).into_iter();
     let (allowed, others): (Vec<_>, Vec<_>) = possible.partition(|mode| required.contains(mode));
     if !others.is_empty() && allowed.is_empty() {
         let mode: Vec<_> = others.iter().map(|mode| mode.as_str()).collect();

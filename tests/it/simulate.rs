@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use eks_netcheck::classify::simulation::simulate;
+use eks_netcheck::model::access::AccessMode;
 use eks_netcheck::model::facts::Facts;
 use eks_netcheck::model::rule::Need;
 use eks_netcheck::model::simulation::{
-    AccessChange, AccessMode, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict,
+    AccessChange, Client, ClientKind, Effect, NamedClient, Simulation, SimulationVerdict,
 };
 use ipnet::IpNet;
 use serde_json::{Value, json};

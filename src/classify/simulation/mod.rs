@@ -23,6 +23,7 @@ use self::places::Places;
 use self::scenario::Scenario;
 use self::socket_evidence::SocketEvidence;
 use super::reachability::Reachabilities;
+use crate::model::access::AccessMode;
 use crate::model::cluster::{EndpointAccess, Hosting};
 use crate::model::connection::UNNAMED;
 use crate::model::facts::{Facts, Incomplete, InterfaceKind};
@@ -34,8 +35,7 @@ use crate::model::reachability::{Condition, ConditionResult, Reachability, Reach
 use crate::model::seen_from::HERE;
 use crate::model::shell::shell_word;
 use crate::model::simulation::{
-    AccessChange, AccessMode, Client, ClientKind, ClientPath, Effect, NamedClient, Simulation,
-    SimulationVerdict,
+    AccessChange, Client, ClientKind, ClientPath, Effect, NamedClient, Simulation, SimulationVerdict,
 };
 use crate::model::text::list;
 use crate::steps::has_hybrid_nodes;

@@ -7,6 +7,7 @@ use eks_netcheck::classify::reachability::{Reachabilities, reachability};
 use eks_netcheck::classify::simulation::simulate;
 use eks_netcheck::evidence::directory::EvidenceDir;
 use eks_netcheck::evidence::nodes::read_nodes;
+use eks_netcheck::model::access::AccessMode;
 use eks_netcheck::model::cluster::EndpointAccess;
 use eks_netcheck::model::evidence::{Evidence, Vantage};
 use eks_netcheck::model::facts::Facts;
@@ -19,7 +20,7 @@ use eks_netcheck::model::probe::{
 use eks_netcheck::model::reachability::{
     ConditionKind, ConditionResult, EndpointSide, Location, Place, Reaches,
 };
-use eks_netcheck::model::simulation::{AccessChange, AccessMode, ClientKind};
+use eks_netcheck::model::simulation::{AccessChange, ClientKind};
 
 use super::{
     BASTION, answer, ask, both, evidence, facts, facts_with_nodes, obstacle, place, probe, public,

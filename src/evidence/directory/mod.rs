@@ -3,6 +3,9 @@
 //! A missing file is a gap, except `cluster.json`, which is required. A file that exists
 //! and cannot be read or parsed is an error that names it.
 
+mod probes;
+mod unread;
+
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -15,14 +18,14 @@ use super::bundle::{Bundle, Contents};
 use super::dns::parse_answer;
 use super::error::EvidenceError;
 use super::files::{
-    BUNDLE, COMBINED_CAPTURE, exists_inside, list, names, node_files, node_name, open_inside, read_inside,
+    BUNDLE, COMBINED_CAPTURE, exists_inside, list, node_files, node_name, open_inside, read_inside,
     vantage_files,
 };
+use super::hosts::{are_different_endpoints, has_domain_of};
 use super::json::{JsonError, from_json};
 use super::kubernetes;
 use super::manifest::Manifest;
 use super::next_step;
-use super::probe::{PROBE_MAX, parse_probe, probe_vantage};
 use crate::model::cluster::Cluster;
 use crate::model::evidence::{Evidence, NextStep, Vantage};
 use crate::model::file::File;
@@ -30,7 +33,7 @@ use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
 use crate::model::name::{NodeName, vantage_name};
 use crate::model::node::Via;
-use crate::model::probe::{AddressProbe, Probe, ProbeTarget};
+use crate::model::probe::Probe;
 use crate::model::shell::{shell_quoted, shell_word, written_into};
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
@@ -384,112 +387,6 @@ impl EvidenceDir {
         Ok(())
     }
 
-    /// The gaps for files that are not read: those of later versions, and unknown ones.
-    fn files_not_read(&self, cluster: &Cluster) -> Result<Vec<Gap>, EvidenceError> {
-        let Source::Directory(root) = &self.source else { return Ok(Vec::new()) };
-        let gap = |name: String, why, detail: &str| self.gap(cluster, Subject::Other(name), why, detail);
-        let mut gaps = Vec::new();
-        for name in names(root, "nodes")? {
-            let Some(node) = name.strip_suffix(BUNDLE) else { continue };
-            if root.join(format!("nodes/{node}.txt")).exists() {
-                let detail = "a bundle of logs, which is not read, since the node's capture is";
-                gaps.push(gap(format!("nodes/{name}"), GapReason::NotSupported, detail));
-            }
-        }
-        let known: Vec<_> = aws::CALLS
-            .iter()
-            .map(|call| call.file)
-            .chain([File::CLUSTER, NODES, ENDPOINT_SLICES])
-            .map(File::name)
-            .collect();
-        let is_known = |name: &str| {
-            known.contains(&name)
-                || name == MANIFEST
-                || name == COMBINED_CAPTURE
-                || SUBDIRECTORIES.contains(&name)
-        };
-        let of_kubernetes = names(root, "kubernetes")?.into_iter().map(|name| format!("kubernetes/{name}"));
-        let unknown = names(root, "")?.into_iter().chain(of_kubernetes).filter(|name| !is_known(name));
-        let mut unknown: Vec<_> = unknown.collect();
-        unknown.sort();
-        let omitted = unknown.len().saturating_sub(UNKNOWN_MAX);
-        unknown.truncate(UNKNOWN_MAX);
-        for name in unknown {
-            let detail = match known.iter().find(|known| letters(known) == letters(&name)) {
-                Some(similar) => format!("not read; the name of that file is {similar}"),
-                None => "not a file of an evidence directory, and not read".to_owned(),
-            };
-            gaps.push(gap(name, GapReason::NotSupported, &detail));
-        }
-        if omitted > 0 {
-            let detail = "not files of an evidence directory, and not read";
-            gaps.push(gap(format!("{omitted} more files"), GapReason::NotSupported, detail));
-        }
-        Ok(gaps)
-    }
-
-    /// The answers to probes, sorted by vantage point.
-    ///
-    /// # Errors
-    /// If a file cannot be read, or is of another cluster's endpoint.
-    fn probes(&self, cluster: &Cluster) -> Result<Vec<Probe>, EvidenceError> {
-        let names = match &self.source {
-            Source::Directory(root) => {
-                let files = vantage_files(root, "probe", "json")?;
-                files.into_iter().map(|(name, _)| name).collect()
-            }
-            Source::Memory(memory) => {
-                let names = memory.files.keys().filter_map(|file| probe_vantage(file));
-                names.map(str::to_owned).collect::<Vec<_>>()
-            }
-        };
-        let mut probes = Vec::new();
-        for name in names {
-            if let Some(probe) = self.replaced_probe.as_ref().filter(|probe| probe.vantage == name) {
-                probes.push(probe.clone().sorted());
-                continue;
-            }
-            let file = format!("probe/{name}.json");
-            if let Some(bytes) = self.bytes(&file, PROBE_MAX)? {
-                let probe = parse_probe(&name, &bytes).map_err(|error| self.malformed(&file, error))?;
-                self.check_probe(cluster, &file, &probe)?;
-                probes.push(probe);
-            }
-        }
-        Ok(probes)
-    }
-
-    /// Checks that answers to probes are of the endpoint of this cluster: by the host that was
-    /// sent as SNI, and the port of each address.
-    fn check_probe(&self, cluster: &Cluster, file: &str, probe: &Probe) -> Result<(), EvidenceError> {
-        let Some(endpoint) = &cluster.endpoint else { return Ok(()) };
-        let unusable = |problem: String| {
-            let path = self.path(file);
-            EvidenceError::Unusable(format!("{} {problem}", path.display()))
-        };
-        let host = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        // One cluster may have names in several domains.
-        let id = eks_id(&probe.host);
-        let is_own =
-            host(&probe.host) == host(&endpoint.host) || id.is_some() && id == eks_id(&endpoint.host);
-        if !is_own {
-            return Err(unusable(format!(
-                "is of another endpoint: it was made for {:?}, and the endpoint of {} is {}; remove it, or pass the evidence of its cluster",
-                probe.host, cluster.name, endpoint.host
-            )));
-        }
-        let port = cluster.api_port();
-        let is_of_other =
-            |answer: &&AddressProbe| answer.target != ProbeTarget::Peer && answer.address.port() != port;
-        if let Some(answer) = probe.answers.iter().find(is_of_other) {
-            return Err(unusable(format!(
-                "has an answer of {}, and the port of the endpoint of {} is {port}; remove it",
-                answer.address, cluster.name
-            )));
-        }
-        Ok(())
-    }
-
     /// The names of the vantage points with a DNS answer, sorted.
     fn vantage_points(&self) -> Result<Vec<String>, EvidenceError> {
         match &self.source {
@@ -635,36 +532,4 @@ impl EvidenceDir {
             Source::Memory(_) => PathBuf::from(file),
         }
     }
-}
-
-/// Whether two hosts are in the same domain, such as eks.amazonaws.com: by their last three
-/// labels.
-fn has_domain_of(host: &str, other: &str) -> bool {
-    let domain =
-        |host: &str| -> Vec<String> { host.rsplit('.').take(3).map(str::to_ascii_lowercase).collect() };
-    host.split('.').count() > 3 && domain(host) == domain(other)
-}
-
-/// Whether two hosts are endpoints of EKS, of clusters with different ids: one cluster may
-/// have names in several domains.
-fn are_different_endpoints(host: &str, other: &str) -> bool {
-    eks_id(host).zip(eks_id(other)).is_some_and(|(host, other)| host != other)
-}
-
-/// The id of the cluster in the name of an endpoint of EKS.
-fn eks_id(host: &str) -> Option<String> {
-    let mut labels = host.split('.').map(str::to_ascii_lowercase);
-    let id = labels.next()?;
-    labels.any(|label| label == "eks" || label == "eks-cluster").then_some(id)
-}
-
-/// The subdirectories of an evidence directory.
-const SUBDIRECTORIES: [&str; 4] = ["dns", "kubernetes", "nodes", "probe"];
-/// How many unknown files are listed.
-const UNKNOWN_MAX: usize = 10;
-
-/// The letters of the name of a file, by which a misspelt name is recognised.
-fn letters(name: &str) -> String {
-    let letters: String = name.chars().filter(char::is_ascii_alphabetic).collect();
-    letters.to_ascii_lowercase().replacen("describe", "", 1)
 }
