@@ -40,7 +40,7 @@ impl<T> Observed<T> {
 }
 
 /// A piece of evidence that was not obtained. Its text is `subject: detail; hint`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gap {
     /// What was not obtained.
     pub subject: Subject,

@@ -7,7 +7,7 @@ use std::mem::{Discriminant, discriminant};
 
 use super::facts::Facts;
 use super::gap::{Gap, GapReason, Subject};
-use super::judgment::JudgedGap;
+use super::judgment::{JudgedGap, NotJudged};
 use super::node::{Node, NodeStatus};
 use super::traffic::{NodeTraffic, TrafficPath};
 
@@ -84,14 +84,42 @@ pub struct GapGroup<'a> {
     pub gaps: Vec<&'a JudgedGap>,
 }
 
-/// What the gaps of a group have in common.
+/// Rules that were not judged for one cause.
+#[derive(Debug)]
+pub struct NotJudgedGroup<'a> {
+    /// The rules.
+    pub rules: Vec<&'static str>,
+    /// The cause, as that of a [`GapGroup`].
+    pub detail: String,
+    /// The missing evidence of each of the rules, in the order of the judgment.
+    pub gaps: Vec<&'a Gap>,
+}
+
+/// What gaps with one cause have in common.
 #[derive(PartialEq, Eq, Hash)]
-struct GapKey<'a> {
+struct Cause<'a> {
     kind: Discriminant<Subject>,
     /// Of a subject that has no name.
     subject: Option<&'a Subject>,
     why: GapReason,
     detail: String,
+}
+
+impl<'a> Cause<'a> {
+    fn of(gap: &'a Gap) -> Self {
+        Self {
+            kind: discriminant(&gap.subject),
+            subject: gap.subject.name().is_none().then_some(&gap.subject),
+            why: gap.why,
+            detail: without_name(gap),
+        }
+    }
+}
+
+/// What the gaps of a group have in common.
+#[derive(PartialEq, Eq, Hash)]
+struct GapKey<'a> {
+    cause: Cause<'a>,
     needed: bool,
     rules: Vec<&'static str>,
     /// The line of the policy that accepts it.
@@ -101,33 +129,49 @@ struct GapKey<'a> {
 /// The gaps that are alike, in the order of the judgment.
 #[must_use]
 pub fn gap_groups(gaps: &[JudgedGap]) -> Vec<GapGroup<'_>> {
-    let groups = grouped(gaps.iter(), |judged| {
-        let subject = &judged.gap.subject;
-        GapKey {
-            kind: discriminant(subject),
-            subject: subject.name().is_none().then_some(subject),
-            why: judged.gap.why,
-            detail: without_name(judged),
-            needed: judged.needed,
-            rules: judged.rules.iter().map(|rule| rule.id).collect(),
-            accepted: judged.accepted.as_ref().map(|accepted| accepted.line),
-        }
+    let groups = grouped(gaps.iter(), |judged| GapKey {
+        cause: Cause::of(&judged.gap),
+        needed: judged.needed,
+        rules: judged.rules.iter().map(|rule| rule.id).collect(),
+        accepted: judged.accepted.as_ref().map(|accepted| accepted.line),
     });
     groups.into_iter().map(GapGroup::new).collect()
 }
 
+/// The rules that were not judged, those that lack the same evidence for one cause together, in
+/// the order of the judgment.
+#[must_use]
+pub fn not_judged_groups<'a>(not_judged: &'a [NotJudged]) -> Vec<NotJudgedGroup<'a>> {
+    let causes = grouped(not_judged.iter(), |one| (one.rule.id, Cause::of(&one.gap)));
+    let causes: Vec<(&'static str, Vec<&Gap>)> = causes
+        .into_iter()
+        .map(|same| (same[0].rule.id, same.into_iter().map(|one| &one.gap).collect()))
+        .collect();
+    let groups = grouped(causes.iter(), |(_, gaps)| gaps);
+    let group = |same: Vec<&(&'static str, Vec<&'a Gap>)>| {
+        let gaps = same[0].1.clone();
+        NotJudgedGroup { rules: same.iter().map(|(rule, _)| *rule).collect(), detail: detail(&gaps), gaps }
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// The cause of gaps: of a single one as it is.
+fn detail(gaps: &[&Gap]) -> String {
+    match gaps {
+        [only] => only.detail.clone(),
+        several => several.first().map(|first| without_name(first)).unwrap_or_default(),
+    }
+}
+
 impl<'a> GapGroup<'a> {
     fn new(gaps: Vec<&'a JudgedGap>) -> Self {
-        let detail = match gaps.as_slice() {
-            [only] => only.gap.detail.clone(),
-            several => without_name(several[0]),
-        };
+        let detail = detail(&gaps.iter().map(|judged| &judged.gap).collect::<Vec<_>>());
         Self { detail, gaps }
     }
 }
 
-fn without_name(judged: &JudgedGap) -> String {
-    let Gap { subject, detail, .. } = &judged.gap;
+fn without_name(gap: &Gap) -> String {
+    let Gap { subject, detail, .. } = gap;
     let instead = match subject {
         Subject::Vantage(_) | Subject::Probe(_) => "the place",
         _ => "the node",

@@ -8,7 +8,7 @@ use super::style::count;
 use crate::model::baseline::{Comparison, KnownFinding};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
-use crate::model::gap::{GapReason, Subject};
+use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::groups::{GapGroup, gap_groups};
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
 use crate::model::rule::{Rule, Severity, Threshold};
@@ -126,16 +126,22 @@ fn more_or_one(groups: &[&GapGroup<'_>]) -> String {
 
 /// The cause of a group of gaps, and how many subjects it has.
 pub(super) fn problem(group: &GapGroup<'_>) -> String {
-    let [first, _, ..] = group.gaps.as_slice() else { return group.gaps[0].gap.problem() };
-    let number = group.gaps.len();
-    let what = match &first.gap.subject {
+    problem_of(&group.gaps[0].gap, group.gaps.len(), &group.detail)
+}
+
+/// The cause of a number of gaps, of which this is the first.
+pub(super) fn problem_of(first: &Gap, number: usize, detail: &str) -> String {
+    if number == 1 {
+        return first.problem();
+    }
+    let what = match &first.subject {
         Subject::Node(_) | Subject::Instance(_) => format!("{number} nodes"),
         Subject::Egress(_) => format!("egress of {number} nodes"),
         Subject::Vantage(_) => format!("DNS from {number} places"),
         Subject::Probe(_) => format!("probes from {number} places"),
         _ => format!("{number} times"),
     };
-    format!("{what}: {}", group.detail)
+    format!("{what}: {detail}")
 }
 
 /// The numbers of findings by severity, the worst first: `1 high, 2 medium`; `None` if there
@@ -225,7 +231,7 @@ pub(super) fn traffic(facts: &Facts, names: &Names, paint: impl Fn(TrafficPath, 
         let without = if has_proxy || all == 0 { "" } else { "; kube-proxy was not seen" };
         return parts.join(", ") + without;
     }
-    let is_asked = |judged: &crate::model::gap::Gap| judged.why != GapReason::NotAsked;
+    let is_asked = |judged: &Gap| judged.why != GapReason::NotAsked;
     if facts.evidence.has_no_nodes() {
         "none, since there are no nodes".to_owned()
     } else if facts.missing_nodes.iter().any(is_asked) || facts.missing_nodes.is_empty() {

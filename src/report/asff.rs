@@ -1,6 +1,9 @@
 //! AWS Security Finding Format: the findings that `BatchImportFindings` of Security Hub takes,
 //! one for each rule and cluster, as Security Hub's own controls have one for each resource.
 //! The id of a finding does not depend on its outcome, so that a later run updates it.
+//! `Workflow` and `Note` are never set: they are the user's, and no later import can change
+//! them, so that what a waiver suppresses would stay suppressed when it has expired. A waived
+//! finding is informational instead, which the next import changes.
 //!
 //! Each line is a batch: a JSON array of at most 100 findings of one account and region, since
 //! a request holds no others. Kept until the end: of each account and region the batch that is
@@ -17,6 +20,7 @@ use serde_json::{Value, json};
 use super::compliance::requirement;
 use super::entry::{about, id, mark};
 use super::format::{AuditFormat, ReportWriter};
+use super::node_traffic;
 use super::pretty::compact;
 use super::remediation;
 use super::text::escape;
@@ -46,7 +50,7 @@ const ID_MAX: usize = 512;
 const TITLE_MAX: usize = 256;
 const DESCRIPTION_MAX: usize = 1024;
 const RECOMMENDATION_MAX: usize = 512;
-const NOTE_MAX: usize = 512;
+const PRODUCT_FIELD_MAX: usize = 2048;
 const REASON_MAX: usize = 1024;
 const DETAIL_MAX: usize = 512;
 /// The longest name of a region.
@@ -152,8 +156,8 @@ struct Outcome<'a> {
     description: String,
     findings: Vec<&'a JudgedFinding>,
     gap: Option<&'a Gap>,
-    /// Why it does not count.
-    note: Option<String>,
+    /// The waiver or acceptance by which it does not count.
+    waiver: Option<String>,
     /// Whether the rule is off, so that what an earlier run imported is no longer true.
     is_off: bool,
     controls: Vec<&'static Control>,
@@ -165,11 +169,11 @@ impl<'a> Outcome<'a> {
         let gap = judgment.gap_of(rule);
         let mut outcome = Self {
             status: "PASSED",
-            label: "INFORMATIONAL",
+            label: INFORMATIONAL,
             description: "Nothing found".to_owned(),
             findings: Vec::new(),
             gap: gap.map(|(gap, _)| gap),
-            note: None,
+            waiver: None,
             is_off: judgment.exclusion(rule) == Some(Exclusion::Policy),
             controls: rule.controls.iter().collect(),
         };
@@ -177,10 +181,10 @@ impl<'a> Outcome<'a> {
             findings.iter().min_by_key(|judged| (!judged.counts(), std::cmp::Reverse(judged.severity)))
         {
             outcome.status = "FAILED";
-            outcome.label = label(worst.severity);
+            outcome.waiver =
+                worst.waived_by().map(|waiver| exception(&waiver.owner, &waiver.reason, &waiver.expires));
+            outcome.label = if outcome.waiver.is_none() { label(worst.severity) } else { INFORMATIONAL };
             outcome.description = description(&findings, cluster);
-            outcome.note =
-                worst.waived_by().map(|waiver| note(&waiver.owner, &waiver.reason, &waiver.expires));
             outcome.findings = findings;
         } else if outcome.is_off {
             outcome.status = "NOT_AVAILABLE";
@@ -188,10 +192,11 @@ impl<'a> Outcome<'a> {
         } else if let Some((gap, accepted)) = gap {
             let is_needed = judgment.gaps.iter().any(|judged| judged.needed && judged.gap == *gap);
             outcome.status = if is_needed { "NOT_AVAILABLE" } else { "WARNING" };
-            outcome.label = label(rule.severity);
-            outcome.description = format!("Not seen: {}", gap.problem());
-            outcome.note =
-                accepted.map(|Acceptance { owner, reason, expires, .. }| note(owner, reason, expires));
+            outcome.waiver =
+                accepted.map(|Acceptance { owner, reason, expires, .. }| exception(owner, reason, expires));
+            outcome.label = if outcome.waiver.is_none() { label(rule.severity) } else { INFORMATIONAL };
+            let until = accepted.map(|accepted| format!(" (accepted until {})", accepted.expires));
+            outcome.description = format!("Not seen: {}{}", gap.problem(), until.unwrap_or_default());
         } else {
             // A rule that passes does not show that its control is met.
             outcome.controls = judgment.controls_met(rule).collect();
@@ -200,7 +205,10 @@ impl<'a> Outcome<'a> {
     }
 }
 
-fn note(owner: &str, reason: &str, expires: &str) -> String {
+/// The label of what needs no attention.
+const INFORMATIONAL: &str = "INFORMATIONAL";
+
+fn exception(owner: &str, reason: &str, expires: &str) -> String {
     format!("{owner}: {reason} (until {expires})")
 }
 
@@ -208,7 +216,8 @@ fn note(owner: &str, reason: &str, expires: &str) -> String {
 fn description(findings: &[&JudgedFinding], cluster: &Cluster) -> String {
     let mut text = String::new();
     for (at, judged) in findings.iter().enumerate() {
-        let mark = mark(judged).map(|mark| format!(" ({mark})")).unwrap_or_default();
+        let until = judged.waived_by().map(|waiver| format!(" (waived until {})", waiver.expires));
+        let mark = until.or_else(|| mark(judged).map(|mark| format!(" ({mark})"))).unwrap_or_default();
         let message = format!("{}{mark}", escape(&about(&judged.finding, cluster)));
         let more = format!(" and {} more", findings.len() - at);
         if at > 0 && text.len() + message.len() + more.len() + 2 > DESCRIPTION_MAX {
@@ -264,6 +273,7 @@ fn finding(rule: &Rule, audited: &Audited, owner: &Owner, time: &str) -> Value {
             "eks-netcheck/rule": rule.id,
             "eks-netcheck/version": env!("CARGO_PKG_VERSION"),
             "eks-netcheck/findings": outcome.findings.len().to_string(),
+            "eks-netcheck/node-traffic": node_traffic::words(&audited.facts),
         },
     });
     let recommended = outcome.findings.iter().find(|judged| judged.counts());
@@ -271,10 +281,8 @@ fn finding(rule: &Rule, audited: &Audited, owner: &Owner, time: &str) -> Value {
     finding["Remediation"]["Recommendation"]["Url"] = rule.reference.into();
     finding["Remediation"]["Recommendation"]["Text"] =
         text.unwrap_or_else(|| format!("eks-netcheck explain {}", rule.id)).into();
-    if let Some(note) = &outcome.note {
-        finding["Workflow"]["Status"] = "SUPPRESSED".into();
-        finding["Note"] =
-            json!({ "Text": cut(note, NOTE_MAX), "UpdatedBy": "eks-netcheck", "UpdatedAt": time });
+    if let Some(waiver) = &outcome.waiver {
+        finding["ProductFields"]["eks-netcheck/waiver"] = cut(waiver, PRODUCT_FIELD_MAX).into();
     }
     finding
 }

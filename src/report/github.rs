@@ -10,6 +10,7 @@ use std::io::{Result, Write};
 use super::answer::not_selected;
 use super::entry::{Entry, KNOWN, Rank, Unseen};
 use super::format::{AuditFormat, ReportWriter};
+use super::node_traffic::{self, NodeCounts};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
@@ -25,6 +26,9 @@ pub const FORMAT: AuditFormat = AuditFormat {
             findings: Level::ALL.map(|_| Findings::default()),
             unseen: Shown::default(),
             accepted: Shown::default(),
+            is_many: settings.is_many,
+            answer: None,
+            nodes: Vec::new(),
         })
     },
 };
@@ -119,6 +123,12 @@ struct Writer {
     unseen: Shown,
     /// Gaps that the policy accepts.
     accepted: Shown,
+    /// Whether the report is on several clusters.
+    is_many: bool,
+    /// The path of the nodes' traffic in the only cluster.
+    answer: Option<String>,
+    /// The nodes of each cluster.
+    nodes: Vec<NodeCounts>,
 }
 
 impl Writer {
@@ -129,6 +139,9 @@ impl Writer {
 
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
+        self.nodes.push(NodeCounts::of(&audited.facts));
+        let name = escape(&audited.facts.evidence.cluster.name);
+        self.answer = Some(format!("{name}: {}", node_traffic::sentence(&audited.facts)));
         for entry in Entry::all_of(audited) {
             let level = match (entry.judged.counts(), entry.judged.severity) {
                 (true, Severity::Critical | Severity::High) => Level::Error,
@@ -152,16 +165,21 @@ impl ReportWriter for Writer {
         Ok(())
     }
 
-    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+    fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
         let mut unseen = Shown::default();
         for unjudged in &summary.unjudged {
             unseen.push(self.annotation("not-seen", Unseen::from(unjudged).text));
         }
         let skipped = not_selected(&summary.skipped).map(|text| self.annotation("not-judged", text));
-        unseen.append(self.unseen);
-        let mut levels = self.findings.map(Shown::from);
+        unseen.append(std::mem::take(&mut self.unseen));
+        let mut levels = std::mem::take(&mut self.findings).map(Shown::from);
         if let Some(skipped) = skipped {
             levels[Level::Notice as usize].push_first(skipped);
+        }
+        let of_all = || node_traffic::of_all(self.nodes.iter(), |_, words| words.to_owned());
+        let answer = if self.is_many { of_all() } else { self.answer.clone() };
+        if let Some(answer) = answer {
+            levels[Level::Notice as usize].push_first(self.annotation("node-traffic", answer));
         }
         let level = if summary.verdict() == Verdict::Inconclusive { Level::Error } else { Level::Warning };
         levels[level as usize].append(unseen);

@@ -10,6 +10,7 @@ use super::answer::compared;
 use super::compliance::by_standard;
 use super::entry::{exception, gap_text};
 use super::format::{AuditFormat, ReportWriter};
+use super::node_traffic;
 use super::remediation;
 use super::text::escape;
 use super::via::read_by;
@@ -43,6 +44,7 @@ impl ReportWriter for Writer {
             case.set_classname(arn.as_str());
             suite.add_test_case(case);
         }
+        suite.add_property((node_traffic::SUBJECT, node_traffic::words(&audited.facts).as_str()));
         if let Some(nodes) = read_by(&audited.facts) {
             suite.add_property(("nodes", nodes.as_str()));
         }

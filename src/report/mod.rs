@@ -1,6 +1,7 @@
 //! The reports: facts and judgments in, bytes out. One file for each format. No format
 //! looks anything up, reads a clock or changes the verdict.
 
+mod alike;
 mod answer;
 mod architecture;
 pub mod asff;
@@ -18,6 +19,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 mod names;
+mod node_traffic;
 pub mod ocsf;
 pub mod openmetrics;
 pub mod pretty;

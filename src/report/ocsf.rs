@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::compliance::{requirement, standards};
 use super::entry::{Entry, KNOWN, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
+use super::node_traffic;
 use super::pretty::Array;
 use super::remediation;
 use super::via::read_by;
@@ -37,9 +38,11 @@ struct Writer {
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
         let read_by = read_by(&audited.facts);
+        let node_traffic = node_traffic::words(&audited.facts);
         let with_nodes = |mut event: Value| {
+            event["unmapped"] = json!({ "node_traffic": node_traffic });
             if let Some(read_by) = &read_by {
-                event["unmapped"] = json!({ "nodes": read_by });
+                event["unmapped"]["nodes"] = read_by.as_str().into();
             }
             event
         };

@@ -17,6 +17,7 @@ use super::answer::not_selected;
 use super::compliance::requirement;
 use super::entry::{Entry, Rank, Unseen, known_id};
 use super::format::{AuditFormat, ReportWriter};
+use super::node_traffic;
 use super::pretty::write_pretty;
 use super::remediation::{self, is_command};
 use super::text::escape;
@@ -38,6 +39,7 @@ pub const FORMAT: AuditFormat = AuditFormat {
             gone: Vec::new(),
             unseen: Vec::new(),
             nodes: Map::new(),
+            node_traffic: Map::new(),
         })
     },
 };
@@ -57,6 +59,8 @@ struct Writer {
     unseen: Vec<Unseen>,
     /// How the nodes of each cluster were read.
     nodes: Map<String, Value>,
+    /// The path of the nodes' traffic of each cluster.
+    node_traffic: Map<String, Value>,
 }
 
 /// A finding as it is kept.
@@ -88,8 +92,9 @@ impl ReportWriter for Writer {
         let comparison = audited.judgment.comparison.iter();
         self.gone.extend(comparison.flat_map(|one| &one.gone).map(|known| Gone::new(known, audited)));
         self.unseen.extend(Unseen::all_of(audited));
+        let cluster = escape(audited.facts.evidence.cluster.subject()).into_owned();
+        self.node_traffic.insert(cluster.clone(), node_traffic::words(&audited.facts).into());
         if let Some(nodes) = read_by(&audited.facts) {
-            let cluster = escape(audited.facts.evidence.cluster.subject()).into_owned();
             self.nodes.insert(cluster, nodes.into());
         }
         Ok(())
@@ -117,7 +122,11 @@ impl ReportWriter for Writer {
                 "invocations": [self.invocation(summary)],
                 "results": results,
                 "columnKind": "unicodeCodePoints",
-                "properties": { "policy": escape(&summary.policy.name()), "nodes": self.nodes },
+                "properties": {
+                    "policy": escape(&summary.policy.name()),
+                    "nodes": self.nodes,
+                    "nodeTraffic": self.node_traffic,
+                },
             }],
         });
         write_pretty(&log, out)

@@ -41,18 +41,19 @@ fn every_rule_has_a_finding_with_the_status_of_its_outcome() {
         assert_eq!(of(rule), (status, label, workflow, state), "{rule}: {:#}", all[rule]);
     };
     is("private-endpoint-disabled", ["FAILED", "MEDIUM", "none", "ACTIVE"]);
-    is("public-endpoint-open", ["FAILED", "HIGH", "SUPPRESSED", "ACTIVE"]);
+    is("public-endpoint-open", ["FAILED", "INFORMATIONAL", "none", "ACTIVE"]);
     is("cidr-not-allowed", ["PASSED", "INFORMATIONAL", "none", "ACTIVE"]);
     is("control-plane-enis-missing", ["NOT_AVAILABLE", "INFORMATIONAL", "none", "ARCHIVED"]);
     // The policy makes it high, so that the verdict needs what it lacks.
     is("unattributed-connection", ["NOT_AVAILABLE", "MEDIUM", "none", "ACTIVE"]);
     // Listed as not judged.
     is("endpoint-certificate-mismatch", ["WARNING", "CRITICAL", "none", "ACTIVE"]);
+    let open = &all["public-endpoint-open"];
     assert_eq!(
-        all["public-endpoint-open"]["Note"]["Text"],
+        open["ProductFields"]["eks-netcheck/waiver"],
         "platform: moves <behind> the VPN (until 9999-12-31)"
     );
-    let open = &all["public-endpoint-open"];
+    assert_eq!(open["Severity"]["Original"], "high");
     let account = open["AwsAccountId"].as_str().unwrap();
     let region = open["Resources"][0]["Region"].as_str().unwrap();
     assert_eq!(
@@ -71,6 +72,60 @@ fn every_rule_has_a_finding_with_the_status_of_its_outcome() {
     // It passes, and a control that it belongs to is not met.
     let enabled = &all["public-endpoint-enabled"];
     assert_eq!(enabled["Compliance"], serde_json::json!({ "Status": "PASSED" }));
+}
+
+/// No import changes `Workflow` and `Note` of a finding that exists: what a waiver sets has to be
+/// what the import after its end takes back.
+#[test]
+fn a_waiver_sets_nothing_that_the_next_import_cannot_take_back() {
+    let copy = copy_of("study-public");
+    let policy = copy.path().join("eks-netcheck.toml");
+    let arguments = ["--policy", policy.to_str().unwrap()];
+    let until = |expires: &str| {
+        let waiver = format!(
+            "[[waiver]]\nrule = \"public-endpoint-open\"\nresource = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = {expires}\n"
+        );
+        fs::write(&policy, waiver).unwrap();
+        let all = findings(Netcheck::audit(copy.path()).args(&arguments));
+        for finding in all.values() {
+            for field in
+                ["Note", "UserDefinedFields", "VerificationState", "Workflow", "Confidence", "Criticality"]
+            {
+                assert!(finding[field].is_null(), "{field}: {finding:#}");
+            }
+            assert_eq!(finding["Severity"], finding["FindingProviderFields"]["Severity"]);
+        }
+        all["public-endpoint-open"].clone()
+    };
+    let (waived, expired) = (until("9999-12-31"), until("2020-01-01"));
+    assert_eq!(waived["Id"], expired["Id"]);
+    let field =
+        |finding: &Value, pointer: &str| finding.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    for (pointer, before, after) in [
+        ("/Compliance/Status", Some("FAILED"), Some("FAILED")),
+        ("/RecordState", Some("ACTIVE"), Some("ACTIVE")),
+        ("/FindingProviderFields/Severity/Label", Some("INFORMATIONAL"), Some("HIGH")),
+        ("/ProductFields/eks-netcheck~1waiver", Some("o: r (until 9999-12-31)"), None),
+    ] {
+        assert_eq!(field(&waived, pointer).as_deref(), before, "{pointer}");
+        assert_eq!(field(&expired, pointer).as_deref(), after, "{pointer}");
+    }
+    let text = |finding: &Value| field(finding, "/Description").unwrap();
+    assert!(text(&waived).ends_with(" (waived until 9999-12-31)"), "{}", text(&waived));
+    assert!(!text(&expired).contains("waived"), "{}", text(&expired));
+}
+
+/// A rule that is not selected was not judged: it neither passes nor fails, and what an earlier
+/// run imported stays.
+#[test]
+fn a_rule_that_is_not_selected_has_no_finding() {
+    let dir = story("private-only");
+    let all = findings(Netcheck::audit(&dir).args(&["--rule", "public-endpoint-open,node-cut-off"]));
+    assert_eq!(all.keys().collect::<Vec<_>>(), ["node-cut-off", "public-endpoint-open"]);
+    // A control of which a rule was not judged is not known to be met.
+    assert!(all["public-endpoint-open"]["Compliance"]["RelatedRequirements"].is_null(), "{all:#?}");
+    let all = findings(Netcheck::audit(&dir).args(&["--skip-rule", "public-endpoint-open"]));
+    assert!(!all.contains_key("public-endpoint-open") && all.len() == eks_netcheck::rules::ALL.len() - 1);
 }
 
 /// The id says nothing of the outcome, so that a fixed cluster updates its findings.
@@ -123,7 +178,8 @@ fn texts_are_within_the_limits_of_security_hub() {
         ("/Title", 256),
         ("/Description", 1024),
         ("/Remediation/Recommendation/Text", 512),
-        ("/Note/Text", 512),
+        ("/ProductFields/eks-netcheck~1waiver", 2048),
+        ("/ProductFields/eks-netcheck~1node-traffic", 2048),
         ("/Compliance/StatusReasons/0/Description", 1024),
         ("/Resources/0/Details/AwsEksCluster/Name", 512),
     ];

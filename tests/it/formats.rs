@@ -214,7 +214,8 @@ fn a_passing_audit_has_no_findings_in_any_format() {
     let dir = copy.path();
     copy_probe(&root().join("fixtures/rules/anonymous-version-disclosed/quiet"), dir);
     assert_eq!(parsed(dir, "gitlab", &[]), json!([]));
-    assert_eq!(written(dir, "github", &[]), "");
+    let answer = "::notice file=eks-netcheck.toml,line=1,title=eks-netcheck%3A node-traffic::myeks: node traffic: private on 2 of 2 nodes\n";
+    assert_eq!(written(dir, "github", &[]), answer);
     assert_eq!(parsed(dir, "sarif", &[])["runs"][0]["results"], json!([]));
     assert!(written(dir, "markdown", &[]).starts_with("## eks-netcheck: ✅ pass\n"));
     let report = Report::deserialize_from_str(&written(dir, "junit", &[])).unwrap();
@@ -222,6 +223,113 @@ fn a_passing_audit_has_no_findings_in_any_format() {
     let events = parsed(dir, "ocsf", &[]);
     assert!(list(&events).iter().all(|event| event["compliance"]["status"] == "Pass"), "{events:#}");
     assert!(list(&events).iter().all(|event| event["unmapped"]["nodes"] == "2 from files"), "{events:#}");
+}
+
+/// The answer is derived once, and every format that has a place for it shows it.
+#[test]
+fn every_format_has_the_path_of_the_nodes_traffic() {
+    for (name, answer) in [
+        ("private-only", "private on 2 of 2 nodes"),
+        ("public-and-private-stale", "public on 1 of 2 nodes (n1), private on 1 of 2 nodes"),
+    ] {
+        let dir = story(name);
+        let sentence = format!("node traffic: {answer}");
+        for format in ["table", "html", "markdown", "github"] {
+            let text = written(&dir, format, &[]).replace('\\', "").replace("Node traffic", "node traffic");
+            assert!(text.contains(&sentence), "{format}: {text}");
+        }
+        let (report, _) = Netcheck::audit(&dir).json();
+        let arn = text(&report["cluster"]["arn"]);
+        let junit = written(&dir, "junit", &[]);
+        let property = format!("<property name=\"node traffic\" value=\"{answer}\"");
+        assert_eq!(junit.matches(&property).count(), 1, "{junit}");
+        let properties = &parsed(&dir, "sarif", &[])["runs"][0]["properties"];
+        assert_eq!(properties["nodeTraffic"], json!({ arn: answer }));
+        for event in list(&parsed(&dir, "ocsf", &[])) {
+            assert_eq!(event["unmapped"]["node_traffic"], answer);
+        }
+        for finding in list(&parsed(&dir, "asff", &[])) {
+            assert_eq!(finding["ProductFields"]["eks-netcheck/node-traffic"], answer);
+        }
+    }
+    // Also where it is that it is not known.
+    let copy = copy_of("private-only");
+    fs::remove_dir_all(copy.path().join("nodes")).unwrap();
+    for format in ["table", "html", "markdown", "github", "junit", "sarif", "ocsf", "asff"] {
+        let text = written(copy.path(), format, &[]);
+        assert!(text.contains("not known"), "{format}: {text}");
+    }
+}
+
+/// A story with many nodes like one of its own.
+fn many_nodes(number: usize) -> tempfile::TempDir {
+    let copy = copy_of("public-and-private-stale");
+    let nodes = copy.path().join("nodes");
+    let capture = fs::read_to_string(nodes.join("n1.txt")).unwrap();
+    for at in 0..number {
+        fs::write(nodes.join(format!("node-{at:04}.txt")), &capture).unwrap();
+    }
+    copy
+}
+
+/// GitHub shows ten annotations of each level: the answer is one of the notices, whatever else
+/// there is, and takes no place of an error.
+#[test]
+fn the_answer_displaces_no_annotation() {
+    let copy = many_nodes(30);
+    let commands = written(copy.path(), "github", &[]);
+    let of = |level: &str| commands.lines().filter(|line| line.starts_with(level)).collect::<Vec<_>>();
+    assert_eq!(of("::error ").len(), 10, "{commands}");
+    let notices = of("::notice ");
+    assert!(
+        notices[0].contains("node-traffic::myeks: node traffic: public on 31 of 32 nodes"),
+        "{notices:?}"
+    );
+    assert!(notices.len() == 2 && notices[1].contains(" more are not shown here"), "{notices:?}");
+    // With more notices than are shown, it is the first.
+    let waiver = "[[waiver]]\nrule = \"node-on-public-path\"\nresource = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 9999-12-31\n";
+    let policy = copy.path().join("eks-netcheck.toml");
+    fs::write(&policy, waiver).unwrap();
+    let commands = written(copy.path(), "github", &["--policy", policy.to_str().unwrap()]);
+    let notices: Vec<_> = commands.lines().filter(|line| line.starts_with("::notice ")).collect();
+    assert_eq!(notices.len(), 10, "{commands}");
+    assert!(notices[0].contains("node-traffic") && notices[9].contains(" more are not shown"), "{notices:?}");
+}
+
+/// Verdict, threshold and answer come first; what is alike is one row, however many nodes there
+/// are; what is no problem is folded.
+#[test]
+fn a_summary_of_a_thousand_nodes_is_short() {
+    let copy = many_nodes(1000);
+    // Some that fail with one cause, and some with another.
+    let gap = |at: usize, detail: &str| {
+        let name = format!("down-{at:03}");
+        json!({ "what": format!("node {name}"), "why": "unreachable", "detail": format!("ssh: {name}: {detail}"), "hint": "see to it" })
+    };
+    let gaps: Vec<_> = (0..200)
+        .map(|at| gap(at, if at < 150 { "permission denied (publickey)" } else { "connection timed out" }))
+        .collect();
+    fs::write(copy.path().join("manifest.json"), json!({ "gaps": gaps }).to_string()).unwrap();
+    let summary = written(copy.path(), "markdown", &[]).replace('\\', "");
+    assert!(summary.len() < 20_000, "{} bytes: {summary}", summary.len());
+    let first: Vec<_> = summary.lines().filter(|line| !line.is_empty()).take(4).collect();
+    assert_eq!(first[0], "## eks-netcheck: ❌ fail");
+    assert!(first[2].starts_with("**1001 findings at or above high: node-on-public-path"), "{first:#?}");
+    assert!(first[2].contains("; 1 medium"), "{first:#?}");
+    assert!(first[3].starts_with("**Node traffic: public on 1001 of "), "{first:#?}");
+    // n1, of which the DNS answer is known, and the others.
+    assert_eq!(summary.lines().filter(|line| line.starts_with("| high |")).count(), 2, "{summary}");
+    let (shown, folded) = summary.split_once("<details><summary>Details").unwrap();
+    for (number, cause) in [(150, "ssh: the node: permission denied (publickey)"), (50, "timed out")] {
+        let rows: Vec<_> =
+            shown.lines().filter(|line| line.starts_with("- ") && line.contains(cause)).collect();
+        assert_eq!(rows.len(), 1, "{rows:#?}");
+        assert!(rows[0].starts_with(&format!("- {number} nodes: ")), "{rows:#?}");
+    }
+    assert!(shown.contains("Not seen, and needed:") && !shown.contains("1001 nodes: kubelet"), "{shown}");
+    assert!(folded.contains("- 1001 nodes: kubelet and kube-proxy public: "), "{folded}");
+    assert!(folded.contains("Not judged, without effect on the verdict:"), "{folded}");
+    assert_eq!(summary.matches("<details").count(), summary.matches("</details>").count());
 }
 
 /// A CI system that reads the exit code and one that reads the test report agree: what is below

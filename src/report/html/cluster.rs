@@ -16,9 +16,11 @@ use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
 use crate::model::judgment::{ControlResult, ControlStatus, Judgment, Verdict};
 use crate::model::rule::Severity;
+use crate::model::text::capital;
 use crate::report::answer;
 use crate::report::entry::about;
 use crate::report::names::Names;
+use crate::report::node_traffic;
 use crate::report::probe::probes;
 use crate::report::seen_from;
 use crate::report::text::cell;
@@ -77,7 +79,7 @@ impl<'a> Section<'a> {
                 (vantage.clone(), list::of(answers, list::MAX, Clone::clone))
             }),
             gaps: GapsView::new(&judgment.gaps),
-            not_judged: list::of(&judgment.not_judged, list::MAX, NotJudgedView::new),
+            not_judged: NotJudgedView::all(&judgment.not_judged, &Names::of(facts)),
             off: judgment.off.iter().map(|rule| rule.id).collect(),
             skipped: judgment.skipped.iter().map(|rule| rule.id).collect(),
         }
@@ -122,10 +124,7 @@ impl Banner {
             mark: verdict_mark(judgment.verdict),
             class: judgment.verdict.as_str(),
             reason: answer::reason(judgment),
-            answer: format!(
-                "Node traffic: {}.",
-                answer::traffic(facts, &Names::of(facts), |_, words| words.to_owned())
-            ),
+            answer: capital(&node_traffic::sentence(facts)) + ".",
             worst: worst(facts, judgment),
             threshold: threshold(judgment.threshold),
             counts: counts.into_iter().filter(|(_, number)| *number > 0).collect(),

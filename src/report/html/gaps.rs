@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::findings::StepView;
-use super::list;
+use super::list::{self, List};
 use super::words::count;
 use crate::model::gap::Subject;
-use crate::model::groups::{GapGroup, gap_groups};
+use crate::model::groups::{GapGroup, gap_groups, not_judged_groups};
 use crate::model::judgment::{JudgedGap, NotJudged};
+use crate::report::alike;
 use crate::report::entry::accepted_by;
+use crate::report::names::Names;
 
 /// The number of groups that are shown.
 const GROUPS_MAX: usize = 500;
@@ -93,15 +95,18 @@ fn noun(subject: &Subject) -> &'static str {
     }
 }
 
-/// A rule that was not judged.
+/// Rules that were not judged for one cause.
 #[derive(Debug, Serialize)]
 pub(super) struct NotJudgedView {
-    rule: &'static str,
+    rules: String,
     problem: String,
 }
 
 impl NotJudgedView {
-    pub(super) fn new(NotJudged { rule, gap }: &NotJudged) -> Self {
-        Self { rule: rule.id, problem: gap.problem() }
+    pub(super) fn all(not_judged: &[NotJudged], names: &Names) -> List<Self> {
+        list::of(&not_judged_groups(not_judged), list::MAX, |group| Self {
+            rules: group.rules.join(", "),
+            problem: alike::not_judged_text(group, names),
+        })
     }
 }

@@ -1,13 +1,12 @@
 //! The findings with their steps.
 
-use std::collections::HashMap;
 use std::io::{Result, Write};
 
 use crate::model::facts::Facts;
 use crate::model::judgment::JudgedFinding;
 use crate::model::rule::Step;
-use crate::model::text::list;
-use crate::report::entry::{about, exception, mark};
+use crate::report::alike;
+use crate::report::entry::{exception, mark};
 use crate::report::names::Names;
 use crate::report::remediation::{self, is_command, write_remediation};
 use crate::report::style::Style;
@@ -15,8 +14,6 @@ use crate::report::text::escape;
 
 /// How many findings of one rule the short form shows; those that are alike are one.
 const SHOWN: usize = 10;
-/// How many subjects of findings that are alike are named.
-const NAMED: usize = 5;
 
 /// Writes the findings, those of a rule together; in the short form, those that differ in their
 /// subject only are one.
@@ -32,9 +29,8 @@ pub(super) fn write_findings(
         return Ok(());
     }
     writeln!(out, "\n{}", style.bold("Findings"))?;
-    let is_alike = |a: &JudgedFinding, b: &JudgedFinding| a.rule.id == b.rule.id && a.counts_like(b);
     let mut printed: Vec<(&[Step], &str)> = Vec::new();
-    for (at, same_rule) in findings.chunk_by(is_alike).enumerate() {
+    for (at, same_rule) in findings.chunk_by(alike::is_of_one_rule).enumerate() {
         let Some(first) = same_rule.first() else { continue };
         if at > 0 {
             writeln!(out)?;
@@ -42,13 +38,13 @@ pub(super) fn write_findings(
         let mark = mark(first).map(|mark| format!("  {mark}")).unwrap_or_default();
         writeln!(out, "{}  {}{mark}", style.severity(first.severity), style.bold(first.rule.id))?;
         let groups = if is_short {
-            alike(same_rule, facts)
+            alike::findings(same_rule, facts)
         } else {
             same_rule.iter().map(|judged| vec![judged]).collect()
         };
         let shown = if is_short { SHOWN } else { usize::MAX };
         for group in groups.iter().take(shown) {
-            let text = text(group, facts, names);
+            let text = alike::finding_text(group, facts, names);
             write!(out, "{}", style.prose(&escape(&text), "  - ", "    "))?;
             if let Some(exception) = exception(group[0]) {
                 write!(out, "{}", style.prose(&escape(&exception), "    ", "    "))?;
@@ -71,41 +67,6 @@ pub(super) fn write_findings(
         writeln!(out, "  More: eks-netcheck explain {}", first.rule.id)?;
     }
     Ok(())
-}
-
-/// Findings that differ in their subject only, in the order of the first of each.
-fn alike<'a>(findings: &'a [JudgedFinding], facts: &Facts) -> Vec<Vec<&'a JudgedFinding>> {
-    let mut groups: Vec<Vec<&JudgedFinding>> = Vec::new();
-    let mut known = HashMap::new();
-    for judged in findings {
-        let finding = &judged.finding;
-        let is_cluster = finding.subject == facts.evidence.cluster.subject();
-        let line = judged.waiver.as_ref().map(|waiver| waiver.line);
-        let at = *known.entry((is_cluster, &finding.message, judged.severity, line)).or_insert_with(|| {
-            groups.push(Vec::new());
-            groups.len() - 1
-        });
-        groups[at].push(judged);
-    }
-    groups
-}
-
-/// The message of a group, with its subjects.
-fn text(group: &[&JudgedFinding], facts: &Facts, names: &Names) -> String {
-    let text = match group {
-        [] => String::new(),
-        [only] => about(&only.finding, &facts.evidence.cluster),
-        [first, ..] => {
-            let subjects: Vec<_> = group.iter().map(|judged| names.short(&judged.finding.subject)).collect();
-            let message = &first.finding.message;
-            if first.finding.subject == facts.evidence.cluster.subject() {
-                message.clone()
-            } else {
-                format!("{}: {message}", list(&subjects, NAMED))
-            }
-        }
-    };
-    names.shorten(&text).into_owned()
 }
 
 /// Writes the steps of a rule. Those that begin the steps of another rule, which are in

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
 use crate::model::gap::Gap;
-use crate::model::groups::{GapGroup, gap_groups};
+use crate::model::groups::gap_groups;
 use crate::model::judgment::{JudgedGap, NotJudged};
 use crate::model::text::list;
-use crate::report::answer::problem;
+use crate::report::alike;
 use crate::report::entry::accepted_by;
 use crate::report::names::Names;
 use crate::report::style::Style;
@@ -59,7 +59,7 @@ pub(super) fn write_gap_groups(
     shown.sort_by_key(|group| (!group.gaps[0].needed, Reverse(group.gaps.len())));
     for group in shown.iter().take(GROUPS) {
         let is_many = group.gaps.len() > 1;
-        write_gap(group.gaps[0], &named_problem(group, names), is_many, names, style, out)?;
+        write_gap(group.gaps[0], &alike::gap_text(group, names), is_many, names, style, out)?;
     }
     if shown.len() > GROUPS {
         let more: usize = shown[GROUPS..].iter().map(|group| group.gaps.len()).sum();
@@ -73,16 +73,6 @@ pub(super) fn write_gap_groups(
         write!(out, "\n{}", style.prose(&escape(&text), "", "  "))?;
     }
     Ok(())
-}
-
-/// The cause of a group of gaps, and what they are about.
-fn named_problem(group: &GapGroup<'_>, names: &Names) -> String {
-    if group.gaps.len() == 1 {
-        return problem(group);
-    }
-    let subjects = group.gaps.iter().filter_map(|judged| judged.gap.subject.name());
-    let subjects: Vec<_> = subjects.map(|name| names.short(name)).collect();
-    format!("{}: {}", problem(group), list(&subjects, NAMED))
 }
 
 /// Writes a gap, with the next step and its effect.
@@ -100,9 +90,7 @@ fn write_gap(
         write!(out, "{}", style.prose(&escape(&accepted_by(accepted)), "    ", "    "))?;
     }
     if !gap.hint.is_empty() && judged.accepted_by().is_none() {
-        // Of several, the next step is that of the first.
-        let is_of_one = is_many && gap.subject.name().is_some_and(|name| gap.hint.contains(name));
-        let hint = if is_of_one { format!("for the first: {}", gap.hint) } else { gap.hint.clone() };
+        let hint = alike::gap_hint(gap, is_many);
         write!(out, "{}", style.next_step(&escape(&hint), "    ", "    "))?;
     }
     let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();

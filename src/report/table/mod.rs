@@ -30,6 +30,7 @@ use self::seen_from::{write_architecture, write_seen_from};
 use super::answer::{reason, traffic};
 use super::format::{AuditFormat, ReportSettings, ReportWriter};
 use super::names::Names;
+use super::node_traffic::SUBJECT;
 use super::style::{Style, Tone, count};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
@@ -145,7 +146,7 @@ fn verdict(audited: &Audited, style: Style) -> String {
     let indent = " ".repeat(judgment.verdict.as_str().len() + 2);
     // What it is made of was validated.
     let traffic = traffic(facts, &names, |path, words| style.tone(Tone::of_traffic(path), words));
-    first + &style.prose(&format!("node traffic: {traffic}"), &indent, &indent)
+    first + &style.prose(&format!("{SUBJECT}: {traffic}"), &indent, &indent)
 }
 
 /// Writes the section of a cluster without its verdict. Returns the number of lines that the

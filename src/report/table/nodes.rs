@@ -6,10 +6,9 @@ use std::io::{Result, Write};
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
 use crate::model::groups::NodeGroup;
-use crate::model::node::NodeStatus;
 use crate::model::socket::{Host, State};
 use crate::model::text::list;
-use crate::report::answer::path_words;
+use crate::report::alike;
 use crate::report::names::Names;
 use crate::report::style::{Style, Tone, count};
 use crate::report::text::{cell, lines};
@@ -116,33 +115,13 @@ pub(super) fn write_node_groups(
     write_troubled(facts, names, style, out)
 }
 
-/// A group in a sentence: how many nodes, what there is to say about them, and their names.
 fn group_text(group: &NodeGroup<'_>, names: &Names, style: Style) -> String {
-    let mut paths: Vec<(String, Vec<&str>)> = Vec::new();
-    for one in &group.traffic.components {
-        let words = style.tone(Tone::of_traffic(one.path), path_words(one.path));
-        match paths.iter_mut().find(|(known, _)| *known == words) {
-            Some((_, components)) => components.push(one.component.as_str()),
-            None => paths.push((words, vec![one.component.as_str()])),
-        }
-    }
-    let paths: Vec<_> =
-        paths.iter().map(|(words, components)| format!("{} {words}", components.join(" and "))).collect();
-    let status = style.tone(Tone::of_status(group.status), group.status.as_str());
-    let what = match group.status {
-        NodeStatus::Read => paths.join(", "),
-        // Nothing else is known of them.
-        NodeStatus::Unreachable | NodeStatus::NotSupported | NodeStatus::Malformed => status,
-        NodeStatus::NoProcessNames => format!("{status}, {}", paths.join(", ")),
-    };
-    let nodes: Vec<_> = group.nodes.iter().map(|node| names.name(&node.name)).collect();
-    let number = count(group.nodes.len(), "node");
-    // Of many nodes that are as they should be, the names do not matter.
-    if group.is_private() && nodes.len() > NAMED {
-        format!("{number}: {what}")
-    } else {
-        format!("{number}: {what}: {}", list(&nodes, NAMED))
-    }
+    alike::node_text(
+        group,
+        names,
+        |path, words| style.tone(Tone::of_traffic(path), words),
+        |status, words| style.tone(Tone::of_status(status), words),
+    )
 }
 
 /// Whether a connection is one that the operator has to know of.
