@@ -20,6 +20,7 @@ use crate::model::evidence::NextStep;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::{Extent, Node, NodeStatus, Tally, Via, bundle_step};
+use crate::model::shell::written_into;
 
 /// Reads every capture of an evidence directory and passes each row to `sink`.
 ///
@@ -58,7 +59,13 @@ pub fn read_nodes(
     }
     let node = |(name, summary): (NodeName, CaptureSummary)| {
         let via = Some(dir.via(&name));
-        (name.clone(), Node { via, ..own_node(name, summary, dir.next_step(), &own) })
+        let mut node = Node { via, ..own_node(name.clone(), summary, dir.next_step(), &own) };
+        if let Some(directory) = dir.directory() {
+            for gap in &mut node.gaps {
+                gap.hint = written_into(directory, std::mem::take(&mut gap.hint));
+            }
+        }
+        (name, node)
     };
     let mut nodes: BTreeMap<_, _> = summaries.into_iter().map(node).collect();
     for bundle in dir.bundles()? {

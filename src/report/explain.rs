@@ -74,7 +74,7 @@ fn evidence(rule: &Rule) -> String {
     };
     let without = match rule.without_evidence {
         WithoutEvidence::Inconclusive if rule.needs.is_empty() => {
-            "If it lacks the settings that the rule reads, the rule is inconclusive"
+            "If it lacks a setting that the rule reads, the rule is inconclusive; but for public-endpoint-open, public-endpoint-enabled and cidr-not-allowed, public access that is not recorded is on and open to 0.0.0.0/0"
         }
         WithoutEvidence::Inconclusive => "Without one of them the rule may be inconclusive",
         WithoutEvidence::NotJudged if rule.needs.is_empty() => {

@@ -51,7 +51,7 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     let given = cluster.access.cidrs();
     let blocks = list(&open.iter().map(ToString::to_string).collect::<Vec<_>>());
     let message = if given.is_empty() {
-        "anyone on the internet can reach the endpoint: publicAccessCidrs is empty, which means 0.0.0.0/0"
+        "anyone on the internet can reach the endpoint: publicAccessCidrs has no block, which means 0.0.0.0/0"
             .to_owned()
     } else if let Some(addresses) = addresses {
         format!(

@@ -6,7 +6,7 @@ use super::gaps::{is_nameless, not_running, of_node};
 use super::text::list;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::{Facts, has_ambiguous_peer};
-use crate::model::gap::{Gap, GapReason, Subject};
+use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::node::{Extent, Node};
 use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, TrafficPath};
@@ -81,9 +81,7 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
             }
         }
     });
-    let unknown = unknown.into_iter().map(|detail| {
-        explained(node, detail, "find out what the peer is: eks-netcheck explain unattributed-connection")
-    });
+    let unknown = unknown.into_iter().map(|(detail, hint)| explained(node, detail, &hint));
     unknown.chain(missing).collect()
 }
 
@@ -131,27 +129,38 @@ fn other_way(facts: &Facts, connection: &Connection) -> Option<String> {
     Some(format!("{peer} ({what})"))
 }
 
-/// A peer that may be the API server, and may be something else.
-fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<String> {
+/// A peer that may be the API server, and may be something else, and the next step.
+fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<(String, String)> {
     if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
         return None;
     }
-    let are_known = facts.evidence.network.interfaces.seen().is_some();
-    let why = match connection.attribution.path {
-        Path::Vpc => {
-            "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it"
+    let find_out = "find out what the peer is: eks-netcheck explain unattributed-connection".to_owned();
+    let peer = connection.socket.peer.ip();
+    let is_answer = peer.is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
+    let (why, hint) = match (connection.attribution.path, &facts.evidence.network.interfaces) {
+        (Path::Vpc, _) => {
+            let why = "the endpoint's name resolves to it, it is in the VPC, and no EKS-owned ENI was seen to have it";
+            (why.to_owned(), find_out)
         }
-        _ if are_known && facts.is_in_vpc(connection) => {
-            "it is in the VPC and no interface has it; whether that is the API server is not known"
+        (_, Observed::Unseen(gap)) if is_answer => {
+            let subject = &gap.subject;
+            let why = format!(
+                "the endpoint's name resolves to it: whether it is public or of an EKS-owned ENI is not known without {subject}"
+            );
+            (why, format!("the next step is that of {subject}"))
         }
-        _ => "whether that is the API server is not known",
+        (_, Observed::Seen(_)) if facts.is_in_vpc(connection) => {
+            let why = "it is in the VPC and no interface has it; whether that is the API server is not known";
+            (why.to_owned(), find_out)
+        }
+        _ => ("whether that is the API server is not known".to_owned(), find_out),
     };
     let verb = match connection.socket.state {
         State::SynSent => "is trying to connect to",
         State::NotShown => "has a socket with",
         _ => "is connected to",
     };
-    Some(format!("{} {verb} {}, and {why}", name(connection), connection.socket.peer))
+    Some((format!("{} {verb} {}, and {why}", name(connection), connection.socket.peer), hint))
 }
 
 fn name(connection: &Connection) -> &'static str {

@@ -483,7 +483,7 @@ impl EvidenceDir {
     }
 
     /// The directory, if there is one.
-    fn directory(&self) -> Option<&Path> {
+    pub(super) fn directory(&self) -> Option<&Path> {
         match &self.source {
             Source::Directory(root) => Some(root),
             Source::Memory(_) => None,
