@@ -4,7 +4,7 @@
 //! Every observation is of sockets, DNS answers or probes; none is concluded from settings.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::model::architecture::{
@@ -297,7 +297,11 @@ impl<'a> Legs<'a> {
     fn add_probes(&self, is_place: impl Fn(&str) -> bool, groups: &mut Groups<'a>) -> Probed {
         type Places<'a> = BTreeMap<(&'a str, String), BTreeSet<&'a str>>;
         let (mut failed, mut not_made) = (Places::new(), Places::new());
+        let places = self.facts.seen_from.places.iter();
+        let nodes: HashSet<_> =
+            places.filter(|place| place.kind == PlaceKind::Node).map(|place| place.name.as_str()).collect();
         for probe in self.facts.evidence.probes.iter().filter(|probe| is_place(&probe.vantage)) {
+            let is_node = nodes.contains(probe.vantage.as_str());
             for answer in &probe.answers {
                 // Outside the VPC, ENIs are not expected to answer.
                 let is_reached = answer.is_reached();
@@ -321,7 +325,11 @@ impl<'a> Legs<'a> {
                 let eni = self.owned.get(&address).copied();
                 let path = eni.map_or(Path::Unattributed, |_| Path::PrivateEni);
                 let path = self.facts.endpoint_addresses.get(&address).copied().unwrap_or(path);
-                let result = if is_reached { SightResult::Connected } else { SightResult::Failed };
+                let result = match is_reached {
+                    _ if answer.is_unchecked(path, is_node) => SightResult::Answered,
+                    true => SightResult::Connected,
+                    false => SightResult::Failed,
+                };
                 let alike = Alike { by: SeenBy::Probe, result, path, processes: BTreeSet::new() };
                 let (places, peers) = groups.entry(alike).or_default();
                 places.insert(&probe.vantage);

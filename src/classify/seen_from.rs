@@ -2,7 +2,8 @@
 //! the place reaches it.
 //!
 //! A place reaches an address if a process there has an established connection to it, or a
-//! probe from there connected. It does not if all probes failed for reasons that decide, or all
+//! probe from there connected: at an EKS-owned ENI, from a node, or to what showed a certificate
+//! of the cluster. It does not if all probes failed for reasons that decide, or all
 //! its connections hang in SYN-SENT. Everything else is unknown.
 
 use std::cmp::Reverse;
@@ -34,6 +35,8 @@ struct Contacts {
     sockets: BTreeSet<State>,
     /// Whether probes reached it; `None` if one failed for a reason that decides nothing.
     probes: BTreeSet<Option<bool>>,
+    /// Whether something answered TCP of which it was not checked what it is.
+    is_answered: bool,
 }
 
 /// What is known of a place.
@@ -61,8 +64,8 @@ pub(super) fn seen_from(
     if common.is_empty() && evidence.probes.is_empty() && connections.is_empty() {
         return SeenFrom::default();
     }
-    let places = places(evidence, index, nodes, connections, omitted);
     let kinds = Kinds::new(evidence, nodes);
+    let places = places(evidence, index, nodes, connections, omitted, &kinds);
     let mut sorted: Vec<_> = places
         .into_iter()
         .map(|(name, place)| (VantagePoint { kind: kinds.of(name, &place), name: name.to_owned() }, place))
@@ -87,12 +90,22 @@ pub(super) fn seen_from(
             };
             let contacts = place.contacts.get(&address);
             let (reaches, mut by) = reached(contacts, place.are_sockets_part);
+            let tcp_answered =
+                reaches == Reaches::Unknown && contacts.is_some_and(|contacts| contacts.is_answered);
+            if tcp_answered {
+                by.push(SeenBy::Probe);
+            }
             if resolves != Resolves::Unknown {
                 by.insert(0, SeenBy::Dns);
             }
             let of_contact = contacts.and_then(|contacts| contacts.attribution.clone());
             let Attribution { path, eni, .. } = of_contact.unwrap_or_else(|| attribution(index, address));
-            seen.sights.push(Sight { place: at, address, eni, view: View { resolves, reaches, path, by } });
+            seen.sights.push(Sight {
+                place: at,
+                address,
+                eni,
+                view: View { resolves, reaches, tcp_answered, path, by },
+            });
         }
     }
     seen
@@ -145,6 +158,7 @@ fn places<'a>(
     nodes: &'a [Node],
     connections: &'a [Connection],
     omitted: &'a [OmittedConnections],
+    kinds: &Kinds<'_>,
 ) -> BTreeMap<&'a str, VantageEvidence<'a>> {
     let mut places: BTreeMap<&str, VantageEvidence<'_>> = BTreeMap::new();
     places.entry(HERE).or_default();
@@ -171,8 +185,8 @@ fn places<'a>(
         }
     }
     let endpoint = evidence.endpoint_addresses();
-    let kinds = omitted.iter().filter_map(|omitted| omitted.kind.as_ref());
-    for connection in connections.iter().chain(kinds) {
+    let counted = omitted.iter().filter_map(|omitted| omitted.kind.as_ref());
+    for connection in connections.iter().chain(counted) {
         let Connection { socket, attribution, direction, .. } = connection;
         let Some(peer) = socket.peer.ip().filter(|_| *direction == Direction::Outbound) else { continue };
         let is_relevant = attribution.path.is_api_server() || endpoint.contains(&peer);
@@ -191,6 +205,7 @@ fn places<'a>(
     }
     for Probe { vantage, answers, .. } in &evidence.probes {
         let place = places.entry(vantage).or_default();
+        let is_node = kinds.of(vantage, place) == PlaceKind::Node;
         for answer in answers {
             let is_listed = match answer.target {
                 ProbeTarget::Endpoint => true,
@@ -199,12 +214,18 @@ fn places<'a>(
             };
             if is_listed {
                 let contacts = place.contacts.entry(answer.address.ip()).or_default();
+                let attribution = self::attribution(index, answer.address.ip());
+                if answer.is_unchecked(attribution.path, is_node) {
+                    contacts.is_answered = true;
+                    contacts.attribution.get_or_insert(attribution);
+                    continue;
+                }
                 let shows = match answer.failure() {
                     None => Some(true),
                     Some(failure) => failure.cause.is_decisive().then_some(false),
                 };
                 contacts.probes.insert(shows);
-                contacts.attribution.get_or_insert_with(|| self::attribution(index, answer.address.ip()));
+                contacts.attribution.get_or_insert(attribution);
             }
         }
     }

@@ -85,6 +85,8 @@ pub struct Observation {
 pub enum SightResult {
     /// An established connection, or a probe that connected.
     Connected,
+    /// A probe that something answered by TCP, of which it was not checked what it is.
+    Answered,
     /// Attempts that are not answered.
     Hanging,
     /// A probe that failed.
@@ -99,6 +101,7 @@ impl SightResult {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
+            Self::Answered => "answered",
             Self::Hanging => "hanging",
             Self::Failed => "failed",
             Self::Resolves => "resolves",
@@ -218,6 +221,7 @@ impl Observation {
         let does = match (self.by, self.result) {
             (_, SightResult::Resolves) => "the name resolves to",
             (SeenBy::Probe, SightResult::Connected) => "a probe connected to",
+            (_, SightResult::Answered) => "TCP answered, not checked by what, at",
             (_, SightResult::Failed) => "a probe did not connect to",
             (_, SightResult::Hanging) => "not answered (SYN-SENT) by",
             (_, SightResult::Connected) => "connected with",

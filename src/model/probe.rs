@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::connection::Path;
+
 /// Defines the words of an enum, which recordings and reports have in common.
 macro_rules! words {
     ($($name:ident { $($variant:ident = $word:literal),* $(,)? })*) => { $(
@@ -343,6 +345,14 @@ impl AddressProbe {
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.tcp == Attempt::Done
+    }
+
+    /// Whether something at an address of an EKS-owned ENI answered TCP, and nothing shows that it
+    /// is the ENI: outside the VPC, another network may have the same addresses. `is_node`: the
+    /// probe is a node's, in the VPC.
+    #[must_use]
+    pub fn is_unchecked(&self, path: Path, is_node: bool) -> bool {
+        path == Path::PrivateEni && !is_node && self.is_reached() && !self.is_api_server()
     }
 
     /// Whether the address was shown to be this cluster's API server.

@@ -61,6 +61,9 @@ pub struct View {
     pub resolves: Resolves,
     /// Whether the place reaches it.
     pub reaches: Reaches,
+    /// Whether something answered TCP there, of which it was not checked what it is, so that it
+    /// is not known whether the place reaches the API server.
+    pub tcp_answered: bool,
     /// The path to it.
     pub path: Path,
     /// The kinds of evidence, sorted.
@@ -71,7 +74,7 @@ impl View {
     /// Whether it says more than that the name does not resolve to the address there.
     #[must_use]
     pub fn is_telling(&self) -> bool {
-        self.resolves == Resolves::Yes || self.reaches != Reaches::Unknown
+        self.resolves == Resolves::Yes || self.reaches != Reaches::Unknown || self.tcp_answered
     }
 }
 

@@ -2,6 +2,7 @@
 //! were observed, and what differs.
 
 use super::drawing::{Arrow, Head, boxes};
+use super::seen_from::TCP_ANSWERED;
 use super::text::{cell, escape};
 use crate::model::architecture::{ExpectedPath, Leg, LegKind, Observation, SightResult};
 use crate::model::connection::{KUBELET_PORT, Path};
@@ -65,6 +66,7 @@ fn observed(leg: &Leg, width: usize, name: &impl Fn(&str) -> String, lines: &mut
             (_, SightResult::Resolves) => ("resolves to", Head::Arrives),
             (SeenBy::Probe, SightResult::Connected) => ("probe", Head::Arrives),
             (_, SightResult::Connected) => ("socket", Head::Arrives),
+            (_, SightResult::Answered) => (TCP_ANSWERED, Head::Arrives),
             (_, SightResult::Hanging) => ("SYN-SENT", Head::Ends),
             (_, SightResult::Failed) => ("probe", Head::Ends),
         };

@@ -387,13 +387,7 @@ fn cut(text: &str, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::Classifier;
-    use crate::model::evidence::Evidence;
-    use crate::model::file::File;
-    use crate::model::gap::GapReason;
-    use crate::model::judgment::Verdict;
-    use crate::report::format::ReportSettings;
-    use crate::report::style::Style;
+    use crate::report::format::tests::{cluster as named, settings};
     use crate::rules;
 
     #[test]
@@ -406,39 +400,11 @@ mod tests {
     }
 
     fn cluster(arn: &str) -> Audited {
-        let gap = Gap {
-            subject: File::CLUSTER.into(),
-            why: GapReason::NotRecorded,
-            detail: String::new(),
-            hint: String::new(),
-        };
-        let mut evidence = Evidence::none(gap, |_, _, _| String::new());
-        evidence.cluster.arn = Some(arn.to_owned());
-        let judgment = Judgment {
-            verdict: Verdict::Pass,
-            threshold: None,
-            findings: Vec::new(),
-            gaps: Vec::new(),
-            not_judged: Vec::new(),
-            off: Vec::new(),
-            skipped: Vec::new(),
-            controls: Vec::new(),
-            comparison: None,
-        };
-        Audited { facts: Classifier::new(evidence).finish(Vec::new()), judgment }
+        named("", Some(arn))
     }
 
     fn written(clusters: &[Audited]) -> Result<String> {
-        let settings = ReportSettings {
-            is_many: true,
-            rules: &rules::ALL,
-            anchor: String::new(),
-            time: 0,
-            style: Style { width: 80, color: false },
-            explain_paths: false,
-            all: false,
-        };
-        let mut writer = (FORMAT.write)(&settings);
+        let mut writer = (FORMAT.write)(&settings());
         let mut out = Vec::new();
         clusters.iter().try_for_each(|cluster| writer.cluster(cluster, &mut out))?;
         writer.end(&Summary::default(), &mut out)?;

@@ -86,3 +86,57 @@ pub trait ReportWriter {
     /// If `out` cannot be written to.
     fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()>;
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{Audited, ReportSettings};
+    use crate::classify::Classifier;
+    use crate::model::evidence::Evidence;
+    use crate::model::file::File;
+    use crate::model::gap::{Gap, GapReason};
+    use crate::model::judgment::{Judgment, Verdict};
+    use crate::report::style::Style;
+    use crate::rules;
+
+    /// A gap: `cluster.json` is not recorded.
+    pub(in crate::report) fn gap() -> Gap {
+        Gap {
+            subject: File::CLUSTER.into(),
+            why: GapReason::NotRecorded,
+            detail: "not recorded".to_owned(),
+            hint: String::new(),
+        }
+    }
+
+    /// A cluster that passes, of which nothing is known but its name and its ARN.
+    pub(in crate::report) fn cluster(name: &str, arn: Option<&str>) -> Audited {
+        let mut evidence = Evidence::none(gap(), |_, _, _| String::new());
+        evidence.cluster.name = name.to_owned();
+        evidence.cluster.arn = arn.map(ToOwned::to_owned);
+        let judgment = Judgment {
+            verdict: Verdict::Pass,
+            threshold: None,
+            findings: Vec::new(),
+            gaps: Vec::new(),
+            not_judged: Vec::new(),
+            off: Vec::new(),
+            skipped: Vec::new(),
+            controls: Vec::new(),
+            comparison: None,
+        };
+        Audited { facts: Classifier::new(evidence).finish(Vec::new()), judgment }
+    }
+
+    /// The settings of a report on several clusters.
+    pub(in crate::report) fn settings() -> ReportSettings {
+        ReportSettings {
+            is_many: true,
+            rules: &rules::ALL,
+            anchor: String::new(),
+            time: 0,
+            style: Style { width: 80, color: false },
+            explain_paths: false,
+            all: false,
+        }
+    }
+}

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::model::facts::Facts;
 use crate::model::probe::{AddressProbe, Attempt, HttpAnswer, ProbeTarget, ProbeWay, TlsAttempt, Trust};
 use crate::model::text::cut;
+use crate::report::seen_from::TCP_ANSWERED;
 
 /// The most characters of a name in a certificate that a line has.
 const NAME_MAX: usize = 80;
@@ -61,8 +62,16 @@ fn words(answer: &AddressProbe) -> String {
     }
     let tls = answer.tls.as_ref().map(of_tls);
     let http = answer.http.iter().map(of_http).collect::<Vec<_>>().join(", ");
-    let parts = std::iter::once("reached".to_owned()).chain(tls).chain((!http.is_empty()).then_some(http));
+    let parts =
+        std::iter::once(reached(answer).to_owned()).chain(tls).chain((!http.is_empty()).then_some(http));
     parts.collect::<Vec<_>>().join("; ")
+}
+
+/// What an answer to TCP shows: at an address other than the endpoint's, not that it is the API
+/// server.
+fn reached(answer: &AddressProbe) -> &'static str {
+    let is_shown = answer.target == ProbeTarget::Endpoint || answer.is_api_server();
+    if is_shown { "reached" } else { TCP_ANSWERED }
 }
 
 fn of_tls(tls: &TlsAttempt) -> String {

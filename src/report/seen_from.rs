@@ -15,6 +15,9 @@ const ROWS_MAX: usize = 12;
 const PLACES_SHOWN: usize = 3;
 const ADDRESSES_SHOWN: usize = 4;
 
+/// What an answer to TCP alone shows.
+pub(super) const TCP_ANSWERED: &str = "TCP answered";
+
 /// The rows, and the number of those that are not shown. `name` shortens the name of a node.
 pub(super) fn rows<'a>(facts: &'a Facts, name: impl Fn(&'a str) -> &'a str) -> (Vec<[String; 5]>, usize) {
     let groups = facts.seen_from.groups();
@@ -35,6 +38,7 @@ fn row<'a>(group: &SightGroup<'a>, name: &impl Fn(&'a str) -> &'a str) -> [Strin
     let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     let by: Vec<_> = view.by.iter().filter(|by| **by != SeenBy::Dns).map(|by| by.as_str()).collect();
     let reaches = match view.reaches {
+        Reaches::Unknown if view.tcp_answered => format!("unknown: {TCP_ANSWERED}"),
         Reaches::Unknown => view.reaches.as_str().to_owned(),
         known => format!("{} ({})", known.as_str(), by.join(", ")),
     };

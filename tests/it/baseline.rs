@@ -142,6 +142,23 @@ fn findings_that_are_gone_are_counted_if_their_rules_were_judged() {
     let (report, _) = audit().args(&["--skip-rule", OPEN]).json();
     assert!(rules(&report["baseline"]["gone"]).is_empty(), "{:#}", report["baseline"]);
     assert!(rules(&report["baseline"]["not_judged"]).contains(&OPEN), "{:#}", report["baseline"]);
+    let sarif = |args: &[&str]| -> Value {
+        serde_json::from_str(&audit().args(args).args(&["--format", "sarif"]).run().stdout).unwrap()
+    };
+    let absent_in = |log: &Value| {
+        let results = log["runs"][0]["results"].as_array().unwrap().iter();
+        results.filter(|result| result["baselineState"] == "absent").count()
+    };
+    let run_id = |log: &Value| log["runs"][0]["automationDetails"]["id"].as_str().unwrap().to_owned();
+    let (full, without) = (sarif(&[]), sarif(&["--skip-rule", OPEN]));
+    let others = sarif(&["--rule", "public-endpoint-enabled"]);
+    assert_eq!([absent_in(&full), absent_in(&without), absent_in(&others)], [1, 0, 0]);
+    assert_eq!(absent_in(&sarif(&["--rule", OPEN])), 1);
+    // GitHub closes what a run with the same id does not find: one with other rules has another.
+    assert_eq!(run_id(&full), "eks-netcheck/");
+    assert_eq!(run_id(&without), run_id(&sarif(&["--skip-rule", OPEN])));
+    let ids = [run_id(&full), run_id(&without), run_id(&others)];
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids.iter().all(|id| id.ends_with('/')), "{ids:?}");
     // Its fingerprint is that of the result then.
     let open = Netcheck::audit(&story("study-public")).args(&["--format", "sarif"]).run();
     let open: Value = serde_json::from_str(&open.stdout).unwrap();
@@ -160,6 +177,10 @@ fn findings_that_are_gone_are_counted_if_their_rules_were_judged() {
     let of_open = |list: &str| rules(&report["baseline"][list]).contains(&OPEN);
     let is_found = rules(&report["findings"]).contains(&OPEN);
     assert!(is_found || !of_open("gone"), "{:#}", report["baseline"]);
+    let ran = Netcheck::audit(copy.path()).args(&["--baseline", &path, "--format", "sarif"]).run();
+    assert_eq!(ran.code, 3, "{}", ran.stdout);
+    let log = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(is_found || absent_in(&log) == 0, "{log:#}");
 }
 
 /// A baseline is about findings: what was not seen then and is not seen now is not judged.

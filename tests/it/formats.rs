@@ -370,6 +370,35 @@ fn junit_agrees_with_the_exit_code() {
     assert!(codes == BTreeSet::from([0, 1, 3]) && seen.contains(&(0, true)), "{seen:?}");
 }
 
+/// CI systems compare the test cases of two runs: a cluster has the same ones in the same order,
+/// whatever is found, waived, below the threshold, not seen or not selected.
+#[test]
+fn junit_has_the_same_test_cases_in_every_run() {
+    let (mixed, policy) = mixed();
+    let unread = copy_of("study-public");
+    fs::remove_dir_all(unread.path().join("nodes")).unwrap();
+    let policy = policy.each_ref().map(String::as_str);
+    let cases = |dir: &Path, args: &[&str]| -> Vec<(String, String)> {
+        let report = Report::deserialize_from_str(&written(dir, "junit", args)).unwrap();
+        let suite = &report.test_suites[0];
+        let cases = suite.test_cases.iter().filter(|case| case.name.as_str() != "policy");
+        cases
+            .map(|case| (case.classname.as_ref().unwrap().as_str().to_owned(), case.name.as_str().to_owned()))
+            .collect()
+    };
+    let story = story("study-public");
+    let all = cases(&story, &[]);
+    assert_eq!(all.len(), eks_netcheck::rules::ALL.len());
+    for (dir, args) in [
+        (mixed.path(), &policy[..]),
+        (unread.path(), &[]),
+        (&*story, &["--fail-on", "never"]),
+        (&*story, &["--rule", "public-endpoint-open"]),
+    ] {
+        assert_eq!(cases(dir, args), all, "{args:?}");
+    }
+}
+
 /// Code scanning distinguishes new findings from old ones by their fingerprints.
 #[test]
 fn fingerprints_do_not_depend_on_order_or_line_numbers() {

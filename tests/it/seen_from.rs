@@ -162,6 +162,51 @@ fn probes_show_what_is_reached() {
     assert!(text.contains(": a probe connected to 192.168.1.55:443 eni-"), "{text}");
 }
 
+/// Outside the VPC, another network may have the address of an ENI: what answers TCP there is
+/// reported as that and no more.
+#[test]
+fn an_unchecked_answer_at_the_address_of_an_eni_is_not_reached() {
+    let copy = copy_of("public-and-private-stale");
+    let cluster: Value =
+        serde_json::from_slice(&fs::read(copy.path().join("cluster.json")).unwrap()).unwrap();
+    let host = cluster["cluster"]["endpoint"].as_str().unwrap().trim_start_matches("https://").to_owned();
+    fs::create_dir(copy.path().join("probe")).unwrap();
+    let record = |place: &str| {
+        let answers = json!([{"address": "192.168.1.55:443", "target": "eni", "tcp": {"result": "done"}}]);
+        let probe = json!({"schema": "eks-netcheck.probe.v1", "host": &host, "answers": answers});
+        fs::write(copy.path().join(format!("probe/{place}.json")), probe.to_string()).unwrap();
+    };
+    record("here");
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let sight = |report: &Value, place: &str| {
+        let rows = report["seen_from"].as_array().unwrap().iter();
+        let mut of = rows.filter(|row| row["place"] == place && row["address"] == "192.168.1.55");
+        of.next().unwrap().clone()
+    };
+    let here = sight(&report, "here");
+    assert_eq!((&here["reaches"], &here["tcp_answered"]), (&json!("unknown"), &json!(true)), "{here}");
+    let observed = report["architecture"][0]["observed"].as_array().unwrap();
+    let answered: Vec<_> = observed.iter().filter(|one| one["result"] == "answered").collect();
+    assert_eq!(answered.len(), 1, "{observed:#?}");
+    let text = answered[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("here: TCP answered, not checked by what, at 192.168.1.55:443 eni-"), "{text}");
+    assert!(!observed.iter().any(|one| one["text"].as_str().unwrap().contains("connected to 192.168")));
+    for (format, words) in [
+        ("table", "TCP answered ─▶"),
+        ("markdown", "unknown: TCP answered"),
+        ("html", ">TCP answered</text>"),
+    ] {
+        let args = ["--explain-paths", "--all", "--format", format];
+        let ran = Netcheck::audit(copy.path()).args(&args).env("COLUMNS", "160").run();
+        assert!(ran.stdout.contains(words), "{format}: {}", ran.stdout);
+    }
+    // A node is in the VPC, where the address is that of the ENI.
+    record("n1");
+    let (report, _) = Netcheck::audit(copy.path()).json();
+    let node = sight(&report, "n1");
+    assert_eq!((&node["reaches"], &node["tcp_answered"]), (&json!("yes"), &json!(false)), "{node}");
+}
+
 /// Nodes that see the same take one line, however many there are; JSON lists all.
 #[test]
 fn alike_nodes_take_one_line() {

@@ -10,6 +10,7 @@ use crate::model::architecture::{ExpectedPath, Leg, LegKind, Observation, SightR
 use crate::model::connection::KUBELET_PORT;
 use crate::model::seen_from::{HERE, SeenBy};
 use crate::report::architecture::far_end;
+use crate::report::seen_from::TCP_ANSWERED;
 use crate::report::text::cell;
 
 /// The width of a drawing, in pixels.
@@ -133,6 +134,7 @@ fn observed(observation: &Observation, kind: LegKind) -> Drawing {
         (_, SightResult::Resolves) => ("resolves to", "resolves", true),
         (SeenBy::Probe, SightResult::Connected) => ("probe connected", "connected", true),
         (_, SightResult::Connected) => ("socket", "connected", true),
+        (_, SightResult::Answered) => (TCP_ANSWERED, "resolves", true),
         (_, SightResult::Hanging) => ("SYN-SENT, no answer", "ends", false),
         (_, SightResult::Failed) => ("probe failed", "ends", false),
     };

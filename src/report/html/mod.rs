@@ -6,7 +6,8 @@
 //! allows nothing but the page's own style and script, by their hashes.
 //!
 //! Kept until the end of a report on several clusters, since the overview comes first: a row
-//! and the section of each, up to a limit on the size.
+//! and the section of each, up to a limit on the size; those of clusters that fail take
+//! precedence.
 
 mod cluster;
 mod connections;
@@ -59,7 +60,43 @@ struct Writer {
     one: Option<Banner>,
     /// Of several clusters.
     rows: Vec<Row>,
-    sections: Vec<u8>,
+    sections: Sections,
+}
+
+/// The sections of clusters, the worst verdict first: each with the place of its row.
+#[derive(Default)]
+struct Sections {
+    by_rank: [Vec<(usize, Vec<u8>)>; 3],
+    size: usize,
+}
+
+impl Sections {
+    /// Adds one. Returns the rows of those that are dropped, since all would exceed the limit:
+    /// of the best verdict, the last.
+    fn push(&mut self, rank: usize, row: usize, section: Vec<u8>) -> Vec<usize> {
+        self.size += section.len();
+        self.by_rank[rank].push((row, section));
+        let mut dropped = Vec::new();
+        while self.size > SECTIONS_MAX {
+            let Some((row, section)) = self.by_rank.iter_mut().rev().find_map(Vec::pop) else { break };
+            self.size -= section.len();
+            dropped.push(row);
+        }
+        dropped
+    }
+
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.by_rank.iter().flatten().map(|(_, section)| section.as_slice())
+    }
+}
+
+/// The place of a verdict among others: clusters that fail come first.
+fn rank(verdict: Verdict) -> usize {
+    match verdict {
+        Verdict::Fail => 0,
+        Verdict::Inconclusive => 1,
+        Verdict::Pass => 2,
+    }
 }
 
 impl Writer {
@@ -74,7 +111,7 @@ impl Writer {
             time: format!("{time} UTC"),
             one: None,
             rows: Vec::new(),
-            sections: Vec::new(),
+            sections: Sections::default(),
         }
     }
 
@@ -98,24 +135,17 @@ impl ReportWriter for Writer {
             Value::from(Serde(Section::new(audited, &id, number, self.is_many))),
             &mut section,
         )?;
-        let mut row = Row::new(audited, id);
-        if self.sections.len() + section.len() > SECTIONS_MAX && self.is_many {
-            row.has_section = false;
-        } else {
-            self.sections.extend_from_slice(&section);
+        self.rows.push(Row::new(audited, id));
+        for row in self.sections.push(rank(audited.judgment.verdict), number - 1, section) {
+            self.rows[row].has_section = false;
         }
-        self.rows.push(row);
         self.one = Some(Banner::new(audited));
         Ok(())
     }
 
     fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
         let banner = self.one.take().filter(|_| !self.is_many).unwrap_or_else(|| Banner::of_all(summary));
-        self.rows.sort_by_key(|row| match row.verdict {
-            Verdict::Fail => 0,
-            Verdict::Inconclusive => 1,
-            Verdict::Pass => 2,
-        });
+        self.rows.sort_by_key(|row| rank(row.verdict));
         let more = self.rows.len().saturating_sub(ROWS_MAX);
         self.rows.truncate(ROWS_MAX);
         let without_section = self.rows.iter().filter(|row| !row.has_section).count();
@@ -144,7 +174,7 @@ impl ReportWriter for Writer {
             policy => summary.policy.name(),
         };
         self.render("head.html", head, out)?;
-        out.write_all(&self.sections)?;
+        self.sections.all().try_for_each(|section| out.write_all(section))?;
         let notes = list::of(&summary.policy.notes, list::MAX, |note| {
             (note.line, note.kind.as_str(), note.text.clone())
         });
@@ -205,4 +235,28 @@ fn templates() -> Environment<'static> {
         let _ = templates.add_template(name, source);
     }
     templates
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cluster that fails has its section, however many pass before it and after it.
+    #[test]
+    fn sections_of_clusters_that_fail_are_kept_first() {
+        let mut sections = Sections::default();
+        let third = || vec![b'x'; SECTIONS_MAX / 3];
+        for row in 0..3 {
+            assert!(sections.push(rank(Verdict::Pass), row, third()).is_empty());
+        }
+        assert_eq!(sections.push(rank(Verdict::Inconclusive), 3, third()), [2]);
+        assert_eq!(sections.push(rank(Verdict::Fail), 4, third()), [1]);
+        assert_eq!(sections.push(rank(Verdict::Pass), 5, third()), [5]);
+        assert_eq!(sections.push(rank(Verdict::Fail), 6, third()), [0]);
+        assert_eq!(sections.push(rank(Verdict::Fail), 7, third()), [3]);
+        // Of equal ones, the first.
+        assert_eq!(sections.push(rank(Verdict::Fail), 8, third()), [8]);
+        let kept: Vec<_> = sections.by_rank[0].iter().map(|(row, _)| *row).collect();
+        assert_eq!((kept, sections.all().count()), (vec![4, 6, 7], 3));
+    }
 }

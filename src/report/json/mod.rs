@@ -133,38 +133,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::classify::Classifier;
     use crate::model::audit::Unjudged;
-    use crate::model::evidence::Evidence;
-    use crate::model::file::File;
-    use crate::model::gap::{Gap, GapReason};
-    use crate::model::judgment::Judgment;
-
-    fn gap() -> Gap {
-        Gap {
-            subject: File::CLUSTER.into(),
-            why: GapReason::NotRecorded,
-            detail: "not recorded".to_owned(),
-            hint: String::new(),
-        }
-    }
+    use crate::report::format::tests::{cluster as of_arn, gap};
 
     fn cluster(name: &str) -> Audited {
-        let mut evidence = Evidence::none(gap(), |_, _, _| String::new());
-        evidence.cluster.name = name.to_owned();
-        let facts = Classifier::new(evidence).finish(Vec::new());
-        let judgment = Judgment {
-            verdict: Verdict::Pass,
-            threshold: None,
-            findings: Vec::new(),
-            gaps: Vec::new(),
-            not_judged: Vec::new(),
-            off: Vec::new(),
-            skipped: Vec::new(),
-            controls: Vec::new(),
-            comparison: None,
-        };
-        Audited { facts, judgment }
+        of_arn(name, None)
     }
 
     /// The reports in one piece.

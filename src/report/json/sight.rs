@@ -19,6 +19,9 @@ pub(super) struct SightReport {
     /// Whether a process there has an established connection to it, or a probe connected; no if a probe failed, or all
     /// connections hang in SYN-SENT.
     reaches: Reaches,
+    /// Whether something at the address of an EKS-owned ENI answered TCP, of which it was not checked what it is;
+    /// `reaches` is unknown then.
+    tcp_answered: bool,
     path: Path,
     eni: Option<String>,
     /// The evidence: dns, socket, probe.
@@ -44,6 +47,7 @@ impl Serialize for Sights<'_> {
                 address: sight.address,
                 resolves: view.resolves.into(),
                 reaches: view.reaches.into(),
+                tcp_answered: view.tcp_answered,
                 path: view.path.into(),
                 eni: sight.eni.map(|index| facts.interfaces[index].interface.id.clone()),
                 by: view.by.iter().map(|by| SeenBy::from(*by)).collect(),

@@ -58,7 +58,7 @@ words! {
     PlaceKind of seen_from::PlaceKind { Operator, Node, Other }
     Resolves of seen_from::Resolves { Yes, No, Unknown }
     SeenBy of seen_from::SeenBy { Dns, Socket, Probe }
-    SightResult of architecture::SightResult { Connected, Hanging, Failed, Resolves }
+    SightResult of architecture::SightResult { Connected, Answered, Hanging, Failed, Resolves }
     LegKind of architecture::LegKind { OperatorToApi, NodeToApi, ApiToKubelet }
     DifferenceKind of architecture::DifferenceKind {
         Stale, OtherPath, Dns, Hanging, Unreached, Unattributed,
