@@ -97,7 +97,10 @@ fn commands(command: &Command) -> Roff {
 fn sections(text: &str) -> Roff {
     let is_indented = |line: &str| line.starts_with("  ");
     let mut roff = Roff::new();
-    if text.lines().next().is_some_and(|first| !first.ends_with(':')) {
+    let mut first = text.lines();
+    let begins_with_heading =
+        first.next().is_none_or(|line| line.ends_with(':')) && first.next().is_none_or(is_indented);
+    if !begins_with_heading {
         roff.control("SH", ["NOTES"]);
     }
     let (mut is_kept, mut is_paragraph) = (false, false);

@@ -37,6 +37,7 @@ mod exec_catch;
 #[cfg(feature = "live")]
 mod fleet;
 mod formats;
+mod help;
 mod hostile;
 mod html;
 mod init;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
+use super::after;
 use super::collection::CollectionArgs;
 use super::fleet::FleetArgs;
 use super::verbosity::VerbosityArgs;
@@ -21,54 +22,54 @@ use crate::report::format::{AuditFormat, AuditWrite};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct AuditArgs {
     /// The cluster's name, case-sensitive; may be repeated, and left out with --evidence
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = after::WHAT)]
     pub(super) cluster: Vec<String>,
     /// Audit all clusters
-    #[arg(long, conflicts_with = "cluster")]
+    #[arg(long, conflicts_with = "cluster", help_heading = after::WHAT)]
     all_clusters: bool,
     /// Judge the evidence recorded in this directory; AWS, DNS and nodes are not queried
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["FleetArgs", "CollectionArgs", "all_clusters"], help_heading = after::WHAT)]
     evidence: Option<PathBuf>,
     /// Read the sockets of nodes from bundles of their logs, such as those of eks-log-collector, instead of the nodes; may be repeated
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["nodes", "node", "all_clusters"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["nodes", "node", "all_clusters"], help_heading = after::WHAT)]
     bundle: Vec<PathBuf>,
-    /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
-    #[arg(long, value_name = "SEVERITY", value_enum)]
-    fail_on: Option<FailOnArg>,
-    /// The policy file, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
-    /// Judge this rule and no other, also if the policy switches it off; may be repeated, or a list with commas
-    #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true)]
-    rule: Vec<&'static Rule>,
-    /// Do not judge this rule; may be repeated, or a list with commas
-    #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true)]
-    skip_rule: Vec<&'static Rule>,
-    /// Fail on new findings only: those of this earlier JSON report are known, and do not count
-    #[arg(long, value_name = "FILE")]
-    baseline: Option<PathBuf>,
-    /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table")]
-    format: &'static AuditFormat,
-    /// Write the report to a file as well, such as json=report.json; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::FORMATS))]
-    write: Vec<WriteTo<AuditWrite>>,
-    /// Draw the paths of the cluster in tables and Markdown: expected, observed, and what differs
-    #[arg(long)]
-    explain_paths: bool,
-    /// Show every row in tables: all interfaces, paths and nodes, also where nothing is wrong
-    #[arg(long)]
-    all: bool,
-    /// The file at which SARIF, GitHub and GitLab show findings; without it, the policy file
-    #[arg(long, value_name = "FILE")]
-    anchor: Option<PathBuf>,
-    /// In GitHub Actions, write neither a step summary nor annotations
-    #[arg(long)]
-    no_ci: bool,
     #[command(flatten)]
     pub(super) fleet: FleetArgs,
     #[command(flatten)]
     pub(super) collection: CollectionArgs,
+    /// Exit with 1 on findings of this severity or a higher one; overrides the policy, and is high by default
+    #[arg(long, value_name = "SEVERITY", value_enum, help_heading = after::JUDGING)]
+    fail_on: Option<FailOnArg>,
+    /// The policy file, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
+    #[arg(long, value_name = "FILE", help_heading = after::JUDGING)]
+    policy: Option<PathBuf>,
+    /// Judge this rule and no other, also if the policy switches it off; may be repeated, or a list with commas
+    #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true, help_heading = after::JUDGING)]
+    rule: Vec<&'static Rule>,
+    /// Do not judge this rule; may be repeated, or a list with commas
+    #[arg(long, value_name = "RULE", value_parser = RuleId, value_delimiter = ',', hide_possible_values = true, help_heading = after::JUDGING)]
+    skip_rule: Vec<&'static Rule>,
+    /// Fail on new findings only: those of this earlier JSON report are known, and do not count
+    #[arg(long, value_name = "FILE", help_heading = after::JUDGING)]
+    baseline: Option<PathBuf>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::FORMATS), default_value = "table", help_heading = after::OUTPUT)]
+    format: &'static AuditFormat,
+    /// Write the report to a file as well, such as json=report.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::FORMATS), help_heading = after::OUTPUT)]
+    write: Vec<WriteTo<AuditWrite>>,
+    /// Draw the paths of the cluster in tables and Markdown: expected, observed, and what differs
+    #[arg(long, help_heading = after::OUTPUT)]
+    explain_paths: bool,
+    /// Show every row in tables: all interfaces, paths and nodes, also where nothing is wrong
+    #[arg(long, help_heading = after::OUTPUT)]
+    all: bool,
+    /// The file at which SARIF, GitHub and GitLab show findings; without it, the policy file
+    #[arg(long, value_name = "FILE", help_heading = after::OUTPUT, hide_short_help = true)]
+    anchor: Option<PathBuf>,
+    /// In GitHub Actions, write neither a step summary nor annotations
+    #[arg(long, help_heading = after::OUTPUT, hide_short_help = true)]
+    no_ci: bool,
     #[command(flatten)]
     pub(super) verbosity: VerbosityArgs,
 }

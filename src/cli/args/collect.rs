@@ -5,27 +5,18 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options};
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::CollectOptions;
 
-pub(super) const COLLECT_HELP: &str = "\
-Judge it with: eks-netcheck audit --evidence DIR
-
-Exit codes:
-  0   recorded, and nothing is missing that was requested
-  2   usage or configuration: bad flag, no region, a directory that is not empty
-  3   something is missing, as listed in manifest.json: a node that could not be read,
-      an answer of AWS or DNS; or the cluster could not be described
-  4   no such cluster";
-
 #[derive(Debug, Args)]
 pub(super) struct CollectArgs {
     /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = after::RECORDING)]
     pub(super) cluster: String,
     /// The directory to write: a new or an empty one
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = after::RECORDING)]
     out: PathBuf,
     #[command(flatten)]
     pub(super) aws: AwsArgs,

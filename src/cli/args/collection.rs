@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
+use super::after;
 use crate::cli::durations::duration;
 use crate::cli::options::{
     ClusterOptions, CollectionOptions, NodeOptions, TransportOptions, cluster_name, role_arn,
@@ -22,70 +23,68 @@ const TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 /// The AWS configuration for one cluster. What is not given comes from the environment and
 /// the files that the aws CLI reads.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "AWS")]
 pub(super) struct AwsArgs {
     /// The cluster's region
-    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new(), help_heading = after::AWS)]
     pub(super) region: Option<String>,
     /// A profile of ~/.aws/config
-    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new(), help_heading = after::AWS)]
     pub(super) profile: Option<String>,
     /// A role to assume
-    #[arg(long, value_name = "ARN", value_parser = role_arn)]
+    #[arg(long, value_name = "ARN", value_parser = role_arn, help_heading = after::AWS)]
     pub(super) role_arn: Option<String>,
 }
 
 /// What is collected besides the answers of AWS, and how.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Nodes and DNS")]
 pub(super) struct CollectionArgs {
     /// How nodes are read; several, separated by commas, in order of preference
-    #[arg(long, value_name = "HOW", value_enum, value_delimiter = ',', default_values_t = [Nodes::Ssh])]
+    #[arg(long, value_name = "HOW", value_enum, value_delimiter = ',', default_values_t = [Nodes::Ssh], help_heading = after::NODES)]
     pub(super) nodes: Vec<Nodes>,
     /// Read this node instead of those that EC2 lists, at an ssh destination if one is given; may be repeated
-    #[arg(long, value_name = "NAME[=TARGET]")]
+    #[arg(long, value_name = "NAME[=TARGET]", help_heading = after::NODES)]
     node: Vec<NodeArg>,
     /// The address of a listed node that ssh connects to
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t = NodeAddressArg::Private)]
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = NodeAddressArg::Private, help_heading = after::NODES, hide_short_help = true)]
     node_address: NodeAddressArg,
     /// Log in as this user; without it, as the user in your ssh configuration
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", help_heading = after::NODES)]
     ssh_user: Option<String>,
     /// An option for ssh, as after its -o; may be repeated
-    #[arg(long, value_name = "OPTION=VALUE")]
+    #[arg(long, value_name = "OPTION=VALUE", help_heading = after::NODES, hide_short_help = true)]
     ssh_option: Vec<String>,
     /// The command document that --nodes ssm runs; AWS-RunShellScript needs none of your own, and lets its users run any command as root
-    #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT)]
+    #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT, help_heading = after::NODES, hide_short_help = true)]
     ssm_document: String,
     /// Have nodes that are read by --nodes ssm also write their outputs to this bucket, and read from it those that are too long for Systems Manager
-    #[arg(long, value_name = "s3://BUCKET[/PREFIX]")]
+    #[arg(long, value_name = "s3://BUCKET[/PREFIX]", help_heading = after::NODES, hide_short_help = true)]
     ssm_output: Option<S3Arg>,
     /// The context for kubectl, which must be this cluster's; without it, the one that is
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = after::NODES, hide_short_help = true)]
     pub(super) context: Option<String>,
     /// The kubeconfig file for kubectl
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = after::NODES, hide_short_help = true)]
     kubeconfig: Option<PathBuf>,
     /// The namespace of the Jobs that kubectl creates
-    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name)]
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name, help_heading = after::NODES, hide_short_help = true)]
     namespace: String,
     /// The image of their pods: any with the programs of busybox
-    #[arg(long, value_name = "IMAGE", default_value = "public.ecr.aws/docker/library/busybox:1.37.0", value_parser = image)]
+    #[arg(long, value_name = "IMAGE", default_value = "public.ecr.aws/docker/library/busybox:1.37.0", value_parser = image, help_heading = after::NODES, hide_short_help = true)]
     image: String,
     /// Print the Jobs that kubectl would create, and create nothing
-    #[arg(long)]
+    #[arg(long, help_heading = after::NODES, hide_short_help = true)]
     pub(super) dry_run: bool,
     /// How many nodes are read at a time
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = after::NODES, hide_short_help = true)]
     concurrency: u16,
-    /// The time limit for each AWS operation, name server and node, from 1s to 1h, such as 30s or 5m
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(TIMEOUTS))]
+    /// The time limit for each AWS operation, name server and node, such as 30 (seconds), 30s or 5m; from 1s to 1h
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration(TIMEOUTS), help_heading = after::NETWORK)]
     timeout: Duration,
     /// Also resolve the endpoint's name with this name server; may be repeated
-    #[arg(long, value_name = "IP[:PORT]")]
+    #[arg(long, value_name = "IP[:PORT]", help_heading = after::NETWORK, hide_short_help = true)]
     resolver: Vec<ResolverArg>,
     /// What is probed, and from where
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All)]
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = ProbeArg::All, help_heading = after::NETWORK)]
     probe: ProbeArg,
 }
 

@@ -5,24 +5,24 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options};
 use crate::cli::options::{ClusterOptions, Clusters, FleetOptions, Regions, role_arn};
 
 /// The AWS configuration for clusters of several accounts and regions.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "AWS")]
 pub(super) struct FleetArgs {
     /// The clusters' region; may be repeated, or all
-    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "REGION", value_parser = NonEmptyStringValueParser::new(), help_heading = after::AWS)]
     region: Vec<String>,
     /// A profile of ~/.aws/config
-    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "PROFILE", value_parser = NonEmptyStringValueParser::new(), help_heading = after::AWS)]
     profile: Option<String>,
     /// A role to assume; may be repeated, one for each account
-    #[arg(long, value_name = "ARN", value_parser = role_arn)]
+    #[arg(long, value_name = "ARN", value_parser = role_arn, help_heading = after::AWS)]
     role_arn: Vec<String>,
     /// A file of roles, or - for standard input, one role for each account: an ARN on each line, and comments after #
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = after::AWS)]
     pub(super) accounts: Option<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! What was typed: clap's types, and their conversion to [`options`](super::options).
 //! One file for each command that has options, and for options that several have.
 
+mod after;
 mod audit;
 mod collect;
 mod collection;
@@ -16,17 +17,17 @@ use std::path::PathBuf;
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::audit::AuditArgs;
-use self::collect::{COLLECT_HELP, CollectArgs};
+use self::collect::CollectArgs;
 use self::collection::{cluster_options, named};
-use self::diff::{DIFF_HELP, DiffArgs};
+use self::diff::DiffArgs;
 use self::policy::PolicyCommand;
-use self::reach::{REACH_HELP, ReachArgs};
-use self::simulate::{SIMULATE_HELP, SimulateArgs};
-use self::trace::{TRACE_HELP, TraceArgs};
+use self::reach::ReachArgs;
+use self::simulate::SimulateArgs;
+use self::trace::TraceArgs;
 use self::verbosity::VerbosityArgs;
 use super::color::Color;
 use super::options::{ClusterOptions, DryRunOptions, ExplainOptions, Options};
@@ -47,58 +48,35 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::BrightGreen.on_default().bold())
     .literal(AnsiColor::BrightCyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default())
-    .error(AnsiColor::BrightRed.on_default().bold())
+    .error(AnsiColor::Red.on_default().bold())
     .valid(AnsiColor::BrightCyan.on_default().bold())
     .invalid(AnsiColor::Yellow.on_default().bold());
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0   judged, and nothing at or above --fail-on
-  1   judged, and findings at or above --fail-on
-  2   usage or configuration: bad flag, no region, malformed evidence
-  3   could not judge: evidence that a rule at or above --fail-on needs was not seen
-  4   nothing to judge: no such cluster, or no cluster where it was queried
-  70  a bug in eks-netcheck: please report the line that it prints
-Rules that never make a run inconclusive, and gaps that the policy accepts, are listed
-and do not change the exit code.";
-
-const SSM_DOCUMENT_HELP: &str = "\
-It has no parameters: a user who may run it can read the sockets of nodes, and do
-nothing else. Create it once in each account and region:
-
-  eks-netcheck ssm-document > eks-netcheck.json
-  aws ssm create-document --name eks-netcheck --document-type Command \\
-    --content file://eks-netcheck.json
-
-`eks-netcheck iam-policy --nodes ssm` prints the permissions to run it.";
-
-const INIT_HELP: &str = "\
-It asks nothing. It writes eks-netcheck.toml, with the defaults of a policy, and
-.github/workflows/eks-netcheck.yml into the working directory, which should be the root
-of a repository. If one of them exists, it writes neither.";
-
-const COMPLETIONS_HELP: &str = "\
-Examples:
-  eks-netcheck completions bash > ~/.local/share/bash-completion/completions/eks-netcheck
-  eks-netcheck completions zsh > ~/.zfunc/_eks-netcheck
-  eks-netcheck completions fish > ~/.config/fish/completions/eks-netcheck.fish
-
-For zsh, the directory has to be in fpath before compinit is called.";
-
-const MAN_HELP: &str = "\
-Examples:
-  eks-netcheck man audit | man -l -
-  eks-netcheck man --out ~/.local/share/man/man1";
 
 /// Shows whether the traffic between EKS nodes and the Kubernetes API server goes over the
 /// public endpoint or over the private, EKS-owned network interfaces, and who can reach that
 /// endpoint.
 #[derive(Debug, Parser)]
-#[command(name = "eks-netcheck", version = VERSION, styles = STYLES, after_help = EXIT_CODES)]
+#[command(
+    name = "eks-netcheck",
+    version = VERSION,
+    styles = STYLES,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = after::TOOL.short(),
+    after_long_help = after::TOOL.long(),
+)]
 pub(super) struct Cli {
     /// When to use colour; auto is on a terminal that has it, unless `NO_COLOR` or `FORCE_COLOR` decides
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, help_heading = after::OPTIONS, display_order = 100)]
     pub(super) color: Color,
+    #[arg(
+        help = "Print help (see more with '--help')",
+        long_help = "Print help (see a summary with '-h')",
+        short, long, global = true, action = ArgAction::Help, help_heading = after::OPTIONS, display_order = 101)]
+    help: Option<bool>,
+    /// Print version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = after::OPTIONS, display_order = 102)]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
@@ -106,73 +84,76 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Judge a cluster's endpoint access and its nodes' paths to the API server
-    #[command(after_help = EXIT_CODES)]
+    #[command(override_usage = after::AUDIT_USAGE, after_help = after::AUDIT.short(), after_long_help = after::AUDIT.long())]
     Audit(AuditArgs),
     /// Record the evidence that `audit` uses, to judge or send it later
-    #[command(after_help = COLLECT_HELP)]
+    #[command(after_help = after::COLLECT.short(), after_long_help = after::COLLECT.long())]
     Collect(CollectArgs),
     /// Sample the nodes' sockets before, during and after a command
-    #[command(after_help = TRACE_HELP)]
+    #[command(after_help = after::TRACE.short(), after_long_help = after::TRACE.long())]
     Trace(TraceArgs),
     /// Predict what a change of endpoint access would do to each client of the API server
-    #[command(after_help = SIMULATE_HELP)]
+    #[command(override_usage = after::SIMULATE_USAGE, after_help = after::SIMULATE.short(), after_long_help = after::SIMULATE.long())]
     Simulate(SimulateArgs),
     /// Compare the sockets of two recordings: which connections appeared and went, and their paths
-    #[command(after_help = DIFF_HELP)]
+    #[command(after_help = after::DIFF.short(), after_long_help = after::DIFF.long())]
     Diff(DiffArgs),
     /// Tell whether a place can reach the API server endpoint, and if not, why
-    #[command(after_help = REACH_HELP)]
+    #[command(after_help = after::REACH.short(), after_long_help = after::REACH.long())]
     Reach(ReachArgs),
     /// Print the minimal IAM policy that `audit` and `collect` need
+    #[command(after_long_help = after::IAM_POLICY.long())]
     IamPolicy {
         /// Print what reading nodes this way needs in addition, separately
-        #[arg(long, value_name = "HOW", value_enum)]
+        #[arg(long, value_name = "HOW", value_enum, help_heading = after::OPTIONS)]
         nodes: Option<NodesWithPermissions>,
         /// The command document that may be run
-        #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT, requires = "nodes")]
+        #[arg(long, value_name = "NAME", value_parser = ssm_document, default_value = SSM_DOCUMENT, requires = "nodes", help_heading = after::OPTIONS)]
         ssm_document: String,
         /// The bucket whose objects may be read, as in the option of `audit`
-        #[arg(long, value_name = "s3://BUCKET[/PREFIX]", requires = "nodes")]
+        #[arg(long, value_name = "s3://BUCKET[/PREFIX]", requires = "nodes", help_heading = after::OPTIONS)]
         ssm_output: Option<S3Arg>,
     },
     /// Print the command document of AWS Systems Manager that `--nodes ssm` runs
-    #[command(after_help = SSM_DOCUMENT_HELP)]
+    #[command(after_long_help = after::SSM_DOCUMENT.long())]
     SsmDocument,
     /// Print the least rights in the cluster that `--nodes kubectl` needs: roles with bindings for the group eks-netcheck
+    #[command(after_long_help = after::RBAC.long())]
     Rbac {
         /// The namespace of the Jobs
-        #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name)]
+        #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name, help_heading = after::OPTIONS)]
         namespace: String,
     },
     /// Describe a rule: what it finds, why that matters and how to fix it
+    #[command(after_long_help = after::EXPLAIN.long())]
     Explain {
         /// The rule's id; without one, all rules are listed
         #[arg(value_parser = RuleId, hide_possible_values = true)]
         rule: Option<&'static Rule>,
         /// The format
-        #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::EXPLAIN_FORMATS), default_value = "text")]
+        #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::EXPLAIN_FORMATS), default_value = "text", help_heading = after::OPTIONS)]
         format: &'static ExplainFormat,
     },
     /// Write a policy and a workflow of GitHub Actions that audits by it
-    #[command(after_help = INIT_HELP)]
+    #[command(after_long_help = after::INIT.long())]
     Init,
     /// Write or check a policy file: thresholds, expectations and waivers
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Print the completion script for a shell
-    #[command(after_help = COMPLETIONS_HELP)]
+    #[command(after_long_help = after::COMPLETIONS.long())]
     Completions {
         /// The shell
         shell: Shell,
     },
     /// Print a manual page, or write all of them
-    #[command(after_help = MAN_HELP)]
+    #[command(after_long_help = after::MAN.long())]
     Man {
         /// The command that the page is of, such as policy check; without it, the tool
         #[arg(conflicts_with = "out")]
         command: Vec<String>,
         /// Write all pages to this directory, which is created if it does not exist
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", help_heading = after::OPTIONS)]
         out: Option<PathBuf>,
     },
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::{ClusterSource, From, ReachOptions, WriteTo};
@@ -13,43 +14,27 @@ use crate::model::seen_from::HERE;
 use crate::report;
 use crate::report::format::{ReachFormat, ReachWrite};
 
-pub(super) const REACH_HELP: &str = "\
-The conditions of a connection are judged in the order in which it meets them, and the
-first that is not met is the answer. What was seen (an established connection, an answer
-to a probe) outranks what is configured. Nodes are not read, except the one of --from.
-
-  eks-netcheck reach --cluster myeks                      can this machine reach it?
-  eks-netcheck reach --cluster myeks --from 10.0.1.5      can the bastion?
-  eks-netcheck reach --cluster myeks --from 10.8.0.0/16   can the VPN?
-
-Exit codes:
-  0  it can
-  1  it cannot
-  2  usage or configuration: bad flag, no such node, no region, malformed evidence
-  3  it is not known: evidence is missing, as listed
-  4  no such cluster";
-
 #[derive(Debug, Args)]
 pub(super) struct ReachArgs {
     /// The cluster's name, case-sensitive; may be left out with --evidence
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence", help_heading = after::PLACE)]
     cluster: Option<String>,
     /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"], help_heading = after::PLACE)]
     evidence: Option<PathBuf>,
     /// The place: here, a node, an address or a CIDR block
-    #[arg(long, value_name = "PLACE", default_value = HERE)]
+    #[arg(long, value_name = "PLACE", default_value = HERE, help_heading = after::PLACE)]
     from: FromArg,
-    /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::REACH_FORMATS), default_value = "table")]
-    format: &'static ReachFormat,
-    /// Write the report to a file as well, such as json=reach.json; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::REACH_FORMATS))]
-    write: Vec<WriteTo<ReachWrite>>,
     #[command(flatten)]
     aws: AwsArgs,
     #[command(flatten)]
     collection: CollectionArgs,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::REACH_FORMATS), default_value = "table", help_heading = after::OUTPUT)]
+    format: &'static ReachFormat,
+    /// Write the report to a file as well, such as json=reach.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::REACH_FORMATS), help_heading = after::OUTPUT)]
+    write: Vec<WriteTo<ReachWrite>>,
     #[command(flatten)]
     verbosity: VerbosityArgs,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
+use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
 use super::verbosity::VerbosityArgs;
 use crate::cli::options::{ChangeSource, ClusterSource, SimulateOptions, WriteTo};
@@ -15,49 +16,37 @@ use crate::model::simulation::AccessChange;
 use crate::report;
 use crate::report::format::{SimulationFormat, SimulationWrite};
 
-pub(super) const SIMULATE_HELP: &str = "\
-Nothing is changed: AWS is asked to describe, and the steps are printed for you to run.
-
-  eks-netcheck simulate --cluster myeks --access private --client ci=198.51.100.64/27
-
-Exit codes:
-  0   safe: no known client loses the API server, if the steps are taken in their order
-  1   breaks: a client loses it, or is cut off until it connects again
-  2   usage or configuration: bad flag, a list that EKS does not accept, no region
-  3   unknown: evidence is missing about a client that the change concerns
-  4   no such cluster";
-
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("change").args(["access", "public_cidrs", "plan"]).required(true).multiple(true)))]
 pub(super) struct SimulateArgs {
     /// The cluster's name, case-sensitive; may be left out with --evidence
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence", help_heading = after::CHANGE)]
     pub(super) cluster: Option<String>,
     /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"], help_heading = after::CHANGE)]
     evidence: Option<PathBuf>,
     /// The access mode afterwards; without it, that of today
-    #[arg(long, value_name = "MODE", value_enum)]
+    #[arg(long, value_name = "MODE", value_enum, help_heading = after::CHANGE)]
     access: Option<AccessArg>,
     /// publicAccessCidrs afterwards: the whole list, separated by commas; without it, that of today
-    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = public_block)]
+    #[arg(long, value_name = "CIDR,...", value_delimiter = ',', value_parser = public_block, help_heading = after::CHANGE)]
     public_cidrs: Vec<ipnet::IpNet>,
     /// Read both from a Terraform plan, as `terraform show -json` prints it; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["access", "public_cidrs"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["access", "public_cidrs"], help_heading = after::CHANGE)]
     plan: Option<PathBuf>,
     /// A client that is not recorded, such as a CI runner, a VPN or a bastion, with its addresses as the endpoint or the VPC sees them; `here` is this machine; may be repeated
-    #[arg(long, value_name = "NAME=CIDR,...")]
+    #[arg(long, value_name = "NAME=CIDR,...", help_heading = after::CHANGE)]
     client: Vec<ClientArg>,
-    /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::SIMULATION_FORMATS), default_value = "table")]
-    format: &'static SimulationFormat,
-    /// Write the report to a file as well, such as markdown=change.md; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::SIMULATION_FORMATS))]
-    write: Vec<WriteTo<SimulationWrite>>,
     #[command(flatten)]
     pub(super) aws: AwsArgs,
     #[command(flatten)]
     pub(super) collection: CollectionArgs,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::SIMULATION_FORMATS), default_value = "table", help_heading = after::OUTPUT)]
+    format: &'static SimulationFormat,
+    /// Write the report to a file as well, such as markdown=change.md; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::SIMULATION_FORMATS), help_heading = after::OUTPUT)]
+    write: Vec<WriteTo<SimulationWrite>>,
     #[command(flatten)]
     pub(super) verbosity: VerbosityArgs,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
+use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options};
 use super::verbosity::VerbosityArgs;
 use crate::cli::durations::duration;
@@ -18,23 +19,6 @@ use crate::model::selection::Selection;
 use crate::report;
 use crate::report::format::{TraceFormat, TraceWrite};
 
-pub(super) const TRACE_HELP: &str = "\
-The command has the terminal to itself while it runs; the report follows it.
-Without a command, nodes are sampled until Ctrl-C.
-
-  eks-netcheck trace --cluster myeks -- \\
-    kubectl exec ds/aws-node -n kube-system -c aws-eks-nodeagent -it -- bash
-
-Exit codes:
-  that of the command, 128 and the number of the signal that ended it, or 126 or
-     127 if it cannot be run; with --fail-on:
-  1  findings at or above the threshold
-  3  could not judge: a node was not sampled, or not until the end
-  without a command 0, and for errors before it runs:
-  2  usage or configuration
-  3  no node can be sampled
-  4  no such cluster";
-
 /// The times between two samples: samples closer together would only wait for each other.
 const INTERVALS: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_hours(1);
 /// The times before and after a command.
@@ -43,33 +27,33 @@ const SETTLES: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(
 #[derive(Debug, Args)]
 pub(super) struct TraceArgs {
     /// The cluster's name, case-sensitive
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = after::SAMPLING)]
     pub(super) cluster: String,
-    /// The time between two samples, at least 20ms; longer on a node where a sample takes long, and during a command at most 50ms on a node that does not report closed sockets
-    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = duration(INTERVALS))]
+    /// The time between two samples, such as 1 (second), 500ms or 5m; from 20ms to 1h; longer on a node where a sample takes long, and during a command at most 50ms on a node that does not report closed sockets
+    #[arg(long, value_name = "DURATION", default_value = "200ms", value_parser = duration(INTERVALS), help_heading = after::SAMPLING)]
     interval: Duration,
-    /// How long nodes are sampled before the command, and again after it
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration(SETTLES))]
+    /// How long nodes are sampled before the command, and again after it, such as 30 (seconds), 30s or 5m; at most 1h
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration(SETTLES), help_heading = after::SAMPLING)]
     settle: Duration,
     /// Sample this node only; may be repeated
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", help_heading = after::SAMPLING)]
     only: Vec<NodeName>,
-    /// Judge the sampled sockets as audit does: exit with 1 on findings of this severity or a higher one, with 3 if evidence is missing
-    #[arg(long, value_name = "SEVERITY", value_enum)]
-    fail_on: Option<FailOnArg>,
-    /// The policy file to judge by, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
-    #[arg(long, value_name = "FILE", requires = "fail_on")]
-    policy: Option<PathBuf>,
-    /// The format on standard output
-    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::TRACE_FORMATS), default_value = "table")]
-    format: &'static TraceFormat,
-    /// Write the report to a file as well, such as json=trace.json; may be repeated
-    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::TRACE_FORMATS))]
-    write: Vec<WriteTo<TraceWrite>>,
     #[command(flatten)]
     pub(super) aws: AwsArgs,
     #[command(flatten)]
     pub(super) collection: CollectionArgs,
+    /// Judge the sampled sockets as audit does: exit with 1 on findings of this severity or a higher one, with 3 if evidence is missing
+    #[arg(long, value_name = "SEVERITY", value_enum, help_heading = after::JUDGING)]
+    fail_on: Option<FailOnArg>,
+    /// The policy file to judge by, or - for standard input; without it, eks-netcheck.toml in this directory or one above it
+    #[arg(long, value_name = "FILE", requires = "fail_on", help_heading = after::JUDGING)]
+    policy: Option<PathBuf>,
+    /// The format on standard output
+    #[arg(long, value_name = "FORMAT", value_parser = format_of(&report::TRACE_FORMATS), default_value = "table", help_heading = after::OUTPUT)]
+    format: &'static TraceFormat,
+    /// Write the report to a file as well, such as json=trace.json; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = write_to(&report::TRACE_FORMATS), help_heading = after::OUTPUT)]
+    write: Vec<WriteTo<TraceWrite>>,
     #[command(flatten)]
     pub(super) verbosity: VerbosityArgs,
     /// The command and its arguments

@@ -2,16 +2,17 @@
 
 use clap::{ArgAction, Args};
 
+use super::after;
 use crate::cli::options::Verbosity;
 
 /// What is written to standard error.
 #[derive(Debug, Args)]
 pub(super) struct VerbosityArgs {
     /// Write each line of a capture that is not a socket to standard error; twice: also each request and its duration
-    #[arg(short, long, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count, help_heading = after::OPTIONS)]
     verbose: u8,
     /// Show no progress
-    #[arg(short, long, conflicts_with = "verbose")]
+    #[arg(short, long, conflicts_with = "verbose", help_heading = after::OPTIONS)]
     quiet: bool,
 }
 
