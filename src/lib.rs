@@ -15,7 +15,8 @@
 //! 7. [`report`] writes the result in one of the formats.
 //!
 //! All of them use [`model`], which uses none of them. What a run must not leave behind
-//! is registered in [`cleanup`], and [`signals`] end a run. `tests/it/dependencies.rs`
+//! is registered in [`cleanup`], and [`signals`] end a run. Errors and warnings are
+//! printed by [`messages`]. `tests/it/dependencies.rs`
 //! enforces these rules.
 
 pub mod cli;
@@ -41,4 +42,5 @@ pub mod report;
 pub mod model;
 
 pub mod cleanup;
+pub mod messages;
 pub mod signals;

@@ -1,15 +1,16 @@
 //! The entry point: parses the command line, runs the command, prints its error and
 //! exits.
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::panic;
 use std::process::ExitCode;
 
 use anstream::ColorChoice;
-use anstyle::AnsiColor;
 use eks_netcheck::cleanup;
 use eks_netcheck::cli::color::Color;
 use eks_netcheck::cli::{self, Refusal};
+use eks_netcheck::messages::{self, Label};
 use eks_netcheck::report::text::escape;
 use eks_netcheck::run::exit::{Ending, Exit};
 use eks_netcheck::run::{self, bug};
@@ -32,12 +33,12 @@ fn main() -> ExitCode {
 fn run() -> Exit {
     let args: Vec<_> = std::env::args_os().collect();
     set_color(Color::typed(&args));
-    let ended = match cli::parse(args) {
+    let ended = match cli::parse(args.clone()) {
         Ok((options, color)) => {
             set_color(color);
             bug::guard(&options, run::run)
         }
-        Err(Refusal::Clap(error)) => return refuse(&error),
+        Err(Refusal::Clap(error)) => return refuse(&error, &args),
         Err(Refusal::Options(message)) => Ok(Ending::with_message(Exit::Usage, message)),
     };
     let ended = ended.unwrap_or_else(|error| Ending::with_message(Exit::Usage, format!("{error:#}")));
@@ -49,7 +50,7 @@ fn run() -> Exit {
 }
 
 /// Prints help that was requested, or the error in the command line.
-fn refuse(error: &clap::Error) -> Exit {
+fn refuse(error: &clap::Error, args: &[OsString]) -> Exit {
     let text = error.render();
     if !error.use_stderr() {
         let mut out = anstream::stdout();
@@ -62,20 +63,26 @@ fn refuse(error: &clap::Error) -> Exit {
             _ => Exit::Pass,
         };
     }
-    // The arguments may come from an untrusted source.
-    for line in text.to_string().lines() {
-        match line.strip_prefix("error: ") {
-            Some(message) => print_error(message),
-            None => print_line(&escape(line)),
-        }
+    match trusted(error.kind(), args) {
+        Some(escaped) => print_line(escaped.render().ansi().to_string().trim_end()),
+        None => text.to_string().lines().for_each(|line| print_line(&escape(line))),
     }
     Exit::Usage
 }
 
-/// Prints an error.
+/// The same error about the arguments with their control characters escaped, since arguments may
+/// come from an untrusted source, and clap quotes them between the codes of its colours. `None`
+/// if it is another error.
+fn trusted(kind: clap::error::ErrorKind, args: &[OsString]) -> Option<clap::Error> {
+    let escaped = args.iter().map(|arg| escape(&arg.to_string_lossy()).into_owned().into());
+    match cli::parse(escaped) {
+        Err(Refusal::Clap(error)) if error.kind() == kind => Some(error),
+        _ => None,
+    }
+}
+
 fn print_error(message: &str) {
-    let error = AnsiColor::Red.on_default().bold();
-    print_line(&format!("{error}error:{error:#} {}", escape(message)));
+    messages::print(Label::Error, message);
 }
 
 fn print_line(line: &str) {

@@ -24,6 +24,7 @@ use super::transport::ssm::{Ssm, SsmNode, SsmRead};
 use super::transport::{Target, Transport};
 use crate::cleanup::Temporary;
 use crate::evidence::write::{EvidenceWriter, TempDir};
+use crate::messages::{self, Label};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::name::NodeName;
@@ -175,7 +176,7 @@ pub(super) async fn record_nodes(
         }
         wanted = unread;
         if let Some(warning) = remove(jobs).await {
-            warn(&warning);
+            messages::print(Label::Warning, &warning);
         }
     }
     if known.is_empty() {
@@ -198,12 +199,6 @@ fn record_answers(writer: &EvidenceWriter, answers: Answers) -> Result<()> {
 /// Removes what was created in the cluster. Returns what is to be done if that fails.
 pub(super) async fn remove(jobs: Option<Jobs>) -> Option<String> {
     jobs?.remove().await
-}
-
-/// Warns on standard error, which may be closed.
-pub(super) fn warn(text: &str) {
-    let text: String = text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
-    let _ = writeln!(std::io::stderr(), "warning: {text}");
 }
 
 /// Records what was read of a node: by the last attempt if that reached it, or else by the
@@ -335,12 +330,14 @@ impl<'a> Readings<'a> {
             let probing = probing.map(|time| Probing { targets: awaited.targets.clone(), time });
             let (timeout, captures) = (request.timeout, writer.temp_dir());
             readings.pending.insert(number, node);
+            let clock = progress.clock();
             readings.tasks.spawn(async move {
                 // A node that is not ready must not hold others up.
                 if let Err(why) = target.ready().await {
                     return (number, NodeRead::failed(via, why.gap(name)));
                 }
                 let _permit = permits.acquire_owned().await;
+                clock.begin(&name);
                 (number, read_node(via, &target, name, timeout, awaited, probing, &captures).await)
             });
         }
@@ -364,6 +361,7 @@ impl<'a> Readings<'a> {
                 Ok(id) => {
                     let is_listed = node.instance.is_some();
                     batch.push(SsmNode { number, name: node.name.clone(), id, is_listed });
+                    self.progress.clock().begin(&node.name);
                     self.pending.insert(number, node);
                 }
                 Err(diagnosis) => {

@@ -3,7 +3,7 @@
 //! On a terminal it is one live line, which is removed at the end. Elsewhere, such as in a CI
 //! job, it is a plain line after some time, and then ever more rarely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{IsTerminal, Write};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,8 +27,8 @@ const PLAIN_LONGEST: Duration = Duration::from_mins(2);
 pub(crate) struct Progress {
     bar: ProgressBar,
     state: Arc<Mutex<State>>,
-    /// Ends the plain lines when it is dropped.
-    _plain: Option<Sender<()>>,
+    /// Ends the lines when it is dropped.
+    writer: Option<Sender<()>>,
 }
 
 /// What is known of a collection.
@@ -41,26 +41,45 @@ struct State {
     /// What is read of nodes, and the nodes that have not answered: the first names, and the
     /// number of all.
     nodes: Option<(&'static str, Vec<NodeName>, usize)>,
+    /// When the reading of a node began, of those that have not answered.
+    began: HashMap<NodeName, Instant>,
+}
+
+/// Tells when the reading of a node begins, which may be long after it is expected.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock(Arc<Mutex<State>>);
+
+impl Clock {
+    /// The reading of a node begins.
+    pub(crate) fn begin(&self, node: &NodeName) {
+        lock(&self.0).began.insert(node.clone(), Instant::now());
+    }
 }
 
 impl State {
-    /// What is outstanding, in words; empty if that is nothing.
-    fn outstanding(&self) -> String {
+    /// What is outstanding, in words; empty if that is nothing. At a time, nodes have how long
+    /// they have been read.
+    fn outstanding(&self, now: Option<Instant>) -> String {
         let mut parts = Vec::new();
         if !self.steps.is_empty() {
-            let names: Vec<_> = self.steps.keys().take(NAMES_MAX).map(String::as_str).collect();
+            let names: Vec<_> = self.steps.keys().take(NAMES_MAX).cloned().collect();
             parts.push(named(&names, self.steps.len()));
         }
         if let Some((what, names, number)) = self.nodes.as_ref().filter(|(_, _, number)| *number > 0) {
-            let names: Vec<_> = names.iter().map(NodeName::as_str).collect();
+            let since = |name| Some(now?.saturating_duration_since(*self.began.get(name)?).as_secs());
+            let names = names.iter().map(|name| match since(name) {
+                Some(seconds) => format!("{name} ({})", shown(seconds)),
+                None => name.to_string(),
+            });
+            let names: Vec<_> = names.collect();
             parts.push(format!("{what} {}", named(&names, *number)));
         }
         parts.join("; ")
     }
 
     /// The numbers of answers, and what is outstanding.
-    fn line(&self) -> String {
-        let outstanding = self.outstanding();
+    fn line(&self, now: Instant) -> String {
+        let outstanding = self.outstanding(Some(now));
         let waiting =
             if outstanding.is_empty() { String::new() } else { format!("; waiting for {outstanding}") };
         format!("{} of {} answers{waiting}", self.answered, self.expected)
@@ -68,11 +87,16 @@ impl State {
 }
 
 /// The first names, and the number of the others.
-fn named(names: &[&str], number: usize) -> String {
+fn named(names: &[String], number: usize) -> String {
     match number.saturating_sub(names.len()) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
     }
+}
+
+/// A number of seconds: `59s`, `2m05s`.
+fn shown(seconds: u64) -> String {
+    if seconds < 60 { format!("{seconds}s") } else { format!("{}m{:02}s", seconds / 60, seconds % 60) }
 }
 
 impl Progress {
@@ -93,17 +117,25 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         let state = Arc::<Mutex<State>>::default();
-        let is_plain = !is_hidden && !is_terminal;
-        let plain = is_plain.then(|| write_plainly(&state)).flatten();
-        Self { bar, state, _plain: plain }
+        let writer = match (is_hidden, is_terminal) {
+            (true, _) => None,
+            (false, true) => refresh(&bar, &state),
+            (false, false) => write_plainly(&state),
+        };
+        Self { bar, state, writer }
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
         change(&mut state);
         if !self.bar.is_hidden() {
-            self.bar.set_message(state.line());
+            self.bar.set_message(state.line(Instant::now()));
         }
+    }
+
+    /// The clock of the readings of nodes.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock(Arc::clone(&self.state))
     }
 
     /// Adds to the number of expected answers.
@@ -139,7 +171,7 @@ impl Progress {
         pending: impl ExactSizeIterator<Item = &'a NodeName>,
     ) {
         let number = pending.len();
-        let names = pending.take(NAMES_MAX).cloned().collect();
+        let names: Vec<_> = pending.take(NAMES_MAX).cloned().collect();
         self.change(|state| state.nodes = Some((what, names, number)));
     }
 
@@ -152,18 +184,34 @@ impl Progress {
     pub(super) fn interrupted(&self, signal: u8) -> CollectError {
         let state = lock(&self.state);
         let (answered, expected) = (state.answered, state.expected);
-        CollectError::Interrupted { signal, answered, expected, outstanding: state.outstanding() }
+        CollectError::Interrupted { signal, answered, expected, outstanding: state.outstanding(None) }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        self.writer = None;
         self.bar.finish_and_clear();
     }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refreshes the live line until what is returned is dropped: the times change without an event.
+fn refresh(bar: &ProgressBar, state: &Arc<Mutex<State>>) -> Option<Sender<()>> {
+    let (sender, receiver) = channel();
+    let (bar, state) = (bar.clone(), Arc::clone(state));
+    let write = move || {
+        while receiver.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            let line = lock(&state).line(Instant::now());
+            bar.set_message(line);
+        }
+    };
+    // A line that changes with events only is still progress.
+    thread::Builder::new().name("progress".to_owned()).spawn(write).ok()?;
+    Some(sender)
 }
 
 /// Writes plain lines until what is returned is dropped.
@@ -173,7 +221,7 @@ fn write_plainly(state: &Arc<Mutex<State>>) -> Option<Sender<()>> {
     let write = move || {
         let mut interval = PLAIN_FIRST;
         while receiver.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-            let line = format!("{} s: {}", began.elapsed().as_secs(), lock(&state).line());
+            let line = format!("{} s: {}", began.elapsed().as_secs(), lock(&state).line(Instant::now()));
             // It may be closed.
             let _ = writeln!(std::io::stderr(), "{line}");
             interval = (interval * 2).min(PLAIN_LONGEST);
@@ -191,19 +239,26 @@ mod tests {
     #[test]
     fn what_is_outstanding_is_named() {
         let progress = Progress::new(true);
-        assert_eq!(lock(&progress.state).line(), "0 of 0 answers");
+        let began = Instant::now();
+        let now = || began + Duration::from_secs(125);
+        assert_eq!(lock(&progress.state).line(now()), "0 of 0 answers");
         for step in ["vpc.json", "vpc.json", "subnets.json"] {
             progress.expect_step(step);
         }
         progress.answered_step("vpc.json");
         progress.answered_step("subnets.json");
-        assert_eq!(lock(&progress.state).line(), "2 of 3 answers; waiting for vpc.json");
+        assert_eq!(lock(&progress.state).line(now()), "2 of 3 answers; waiting for vpc.json");
         progress.answered_step("vpc.json");
         let names: Vec<NodeName> =
             (0..6).map(|number| format!("n{number}").parse().expect("a name")).collect();
         progress.expect(6);
         progress.set_pending("nodes", names.iter());
         let line = "3 of 9 answers; waiting for nodes n0, n1, n2, n3 and 2 more";
-        assert_eq!(lock(&progress.state).line(), line);
+        assert_eq!(lock(&progress.state).line(now()), line);
+        for (name, since) in names.iter().zip([0, 113]) {
+            lock(&progress.state).began.insert(name.clone(), began + Duration::from_secs(since));
+        }
+        let line = "3 of 9 answers; waiting for nodes n0 (2m05s), n1 (12s), n2, n3 and 2 more";
+        assert_eq!(lock(&progress.state).line(now()), line);
     }
 }

@@ -11,13 +11,14 @@ use tokio::time::{Instant, sleep};
 
 use super::command::RunningCommand;
 pub use super::command::StartError;
-use super::nodes::{NodesRequest, warn};
+use super::nodes::NodesRequest;
 use super::progress::Progress;
 use super::runtime::{self, RuntimeError};
 pub use super::sampling::Sample;
 use super::sampling::{NodeEvent, Sampling};
 use super::signals::{Signals, interruption};
 use super::transport::sampler::{SampledNode, Stage};
+use crate::messages::{self, Label};
 use crate::model::cluster::Cluster;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
@@ -186,7 +187,11 @@ impl Recorder<'_> {
         has_key |= signal.is_some_and(|signal| signal.is_from_keyboard);
         // After another signal, the end of the process removes them.
         if signal.is_none_or(|signal| signal.is_from_keyboard) {
-            self.sampling.remove_jobs().await.iter().for_each(|warning| warn(warning));
+            self.sampling
+                .remove_jobs()
+                .await
+                .iter()
+                .for_each(|warning| messages::print(Label::Warning, warning));
         }
         let signal = signal.filter(|signal| !signal.is_from_keyboard).map(|signal| signal.number);
         let gaps = self.all_gaps();
@@ -300,6 +305,8 @@ impl Recorder<'_> {
     async fn first_samples(&mut self, hides_progress: bool) -> Option<Received> {
         let progress = Progress::new(hides_progress);
         progress.expect(self.sampling.pending().len() as u64);
+        let clock = progress.clock();
+        self.sampling.pending().iter().for_each(|node| clock.begin(node));
         loop {
             let pending = self.sampling.pending();
             if pending.is_empty() {

@@ -8,13 +8,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anstyle::AnsiColor;
-
 use super::files::open_to_append;
 use super::report::Report;
+use crate::messages::{self, Label};
 use crate::model::audit::{Audited, Summary};
 use crate::report::format::{AuditFormat, ReportSettings};
-use crate::report::{github, markdown, text::escape};
+use crate::report::{github, markdown};
 
 /// A step of GitHub Actions.
 pub(super) struct Step {
@@ -69,7 +68,5 @@ impl Step {
 }
 
 fn warn(text: &str) {
-    // Standard error may be closed.
-    let warning = AnsiColor::Yellow.on_default().bold();
-    let _ = writeln!(anstream::stderr(), "{warning}warning:{warning:#} {}", escape(text));
+    messages::print(Label::Warning, text);
 }

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use crate::common::root;
 
 /// The modules that each top-level module may use.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("main", &[]),
     ("lib", &[]),
     ("cli", &["cli", "model", "report", "rules"]),
     (
         "run",
         &[
-            "capture", "classify", "cleanup", "cli", "collect", "evidence", "model", "policy", "report",
-            "rules", "run",
+            "capture", "classify", "cleanup", "cli", "collect", "evidence", "messages", "model", "policy",
+            "report", "rules", "run",
         ],
     ),
-    ("collect", &["capture", "cleanup", "collect", "evidence", "model", "signals"]),
+    ("collect", &["capture", "cleanup", "collect", "evidence", "messages", "model", "signals"]),
     ("evidence", &["capture", "cleanup", "evidence", "model"]),
     ("capture", &["capture", "model"]),
     ("classify", &["classify", "model", "steps"]),
@@ -27,6 +27,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("steps", &["model"]),
     ("policy", &["model", "policy"]),
     ("report", &["model", "report"]),
+    ("messages", &["report"]),
     ("signals", &["cleanup", "signals"]),
     ("cleanup", &["cleanup"]),
 ];
