@@ -29,6 +29,9 @@ pub enum EvidenceError {
         /// The next step, which depends on the tool that prints the file.
         next_step: String,
     },
+    /// The directory is of another cluster than the expected one. The text is the whole message.
+    #[error("{}", .0)]
+    OtherCluster(String),
     /// A file or directory exists but cannot be used, or is missing. The text is the whole
     /// message.
     #[error("{}", .0)]

@@ -6,7 +6,7 @@ use std::slice;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use super::exit::{Ending, Exit, undescribed};
+use super::exit::{Ending, Exit, no_such_cluster, undescribed};
 use super::files::read_bounded;
 use super::github_actions::Step;
 use super::judge::{classify_recorded, judged};
@@ -118,7 +118,10 @@ fn judge_all(
     };
     let unjudged = match &options.source {
         Source::Recorded { dir, cluster, bundles } => {
-            judge(classify_recorded(dir, cluster.as_deref(), bundles)?);
+            match classify_recorded(dir, cluster.as_deref(), bundles) {
+                Ok(facts) => judge(facts),
+                Err(error) => return Ok(ControlFlow::Break(no_such_cluster(error)?)),
+            }
             Vec::new()
         }
         Source::Live(fleet) => match live(fleet, options.verbosity, judge)? {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
-use super::exit::{Ending, Exit};
+use super::exit::{Ending, Exit, no_such_cluster};
 use super::judge::classify_recorded;
 use super::output::Output;
 use super::rejected::list_rejected;
@@ -32,9 +32,10 @@ pub(super) fn name(source: &ClusterSource) -> Result<String> {
 /// Collects or reads the evidence of a cluster, and classifies it.
 pub(super) fn facts(source: &ClusterSource, verbosity: Verbosity) -> Result<ControlFlow<Ending, Facts>> {
     let facts = match source {
-        ClusterSource::Recorded { dir, cluster } => {
-            ControlFlow::Continue(classify_recorded(dir, cluster.as_deref(), &[])?)
-        }
+        ClusterSource::Recorded { dir, cluster } => match classify_recorded(dir, cluster.as_deref(), &[]) {
+            Ok(facts) => ControlFlow::Continue(facts),
+            Err(error) => ControlFlow::Break(no_such_cluster(error)?),
+        },
         ClusterSource::Live(cluster) => live(cluster, verbosity)?,
     };
     if let ControlFlow::Continue(facts) = &facts

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::evidence::error::EvidenceError;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::judgment::Verdict;
@@ -34,6 +35,17 @@ pub(super) fn undescribed(ending: &Ending) -> Option<Gap> {
     };
     let detail = ending.message.clone().unwrap_or_default();
     Some(Gap { subject: File::CLUSTER.into(), why, detail, hint: String::new() })
+}
+
+/// The end of a run on evidence of another cluster than the one that it is about.
+///
+/// # Errors
+/// If the evidence cannot be read for another reason.
+pub(super) fn no_such_cluster(error: EvidenceError) -> Result<Ending, EvidenceError> {
+    match error {
+        EvidenceError::OtherCluster(message) => Ok(Ending::with_message(Exit::Nothing, message)),
+        error => Err(error),
+    }
 }
 
 impl From<Exit> for Ending {

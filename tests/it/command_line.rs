@@ -245,7 +245,7 @@ fn the_name_of_a_recorded_cluster_is_not_required() {
         assert_eq!((with.code, with.stdout.as_str()), (without.code, without.stdout.as_str()), "{args:?}");
         assert!(with.stdout.contains("myeks"), "{}", with.stdout);
         let other = run(&["--cluster", "other"]);
-        assert_eq!((other.code, other.stdout.as_str()), (2, ""), "{args:?}");
+        assert_eq!((other.code, other.stdout.as_str()), (4, ""), "{args:?}");
         assert!(other.stderr.contains("describes the cluster \"myeks\", not \"other\""), "{}", other.stderr);
         // Without either, there is no cluster.
         let ran = Netcheck::new(args).run();

@@ -6,7 +6,7 @@ use std::path::Path;
 use eks_netcheck::report::text::is_hostile;
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of, edit_json, root, scratch, story};
+use crate::common::{Netcheck, copy_of, copy_probe, edit_json, fixtures, root, scratch, story};
 
 fn reach(dir: &Path, from: &str) -> Netcheck {
     let args = [OsStr::new("reach"), OsStr::new("--cluster"), OsStr::new("myeks"), OsStr::new("--evidence")];
@@ -223,7 +223,24 @@ fn a_place_that_is_none_is_refused() {
     let ran = reach(&story("private-only"), "here").args(&["--region", "eu-west-1"]).run();
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     let other = Netcheck::new(["reach", "--cluster", "other", "--evidence"]).arg(story("private-only")).run();
-    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert_eq!(other.code, 4, "{}", other.stderr);
+}
+
+/// An answer shows that what applies on the way is met. What does not apply there does not apply.
+#[test]
+fn an_answer_does_not_show_conditions_that_do_not_apply() {
+    let dir = copy_of("study-public");
+    copy_probe(&fixtures().join("rules/anonymous-version-disclosed/fires"), dir.path());
+    let (report, code) = reach(dir.path(), "here").json();
+    let results: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| &step["result"]).collect();
+    let expected = ["met", "met", "not-applicable", "not-applicable", "not-applicable", "met", "met"];
+    assert_eq!((results, code), (expected.map(serde_json::Value::from).iter().collect(), 0), "{report}");
+    let text = reach(dir.path(), "here").run().stdout;
+    assert!(text.contains("the public endpoint has no security groups"), "{text}");
+    assert!(!text.contains("for the same reason"), "{text}");
+    // They apply to a node of the VPC, whose connection meets them.
+    let text = reach(dir.path(), "n1").run().stdout;
+    assert_eq!(text.matches("met     for the same reason").count(), 3, "{text}");
 }
 
 /// A place has one name, however it is written.

@@ -131,14 +131,19 @@ impl Reachabilities<'_> {
         let reached = self.seen.reached(place, EndpointSide::Public);
         let cidrs = self.cidrs(access, place);
         let tls = self.tls(place, EndpointSide::Public);
-        let passes = |kind| reached.as_ref().map(|why| Condition::met(kind, format!("as seen: {why}")));
+        // What was seen shows that a condition is met, and not that it applies to the place.
+        let as_seen = |judged: Condition| match &reached {
+            Some(why) if judged.result != ConditionResult::NotApplicable || judged.gap.is_some() => {
+                Condition::met(judged.kind, format!("as seen: {why}"))
+            }
+            _ => judged,
+        };
         let to = |ends: &[IpAddr]| {
             let judged = [
-                passes(ConditionKind::Route).unwrap_or_else(|| self.route_out(place, ends)),
-                passes(ConditionKind::BlockPublicAccess)
-                    .unwrap_or_else(|| self.block_public_access(place, ends)),
-                passes(ConditionKind::NetworkAcl).unwrap_or_else(|| self.acl_out(place, ends)),
-                passes(ConditionKind::SecurityGroups).unwrap_or_else(|| self.groups_out(place, ends)),
+                as_seen(self.route_out(place, ends)),
+                as_seen(self.block_public_access(place, ends)),
+                as_seen(self.acl_out(place, ends)),
+                as_seen(self.groups_out(place, ends)),
                 cidrs.clone(),
             ];
             let conditions = until_not_met(judged.into_iter().chain([tls.clone()]));

@@ -205,7 +205,7 @@ impl EvidenceDir {
             )));
         };
         if let Some(name) = name.filter(|name| cluster.name != *name) {
-            return Err(EvidenceError::Unusable(format!(
+            return Err(EvidenceError::OtherCluster(format!(
                 "{} describes the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
                 self.path(File::CLUSTER.name()).display(),
                 cluster.name
