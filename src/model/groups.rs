@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::mem::{Discriminant, discriminant};
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::Facts;
 use super::gap::{Gap, GapReason, Subject};
@@ -78,7 +79,7 @@ impl Facts {
 #[derive(Debug)]
 pub struct GapGroup<'a> {
     /// The cause. If there are several gaps, it has `the node` or `the place` where that of each
-    /// has the name of its subject.
+    /// has the name of its subject, and `ADDRESS` where their addresses differ.
     pub detail: String,
     /// The gaps, in the order of the judgment.
     pub gaps: Vec<&'a JudgedGap>,
@@ -111,7 +112,7 @@ impl<'a> Cause<'a> {
             kind: discriminant(&gap.subject),
             subject: gap.subject.name().is_none().then_some(&gap.subject),
             why: gap.why,
-            detail: without_name(gap),
+            detail: without_addresses(&without_name(gap)),
         }
     }
 }
@@ -159,7 +160,13 @@ pub fn not_judged_groups<'a>(not_judged: &'a [NotJudged]) -> Vec<NotJudgedGroup<
 fn detail(gaps: &[&Gap]) -> String {
     match gaps {
         [only] => only.detail.clone(),
-        several => several.first().map(|first| without_name(first)).unwrap_or_default(),
+        several => {
+            let details: Vec<_> = several.iter().map(|gap| without_name(gap)).collect();
+            match details.as_slice() {
+                [first, others @ ..] if others.iter().any(|other| other != first) => without_addresses(first),
+                details => details.first().cloned().unwrap_or_default(),
+            }
+        }
     }
 }
 
@@ -177,6 +184,36 @@ fn without_name(gap: &Gap) -> String {
         _ => "the node",
     };
     subject.name().map_or_else(|| detail.clone(), |name| replace_word(detail, name, instead))
+}
+
+/// The text with `ADDRESS` for each address of a host, by which the details of nodes with one
+/// cause differ.
+fn without_addresses(text: &str) -> String {
+    let is_of_address = |char: char| char.is_ascii_hexdigit() || char == '.' || char == ':';
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(is_of_address) {
+        let (before, from) = rest.split_at(start);
+        replaced.push_str(before);
+        let (piece, behind) = from.split_at(from.find(|char| !is_of_address(char)).unwrap_or(from.len()));
+        // A port, a colon or the end of a sentence may follow.
+        let word = piece.trim_end_matches(['.', ':']);
+        let (host, port) = match word.rsplit_once(':') {
+            Some((host, _)) if host.parse::<Ipv4Addr>().is_ok() => (host, &piece[host.len()..]),
+            _ => (word, &piece[word.len()..]),
+        };
+        let is_part = before.ends_with(|char: char| char.is_alphanumeric() || "-_".contains(char))
+            || behind.starts_with(|char: char| char.is_alphanumeric() || "-_/".contains(char));
+        if !is_part && host.len() > 2 && host.parse::<IpAddr>().is_ok() {
+            replaced.push_str("ADDRESS");
+            replaced.push_str(port);
+        } else {
+            replaced.push_str(piece);
+        }
+        rest = behind;
+    }
+    replaced.push_str(rest);
+    replaced
 }
 
 /// The text with another text for a word. What follows a hyphen, an underscore, or a dot that
@@ -276,6 +313,31 @@ mod tests {
             ("", "e", ""),
         ] {
             assert_eq!(replace_word(text, name, "the node"), expected);
+        }
+    }
+
+    #[test]
+    fn gaps_that_differ_by_addresses_are_a_group() {
+        let gaps = [
+            node_gap("n1", "connected to 10.9.0.1:443, open"),
+            node_gap("n2", "connected to 10.9.0.2:443, open"),
+            node_gap("n3", "not from 10.9.0.3"),
+            node_gap("n4", "not from 10.9.0.3"),
+        ];
+        let groups = gap_groups(&gaps);
+        let shown: Vec<_> = groups.iter().map(|group| (group.gaps.len(), group.detail.as_str())).collect();
+        assert_eq!(shown, [(2, "connected to ADDRESS:443, open"), (2, "not from 10.9.0.3")]);
+    }
+
+    #[test]
+    fn addresses_are_those_of_hosts() {
+        for (text, expected) in [
+            ("[2001:db8::1]:443 and 10.0.0.1.", "[ADDRESS]:443 and ADDRESS."),
+            ("connect to host 10.0.0.1 port 22: refused", "connect to host ADDRESS port 22: refused"),
+            ("10.0.0.0/8, ip-10.0.0.1, 10.0.0.1x, v1.2.3.4", "10.0.0.0/8, ip-10.0.0.1, 10.0.0.1x, v1.2.3.4"),
+            ("a: bad, 12:30:00, 1.5 s, :: and :", "a: bad, 12:30:00, 1.5 s, :: and :"),
+        ] {
+            assert_eq!(without_addresses(text), expected);
         }
     }
 

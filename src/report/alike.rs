@@ -1,6 +1,6 @@
 //! Findings, gaps and nodes that are alike, as text for people: one text for all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::answer::{path_words, problem_of};
 use super::entry::about;
@@ -69,12 +69,13 @@ pub(super) fn not_judged_text(group: &NotJudgedGroup<'_>, names: &Names) -> Stri
 }
 
 fn cause_text(gaps: &[&Gap], detail: &str, names: &Names) -> String {
-    let text = problem_of(gaps[0], gaps.len(), detail);
-    if gaps.len() == 1 {
+    let text = problem_of(gaps, detail);
+    let mut known = HashSet::new();
+    let subjects = gaps.iter().filter_map(|gap| gap.subject.name()).map(|name| names.short(name));
+    let subjects: Vec<_> = subjects.filter(|name| known.insert(*name)).collect();
+    if gaps.len() == 1 || subjects.len() == 1 {
         return names.shorten(&text).into_owned();
     }
-    let subjects: Vec<_> =
-        gaps.iter().filter_map(|gap| gap.subject.name()).map(|name| names.short(name)).collect();
     names.shorten(&format!("{text}: {}", list(&subjects, NAMED))).into_owned()
 }
 

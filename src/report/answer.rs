@@ -1,7 +1,7 @@
 //! The verdict and the path of the nodes' traffic, as sentences: the first and the last lines
 //! of a report.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::names::Names;
 use super::style::count;
@@ -126,13 +126,18 @@ fn more_or_one(groups: &[&GapGroup<'_>]) -> String {
 
 /// The cause of a group of gaps, and how many subjects it has.
 pub(super) fn problem(group: &GapGroup<'_>) -> String {
-    problem_of(&group.gaps[0].gap, group.gaps.len(), &group.detail)
+    let gaps: Vec<_> = group.gaps.iter().map(|judged| &judged.gap).collect();
+    problem_of(&gaps, &group.detail)
 }
 
-/// The cause of a number of gaps, of which this is the first.
-pub(super) fn problem_of(first: &Gap, number: usize, detail: &str) -> String {
+/// The cause of gaps that are alike, and how many subjects they have.
+pub(super) fn problem_of(gaps: &[&Gap], detail: &str) -> String {
+    let Some(first) = gaps.first() else { return detail.to_owned() };
+    // Several gaps may be about one node.
+    let names: BTreeSet<_> = gaps.iter().filter_map(|gap| gap.subject.name()).collect();
+    let number = if names.is_empty() { gaps.len() } else { names.len() };
     if number == 1 {
-        return first.problem();
+        return format!("{}: {detail}", first.subject);
     }
     let what = match &first.subject {
         Subject::Node(_) | Subject::Instance(_) => format!("{number} nodes"),

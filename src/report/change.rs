@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::names::Names;
 use super::style::count;
 use crate::model::cluster::EndpointAccess;
 use crate::model::gap::Gap;
+use crate::model::reachability::Reaches;
 use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
 use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
@@ -28,8 +30,14 @@ pub(super) struct Group<'a> {
     pub(super) label: String,
 }
 
+/// The names of the nodes.
+pub(super) fn names(simulation: &Simulation) -> Names {
+    let of_gaps = simulation.gaps.iter().filter_map(|gap| gap.subject.node());
+    Names::new(simulation.clients.iter().filter_map(|client| client.node.as_ref()).chain(of_gaps))
+}
+
 /// The clients, grouped by what the change does to them, worst first.
-pub(super) fn groups(simulation: &Simulation) -> Vec<Group<'_>> {
+pub(super) fn groups<'a>(simulation: &'a Simulation, nodes: &Names) -> Vec<Group<'a>> {
     let mut groups: Vec<Vec<&Client>> = Vec::new();
     let mut places = HashMap::new();
     // Agents may have any number of names: many that are alike are one group.
@@ -56,14 +64,14 @@ pub(super) fn groups(simulation: &Simulation) -> Vec<Group<'_>> {
         groups[place].push(client);
     }
     groups.sort_by_key(|group| group[0].effect);
-    groups.into_iter().map(|group| Group { first: group[0], label: label(&group) }).collect()
+    groups.into_iter().map(|group| Group { first: group[0], label: label(&group, nodes) }).collect()
 }
 
 /// A number of clients with their names.
-fn label(group: &[&Client]) -> String {
+fn label(group: &[&Client], nodes: &Names) -> String {
     let names: Vec<_> = group
         .iter()
-        .map(|client| client.node.as_ref().map_or(client.name.as_str(), |node| node.as_str()))
+        .map(|client| client.node.as_ref().map_or(client.name.as_str(), |node| nodes.name(node)))
         .collect();
     let first = group[0];
     let processes: BTreeSet<_> = group.iter().filter_map(|client| client.process.as_deref()).collect();
@@ -84,6 +92,10 @@ fn label(group: &[&Client]) -> String {
     };
     match group.len() {
         1 => format!("{what} ({names})"),
+        // Of many that keep the API server, the names do not matter.
+        many if many > SHOWN && first.effect == Effect::Unchanged && first.reaches == Reaches::Yes => {
+            format!("{many} x {what}")
+        }
         many => format!("{many} x {what} ({names})"),
     }
 }

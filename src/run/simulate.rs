@@ -3,28 +3,36 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow};
+use jiff::Timestamp;
 
 use super::cluster::{UNKNOWN, facts, name, write_reports};
 use super::exit::{Ending, Exit, undescribed};
 use super::files::read_bounded;
 use super::output::Output;
+use super::policy;
 use crate::classify::simulation::{self, Refused};
 use crate::cli::options::{ChangeSource, SimulateOptions};
 use crate::evidence::terraform::{PLAN_MAX, access_change};
 use crate::model::cluster::EndpointAccess;
+use crate::model::facts::Facts;
 use crate::model::gap::Gap;
+use crate::model::rule::Rule;
 use crate::model::simulation::{AccessChange, Simulation, SimulationVerdict};
+use crate::policy::Policy;
 use crate::report::table;
+use crate::rules;
 
 /// Simulates a change of access and reports on it.
 pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     // Opened first, so that a report that cannot be written is refused before the work.
     let files = Output::open_all(&options.write, &options.source.inputs())?;
     let change = change(options)?;
+    let policy = policy::load(None, Timestamp::now())?;
     let (simulation, ending) = match facts(&options.source, options.verbosity)? {
         ControlFlow::Continue(facts) => {
             let simulation = simulation::simulate(&facts, &change, &options.clients);
-            let simulation = simulation.map_err(|Refused(reason)| anyhow!(reason))?;
+            let mut simulation = simulation.map_err(|Refused(reason)| anyhow!(reason))?;
+            simulation.warnings = warnings(facts, &simulation.to, &policy.rules);
             let exit = Exit::from(simulation.verdict);
             (simulation, exit.into())
         }
@@ -36,6 +44,34 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     write_reports(files, options.format, &table::simulation::FORMAT, ending, |format, out, style| {
         (format.write)(&simulation, style, out)
     })
+}
+
+/// The rules about the settings, whatever the nodes.
+const RULES_OF_SETTINGS: [&str; 3] = ["public-endpoint-open", "access-mode-not-allowed", "cidr-not-allowed"];
+
+/// What rules find of the settings afterwards, under the policy of an audit here, and not of those
+/// of today.
+fn warnings(mut facts: Facts, to: &EndpointAccess, policy: &Policy) -> Vec<String> {
+    let expected = policy.expected(&facts.evidence.cluster);
+    let rules: Vec<_> = rules::ALL
+        .into_iter()
+        .filter(|rule| RULES_OF_SETTINGS.contains(&rule.id) && policy.may_judge(rule))
+        .collect();
+    let found = |facts: &Facts| -> Vec<String> {
+        let of_rule = |rule: &&Rule| {
+            let findings = (rule.check)(facts, &expected).findings;
+            let id = rule.id;
+            findings.into_iter().map(move |finding| format!("{} ({id})", finding.message)).collect::<Vec<_>>()
+        };
+        rules.iter().flat_map(of_rule).collect()
+    };
+    let today = found(&facts);
+    facts.evidence.cluster.access = to.clone();
+    found(&facts)
+        .into_iter()
+        .filter(|one| !today.contains(one))
+        .map(|one| format!("afterwards, {one}"))
+        .collect()
 }
 
 /// The change, from the command line or from a plan.
@@ -60,6 +96,7 @@ pub(super) fn unknown(options: &SimulateOptions, gap: Gap) -> Simulation {
         steps: Vec::new(),
         gaps: vec![gap],
         notes: Vec::new(),
+        warnings: Vec::new(),
         verdict: SimulationVerdict::Unknown,
     }
 }

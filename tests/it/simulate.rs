@@ -733,3 +733,57 @@ fn what_clients_need_is_in_every_format() {
         }
     }
 }
+
+/// Safe for the clients is not safe: what a rule would find afterwards stands at the verdict.
+#[test]
+fn a_change_that_opens_the_endpoint_is_safe_with_a_warning() {
+    let dir = scratch();
+    let simulate = |story_of: &str, args: &[&str]| {
+        let run = Netcheck::new(["simulate", "--evidence"]).arg(story(story_of)).args(args);
+        run.dir(dir.path()).env("COLUMNS", "120")
+    };
+    let open = "warning: afterwards, anyone in 0.0.0.0/0 can reach the endpoint (public-endpoint-open)";
+    let ran = simulate("public-and-private-stale", &["--public-cidrs", "0.0.0.0/0"]).run();
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    assert_eq!(ran.code, 0);
+    assert!(lines[0].starts_with("SAFE ") && lines[1].trim() == open, "{}", ran.stdout);
+    // At the end too.
+    assert_eq!(lines[lines.len() - 2..], lines[..2]);
+    let (report, code) =
+        simulate("public-and-private-stale", &["--public-cidrs", "0.0.0.0/1,128.0.0.0/1"]).json();
+    assert!(code == 0 && report["warnings"][0].as_str().unwrap().contains("0.0.0.0/0"), "{report}");
+    let markdown =
+        simulate("public-and-private-stale", &["--public-cidrs", "0.0.0.0/0", "--format", "markdown"]);
+    let markdown = markdown.run().stdout;
+    assert!(markdown.contains("Warning: afterwards, anyone in"), "{markdown}");
+    // A list that is narrow, no public endpoint, and what is so today.
+    for (story, args) in [
+        ("public-and-private-stale", &["--public-cidrs", "198.51.100.0/24"][..]),
+        ("public-and-private-stale", &["--access", "private"]),
+        ("study-public", &["--access", "public-and-private"]),
+    ] {
+        let (report, _) = simulate(story, args).json();
+        assert_eq!(report["warnings"], serde_json::json!([]), "{args:?}");
+    }
+    // The limit, the modes and the list are those of the policy here.
+    let policy = "[endpoint]\nwidest-ipv4 = \"/24\"\n";
+    std::fs::write(dir.path().join("eks-netcheck.toml"), policy).unwrap();
+    let (report, _) = simulate("public-and-private-stale", &["--public-cidrs", "198.51.0.0/16"]).json();
+    assert!(report["warnings"].to_string().contains("198.51.0.0/16"), "{report}");
+}
+
+/// A node has the name that it has in an audit; commands have the whole one.
+#[test]
+fn nodes_have_one_short_name() {
+    let dir = crate::common::copy_of("public-and-private-stale");
+    let nodes = dir.path().join("nodes");
+    for number in 0..20 {
+        let name = format!("ip-10-9-0-{number}.ap-northeast-2.compute.internal.txt");
+        std::fs::copy(nodes.join(if number < 10 { "n1.txt" } else { "n2.txt" }), nodes.join(name)).unwrap();
+    }
+    let ran = Netcheck::new(["simulate", "--access", "private", "--evidence"]).arg(dir.path()).run();
+    assert!(ran.stdout.contains("11 x kubelet (ip-10-9-0-0,"), "{}", ran.stdout);
+    // Of many that keep the API server, the number is enough.
+    assert!(ran.stdout.contains("11 x kubelet   "), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("compute.internal"), "{}", ran.stdout);
+}

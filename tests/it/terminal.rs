@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -128,20 +128,30 @@ fn the_verdict_names_the_threshold_and_what_is_below_it() {
     }
 }
 
-/// `--all` has every node, and the short form says how many lines that adds.
+/// `--all` has every node, and the short form says how many lines that adds: exactly, at every
+/// width.
 #[test]
 fn the_number_of_lines_that_all_adds_is_said() {
+    let mut said_at_all = 0;
     for dir in recordings() {
-        let lines = |args: &[&str]| {
-            let text = Netcheck::audit(&dir).args(args).env("COLUMNS", "200").run().stdout;
-            (text.lines().count(), text)
-        };
-        let ((short, text), (all, _)) = (lines(&[]), lines(&["--all"]));
-        let said = text.lines().find_map(|line| line.strip_prefix("--all adds ")?.split_once(" line"));
-        let said: usize = said.map_or(0, |(number, _)| number.parse().unwrap());
-        // The line that says so is not one of them.
-        assert_eq!(short - usize::from(said > 0) + said, all, "{}: {text}", dir.display());
+        for width in ["80", "120", "200"] {
+            let lines = |args: &[&str]| {
+                let text = Netcheck::audit(&dir).args(args).env("COLUMNS", width).run().stdout;
+                (text.lines().count(), text)
+            };
+            let ((short, text), (all, _)) = (lines(&[]), lines(&["--all"]));
+            let said = text.lines().find_map(|line| line.strip_prefix("--all adds ")?.split_once(" line"));
+            match said.map(|(number, _)| number.parse::<usize>().unwrap()) {
+                Some(number) => {
+                    assert_eq!(short + number, all, "{} at {width}: {text}", dir.display());
+                    said_at_all += 1;
+                }
+                // A line for a line would add nothing.
+                None => assert!(all <= short + 1, "{} at {width}: {text}", dir.display()),
+            }
+        }
     }
+    assert!(said_at_all > 100, "{said_at_all}");
 }
 
 /// Nodes that are alike are one line, and gaps with one cause are one with their nodes.
@@ -180,6 +190,32 @@ fn many_nodes_are_grouped_by_what_is_wrong() {
     assert!(ran.stdout.lines().count() < 45, "{}", ran.stdout);
     let all = Netcheck::audit(copy.path()).arg("--all").run().stdout;
     assert!(all.lines().any(|line| line.starts_with("ip-10-9-1-43 ") && line.contains(" read ")), "{all}");
+}
+
+/// Gaps that differ by addresses are one, and the rules that several depend on are named once.
+#[test]
+fn troubles_with_one_cause_are_one_line_whatever_the_addresses() {
+    let copy = copy_of("private-only");
+    let mut gaps = Vec::new();
+    for number in 1..=40 {
+        let (why, detail) = match number % 2 {
+            0 => ("timed-out", "no answer within 30 s".to_owned()),
+            _ => ("unreachable", format!("ssh: connect to host 10.9.0.{number} port 22: No route to host")),
+        };
+        let what = format!("node ip-10-9-0-{number}.ec2.internal");
+        gaps.push(json!({"what": what, "why": why, "detail": detail, "hint": "pass --ssh-option"}));
+    }
+    fs::write(copy.path().join("manifest.json"), json!({"gaps": gaps}).to_string()).unwrap();
+    let text = Netcheck::audit(copy.path()).env("COLUMNS", "80").run().stdout;
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "- 20 nodes: ssh: connect to host ADDRESS port 22: No route to host: ip-10-9-0-1, ",
+        "- 20 nodes: no answer within 30 s: ip-10-9-0-10, ",
+        "Inconclusive without it: the same 5 rules",
+    ] {
+        assert!(words.contains(part), "no {part} in {text}");
+    }
+    assert_eq!(words.matches("Inconclusive without it: node-on-public-path, ").count(), 1, "{text}");
 }
 
 /// Text without its colours.
@@ -239,5 +275,102 @@ fn errors_are_coloured_as_requested() {
         let coloured = Netcheck::new(["--color=always"]).args(args).run();
         assert!(coloured.stderr.starts_with("\x1b[1m\x1b[31merror:\x1b[0m "), "{:?}", coloured.stderr);
         assert_eq!(plain(&coloured.stderr), ran.stderr);
+    }
+}
+
+/// What clap says is coloured too, and what it quotes is escaped before: nothing that a user or a
+/// variable of a pipeline passes reaches the terminal as it is.
+#[test]
+fn usage_errors_are_coloured_and_what_they_quote_is_escaped() {
+    let hostile = "\u{1b}[8mhid\u{7}\u{202e}\rx\n::error::x";
+    let option = format!("--{hostile}");
+    for args in [
+        &["audit", &option][..],
+        &["audit", "--format", hostile],
+        &["audit", "--timeout", hostile],
+        &["audit", "--rule", hostile],
+        &["audit", "--write", hostile, "--fail-on", "x"],
+        &["simulate", "--client", hostile],
+        &["reach", "--cluster", "x", "--from", hostile],
+        &["explain", hostile],
+        &[hostile],
+        &["audit", "--evidence", hostile, "--cluster", hostile, "--all-clusters"],
+        &["man", hostile],
+        &["policy", "check", hostile],
+    ] {
+        let without = Netcheck::new(args).run();
+        assert_eq!(without.code, 2, "{args:?}: {}", without.stderr);
+        let with = Netcheck::new(["--color=always"]).args(args).run();
+        for text in [&without.stderr, &plain(&with.stderr)] {
+            let is_hostile = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+            assert!(!text.contains(is_hostile), "{args:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{args:?}: {text:?}");
+        }
+        assert!(!with.stderr.contains("\u{1b}[8m"), "{args:?}: {:?}", with.stderr);
+        assert_eq!(plain(&with.stderr), without.stderr, "{args:?}");
+        assert!(
+            with.stderr.starts_with("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m "),
+            "{args:?}: {:?}",
+            with.stderr
+        );
+    }
+    let ran = Netcheck::new(["--color=always", "audit", "--formt", "json"]).run();
+    for painted in ["\u{1b}[96mtip:", "\u{1b}[96m--format", "\u{1b}[33m--formt", "\u{1b}[92mUsage:"] {
+        assert!(ran.stderr.contains(painted), "{painted:?} in {:?}", ran.stderr);
+    }
+}
+
+#[test]
+fn warnings_are_coloured_as_requested() {
+    let warning = |args: &[&str]| {
+        let run = Netcheck::audit(&story("private-only")).args(args).env("GITHUB_ACTIONS", "true");
+        run.env("GITHUB_STEP_SUMMARY", "/none/\u{1b}[8m").run().stderr
+    };
+    let text = warning(&[]);
+    assert!(text.contains("warning: cannot write to /none/\\u{1b}[8m: "), "{text:?}");
+    let coloured = warning(&["--color", "always"]);
+    assert!(coloured.contains("\u{1b}[1m\u{1b}[33mwarning:\u{1b}[0m cannot write"), "{coloured:?}");
+    assert_eq!(plain(&coloured), text);
+}
+
+/// Standard output and standard error each have colour where it is a terminal itself.
+#[test]
+fn each_stream_is_coloured_by_its_own_terminal() {
+    let dir = scratch();
+    let (out, err) = (dir.path().join("out"), dir.path().join("err"));
+    let run = |redirection: &str, variables: &[(&str, &str)]| {
+        let binary = env!("CARGO_BIN_EXE_eks-netcheck");
+        let evidence = story("private-only");
+        let script = format!(
+            "{binary} audit --evidence {0} {redirection}; {binary} explain nothing {redirection}; echo END",
+            evidence.display()
+        );
+        // script(1) runs it on a terminal of its own.
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &script, "/dev/null"]).current_dir(dir.path());
+        command.env_remove("NO_COLOR").env_remove("FORCE_COLOR").env_remove("CLICOLOR_FORCE");
+        command.env("TERM", "xterm-256color").env_remove("CLICOLOR").stdin(Stdio::null());
+        command.envs(variables.iter().copied());
+        let ran = command.output().unwrap();
+        let screen = String::from_utf8(ran.stdout).unwrap().replace("\r\n", "\n");
+        assert!(ran.status.success() && screen.contains("END"), "{screen}");
+        screen
+    };
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
+    let screen = run(">> out", &[]);
+    assert!(screen.contains("\u{1b}[31merror:") && !read(&out).contains('\u{1b}'), "{screen:?}");
+    assert!(read(&out).contains("PASS"));
+    let screen = run("2>> err", &[]);
+    assert!(screen.contains("PASS") && screen.contains('\u{1b}'), "{screen:?}");
+    assert!(read(&err).starts_with("error: "), "{:?}", read(&err));
+    for variables in
+        [&[("NO_COLOR", "1")][..], &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")], &[("TERM", "dumb")]]
+    {
+        let screen = run("", variables);
+        assert!(!screen.contains('\u{1b}') && screen.contains("PASS"), "{variables:?}: {screen:?}");
+    }
+    for variables in [[("FORCE_COLOR", "1")], [("CLICOLOR_FORCE", "1")]] {
+        run("> out 2> err", &variables);
+        assert!(read(&out).is_empty() && read(&err).contains("\u{1b}[31merror:"), "{:?}", read(&err));
     }
 }

@@ -88,6 +88,8 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
         to: first.to.clone(),
         steps: order::steps_of(facts, first, &clients, verdict),
         notes,
+        // They are those of rules.
+        warnings: Vec::new(),
         clients,
         gaps,
         verdict,

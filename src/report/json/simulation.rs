@@ -43,6 +43,8 @@ pub struct SimulationReport {
     gaps: Vec<GapReport>,
     /// What readers should know and the verdict does not depend on.
     notes: Vec<String>,
+    /// What rules about the settings find afterwards and not today, such as an endpoint that is open to the internet. They do not change the verdict.
+    warnings: Vec<String>,
     verdict: Outcome,
 }
 
@@ -104,6 +106,7 @@ impl SimulationReport {
             steps: simulation.steps.iter().map(ChangeStepReport::from).collect(),
             gaps: simulation.gaps.iter().map(GapReport::from).collect(),
             notes: simulation.notes.clone(),
+            warnings: simulation.warnings.clone(),
             verdict: simulation.verdict.into(),
         }
     }

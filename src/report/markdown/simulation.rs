@@ -8,7 +8,7 @@ use super::{harmless, list};
 use crate::model::rule::{Check, Step};
 use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
 use crate::model::text::{capital, uncapital};
-use crate::report::change::{access, gaps, groups, needs, sentence};
+use crate::report::change::{access, gaps, groups, names, needs, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
 
@@ -29,10 +29,14 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
         harmless(&access(&simulation.from)),
         harmless(&access(&simulation.to))
     );
+    for warning in &simulation.warnings {
+        // Writing to a String does not fail, here and below.
+        let _ = write!(text, "\n⚠️ Warning: {}.\n", harmless(warning));
+    }
     text.push_str(
         "\n### Clients\n\n| client | today | afterwards | reaches it | effect | why |\n| --- | --- | --- | --- | --- | --- |\n",
     );
-    let groups = groups(simulation);
+    let groups = groups(simulation, &names(simulation));
     text.push_str(&list(groups.iter().map(|group| {
         let client = group.first;
         format!(
@@ -62,7 +66,6 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
     for (title, rows) in [("Not seen, and needed", gaps(simulation)), ("Notes", simulation.notes.clone())] {
         let rows: Vec<String> = rows;
         if !rows.is_empty() {
-            // Writing to a String does not fail, here and below.
             let _ = write!(text, "\n### {title}\n\n");
             text.push_str(&list(rows.iter().map(|row| format!("- {}\n", harmless(row)))));
         }

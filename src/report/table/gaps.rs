@@ -17,6 +17,8 @@ use crate::report::text::escape;
 /// How many names of a group, and how many groups the short form has.
 const NAMED: usize = 5;
 const GROUPS: usize = 20;
+/// The most rules that are named again where the gap above has the same.
+const SAME_MIN: usize = 2;
 
 /// Whether the short form shows a gap: the verdict, or a rule, depends on it, or the policy
 /// names it.
@@ -33,6 +35,7 @@ pub(super) fn write_gaps(gaps: &[JudgedGap], names: &Names, style: Style, out: &
     let (shown, unneeded): (Vec<_>, Vec<_>) = gaps.iter().partition(|judged| is_shown(judged));
     for judged in shown {
         write_gap(judged, &judged.gap.problem(), false, names, style, out)?;
+        write_rules(judged, false, style, out)?;
     }
     if !unneeded.is_empty() {
         writeln!(out, "  Not needed by any rule:")?;
@@ -57,9 +60,13 @@ pub(super) fn write_gap_groups(
     }
     // The verdict depends on the first ones; of those, what concerns most.
     shown.sort_by_key(|group| (!group.gaps[0].needed, Reverse(group.gaps.len())));
+    let mut before: Vec<&str> = Vec::new();
     for group in shown.iter().take(GROUPS) {
-        let is_many = group.gaps.len() > 1;
-        write_gap(group.gaps[0], &alike::gap_text(group, names), is_many, names, style, out)?;
+        let first = group.gaps[0];
+        write_gap(first, &alike::gap_text(group, names), group.gaps.len() > 1, names, style, out)?;
+        let rules: Vec<_> = first.rules.iter().map(|rule| rule.id).collect();
+        write_rules(first, rules.len() > SAME_MIN && before == rules, style, out)?;
+        before = rules;
     }
     if shown.len() > GROUPS {
         let more: usize = shown[GROUPS..].iter().map(|group| group.gaps.len()).sum();
@@ -75,7 +82,7 @@ pub(super) fn write_gap_groups(
     Ok(())
 }
 
-/// Writes a gap, with the next step and its effect.
+/// Writes a gap, with the next step.
 fn write_gap(
     judged: &JudgedGap,
     problem: &str,
@@ -93,12 +100,18 @@ fn write_gap(
         let hint = alike::gap_hint(gap, is_many);
         write!(out, "{}", style.next_step(&escape(&hint), "    ", "    "))?;
     }
+    Ok(())
+}
+
+/// Writes the rules that a gap has an effect on, or that they are those of the gap above.
+fn write_rules(judged: &JudgedGap, are_same: bool, style: Style, out: &mut dyn Write) -> Result<()> {
     let rules: Vec<_> = judged.rules.iter().map(|rule| rule.id).collect();
     if rules.is_empty() {
         return Ok(());
     }
+    let rules = if are_same { format!("the same {} rules", rules.len()) } else { rules.join(", ") };
     let without = if judged.needed { "Inconclusive without it" } else { "Not judged without it" };
-    write!(out, "{}", style.prose(&format!("{without}: {}", rules.join(", ")), "    ", "    "))
+    write!(out, "{}", style.prose(&format!("{without}: {rules}"), "    ", "    "))
 }
 
 /// Writes the rules that were not judged, with the missing evidence, each gap once.

@@ -126,11 +126,15 @@ impl ReportWriter for Many {
         many::write_unjudged(summary, style, out)?;
         many::write_rows(self.rows, style, out)?;
         out.write_all(&self.sections)?;
+        let end = format!("\n{}\n", "=".repeat(style.width.into()));
+        let mut more = self.more;
         if !self.sections.is_empty() {
-            writeln!(out, "\n{}", "=".repeat(style.width.into()))?;
+            write!(out, "{end}")?;
+        } else if more > 0 {
+            more += lines(end.as_bytes());
         }
         write_policy(summary, style, out)?;
-        write_more(self.more, style, out)?;
+        write_more(more, style, out)?;
         if has_rows { write!(out, "\n{verdict}") } else { Ok(()) }
     }
 }
@@ -232,16 +236,19 @@ fn write_policy(summary: &Summary, style: Style, out: &mut dyn Write) -> Result<
     Ok(())
 }
 
-/// Writes how much `--all` would add.
+/// Writes how many lines `--all` would add to the report. `more` is their number without this
+/// sentence, which `--all` does not have.
 fn write_more(more: usize, style: Style, out: &mut dyn Write) -> Result<()> {
-    if more == 0 {
-        return Ok(());
+    let said = |more| {
+        let text =
+            format!("--all adds {}: interfaces, all paths and nodes, rules not judged", count(more, "line"));
+        style.prose(&text, "", "  ")
+    };
+    let own = lines(said(more).as_bytes());
+    match more.saturating_sub(own) {
+        0 => Ok(()),
+        more => write!(out, "{}", said(more)),
     }
-    let text = format!(
-        "--all adds {}: network interfaces, every path and node, what each place sees, rules not judged",
-        count(more, "line")
-    );
-    write!(out, "{}", style.prose(&text, "", "  "))
 }
 
 fn lines(text: &[u8]) -> usize {

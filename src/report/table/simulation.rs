@@ -4,9 +4,10 @@ use std::io::{Result, Write};
 
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
-use crate::model::text::{list, uncapital};
-use crate::report::change::{Group, access, gaps, groups, needs, sentence};
+use crate::model::text::{list, split_command, uncapital};
+use crate::report::change::{Group, access, gaps, groups, names, needs, sentence};
 use crate::report::format::SimulationFormat;
+use crate::report::names::Names;
 use crate::report::style::{Style, Tone};
 use crate::report::text::{cell, escape};
 
@@ -21,22 +22,28 @@ const LABELS_MAX: usize = 6;
 const GAPS_MAX: usize = 50;
 
 fn write(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
+    let names = names(simulation);
     let head = format!("{}: {}", escape(&simulation.cluster), sentence(simulation));
-    let head = style.outcome_line(simulation.verdict, &head);
+    let mut head = style.outcome_line(simulation.verdict, &head);
+    let indent = " ".repeat(simulation.verdict.as_str().len() + 2);
+    for warning in &simulation.warnings {
+        let text = format!("{}: {}", style.tone(Tone::Doubtful, "warning"), escape(warning));
+        head.push_str(&style.prose(&text, &indent, &indent));
+    }
     write!(out, "{head}")?;
     let (from, to) = (access(&simulation.from), access(&simulation.to));
     write!(out, "{}", style.prose(&from, "Today:       ", "             "))?;
     write!(out, "{}", style.prose(&to, "Afterwards:  ", "             "))?;
-    write_clients(simulation, style, out)?;
-    write_steps(simulation, style, out)?;
-    write_list("Not seen, and needed", gaps(simulation).into_iter(), style, out)?;
-    write_list("Notes", simulation.notes.iter().cloned(), style, out)?;
+    write_clients(simulation, &names, style, out)?;
+    write_steps(simulation, &names, style, out)?;
+    write_list("Not seen, and needed", shortened(gaps(simulation), &names).into_iter(), style, out)?;
+    write_list("Notes", shortened(simulation.notes.clone(), &names).into_iter(), style, out)?;
     // The verdict is the last line too.
     write!(out, "\n{head}")
 }
 
-fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
-    let groups = groups(simulation);
+fn write_clients(simulation: &Simulation, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
+    let groups = groups(simulation, names);
     let mut table = style.table(["Client", "Today", "After", "Reaches", "Effect"]);
     for group in groups.iter().take(GROUPS_MAX) {
         let client = group.first;
@@ -56,7 +63,7 @@ fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> 
     writeln!(out)?;
     for (why, labels) in reasons(&groups[..groups.len().min(GROUPS_MAX)]) {
         let text = format!("{}: {why}", list(&labels, LABELS_MAX));
-        write!(out, "{}", style.prose(&escape(&text), "- ", "  "))?;
+        write!(out, "{}", style.prose(&escape(&names.shorten(&text)), "- ", "  "))?;
     }
     let needs = needs(simulation, &groups);
     if !needs.is_empty() {
@@ -65,12 +72,21 @@ fn write_clients(simulation: &Simulation, style: Style, out: &mut dyn Write) -> 
     for (step, labels) in needs {
         let colon = if step.command.is_some() { ":" } else { "." };
         let text = format!("{}: {}{colon}", list(&labels, LABELS_MAX), uncapital(&step.text));
-        write!(out, "{}", style.prose(&escape(&text), "- ", "  "))?;
+        write!(out, "{}", style.prose(&escape(&names.shorten(&text)), "- ", "  "))?;
         if let Some(command) = &step.command {
             write!(out, "{}", style.command(&escape(command), "      "))?;
         }
     }
     Ok(())
+}
+
+/// Rows in which each node has one name, apart from the command at their end.
+fn shortened(rows: Vec<String>, names: &Names) -> Vec<String> {
+    let shorten = |row: String| match split_command(&row) {
+        (text, Some(command)) => format!("{}: {command}", names.shorten(text)),
+        (text, None) => names.shorten(text).into_owned(),
+    };
+    rows.into_iter().map(shorten).collect()
 }
 
 /// The reasons, each with the groups of clients that it is for.
@@ -86,7 +102,7 @@ fn reasons<'a>(groups: &'a [Group<'_>]) -> Vec<(&'a str, Vec<&'a str>)> {
     reasons
 }
 
-fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<()> {
+fn write_steps(simulation: &Simulation, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     if simulation.steps.is_empty() {
         return Ok(());
     }
@@ -96,7 +112,11 @@ fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Re
         let rest = " ".repeat(first.len());
         let line = |command: &str| style.command(&escape(command), &format!("{rest}    "));
         let colon = if step.command.is_some() { ":" } else { "." };
-        write!(out, "{}", style.prose(&escape(&format!("{}{colon}", step.text)), &first, &rest))?;
+        write!(
+            out,
+            "{}",
+            style.prose(&escape(&names.shorten(&format!("{}{colon}", step.text))), &first, &rest)
+        )?;
         if let Some(command) = &step.command {
             write!(out, "{}", line(command))?;
         }
@@ -110,7 +130,7 @@ fn write_steps(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Re
         }
         if let Some(Check { text, command }) = &step.check {
             let colon = if command.is_some() { ":" } else { "." };
-            write!(out, "{}", style.prose(&escape(&format!("{text}{colon}")), &rest, &rest))?;
+            write!(out, "{}", style.prose(&escape(&names.shorten(&format!("{text}{colon}"))), &rest, &rest))?;
             if let Some(command) = command {
                 write!(out, "{}", line(command))?;
             }
