@@ -1,5 +1,7 @@
 //! Rules and their outcomes: findings and gaps.
 
+use ipnet::IpNet;
+
 use super::compliance::Control;
 use super::expectations::Expectations;
 use super::facts::Facts;
@@ -85,6 +87,9 @@ pub struct Step {
     pub command: Option<String>,
     /// How to see that it worked.
     pub check: Option<Check>,
+    /// The blocks that it adds to `publicAccessCidrs`. A command replaces the whole list, so that
+    /// the blocks of several steps belong into one command.
+    pub admits: Vec<IpNet>,
 }
 
 /// How to see that a step worked.
@@ -100,7 +105,7 @@ impl Step {
     /// A step without a command.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), command: None, check: None }
+        Self { text: text.into(), command: None, check: None, admits: Vec::new() }
     }
 
     /// The next step of a gap; `None` if it has none.
@@ -117,6 +122,12 @@ impl Step {
     #[must_use]
     pub fn command(self, command: impl Into<String>) -> Self {
         Self { command: Some(command.into()), ..self }
+    }
+
+    /// Sets the blocks that it adds to `publicAccessCidrs`.
+    #[must_use]
+    pub fn admits(self, blocks: &[IpNet]) -> Self {
+        Self { admits: blocks.to_vec(), ..self }
     }
 
     /// Sets what the command shows when the step is done.

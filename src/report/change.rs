@@ -11,7 +11,7 @@ use crate::model::reachability::Reaches;
 use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
 use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
-use crate::model::text::list;
+use crate::model::text::{list, uncapital};
 
 /// How many blocks of a list, and how many names of a group are shown.
 const SHOWN: usize = 5;
@@ -149,10 +149,21 @@ pub(super) fn sentence(simulation: &Simulation) -> String {
     parts.join("; ")
 }
 
+/// What groups of clients need.
+pub(super) struct Needed<'a> {
+    /// What to do, to be continued after a colon.
+    pub(super) text: String,
+    /// The command that does it.
+    pub(super) command: Option<&'a str>,
+    /// The groups of clients that need it.
+    pub(super) labels: Vec<&'a str>,
+}
+
 /// What the clients need that the change leaves without the API server, each with the groups of
 /// those that need it; without what the steps of the change have anyway.
-pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec<(&'a Step, Vec<&'a str>)> {
-    let steps: HashSet<_> = simulation.steps.iter().map(|step| step.step.text.as_str()).collect();
+pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec<Needed<'a>> {
+    let steps: HashMap<_, _> =
+        (1..).zip(&simulation.steps).map(|(number, step)| (step.step.text.as_str(), number)).collect();
     let mut needs: Vec<(&Step, Vec<&str>)> = Vec::new();
     let lacking = groups.iter().filter(|group| group.first.effect == Effect::Breaks);
     for (group, step) in lacking.flat_map(|group| group.first.needs.iter().map(move |step| (group, step))) {
@@ -161,11 +172,31 @@ pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec
             None => needs.push((step, vec![&group.label])),
         }
     }
-    needs.retain(|(step, _)| !steps.contains(step.text.as_str()));
     // An alternative comes after what it replaces.
     needs.sort_by_key(|(step, _)| step.text.starts_with("Or "));
-    needs.truncate(NEEDS_MAX);
-    needs
+    let (done, others): (Vec<_>, Vec<_>) =
+        needs.into_iter().partition(|(step, _)| steps.contains_key(step.text.as_str()));
+    let replaced = |labels: &[&str]| {
+        let of_them = done.iter().filter(|(_, known)| known.iter().any(|label| labels.contains(label)));
+        of_them.filter_map(|(step, _)| steps.get(step.text.as_str())).copied().min()
+    };
+    let named: HashSet<_> = others
+        .iter()
+        .filter(|(step, _)| !step.text.starts_with("Or "))
+        .flat_map(|(_, labels)| labels)
+        .collect();
+    let text = |step: &Step, labels: &[&str]| match (step.text.strip_prefix("Or "), replaced(labels)) {
+        (Some(rest), Some(number)) => format!("instead of step {number}, {rest}"),
+        // What it is an alternative to is not listed.
+        (Some(rest), None) if !labels.iter().any(|label| named.contains(label)) => rest.to_owned(),
+        _ => uncapital(&step.text),
+    };
+    let needed = others.iter().take(NEEDS_MAX).map(|(step, labels)| Needed {
+        text: text(step, labels),
+        command: step.command.as_deref(),
+        labels: labels.clone(),
+    });
+    needed.collect()
 }
 
 /// The gaps as text: those with the same next step as one.

@@ -20,7 +20,7 @@ pub(super) fn of(judged: &JudgedFinding, facts: &Facts) -> String {
 #[must_use]
 pub(super) fn numbered(steps: &[Step], first: usize) -> String {
     let mut lines = Vec::new();
-    for (number, Step { text, command, check }) in (first..).zip(steps) {
+    for (number, Step { text, command, check, .. }) in (first..).zip(steps) {
         lines.push(format!("{number}. {text}{}", if command.is_some() { ":" } else { "." }));
         lines.extend(command.as_ref().map(|command| format!("{COMMAND}{command}")));
         if let Some(Check { text, command }) = check {

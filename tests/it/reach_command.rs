@@ -469,3 +469,18 @@ fn connections_beside_probes_that_fail() {
         assert_eq!(reach(dir.path(), "n2").run().code, 0);
     }
 }
+
+/// A command replaces the whole list: the one for a node has the addresses of all nodes, so that
+/// the commands for two nodes set the same list.
+#[test]
+fn the_list_for_a_node_has_the_addresses_of_all_nodes() {
+    let lists = ["n2", "n3"].map(|node| {
+        let ran = reach(&story("node-egress-missing"), node).run();
+        let text = crate::common::joined(&ran.stdout);
+        let list = text.split("publicAccessCidrs=").nth(1).unwrap_or_else(|| panic!("{text}"));
+        let list = list.split_whitespace().next().unwrap();
+        list.split(',').map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    });
+    assert_eq!(lists[0], lists[1]);
+    assert_eq!(lists[0].len(), 4, "{lists:?}");
+}

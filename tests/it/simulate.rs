@@ -1,6 +1,6 @@
 //! `simulate`: what holds for every change of every recorded cluster, and its reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,7 +15,9 @@ use eks_netcheck::model::simulation::{
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, Ran, copy, copy_of, edit_json, fixtures, root, scratch, story, subdirs};
+use crate::common::{
+    Netcheck, Ran, copy, copy_of, edit_json, fixtures, joined, root, scratch, story, subdirs,
+};
 use crate::needs::{NEEDS, facts};
 
 /// Every recorded cluster.
@@ -232,6 +234,15 @@ fn the_steps_are_ordered_and_can_be_pasted_and_undone() {
                 let first = client.needs.first();
                 assert!(first.is_none_or(|step| !step.text.starts_with("Or ")), "{client:#?}");
             }
+            let needs = simulation.clients.iter().flat_map(|client| &client.needs);
+            let needed = needs.filter_map(|step| step.command.as_deref());
+            let lists: BTreeSet<_> = commands
+                .iter()
+                .copied()
+                .chain(needed)
+                .filter_map(|command| command.split_once("publicAccessCidrs="))
+                .collect();
+            assert!(lists.len() < 2, "{text}: {lists:?}");
             for step in simulation.clients.iter().flat_map(|client| &client.needs) {
                 assert!(step.text.starts_with(char::is_uppercase), "{step:#?}");
                 script += &step.command.as_ref().map(|command| format!("{command}\n")).unwrap_or_default();
@@ -728,8 +739,79 @@ fn what_clients_need_is_in_every_format() {
         let ran = Netcheck::new(args).arg(&evidence).env("COLUMNS", "200").run();
         assert_eq!(ran.code, 1, "{}", ran.stderr);
         for address in ["52.78.10.20", "13.125.30.40"] {
-            let command = format!("publicAccessCidrs=203.0.113.0/24,{address}/32");
-            assert!(ran.stdout.contains(&command), "{format}: {}", ran.stdout);
+            let need = format!("dd {address}/32 to publicAccessCidrs; the list in the steps has");
+            assert!(ran.stdout.contains(&need), "{format}: {}", ran.stdout);
+        }
+        let command = "publicAccessCidrs=203.0.113.0/24,13.125.30.40/32,52.78.10.20/32";
+        assert!(ran.stdout.contains(command), "{format}: {}", ran.stdout);
+    }
+}
+
+/// The lists to which a text sets `publicAccessCidrs`, without those of the ways back.
+fn lists_set(text: &str) -> BTreeSet<String> {
+    let mut is_back = false;
+    let mut lists = BTreeSet::new();
+    for line in text.lines() {
+        let start = line.trim_start();
+        let is_item = start.is_empty()
+            || start.starts_with(|first: char| first.is_ascii_digit())
+            || ["- ", "#", "}"].iter().any(|mark| start.starts_with(mark));
+        is_back = line.contains("To go back") || line.contains("\"back\": {") || is_back && !is_item;
+        if is_back {
+            continue;
+        }
+        for mark in ["publicAccessCidrs=", "--public-access-cidrs="] {
+            let ends = |one: char| one.is_whitespace() || "\"\\".contains(one);
+            lists.extend(line.split(mark).skip(1).map(|rest| rest.split(ends).next().unwrap().to_owned()));
+        }
+    }
+    lists
+}
+
+/// A command replaces the whole list: what all clients need is in one list, in one step.
+#[test]
+fn what_all_clients_need_is_in_one_list() {
+    let clients = ["--client", "ci=198.51.100.5", "--client", "vpn=198.51.100.6"];
+    let narrow: &[&str] = &["--public-cidrs", "203.0.113.0/24"];
+    let open: &[&str] = &["--access", "public", "--public-cidrs", "203.0.113.0/24"];
+    for (name, change, added) in [
+        ("study-public", narrow, "198.51.100.5/32,198.51.100.6/32,198.51.100.120/32,198.51.100.194/32"),
+        // The clients do not reach it today, and are not cut off by the change.
+        ("private-only", open, "198.51.100.210/32,198.51.100.211/32"),
+        ("node-egress-missing", narrow, "3.34.50.60/32,13.125.30.40/32,52.78.10.20/32"),
+    ] {
+        for format in ["table", "markdown", "json"] {
+            let args = [change, &clients, &["--format", format]].concat();
+            let ran = Netcheck::new(["simulate", "--evidence"])
+                .arg(story(name))
+                .args(&args)
+                .env("COLUMNS", "250")
+                .run();
+            assert_eq!(ran.code, 1, "{}", ran.stderr);
+            let lists = lists_set(&ran.stdout);
+            let expected = format!("203.0.113.0/24,{added}");
+            assert_eq!(lists, BTreeSet::from([expected]), "{name} {format}: {}", ran.stdout);
+            let terraform = format!("203.0.113.0/24,{added}").replace(',', "\", \"");
+            let text = ran.stdout.replace("\\\"", "\"");
+            assert!(text.contains(&format!("public_access_cidrs = [\"{terraform}\"]")), "{format}: {text}");
+        }
+    }
+}
+
+/// Clients outside a VPC whose public endpoint closes have one alternative, which is another
+/// change, and names what it replaces.
+#[test]
+fn the_alternative_to_a_closed_endpoint_is_one_for_all_clients() {
+    let args = ["--access", "private", "--client", "ci=198.51.100.5", "--client", "office=203.0.113.0/25"];
+    for format in ["table", "markdown", "json"] {
+        let ran = run(&story("study-public"), &[&args[..], &["--format", format]].concat());
+        let text = joined(&ran.stdout);
+        let command = "eks-netcheck simulate --cluster myeks --region ap-northeast-2 --access public-and-private --public-cidrs 198.51.100.5/32,203.0.113.0/25";
+        assert!(text.contains(command), "{format}: {text}");
+        assert!(lists_set(&ran.stdout).is_empty(), "{format}: {:?}", lists_set(&ran.stdout));
+        if format != "json" {
+            assert!(text.contains("ci, office: instead of step 1, leave public access on"), "{text}");
+            assert!(!text.contains(": or "), "{text}");
         }
     }
 }

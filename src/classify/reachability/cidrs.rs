@@ -10,6 +10,7 @@ use super::gaps;
 use super::index::Reachabilities;
 use super::route::Out;
 use crate::model::cluster::{AllowedBlocks, EndpointAccess};
+use crate::model::egress::WayOut;
 use crate::model::ranges::{is_native_ipv6, is_public};
 use crate::model::reachability::{Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place};
 use crate::model::rule::Step;
@@ -102,7 +103,7 @@ impl Reachabilities<'_> {
             );
             let mut condition = Condition::unknown(KIND, gaps::at(place, detail));
             let blocks: Vec<_> = refused.into_iter().map(IpNet::from).collect();
-            condition.fix.push(self.add_blocks(access, &blocks));
+            condition.fix.push(self.add_blocks(access, &blocks, place));
             return condition;
         }
         if own_v6.iter().any(|address| allowed.contains(*address)) {
@@ -122,7 +123,7 @@ impl Reachabilities<'_> {
         }
         let why = format!("publicAccessCidrs does not contain its egress address {}", texts(&refused));
         let blocks: Vec<_> = refused.into_iter().map(IpNet::from).collect();
-        Condition::not_met(KIND, why, vec![self.add_blocks(access, &blocks)])
+        Condition::not_met(KIND, why, vec![self.add_blocks(access, &blocks, place)])
     }
 
     /// Public addresses, as the endpoint sees them.
@@ -153,7 +154,7 @@ impl Reachabilities<'_> {
         if parts.is_empty() && missing.len() == blocks.len() {
             let whose = self.whose(place);
             let why = format!("publicAccessCidrs does not contain {}{whose}", texts(&missing));
-            return Condition::not_met(KIND, why, vec![self.add_blocks(access, &missing)]);
+            return Condition::not_met(KIND, why, vec![self.add_blocks(access, &missing, place)]);
         }
         let detail = if parts.is_empty() {
             format!("publicAccessCidrs does not contain {}, and contains the other blocks", texts(&missing))
@@ -166,7 +167,7 @@ impl Reachabilities<'_> {
             "pass a smaller block with --from, or add the whole block to the list",
         );
         let mut condition = Condition::unknown(KIND, gap);
-        condition.fix.push(self.add_blocks(access, &missing));
+        condition.fix.push(self.add_blocks(access, &missing, place));
         condition
     }
 
@@ -180,15 +181,37 @@ impl Reachabilities<'_> {
         hosts.map(IpNet::addr).filter(is_native_ipv6).collect()
     }
 
-    /// The step that adds blocks to the list of the given settings.
-    pub(super) fn add_blocks(&self, access: &EndpointAccess, blocks: &[IpNet]) -> Step {
-        let all: Vec<_> = access.public_cidrs().iter().chain(blocks).map(ToString::to_string).collect();
+    /// The step that adds blocks to the list of the given settings. A command replaces the whole
+    /// list: the one for a host of the VPC has the addresses of all nodes.
+    pub(super) fn add_blocks(&self, access: &EndpointAccess, blocks: &[IpNet], place: &Place) -> Step {
+        let of_nodes = if matches!(place.location, Location::Vpc { .. }) {
+            self.refused_nodes(access, blocks)
+        } else {
+            Vec::new()
+        };
+        let given = access.public_cidrs();
+        let all = given.iter().chain(blocks).chain(&of_nodes).map(ToString::to_string);
         let added: Vec<_> = blocks.iter().map(ToString::to_string).collect();
-        let text = format!(
-            "Add {} to publicAccessCidrs; the command's list has the other blocks too",
-            list(&added, SHOWN)
-        );
-        Step::new(text).command(steps::update(self.facts, &format!("publicAccessCidrs={}", all.join(","))))
+        let others = if of_nodes.is_empty() {
+            "the command replaces the list, so it has the present blocks too, and those of other places belong into the same command"
+        } else {
+            "the command replaces the list, so it has the present blocks and the addresses of the other nodes too"
+        };
+        let text = format!("Add {} to publicAccessCidrs; {others}", list(&added, SHOWN));
+        let setting = format!("publicAccessCidrs={}", all.collect::<Vec<_>>().join(","));
+        Step::new(text).command(steps::update(self.facts, &setting)).admits(blocks)
+    }
+
+    /// The addresses of nodes that the list lacks, besides some blocks.
+    fn refused_nodes(&self, access: &EndpointAccess, besides: &[IpNet]) -> Vec<IpNet> {
+        let ways = self.facts.egress.iter().flat_map(|node| &node.ipv4).filter_map(|way| way.seen());
+        let addresses = ways.filter_map(|way| match way {
+            WayOut::Addresses(addresses) => Some(addresses),
+            WayOut::None(_) => None,
+        });
+        let addresses: BTreeSet<_> = addresses.flatten().map(|egress| egress.address).collect();
+        let (_, refused) = access.allowed().partition(addresses);
+        refused.into_iter().map(IpNet::from).filter(|block| !besides.contains(block)).collect()
     }
 
     /// The steps for a place whose address is not known.

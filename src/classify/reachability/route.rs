@@ -398,13 +398,16 @@ impl Reachabilities<'_> {
     /// The ways for public blocks to a cluster whose public endpoint is off.
     fn connect_or_open(&self, blocks: &[IpNet]) -> Vec<Step> {
         // EKS accepts 40 blocks.
-        let blocks: Vec<_> = blocks.iter().take(40).map(ToString::to_string).collect();
-        let setting = format!("endpointPublicAccess=true,publicAccessCidrs={}", blocks.join(","));
+        let blocks = &blocks[..blocks.len().min(40)];
+        let texts: Vec<_> = blocks.iter().map(ToString::to_string).collect();
+        let setting = format!("endpointPublicAccess=true,publicAccessCidrs={}", texts.join(","));
         vec![
             Step::new(
                 "Connect from inside the VPC, or by a VPN, Direct Connect, a peering connection or Session Manager; a CI runner can run in the VPC",
             ),
-            Step::new("Or turn public access on, for it alone").command(steps::update(self.facts, &setting)),
+            Step::new("Or turn public access on, for it alone")
+                .command(steps::update(self.facts, &setting))
+                .admits(blocks),
         ]
     }
 

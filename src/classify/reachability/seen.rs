@@ -164,7 +164,11 @@ impl<'a> ObservedIndex<'a> {
     fn established(&self, place: &Place, side: EndpointSide) -> Option<String> {
         let connection = self.sockets(place).find_map(|sockets| sockets.established[at(side)])?;
         let process = connection.process.as_ref().map_or("a process", |process| process.name.as_str());
-        Some(format!("{process} has an established connection with {}", connection.socket.peer))
+        let ends = match connection.attribution.path {
+            Path::ClusterIp => " (the ClusterIP, which ends on the EKS-owned ENIs)",
+            _ => "",
+        };
+        Some(format!("{process} has an established connection with {}{ends}", connection.socket.peer))
     }
 
     /// That the probes from a place failed at all known addresses of one side, if they did.

@@ -257,12 +257,14 @@ impl Scenario {
     fn stale(&self, client: &Client) -> &'static str {
         match client.today {
             ClientPath::Public | ClientPath::Mixed if self.to.public() == Some(false) => {
-                "; its connections to the public endpoint hang or end when that closes, and it is cut off until it connects again: restart it before"
+                "; the connections that the client itself has to the public endpoint hang or end when that closes, and the client is cut off until it connects again: restart it before"
             }
             ClientPath::Public | ClientPath::Mixed => {
-                "; its connections to the public endpoint remain until they end or it is restarted"
+                "; the connections that the client itself has to the public endpoint remain until they end or the client is restarted"
             }
-            _ => "; its connections to the EKS-owned ENIs remain until they end or it is restarted",
+            _ => {
+                "; the connections that the client itself has to the EKS-owned ENIs remain until they end or the client is restarted"
+            }
         }
     }
 }

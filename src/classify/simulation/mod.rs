@@ -4,6 +4,7 @@
 
 mod clients;
 mod effect;
+mod lists;
 mod needs;
 mod order;
 mod places;
@@ -58,23 +59,13 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
     check_client_names(facts, named)?;
     let scenarios = scenarios(facts, change)?;
     let first = &scenarios[0];
-    let mut outcomes: Vec<_> = scenarios.iter().map(|scenario| outcome(facts, scenario, named)).collect();
+    let Judged { first: Outcome { mut clients, gaps: own, not_judged }, verdict, gaps: incomplete } =
+        judge(facts, &scenarios, named);
     let mut gaps = Vec::new();
-    let mut verdict = combined(&outcomes);
-    if verdict != SimulationVerdict::Safe || outcomes.len() > 1 {
+    if verdict != SimulationVerdict::Safe || scenarios.len() > 1 {
         gaps.extend(unrecorded(facts));
     }
-    // What is safe only by evidence that is a part of what it should be is not known.
-    if let Some(Incomplete { gaps: incomplete, without }) = facts.incomplete.as_deref()
-        && verdict == SimulationVerdict::Safe
-    {
-        let without: Vec<_> = scenarios.iter().map(|one| outcome(without, one, named)).collect();
-        if combined(&without) != SimulationVerdict::Safe {
-            verdict = SimulationVerdict::Unknown;
-            gaps.extend(incomplete.iter().cloned());
-        }
-    }
-    let Outcome { clients, gaps: own, not_judged, .. } = outcomes.swap_remove(0);
+    gaps.extend(incomplete);
     gaps.extend(own);
     gaps.sort();
     gaps.dedup();
@@ -82,11 +73,22 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
     notes.extend(not_judged.map(|gap| {
         format!("the network ACLs were not seen, and are not judged: the default one of a VPC lets everything pass; {}", gap.hint)
     }));
+    // The steps are those of the change with the blocks that clients lack, in one list.
+    let needed = lists::needed(first, &clients);
+    let steps = if needed.is_empty() {
+        order::steps_of(facts, first, &[], &clients, verdict)
+    } else {
+        let wider: Vec<_> = scenarios.iter().map(|one| lists::with_blocks(one, &needed)).collect();
+        let Judged { first: Outcome { clients, .. }, verdict, .. } = judge(facts, &wider, named);
+        notes.extend(lists::too_long(&wider[0]));
+        order::steps_of(facts, &wider[0], &needed, &clients, verdict)
+    };
+    lists::merge(facts, first, &needed, &mut clients);
     Ok(Simulation {
         cluster: facts.evidence.cluster.name.clone(),
         from: facts.evidence.cluster.access.clone(),
         to: first.to.clone(),
-        steps: order::steps_of(facts, first, &clients, verdict),
+        steps,
         notes,
         // They are those of rules.
         warnings: Vec::new(),
@@ -94,6 +96,33 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
         gaps,
         verdict,
     })
+}
+
+/// The clients under the first scenario, and the verdict on all.
+struct Judged {
+    first: Outcome,
+    verdict: SimulationVerdict,
+    /// What makes the verdict unknown, besides what is not known of clients.
+    gaps: Vec<Gap>,
+}
+
+fn judge(facts: &Facts, scenarios: &[Scenario], named: &[NamedClient]) -> Judged {
+    let of = |facts: &Facts| -> (Option<Outcome>, SimulationVerdict) {
+        let outcomes: Vec<_> = scenarios.iter().map(|scenario| outcome(facts, scenario, named)).collect();
+        let verdicts: Vec<_> = outcomes.iter().map(|(_, verdict)| *verdict).collect();
+        (outcomes.into_iter().map(|(outcome, _)| outcome).next(), combined(&verdicts))
+    };
+    let (first, mut verdict) = of(facts);
+    let mut gaps = Vec::new();
+    // What is safe only by evidence that is a part of what it should be is not known.
+    if let Some(Incomplete { gaps: incomplete, without }) = facts.incomplete.as_deref()
+        && verdict == SimulationVerdict::Safe
+        && of(without).1 != SimulationVerdict::Safe
+    {
+        verdict = SimulationVerdict::Unknown;
+        gaps.clone_from(incomplete);
+    }
+    Judged { first: first.unwrap_or_default(), verdict, gaps }
 }
 
 /// The access today and afterwards, for each mode that the cluster may have.
@@ -176,15 +205,15 @@ fn ipv6_blocks(facts: &Facts, change: &AccessChange) -> Option<String> {
 }
 
 /// The clients under one scenario.
+#[derive(Default)]
 struct Outcome {
     clients: Vec<Client>,
     gaps: Vec<Gap>,
     /// What is not judged of a client that the change concerns, for want of evidence.
     not_judged: Option<Gap>,
-    verdict: SimulationVerdict,
 }
 
-fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome {
+fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> (Outcome, SimulationVerdict) {
     let reachabilities = Reachabilities::new(facts);
     let places = Places::new(facts, &reachabilities);
     let Known { hosts, gaps: unlisted, has_cluster_ip } = known(facts, &places, named);
@@ -235,7 +264,7 @@ fn outcome(facts: &Facts, scenario: &Scenario, named: &[NamedClient]) -> Outcome
     } else {
         SimulationVerdict::Safe
     };
-    Outcome { clients, gaps, not_judged, verdict }
+    (Outcome { clients, gaps, not_judged }, verdict)
 }
 
 /// Pods that use the `kubernetes` Service: their path is the same in every access mode.
@@ -346,9 +375,9 @@ fn unrecorded(facts: &Facts) -> Option<Gap> {
 }
 
 /// The verdict on several scenarios: what differs is not known.
-fn combined(outcomes: &[Outcome]) -> SimulationVerdict {
-    let first = outcomes.first().map_or(SimulationVerdict::Unknown, |outcome| outcome.verdict);
-    if outcomes.iter().all(|outcome| outcome.verdict == first) { first } else { SimulationVerdict::Unknown }
+fn combined(verdicts: &[SimulationVerdict]) -> SimulationVerdict {
+    let first = verdicts.first().copied().unwrap_or(SimulationVerdict::Unknown);
+    if verdicts.iter().all(|verdict| *verdict == first) { first } else { SimulationVerdict::Unknown }
 }
 
 /// The gap for a regional NAT gateway to which AWS adds addresses by itself.

@@ -1,6 +1,7 @@
 //! What a client needs to reach the API server after a change, or to use the new path.
 
 use super::clients::{ClientHost, User};
+use super::lists;
 use super::socket_evidence::SocketEvidence;
 use crate::model::cluster::EndpointAccess;
 use crate::model::connection::{Component, UNNAMED};
@@ -28,7 +29,8 @@ pub(super) fn of(
     let conditions = then.conditions.iter().filter(|condition| Some(condition.result) == result);
     let mut needs: Vec<Step> = Vec::new();
     for step in conditions.flat_map(|condition| &condition.fix) {
-        let step = Step { text: of_simulate(&step.text, client.kind), ..step.clone() };
+        let step = lists::without_list(step, to, client.kind);
+        let step = Step { text: of_simulate(&step.text, client.kind), ..step };
         if !needs.contains(&step) {
             needs.push(step);
         }

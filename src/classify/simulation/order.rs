@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use ipnet::IpNet;
+
 use super::needs;
 use super::scenario::Scenario;
 use crate::model::cluster::EndpointAccess;
@@ -16,10 +18,12 @@ use crate::steps;
 /// How many steps that clients need are listed; each client has its own.
 const NEEDS_MAX: usize = 50;
 
-/// Returns the steps of a change; none if nothing changes.
+/// Returns the steps of a change; none if nothing changes. `added` are the blocks that its list
+/// has besides those that were asked for.
 pub(super) fn steps_of(
     facts: &Facts,
     scenario: &Scenario,
+    added: &[IpNet],
     clients: &[Client],
     verdict: SimulationVerdict,
 ) -> Vec<ChangeStep> {
@@ -27,7 +31,7 @@ pub(super) fn steps_of(
         return Vec::new();
     }
     let Scenario { from, to } = scenario;
-    let mut order = Order { facts, steps: before(clients) };
+    let mut order = Order { facts, added, steps: before(clients) };
     let is_on = |flag: Option<bool>| flag == Some(true);
     let turns_private_on = !is_on(from.private()) && is_on(to.private());
     let closes = is_on(from.public()) && !is_on(to.public());
@@ -101,8 +105,10 @@ fn warning(clients: &[Client], verdict: SimulationVerdict) -> Option<Step> {
 /// are alternatives, which the clients list.
 fn before(clients: &[Client]) -> Vec<ChangeStep> {
     let lacking = clients.iter().filter(|client| client.effect == Effect::Breaks);
-    let is_setting =
-        |step: &&Step| step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE));
+    let is_setting = |step: &&Step| {
+        !step.admits.is_empty()
+            || step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE))
+    };
     let needs = lacking.flat_map(|client| {
         let mut needs: Vec<_> = client.needs.iter().filter(|step| !is_setting(step)).cloned().collect();
         needs::without_alternative(&mut needs);
@@ -140,6 +146,8 @@ fn same_blocks(from: &EndpointAccess, to: &EndpointAccess) -> bool {
 /// The steps so far.
 struct Order<'a> {
     facts: &'a Facts,
+    /// The blocks that the list has besides those that were asked for.
+    added: &'a [IpNet],
     steps: Vec<ChangeStep>,
 }
 
@@ -185,8 +193,9 @@ impl Order<'_> {
 
     fn open(&mut self, to: &EndpointAccess) {
         let list = blocks(to);
-        let text = "Turn public access on, for the blocks of the list";
-        let step = self.aws(text, &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")));
+        let text = format!("Turn public access on, for the blocks of the list{}", self.besides());
+        let step =
+            self.aws(&text, &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")));
         let check = steps::describe(self.facts, "cluster.resourcesVpcConfig.publicAccessCidrs");
         self.steps.push(ChangeStep {
             step: step.check("It worked when this prints the list", check),
@@ -200,8 +209,8 @@ impl Order<'_> {
 
     fn narrow(&mut self, from: &EndpointAccess, to: &EndpointAccess) {
         let (old, new) = (blocks(from), blocks(to));
-        let text = "Change publicAccessCidrs";
-        let step = self.aws(text, &format!("publicAccessCidrs={}", new.join(",")));
+        let text = format!("Change publicAccessCidrs{}", self.besides());
+        let step = self.aws(&text, &format!("publicAccessCidrs={}", new.join(",")));
         let back = self.aws(
             "Put the old list back; the AWS API does not depend on it",
             &format!("publicAccessCidrs={}", old.join(",")),
@@ -215,6 +224,19 @@ impl Order<'_> {
             terraform: Some(terraform_list(&new)),
             back: Some(back),
         });
+    }
+
+    /// What the list has besides the blocks that were asked for.
+    fn besides(&self) -> String {
+        const SHOWN: usize = 10;
+        if self.added.is_empty() {
+            return String::new();
+        }
+        let added: Vec<_> = self.added.iter().map(ToString::to_string).collect();
+        format!(
+            "; besides the blocks that were asked for, the list has those without which clients lose the API server: {}",
+            list(&added, SHOWN)
+        )
     }
 
     /// The last step: the settings and the paths are those that were meant.

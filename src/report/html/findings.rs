@@ -57,7 +57,7 @@ pub(super) struct StepView {
 }
 
 impl From<&Step> for StepView {
-    fn from(Step { text, command, check }: &Step) -> Self {
+    fn from(Step { text, command, check, .. }: &Step) -> Self {
         let sentence = |text: &str, command: &Option<String>| {
             format!("{text}{}", if command.is_some() { ":" } else { "." })
         };

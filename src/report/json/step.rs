@@ -27,7 +27,7 @@ impl From<&Check> for CheckReport {
 }
 
 impl From<&Step> for StepReport {
-    fn from(Step { text, command, check }: &Step) -> Self {
+    fn from(Step { text, command, check, .. }: &Step) -> Self {
         Self { text: text.clone(), command: command.clone(), check: check.as_ref().map(CheckReport::from) }
     }
 }

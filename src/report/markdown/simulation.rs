@@ -8,7 +8,7 @@ use super::{harmless, list};
 use crate::model::rule::{Check, Step};
 use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
 use crate::model::text::{capital, uncapital};
-use crate::report::change::{access, gaps, groups, names, needs, sentence};
+use crate::report::change::{Needed, access, gaps, groups, names, needs, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::style::Style;
 
@@ -53,11 +53,11 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
     if !needs.is_empty() {
         text.push_str("\n### Needed to reach it afterwards\n\n");
     }
-    text.push_str(&list(needs.iter().map(|(step, labels)| {
+    text.push_str(&list(needs.iter().map(|Needed { text, command, labels }| {
         let labels: Vec<_> = labels.iter().map(|label| harmless(label)).collect();
-        let text = format!("- {}: {}\n", labels.join(", "), harmless(&uncapital(&step.text)));
-        let code = |command: &String| format!("\n  ````sh\n  {command}\n  ````\n");
-        text + &step.command.as_ref().map(code).unwrap_or_default()
+        let text = format!("- {}: {}\n", labels.join(", "), harmless(text));
+        let code = |command: &str| format!("\n  ````sh\n  {command}\n  ````\n");
+        text + &command.map(code).unwrap_or_default()
     })));
     if !simulation.steps.is_empty() {
         text.push_str("\n### Steps, in this order\n\n");
@@ -74,7 +74,7 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
 }
 
 fn one_step(number: usize, ChangeStep { step, eksctl, terraform, back }: &ChangeStep) -> String {
-    let Step { text: what, command, check } = step;
+    let Step { text: what, command, check, .. } = step;
     let mut text = format!("{number}. {}\n", harmless(what));
     let indent = " ".repeat(number.to_string().len() + 2);
     let code = |text: &mut String, language: &str, code: &str| {

@@ -5,7 +5,7 @@ use std::io::{Result, Write};
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
 use crate::model::text::{list, split_command, uncapital};
-use crate::report::change::{Group, access, gaps, groups, names, needs, sentence};
+use crate::report::change::{Group, Needed, access, gaps, groups, names, needs, sentence};
 use crate::report::format::SimulationFormat;
 use crate::report::names::Names;
 use crate::report::style::{Style, Tone};
@@ -69,11 +69,11 @@ fn write_clients(simulation: &Simulation, names: &Names, style: Style, out: &mut
     if !needs.is_empty() {
         writeln!(out, "\n{}", style.bold("Needed to reach it afterwards"))?;
     }
-    for (step, labels) in needs {
-        let colon = if step.command.is_some() { ":" } else { "." };
-        let text = format!("{}: {}{colon}", list(&labels, LABELS_MAX), uncapital(&step.text));
+    for Needed { text, command, labels } in needs {
+        let colon = if command.is_some() { ":" } else { "." };
+        let text = format!("{}: {text}{colon}", list(&labels, LABELS_MAX));
         write!(out, "{}", style.prose(&escape(&names.shorten(&text)), "- ", "  "))?;
-        if let Some(command) = &step.command {
+        if let Some(command) = command {
             write!(out, "{}", style.command(&escape(command), "      "))?;
         }
     }
