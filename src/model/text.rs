@@ -53,8 +53,18 @@ pub fn uncapital(text: &str) -> String {
 /// one.
 #[must_use]
 pub fn split_command(text: &str) -> (&str, Option<&str>) {
-    const PROGRAMS: [&str; 9] =
-        ["aws ", "kubectl ", "ssh ", "sudo ", "dig ", "curl ", "eks-netcheck ", "getent ", "systemctl "];
+    const PROGRAMS: [&str; 10] = [
+        "aws ",
+        "kubectl ",
+        "ssh ",
+        "sudo ",
+        "dig ",
+        "curl ",
+        "eks-netcheck ",
+        "getent ",
+        "systemctl ",
+        "nc ",
+    ];
     let Some((prose, command)) = text.rsplit_once(": ") else { return (text, None) };
     // Prose may follow a command that is not the end.
     let is_command = PROGRAMS.iter().any(|program| command.starts_with(program))

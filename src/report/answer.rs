@@ -31,7 +31,14 @@ pub(super) fn reason(judgment: &Judgment) -> String {
     needed.sort_by_key(|group| std::cmp::Reverse(group.gaps.len()));
     let main = match (verdict, needed.first()) {
         (Verdict::Fail, _) => {
-            let rules = distinct(at_or_above.iter().map(|judged| judged.rule.id));
+            let number_of = |rule: &str| at_or_above.iter().filter(|judged| judged.rule.id == rule).count();
+            let rules = distinct(at_or_above.iter().map(|judged| judged.rule.id)).into_iter();
+            let rules: Vec<_> = rules
+                .map(|rule| match number_of(rule) {
+                    0 | 1 => rule.to_owned(),
+                    several => format!("{rule} ({several})"),
+                })
+                .collect();
             let what = if judgment.comparison.is_some() { "new finding" } else { "finding" };
             let number = count(at_or_above.len(), what);
             format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Machine};
 use crate::model::name::NodeName;
+use crate::model::text::id_and_name;
 
 /// The names of nodes.
 pub(super) struct Names {
@@ -14,12 +15,37 @@ pub(super) struct Names {
     known: HashSet<String>,
     /// First labels that several nodes have.
     ambiguous: HashSet<String>,
+    /// The names of the nodes of instances, each with the instance's id beside it.
+    instances: HashMap<String, OfInstance>,
+}
+
+/// The names of an instance that is a node.
+struct OfInstance {
+    /// The node's name and the instance's id.
+    text: String,
+    /// The parenthesis with which other texts give the instance's own name.
+    own: Option<String>,
 }
 
 impl Names {
     pub(super) fn of(facts: &Facts) -> Self {
         let missing = facts.missing_nodes.iter().filter_map(|gap| gap.subject.node());
-        Self::new(facts.nodes.iter().map(|node| &node.name).chain(missing))
+        let mut names = Self::new(facts.nodes.iter().map(|node| &node.name).chain(missing));
+        let own: HashMap<_, _> = facts
+            .evidence
+            .node_instances()
+            .filter_map(|instance| Some((instance.id.as_str(), instance.display_name()?)))
+            .collect();
+        for node in &facts.nodes {
+            let [Machine { instance: Some(id), .. }] = facts.machines_of(&node.name) else { continue };
+            let name = names.name(&node.name);
+            if name != id {
+                let text = id_and_name(name, Some(id));
+                let own = own.get(id.as_str()).map(|own| format!(" ({own})"));
+                names.instances.insert(id.clone(), OfInstance { text, own });
+            }
+        }
+        names
     }
 
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a NodeName>) -> Self {
@@ -30,15 +56,18 @@ impl Names {
         }
         let ambiguous = labels.into_iter().filter(|(_, times)| *times > 1);
         let ambiguous = ambiguous.map(|(label, _)| label.to_owned()).collect();
-        Self { known, ambiguous }
+        Self { known, ambiguous, instances: HashMap::new() }
     }
 
-    pub(super) fn name<'a>(&self, node: &'a NodeName) -> &'a str {
+    pub(super) fn name<'a>(&'a self, node: &'a NodeName) -> &'a str {
         self.short(node.as_str())
     }
 
-    /// The same for the name of a place, which may be a node.
-    pub(super) fn short<'a>(&self, place: &'a str) -> &'a str {
+    /// The same for the name of a place, which may be a node or an instance.
+    pub(super) fn short<'a>(&'a self, place: &'a str) -> &'a str {
+        if let Some(of_instance) = self.instances.get(place) {
+            return &of_instance.text;
+        }
         let label = first_label(place);
         if self.known.contains(place) && !self.ambiguous.contains(label) { label } else { place }
     }
@@ -46,15 +75,28 @@ impl Names {
     /// Text in which each node has this name.
     pub(super) fn shorten<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let is_of_name = |char: char| char.is_ascii_alphanumeric() || "._:@-".contains(char);
-        if !text.contains('.') {
+        if !text.contains('.') && !text.contains("i-") {
             return Cow::Borrowed(text);
         }
         let mut short = String::with_capacity(text.len());
-        for piece in text.split_inclusive(|char| !is_of_name(char)) {
+        let mut rest = text;
+        while let Some(piece) = rest.split_inclusive(|char| !is_of_name(char)).next() {
             // The end of a sentence or a colon may follow a name.
             let word = piece.trim_end_matches(|char: char| !char.is_ascii_alphanumeric());
-            short.push_str(self.short(word));
-            short.push_str(&piece[word.len()..]);
+            rest = &rest[word.len()..];
+            // An id in parentheses stands beside a name.
+            match self.instances.get(word).filter(|_| !short.ends_with('(')) {
+                Some(OfInstance { text, own }) => {
+                    short.push_str(text);
+                    rest = own.as_deref().and_then(|own| rest.strip_prefix(own)).unwrap_or(rest);
+                }
+                None if short.ends_with('(') && self.instances.contains_key(word) => short.push_str(word),
+                None => short.push_str(self.short(word)),
+            }
+            let end = piece.len() - word.len();
+            let end = if rest.starts_with(&piece[word.len()..]) { end } else { 0 };
+            short.push_str(&rest[..end]);
+            rest = &rest[end..];
         }
         Cow::Owned(short)
     }

@@ -108,7 +108,7 @@ pub(super) fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
         let restart = Restart { kubelet: named.clone(), kube_proxy: named, ..Restart::default() };
         steps.extend(restart.steps(facts));
     }
-    steps
+    if steps.is_empty() { steps::find_out(facts, &Vec::from_iter(nodes)) } else { steps }
 }
 
 fn of_attempts<'a>(facts: &Facts, attempts: impl Iterator<Item = &'a Connection>) -> BTreeSet<Cause> {

@@ -16,6 +16,7 @@ use crate::cli::options::DiffOptions;
 use crate::evidence::directory::EvidenceDir;
 use crate::evidence::next_step;
 use crate::evidence::nodes::{read_file, read_nodes};
+use crate::model::cluster::Cluster;
 use crate::model::evidence::Evidence;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -58,6 +59,7 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
         (old, new) => old.or(new).map(ToOwned::to_owned),
     };
     let mut gaps = gaps(&old, &new);
+    gaps.extend(other_cluster(&old, &new));
     let names: BTreeSet<_> = old.captured.keys().chain(new.captured.keys()).collect();
     let mut nodes = Vec::new();
     for name in names {
@@ -161,6 +163,32 @@ impl Side {
         gaps.extend(self.nodes.iter().flat_map(|node| node.gaps.iter().cloned()));
         gaps
     }
+}
+
+/// The gap for two clusters with the same name: one that was made again, or those of two accounts,
+/// regions or VPCs. What changed between them is no change of one cluster.
+fn other_cluster(old: &Side, new: &Side) -> Option<Gap> {
+    let [old, new] = [old, new].map(|side| &side.classifier.evidence().cluster);
+    let host = |cluster: &Cluster| cluster.endpoint.as_ref().map(|endpoint| endpoint.host.clone());
+    let differs = |what: &str, before: Option<String>, after: Option<String>| match (before, after) {
+        (Some(before), Some(after)) if before != after => Some(format!("{what} {before} and {after}")),
+        _ => None,
+    };
+    let differences = [
+        differs("ARN", old.arn.clone(), new.arn.clone()),
+        differs("endpoint", host(old), host(new)),
+        differs("VPC", old.vpc.clone(), new.vpc.clone()),
+    ];
+    let differences: Vec<_> = differences.into_iter().flatten().collect();
+    (!differences.is_empty()).then(|| Gap {
+        subject: File::CLUSTER.into(),
+        why: GapReason::Malformed,
+        detail: format!(
+            "the two recordings are of different clusters with the same name: {}; one was made again, or they are of two accounts, regions or VPCs",
+            differences.join(", ")
+        ),
+        hint: "compare recordings of one cluster".to_owned(),
+    })
 }
 
 /// What was not seen in one of the recordings; what is missing in both is listed once.

@@ -15,6 +15,7 @@ pub(crate) use self::text::region;
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
+use crate::model::node::{Node, NodeStatus};
 use crate::model::reach::{MissingRule, RuleSide};
 use crate::model::rule::Step;
 use crate::model::shell::{shell_quoted, shell_word};
@@ -100,34 +101,45 @@ pub(crate) fn forward_to_vpc() -> Step {
     )
 }
 
-/// The restarts of processes that keep connections to the public endpoint, or, before
-/// private access is on, may keep them.
+/// The restarts of processes that keep connections to the public endpoint, or, as far as was
+/// seen, may keep them.
 pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
     let restart = Restart {
-        kubelet: on_public_path(facts, Component::Kubelet),
-        kube_proxy: on_public_path(facts, Component::KubeProxy),
+        kubelet: to_restart(facts, Component::Kubelet),
+        kube_proxy: to_restart(facts, Component::KubeProxy),
         agents: agents_on_public_path(facts),
-        // Before private access is on, a node that was not read keeps its connections too.
-        others: !is_on && !is_every_node_read(facts),
+        others: has_others(facts, is_on),
     };
     restart.steps(facts)
 }
 
-/// The nodes of which a component has an established connection to the public endpoint.
-fn on_public_path(facts: &Facts, component: Component) -> Vec<&NodeName> {
-    let is_public = |path| matches!(path, TrafficPath::Public | TrafficPath::Mixed);
-    let nodes = facts.traffic.iter().filter(|traffic| {
-        traffic.components.iter().any(|one| one.component == component && is_public(one.path))
+/// The nodes of which a component has an established connection to the public endpoint, is cut
+/// off, or may have such a connection.
+fn to_restart(facts: &Facts, component: Component) -> Vec<&NodeName> {
+    let is_to_restart = |node: &Node, path: TrafficPath| match path {
+        TrafficPath::Public | TrafficPath::Mixed | TrafficPath::None => true,
+        TrafficPath::Private => false,
+        // What has no socket on a node that was read is not known to run there.
+        TrafficPath::Unknown => {
+            node.status != NodeStatus::Read
+                || facts.connections_of(&node.name).iter().any(|one| one.component == Some(component))
+        }
+    };
+    let nodes = facts.nodes.iter().zip(&facts.traffic).filter(|(node, traffic)| {
+        let of_component = traffic.components.iter().find(|one| one.component == component);
+        is_to_restart(node, of_component.map_or(TrafficPath::Unknown, |one| one.path))
     });
-    nodes.map(|traffic| &traffic.node).collect()
+    nodes.map(|(node, _)| &node.name).collect()
 }
 
-/// Whether the path of each component of every known node is known.
-fn is_every_node_read(facts: &Facts) -> bool {
-    facts.missing_nodes.is_empty()
-        && !facts.nodes.is_empty()
-        && facts.nodes.iter().all(|node| node.gaps.is_empty())
-        && facts.traffic.iter().flat_map(|traffic| &traffic.components).all(|one| one.path.is_known())
+/// Whether there are, or may be, nodes without a capture. Once private access is on, only those
+/// that are listed may have connections that are older.
+fn has_others(facts: &Facts, is_on: bool) -> bool {
+    if is_on {
+        !facts.nodes.is_empty() && facts.unread_nodes() > 0
+    } else {
+        facts.nodes.is_empty() || !facts.missing_nodes.is_empty()
+    }
 }
 
 /// The restarts of the other processes of hosts that keep connections to the public endpoint.
@@ -149,6 +161,56 @@ fn agents_on_public_path(facts: &Facts) -> BTreeSet<(Option<&str>, &NodeName)> {
 /// The steps after the DNS of the VPC was changed.
 pub(crate) fn after_dns(facts: &Facts) -> Vec<Step> {
     [wait_for_dns(facts)].into_iter().chain(restarts(facts, true)).chain([check_paths(facts)]).collect()
+}
+
+/// The steps that find out why nodes do not connect, where nothing in the evidence explains it, and
+/// give them access again.
+pub(crate) fn find_out(facts: &Facts, nodes: &[&str]) -> Vec<Step> {
+    const SHOWN: usize = 3;
+    let cluster = &facts.evidence.cluster;
+    let name = shell_word(&cluster.name, "CLUSTER");
+    let of = |command: &str| format!("eks-netcheck {command} --cluster {name}{}", region(facts));
+    let mut steps: Vec<_> = nodes
+        .iter()
+        .take(SHOWN)
+        .map(|node| {
+            Step::new(format!(
+                "See which conditions of the path from {node} are met, and which are not known"
+            ))
+            .command(format!("{} --from {}", of("reach"), shell_word(node, "NODE")))
+        })
+        .collect();
+    let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
+    steps.push(
+        Step::new("On the node: print what the name resolves to, whether the endpoint answers, and, if it does not, with which address the node leaves its network").command(format!(
+            "getent ahosts {host}; curl -sk --connect-timeout 5 https://{host}:{}/livez || curl -s https://checkip.amazonaws.com",
+            cluster.api_port(),
+            host = shell_word(host, "ENDPOINT")
+        )),
+    );
+    steps.push(
+        Step::new("Compare that with the settings: publicAccessCidrs must contain a public address with which the node leaves, its subnet needs a route to a NAT gateway or an internet gateway, and for the EKS-owned ENIs the security groups must admit it")
+            .command(describe(facts, "cluster.resourcesVpcConfig")),
+    );
+    if cluster.access.private() == Some(true) {
+        let group = cluster.security_group.as_deref().unwrap_or_default();
+        steps.push(
+            Step::new("Give access again: restore the rule, the route or the list that was changed; the inbound rules of the cluster security group must admit TCP 443 from the node").command(format!(
+                "aws ec2 describe-security-groups{} --group-ids {}",
+                region(facts),
+                shell_word(group, "SECURITY_GROUP")
+            )),
+        );
+    } else {
+        let mode = if cluster.access.public() == Some(false) { "private" } else { "public-and-private" };
+        steps.push(
+            Step::new("Give access again: restore what was changed, or turn private access on, with which nodes need neither the list nor a way out; see what that would do")
+                .command(format!("{} --access {mode}", of("simulate"))),
+        );
+        steps.extend(to_private_path(facts));
+    }
+    steps.push(Step::new("See that the nodes are Ready again").command("kubectl get nodes"));
+    steps
 }
 
 /// The step that adds a rule to a security group.

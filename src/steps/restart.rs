@@ -7,10 +7,12 @@ use super::text::{NODES_SHOWN, names_of, region};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
+use crate::model::node::NodeStatus;
 use crate::model::node_kind::NodeKind;
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
 use crate::model::text::list;
+use crate::model::traffic::TrafficPath;
 
 /// The nodes whose processes are restarted.
 #[derive(Debug, Default)]
@@ -50,7 +52,11 @@ impl Restart<'_> {
         let is_cni = |(process, _): &(Option<&str>, _)| *process == Some(Component::VpcCni.as_str());
         let (cni, agents): (Vec<_>, Vec<_>) = self.agents.iter().copied().partition(is_cni);
         let mut kube_proxy = of_pods(&self.kube_proxy, self.others);
-        let cni = of_pods(&cni.into_iter().map(|(_, node)| node).collect::<Vec<_>>(), self.others);
+        let unread = self.kubelet.iter().copied().filter(|node| !was_read(facts, node));
+        let cni: Vec<_> = cni.into_iter().map(|(_, node)| node).collect();
+        let may_keep: Vec<_> = unread.filter(|node| !cni.contains(node)).collect();
+        let cni = joined(of_pods(&cni, false).into_values());
+        let may_keep = joined(of_pods(&may_keep, self.others).into_values());
         let on_hosts = of_pods(&agents.iter().map(|&(_, node)| node).collect::<Vec<_>>(), false);
         let on_hosts: HashSet<_> = on_hosts.into_values().flat_map(|nodes| nodes.nodes).collect();
         let agents = agents.into_iter().filter(|(_, node)| on_hosts.contains(node));
@@ -66,8 +72,15 @@ impl Restart<'_> {
             let step = Step::new(format!("Restart kube-proxy, for {nodes}"));
             steps.push(step.command("kubectl -n kube-system rollout restart daemonset kube-proxy"));
         }
-        if joined(cni.into_values()).names().is_some() {
-            let step = Step::new("Restart the VPC CNI");
+        let reasons = [
+            cni.names().map(|names| format!("which keeps its connections until then, on {names}")),
+            may_keep.names().map(|names| {
+                format!("which may keep connections on {names}: its sockets there were not seen")
+            }),
+        ];
+        let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+        if !reasons.is_empty() {
+            let step = Step::new(format!("Restart the VPC CNI (aws-node), {}", reasons.join("; ")));
             steps.push(step.command("kubectl -n kube-system rollout restart daemonset aws-node"));
         }
         steps.extend(restart_agents(agents));
@@ -113,9 +126,42 @@ fn joined<'a>(kinds: impl Iterator<Item = OfKind<'a>>) -> OfKind<'a> {
     })
 }
 
+/// Whether the sockets of a node were read.
+fn was_read(facts: &Facts, node: &NodeName) -> bool {
+    let at = facts.nodes.binary_search_by(|known| known.name.cmp(node)).ok();
+    at.and_then(|at| facts.nodes.get(at)).is_some_and(|node| node.status == NodeStatus::Read)
+}
+
+/// Why the kubelets of some of the nodes are restarted that are not known to keep connections; as
+/// a parenthesis.
+fn doubts(facts: &Facts, nodes: &[&NodeName]) -> String {
+    let path = |node: &NodeName| {
+        let at = facts.traffic.binary_search_by(|traffic| traffic.node.cmp(node)).ok();
+        let traffic = at.and_then(|at| facts.traffic.get(at));
+        let kubelet =
+            traffic.and_then(|one| one.components.iter().find(|one| one.component == Component::Kubelet));
+        kubelet.map_or(TrafficPath::Unknown, |kubelet| kubelet.path)
+    };
+    let with =
+        |path_of: TrafficPath| nodes.iter().copied().filter(|node| path(node) == path_of).collect::<Vec<_>>();
+    let (cut_off, unknown) = (with(TrafficPath::None), with(TrafficPath::Unknown));
+    let is_are = |nodes: &[_], text: &str| {
+        let verb = if nodes.len() == 1 { "is" } else { "are" };
+        (!nodes.is_empty()).then(|| format!("{} {verb} {text}", names_of(nodes)))
+    };
+    let not_known = match unknown.as_slice() {
+        [] => None,
+        [only] => Some(format!("the path of {only} is not known")),
+        several => Some(format!("the paths of {} are not known", names_of(several))),
+    };
+    let doubts = [is_are(&cut_off, "cut off, and tries to connect again at once"), not_known];
+    let doubts: Vec<_> = doubts.into_iter().flatten().collect();
+    if doubts.is_empty() { String::new() } else { format!(" ({})", doubts.join("; ")) }
+}
+
 /// The step that restarts the kubelet of nodes of one kind.
 fn kubelet_step(facts: &Facts, kind: NodeKind, nodes: &OfKind<'_>) -> Option<Step> {
-    let names = nodes.names()?;
+    let names = format!("{}{}", nodes.names()?, doubts(facts, &nodes.nodes));
     let restart = format!("Restart kubelet, which keeps its connections until then, on {names}");
     Some(match kind {
         NodeKind::Linux => Step::new(restart).command("sudo systemctl restart kubelet"),

@@ -248,3 +248,14 @@ fn the_table_fits_the_terminal_width() {
         });
     }
 }
+
+/// Clusters with the same name may be two.
+#[test]
+fn two_clusters_with_one_name_are_told_apart() {
+    let after = story("public-and-private-stale");
+    let ran = Netcheck::diff(&story("private-only"), &after).run();
+    let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("different clusters with the same name: "), "{text}");
+    let ran = Netcheck::diff(&after, &after).run();
+    assert!(!ran.stdout.contains("different clusters"), "{}", ran.stdout);
+}

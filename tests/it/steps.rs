@@ -91,12 +91,12 @@ fn a_restart_is_that_of_the_kind_of_the_node() {
         ("Amazon Linux 2023.8", none.clone(), "linux", "Restart kubelet", systemd, true),
         ("Amazon Linux 2", none.clone(), "linux", "Restart kubelet", systemd, true),
         ("Ubuntu 24.04", of_type("hybrid"), "linux", "Restart kubelet", systemd, true),
-        ("Bottlerocket OS 1.40.0", none.clone(), "linux", "Reboot n1, ", "aws ec2 reboot-instances", true),
+        ("Bottlerocket OS 1.40.0", none.clone(), "linux", "Reboot n1", "aws ec2 reboot-instances", true),
         (
             "Bottlerocket (EKS Auto)",
             of_type("auto"),
             "linux",
-            "Replace n1, ",
+            "Replace n1",
             "kubectl delete nodeclaim",
             false,
         ),
@@ -404,4 +404,74 @@ fn every_command_parses() {
     bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let output = bash.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The findings of a report for people, each command and sentence on one line.
+fn findings(dir: &Path) -> String {
+    let ran = Netcheck::audit(dir).run();
+    crate::common::joined(&ran.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The nodes of a restart are named: a node that is cut off is not one that was not read.
+#[test]
+fn a_node_that_is_cut_off_is_restarted_by_its_name() {
+    let text = findings(&story("endpoint-black-holed"));
+    assert!(text.contains("on n1, n2 (n1 is cut off"), "{text}");
+    assert!(!text.contains("nodes that were not read"), "{text}");
+    // Nothing suggests that the VPC CNI has a connection to the public endpoint.
+    assert!(!text.contains("Restart the VPC CNI"), "{text}");
+}
+
+/// A node without a readable capture may have old connections, also after private access was turned
+/// on; the VPC CNI is restarted for a reason.
+#[test]
+fn a_node_that_was_not_read_is_restarted_too() {
+    let copy = copy_of("public-and-private-stale");
+    std::fs::write(copy.path().join("nodes/n1.txt"), "").unwrap();
+    let text = findings(copy.path());
+    assert!(text.contains("on n1 (the path of n1 is not known)"), "{text}");
+    assert!(text.contains("Restart the VPC CNI (aws-node), which may keep connections on n1"), "{text}");
+}
+
+/// What cuts a node off and is not known is found out in an order, with commands that work.
+#[test]
+fn a_node_that_is_cut_off_has_a_way_back() {
+    let dir = story("endpoint-black-holed");
+    let (report, _) = Netcheck::audit(&dir).json();
+    for rule in ["node-cut-off", "endpoint-connection-hanging"] {
+        let commands: Vec<_> = steps(&report, rule).into_iter().filter_map(|(_, command)| command).collect();
+        let at = |part: &str| {
+            let found = commands.iter().position(|command| command.contains(part));
+            found.unwrap_or_else(|| panic!("{rule}: no {part} in {commands:#?}"))
+        };
+        let order = [
+            at("eks-netcheck reach"),
+            at("describe-cluster"),
+            at("eks-netcheck simulate"),
+            at("endpointPrivateAccess=true"),
+            at("kubectl get nodes"),
+        ];
+        assert!(order.is_sorted(), "{rule}: {commands:#?}");
+        for own in commands.iter().filter(|command| !command.contains("netcheck audit")) {
+            let Some(args) = own.strip_prefix("eks-netcheck ") else { continue };
+            // Evidence has its own region.
+            let args = args.replace(" --region ap-northeast-2", "");
+            let ran = Netcheck::new(args.split(' ')).arg("--evidence").arg(&dir).run();
+            assert!(matches!(ran.code, 0 | 1 | 3), "{own}: {}", ran.stderr);
+        }
+    }
+}
+
+/// Steps that another rule has too are written once, wherever they stand there; a node has one name.
+#[test]
+fn equal_steps_are_written_once_and_nodes_have_one_name() {
+    let text = findings(&story("node-egress-missing"));
+    assert_eq!(text.matches("Turn private access on, and leave").count(), 1, "{text}");
+    assert!(
+        text.contains("Steps 2 to 6 of node-egress-not-allowed above, then: 6. Close the public"),
+        "{text}"
+    );
+    assert!(text.contains("- n3 (i-079ba5c338ae1ddb6): it has the egress address"), "{text}");
+    assert!(text.contains(": n2 (i-00c8b5ab157798644) has the egress address"), "{text}");
+    assert!(text.contains("2 findings at or above high: node-egress-not-allowed (2);"), "{text}");
 }

@@ -23,6 +23,7 @@ mod seen;
 mod source;
 mod tls;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 pub use self::answer::reach_report;
@@ -31,11 +32,13 @@ pub use self::index::Reachabilities;
 use self::name::Side;
 use self::route::Out;
 use crate::model::cluster::EndpointAccess;
-use crate::model::facts::Facts;
+use crate::model::egress::WayOut;
+use crate::model::facts::{Facts, Machine};
+use crate::model::gap::Observed;
 use crate::model::net::Interface;
 use crate::model::probe::ProbeCause;
 use crate::model::reachability::{
-    Condition, ConditionKind, ConditionResult, EndpointSide, Place, Reachability, Reaches,
+    Condition, ConditionKind, ConditionResult, EndpointSide, Location, Place, Reachability, Reaches,
 };
 
 /// How many EKS-owned ENIs that are not reached a reason names.
@@ -159,13 +162,46 @@ impl Reachabilities<'_> {
             let mut fix = self.to_private_side(access, place);
             fix.append(&mut last.fix);
             last.fix = fix;
+            if reached.is_some() && *access == self.facts.evidence.cluster.access {
+                last.why = format!(
+                    "{}; it is connected now, and new connections will be refused once these end",
+                    last.why
+                );
+            }
         }
-        match self.seen.failed(place, EndpointSide::Public) {
+        let failed = self.seen.failed(place, EndpointSide::Public).or_else(|| self.failed_behind(place));
+        match failed {
             Some(failure) if reached.is_none() && self.applies_to(access) => {
                 self.lost(conditions, &failure, access, place)
             }
             _ => self.note_hanging(conditions, place, EndpointSide::Public),
         }
+    }
+
+    /// What shows that a node does not reach the public endpoint with an address, if no node that
+    /// leaves the VPC with it does.
+    fn failed_behind(&self, place: &Place) -> Option<seen::Failure> {
+        let Location::Outside { blocks } = &place.location else { return None };
+        let has_address = |way: &Observed<WayOut>| match way.seen() {
+            Some(WayOut::Addresses(all)) => all.iter().any(|egress| *blocks == [egress.address.into()]),
+            _ => false,
+        };
+        let instances = self.facts.egress.iter().filter(|egress| egress.ipv4.iter().any(has_address));
+        let instances: HashSet<_> = instances.map(|egress| egress.instance.as_str()).collect();
+        let is_behind =
+            |machine: &Machine| machine.instance.as_deref().is_some_and(|id| instances.contains(id));
+        let nodes = self.facts.nodes.iter().zip(&self.facts.machines);
+        let nodes = nodes.filter(|(_, machines)| matches!(machines.as_slice(), [only] if is_behind(only)));
+        let places: Vec<_> = nodes
+            .map(|(node, _)| Place { name: node.name.to_string(), location: Location::Unknown })
+            .collect();
+        if places.iter().any(|node| self.seen.reached(node, EndpointSide::Public).is_some()) {
+            return None;
+        }
+        let failed = |node: &Place| Some((node.name.clone(), self.seen.failed(node, EndpointSide::Public)?));
+        let (node, failure) = places.iter().find_map(failed)?;
+        let text = format!("{node} leaves the VPC with this address, and of {node}, {}", failure.text);
+        Some(seen::Failure { text, is_certain: false, ..failure })
     }
 
     /// The conditions of a place that reaches the public endpoint as a whole, or may do so, with

@@ -69,7 +69,7 @@ pub(super) fn write_findings(
     Ok(())
 }
 
-/// Writes the steps of a rule. Those that begin the steps of another rule, which are in
+/// Writes the steps of a rule. Runs of them that are steps of another rule too, which are in
 /// `printed` with its name, are referred to.
 fn write_steps(
     steps: &[Step],
@@ -78,17 +78,44 @@ fn write_steps(
     style: Style,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
-    // Of several, the first one has the text.
-    let in_common = printed.iter().rev().map(|(other, rule)| (in_common(other), rule));
-    let best = in_common.max_by_key(|(common, _)| *common);
-    let (common, rule) = best.filter(|(common, _)| *common > 1 || *common == steps.len()).unwrap_or((0, &""));
-    if common > 0 {
-        let which = if common == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {common}") };
-        let end = if common == steps.len() { "." } else { ", then:" };
-        write!(out, "{}", style.prose(&format!("{which} of {rule} above{end}"), "  ", "  "))?;
+    let mut at = 0;
+    while at < steps.len() {
+        if let Some(Run { length, first, rule }) = longest_run(&steps[at..], printed)
+            && (length > 1 || length == steps.len())
+        {
+            let word = if at == 0 { "Steps" } else { "Then steps" };
+            let which = match (at, length) {
+                (0, 1) => format!("Step {}", first + 1),
+                _ => format!("{word} {} to {}", first + 1, first + length),
+            };
+            at += length;
+            let end = if at == steps.len() { "." } else { ", then:" };
+            write!(out, "{}", style.prose(&format!("{which} of {rule} above{end}"), "  ", "  "))?;
+        } else {
+            let one = remediation::numbered(&steps[at..=at], at + 1);
+            write_remediation(&one, "  ", Some(names), style, out)?;
+            at += 1;
+        }
     }
-    write_remediation(&remediation::numbered(&steps[common..], common + 1), "  ", Some(names), style, out)
+    Ok(())
+}
+
+/// Steps that are those of another rule.
+struct Run<'a> {
+    length: usize,
+    /// The index of the first of them among the steps of that rule.
+    first: usize,
+    rule: &'a str,
+}
+
+/// The longest run of steps of another rule with which some steps begin. Of several, the first one
+/// has the text.
+fn longest_run<'a>(steps: &[Step], printed: &[(&[Step], &'a str)]) -> Option<Run<'a>> {
+    let in_common = |other: &[Step]| steps.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let runs = printed.iter().rev().flat_map(|&(other, rule)| {
+        (0..other.len()).map(move |first| Run { length: in_common(&other[first..]), first, rule })
+    });
+    runs.filter(|run| run.length > 0).max_by_key(|run| run.length)
 }
 
 /// A remediation up to its first command.
