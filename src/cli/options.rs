@@ -141,6 +141,15 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether several clusters may be meant, which decides the shape of the report.
+    #[must_use]
+    pub fn is_many(&self) -> bool {
+        match self {
+            Self::Recorded { .. } => false,
+            Self::Live(fleet) => fleet.is_many(),
+        }
+    }
+
     /// The name of the cluster, if the run is about one.
     #[must_use]
     pub fn cluster(&self) -> Option<&str> {
@@ -368,15 +377,6 @@ impl ClusterSource {
         match self {
             Self::Recorded { cluster, .. } => cluster.as_deref(),
             Self::Live(cluster) => Some(&cluster.name),
-        }
-    }
-
-    /// What no report may overwrite.
-    #[must_use]
-    pub fn inputs(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Recorded { dir, .. } => vec![dir.clone()],
-            Self::Live(_) => Vec::new(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `audit`: each cluster is classified, judged, written to every report, and dropped.
 
 use std::ops::ControlFlow;
-use std::slice;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use jiff::Timestamp;
 use super::exit::{Ending, Exit, no_such_cluster, undescribed};
 use super::files::read_bounded;
 use super::github_actions::Step;
+use super::inputs::Inputs;
 use super::judge::{classify_recorded, judged};
 use super::output::Output;
 use super::policy::{self, Loaded};
@@ -29,12 +29,9 @@ use crate::rules;
 /// Audits clusters and reports on them.
 pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     let now = Timestamp::now();
-    let (inputs, is_many) = match &options.source {
-        Source::Recorded { dir, bundles, .. } => ([slice::from_ref(dir), bundles].concat(), false),
-        Source::Live(fleet) => (fleet.bundles.clone(), fleet.is_many()),
-    };
+    let is_many = options.source.is_many();
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&options.write, &inputs)?;
+    let files = Output::open_all(&options.write, &Inputs::of_audit(options))?;
     let mut policy = policy::load(options.judgment.policy.as_deref(), now)?;
     let JudgmentOptions { selection, .. } = &options.judgment;
     policy.rules.select(selection.clone());

@@ -3,17 +3,18 @@
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit};
+use super::inputs::Inputs;
 use super::output::Output;
 use super::report::Report;
 use super::{reach, simulate};
-use crate::cli::options::{AuditOptions, Options, ReachOptions, SimulateOptions, Source, WriteTo};
+use crate::cli::options::{AuditOptions, Options, ReachOptions, SimulateOptions, WriteTo};
 use crate::model::audit::{PolicyOrigin, PolicyUsed, Summary, Unjudged};
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::trace::Trace;
@@ -73,10 +74,10 @@ pub fn guard(options: &Options, run: impl FnOnce(&Options) -> Result<Ending>) ->
 fn write_reports(options: &Options) -> Result<()> {
     match options {
         Options::Audit(options) => write_audit(options),
-        Options::Trace(options) => write_trace(&options.write, Some(options.cluster.name.clone()), &[]),
-        Options::Diff(options) => {
-            write_trace(&options.write, None, &[options.before.clone(), options.after.clone()])
+        Options::Trace(options) => {
+            write_trace(&options.write, Some(options.cluster.name.clone()), &Inputs::of_trace(options))
         }
+        Options::Diff(options) => write_trace(&options.write, None, &Inputs::of_diff(options)),
         Options::Simulate(options) => write_simulation(options),
         Options::Reach(options) => write_reach(options),
         _ => Ok(()),
@@ -85,7 +86,7 @@ fn write_reports(options: &Options) -> Result<()> {
 
 fn write_simulation(options: &SimulateOptions) -> Result<()> {
     let simulation = simulate::unknown(options, gap());
-    let written = Output::open_all(&options.write, &options.source.inputs())?
+    let written = Output::open_all(&options.write, &Inputs::of_simulate(options))?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&simulation, style, out)));
     written.collect::<Vec<_>>().into_iter().collect()
@@ -93,26 +94,23 @@ fn write_simulation(options: &SimulateOptions) -> Result<()> {
 
 fn write_reach(options: &ReachOptions) -> Result<()> {
     let report = reach::unknown(options, gap());
-    let written = Output::open_all(&options.write, &options.source.inputs())?
+    let written = Output::open_all(&options.write, &Inputs::of_reach(options))?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&report, style, out)));
     written.collect::<Vec<_>>().into_iter().collect()
 }
 
 fn write_audit(options: &AuditOptions) -> Result<()> {
-    let (inputs, is_many) = match &options.source {
-        Source::Recorded { dir, .. } => (vec![dir.clone()], false),
-        Source::Live(fleet) => (Vec::new(), fleet.is_many()),
-    };
     let summary = Summary {
         cluster: options.source.cluster().map(ToOwned::to_owned),
         unjudged: vec![Unjudged { subject: options.source.subject(), gap: gap() }],
         policy: named_policy(options.judgment.policy.as_deref()),
         ..Summary::default()
     };
+    let inputs = Inputs::of_audit(options);
     let written = Output::open_all(&options.write, &inputs)?.into_iter().map(|(format, output)| {
         let settings = ReportSettings {
-            is_many,
+            is_many: options.source.is_many(),
             rules: &rules::ALL,
             anchor: file::NAME.to_owned(),
             time: Timestamp::now().as_millisecond(),
@@ -127,7 +125,7 @@ fn write_audit(options: &AuditOptions) -> Result<()> {
     written.collect::<Vec<_>>().into_iter().collect()
 }
 
-fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &[PathBuf]) -> Result<()> {
+fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &Inputs) -> Result<()> {
     let gaps = vec![gap()];
     let trace =
         Trace { cluster, command: None, began: None, nodes: Vec::new(), connections: Vec::new(), gaps };

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::exit::{Ending, Exit};
+use super::inputs::Inputs;
 use super::output::Output;
 use crate::capture::line::Row;
 use crate::classify::Classifier;
@@ -27,11 +28,10 @@ use crate::report::format::TraceFormat;
 
 /// Compares two recordings and reports what changed.
 pub(super) fn diff(options: &DiffOptions) -> Result<Ending> {
-    let recordings = [options.before.clone(), options.after.clone()];
-    if recordings.iter().all(|path| path.as_os_str() == "-") {
+    if [&options.before, &options.after].iter().all(|path| path.as_os_str() == "-") {
         bail!("standard input can be one of the two recordings, not both");
     }
-    let files = Output::open_all(&options.write, &recordings)?;
+    let files = Output::open_all(&options.write, &Inputs::of_diff(options))?;
     let (trace, is_compared) = compare(&options.before, &options.after)?;
     let write = |format: &TraceFormat, output: Output| {
         output.write_whole(|out, style| (format.write)(&trace, None, style, out))

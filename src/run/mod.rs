@@ -13,6 +13,7 @@ mod explain;
 mod files;
 mod github_actions;
 mod init;
+mod inputs;
 pub mod judge;
 #[cfg(feature = "live")]
 mod live;

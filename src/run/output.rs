@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::{NamedTempFile, SpooledTempFile};
 
 use super::files::open_device;
+use super::inputs::Inputs;
 use crate::cleanup::{self, Kind, Temporary};
 use crate::cli::options::WriteTo;
 use crate::report::format::Format;
@@ -57,10 +58,7 @@ impl Output {
 
     /// Opens all files, each with its format. No file gets two reports, and none of the
     /// inputs is overwritten.
-    pub(super) fn open_all<F>(
-        to: &[WriteTo<F>],
-        inputs: &[PathBuf],
-    ) -> Result<Vec<(&'static Format<F>, Self)>> {
+    pub(super) fn open_all<F>(to: &[WriteTo<F>], inputs: &Inputs) -> Result<Vec<(&'static Format<F>, Self)>> {
         let mut outputs: Vec<(_, Self)> = Vec::new();
         for to in to {
             let output = Self::open(&to.file, inputs)?;
@@ -76,7 +74,7 @@ impl Output {
         Ok(outputs)
     }
 
-    fn open(file: &Path, inputs: &[PathBuf]) -> Result<Self> {
+    fn open(file: &Path, inputs: &Inputs) -> Result<Self> {
         // The target of a link is replaced, not the link.
         let path = file.canonicalize().or_else(|_| std::path::absolute(file));
         let path = path.unwrap_or_else(|_| file.to_owned());
@@ -91,20 +89,7 @@ impl Output {
         if !dir.is_dir() {
             bail!("{}: there is no directory {}", cannot_write(&path), dir.display());
         }
-        let is_input = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == path);
-        if inputs.iter().any(is_input) {
-            bail!("{} is one of the recordings to compare; write the report elsewhere", path.display());
-        }
-        let is_in = |input: &PathBuf| match (dir.canonicalize(), input.canonicalize()) {
-            (Ok(dir), Ok(input)) => dir.starts_with(input),
-            _ => false,
-        };
-        if inputs.iter().any(is_in) {
-            bail!(
-                "{} is in the evidence directory, which a report would falsify; write it elsewhere",
-                path.display()
-            );
-        }
+        inputs.check(&path, dir)?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".eks-netcheck-").permissions(Permissions::from_mode(mode));
         let file = cleanup::create(Kind::File, || builder.tempfile_in(dir), NamedTempFile::path);

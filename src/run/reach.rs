@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::cluster::{UNKNOWN, facts, write_reports};
 use super::exit::{Ending, Exit, undescribed};
+use super::inputs::Inputs;
 use super::output::Output;
 use crate::classify::reachability::{Reachabilities, reach_report};
 use crate::cli::options::{From, ReachOptions};
@@ -26,7 +27,7 @@ const NODES_SHOWN: usize = 10;
 /// Tells whether a place reaches the endpoint.
 pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&options.write, &options.source.inputs())?;
+    let files = Output::open_all(&options.write, &Inputs::of_reach(options))?;
     let (report, ending) = match facts(&options.source, options.verbosity)? {
         ControlFlow::Continue(facts) => {
             let report = reach_report(&facts, place(&facts, &options.from)?);

@@ -30,8 +30,7 @@ pub(super) struct Found {
 /// If the first file that is found cannot be opened, or somebody else may have written it.
 pub(super) fn find(to_name: &str) -> Result<Option<Found>> {
     let here = std::env::current_dir().context("cannot determine the working directory")?;
-    let home = std::env::home_dir().filter(|home| home.is_absolute());
-    let search = Search::new(&here, home.and_then(|home| home.canonicalize().ok()).as_deref());
+    let search = Search::new(&here);
     for path in search.dirs.iter().map(|dir| dir.join(file::NAME)) {
         let link = match path.symlink_metadata() {
             Ok(link) => link,
@@ -52,6 +51,13 @@ pub(super) fn find(to_name: &str) -> Result<Option<Found>> {
     Ok(None)
 }
 
+/// The path at which [`find`] finds a file, whether or not it is obeyed.
+pub(super) fn found_path() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let mut paths = Search::new(&here).dirs.into_iter().map(|dir| dir.join(file::NAME));
+    paths.find(|path| path.symlink_metadata().is_ok())
+}
+
 pub(super) fn cannot_read(path: &Path) -> String {
     format!("cannot read the policy {}", path.display())
 }
@@ -67,7 +73,9 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(here: &'a Path, home: Option<&Path>) -> Self {
+    fn new(here: &'a Path) -> Self {
+        let home = std::env::home_dir().filter(|home| home.is_absolute());
+        let home = home.and_then(|home| home.canonicalize().ok());
         let mut search = Self { dirs: Vec::new(), user: geteuid().as_raw(), repository: None };
         for dir in here.ancestors() {
             search.dirs.push(dir);
@@ -75,7 +83,7 @@ impl<'a> Search<'a> {
                 search.repository = dir.metadata().ok().map(|root| root.uid());
                 break;
             }
-            if home == Some(dir) {
+            if home.as_deref() == Some(dir) {
                 break;
             }
         }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::cluster::{UNKNOWN, facts, name, write_reports};
 use super::exit::{Ending, Exit, undescribed};
 use super::files::read_bounded;
+use super::inputs::Inputs;
 use super::output::Output;
 use super::policy;
 use crate::classify::simulation::{self, Refused};
@@ -25,7 +26,7 @@ use crate::rules;
 /// Simulates a change of access and reports on it.
 pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     // Opened first, so that a report that cannot be written is refused before the work.
-    let files = Output::open_all(&options.write, &options.source.inputs())?;
+    let files = Output::open_all(&options.write, &Inputs::of_simulate(options))?;
     let change = change(options)?;
     let policy = policy::load(None, Timestamp::now())?;
     let (simulation, ending) = match facts(&options.source, options.verbosity)? {

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use jiff::Timestamp;
 
 use super::exit::{Ending, Exit, undescribed};
+use super::inputs::Inputs;
 use super::judge::{is_about_nodes, judge_facts, take_away};
 use super::live::{cluster_request, describe_cluster};
 use super::output::Output;
@@ -37,7 +38,7 @@ use crate::report::text::escape;
 /// Samples the nodes while a command runs, and reports what changed.
 pub(super) fn trace(options: &TraceOptions) -> Result<Ending> {
     let now = Timestamp::now();
-    let files = Output::open_all(&options.write, &[])?;
+    let files = Output::open_all(&options.write, &Inputs::of_trace(options))?;
     let policy = options.judgment.as_ref().map(|judgment| load(judgment.policy.as_deref(), now));
     let policy = policy.transpose()?;
     if options.verbosity == Verbosity::Requests {

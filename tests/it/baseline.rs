@@ -249,9 +249,12 @@ fn what_was_waived_then_is_not_known() {
     let (report, code) = Netcheck::audit(&evidence).args(&baseline).json();
     assert_eq!(code, 1);
     assert!(states(&report).contains(&(OPEN, "new")), "{:?}", states(&report));
-    // The report of a run with a baseline is one for the next run, and replaces it.
+    // The report of a run with a baseline is one for the next run.
+    let next = dir.path().join("next.json");
+    let write = format!("json={}", next.display());
     let ran = Netcheck::audit(&evidence).args(&policy).args(&baseline).args(&["--write", &write]).run();
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let baseline = ["--baseline", next.to_str().unwrap()];
     let (report, code) = Netcheck::audit(&evidence).args(&policy).args(&baseline).json();
     assert_eq!(code, 0);
     assert!(states(&report).contains(&("private-endpoint-disabled", "unchanged")), "{:?}", states(&report));

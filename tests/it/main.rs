@@ -41,6 +41,7 @@ mod help;
 mod hostile;
 mod html;
 mod init;
+mod inputs;
 #[cfg(feature = "live")]
 mod kubectl;
 #[cfg(feature = "live")]
