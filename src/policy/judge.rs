@@ -82,7 +82,8 @@ impl Interpretation<'_> {
             };
             judgment.findings.extend(self.findings(rule, severity, outcome.findings, outcome.steps.into()));
             let gaps = BTreeSet::from_iter(outcome.gaps);
-            if rule.without_evidence == WithoutEvidence::NotJudged {
+            // Who names a rule asks for its outcome.
+            if rule.without_evidence == WithoutEvidence::NotJudged && !self.selection.names(rule) {
                 judgment.not_judged.extend(gaps.into_iter().map(|gap| NotJudged { rule, gap }));
                 continue;
             }
@@ -100,7 +101,9 @@ impl Interpretation<'_> {
             .map(|(gap, rules)| {
                 let accepted = self.exceptions.acceptance(&gap, self.with_unknown).cloned();
                 let is_accepted = accepted.as_ref().is_some_and(|accepted| !accepted.is_expired);
-                let needed = !gap.is_left_out() && !is_accepted && is_needed(&rules);
+                let is_named = rules.iter().any(|rule| self.selection.names(rule));
+                let is_left_out = gap.is_left_out() && !is_named;
+                let needed = !is_left_out && !is_accepted && is_needed(&rules);
                 JudgedGap { gap, rules, needed, accepted }
             })
             .collect();

@@ -78,10 +78,10 @@ fn evidence(rule: &Rule) -> String {
         }
         WithoutEvidence::Inconclusive => "Without one of them the rule may be inconclusive",
         WithoutEvidence::NotJudged if rule.needs.is_empty() => {
-            "If it lacks the settings that the rule reads, the rule is listed as not judged; it never makes a run inconclusive"
+            "If it lacks the settings that the rule reads, the rule is listed as not judged; it makes a run inconclusive only if --rule names it"
         }
         WithoutEvidence::NotJudged => {
-            "Without one of them the rule may be listed as not judged; it never makes a run inconclusive"
+            "Without one of them the rule may be listed as not judged; it makes a run inconclusive only if --rule names it"
         }
     };
     format!("{needs}. {without}.")

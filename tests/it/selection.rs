@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::common::{Netcheck, copy_of, scratch, story};
+use crate::common::{Netcheck, copy_of, fixtures, scratch, story};
 use crate::policy::{Policy, findings};
 
 /// The number of rules.
@@ -218,6 +218,60 @@ fn every_format_says_which_rules_are_not_selected() {
     for control in report["compliance"].as_array().unwrap() {
         if control["rules"].as_array().unwrap().contains(&"public-endpoint-open".into()) {
             assert_ne!(control["status"], "pass", "{control}");
+        }
+    }
+}
+
+/// Whoever names a rule asks for its outcome: that it could not be judged is none.
+#[test]
+fn a_named_rule_that_cannot_be_judged_makes_the_run_inconclusive() {
+    let evidence = story("study-public");
+    let audit = |args: &str| Netcheck::audit(&evidence).args(&args.split(' ').collect::<Vec<_>>());
+    for (args, code) in [
+        ("--rule endpoint-certificate-mismatch", 3),
+        ("--rule endpoint-certificate-mismatch,public-endpoint-enabled", 3),
+        ("--rule endpoint-certificate-mismatch,public-endpoint-open", 1),
+        ("--rule endpoint-certificate-mismatch --skip-rule anonymous-access-open", 3),
+        ("--skip-rule public-endpoint-open,private-endpoint-disabled", 0),
+        // It is low: what it finds would not fail the run either.
+        ("--rule anonymous-version-disclosed", 0),
+        ("--rule anonymous-version-disclosed --fail-on low", 3),
+        ("--rule endpoint-certificate-mismatch --fail-on never", 0),
+    ] {
+        let (report, ended) = audit(args).json();
+        assert_eq!(ended, code, "{args}: {report:#}");
+        // It is listed, and once.
+        let listed = |list: &str| report[list].as_array().unwrap().len();
+        if args.starts_with("--rule") {
+            assert_eq!((listed("gaps"), listed("not_judged")), (1, 0), "{args}: {report:#}");
+            let (gap, hint) = (&report["gaps"][0]["rules"], &report["gaps"][0]["hint"]);
+            let rule = args["--rule ".len()..].split([',', ' ']).next().unwrap();
+            assert!(gap.as_array().unwrap().contains(&rule.into()) && hint != "", "{report:#}");
+        }
+    }
+    let table = audit("--rule endpoint-certificate-mismatch").run().stdout;
+    assert!(table.contains("INCONCLUSIVE"), "{table}");
+    let table = audit("--rule anonymous-version-disclosed").run().stdout;
+    assert!(table.contains("1 gap needed only by rules below the threshold"), "{table}");
+    let junit = audit("--rule endpoint-certificate-mismatch --format junit").run().stdout;
+    assert!(junit.contains("errors=\"1\""), "{junit}");
+}
+
+/// With the evidence of the rule, it passes or fails; the fixtures of each rule show both.
+#[test]
+fn every_named_rule_decides_the_run_by_its_own_evidence() {
+    let rules = crate::common::subdirs(&fixtures().join("rules"));
+    assert_eq!(rules.len(), number());
+    for rule in rules {
+        for (kind, code) in [("fires", 1), ("quiet", 0), ("unseen", 3)] {
+            let dir = fixtures().join("rules").join(&rule).join(kind);
+            let policy = dir.with_file_name("eks-netcheck.toml");
+            let mut run = Netcheck::new(["audit", "--fail-on", "low", "--rule", &rule, "--evidence"]).arg(&dir);
+            if policy.is_file() {
+                run = run.arg("--policy").arg(policy);
+            }
+            let ran = run.run();
+            assert_eq!(ran.code, code, "{rule} {kind}: {}{}", ran.stdout, ran.stderr);
         }
     }
 }
