@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::json::{JsonError, from_json};
-use crate::model::baseline::{Baseline, FindingId};
+use crate::model::baseline::{Baseline, FindingId, Recorded};
+use crate::model::extent::Extent;
+use crate::model::rule;
 
 /// The size limit of a baseline: a report on thousands of clusters.
 pub const BASELINE_MAX: u64 = 256 << 20;
@@ -44,7 +46,31 @@ struct Finding {
     subject: String,
     about: Option<String>,
     message: String,
+    severity: Severity,
+    /// A finding that has one is not known by a report without it.
+    #[serde(default)]
+    extent: Vec<String>,
     waived: bool,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<Severity> for rule::Severity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Low => Self::Low,
+            Severity::Medium => Self::Medium,
+            Severity::High => Self::High,
+            Severity::Critical => Self::Critical,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -79,8 +105,9 @@ pub fn parse_baseline(bytes: &[u8]) -> Result<Baseline, JsonError> {
         }
         // A finding that was waived is not known: it counts again when its waiver expires.
         let counted = findings.into_iter().filter(|finding| !finding.waived);
-        let known = counted.map(|Finding { rule, subject, about, message, .. }| {
-            (FindingId { rule, subject, about }, message)
+        let known = counted.map(|Finding { rule, subject, about, message, severity, extent, .. }| {
+            let recorded = Recorded { message, severity: severity.into(), extent: Extent::new(extent) };
+            (FindingId { rule, subject, about }, recorded)
         });
         baseline.clusters.entry(name).or_insert_with(BTreeMap::new).extend(known);
     }
@@ -99,7 +126,7 @@ mod tests {
     fn reports_of_one_and_of_several_are_read() {
         let finding = |rule: &str, waived: bool| {
             format!(
-                "{{\"rule\": \"{rule}\", \"subject\": \"n1\", \"about\": null, \"message\": \"m\", \"waived\": {waived}, \"new\": 1}}"
+                "{{\"rule\": \"{rule}\", \"subject\": \"n1\", \"about\": null, \"message\": \"m\", \"severity\": \"low\", \"waived\": {waived}, \"new\": 1}}"
             )
         };
         let one = |name: &str, verdict: &str| {

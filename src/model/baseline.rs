@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::Cluster;
-use super::rule::{Finding, Rule};
+use super::extent::Extent;
+use super::rule::{Finding, Rule, Severity};
 
-/// What identifies a finding of a cluster: never its message or its severity.
+/// What identifies a finding of a cluster: never its message, its severity or its extent, by which
+/// it can get worse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FindingId {
     /// The id of the rule.
@@ -33,11 +35,31 @@ pub struct KnownFinding {
     pub message: String,
 }
 
+/// What is recorded about a finding of the baseline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its message.
+    pub message: String,
+    /// Its severity.
+    pub severity: Severity,
+    /// Its extent.
+    pub extent: Extent,
+}
+
+impl Recorded {
+    /// Whether a finding is no worse than this one: neither its severity is higher, nor does it
+    /// extend to anything else.
+    #[must_use]
+    pub fn covers(&self, severity: Severity, finding: &Finding) -> bool {
+        severity <= self.severity && self.extent.contains(&finding.extent)
+    }
+}
+
 /// An earlier report. Clusters are those of their ARN, or of their name if it has none.
 #[derive(Debug, Clone, Default)]
 pub struct Baseline {
-    /// The findings that counted then, or were known, with their messages, by cluster.
-    pub clusters: BTreeMap<String, BTreeMap<FindingId, String>>,
+    /// The findings that counted then, or were known, by cluster.
+    pub clusters: BTreeMap<String, BTreeMap<FindingId, Recorded>>,
     /// The clusters whose verdict was inconclusive then.
     pub inconclusive: BTreeSet<String>,
 }
@@ -45,7 +67,7 @@ pub struct Baseline {
 impl Baseline {
     /// The findings of a cluster; `None` if there is no report on it.
     #[must_use]
-    pub fn of(&self, cluster: &Cluster) -> Option<&BTreeMap<FindingId, String>> {
+    pub fn of(&self, cluster: &Cluster) -> Option<&BTreeMap<FindingId, Recorded>> {
         self.clusters.get(cluster.subject())
     }
 
@@ -67,7 +89,9 @@ impl Baseline {
 pub enum BaselineState {
     /// It has not.
     New,
-    /// It has, so that the finding does not count.
+    /// It has one that is less severe or does not extend as far, so that the finding counts.
+    Worse,
+    /// It has one that is as bad, so that the finding does not count.
     Unchanged,
 }
 

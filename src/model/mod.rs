@@ -10,6 +10,7 @@ pub mod connection;
 pub mod egress;
 pub mod evidence;
 pub mod expectations;
+pub mod extent;
 pub mod facts;
 pub mod file;
 pub mod gap;

@@ -190,13 +190,19 @@ impl Outcome {
     /// The outcome with one finding.
     #[must_use]
     pub fn fail(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { findings: vec![Finding::new(subject, message)], gaps: Vec::new(), steps: Vec::new() }
+        Finding::new(subject, message).into()
     }
 
     /// The outcome with one gap.
     #[must_use]
     pub fn inconclusive(gap: Gap) -> Self {
         Self { findings: Vec::new(), gaps: vec![gap], steps: Vec::new() }
+    }
+}
+
+impl From<Finding> for Outcome {
+    fn from(finding: Finding) -> Self {
+        Self { findings: vec![finding], gaps: Vec::new(), steps: Vec::new() }
     }
 }
 
@@ -212,19 +218,34 @@ pub struct Finding {
     pub message: String,
     /// Its severity, if it is lower than that of the rule.
     pub severity: Option<Severity>,
+    /// What it extends to, of which more is worse: the blocks that are open, the processes on a
+    /// path. Empty if there is no such thing. Nodes are none: they come and go.
+    pub extent: Vec<String>,
 }
 
 impl Finding {
     /// A finding with a subject and a message.
     #[must_use]
     pub fn new(subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { subject: subject.into(), about: None, message: message.into(), severity: None }
+        Self {
+            subject: subject.into(),
+            about: None,
+            message: message.into(),
+            severity: None,
+            extent: Vec::new(),
+        }
     }
 
     /// Sets a severity lower than that of the rule.
     #[must_use]
     pub fn at(self, severity: Severity) -> Self {
         Self { severity: Some(severity), ..self }
+    }
+
+    /// Sets the extent.
+    #[must_use]
+    pub fn over(self, parts: impl IntoIterator<Item = impl ToString>) -> Self {
+        Self { extent: parts.into_iter().map(|part| part.to_string()).collect(), ..self }
     }
 
     /// Sets `about`.

@@ -145,7 +145,7 @@ impl Interpretation<'_> {
         findings.into_iter().map(move |finding| {
             let waiver = self.exceptions.waiver(rule, &finding, self.with_unknown).cloned();
             let severity = finding.severity.filter(|_| !is_set).unwrap_or(severity);
-            let baseline = self.known.map(|known| known.state(rule, &finding));
+            let baseline = self.known.map(|known| known.state(rule, &finding, severity));
             JudgedFinding { rule, severity, finding, steps: Arc::clone(&steps), waiver, baseline }
         })
     }

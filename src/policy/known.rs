@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::baseline::{Baseline, BaselineState, Comparison, FindingId, KnownFinding};
+use crate::model::baseline::{Baseline, BaselineState, Comparison, FindingId, KnownFinding, Recorded};
 use crate::model::cluster::Cluster;
 use crate::model::judgment::Judgment;
-use crate::model::rule::{Finding, Rule};
+use crate::model::rule::{Finding, Rule, Severity};
 
 /// The findings of the baseline for a cluster.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// With their messages; `None` if the baseline has no report on the cluster.
-    findings: Option<&'a BTreeMap<FindingId, String>>,
+    /// `None` if the baseline has no report on the cluster.
+    findings: Option<&'a BTreeMap<FindingId, Recorded>>,
     /// What limits the comparison.
     note: Option<&'static str>,
 }
@@ -21,13 +21,12 @@ impl<'a> Known<'a> {
         Self { findings: baseline.of(cluster), note: baseline.note(cluster) }
     }
 
-    /// Whether a finding is known.
-    pub(super) fn state(self, rule: &Rule, finding: &Finding) -> BaselineState {
-        match self.findings {
-            Some(findings) if findings.contains_key(&FindingId::new(rule, finding)) => {
-                BaselineState::Unchanged
-            }
-            _ => BaselineState::New,
+    /// Whether a finding of this severity is known.
+    pub(super) fn state(self, rule: &Rule, finding: &Finding, severity: Severity) -> BaselineState {
+        match self.findings.and_then(|findings| findings.get(&FindingId::new(rule, finding))) {
+            Some(recorded) if recorded.covers(severity, finding) => BaselineState::Unchanged,
+            Some(_) => BaselineState::Worse,
+            None => BaselineState::New,
         }
     }
 
@@ -37,12 +36,12 @@ impl<'a> Known<'a> {
         let found: BTreeSet<_> =
             judgment.findings.iter().map(|judged| FindingId::new(judged.rule, &judged.finding)).collect();
         let mut comparison = Comparison { note: self.note, ..Comparison::default() };
-        for (id, message) in self.findings.into_iter().flatten().filter(|(id, _)| !found.contains(id)) {
+        for (id, recorded) in self.findings.into_iter().flatten().filter(|(id, _)| !found.contains(id)) {
             let rule = rules.iter().find(|rule| rule.id == id.rule);
             let is_judged = rule
                 .is_some_and(|rule| judgment.exclusion(rule).is_none() && judgment.gap_of(rule).is_none());
             let list = if is_judged { &mut comparison.gone } else { &mut comparison.not_judged };
-            list.push(KnownFinding { id: id.clone(), message: message.clone() });
+            list.push(KnownFinding { id: id.clone(), message: recorded.message.clone() });
         }
         comparison
     }

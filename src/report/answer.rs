@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::names::Names;
 use super::style::count;
-use crate::model::baseline::{Comparison, KnownFinding};
+use crate::model::baseline::{BaselineState, Comparison, KnownFinding};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -39,7 +39,12 @@ pub(super) fn reason(judgment: &Judgment) -> String {
                     several => format!("{rule} ({several})"),
                 })
                 .collect();
-            let what = if judgment.comparison.is_some() { "new finding" } else { "finding" };
+            let has_worse = at_or_above.iter().any(|one| one.baseline == Some(BaselineState::Worse));
+            let what = match judgment.comparison {
+                Some(_) if has_worse => "new or worse finding",
+                Some(_) => "new finding",
+                None => "finding",
+            };
             let number = count(at_or_above.len(), what);
             format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))
         }

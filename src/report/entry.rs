@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::remediation;
 use super::text::escape;
 use crate::model::audit::{Audited, Unjudged};
-use crate::model::baseline::{FindingId, KnownFinding};
+use crate::model::baseline::{BaselineState, FindingId, KnownFinding};
 use crate::model::cluster::Cluster;
 use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Waiver};
@@ -76,11 +76,15 @@ pub(super) fn exception(judged: &JudgedFinding) -> Option<String> {
     if judged.is_known() {
         return Some(KNOWN.to_owned());
     }
-    judged.waiver.as_ref().map(waived_by)
+    let is_worse = judged.baseline == Some(BaselineState::Worse);
+    judged.waiver.as_ref().map(waived_by).or_else(|| is_worse.then(|| WORSE.to_owned()))
 }
 
 /// Why a known finding does not count.
 pub(super) const KNOWN: &str = "known: it is in the baseline";
+
+/// Why a finding counts that is like one of the baseline.
+const WORSE: &str = "counts, since it is worse than in the baseline";
 
 /// The mark of a finding that does not count.
 pub(super) fn mark(judged: &JudgedFinding) -> Option<&'static str> {

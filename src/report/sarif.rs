@@ -228,6 +228,7 @@ impl Finding {
         if let Some(state) = self.baseline {
             result["baselineState"] = match state {
                 BaselineState::New => "new",
+                BaselineState::Worse => "updated",
                 BaselineState::Unchanged => "unchanged",
             }
             .into();

@@ -49,7 +49,7 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
             mode.join(" or "),
             required.join(" or ")
         );
-        return Outcome::fail(cluster.subject(), message);
+        return Finding::new(cluster.subject(), message).over(mode).into();
     }
     if !allowed.is_empty() && others.is_empty() {
         return Outcome::pass();

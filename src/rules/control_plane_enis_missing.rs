@@ -8,7 +8,7 @@ use crate::model::facts::Facts;
 use crate::model::file::Field;
 use crate::model::gap::{GapReason, Observed};
 use crate::model::net::INTERFACES;
-use crate::model::rule::{Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "control-plane-enis-missing",
@@ -36,6 +36,9 @@ Terraform, aws_eks_cluster: vpc_config { subnet_ids = [...] }",
     check,
 };
 
+/// What can be lacking, each with what comes before it.
+const LACKING: [&str; 3] = ["a second zone", "a second ENI", "any ENI"];
+
 fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let cluster = &facts.evidence.cluster;
     match cluster.hosting {
@@ -57,19 +60,25 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     let zones: BTreeSet<_> = owned.iter().map(|interface| interface.zone.as_str()).collect();
     let zones: Vec<_> = zones.into_iter().collect();
     match (owned.as_slice(), zones.as_slice()) {
-        ([], _) => Outcome::fail(
+        ([], _) => Finding::new(
             cluster.subject(),
             "no EKS-owned ENI was seen: they are hidden, the recording is of another VPC, or a permission was missing",
-        ),
+        )
+        .over(LACKING)
+        .into(),
         ([only], _) => {
-            Outcome::fail(cluster.subject(), format!("only one EKS-owned ENI was seen, {}", only.id))
+            Finding::new(cluster.subject(), format!("only one EKS-owned ENI was seen, {}", only.id))
+                .over(&LACKING[..2])
+                .into()
         }
         (_, zones) if zones.contains(&"") => {
             let detail = "the zone of an EKS-owned ENI is not recorded";
             Outcome::inconclusive(facts.evidence.gap(Field::AvailabilityZone, GapReason::Incomplete, detail))
         }
         (all, [zone]) => {
-            Outcome::fail(cluster.subject(), format!("all {} EKS-owned ENIs are in {zone}", all.len()))
+            Finding::new(cluster.subject(), format!("all {} EKS-owned ENIs are in {zone}", all.len()))
+                .over(&LACKING[..1])
+                .into()
         }
         _ => Outcome::pass(),
     }

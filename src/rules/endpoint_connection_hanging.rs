@@ -80,10 +80,12 @@ fn finding(facts: &Facts, node: &str, attempts: &[(&Connection, u64)]) -> Findin
     for (attempt, times) in attempts {
         *components.entry(attempt.component.map_or("a process", Component::as_str)).or_default() += times;
     }
+    let names: Vec<_> = components.keys().copied().collect();
     let components: Vec<_> =
         components.into_iter().map(|(component, times)| format!("{times} of {component}")).collect();
     let peers: BTreeSet<_> = attempts.iter().map(|(attempt, _)| attempt.socket.peer.to_string()).collect();
     let peers = list(&Vec::from_iter(peers));
     let cause = cause::likely(facts, attempts.iter().map(|(attempt, _)| *attempt));
     Finding::new(node, format!("connections in SYN-SENT to {peers}: {}{cause}", components.join(", ")))
+        .over(names)
 }

@@ -9,7 +9,7 @@ use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
 use crate::model::gap::Subject;
 use crate::model::kubernetes::ENDPOINT_SLICES;
 use crate::model::net::INTERFACES;
-use crate::model::rule::{Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
 
 pub(super) static RULE: Rule = Rule {
     id: "endpoint-witnesses-disagree",
@@ -61,20 +61,22 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
             }
         }
     }
-    let others: Vec<_> = addresses
+    let (others, texts): (Vec<IpAddr>, Vec<String>) = addresses
         .iter()
         .filter_map(|address| match by_address.get(address) {
             Some(known) if known.kind == InterfaceKind::EksOwned => None,
-            Some(known) => Some(format!("{address} of {} ({})", known.interface.id, known.kind.as_str())),
-            None => Some(format!("{address}, which no interface has")),
+            Some(known) => {
+                Some((*address, format!("{address} of {} ({})", known.interface.id, known.kind.as_str())))
+            }
+            None => Some((*address, format!("{address}, which no interface has"))),
         })
-        .collect();
+        .unzip();
     if others.is_empty() {
         return Outcome::pass();
     }
     let message = format!(
         "the EndpointSlice of the Service `kubernetes` holds addresses of no EKS-owned ENI: {}",
-        list(&others)
+        list(&texts)
     );
-    Outcome::fail(evidence.cluster.subject(), message)
+    Finding::new(evidence.cluster.subject(), message).over(others).into()
 }

@@ -154,7 +154,9 @@ fn finding(facts: &Facts, node: &Node, public: &[&Connection]) -> Finding {
         }
     };
     let sockets = Vec::from_iter(sockets);
+    let components: BTreeSet<_> = public.iter().map(|connection| component(connection)).collect();
     Finding::new(node.name.as_str(), format!("{} over the public endpoint; {cause}", list(&sockets)))
+        .over(components)
 }
 
 fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {

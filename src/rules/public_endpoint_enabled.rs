@@ -41,7 +41,7 @@ fn check(facts: &Facts, expected: &Expectations) -> Outcome {
     }
     let blocks: Vec<_> = cidrs.iter().map(ToString::to_string).collect();
     let message = format!("{} can reach the endpoint over the internet", list(&blocks));
-    Outcome::fail(cluster.subject(), message + reach::assumed(&cluster.access))
+    Finding::new(cluster.subject(), message + reach::assumed(&cluster.access)).over(blocks).into()
 }
 
 fn steps(facts: &Facts, _: &Expectations, _: &[Finding]) -> Vec<Step> {

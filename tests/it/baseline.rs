@@ -36,11 +36,10 @@ const OPEN: &str = "public-endpoint-open";
 fn known_findings_stay_in_the_report_and_do_not_fail_it() {
     let (dir, evidence) = (scratch(), story("study-public"));
     assert_eq!(Netcheck::audit(&evidence).run().code, 1);
-    // Neither the message nor the severity identifies a finding.
+    // The message does not identify a finding.
     let path = baseline(dir.path(), &evidence, |report| {
         for finding in report["findings"].as_array_mut().unwrap() {
             finding["message"] = "in other words".into();
-            finding["severity"] = "low".into();
         }
     });
     let audit = || Netcheck::audit(&evidence).args(&["--baseline", &path, "--fail-on", "low"]);
@@ -108,7 +107,7 @@ fn findings_that_are_gone_are_counted_if_their_rules_were_judged() {
     let (dir, evidence) = (scratch(), story("private-only"));
     let path = baseline(dir.path(), &evidence, |report| {
         let arn = report["cluster"]["arn"].clone();
-        let finding = |rule: &str| json!({ "rule": rule, "subject": arn, "about": null, "message": "was [open]", "waived": false });
+        let finding = |rule: &str| json!({ "rule": rule, "subject": arn, "about": null, "message": "was [open]", "severity": "high", "extent": ["0.0.0.0/0"], "waived": false });
         let findings = [OPEN, "access-mode-not-allowed", "no-such-rule"].map(finding);
         report["findings"].as_array_mut().unwrap().extend(findings);
     });
@@ -289,4 +288,133 @@ fn what_is_no_report_is_refused_before_the_work() {
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     let ran = Netcheck::audit(&evidence).args(&["--baseline", "-", "--policy", "-"]).run();
     assert!(ran.code == 2 && ran.stderr.contains("standard input"), "{}", ran.stderr);
+}
+
+/// Evidence whose endpoint is open to these blocks.
+fn open_to(cidrs: &[&str]) -> tempfile::TempDir {
+    let copy = copy_of("study-public");
+    edit_json(copy.path(), "cluster.json", |json| {
+        json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = json!(cidrs);
+    });
+    copy
+}
+
+fn state_of<'a>(report: &'a Value, rule: &str) -> &'a Value {
+    let findings = report["findings"].as_array().unwrap();
+    &findings.iter().find(|one| one["rule"] == rule).unwrap()["baseline"]
+}
+
+#[test]
+fn a_finding_over_blocks_is_known_only_within_those_of_then() {
+    let dir = scratch();
+    for (rule, then, now, is_known) in [
+        (OPEN, &["16.0.0.0/7"][..], &["16.0.0.0/7"][..], true),
+        (OPEN, &["16.0.0.0/7"], &["0.0.0.0/0"], false),
+        (OPEN, &["0.0.0.0/0"], &["16.0.0.0/7"], true),
+        (OPEN, &["0.0.0.0/1", "128.0.0.0/1"], &["0.0.0.0/0"], true),
+        (OPEN, &["16.0.0.0/7"], &["16.0.0.0/7", "64.0.0.0/7"], false),
+        // No other rule has a finding about the narrow block.
+        (OPEN, &["16.0.0.0/7"], &["16.0.0.0/7", "203.0.113.7/32"], false),
+        ("public-endpoint-enabled", &["203.0.113.0/24"], &["203.0.113.0/25"], true),
+        ("public-endpoint-enabled", &["203.0.113.0/24"], &["203.0.113.0/24", "198.51.100.7/32"], false),
+    ] {
+        let path = baseline(dir.path(), open_to(then).path(), |_| {});
+        let evidence = open_to(now);
+        let audit = || Netcheck::audit(evidence.path()).args(&["--baseline", &path, "--fail-on", "medium"]);
+        let (report, _) = audit().json();
+        let state = if is_known { "unchanged" } else { "worse" };
+        assert_eq!(state_of(&report, rule), state, "{rule} {then:?} {now:?}");
+        assert!(!rules(&report["baseline"]["gone"]).contains(&rule), "{:#}", report["baseline"]);
+        if is_known {
+            continue;
+        }
+        let table = audit().run();
+        assert_eq!((table.code, &report["verdict"]), (1, &json!("fail")), "{rule} {then:?} {now:?}");
+        assert!(unwrapped(&table.stdout).contains("new or worse finding"), "{}", table.stdout);
+        assert!(unwrapped(&table.stdout).contains("worse than in the baseline"), "{}", table.stdout);
+        let sarif = audit().args(&["--format", "sarif"]).run().stdout;
+        assert!(sarif.contains("\"baselineState\": \"updated\""), "{sarif}");
+    }
+    // A report that does not say how far a finding extended does not cover one that says so.
+    let path = baseline(dir.path(), open_to(&["0.0.0.0/0"]).path(), |report| {
+        for finding in report["findings"].as_array_mut().unwrap() {
+            finding.as_object_mut().unwrap().remove("extent");
+        }
+    });
+    let (report, code) = Netcheck::audit(&story("study-public")).args(&["--baseline", &path]).json();
+    assert_eq!((code, state_of(&report, OPEN)), (1, &json!("worse")));
+    assert_eq!(state_of(&report, "private-endpoint-disabled"), "unchanged");
+}
+
+#[test]
+fn a_finding_is_known_only_up_to_its_severity_then() {
+    let (dir, evidence) = (scratch(), story("study-public"));
+    let policy = dir.path().join("policy.toml");
+    let path = dir.path().join("baseline.json");
+    for (then, now, state, code) in
+        [("low", "high", "worse", 1), ("high", "high", "unchanged", 0), ("critical", "high", "unchanged", 0)]
+    {
+        let audit = || Netcheck::audit(&evidence).args(&["--policy", policy.to_str().unwrap()]);
+        fs::write(&policy, format!("[rules]\n{OPEN} = \"{then}\"\n")).unwrap();
+        let report = audit().args(&["--format", "json"]).run().stdout;
+        fs::write(&path, report).unwrap();
+        fs::write(&policy, format!("[rules]\n{OPEN} = \"{now}\"\n")).unwrap();
+        let (report, ended) = audit().args(&["--baseline", path.to_str().unwrap()]).json();
+        assert_eq!((state_of(&report, OPEN), ended), (&json!(state), code), "{then} {now}");
+    }
+    // It does not matter by what it got worse.
+    let path = baseline(dir.path(), &evidence, |report| {
+        for finding in report["findings"].as_array_mut().unwrap() {
+            finding["severity"] = "low".into();
+        }
+    });
+    let (report, code) = Netcheck::audit(&evidence).args(&["--baseline", &path]).json();
+    assert!(code == 1 && states(&report).iter().all(|(_, state)| *state == "worse"), "{:?}", states(&report));
+}
+
+/// Other findings that can get worse without another severity.
+#[test]
+fn findings_about_nodes_modes_and_interfaces_get_worse_too() {
+    let dir = scratch();
+    // Another process of a node on the public path.
+    let stale = story("public-and-private-stale");
+    let path = baseline(dir.path(), &stale, |report| {
+        let mut findings = report["findings"].as_array_mut().unwrap().iter_mut();
+        let node = findings.find(|one| one["rule"] == "node-on-public-path").unwrap();
+        let extent = node["extent"].as_array_mut().unwrap();
+        assert!(extent.len() == 2, "{extent:?}");
+        extent.pop();
+    });
+    let (report, code) = Netcheck::audit(&stale).args(&["--baseline", &path]).json();
+    assert_eq!((state_of(&report, "node-on-public-path"), code), (&json!("worse"), 1));
+    // Fewer interfaces.
+    let with = |number: usize| {
+        let copy = copy_of("private-only");
+        edit_json(copy.path(), "network-interfaces.json", |json| {
+            let all = json["NetworkInterfaces"].as_array_mut().unwrap();
+            let mut left = number;
+            all.retain(|one| {
+                let is_owned = one["Description"].as_str().is_some_and(|text| text.starts_with("Amazon EKS"));
+                if is_owned && left == 0 {
+                    return false;
+                }
+                left -= usize::from(is_owned);
+                true
+            });
+        });
+        copy
+    };
+    for (then, now, state) in [(1, 0, "worse"), (1, 1, "unchanged"), (0, 1, "unchanged")] {
+        let path = baseline(dir.path(), with(then).path(), |_| {});
+        let (report, _) = Netcheck::audit(with(now).path()).args(&["--baseline", &path]).json();
+        assert_eq!(state_of(&report, "control-plane-enis-missing"), state, "{then} {now}");
+    }
+    // An access mode that is open to more.
+    let policy = dir.path().join("policy.toml");
+    fs::write(&policy, "[endpoint]\naccess = [\"private\"]\n").unwrap();
+    let path = dir.path().join("modes.json");
+    let audit = |dir: &Path| Netcheck::audit(dir).args(&["--policy", policy.to_str().unwrap()]);
+    fs::write(&path, audit(&stale).args(&["--format", "json"]).run().stdout).unwrap();
+    let (report, code) = audit(&story("study-public")).args(&["--baseline", path.to_str().unwrap()]).json();
+    assert_eq!((state_of(&report, "access-mode-not-allowed"), code), (&json!("worse"), 1));
 }

@@ -266,7 +266,8 @@ fn every_named_rule_decides_the_run_by_its_own_evidence() {
         for (kind, code) in [("fires", 1), ("quiet", 0), ("unseen", 3)] {
             let dir = fixtures().join("rules").join(&rule).join(kind);
             let policy = dir.with_file_name("eks-netcheck.toml");
-            let mut run = Netcheck::new(["audit", "--fail-on", "low", "--rule", &rule, "--evidence"]).arg(&dir);
+            let mut run =
+                Netcheck::new(["audit", "--fail-on", "low", "--rule", &rule, "--evidence"]).arg(&dir);
             if policy.is_file() {
                 run = run.arg("--policy").arg(policy);
             }

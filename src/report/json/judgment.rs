@@ -21,6 +21,8 @@ pub(super) struct FindingReport {
     /// The part of the subject, where a rule can find several: a peer, an attribute.
     about: Option<String>,
     message: String,
+    /// What it extends to, of which more is worse: the blocks that are open, the processes on a path.
+    extent: Vec<String>,
     /// The controls of standards that its rule belongs to.
     controls: Vec<ControlName>,
     /// What resolves it, as text.
@@ -31,7 +33,8 @@ pub(super) struct FindingReport {
     waived: bool,
     /// Its waiver, which may have expired.
     waiver: Option<WaiverReport>,
-    /// Whether the baseline has it; null without a baseline. One that it has does not count.
+    /// Whether the baseline has it; null without a baseline. One that is unchanged does not count; one is worse if its
+    /// severity is higher than then, or if it extends to something else.
     baseline: Option<BaselineState>,
 }
 
@@ -88,6 +91,7 @@ impl FindingReport {
             subject: judged.finding.subject.clone(),
             about: judged.finding.about.clone(),
             message: judged.finding.message.clone(),
+            extent: judged.finding.extent.clone(),
             controls: judged.rule.controls.iter().map(ControlName::from).collect(),
             remediation: remediation::of(judged, facts),
             steps: judged.steps.iter().map(StepReport::from).collect(),

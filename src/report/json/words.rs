@@ -77,7 +77,7 @@ words! {
         #[serde(rename = "client")] Named,
     }
     Outcome of simulation::SimulationVerdict { Safe, Breaks, Unknown }
-    BaselineState of baseline::BaselineState { New, Unchanged }
+    BaselineState of baseline::BaselineState { New, Worse, Unchanged }
     Severity of rule::Severity { Low, Medium, High, Critical }
     Verdict of judgment::Verdict { Pass, Fail, Inconclusive }
     PolicyOrigin of audit::PolicyOrigin { Default, Found, Named }
