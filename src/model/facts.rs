@@ -201,11 +201,21 @@ impl Facts {
         addresses.any(|address| remote.iter().any(|network| network.contains(address)))
     }
 
+    /// A captured node.
+    #[must_use]
+    pub fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.nodes.get(self.position(name)?)
+    }
+
     /// The machines of a node's capture.
     #[must_use]
     pub fn machines_of(&self, node: &NodeName) -> &[Machine] {
-        let at = self.nodes.binary_search_by(|known| known.name.cmp(node)).ok();
-        at.and_then(|at| self.machines.get(at)).map_or(&[], Vec::as_slice)
+        self.position(node).and_then(|at| self.machines.get(at)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The place of a captured node among all, which are sorted.
+    fn position(&self, node: &NodeName) -> Option<usize> {
+        self.nodes.binary_search_by(|known| known.name.cmp(node)).ok()
     }
 
     /// Connections with the number of those that each stands for: one for one that is kept,

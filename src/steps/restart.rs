@@ -8,7 +8,7 @@ use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
 use crate::model::node::NodeStatus;
-use crate::model::node_kind::NodeKind;
+use crate::model::node_kind::{NodeKind, NodeKinds};
 use crate::model::rule::Step;
 use crate::model::shell::shell_word;
 use crate::model::text::list;
@@ -39,14 +39,15 @@ struct OfKind<'a> {
 impl Restart<'_> {
     /// The steps, in their order.
     pub(crate) fn steps(&self, facts: &Facts) -> Vec<Step> {
-        let mut kubelet = by_kind(facts, &self.kubelet, self.others);
+        let kinds = NodeKinds::new(facts);
+        let mut kubelet = by_kind(&kinds, &self.kubelet, self.others);
         // A new node has new processes of all kinds.
         let mut replaced = kubelet.remove(&NodeKind::AutoMode).unwrap_or_default();
+        let mut known: HashSet<_> = replaced.nodes.iter().copied().collect();
         let mut of_pods = |nodes: &[_], others| {
-            let mut by_kind = by_kind(facts, nodes, others);
+            let mut by_kind = by_kind(&kinds, nodes, others);
             let of_host = by_kind.remove(&NodeKind::AutoMode).unwrap_or_default();
-            let more = of_host.nodes.into_iter().filter(|node| !replaced.nodes.contains(node));
-            replaced.nodes.extend(more.collect::<Vec<_>>());
+            replaced.nodes.extend(of_host.nodes.into_iter().filter(|node| known.insert(*node)));
             by_kind
         };
         let is_cni = |(process, _): &(Option<&str>, _)| *process == Some(Component::VpcCni.as_str());
@@ -89,13 +90,17 @@ impl Restart<'_> {
 }
 
 /// Nodes by their kind, and the others by the kind that all known nodes have.
-fn by_kind<'a>(facts: &Facts, nodes: &[&'a NodeName], others: bool) -> BTreeMap<NodeKind, OfKind<'a>> {
+fn by_kind<'a>(
+    kinds: &NodeKinds<'_>,
+    nodes: &[&'a NodeName],
+    others: bool,
+) -> BTreeMap<NodeKind, OfKind<'a>> {
     let mut by_kind: BTreeMap<_, OfKind<'a>> = BTreeMap::new();
     for &node in nodes {
-        by_kind.entry(facts.node_kind(node)).or_default().nodes.push(node);
+        by_kind.entry(kinds.of(node)).or_default().nodes.push(node);
     }
     if others {
-        by_kind.entry(facts.only_node_kind()).or_default().others = true;
+        by_kind.entry(kinds.only()).or_default().others = true;
     }
     by_kind
 }

@@ -368,7 +368,7 @@ const NODES: [Kind; 18] = [
             write(dir, &format!("dns/node-{number}.txt"), "192.168.1.55\n");
         }
     }),
-    ("nodes of public clusters", 40, |dir, items| {
+    ("nodes of public clusters", 1_000, |dir, items| {
         public_only(dir);
         repeat(dir, "instances.json", "/Reservations", items, |reservation, number| {
             let instance = &mut reservation["Instances"][0];
