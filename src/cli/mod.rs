@@ -4,7 +4,6 @@
 mod args;
 pub mod color;
 mod durations;
-mod nearest;
 pub mod options;
 mod pages;
 mod rule_ids;

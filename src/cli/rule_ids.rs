@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
-use super::nearest::nearest;
+use crate::model::nearest::nearest;
 use crate::model::rule::Rule;
 use crate::rules;
 

@@ -18,6 +18,7 @@ pub mod groups;
 pub mod judgment;
 pub mod kubernetes;
 pub mod name;
+pub mod nearest;
 pub mod net;
 pub mod node;
 pub mod node_kind;

@@ -19,13 +19,14 @@ use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
 use super::preset::Preset;
 use super::scope::Scope;
 use super::tables::{
-    AcceptGapTable, AllowedCidrTable, EndpointTable, FailOnSetting, OverrideTable, PolicyFile, RuleSetting,
-    WaiverTable,
+    AcceptGapTable, AllowedCidrTable, EndpointTable, FailOnSetting, KEYS, OverrideTable, PolicyFile,
+    RuleSetting, WaiverTable,
 };
-use super::tolerant::{is_stand_in, read};
+use super::tolerant::{Reading, is_stand_in, read};
 use crate::model::access::AccessMode;
 use crate::model::expectations::AllowedCidr;
 use crate::model::judgment::{Acceptance, Waiver};
+use crate::model::nearest::nearest;
 use crate::model::ranges::canonical_block;
 use crate::model::rule::Threshold;
 use crate::model::text::cut;
@@ -61,25 +62,45 @@ impl fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
+/// What is wrong with a policy.
+#[derive(Debug)]
+pub struct PolicyErrors {
+    /// The errors, in the order of the file.
+    pub errors: Vec<PolicyError>,
+    /// Whether there may be more, since no more were looked for.
+    pub has_more: bool,
+}
+
 /// Parses a policy. `rules` are the ids of all rules; `now` decides what has expired.
 ///
 /// # Errors
 /// If it is not a policy: where its first error is, and the correction.
 pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, PolicyError> {
     let first = |errors: Vec<PolicyError>| errors.into_iter().min_by_key(PolicyError::position);
-    check(text, rules, now).map_err(|errors| {
-        first(errors).unwrap_or(PolicyError { line: 1, column: 1, message: "it is not a policy".to_owned() })
+    check(text, rules, now, 1).map_err(|wrong| {
+        first(wrong.errors).unwrap_or(PolicyError {
+            line: 1,
+            column: 1,
+            message: "it is not a policy".to_owned(),
+        })
     })
 }
 
-/// The same, with all errors, in the order of the file.
+/// The same, with all errors of its values, and at most `max` of its keys and types, which cost
+/// most.
 ///
 /// # Errors
 /// If it is not a policy.
-pub fn check(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Vec<PolicyError>> {
+pub fn check(text: &str, rules: &[&str], now: Timestamp, max: usize) -> Result<Policy, PolicyErrors> {
     let lines = [0].into_iter().chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
     let reader = Reader { text, lines, rules, now, errors: RefCell::default() };
-    let (file, errors) = read::<PolicyFile>(text);
+    let Reading { value: file, errors, is_syntax, has_more } = read::<PolicyFile>(text, max);
+    if let Some(first) = errors.first().filter(|_| is_syntax && !has_key(text)) {
+        // Each of its lines would be another error.
+        let error = reader.toml_error(first);
+        let message = format!("this is not a policy in TOML: {}", error.message);
+        return Err(PolicyErrors { errors: vec![PolicyError { message, ..error }], has_more: false });
+    }
     for error in &errors {
         reader.add(reader.toml_error(error));
     }
@@ -97,9 +118,18 @@ pub fn check(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Vec<P
         _ => {
             errors.sort_by_key(PolicyError::position);
             errors.dedup();
-            Err(errors)
+            Err(PolicyErrors { errors, has_more })
         }
     }
+}
+
+/// Whether any line of a text begins with a key of a policy, or with one of its tables.
+fn has_key(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim_start().trim_start_matches('[');
+        let key = KEYS.iter().find_map(|key| line.trim_start().strip_prefix(key));
+        key.is_some_and(|rest| rest.trim_start().starts_with(['=', ']', '.']))
+    })
 }
 
 /// The JSON Schema of the file, for editors.
@@ -272,7 +302,7 @@ impl Reader<'_> {
         if self.rules.contains(&text.as_str()) {
             return Some(text.clone());
         }
-        let message = match nearest(text, self.rules.iter().copied()) {
+        let message = match nearest(text, self.rules.iter().copied(), 1).first() {
             Some(rule) => format!("no rule named {text:?}; did you mean {rule:?}?"),
             None => format!("no rule named {text:?}; `eks-netcheck explain` lists the rules"),
         };
@@ -356,7 +386,7 @@ impl Reader<'_> {
             (Some(what @ ("unknown field " | "unknown variant ")), Some(name)) => {
                 let what = if what == "unknown field " { "unknown key" } else { "unknown value" };
                 let known: Vec<_> = quoted.collect();
-                match nearest(name, known.iter().copied()) {
+                match nearest(name, known.iter().copied(), 1).first() {
                     Some(right) => format!("{what} {name:?}; did you mean {right:?}?"),
                     None => format!("{what} {name:?}; known are {}", known.join(", ")),
                 }
@@ -388,12 +418,6 @@ fn date(day: toml::value::Date) -> Option<Date> {
     Date::new(i16::try_from(day.year).ok()?, part(day.month)?, part(day.day)?).ok()
 }
 
-/// The known name that is most similar, if any is similar.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|right| (strsim::jaro_winkler(name, right), right));
-    near.filter(|(near, _)| *near > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, right)| right)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,8 +430,15 @@ mod tests {
 
     fn errors(text: &str) -> Vec<String> {
         let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-        let errors = check(text, &RULES, now).map(drop).expect_err("no policy");
-        errors.iter().map(ToString::to_string).collect()
+        let wrong = check(text, &RULES, now, 100).map(drop).expect_err("no policy");
+        wrong.errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_schema() {
+        let schema = schema().to_value();
+        let keys = schema["properties"].as_object().expect("properties").keys();
+        assert_eq!(keys.map(String::as_str).collect::<std::collections::BTreeSet<_>>(), KEYS.into());
     }
 
     /// Errors of every kind, in the syntax, the keys and the values, are found at once; what is

@@ -38,6 +38,10 @@ pub(super) struct PolicyFile {
     pub(super) accept_gap: Vec<Spanned<AcceptGapTable>>,
 }
 
+/// The keys of [`PolicyFile`].
+pub(super) const KEYS: [&str; 8] =
+    ["extends", "fail-on", "rules", "endpoint", "allowed-cidr", "override", "waiver", "accept-gap"];
+
 /// What is expected of the endpoint.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]

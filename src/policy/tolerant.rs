@@ -9,9 +9,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 use toml::value::{Date, Datetime};
 
-/// The most errors that are looked for: each of them reads the whole file again.
-const ERRORS_MAX: usize = 100;
-
 /// The position of a value that stands for a missing one: no value of a file is empty.
 const NOWHERE: Range<usize> = 0..0;
 
@@ -23,30 +20,42 @@ pub(super) fn is_stand_in(span: &Range<usize>) -> bool {
     *span == NOWHERE
 }
 
-/// Reads a file, and what is wrong with it. The value has nothing of what is wrong; it is `None` if
-/// that cannot be left out.
-pub(super) fn read<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Error>) {
+/// A file as far as it can be read.
+pub(super) struct Reading<T> {
+    /// The value without what is wrong; `None` if that cannot be left out.
+    pub(super) value: Option<T>,
+    /// What is wrong.
+    pub(super) errors: Vec<Error>,
+    /// Whether that is its syntax.
+    pub(super) is_syntax: bool,
+    /// Whether there may be more errors, since no more were looked for.
+    pub(super) has_more: bool,
+}
+
+/// Reads a file, and what is wrong with it, up to a number of errors: each of them reads the whole
+/// file again.
+pub(super) fn read<T: DeserializeOwned>(text: &str, max: usize) -> Reading<T> {
     let (mut table, mut errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // Behind an error of the syntax, entries may be in a table that is not theirs.
-        return (None, errors);
+        return Reading { value: None, errors, is_syntax: true, has_more: false };
     }
     let mut removed = Vec::new();
-    for _ in 0..ERRORS_MAX {
+    while errors.len() < max && removed.len() < max {
         match T::deserialize(Deserializer::from(table.clone())) {
-            Ok(value) => return (Some(value), errors),
+            Ok(value) => return Reading { value: Some(value), errors, is_syntax: false, has_more: false },
             Err(error) => {
                 let is_repaired = repair(table.get_mut(), &error, &mut removed);
                 if !is_repaired || !is_removed(text, &error, &removed) {
                     errors.push(error);
                 }
                 if !is_repaired {
-                    break;
+                    return Reading { value: None, errors, is_syntax: false, has_more: false };
                 }
             }
         }
     }
-    (None, errors)
+    Reading { value: None, errors, is_syntax: false, has_more: true }
 }
 
 /// A key that was wrong and is left out, and where it is.

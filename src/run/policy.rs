@@ -14,10 +14,15 @@ use super::search::{cannot_read, find};
 use crate::cli::options::PolicyCheckOptions;
 use crate::model::audit::{PolicyOrigin, PolicyUsed};
 use crate::model::judgment::PolicyNote;
-use crate::policy::file::PolicyError;
+use crate::policy::file::{PolicyError, PolicyErrors};
 use crate::policy::{Policy, file};
 use crate::report::text::escape;
 use crate::rules;
+
+/// The most errors of keys and types that are looked for in a policy to judge by, and those of
+/// `policy check`: each of them costs as much as the whole file.
+const NAMED_MAX: usize = 10;
+const LISTED_MAX: usize = 100;
 
 /// A policy and where it is from.
 pub(super) struct Loaded {
@@ -51,13 +56,25 @@ pub(super) fn load(named: Option<&Path>, now: Timestamp) -> Result<Loaded> {
     let Some(text) = Text::read_or_find(named, "pass --policy")? else {
         return Ok(Loaded { origin: PolicyOrigin::Default, path: None, rules: Policy::default() });
     };
-    let rules = text.check(now).map_err(|errors| match errors.as_slice() {
-        [first, _, ..] => {
-            anyhow!("{first}; and {} more: eks-netcheck policy check lists all errors", errors.len() - 1)
+    let rules = text.check(now, NAMED_MAX).map_err(|wrong| match wrong.errors.as_slice() {
+        [first, _, ..] if wrong.has_more => {
+            anyhow!("{first}; and more: eks-netcheck policy check lists them")
         }
-        _ => anyhow!(errors.concat()),
+        [first, rest @ ..] if !rest.is_empty() => {
+            anyhow!("{first}; and {} more: eks-netcheck policy check lists all errors", rest.len())
+        }
+        errors => anyhow!(errors.concat()),
     })?;
     Ok(Loaded { origin: text.origin, path: Some(text.path), rules })
+}
+
+/// What is wrong with policies.
+#[derive(Default)]
+struct Wrong {
+    /// The errors, each with its place.
+    errors: Vec<String>,
+    /// Whether there may be more.
+    has_more: bool,
 }
 
 /// The text of a policy file.
@@ -82,11 +99,14 @@ impl Text {
         Ok(Some(Self { origin, path, contents }))
     }
 
-    /// The policy; else what is wrong with it, each with its place.
-    fn check(&self, now: Timestamp) -> Result<Policy, Vec<String>> {
+    /// The policy; else what is wrong with it, with at most `max` errors of keys and types.
+    fn check(&self, now: Timestamp, max: usize) -> Result<Policy, Wrong> {
         let ids: Vec<_> = rules::ALL.iter().map(|rule| rule.id).collect();
         let text = |error: PolicyError| format!("{}:{error}", self.path.display());
-        file::check(&self.contents, &ids, now).map_err(|errors| errors.into_iter().map(text).collect())
+        file::check(&self.contents, &ids, now, max).map_err(|PolicyErrors { errors, has_more }| Wrong {
+            errors: errors.into_iter().map(text).collect(),
+            has_more,
+        })
     }
 }
 
@@ -129,20 +149,26 @@ pub(super) fn check(options: &PolicyCheckOptions) -> Result<Ending> {
         [] => vec![None],
         files => files.iter().map(|file| Some(file.as_path())).collect(),
     };
-    let (mut errors, mut expiring) = (Vec::new(), 0);
+    let (mut all, mut expiring) = (Wrong::default(), 0);
     for file in files {
         match check_file(file, options, now)? {
             Ok(number) => expiring += number,
-            Err(wrong) => errors.extend(wrong),
+            Err(Wrong { errors, has_more }) => {
+                all.errors.extend(errors);
+                all.has_more |= has_more;
+            }
         }
     }
-    match errors.as_slice() {
+    match all.errors.as_slice() {
         [] => {}
         [error] => bail!(error.clone()),
         errors => {
             let mut err = anstream::stderr();
             // Fails if standard error is closed; the exit code remains.
             let _ = errors.iter().try_for_each(|error| writeln!(err, "{}", escape(error)));
+            if all.has_more {
+                bail!("the first {} errors; there may be more", errors.len());
+            }
             bail!("{} errors", errors.len());
         }
     }
@@ -161,25 +187,27 @@ fn check_file(
     named: Option<&Path>,
     options: &PolicyCheckOptions,
     now: Timestamp,
-) -> Result<Result<usize, Vec<String>>> {
+) -> Result<Result<usize, Wrong>> {
     let text = match Text::read_or_find(named, "run eks-netcheck policy check") {
         Ok(Some(text)) => text,
-        Err(error) => return Ok(Err(vec![format!("{error:#}")])),
+        Err(error) => {
+            return Ok(Err(Wrong { errors: vec![format!("{error:#}")], has_more: false }));
+        }
         Ok(None) => bail!(
             "no {} in this directory or one above it, up to the root of the repository or the home directory; write one with: eks-netcheck policy init",
             file::NAME
         ),
     };
-    let policy = match text.check(now) {
+    let policy = match text.check(now, LISTED_MAX) {
         Ok(policy) => policy,
-        Err(errors) => return Ok(Err(errors)),
+        Err(wrong) => return Ok(Err(wrong)),
     };
     // Entries that have expired are reported here, before a pipeline finds them.
     let notes = policy.usage().notes(false);
     let mut lines: Vec<_> = notes.into_iter().map(|note| (note.line, note.text)).collect();
     if options.strict {
         let soon = now.checked_add(SignedDuration::from_hours(24 * i64::from(options.within)));
-        if let Ok(soon) = text.check(soon.unwrap_or(Timestamp::MAX)) {
+        if let Ok(soon) = text.check(soon.unwrap_or(Timestamp::MAX), 1) {
             lines.extend(soon.usage().expired().difference(&policy.usage().expired()).cloned());
         }
         lines.sort();

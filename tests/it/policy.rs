@@ -432,6 +432,66 @@ fn policies_can_be_created_and_checked() {
     assert!(ran.stderr.contains("worse.toml:1:1: ") && ran.stderr.contains("and 1 more"), "{}", ran.stderr);
 }
 
+/// Each error of a key or a type costs as much as the file: no more than some are looked for.
+#[test]
+fn the_total_of_errors_is_not_made_up() {
+    let dir = scratch();
+    let path = dir.path().join("bad.toml");
+    let check = || policy(dir.path(), &["check", "bad.toml"]);
+    let audit =
+        || Netcheck::audit(&story("private-only")).dir(dir.path()).args(&["--policy", "bad.toml"]).run();
+    let overrides = |number: usize| "[[override]]\nclusters = [\"a\"]\nfail-on = 3\n".repeat(number);
+    for (number, last) in [(1, "error: bad.toml:3:"), (2, "error: 2 errors"), (99, "error: 99 errors")] {
+        std::fs::write(&path, overrides(number)).unwrap();
+        let ran = check();
+        assert!(ran.code == 2 && ran.stderr.lines().last().unwrap().starts_with(last), "{}", ran.stderr);
+    }
+    std::fs::write(&path, overrides(150)).unwrap();
+    let ran = check();
+    let lines: Vec<_> = ran.stderr.lines().collect();
+    assert_eq!((ran.code, lines.len()), (2, 101), "{}", ran.stderr);
+    assert_eq!(lines[100], "error: the first 100 errors; there may be more");
+    let ran = audit();
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("bad.toml:3:"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("; and more: eks-netcheck policy check lists them"), "{}", ran.stderr);
+    // Errors of values cost nothing: all of them are counted.
+    std::fs::write(
+        &path,
+        (0..150).fold("[rules]\n".to_owned(), |text, id| format!("{text}x{id} = \"low\"\n")),
+    )
+    .unwrap();
+    let ran = check();
+    assert_eq!(ran.stderr.lines().last(), Some("error: 150 errors"), "{}", ran.stderr);
+    assert!(audit().stderr.contains("and 149 more"), "{}", audit().stderr);
+}
+
+#[test]
+fn what_is_no_toml_is_one_error() {
+    let dir = scratch();
+    let passwd = "root:x:0:0:root:/root:/bin/bash\nbin:x:1:1:bin:/bin:/sbin/nologin\n".repeat(20);
+    let yaml = "rules:\n  public-endpoint-open: off\nwaiver:\n  - rule: x\n";
+    let json = "{\n  \"rules\": {\n    \"public-endpoint-open\": \"off\"\n  }\n}\n";
+    for text in [&passwd, yaml, json, "<html>\n<body>\n</body>\n</html>\n"] {
+        std::fs::write(dir.path().join("x"), text).unwrap();
+        let ran = policy(dir.path(), &["check", "x"]);
+        assert_eq!((ran.code, ran.stderr.lines().count()), (2, 1), "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: x:1:"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("this is not a policy in TOML: "), "{}", ran.stderr);
+    }
+    // A policy with errors of the syntax has all of them, wherever its keys are.
+    for text in [
+        "fail-on = high\nx y\n",
+        "x y\nz\n  [rules]\n",
+        "a b\nc\n[[ waiver ]]\n",
+        "a b\nc\nendpoint.access = 3\n",
+    ] {
+        std::fs::write(dir.path().join("x"), text).unwrap();
+        let ran = policy(dir.path(), &["check", "x"]);
+        assert!(ran.stderr.contains("error: 2 errors"), "{text}: {}", ran.stderr);
+    }
+}
+
 /// What has expired, or soon will, fails a strict check alone.
 #[test]
 fn a_strict_check_fails_before_entries_expire() {

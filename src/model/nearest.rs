@@ -1,11 +1,12 @@
-//! The known names that a wrong one may stand for.
+//! Names that a wrong one may stand for.
 
 /// The similarity from which a name may be a misspelling of another one.
 const SIMILAR: f64 = 0.8;
 
 /// The known names that are most similar to one, at most `max`, the most similar first: its
 /// misspellings, and those that contain it.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>, max: usize) -> Vec<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>, max: usize) -> Vec<&'a str> {
     let similarity = |known: &str| {
         let is_part = name.len() > 2 && known.contains(name);
         strsim::jaro_winkler(name, known).max(if is_part { SIMILAR } else { 0.0 })
