@@ -347,7 +347,7 @@ pub struct ReachOptions {
     /// Where the evidence comes from.
     pub source: ClusterSource,
     /// The place.
-    pub from: From,
+    pub from: NamedPlace,
     /// The format on standard output.
     pub format: &'static ReachFormat,
     /// The reports that are written to files.
@@ -381,9 +381,9 @@ impl ClusterSource {
     }
 }
 
-/// A place from which the endpoint is to be reached.
+/// A place from which the endpoint is to be reached, as it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum NamedPlace {
     /// This machine.
     Here,
     /// A node.

@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
 
-use super::nearest::nearest;
-use super::options::{From, WriteTo};
+use crate::model::nearest::nearest;
+use super::options::{NamedPlace, WriteTo};
 use crate::model::access::AccessMode;
 use crate::model::name::NodeName;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
@@ -245,7 +245,7 @@ pub(super) enum NodeAddressArg {
     Id,
 }
 
-impl std::convert::From<NodeAddressArg> for NodeAddress {
+impl From<NodeAddressArg> for NodeAddress {
     fn from(address: NodeAddressArg) -> Self {
         match address {
             NodeAddressArg::Private => Self::Private,
@@ -291,18 +291,18 @@ fn host_block(text: &str, block: IpNet) -> Result<IpNet, String> {
 
 /// `here`, a node, an address or a block.
 #[derive(Debug, Clone)]
-pub(super) struct FromArg(pub(super) From);
+pub(super) struct FromArg(pub(super) NamedPlace);
 
 impl FromStr for FromArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == HERE {
-            return Ok(Self(From::Here));
+            return Ok(Self(NamedPlace::Here));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
             let address = address.to_canonical();
-            return host_block(text, address.into()).map(|_| Self(From::Address(address)));
+            return host_block(text, address.into()).map(|_| Self(NamedPlace::Address(address)));
         }
         if text.contains('/') {
             let has_address =
@@ -311,7 +311,7 @@ impl FromStr for FromArg {
             let block = block.ok_or_else(|| {
                 format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32")
             })?;
-            return host_block(text, canonical_block(block).trunc()).map(|block| Self(From::Block(block)));
+            return host_block(text, canonical_block(block).trunc()).map(|block| Self(NamedPlace::Block(block)));
         }
         // A node's name may begin with an address, and not be a wrong one.
         let is_numeric = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
@@ -321,7 +321,7 @@ impl FromStr for FromArg {
         }
         let node: NodeName =
             text.parse().map_err(|error| format!("{text:?} is no address and no block, and {error}"))?;
-        Ok(Self(From::Node(node)))
+        Ok(Self(NamedPlace::Node(node)))
     }
 }
 

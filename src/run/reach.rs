@@ -11,7 +11,7 @@ use super::exit::{Ending, Exit, undescribed};
 use super::inputs::Inputs;
 use super::output::Output;
 use crate::classify::reachability::{Reachabilities, reach_report};
-use crate::cli::options::{From, ReachOptions};
+use crate::cli::options::{NamedPlace, ReachOptions};
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::gap::Gap;
@@ -47,10 +47,10 @@ pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
 /// The answer about a cluster of which nothing is known, for this reason.
 pub(super) fn unknown(options: &ReachOptions, gap: Gap) -> ReachReport {
     let name = match &options.from {
-        From::Here => HERE.to_owned(),
-        From::Node(name) => name.to_string(),
-        From::Address(address) => address.to_string(),
-        From::Block(block) => block.to_string(),
+        NamedPlace::Here => HERE.to_owned(),
+        NamedPlace::Node(name) => name.to_string(),
+        NamedPlace::Address(address) => address.to_string(),
+        NamedPlace::Block(block) => block.to_string(),
     };
     ReachReport {
         cluster: options.source.cluster().unwrap_or(UNKNOWN).to_owned(),
@@ -63,19 +63,19 @@ pub(super) fn unknown(options: &ReachOptions, gap: Gap) -> ReachReport {
 }
 
 /// The place that was named.
-fn place(facts: &Facts, from: &From) -> Result<Place> {
+fn place(facts: &Facts, from: &NamedPlace) -> Result<Place> {
     let known = Reachabilities::new(facts);
     Ok(match from {
-        From::Here => known.here(),
-        From::Node(name) => {
+        NamedPlace::Here => known.here(),
+        NamedPlace::Node(name) => {
             let place = known.node(name.as_str()).map_err(|ids| {
                 let ids = list(&ids, NODES_SHOWN);
                 anyhow!("--from {name}: several nodes have this name: {ids}; pass an id or an address")
             })?;
             place.ok_or_else(|| no_node(facts, name))?
         }
-        From::Address(address) => outside_services(facts, known.address(*address), (*address).into())?,
-        From::Block(block) => outside_services(facts, known.block(*block), *block)?,
+        NamedPlace::Address(address) => outside_services(facts, known.address(*address), (*address).into())?,
+        NamedPlace::Block(block) => outside_services(facts, known.block(*block), *block)?,
     })
 }
 

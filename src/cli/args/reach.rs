@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
 use super::verbosity::VerbosityArgs;
-use crate::cli::options::{ClusterSource, From, ReachOptions, WriteTo};
+use crate::cli::options::{ClusterSource, NamedPlace, ReachOptions, WriteTo};
 use crate::cli::values::{FromArg, format_of, write_to};
 use crate::model::seen_from::HERE;
 use crate::report;
@@ -50,7 +50,7 @@ impl ReachArgs {
         } else {
             let mut options = cluster_options(named(self.cluster)?, self.aws, self.collection)?;
             match (&from, &mut options.collection.nodes) {
-                (From::Node(name), Some(nodes)) => {
+                (NamedPlace::Node(name), Some(nodes)) => {
                     if nodes.named.iter().any(|(named, _)| named != name) {
                         return Err("--node: reach reads the node of --from alone".to_owned());
                     }
