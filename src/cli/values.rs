@@ -8,10 +8,10 @@ use clap::ValueEnum;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ipnet::IpNet;
 
-use crate::model::nearest::nearest;
 use super::options::{NamedPlace, WriteTo};
 use crate::model::access::AccessMode;
 use crate::model::name::NodeName;
+use crate::model::nearest::nearest;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
 use crate::model::ranges::{RangeUse, canonical_block, range_use, reserved_range};
 use crate::model::rule::{Severity, Threshold};
@@ -311,7 +311,8 @@ impl FromStr for FromArg {
             let block = block.ok_or_else(|| {
                 format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32")
             })?;
-            return host_block(text, canonical_block(block).trunc()).map(|block| Self(NamedPlace::Block(block)));
+            return host_block(text, canonical_block(block).trunc())
+                .map(|block| Self(NamedPlace::Block(block)));
         }
         // A node's name may begin with an address, and not be a wrong one.
         let is_numeric = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

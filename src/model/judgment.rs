@@ -1,5 +1,6 @@
 //! The judgment: the outcomes of the rules under a policy.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::baseline::{BaselineState, Comparison};
@@ -149,6 +150,9 @@ pub struct JudgedFinding {
     pub baseline: Option<BaselineState>,
 }
 
+/// The key of the order of findings.
+pub type Rank = (bool, bool, Reverse<Severity>);
+
 impl JudgedFinding {
     /// The waiver in force, which excludes the finding from the verdict.
     #[must_use]
@@ -167,6 +171,13 @@ impl JudgedFinding {
     #[must_use]
     pub fn counts(&self) -> bool {
         self.waived_by().is_none() && !self.is_known()
+    }
+
+    /// The key of the order of findings: the worst first, of those that count; then known ones, then
+    /// waived ones.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        (!self.counts(), self.waived_by().is_some(), Reverse(self.severity))
     }
 
     /// Whether another one is waived, known or counts as this one.

@@ -1,6 +1,5 @@
 //! One interpretation of the policy for a cluster: which of its entries apply.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -91,10 +90,7 @@ impl Interpretation<'_> {
                 rules_by_gap.entry(gap).or_default().push(rule);
             }
         }
-        // Findings that do not count come last.
-        judgment
-            .findings
-            .sort_by_key(|judged| (!judged.counts(), judged.waived_by().is_some(), Reverse(judged.severity)));
+        judgment.findings.sort_by_key(JudgedFinding::rank);
         let is_needed = |rules: &[&Rule]| rules.iter().any(|rule| self.severity(rule).is_some_and(counts));
         judgment.gaps = rules_by_gap
             .into_iter()

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::compliance::requirement;
-use super::entry::{about, id, mark};
+use super::entry::{about, id, justification, mark};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic;
 use super::pretty::compact;
@@ -177,12 +177,10 @@ impl<'a> Outcome<'a> {
             is_off: judgment.exclusion(rule) == Some(Exclusion::Policy),
             controls: rule.controls.iter().collect(),
         };
-        if let Some(worst) =
-            findings.iter().min_by_key(|judged| (!judged.counts(), std::cmp::Reverse(judged.severity)))
-        {
+        if let Some(worst) = findings.iter().min_by_key(|judged| judged.rank()) {
             outcome.status = "FAILED";
             outcome.waiver =
-                worst.waived_by().map(|waiver| exception(&waiver.owner, &waiver.reason, &waiver.expires));
+                worst.waived_by().map(|waiver| justification(&waiver.owner, &waiver.reason, &waiver.expires));
             outcome.label = if outcome.waiver.is_none() { label(worst.severity) } else { INFORMATIONAL };
             outcome.description = description(&findings, cluster);
             outcome.findings = findings;
@@ -192,8 +190,8 @@ impl<'a> Outcome<'a> {
         } else if let Some((gap, accepted)) = gap {
             let is_needed = judgment.gaps.iter().any(|judged| judged.needed && judged.gap == *gap);
             outcome.status = if is_needed { "NOT_AVAILABLE" } else { "WARNING" };
-            outcome.waiver =
-                accepted.map(|Acceptance { owner, reason, expires, .. }| exception(owner, reason, expires));
+            outcome.waiver = accepted
+                .map(|Acceptance { owner, reason, expires, .. }| justification(owner, reason, expires));
             outcome.label = if outcome.waiver.is_none() { label(rule.severity) } else { INFORMATIONAL };
             let until = accepted.map(|accepted| format!(" (accepted until {})", accepted.expires));
             outcome.description = format!("Not seen: {}{}", gap.problem(), until.unwrap_or_default());
@@ -207,10 +205,6 @@ impl<'a> Outcome<'a> {
 
 /// The label of what needs no attention.
 const INFORMATIONAL: &str = "INFORMATIONAL";
-
-fn exception(owner: &str, reason: &str, expires: &str) -> String {
-    format!("{owner}: {reason} (until {expires})")
-}
 
 /// The messages of findings, as many as there is room for.
 fn description(findings: &[&JudgedFinding], cluster: &Cluster) -> String {

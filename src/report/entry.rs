@@ -1,8 +1,6 @@
 //! What the formats for CI systems have in common: findings with a stable id, and gaps
 //! as text.
 
-use std::cmp::Reverse;
-
 use uuid::Uuid;
 
 use super::remediation;
@@ -12,7 +10,7 @@ use crate::model::baseline::{BaselineState, FindingId, KnownFinding};
 use crate::model::cluster::Cluster;
 use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Waiver};
-use crate::model::rule::{Finding, Severity};
+use crate::model::rule::Finding;
 
 /// A finding and its cluster.
 pub(super) struct Entry<'a> {
@@ -22,9 +20,6 @@ pub(super) struct Entry<'a> {
     /// subject, not from the wording, the order or line numbers.
     pub(super) fingerprint: Uuid,
 }
-
-/// The key by which findings of all clusters are sorted: worst first, known and waived ones last.
-pub(super) type Rank = (bool, bool, Reverse<Severity>);
 
 impl<'a> Entry<'a> {
     /// The findings of a cluster, in the order of its judgment.
@@ -40,10 +35,6 @@ impl<'a> Entry<'a> {
             ];
             Self { cluster, judged, fingerprint: id(&names) }
         })
-    }
-
-    pub(super) fn rank(&self) -> Rank {
-        (!self.judged.counts(), self.judged.waived_by().is_some(), Reverse(self.judged.severity))
     }
 
     /// The message with its subject, unless that is the cluster; escaped.
@@ -105,6 +96,12 @@ fn waived_by(waiver: &Waiver) -> String {
     } else {
         format!("waived until {expires} ({owner}: {reason})")
     }
+}
+
+/// Why an entry of the policy excepts something, by whom and until when, where a field of the format
+/// says that it is excepted.
+pub(super) fn justification(owner: &str, reason: &str, expires: &str) -> String {
+    format!("{owner}: {reason} (until {expires})")
 }
 
 /// The effect of an acceptance, in words.

@@ -8,12 +8,12 @@
 use std::io::{Result, Write};
 
 use super::answer::not_selected;
-use super::entry::{Entry, KNOWN, Rank, Unseen};
+use super::entry::{Entry, KNOWN, Unseen};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic::{self, NodeCounts};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
-use crate::model::judgment::Verdict;
+use crate::model::judgment::{Rank, Verdict};
 use crate::model::rule::Severity;
 
 /// The format.
@@ -152,7 +152,7 @@ impl ReportWriter for Writer {
             let known = entry.judged.is_known().then(|| format!(" ({KNOWN})"));
             let message = entry.message_of_cluster() + &known.or(remediation).unwrap_or_default();
             let annotation = self.annotation(entry.judged.rule.id, message);
-            self.findings[level as usize].push(entry.rank(), annotation);
+            self.findings[level as usize].push(entry.judged.rank(), annotation);
         }
         for unseen in Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted) {
             let annotation = self.annotation("not-seen", unseen.text);

@@ -11,11 +11,12 @@ use std::io::{Result, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::entry::{Entry, KNOWN, Rank, Unseen, id};
+use super::entry::{Entry, KNOWN, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
 use crate::model::audit::{Audited, Summary};
 use crate::model::facts::Facts;
+use crate::model::judgment::Rank;
 use crate::model::rule::Severity;
 
 /// The format.
@@ -86,7 +87,8 @@ impl Issue {
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
         self.findings.extend(
-            Entry::all_of(audited).map(|entry| (entry.rank(), Issue::of_finding(&entry, &audited.facts))),
+            Entry::all_of(audited)
+                .map(|entry| (entry.judged.rank(), Issue::of_finding(&entry, &audited.facts))),
         );
         let unseen = Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted);
         self.unseen.extend(unseen.map(Issue::from));

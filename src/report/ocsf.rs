@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::compliance::{requirement, standards};
-use super::entry::{Entry, KNOWN, Unseen, id};
+use super::entry::{Entry, KNOWN, Unseen, id, justification};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic;
 use super::pretty::Array;
@@ -79,7 +79,7 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
     if let Some(waiver) = judged.waived_by() {
         event["status"] = "Suppressed".into();
         event["status_id"] = 3.into();
-        event["comment"] = comment(&waiver.owner, &waiver.reason, &waiver.expires).into();
+        event["comment"] = justification(&waiver.owner, &waiver.reason, &waiver.expires).into();
     } else if judged.is_known() {
         event["comment"] = KNOWN.into();
     }
@@ -94,11 +94,6 @@ fn requirements(event: &mut Value, controls: &[&Control]) {
     if !controls.is_empty() {
         event["compliance"]["requirements"] = controls.iter().map(|control| requirement(control)).collect();
     }
-}
-
-/// Why a finding or a gap does not count.
-fn comment(owner: &str, reason: &str, expires: &str) -> String {
-    format!("{owner}: {reason} (until {expires})")
 }
 
 /// The event of a rule that found nothing or is inconclusive. None if the rule is off or
@@ -122,7 +117,7 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     if let Some((_, Some(accepted))) = gap {
         event["status"] = "Suppressed".into();
         event["status_id"] = 3.into();
-        event["comment"] = comment(&accepted.owner, &accepted.reason, &accepted.expires).into();
+        event["comment"] = justification(&accepted.owner, &accepted.reason, &accepted.expires).into();
     }
     event["compliance"]["status"] = status.into();
     event["compliance"]["status_id"] = id.into();

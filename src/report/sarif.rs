@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::answer::not_selected;
 use super::compliance::requirement;
-use super::entry::{Entry, Rank, Unseen, id, known_id};
+use super::entry::{Entry, Unseen, id, justification, known_id};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic;
 use super::pretty::write_pretty;
@@ -25,6 +25,7 @@ use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::baseline::{BaselineState, KnownFinding};
 use crate::model::compliance::{Control, Standard};
+use crate::model::judgment::Rank;
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
@@ -87,7 +88,7 @@ struct Gone {
 
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
-        let finding = |entry: Entry<'_>| (entry.rank(), Finding::new(&entry, audited));
+        let finding = |entry: Entry<'_>| (entry.judged.rank(), Finding::new(&entry, audited));
         self.findings.extend(Entry::all_of(audited).map(finding));
         let comparison = audited.judgment.comparison.iter();
         self.gone.extend(comparison.flat_map(|one| &one.gone).map(|known| Gone::new(known, audited)));
@@ -192,9 +193,9 @@ impl Finding {
     fn new(entry: &Entry<'_>, audited: &Audited) -> Self {
         let judged = entry.judged;
         let remediation = remediation::of(judged, &audited.facts);
-        let justification = judged
-            .waived_by()
-            .map(|waiver| format!("{}: {} (until {})", waiver.owner, waiver.reason, waiver.expires));
+        let waiver = judged.waived_by();
+        let justification =
+            waiver.map(|waiver| justification(&waiver.owner, &waiver.reason, &waiver.expires));
         Self {
             rule: judged.rule,
             severity: judged.severity,
