@@ -435,6 +435,57 @@ fn every_file_is_written_however_a_run_fails() {
     }
 }
 
+/// With rules selected, several clusters are judged by those alone, in every format, with the same
+/// exit code.
+#[test]
+fn a_selection_of_rules_holds_for_every_cluster_and_format() {
+    let aws = two_regions();
+    aws.set_account_in(REGIONS[1], account("study-public", HERE, REGIONS[1], &["open"]));
+    let dir = scratch();
+    let fleet = ["--all-clusters", "--region", "all"];
+    for (rules, code) in [
+        (["--rule", "public-endpoint-open"], 1),
+        (["--rule", "public-endpoint-enabled"], 0),
+        (["--skip-rule", "public-endpoint-open,node-egress-not-allowed"], 0),
+    ] {
+        let mut run = audit(&aws, &[&fleet[..], &rules].concat());
+        for format in eks_netcheck::report::FORMATS {
+            run = run.args(&["--write", &format!("{0}={1}/{0}", format.name, dir.path().display())]);
+        }
+        let ran = run.run();
+        assert_eq!(ran.code, code, "{rules:?}: {}{}", ran.stdout, ran.stderr);
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let json = |name: &str| serde_json::from_str::<Value>(&read(name)).unwrap();
+        let report = json("json");
+        assert_eq!(reports(&report).len(), 3);
+        let skipped: Vec<_> =
+            report["reports"].as_array().unwrap().iter().map(|one| &one["rules_skipped"]).collect();
+        assert!(skipped.iter().all(|one| *one == skipped[0] && !one.as_array().unwrap().is_empty()));
+        let skipped: Vec<_> = skipped[0].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        let judged = eks_netcheck::rules::ALL.len() - skipped.len();
+        let number = format!("{} rules not judged (--rule/--skip-rule)", skipped.len());
+        for name in ["table", "html", "markdown", "github", "sarif"] {
+            let text = read(name).split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains(&number), "{rules:?} {name}: {text}");
+        }
+        assert_eq!(read("junit").matches("not selected on the command line").count(), 3 * skipped.len());
+        assert_eq!(read("junit").contains("<failure"), code == 1);
+        let asff: Vec<Value> =
+            read("asff").lines().flat_map(|line| serde_json::from_str::<Vec<Value>>(line).unwrap()).collect();
+        assert_eq!(asff.len(), 3 * judged, "{rules:?}");
+        for id in skipped {
+            for (name, pointer) in [("sarif", "ruleId"), ("gitlab", "check_name"), ("ocsf", "event_code")] {
+                let is_found = format!("\"{pointer}\": \"{id}\"");
+                assert!(!read(name).contains(&is_found), "{rules:?} {name}: {id}");
+            }
+            let is_judged = format!("rule=\"{id}\"}} 1");
+            let metrics = read("openmetrics");
+            let of = metrics.lines().filter(|line| line.starts_with("eks_netcheck_rule_judged{"));
+            assert!(!of.into_iter().any(|line| line.ends_with(&is_judged)), "{id}: {metrics}");
+        }
+    }
+}
+
 /// One report has one shape, several have another, however many clusters there are.
 #[test]
 fn the_shape_is_that_of_the_question() {
