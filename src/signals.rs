@@ -44,6 +44,30 @@ pub enum Response {
     Continues,
 }
 
+/// What the run is doing, in words that follow "interrupted while".
+static UNDER_WAY: Mutex<Option<String>> = Mutex::new(None);
+
+/// What the run is doing, until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct UnderWay(Option<String>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *doing() = self.0.take();
+    }
+}
+
+fn doing() -> MutexGuard<'static, Option<String>> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says what the run is doing from now on, for the message of a signal that ends it. It is
+/// printed as it is.
+pub fn under_way(what: impl Into<String>) -> UnderWay {
+    UnderWay(doing().replace(what.into()))
+}
+
 /// What answers a signal.
 type Subscriber = Box<dyn Fn(Received) -> Response + Send>;
 
@@ -161,8 +185,9 @@ fn end(number: u8) -> ! {
     if poll(&mut ready, Some(&Timespec::default())).is_ok_and(|count| count > 0) {
         // A progress bar may be in the line.
         let clear = if err.is_terminal() { "\r\x1b[K" } else { "" };
+        let what = doing().as_ref().map(|what| format!(" while {what}")).unwrap_or_default();
         // Without the lock, which a thread may hold that is blocked. It may be closed.
-        let _ = rustix::io::write(&err, format!("{clear}error: interrupted\n").as_bytes());
+        let _ = rustix::io::write(&err, format!("{clear}error: interrupted{what}\n").as_bytes());
     }
     // Other threads are still running, so that destructors of the process must not run.
     signal_hook::low_level::exit(128 + i32::from(number))

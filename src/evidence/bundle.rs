@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::error::EvidenceError;
-use super::files::{BUNDLE, open_inside, open_regular};
+use super::files::{BUNDLE, open_inside, open_regular, too_large};
 use crate::capture::line::Row;
 use crate::capture::reading::CaptureSummary;
 use crate::model::name::NodeName;
@@ -162,7 +162,10 @@ impl Bundle {
             Some(root) => open_inside(root, path, BUNDLE_MAX)?,
             None => open_regular(path).map_err(EvidenceError::io("read", path))?,
         };
-        file.ok_or_else(|| EvidenceError::Unusable(format!("{} is not a regular file", path.display())))
+        let file =
+            file.ok_or_else(|| EvidenceError::Unusable(format!("{} is not a regular file", path.display())))?;
+        let size = file.metadata().map_err(EvidenceError::io("read", path))?.len();
+        if size > BUNDLE_MAX { Err(too_large(path, BUNDLE_MAX)) } else { Ok(file) }
     }
 
     /// Reads the sockets and passes each row to `sink`: those that netstat lists, or else the

@@ -190,7 +190,7 @@ fn not_regular(path: &Path) -> EvidenceError {
     ))
 }
 
-fn too_large(path: &Path, max: u64) -> EvidenceError {
+pub(super) fn too_large(path: &Path, max: u64) -> EvidenceError {
     EvidenceError::Unusable(format!("{} is larger than the limit of {} MiB", path.display(), max >> 20))
 }
 

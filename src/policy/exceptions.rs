@@ -176,31 +176,65 @@ fn later(waivers: &[WaiverRule], a: Option<usize>, b: Option<usize>) -> Option<u
     a.into_iter().chain(b).max_by_key(|at| (waivers[*at].until, *at))
 }
 
-/// Globs in groups, by the literal text with which they begin.
+/// Globs in groups, by the literal text with which they begin, or else by the one with which
+/// they end. Those that have neither are compared with every text.
 #[derive(Default)]
 struct Globs<'a> {
-    by_beginning: HashMap<(&'a str, &'a str), Vec<usize>>,
+    by_beginning: ByText<'a>,
+    by_end: ByText<'a>,
+}
+
+/// Globs by group and literal text.
+#[derive(Default)]
+struct ByText<'a> {
+    globs: HashMap<(&'a str, &'a str), Vec<usize>>,
     /// The lengths of these texts, by group.
     lengths: HashMap<&'a str, BTreeSet<usize>>,
+}
+
+impl<'a> ByText<'a> {
+    fn add(&mut self, group: &'a str, text: &'a str, at: usize) {
+        self.globs.entry((group, text)).or_default().push(at);
+        self.lengths.entry(group).or_default().insert(text.len());
+    }
+
+    /// The globs of which `part`, which returns the part of a length of the text that is looked
+    /// up, returns the literal text.
+    fn find<'s>(
+        &'s self,
+        group: &'s str,
+        part: impl Fn(usize) -> Option<&'s str> + 's,
+    ) -> impl Iterator<Item = usize> + 's
+    where
+        'a: 's,
+    {
+        let lengths = self.lengths.get(group).into_iter().flatten();
+        let parts = lengths.filter_map(move |length| part(*length));
+        parts.filter_map(move |text| self.globs.get(&(group, text))).flatten().copied()
+    }
 }
 
 impl<'a> Globs<'a> {
     fn add(&mut self, group: &'a str, glob: &'a Pattern, at: usize) {
         let text = glob.as_str();
         let beginning = &text[..text.find(['*', '?', '[']).unwrap_or(text.len())];
-        self.by_beginning.entry((group, beginning)).or_default().push(at);
-        self.lengths.entry(group).or_default().insert(beginning.len());
+        // What stands below the last sign of a glob is literal.
+        let end = text.rfind(['*', '?', '[', ']']).map_or(text, |sign| &text[sign + 1..]);
+        if beginning.is_empty() && !end.is_empty() {
+            self.by_end.add(group, end, at);
+        } else {
+            self.by_beginning.add(group, beginning, at);
+        }
     }
 
-    /// The globs with whose literal text a text begins.
+    /// The globs with whose literal text a text begins or ends.
     fn candidates<'s>(&'s self, group: &'s str, text: &'s str) -> impl Iterator<Item = usize> + 's
     where
         'a: 's,
     {
-        let lengths = self.lengths.get(group).into_iter().flatten();
-        let beginnings =
-            lengths.map_while(move |length| (*length <= text.len()).then(|| text.get(..*length)));
-        beginnings.flatten().filter_map(move |text| self.by_beginning.get(&(group, text))).flatten().copied()
+        let beginnings = self.by_beginning.find(group, move |length| text.get(..length));
+        let ends = self.by_end.find(group, move |length| text.get(text.len().checked_sub(length)?..));
+        beginnings.chain(ends)
     }
 }
 
@@ -209,8 +243,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn candidates_are_the_globs_with_whose_literal_text_a_text_begins() {
-        let globs: Vec<_> = ["n1", "n*", "*", "n1?", "n[12]", "m", "é*"]
+    fn candidates_are_the_globs_with_whose_literal_text_a_text_begins_or_ends() {
+        let globs: Vec<_> = ["n1", "n*", "*", "n1?", "n[12]", "m", "é*", "*1", "?-é", "[]n]1", "*n*", "[1]"]
             .map(|glob| Pattern::new(glob).expect("a glob"))
             .into();
         let mut index = Globs::default();
@@ -218,9 +252,10 @@ mod tests {
             index.add("rule", glob, at);
         }
         let candidates = |group, text| index.candidates(group, text).collect::<BTreeSet<_>>();
-        assert_eq!(candidates("rule", "n1"), BTreeSet::from([0, 1, 2, 3, 4]));
-        assert_eq!(candidates("rule", "è"), BTreeSet::from([2]));
-        assert_eq!(candidates("rule", ""), BTreeSet::from([2]));
+        assert_eq!(candidates("rule", "n1"), BTreeSet::from([0, 1, 2, 3, 4, 7, 9, 10, 11]));
+        assert_eq!(candidates("rule", "è"), BTreeSet::from([2, 10, 11]));
+        assert_eq!(candidates("rule", "-é"), BTreeSet::from([2, 8, 10, 11]));
+        assert_eq!(candidates("rule", ""), BTreeSet::from([2, 10, 11]));
         assert_eq!(candidates("other", "n1"), BTreeSet::new());
     }
 }

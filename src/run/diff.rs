@@ -25,6 +25,7 @@ use crate::model::name::NodeName;
 use crate::model::node::Node;
 use crate::model::trace::{Coverage, Phase, Trace, TracedNode};
 use crate::report::format::TraceFormat;
+use crate::signals::under_way;
 
 /// Compares two recordings and reports what changed.
 pub(super) fn diff(options: &DiffOptions) -> Result<Ending> {
@@ -32,7 +33,9 @@ pub(super) fn diff(options: &DiffOptions) -> Result<Ending> {
         bail!("standard input can be one of the two recordings, not both");
     }
     let files = Output::open_all(&options.write, &Inputs::of_diff(options))?;
+    let comparing = under_way("comparing the two recordings; no report was written");
     let (trace, is_compared) = compare(&options.before, &options.after)?;
+    drop(comparing);
     let write = |format: &TraceFormat, output: Output| {
         output.write_whole(|out, style| (format.write)(&trace, None, style, out))
     };

@@ -10,6 +10,10 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::evidence::files::open_regular;
+use crate::signals::under_way;
+
+/// What a run does that waits for its standard input.
+const READING_STDIN: &str = "reading standard input";
 
 /// The largest file of settings that is read.
 const SIZE_MAX: u64 = 4 << 20;
@@ -24,7 +28,9 @@ pub(super) fn read_settings(path: &Path) -> Result<String> {
     if !is_stdin(path) {
         return read_text(open_settings(path)?);
     }
+    let reading = under_way(READING_STDIN);
     let text = read_text(io::stdin().lock())?;
+    drop(reading);
     // The command that was to write it has failed: without a policy, the default one applies.
     if text.trim().is_empty() {
         bail!("standard input is empty");
@@ -36,6 +42,7 @@ pub(super) fn read_settings(path: &Path) -> Result<String> {
 pub(super) fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if is_stdin(path) {
+        let _reading = under_way(READING_STDIN);
         io::stdin().lock().take(max + 1).read_to_end(&mut bytes)?;
     } else {
         open_settings(path)?.take(max + 1).read_to_end(&mut bytes)?;

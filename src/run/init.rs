@@ -26,6 +26,14 @@ pub(super) fn init() -> Result<Ending> {
             bail!("{} exists already, and nothing was written; remove it first", path.display());
         }
     }
+    let above = workflow.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+    if let Some(link) = above.into_iter().find(|dir| dir.is_symlink()) {
+        bail!(
+            "{} is a symbolic link, behind which GitHub reads no workflows, and nothing was written; \
+             replace it by a directory",
+            link.display()
+        );
+    }
     if let Some(root) = repository_above() {
         bail!(
             "the working directory is not the root of its repository, and GitHub reads workflows \

@@ -15,7 +15,9 @@ use crate::model::gap::{Gap, Subject};
 use crate::model::judgment::Judgment;
 use crate::model::rule::{Need, Outcome, Rule, Threshold};
 use crate::policy::Policy;
+use crate::report::text::escape;
 use crate::rules;
+use crate::signals::under_way;
 
 /// Classifies the evidence of a directory, and of bundles of nodes' logs.
 ///
@@ -26,6 +28,10 @@ pub(super) fn classify_recorded(
     cluster: Option<&str>,
     bundles: &[PathBuf],
 ) -> Result<Facts, EvidenceError> {
+    let _reading = under_way(format!(
+        "reading the evidence in {}; no report was written",
+        escape(&dir.to_string_lossy())
+    ));
     classify_evidence(&EvidenceDir::open(dir)?.with_bundles(bundles), cluster)
 }
 
@@ -71,6 +77,7 @@ fn classify(dir: &EvidenceDir, evidence: Evidence, has_nodes: bool) -> Result<Fa
 
 /// Judges facts, and keeps both.
 pub(super) fn judged(facts: Facts, policy: &Policy, fail_on: Option<Threshold>) -> Audited {
+    let _judging = under_way("judging; no report was written");
     let judgment = judge_facts(&facts, policy, fail_on);
     Audited { facts, judgment }
 }

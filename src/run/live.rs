@@ -1,7 +1,6 @@
 //! From options to requests: what a live command collects.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -28,12 +27,14 @@ use crate::collect::transport::Transport;
 use crate::collect::transport::kubectl::KubectlConfig;
 use crate::collect::transport::ssh::Ssh;
 use crate::collect::transport::ssm::Ssm;
+use crate::evidence::files::open_regular;
 use crate::model::audit::Unjudged;
 use crate::model::evidence::Evidence;
 use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
 use crate::model::seen_from::HERE;
 use crate::model::socket::SocketAddress;
+use crate::signals::under_way;
 
 /// What is done with the evidence of a cluster: it is classified, and peers that nothing explains
 /// are probed.
@@ -101,6 +102,7 @@ fn collect_each(
     network_acls: bool,
     each: impl FnMut(Facts),
 ) -> Result<ControlFlow<Ending, Vec<Unjudged>>> {
+    let _collecting = under_way("collecting evidence; no report was written");
     if verbosity == Verbosity::Requests {
         log_to_stderr();
     }
@@ -250,7 +252,11 @@ fn nodes_request(
         }
         TransportOptions::Kubectl { context, kubeconfig, namespace, image } => {
             if let Some(path) = kubeconfig {
-                File::open(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+                // kubectl would wait for the other end of a pipe, once for each of its runs.
+                let opened = open_regular(path).map_err(anyhow::Error::from);
+                opened
+                    .and_then(|file| file.context("it is not a regular file"))
+                    .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
             }
             Ok(Transport::Kubectl(KubectlConfig {
                 context: context.clone(),

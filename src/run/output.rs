@@ -15,6 +15,8 @@ use crate::cleanup::{self, Kind, Temporary};
 use crate::cli::options::WriteTo;
 use crate::report::format::Format;
 use crate::report::style::Style;
+use crate::report::text::escape;
+use crate::signals::under_way;
 
 /// The width for what is not a terminal, such as the log of a CI job.
 const WIDTH_OF_NO_TERMINAL: u16 = 100;
@@ -22,6 +24,9 @@ const WIDTH_OF_NO_TERMINAL: u16 = 100;
 const WIDTH_MIN: u16 = 60;
 /// The largest report that is kept in memory; a larger one is kept in a temporary file.
 const IN_MEMORY_MAX: usize = 4 << 20;
+
+/// What a run does that lays its reports out.
+pub(super) const WRITING: &str = "writing the report";
 
 /// The error for a report that can be kept neither way.
 const CANNOT_BUFFER: &str =
@@ -117,7 +122,9 @@ impl Output {
         write: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>,
     ) -> Result<()> {
         let style = self.style();
+        let writing = under_way(WRITING);
         let written = write(&mut self, style);
+        drop(writing);
         self.finish(written)
     }
 
@@ -125,6 +132,12 @@ impl Output {
     /// the reader of standard output closed it, since the exit code still has the verdict.
     pub(super) fn finish(self, written: io::Result<()>) -> Result<()> {
         cleanup::wait_if_ending();
+        let _writing = under_way(match &self {
+            Self::Stdout(_) => "writing to standard output".to_owned(),
+            Self::Device(.., path) | Self::File(_, path) => {
+                format!("writing {}", escape(&path.to_string_lossy()))
+            }
+        });
         match self {
             Self::Stdout(buffer) => {
                 written.context(CANNOT_BUFFER)?;

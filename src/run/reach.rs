@@ -20,6 +20,7 @@ use crate::model::reachability::{Location, Place, ReachReport, Reachability, Rea
 use crate::model::seen_from::HERE;
 use crate::model::text::list;
 use crate::report::table;
+use crate::signals::under_way;
 
 /// How many nodes a message names.
 const NODES_SHOWN: usize = 10;
@@ -30,7 +31,9 @@ pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
     let files = Output::open_all(&options.write, &Inputs::of_reach(options))?;
     let (report, ending) = match facts(&options.source, options.verbosity)? {
         ControlFlow::Continue(facts) => {
+            let judging = under_way("judging; no report was written");
             let report = reach_report(&facts, place(&facts, &options.from)?);
+            drop(judging);
             let exit = Exit::from(report.reaches);
             (report, exit.into())
         }

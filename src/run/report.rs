@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use super::output::WRITING;
 use crate::model::audit::{Audited, Summary};
 use crate::report::format::{AuditFormat, ReportSettings, ReportWriter};
 use crate::report::style::Style;
+use crate::signals::under_way;
 
 /// A report that is being written. After an error, nothing more is written.
 pub(super) struct Report<W> {
@@ -21,12 +23,14 @@ impl<W: Write> Report<W> {
 
     pub(super) fn cluster(&mut self, audited: &Audited) {
         if self.written.is_ok() {
+            let _writing = under_way(WRITING);
             self.written = self.writer.cluster(audited, &mut self.out);
         }
     }
 
     /// Ends it. Returns where it was written to, and the first error.
     pub(super) fn end(mut self, summary: &Summary) -> (W, io::Result<()>) {
+        let _writing = under_way(WRITING);
         let written = self.written.and_then(|()| self.writer.end(summary, &mut self.out));
         (self.out, written)
     }

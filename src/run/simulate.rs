@@ -22,6 +22,7 @@ use crate::model::simulation::{AccessChange, Simulation, SimulationVerdict};
 use crate::policy::Policy;
 use crate::report::table;
 use crate::rules;
+use crate::signals::under_way;
 
 /// Simulates a change of access and reports on it.
 pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
@@ -31,9 +32,11 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
     let policy = policy::load(None, Timestamp::now())?;
     let (simulation, ending) = match facts(&options.source, options.verbosity)? {
         ControlFlow::Continue(facts) => {
+            let judging = under_way("judging; no report was written");
             let simulation = simulation::simulate(&facts, &change, &options.clients);
             let mut simulation = simulation.map_err(|Refused(reason)| anyhow!(reason))?;
             simulation.warnings = warnings(facts, &simulation.to, &policy.rules);
+            drop(judging);
             let exit = Exit::from(simulation.verdict);
             (simulation, exit.into())
         }

@@ -113,6 +113,42 @@ fn answering(bytes: &'static [u8]) -> String {
     address
 }
 
+/// The errors of a proxy are not those of the endpoint, also where it makes no tunnel.
+#[test]
+fn a_proxy_that_fails_is_named() {
+    let aws = Aws::of("private-only");
+    for (endpoint, variable, proxy, message) in [
+        (aws.0.url(), "HTTP_PROXY", format!("http://{REFUSING}"), "the proxy refuses the connection; check "),
+        (aws.0.url(), "http_proxy", format!("http://{REFUSING}"), "the proxy refuses the connection; check "),
+        (
+            aws.0.url(),
+            "ALL_PROXY",
+            "http://no-such-host.invalid".to_owned(),
+            "the host name of the proxy does not exist",
+        ),
+        (
+            "https://eks.example".to_owned(),
+            "HTTPS_PROXY",
+            format!("http://{REFUSING}"),
+            "the proxy refuses the connection",
+        ),
+        // It is for other requests, or for other hosts.
+        (
+            format!("http://{REFUSING}"),
+            "HTTPS_PROXY",
+            aws.0.url(),
+            "127.0.0.1:9 refuses the connection; is AWS_ENDPOINT_URL right",
+        ),
+    ] {
+        let ran = at_once(with_keys().env("AWS_ENDPOINT_URL", &endpoint).env(variable, &proxy));
+        assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(message), "{variable}={proxy}: {}", ran.stderr);
+    }
+    let run = with_keys().env("AWS_ENDPOINT_URL", &format!("http://{REFUSING}"));
+    let ran = at_once(run.env("HTTP_PROXY", &aws.0.url()).env("NO_PROXY", "127.0.0.1"));
+    assert!(ran.stderr.contains("127.0.0.1:9 refuses the connection; is AWS_"), "{}", ran.stderr);
+}
+
 #[test]
 fn no_secret_of_a_url_is_shown() {
     let junk = answering(b"junk\r\n\r\n");

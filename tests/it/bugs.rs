@@ -82,6 +82,12 @@ fn args(words: &[&str], write: &Path, formats: impl Iterator<Item = &'static str
 #[test]
 fn a_panic_ends_with_70_and_one_line_that_asks_for_a_report() {
     run_if_child();
+    let formats = eks_netcheck::report::FORMATS.iter().map(|format| format.name);
+    assert_eq!(
+        formats.collect::<std::collections::BTreeSet<_>>(),
+        AUDIT.iter().map(|(format, _)| *format).collect(),
+        "every format is tested"
+    );
     let out = scratch();
     let story = story("study-public");
     let audit = ["audit", "--cluster", "myeks", "--format", "json", "--evidence", story.to_str().unwrap()];

@@ -46,6 +46,11 @@ impl Bundle {
     }
 }
 
+/// An archive with these files.
+pub(crate) fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    files.iter().fold(Bundle::new(), |bundle, (path, contents)| bundle.file(path, contents)).bytes()
+}
+
 /// The endpoint's host in a story.
 fn endpoint(dir: &Path) -> String {
     let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();

@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
         "run",
         &[
             "capture", "classify", "cleanup", "cli", "collect", "evidence", "messages", "model", "policy",
-            "report", "rules", "run",
+            "report", "rules", "run", "signals",
         ],
     ),
     ("collect", &["capture", "cleanup", "collect", "evidence", "messages", "model", "signals"]),

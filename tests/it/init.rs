@@ -52,6 +52,22 @@ fn both_files_are_written_and_valid() {
     }
 }
 
+/// A checkout may be from somebody else: nothing is written where a link of it leads.
+#[test]
+fn nothing_is_written_behind_a_link() {
+    for link in [".github", ".github/workflows"] {
+        let (dir, outside) = (scratch(), scratch());
+        let path = dir.path().join(link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(outside.path(), &path).unwrap();
+        let ran = Netcheck::new(["init"]).dir(dir.path()).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("{link} is a symbolic link")), "{}", ran.stderr);
+        assert!(!dir.path().join(POLICY).exists());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+}
+
 #[test]
 fn nothing_is_overwritten() {
     for existing in [POLICY, WORKFLOW] {

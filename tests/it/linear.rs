@@ -1,6 +1,6 @@
 //! The time of a run is linear in the size of its input: of each kind of untrusted input,
 //! four times as much costs at most as much as two doublings of a factor of 2.6, over all
-//! formats together.
+//! formats of its command together.
 //!
 //! `LINEAR_SCALE=8 cargo test --no-default-features --test it linear:: -- --nocapture`
 //! prints the times at eight times the sizes.
@@ -11,9 +11,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use eks_netcheck::report::{FORMATS, REACH_FORMATS, SIMULATION_FORMATS};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::bundles::archive;
 use crate::common::{copy_of, edit_json, scratch};
 
 /// The factor that a doubling of the input may cost.
@@ -21,24 +24,52 @@ const DOUBLING_MAX: f64 = 2.6;
 /// How often a run that seems too slow is measured again; the shortest time counts, since
 /// other processes only add to it.
 const REPEATS: usize = 4;
-/// The formats of `audit`.
-const FORMATS: [&str; 11] = [
-    "table",
-    "html",
-    "json",
-    "sarif",
-    "junit",
-    "markdown",
-    "github",
-    "gitlab",
-    "ocsf",
-    "asff",
-    "openmetrics",
-];
-
 /// A kind of untrusted input: its name, the number of its items in the smaller of the two
 /// runs, and the function that puts a number of items into a copy of a story.
 type Kind = (&'static str, usize, fn(&Path, usize));
+
+/// A command that reads such inputs: its arguments in the directory of the story, and its
+/// formats. Further arguments are in a hidden file of the story, one on each line.
+struct Run {
+    args: &'static [&'static str],
+    formats: Vec<&'static str>,
+}
+
+/// The further arguments of a run.
+const ARGS: &str = ".args";
+/// The baseline of a run.
+const BASELINE: &str = ".baseline.json";
+
+fn audit() -> Run {
+    Run {
+        args: &["audit", "--cluster", "myeks", "--evidence", ".", "--explain-paths"],
+        formats: FORMATS.iter().map(|format| format.name).collect(),
+    }
+}
+
+/// An audit with a baseline.
+fn compared() -> Run {
+    let args = &["audit", "--cluster", "myeks", "--evidence", ".", "--baseline", BASELINE];
+    Run { args, ..audit() }
+}
+
+fn simulation() -> Run {
+    Run {
+        args: &["simulate", "--cluster", "myeks", "--evidence", ".", "--access", "private"],
+        formats: SIMULATION_FORMATS.iter().map(|format| format.name).collect(),
+    }
+}
+
+fn reach() -> Run {
+    Run {
+        args: &["reach", "--evidence", ".", "--from", "192.168.1.99"],
+        formats: REACH_FORMATS.iter().map(|format| format.name).collect(),
+    }
+}
+
+fn check() -> Run {
+    Run { args: &["policy", "check", "--strict"], formats: Vec::new() }
+}
 
 /// By how much the time of a run without items may be wrong, in seconds.
 const NOISE: f64 = 0.005;
@@ -55,48 +86,63 @@ fn processor_time(command: &mut Command) -> Duration {
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
-fn audit(dir: &Path) -> Duration {
-    let out = scratch();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"));
-    command.env_clear().current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.args(["audit", "--cluster", "myeks", "--evidence", ".", "--explain-paths"]);
-    for format in FORMATS {
-        command.arg("--write").arg(format!("{format}={}", out.path().join(format).display()));
+impl Run {
+    /// The processor time that it takes.
+    fn time(&self, dir: &Path) -> f64 {
+        let out = scratch();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"));
+        command.env_clear().current_dir(dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(self.args);
+        if let Ok(more) = fs::read_to_string(dir.join(ARGS)) {
+            command.args(more.lines());
+        }
+        for format in &self.formats {
+            command.arg("--write").arg(format!("{format}={}", out.path().join(format).display()));
+        }
+        processor_time(&mut command).as_secs_f64()
     }
-    processor_time(&mut command)
-}
 
-/// The times of audits with these numbers of items, less that of a run without any.
-fn times(kind: &Kind, items: [usize; 2], fixed: f64) -> [f64; 2] {
-    items.map(|items| {
-        let copy = copy_of(STORY);
-        (kind.2)(copy.path(), items);
-        (audit(copy.path()).as_secs_f64() - fixed).max(1e-3)
-    })
+    /// The times with these numbers of items, less that of a run without any.
+    fn times(&self, kind: &Kind, items: [usize; 2], fixed: f64) -> [f64; 2] {
+        items.map(|items| {
+            let copy = story_copy();
+            (kind.2)(copy.path(), items);
+            (self.time(copy.path()) - fixed).max(1e-3)
+        })
+    }
 }
 
 const STORY: &str = "public-and-private-stale";
 
+/// A copy of the story, with what each command reads.
+fn story_copy() -> TempDir {
+    let copy = copy_of(STORY);
+    baseline(copy.path(), 0);
+    policy(copy.path(), 0, |_| String::new());
+    copy
+}
+
 #[expect(clippy::print_stdout, reason = "the times are shown by --nocapture")]
-fn assert_linear(kinds: &[Kind]) {
+fn assert_linear(run: &Run, kinds: &[Kind]) {
     let scale = std::env::var("LINEAR_SCALE").map_or(1, |scale| scale.parse().unwrap());
-    let fixed = (0..REPEATS).map(|_| audit(copy_of(STORY).path()).as_secs_f64()).fold(f64::MAX, f64::min);
+    let fixed = (0..REPEATS).map(|_| run.time(story_copy().path())).fold(f64::MAX, f64::min);
     let mut slow = String::new();
     for kind in kinds {
         let items = [kind.1 * scale, 4 * kind.1 * scale];
-        let mut least = times(kind, items, fixed);
+        let mut least = run.times(kind, items, fixed);
         let doubling = |[once, four_times]: [f64; 2]| (four_times / (once + NOISE)).sqrt();
         for _ in 0..REPEATS {
             // Differences of a few milliseconds are noise.
             if doubling(least) <= DOUBLING_MAX || least[1] < 0.02 {
                 break;
             }
-            let again = times(kind, items, fixed);
+            let again = run.times(kind, items, fixed);
             least = [least[0].min(again[0]), least[1].min(again[1])];
         }
         let [once, four_times] = least;
         let line = format!(
-            "{}: {} {once:.3} s, {} {four_times:.3} s: {:.2}",
+            "{}: {}: {} {once:.3} s, {} {four_times:.3} s: {:.2}",
+            run.args[0],
             kind.0,
             items[0],
             items[1],
@@ -474,14 +520,27 @@ const NODES: [Kind; 18] = [
 ];
 
 /// Entries of policies and of the evidence directory.
-const ENTRIES: [Kind; 6] = [
+const ENTRIES: [Kind; 9] = [
     ("waivers", 150, |dir, items| {
+        policy(dir, items, |number| waiver(&format!("x{number}"), "2999-01-01"));
+        findings(dir, items);
+    }),
+    // A wildcard at the beginning, and one that all findings begin with.
+    ("waivers by an end", 300, |dir, items| {
+        policy(dir, items, |number| waiver(&format!("*-x{number}"), "2999-01-01"));
+        findings(dir, items);
+    }),
+    ("waivers by a beginning", 300, |dir, items| {
+        policy(dir, items, |number| waiver(&format!("node-x{number}*"), "2999-01-01"));
+        findings(dir, items);
+    }),
+    ("accepted gaps by an end", 300, |dir, items| {
         policy(dir, items, |number| {
             format!(
-                "[[waiver]]\nrule = \"node-on-public-path\"\nresource = \"x{number}\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2999-01-01\n"
+                "[[accept-gap]]\nsubject = \"*-x{number}\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2999-01-01\n"
             )
         });
-        findings(dir, items);
+        gaps(dir, items);
     }),
     ("accepted gaps", 200, |dir, items| {
         policy(dir, items, |number| {
@@ -512,6 +571,242 @@ const ENTRIES: [Kind; 6] = [
     }),
 ];
 
+/// An entry of a policy.
+fn waiver(resource: &str, expires: &str) -> String {
+    format!(
+        "[[waiver]]\nrule = \"node-on-public-path\"\nresource = \"{resource}\"\nreason = \"r\"\nowner = \"o\"\nexpires = {expires}\n"
+    )
+}
+
+/// Policies that are checked.
+const POLICIES: [Kind; 4] = [
+    ("waivers", 1_000, |dir, items| {
+        policy(dir, items, |number| waiver(&format!("x{number}"), "2999-01-01"));
+    }),
+    ("expired waivers", 1_000, |dir, items| {
+        policy(dir, items, |number| waiver(&format!("x{number}"), "2020-01-01"));
+    }),
+    ("expired blocks", 1_000, |dir, items| {
+        policy(dir, items, |number| {
+            format!(
+                "[[allowed-cidr]]\ncidr = \"{}/32\"\nreason = \"r\"\nowner = \"o\"\nexpires = 2020-01-01\n",
+                address(number)
+            )
+        });
+    }),
+    ("overrides", 1_000, |dir, items| {
+        policy(dir, items, |number| {
+            format!("[[override]]\nclusters = [\"x{number}*\"]\nfail-on = \"low\"\n")
+        });
+    }),
+];
+
+/// A baseline with findings of nodes that are called `gone-NUMBER`.
+fn baseline(dir: &Path, items: usize) {
+    let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();
+    let finding = |number: usize| {
+        json!({"rule": "node-on-public-path", "subject": format!("gone-{number}"), "about": null,
+               "message": "m", "waived": false})
+    };
+    let findings: Vec<_> = (0..items).map(finding).collect();
+    let report = json!({
+        "schema": "eks-netcheck.report.v1", "verdict": "fail", "findings": findings,
+        "cluster": {"name": cluster["cluster"]["name"], "arn": cluster["cluster"]["arn"]},
+    });
+    write(dir, BASELINE, &report.to_string());
+}
+
+/// Baselines.
+const BASELINES: [Kind; 3] = [
+    ("findings that are gone", 500, baseline),
+    ("findings that are gone, and others that are new", 150, |dir, items| {
+        baseline(dir, items);
+        findings(dir, items);
+    }),
+    ("clusters", 3_000, |dir, items| {
+        let report = |number: usize| json!({"cluster": {"name": format!("c{number}"), "arn": null}, "findings": [], "verdict": "inconclusive"});
+        let reports: Vec<_> = (0..items).map(report).collect();
+        let reports =
+            json!({"schema": "eks-netcheck.reports.v1", "verdict": "fail", "reports": reports}).to_string();
+        write(dir, BASELINE, &reports);
+    }),
+];
+
+/// Answers to probes, and bundles.
+const FILES: [Kind; 6] = [
+    ("vantage points of probes", 60, |dir, items| {
+        for number in 0..items {
+            probe(dir, number, 1..2);
+        }
+    }),
+    ("answers of a probe", 60, |dir, items| probe(dir, 0, 0..items)),
+    ("bundles", 60, |dir, items| {
+        for number in 0..items {
+            bundle(
+                dir,
+                number,
+                &format!("tcp 0 0 {}:5000 3.39.55.189:443 ESTABLISHED 1/kubelet\n", address(number)),
+            );
+        }
+    }),
+    ("rows of a bundle", 2_000, |dir, items| {
+        let row = |number: usize| {
+            format!("tcp 0 0 192.168.9.9:{} 3.39.55.189:443 ESTABLISHED {number}/kubelet\n", number % 60_000)
+        };
+        bundle(dir, 0, &(0..items).map(row).collect::<String>());
+    }),
+    ("addresses of a curl", 2_000, |dir, items| {
+        let addresses: Vec<_> = (0..items).map(address).collect();
+        let curl = format!("* IPv4: {}\n", addresses.join(", "));
+        let files = [("networking/curl_api_server.txt", curl.into_bytes())];
+        fs::write(dir.join("nodes/b.tar.gz"), archive(&files)).unwrap();
+    }),
+    ("entries of a bundle", 3_000, |dir, items| {
+        let names: Vec<_> = (0..items).map(|number| format!("var_log/{number}")).collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), Vec::new())).collect();
+        fs::write(dir.join("nodes/b.tar.gz"), archive(&files)).unwrap();
+    }),
+];
+
+/// The answers of some addresses to probes from a vantage point.
+fn probe(dir: &Path, vantage: usize, numbers: std::ops::Range<usize>) {
+    let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();
+    let endpoint = cluster["cluster"]["endpoint"].as_str().unwrap();
+    let answer = |number: usize| {
+        let certificate = json!({"subject": format!("s{number}"), "issuer": "i", "names": [format!("n{number}")],
+                                 "not_before": 1, "not_after": 2, "fingerprint": "00"});
+        json!({"address": format!("{}:443", address(number)), "target": "endpoint", "tcp": {"result": "done"},
+               "tls": {"result": "done", "trust": "unsigned", "certificate": certificate},
+               "http": [{"path": "/api", "status": 200}]})
+    };
+    let answers: Vec<_> = numbers.map(answer).collect();
+    let file =
+        json!({"schema": "eks-netcheck.probe.v1", "host": &endpoint["https://".len()..], "answers": answers});
+    write(dir, &format!("probe/vantage-{vantage}.json"), &file.to_string());
+}
+
+/// A bundle of a node with these rows of netstat.
+fn bundle(dir: &Path, number: usize, rows: &str) {
+    let head = "Active Internet connections (servers and established)\nProto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name\n";
+    let files = [("system/netstat.txt", format!("{head}{rows}").into_bytes())];
+    fs::write(dir.join(format!("nodes/b{number}.tar.gz")), archive(&files)).unwrap();
+}
+
+/// Nodes without sockets, which are known by their names alone.
+fn silent_nodes(dir: &Path, items: usize) {
+    for number in 0..items {
+        write(dir, &format!("nodes/node-{number}.txt"), &rows(0, |_| String::new()));
+    }
+}
+
+/// The nodes that Kubernetes lists.
+fn listed_nodes(dir: &Path, items: usize, compute_type: Option<&str>) {
+    let node = |number: usize| {
+        json!({"metadata": {"name": format!("node-{number}"), "labels": {"eks.amazonaws.com/compute-type": compute_type.unwrap_or("ec2")}},
+               "spec": {}, "status": {"addresses": [{"type": "InternalIP", "address": address(number)}]}})
+    };
+    let nodes: Vec<_> = (0..items).map(node).collect();
+    write(dir, "kubernetes/nodes.json", &json!({"kind": "List", "items": nodes}).to_string());
+}
+
+/// Instances that are called `node-NUMBER`.
+fn instances(dir: &Path, items: usize) {
+    repeat(dir, "instances.json", "/Reservations", items, |reservation, number| {
+        let instance = &mut reservation["Instances"][0];
+        instance["InstanceId"] = format!("i-{number:08}").into();
+        instance["PrivateIpAddress"] = address(number).into();
+        instance["PrivateDnsName"] = format!("node-{number}.internal").into();
+        instance["NetworkInterfaces"] = json!([]);
+    });
+}
+
+/// What `simulate` and `reach` judge.
+const PLACES: [Kind; 11] = [
+    ("nodes", 100, findings),
+    ("nodes of Kubernetes", 400, |dir, items| listed_nodes(dir, items, None)),
+    // The sizes are such that a comparison of all pairs takes longer than all else.
+    ("nodes that are read and that Kubernetes lists", 1_500, |dir, items| {
+        silent_nodes(dir, items);
+        listed_nodes(dir, items, None);
+    }),
+    ("nodes that are read and that EC2 lists", 1_000, |dir, items| {
+        silent_nodes(dir, items);
+        instances(dir, items);
+    }),
+    ("Fargate nodes with their interfaces", 700, |dir, items| {
+        listed_nodes(dir, items, Some("fargate"));
+        repeat(dir, "network-interfaces.json", "/NetworkInterfaces", items, |eni, number| {
+            eni["NetworkInterfaceId"] = format!("eni-{number}").into();
+            eni["Description"] = "eks-fargate".into();
+            eni["PrivateIpAddresses"] = json!([{"Primary": true, "PrivateIpAddress": address(number)}]);
+        });
+    }),
+    ("security groups", 500, |dir, items| {
+        repeat(dir, "security-groups.json", "/SecurityGroups", items, |group, number| {
+            group["GroupId"] = format!("sg-{number}").into();
+        });
+        repeat(dir, "network-interfaces.json", "/NetworkInterfaces/0/Groups", items, |group, number| {
+            group["GroupId"] = format!("sg-{number}").into();
+        });
+    }),
+    ("rules of a security group", 1_000, |dir, items| {
+        let rule = |number: usize| {
+            json!({"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
+                   "IpRanges": [{"CidrIp": format!("{}/32", address(number))}]})
+        };
+        edit_list(dir, "security-groups.json", "/SecurityGroups/0/IpPermissions", |rules| {
+            *rules = (0..items).map(rule).collect();
+        });
+    }),
+    ("routes", 1_000, |dir, items| {
+        edit_list(dir, "route-tables.json", "/RouteTables", |tables| {
+            let route = |number: usize| {
+                json!({"DestinationCidrBlock": format!("{}/32", address(number)), "State": "active",
+                       "NatGatewayId": "nat-1"})
+            };
+            for table in tables {
+                table["Routes"].as_array_mut().unwrap().extend((0..items).map(route));
+            }
+        });
+    }),
+    ("entries of a network ACL", 2_000, |dir, items| {
+        let entry = |number: usize| {
+            json!({"CidrBlock": format!("{}/32", address(number)), "Egress": number % 2 == 0, "Protocol": "6",
+                   "PortRange": {"From": 443, "To": 443}, "RuleAction": "deny", "RuleNumber": number + 1})
+        };
+        let entries: Vec<_> = (0..items).map(entry).collect();
+        let subnets: Value = serde_json::from_slice(&fs::read(dir.join("subnets.json")).unwrap()).unwrap();
+        let subnets = subnets["Subnets"].as_array().unwrap().iter();
+        let associations: Vec<_> = subnets.map(|subnet| json!({"SubnetId": subnet["SubnetId"]})).collect();
+        let acl = json!({"NetworkAclId": "acl-1", "Associations": associations, "Entries": entries});
+        write(dir, "network-acls.json", &json!({"NetworkAcls": [acl]}).to_string());
+    }),
+    ("CIDR blocks", 1_000, |dir, items| {
+        edit_json(dir, "cluster.json", |json| {
+            let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
+            json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = json!(blocks);
+        });
+    }),
+    ("EKS-owned ENIs", 200, |dir, items| {
+        repeat(dir, "network-interfaces.json", "/NetworkInterfaces", items, |eni, number| {
+            eni["NetworkInterfaceId"] = format!("eni-{number}").into();
+            eni["PrivateIpAddresses"] = json!([{"Primary": true, "PrivateIpAddress": address(number)}]);
+        });
+    }),
+];
+
+/// Clients that the user names.
+const CLIENTS: [Kind; 2] = [
+    ("clients", 200, |dir, items| {
+        let client = |number: usize| format!("--client\nc{number}={}/32\n", address(number));
+        write(dir, ARGS, &(0..items).map(client).collect::<String>());
+    }),
+    ("blocks of a client", 200, |dir, items| {
+        let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
+        write(dir, ARGS, &format!("--client\nc={}\n", blocks.join(",")));
+    }),
+];
+
 /// A finding for each of a number of nodes.
 fn findings(dir: &Path, items: usize) {
     for number in 0..items {
@@ -538,20 +833,46 @@ fn gaps(dir: &Path, items: usize) {
 
 #[test]
 fn time_is_linear_in_the_length_of_texts() {
-    assert_linear(&TEXTS);
+    assert_linear(&audit(), &TEXTS);
 }
 
 #[test]
 fn time_is_linear_in_the_length_of_lists() {
-    assert_linear(&LISTS);
+    assert_linear(&audit(), &LISTS);
 }
 
 #[test]
 fn time_is_linear_in_the_number_of_nodes_and_sockets() {
-    assert_linear(&NODES);
+    assert_linear(&audit(), &NODES);
 }
 
 #[test]
 fn time_is_linear_in_the_number_of_entries() {
-    assert_linear(&ENTRIES);
+    assert_linear(&audit(), &ENTRIES);
+}
+
+#[test]
+fn time_is_linear_in_the_number_of_entries_of_a_policy_that_is_checked() {
+    assert_linear(&check(), &POLICIES);
+}
+
+#[test]
+fn time_is_linear_in_the_size_of_a_baseline() {
+    assert_linear(&compared(), &BASELINES);
+}
+
+#[test]
+fn time_is_linear_in_the_number_of_answers_to_probes_and_in_the_size_of_bundles() {
+    assert_linear(&audit(), &FILES);
+}
+
+#[test]
+fn time_of_simulate_is_linear() {
+    assert_linear(&simulation(), &PLACES);
+    assert_linear(&simulation(), &CLIENTS);
+}
+
+#[test]
+fn time_of_reach_is_linear() {
+    assert_linear(&reach(), &PLACES);
 }

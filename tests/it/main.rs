@@ -6,6 +6,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic in a test names the line that failed")]
 
+// The fuzz targets name the crate of their macro.
+extern crate self as libfuzzer_sys;
+pub(crate) use fuzz_targets::fuzz_target;
+
 mod agreement;
 mod architecture;
 mod asff;
@@ -37,6 +41,7 @@ mod exec_catch;
 #[cfg(feature = "live")]
 mod fleet;
 mod formats;
+mod fuzz_targets;
 mod help;
 mod hostile;
 mod html;

@@ -184,7 +184,7 @@ fn random(seed: u64) -> u64 {
 }
 
 /// The commands of one cluster and of many.
-const RUNS: [(&str, &[&str]); 6] = [
+const RUNS: [(&str, &[&str]); 10] = [
     (
         "audit",
         &["audit", "--cluster", "myeks", "--node", "n1=a", "--node", "n2=b", "--write", "json=report.json"],
@@ -214,6 +214,29 @@ const RUNS: [(&str, &[&str]); 6] = [
         &["collect", "--cluster", "myeks", "--nodes", "kubectl", "--node", "n1", "--out", "evidence"],
     ),
     ("many clusters", &["audit", "--all-clusters", "--write", "sarif=report.sarif"]),
+    (
+        "simulate",
+        &[
+            "simulate",
+            "--cluster",
+            "myeks",
+            "--access",
+            "private",
+            "--node",
+            "n1=a",
+            "--write",
+            "markdown=change.md",
+        ],
+    ),
+    (
+        "kubectl simulate",
+        &["simulate", "--cluster", "myeks", "--access", "private", "--nodes", "kubectl", "--node", "n1"],
+    ),
+    (
+        "reach",
+        &["reach", "--cluster", "myeks", "--from", "n1", "--node", "n1=a", "--write", "json=reach.json"],
+    ),
+    ("kubectl reach", &["reach", "--cluster", "myeks", "--from", "n1", "--nodes", "kubectl", "--node", "n1"]),
 ];
 
 #[test]
@@ -306,6 +329,50 @@ fn a_signal_ends_a_run_whose_output_is_not_read() {
         drop(writer);
         drop(std::thread::spawn(move || reader.read_to_end(&mut Vec::new())));
         sandbox.assert_clean("a blocked run");
+    }
+}
+
+/// The message says what the run was doing.
+#[test]
+fn an_interrupted_run_says_what_it_was_doing() {
+    let aws = aws();
+    let sandbox = Sandbox::new(HANGING_NODE);
+    let evidence = many_rows(sandbox.path());
+    let slow = sandbox.path().join("slow");
+    crate::common::copy(&story("study-public"), &slow);
+    let row = "ESTAB 0 0 192.168.1.20:20000 10.9.1.1:443 users:((\"kubelet\",pid=7,fd=9))\n";
+    std::fs::write(slow.join("nodes/n1.txt"), row.repeat(1_000_000)).unwrap();
+    let slow = slow.to_str().unwrap().to_owned();
+    let reading = format!("while reading the evidence in {slow}; no report was written");
+    for (args, wanted) in [
+        (vec!["audit", "--evidence", &slow], &*reading),
+        (vec!["simulate", "--evidence", &slow, "--access", "private"], &reading),
+        (vec!["reach", "--evidence", &slow, "--from", "n1"], &reading),
+        (vec!["diff", &slow, &slow], "while comparing the two recordings; no report was written"),
+        (vec!["audit", "--evidence", &evidence, "--format", "json"], "while writing "),
+        (vec!["audit", "--evidence", &evidence, "--policy", "-"], "while reading standard input"),
+        (vec!["policy", "check", "-"], "while reading standard input"),
+        (vec!["simulate", "--evidence", &evidence, "--plan", "-"], "while reading standard input"),
+        (vec!["audit", "--cluster", "myeks", "--node", "n1=a"], "answers had been received"),
+        (
+            vec!["simulate", "--cluster", "myeks", "--access", "private", "--node", "n1=a"],
+            "answers had been received",
+        ),
+        (vec!["reach", "--cluster", "myeks", "--from", "n1", "--node", "n1=a"], "answers had been received"),
+    ] {
+        let is_live = args.contains(&"--cluster");
+        let mut command = sandbox.netcheck(&aws, &args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        sleep(Duration::from_millis(if is_live { 3000 } else { 1200 }));
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let status = ended(&mut child, &format!("{args:?}"));
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(status.code(), Some(143), "{args:?}: {stderr}");
+        let last = stderr.lines().last().unwrap();
+        assert!(last.starts_with("error: interrupted") && last.contains(wanted), "{args:?}: {stderr}");
+        sandbox.assert_clean(&stderr);
     }
 }
 

@@ -235,6 +235,74 @@ fn settings_are_read_from_regular_files_alone() {
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A baseline, a plan and a bundle are read before anything is judged. What of each is no regular
+/// file neither delays the run nor is shown.
+#[test]
+fn inputs_that_are_named_are_read_from_regular_files_alone() {
+    let dir = scratch();
+    fs::write(dir.path().join("private"), "password=SECRET\n").unwrap();
+    let fifo = dir.path().join("fifo.tar.gz");
+    make_fifo(&fifo);
+    let socket = dir.path().join("socket");
+    drop(UnixListener::bind(&socket).unwrap());
+    let story = story("study-public");
+    for path in [&fifo, &socket, Path::new("/dev/zero"), Path::new("/dev/ptmx"), dir.path()] {
+        let simulate = Netcheck::new(["simulate", "--evidence"]).arg(&story).arg("--plan");
+        for netcheck in [
+            Netcheck::audit(&story).arg("--baseline").arg(path),
+            Netcheck::audit(&story).arg("--bundle").arg(path),
+            simulate.arg(path),
+        ] {
+            let ran = run(netcheck.dir(dir.path()));
+            assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+            assert!(ran.stderr.contains("is not a regular file"), "{}", ran.stderr);
+        }
+    }
+    // Of what is neither, nothing is quoted.
+    let private = dir.path().join("private");
+    for option in ["--baseline", "--bundle", "--policy"] {
+        let ran = run(Netcheck::audit(&story).arg(option).arg(&private));
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{option}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("SECRET"), "{option}: {}", ran.stderr);
+    }
+}
+
+/// A sparse file of 1 TiB.
+#[test]
+fn named_files_above_the_limit_are_refused() {
+    let dir = scratch();
+    let path = dir.path().join("large.tar.gz");
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let story = story("study-public");
+    let simulate = Netcheck::new(["simulate", "--evidence"]).arg(&story).arg("--plan");
+    for netcheck in [
+        Netcheck::audit(&story).arg("--baseline").arg(&path),
+        Netcheck::audit(&story).arg("--bundle").arg(&path),
+        Netcheck::audit(&story).arg("--policy").arg(&path),
+        simulate.arg(&path),
+    ] {
+        let ran = run(netcheck);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains("is larger than"), "{}", ran.stderr);
+    }
+}
+
+/// kubectl would wait for the other end of a pipe.
+#[cfg(feature = "live")]
+#[test]
+fn a_kubeconfig_is_a_regular_file() {
+    let dir = scratch();
+    let fifo = dir.path().join("config");
+    make_fifo(&fifo);
+    for path in [&fifo, Path::new("/dev/zero")] {
+        let audit = Netcheck::new(["audit", "--cluster", "myeks", "--region", "ap-northeast-2"]);
+        let ran = run(audit.args(&["--nodes", "kubectl", "--kubeconfig"]).arg(path).dir(dir.path()));
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("cannot read the kubeconfig"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("it is not a regular file"), "{}", ran.stderr);
+    }
+}
+
 /// Both are read before AWS is queried.
 #[cfg(feature = "live")]
 #[test]

@@ -1,6 +1,6 @@
 //! The clients of the API server: what is known to use it, and from where.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -14,7 +14,7 @@ use crate::model::facts::Facts;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::kubernetes::KubernetesNode;
 use crate::model::name::NodeName;
-use crate::model::net::{INSTANCES, Instance};
+use crate::model::net::INSTANCES;
 use crate::model::node::{Node, NodeStatus, Via, bundle_step};
 use crate::model::reachability::{Location, Place};
 use crate::model::seen_from::HERE;
@@ -106,13 +106,11 @@ fn read_host(
             }
         }
         [] => {
-            if let Some(instance) = named_instance(&facts.evidence, name) {
+            if let Some(instance) = places.named_instance(name) {
                 covered.instances.insert(instance.id.clone());
                 places.of_instance(name, instance)
             } else {
-                let listed = facts.evidence.kubernetes.nodes.seen().into_iter().flatten();
-                let addresses = listed.filter(|known| known.name == name).flat_map(|known| &known.addresses);
-                places.of_addresses(name, &addresses.copied().collect::<Vec<_>>())
+                places.of_addresses(name, &places.listed_addresses(name))
             }
         }
         // Which machine a process runs on is not known.
@@ -212,21 +210,6 @@ pub(super) fn partial(facts: &Facts, node: &Node) -> Vec<Gap> {
     gaps
 }
 
-/// The instance that has the name of a node whose capture has no socket.
-fn named_instance<'a>(evidence: &'a Evidence, name: &str) -> Option<&'a Instance> {
-    let address: Option<IpAddr> = name.parse().ok();
-    let has_name = |instance: &&Instance| {
-        let dns_name = instance.dns_name.as_deref().unwrap_or_default();
-        let host = dns_name.split('.').next().unwrap_or_default();
-        [instance.id.as_str(), dns_name, host].contains(&name)
-            || address.is_some_and(|address| instance.addresses.contains(&address))
-            || instance.name_tag() == Some(name)
-    };
-    let mut named = evidence.node_instances().filter(has_name);
-    // Instances of a node group share their tag.
-    named.next().filter(|_| named.next().is_none())
-}
-
 /// The nodes that EC2 or Kubernetes lists and that were not read.
 fn unread<'a>(
     facts: &'a Facts,
@@ -277,11 +260,15 @@ fn fargate(facts: &Facts, places: &Places<'_>) -> Vec<ClientHost> {
     let pods: Vec<_> =
         facts.interfaces.iter().filter(|known| known.is_fargate_pod_of(&evidence.cluster)).collect();
     let nodes: Vec<_> = evidence.nodes_of_kubernetes_alone().filter(|node| node.is_fargate()).collect();
+    let mut first: HashMap<IpAddr, usize> = HashMap::new();
+    for (at, node) in nodes.iter().enumerate() {
+        for address in &node.addresses {
+            first.entry(*address).or_insert(at);
+        }
+    }
     let of_interfaces = pods.iter().map(|known| {
-        let has = |node: &&&KubernetesNode| {
-            node.addresses.iter().any(|address| known.interface.addresses.contains(address))
-        };
-        let name = nodes.iter().find(has).map_or(known.interface.id.as_str(), |node| node.name.as_str());
+        let at = known.interface.addresses.iter().filter_map(|address| first.get(address)).min();
+        let name = at.map_or(known.interface.id.as_str(), |at| nodes[*at].name.as_str());
         host(name, places.of_addresses(name, &known.interface.addresses))
     });
     let addresses: HashSet<_> = pods.iter().flat_map(|known| &known.interface.addresses).collect();

@@ -21,6 +21,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
+use hyper::Uri;
+use hyper::http::uri::Scheme;
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cause::{chain, configuration};
@@ -169,7 +172,8 @@ impl HttpConnector for LimitedConnector {
         let (connector, max, large) = (self.connector.clone(), self.max, Arc::clone(&self.large));
         HttpConnectorFuture::new(async move {
             let host = host_of(request.uri());
-            let response = connect(&connector, request, &host).await?;
+            let has_proxy = goes_to_proxy(request.uri());
+            let response = connect(&connector, request, &host, has_proxy).await?;
             read(response, max, &large, host).await
         })
     }
@@ -180,6 +184,7 @@ async fn connect(
     connector: &SharedHttpConnector,
     request: HttpRequest,
     host: &str,
+    has_proxy: bool,
 ) -> Result<HttpResponse, ConnectorError> {
     let mut request = request;
     let mut connections = 0;
@@ -190,7 +195,7 @@ async fn connect(
             Ok(response) => return Ok(response),
             Err(error) => error,
         };
-        let Some(reason) = final_error(&error, host) else { return Err(error) };
+        let Some(reason) = final_error(&error, host, has_proxy) else { return Err(error) };
         match (reason, again) {
             (Final::NotResolved(_) | Final::ProxyRejected(_), Some(again)) => {
                 tokio::time::sleep(CONNECTION_PAUSE).await;
@@ -211,8 +216,17 @@ const ABSENT: [&str; 5] = [
     "nodename nor servname provided",
 ];
 
+/// Whether a request without TLS is sent to the environment's proxy, so that an error of its
+/// connection is the proxy's. With TLS, the proxy makes a tunnel, whose errors say so.
+fn goes_to_proxy(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    uri.filter(|uri| uri.scheme() == Some(&Scheme::HTTP))
+        .is_some_and(|uri| Matcher::from_env().intercept(&uri).is_some())
+}
+
 /// The reason for which a repetition of a request would fail as well; `None` if it need not.
-fn final_error(error: &ConnectorError, host: &str) -> Option<Final> {
+/// `has_proxy` if its connection is one to a proxy.
+fn final_error(error: &ConnectorError, host: &str, has_proxy: bool) -> Option<Final> {
     if error.is_timeout() {
         return None;
     }
@@ -220,7 +234,7 @@ fn final_error(error: &ConnectorError, host: &str) -> Option<Final> {
     let chain: Vec<&dyn Error> = chain(error).collect();
     let says = |text: &str| chain.iter().any(|error| error.to_string().contains(text));
     let kind = chain.iter().find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
-    let is_proxy = says("tunnel error");
+    let is_proxy = has_proxy || says("tunnel error");
     if says("failed to lookup address") || says("dns error") {
         // The code of getaddrinfo is known by its text alone, in glibc and in musl.
         // Any other, such as one of too many open files, says nothing about the name.

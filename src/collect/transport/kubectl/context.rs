@@ -2,12 +2,17 @@
 //! endpoint, or whose certificate authority is the cluster's. Another cluster would answer
 //! as well, and with wrong nodes.
 
+use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::pem::{Certificates, decode_base64};
+use crate::evidence::files::open_regular;
 use crate::model::cluster::{ApiEndpoint, Cluster};
+
+/// The most that is read of a file of certificates.
+const PEM_MAX: u64 = 1 << 20;
 
 /// What `kubectl config view --raw -o json` prints, without the users' secrets.
 #[derive(Debug, Default, Deserialize)]
@@ -152,13 +157,20 @@ impl<'a> Identity<'a> {
         }
         let file = entry.certificate_authority.as_deref().map(Path::new);
         file.is_some_and(|file| {
-            file.is_absolute() && std::fs::read(file).is_ok_and(|pem| self.has_authority(&pem))
+            file.is_absolute() && read_pem(file).is_some_and(|pem| self.has_authority(&pem))
         })
     }
 
     fn has_authority(&self, pem: &[u8]) -> bool {
         self.authority.is_some() && self.authority == Certificates::parse(pem)
     }
+}
+
+/// Reads the certificates of a cluster: no pipe or device, which may not end.
+fn read_pem(path: &Path) -> Option<Vec<u8>> {
+    let mut pem = Vec::new();
+    open_regular(path).ok()??.take(PEM_MAX).read_to_end(&mut pem).ok()?;
+    Some(pem)
 }
 
 /// Whether a URL is the endpoint: the same host and port, over TLS.
