@@ -79,7 +79,7 @@ pub enum WithoutEvidence {
 }
 
 /// A step of a remediation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Step {
     /// What to do, as a sentence without a full stop.
     pub text: String,
@@ -93,7 +93,7 @@ pub struct Step {
 }
 
 /// How to see that a step worked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Check {
     /// What is seen, as a sentence without a full stop.
     pub text: String,

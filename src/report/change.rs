@@ -165,9 +165,11 @@ pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec
     let steps: HashMap<_, _> =
         (1..).zip(&simulation.steps).map(|(number, step)| (step.step.text.as_str(), number)).collect();
     let mut needs: Vec<(&Step, Vec<&str>)> = Vec::new();
+    let mut places = HashMap::new();
     let lacking = groups.iter().filter(|group| group.first.effect == Effect::Breaks);
     for (group, step) in lacking.flat_map(|group| group.first.needs.iter().map(move |step| (group, step))) {
-        match needs.iter_mut().find(|(known, _)| *known == step) {
+        let place = *places.entry(step).or_insert(needs.len());
+        match needs.get_mut(place) {
             Some((_, labels)) => labels.push(&group.label),
             None => needs.push((step, vec![&group.label])),
         }

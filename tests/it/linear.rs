@@ -771,7 +771,7 @@ const PLACES: [Kind; 11] = [
     }),
     ("entries of a network ACL", 2_000, |dir, items| {
         let entry = |number: usize| {
-            json!({"CidrBlock": format!("{}/32", address(number)), "Egress": number % 2 == 0, "Protocol": "6",
+            json!({"CidrBlock": format!("{}/32", address(number)), "Egress": number.is_multiple_of(2), "Protocol": "6",
                    "PortRange": {"From": 443, "To": 443}, "RuleAction": "deny", "RuleNumber": number + 1})
         };
         let entries: Vec<_> = (0..items).map(entry).collect();

@@ -31,7 +31,6 @@ use crate::model::facts::{Facts, Incomplete, InterfaceKind};
 use crate::model::file::Field;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::NAT_GATEWAYS;
-use crate::model::node::Node;
 use crate::model::reachability::{Condition, ConditionResult, Reachability, Reaches};
 use crate::model::seen_from::HERE;
 use crate::model::shell::shell_word;
@@ -302,11 +301,10 @@ fn unread(facts: &Facts, clients: &[Client]) -> Vec<Gap> {
     if names.is_empty() {
         return gaps;
     }
-    let is_partial = |node: &&Node| {
-        let is_of_part = |client: &&Client| client.process.as_deref() == Some(OTHER_PROCESSES);
-        unknown.iter().copied().filter(is_of_part).any(|client| client.node.as_ref() == Some(&node.name))
-    };
-    let partial = facts.nodes.iter().filter(is_partial).flat_map(|node| partial(facts, node));
+    let of_parts = unknown.iter().filter(|client| client.process.as_deref() == Some(OTHER_PROCESSES));
+    let parts: HashSet<_> = of_parts.filter_map(|client| client.node.as_ref()).collect();
+    let partial =
+        facts.nodes.iter().filter(|node| parts.contains(&node.name)).flat_map(|node| partial(facts, node));
     let of_nodes = facts.nodes.iter().flat_map(|node| &node.gaps);
     let others = facts.missing_nodes.iter().filter(|gap| gap.subject != Subject::FargatePods);
     gaps.extend(others.chain(of_nodes).cloned().chain(partial));

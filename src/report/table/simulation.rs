@@ -1,5 +1,6 @@
 //! `simulate` as text for people: the verdict, the clients, the steps, and what was not seen.
 
+use std::collections::HashMap;
 use std::io::{Result, Write};
 
 use crate::model::rule::Check;
@@ -92,9 +93,11 @@ fn shortened(rows: Vec<String>, names: &Names) -> Vec<String> {
 /// The reasons, each with the groups of clients that it is for.
 fn reasons<'a>(groups: &'a [Group<'_>]) -> Vec<(&'a str, Vec<&'a str>)> {
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places = HashMap::new();
     for group in groups {
         let (why, label) = (group.first.why.as_str(), group.label.as_str());
-        match reasons.iter_mut().find(|(known, _)| *known == why) {
+        let place = *places.entry(why).or_insert(reasons.len());
+        match reasons.get_mut(place) {
             Some((_, labels)) => labels.push(label),
             None => reasons.push((why, vec![label])),
         }
