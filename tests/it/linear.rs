@@ -267,14 +267,28 @@ fn interface(dir: &Path, attribute: &str, value: &str) {
     edit_list(dir, "network-interfaces.json", "/NetworkInterfaces", |list| list[0][attribute] = value.into());
 }
 
+/// A security group with a number of rules.
+fn group_rules(dir: &Path, items: usize) {
+    let rule = |number: usize| {
+        json!({"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
+               "IpRanges": [{"CidrIp": format!("{}/32", address(number))}]})
+    };
+    edit_list(dir, "security-groups.json", "/SecurityGroups/0/IpPermissions", |rules| {
+        *rules = (0..items).map(rule).collect();
+    });
+}
+
+/// A number of `publicAccessCidrs`.
+fn public_blocks(dir: &Path, items: usize) {
+    edit_json(dir, "cluster.json", |json| {
+        let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
+        json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = json!(blocks);
+    });
+}
+
 /// Lists of the AWS and Kubernetes answers.
 const LISTS: [Kind; 13] = [
-    ("CIDR blocks", 2_000, |dir, items| {
-        edit_json(dir, "cluster.json", |json| {
-            let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
-            json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = json!(blocks);
-        });
-    }),
+    ("CIDR blocks", 2_000, public_blocks),
     ("remote networks", 2_000, |dir, items| {
         edit_json(dir, "cluster.json", |json| {
             let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
@@ -330,15 +344,7 @@ const LISTS: [Kind; 13] = [
             group["GroupId"] = format!("sg-{number}").into();
         });
     }),
-    ("rules of a security group", 1_000, |dir, items| {
-        let rule = |number: usize| {
-            json!({"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
-                   "IpRanges": [{"CidrIp": format!("{}/32", address(number))}]})
-        };
-        edit_list(dir, "security-groups.json", "/SecurityGroups/0/IpPermissions", |rules| {
-            *rules = (0..items).map(rule).collect();
-        });
-    }),
+    ("rules of a security group", 1_000, group_rules),
     ("subnets", 300, |dir, items| {
         repeat(dir, "subnets.json", "/Subnets", items, |subnet, number| {
             subnet["SubnetId"] = format!("subnet-{number}").into();
@@ -558,10 +564,7 @@ const ENTRIES: [Kind; 9] = [
             format!("[[allowed-cidr]]\ncidr = \"{}/32\"\nreason = \"r\"\nowner = \"o\"\n", address(number))
         };
         policy(dir, items, entry);
-        edit_json(dir, "cluster.json", |json| {
-            let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
-            json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = json!(blocks);
-        });
+        public_blocks(dir, items);
     }),
     ("gaps of the manifest", 500, gaps),
     ("unknown files", 500, |dir, items| {
@@ -606,7 +609,7 @@ fn baseline(dir: &Path, items: usize) {
     let cluster: Value = serde_json::from_slice(&fs::read(dir.join("cluster.json")).unwrap()).unwrap();
     let finding = |number: usize| {
         json!({"rule": "node-on-public-path", "subject": format!("gone-{number}"), "about": null,
-               "message": "m", "waived": false})
+               "message": "m", "severity": "high", "waived": false})
     };
     let findings: Vec<_> = (0..items).map(finding).collect();
     let report = json!({
@@ -749,15 +752,7 @@ const PLACES: [Kind; 11] = [
             group["GroupId"] = format!("sg-{number}").into();
         });
     }),
-    ("rules of a security group", 1_000, |dir, items| {
-        let rule = |number: usize| {
-            json!({"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443,
-                   "IpRanges": [{"CidrIp": format!("{}/32", address(number))}]})
-        };
-        edit_list(dir, "security-groups.json", "/SecurityGroups/0/IpPermissions", |rules| {
-            *rules = (0..items).map(rule).collect();
-        });
-    }),
+    ("rules of a security group", 1_000, group_rules),
     ("routes", 1_000, |dir, items| {
         edit_list(dir, "route-tables.json", "/RouteTables", |tables| {
             let route = |number: usize| {
@@ -781,12 +776,7 @@ const PLACES: [Kind; 11] = [
         let acl = json!({"NetworkAclId": "acl-1", "Associations": associations, "Entries": entries});
         write(dir, "network-acls.json", &json!({"NetworkAcls": [acl]}).to_string());
     }),
-    ("CIDR blocks", 1_000, |dir, items| {
-        edit_json(dir, "cluster.json", |json| {
-            let blocks: Vec<_> = (0..items).map(|number| format!("{}/32", address(number))).collect();
-            json["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = json!(blocks);
-        });
-    }),
+    ("CIDR blocks", 1_000, public_blocks),
     ("EKS-owned ENIs", 200, |dir, items| {
         repeat(dir, "network-interfaces.json", "/NetworkInterfaces", items, |eni, number| {
             eni["NetworkInterfaceId"] = format!("eni-{number}").into();
