@@ -12,6 +12,7 @@ use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::net::NodeAddress;
 use crate::model::rule::{Rule, Threshold};
 use crate::model::selection::Selection;
+use crate::model::service_account::ServiceAccount;
 use crate::model::simulation::{AccessChange, NamedClient};
 use crate::report::format::{
     AuditFormat, AuditWrite, ExplainFormat, Format, ReachFormat, ReachWrite, SimulationFormat,
@@ -48,6 +49,8 @@ pub enum Options {
     Rbac {
         /// The namespace of the Jobs.
         namespace: String,
+        /// To which account the roles are bound, rather than to the group.
+        service_account: Option<ServiceAccount>,
     },
     /// `audit`, `collect` or `trace` with `--dry-run`
     DryRun(DryRunOptions),

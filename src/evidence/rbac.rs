@@ -2,14 +2,26 @@
 
 use serde_json::{Value, json};
 
+use crate::model::service_account::ServiceAccount;
+
+/// The API group of roles.
+const API_GROUP: &str = "rbac.authorization.k8s.io";
 /// The group to which the rights are bound, for an access entry of the cluster.
 const GROUP: &str = "eks-netcheck";
 /// The namespace of the pods of the node monitoring agent.
 const AGENT_NAMESPACE: &str = "kube-system";
 
-/// The roles with their bindings; `namespace` is that of the Jobs.
+/// The roles with their bindings, to a service account or else to the group; `namespace` is
+/// that of the Jobs.
 #[must_use]
-pub fn roles(namespace: &str) -> Vec<Value> {
+pub fn roles(namespace: &str, account: Option<&ServiceAccount>) -> Vec<Value> {
+    let subject = match account {
+        Some(account) => {
+            json!({"kind": "ServiceAccount", "name": account.name(), "namespace": account.namespace()})
+        }
+        None => json!({"apiGroup": API_GROUP, "kind": "Group", "name": GROUP}),
+    };
+    let role = |kind, namespace, name, rules: &[Value]| role(kind, namespace, name, rules, &subject);
     let list = |group: &str, resource: &str| rule(group, resource, &["list"]);
     let mut objects = role("ClusterRole", None, "eks-netcheck", &[list("", "nodes")]);
     objects.extend(role(
@@ -35,20 +47,19 @@ fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
     json!({"apiGroups": [group], "resources": [resource], "verbs": verbs})
 }
 
-/// A role with its binding.
-fn role(kind: &str, namespace: Option<&str>, name: &str, rules: &[Value]) -> Vec<Value> {
+/// A role with its binding to a subject.
+fn role(kind: &str, namespace: Option<&str>, name: &str, rules: &[Value], subject: &Value) -> Vec<Value> {
     let mut metadata = json!({"name": name});
     if let Some(namespace) = namespace {
         metadata["namespace"] = json!(namespace);
     }
-    let group = "rbac.authorization.k8s.io";
-    let version = format!("{group}/v1");
+    let version = format!("{API_GROUP}/v1");
     vec![
         json!({"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules}),
         json!({
             "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": metadata,
-            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
-            "subjects": [{"apiGroup": group, "kind": "Group", "name": GROUP}],
+            "roleRef": {"apiGroup": API_GROUP, "kind": kind, "name": name},
+            "subjects": [subject],
         }),
     ]
 }

@@ -30,6 +30,7 @@ pub mod reaches;
 pub mod rule;
 pub mod seen_from;
 pub mod selection;
+pub mod service_account;
 pub mod shell;
 pub mod simulation;
 pub mod socket;

@@ -36,6 +36,7 @@ use super::rule_ids::RuleId;
 use super::values::{NodesWithPermissions, S3Arg, format_of, kubernetes_name, ssm_document};
 use crate::model::name::SSM_DOCUMENT;
 use crate::model::rule::Rule;
+use crate::model::service_account::ServiceAccount;
 use crate::report;
 use crate::report::format::ExplainFormat;
 
@@ -118,11 +119,15 @@ enum Command {
     #[command(after_long_help = after::SSM_DOCUMENT.long())]
     SsmDocument,
     /// Print the least rights in the cluster that `--nodes kubectl` needs: roles with bindings for the group eks-netcheck
+    /// or for a service account
     #[command(after_long_help = after::RBAC.long())]
     Rbac {
         /// The namespace of the Jobs
         #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name, help_heading = after::OPTIONS)]
         namespace: String,
+        /// Bind the roles to this service account, with which eks-netcheck runs in the cluster, instead of the group
+        #[arg(long, value_name = "NAMESPACE:NAME", help_heading = after::OPTIONS)]
+        service_account: Option<ServiceAccount>,
     },
     /// Describe a rule: what it finds, why that matters and how to fix it
     #[command(after_long_help = after::EXPLAIN.long())]
@@ -182,7 +187,7 @@ impl Cli {
             ),
             Command::Audit(args) => Options::Audit(args.into_options()?),
             Command::Simulate(args) => Options::Simulate(args.into_options()?),
-            Command::Rbac { namespace } => Options::Rbac { namespace },
+            Command::Rbac { namespace, service_account } => Options::Rbac { namespace, service_account },
             Command::Collect(args) => Options::Collect(args.into_options()?),
             Command::Trace(args) => Options::Trace(args.into_options()?),
             Command::Diff(args) => Options::Diff(args.into_options()),
