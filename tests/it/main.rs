@@ -39,6 +39,8 @@ mod exceptions;
 #[cfg(feature = "live")]
 mod exec_catch;
 #[cfg(feature = "live")]
+mod fetch;
+#[cfg(feature = "live")]
 mod fleet;
 mod formats;
 mod fuzz_targets;
@@ -102,3 +104,5 @@ mod terminal;
 #[cfg(feature = "live")]
 mod trace;
 mod traffic;
+#[cfg(feature = "live")]
+mod workflows;

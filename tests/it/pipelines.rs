@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::common::{root, scratch, story};
 use crate::docs::code_block;
+use crate::fetch::Fetch;
 
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap()
@@ -55,41 +56,76 @@ struct Step {
     summary: String,
 }
 
-/// Runs the action's step as a runner does.
+/// Runs the steps of the action as a runner does, with the binary on PATH unless an input
+/// says otherwise.
 fn run_action(dir: &Path, aws: &Api, inputs: &[(&str, &str)]) -> Step {
+    run_action_at(root(), dir, aws, &[&[("binary", "eks-netcheck")], inputs].concat())
+}
+
+/// The same for the action in a directory, with these inputs.
+fn run_action_at(action_path: &Path, dir: &Path, aws: &Api, inputs: &[(&str, &str)]) -> Step {
     let action = yaml(&fs::read_to_string(root().join("action.yml")).unwrap());
     for (name, _) in inputs {
         assert!(action["inputs"][name].is_object(), "the action has no input {name}");
     }
-    let [step] = action["runs"]["steps"].as_array().unwrap().as_slice() else { panic!("more than one step") };
-    assert_eq!((&action["runs"]["using"], &step["shell"]), (&"composite".into(), &"bash".into()));
-    // Inputs reach the script by environment variables: in its text they would be code.
-    let script = step["run"].as_str().unwrap();
-    assert!(!script.contains("${{"), "{script}");
+    assert_eq!(action["runs"]["using"], "composite");
+    let inputs: BTreeMap<_, _> = inputs.iter().copied().collect();
+    let mut outputs = BTreeMap::new();
     let file = |name: &str| {
         let path = dir.join(name);
         fs::write(&path, "").unwrap();
         path
     };
-    let (script_file, outputs, summary) = (file("step.sh"), file("outputs"), file("summary"));
-    fs::write(&script_file, script).unwrap();
-    let inputs: BTreeMap<_, _> = inputs.iter().copied().collect();
-    let mut command = bash(dir, aws);
-    for (key, value) in step["env"].as_object().unwrap() {
-        let value = value.as_str().unwrap();
-        let input = value.strip_prefix("${{ inputs.").unwrap().strip_suffix(" }}").unwrap();
-        let default = action["inputs"][input]["default"].as_str().unwrap();
-        command.env(key, inputs.get(input).copied().unwrap_or(default));
+    let summary = file("summary");
+    let mut last = None;
+    for step in action["runs"]["steps"].as_array().unwrap() {
+        let value = |term: &str| match term.split_once('.').unwrap() {
+            ("inputs", name) => inputs
+                .get(name)
+                .copied()
+                .unwrap_or_else(|| action["inputs"][name]["default"].as_str().unwrap())
+                .to_owned(),
+            ("steps", output) => outputs.get(output).cloned().unwrap_or_default(),
+            ("github", "action_repository") => String::new(),
+            _ => panic!("{term}"),
+        };
+        // An expression is the first of its terms that is not empty.
+        let evaluate = |expression: &str| {
+            let terms = expression.strip_prefix("${{ ").unwrap().strip_suffix(" }}").unwrap().split(" || ");
+            terms.map(value).find(|value| !value.is_empty()).unwrap_or_default()
+        };
+        if let Some(condition) = step["if"].as_str() {
+            assert_eq!(condition, "${{ inputs.binary == '' }}");
+            if !evaluate("${{ inputs.binary }}").is_empty() {
+                continue;
+            }
+        }
+        assert_eq!(step["shell"], "bash");
+        // Inputs reach the script by environment variables: in its text they would be code.
+        let script = step["run"].as_str().unwrap();
+        assert!(!script.contains("${{"), "{script}");
+        let (script_file, output_file) = (file("step.sh"), file("outputs"));
+        fs::write(&script_file, script).unwrap();
+        let mut command = bash(dir, aws);
+        for (key, expression) in step["env"].as_object().unwrap() {
+            command.env(key, evaluate(expression.as_str().unwrap()));
+        }
+        command.env("GITHUB_ACTIONS", "true").env("GITHUB_ACTION_PATH", action_path).env("RUNNER_TEMP", dir);
+        command.env("GITHUB_OUTPUT", &output_file).env("GITHUB_STEP_SUMMARY", &summary);
+        let ran =
+            command.args(["--noprofile", "--norc", "-eo", "pipefail"]).arg(&script_file).output().unwrap();
+        let written = fs::read_to_string(output_file).unwrap();
+        for (name, value) in written.lines().map(|line| line.split_once('=').unwrap()) {
+            outputs.insert(format!("{}.outputs.{name}", step["id"].as_str().unwrap()), value.to_owned());
+        }
+        let code = ran.status.code().unwrap();
+        let summary = fs::read_to_string(&summary).unwrap();
+        last = Some(Step { code, log: text_of(&ran), outputs: written, summary });
+        if code != 0 {
+            break;
+        }
     }
-    command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", &outputs).env("GITHUB_STEP_SUMMARY", &summary);
-    let ran = command.args(["--noprofile", "--norc", "-eo", "pipefail"]).arg(&script_file).output().unwrap();
-    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
-    Step {
-        code: ran.status.code().unwrap(),
-        log: text_of(&ran),
-        outputs: read(outputs),
-        summary: read(summary),
-    }
+    last.unwrap()
 }
 
 /// Standard output, then standard error.
@@ -149,27 +185,86 @@ fn the_action_reports_a_missing_binary() {
     let dir = checkout();
     let step = run_action(dir.path(), &aws("private-only"), &[("binary", "./no-such")]);
     assert_eq!(step.code, 2);
-    assert!(step.log.starts_with("::error title=eks-netcheck::./no-such not found"), "{}", step.log);
+    assert!(
+        step.log.starts_with(
+            "::error title=eks-netcheck::./no-such not found: install eks-netcheck in an earlier step"
+        ),
+        "{}",
+        step.log
+    );
+}
+
+/// The action in a directory of its own, with the checksum of an archive whose binary is the
+/// built one; the inputs that download it.
+fn release(dir: &Path) -> Vec<(&'static str, String)> {
+    let fetch =
+        Fetch::with_binary(&format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_eks-netcheck")));
+    fs::create_dir_all(dir.join("packaging")).unwrap();
+    for file in ["fetch", "checksums.txt"] {
+        fs::copy(fetch.dir().join(file), dir.join("packaging").join(file)).unwrap();
+    }
+    vec![("releases", fetch.serve())]
 }
 
 #[test]
-fn the_documented_workflow_runs_the_action() {
-    let workflow = yaml(&code_block("docs/ci.md", "github"));
+fn the_action_downloads_the_release_and_runs_it() {
+    let (dir, action) = (checkout(), scratch());
+    let inputs = release(action.path());
+    let inputs: Vec<_> = inputs.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let step = run_action_at(action.path(), dir.path(), &aws("private-only"), &inputs);
+    assert_eq!((step.code, step.outputs.as_str()), (0, "exit-code=0\n"), "{}", step.log);
+    assert!(dir.path().join("eks-netcheck/eks-netcheck").is_file());
+
+    // Of another archive, nothing is run.
+    let dir = checkout();
+    let aws = aws("private-only");
+    let wrong = "ab".repeat(32);
+    let inputs = [&inputs[..], &[("sha256", wrong.as_str())]].concat();
+    let step = run_action_at(action.path(), dir.path(), &aws, &inputs);
+    assert_eq!((step.code, step.outputs.as_str()), (2, ""), "{}", step.log);
+    assert!(step.log.starts_with("::error title=eks-netcheck::"), "{}", step.log);
+    assert_eq!(aws.calls().len(), 0);
+    assert!(fs::read_dir(dir.path().join("eks-netcheck")).unwrap().next().is_none());
+}
+
+#[test]
+fn the_documented_example_of_a_release_runs_the_action() {
+    let workflow = yaml(&code_block("docs/ci.md", "github of a release"));
     let steps = workflow["jobs"]["endpoints"]["steps"].as_array().unwrap();
-    let ours = steps.iter().find(|step| step["uses"] == "./eks-netcheck").unwrap();
+    let is_ours = |step: &&Value| step["uses"].as_str().unwrap().starts_with("OWNER/eks-netcheck@");
+    let ours = steps.iter().find(is_ours).unwrap();
     let inputs: Vec<_> = ours["with"]
         .as_object()
         .unwrap()
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str().unwrap()))
         .collect();
-    let dir = checkout();
-    let step = run_action(dir.path(), &aws("study-public"), &inputs);
+    let (dir, action) = (checkout(), scratch());
+    let release = release(action.path());
+    let release: Vec<_> = release.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let step =
+        run_action_at(action.path(), dir.path(), &aws("study-public"), &[&inputs[..], &release].concat());
     assert_eq!(step.code, 1, "{}", step.log);
-    let upload = steps.last().unwrap();
-    // A run that was refused has no report.
-    assert_eq!(upload["if"], "always() && hashFiles('eks-netcheck.sarif') != ''");
-    assert!(dir.path().join(upload["with"]["sarif_file"].as_str().unwrap()).is_file());
+    assert!(dir.path().join("eks-netcheck.sarif").is_file());
+}
+
+#[test]
+fn the_documented_workflow_audits() {
+    let workflow = yaml(&code_block("docs/ci.md", "github"));
+    let steps = workflow["jobs"]["endpoints"]["steps"].as_array().unwrap();
+    let audit = steps.iter().find(|step| step["name"] == "Audit all clusters").unwrap();
+    for (name, code) in [("private-only", 0), ("study-public", 1)] {
+        let dir = checkout();
+        let aws = aws(name);
+        let mut command = bash(dir.path(), &aws);
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", audit["run"].as_str().unwrap()]);
+        let ran = command.output().unwrap();
+        assert_eq!(ran.status.code(), Some(code), "{}", text_of(&ran));
+        let upload = steps.last().unwrap();
+        // A run that was refused has no report.
+        assert_eq!(upload["if"], "${{ always() && hashFiles('eks-netcheck.sarif') != '' }}");
+        assert!(dir.path().join(upload["with"]["sarif_file"].as_str().unwrap()).is_file());
+    }
 }
 
 #[test]

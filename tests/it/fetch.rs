@@ -1,0 +1,263 @@
+//! `packaging/fetch`, which the action downloads a release with, against a server.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use crate::common::{root, scratch};
+
+/// What the server answers to any request for a path that ends with the name of the archive.
+#[derive(Clone)]
+enum Answer {
+    /// These bytes.
+    Whole(Vec<u8>),
+    /// The first half of them, and then the end of the connection.
+    Half(Vec<u8>),
+    /// A redirect to another server.
+    Elsewhere(String),
+    /// No such file.
+    Missing,
+}
+
+/// Serves an answer for the rest of the test run.
+fn serve(answer: Answer) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let request = lines.next().unwrap();
+            lines.find(String::is_empty);
+            let wanted = format!("GET /v1.2.3/{}.tar.gz ", name());
+            let (status, header, body) = match &answer {
+                _ if !request.starts_with(&wanted) => ("404 Not Found", String::new(), &[][..]),
+                Answer::Missing => ("404 Not Found", String::new(), &b"Not Found"[..]),
+                Answer::Elsewhere(url) => {
+                    ("302 Found", format!("location: {url}/v1.2.3/{}.tar.gz\r\n", name()), &[][..])
+                }
+                Answer::Whole(bytes) => ("200 OK", String::new(), &bytes[..]),
+                Answer::Half(bytes) => ("200 OK", String::new(), &bytes[..bytes.len() / 2]),
+            };
+            let length = if let Answer::Half(bytes) = &answer { bytes.len() } else { body.len() };
+            let head =
+                format!("HTTP/1.1 {status}\r\n{header}content-length: {length}\r\nconnection: close\r\n\r\n");
+            // Fails if curl has closed the connection.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        }
+    });
+    address
+}
+
+/// The name of the archive for this machine, without its ending.
+fn name() -> String {
+    format!("eks-netcheck-1.2.3-{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// An archive with this program as the binary.
+fn archive(dir: &Path, program: &str) -> Vec<u8> {
+    let inner = dir.join(name());
+    fs::create_dir(&inner).unwrap();
+    let binary = inner.join("eks-netcheck");
+    fs::write(&binary, program).unwrap();
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(inner.join("README.md"), "text").unwrap();
+    let tar = Command::new("tar").arg("-cz").arg("-C").arg(dir).arg(name()).output().unwrap();
+    assert!(tar.status.success());
+    tar.stdout
+}
+
+/// The checksum in hexadecimal digits.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// A copy of the script with checksums of its own, and a directory for the binary.
+pub(crate) struct Fetch {
+    dir: tempfile::TempDir,
+    archive: Vec<u8>,
+}
+
+impl Fetch {
+    /// The binary prints where it is run, and its arguments.
+    fn new() -> Self {
+        Self::with_binary("#!/bin/sh\necho \"ran $0 $*\"\n")
+    }
+
+    /// The checksums are those of an archive with this program.
+    pub(crate) fn with_binary(program: &str) -> Self {
+        let dir = scratch();
+        let archive = archive(dir.path(), program);
+        let fetch = Self { dir, archive };
+        fetch.checksums(&format!("{}  {}.tar.gz\n", sha256(&fetch.archive), name()));
+        fs::copy(root().join("packaging/fetch"), fetch.dir.path().join("fetch")).unwrap();
+        fetch
+    }
+
+    /// The directory with the script and the checksums.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The URL of a server that has the archive.
+    pub(crate) fn serve(&self) -> String {
+        format!("http://{}", serve(Answer::Whole(self.archive.clone())))
+    }
+
+    fn checksums(&self, lines: &str) {
+        let other = format!("{}  eks-netcheck-1.2.3-riscv64-unknown-linux-gnu.tar.gz\n", "0".repeat(64));
+        fs::write(self.dir.path().join("checksums.txt"), format!("# A comment.\n{lines}{other}")).unwrap();
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("out of the way/bin")
+    }
+
+    fn run(&self, env: &[(&str, &str)]) -> Output {
+        let mut command = Command::new("bash");
+        command.arg(self.dir.path().join("fetch")).arg(self.out()).current_dir(self.dir.path());
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(env.iter().copied());
+        command.output().unwrap()
+    }
+
+    /// A refusal, with its message; nothing is left of the download.
+    #[track_caller]
+    fn refused(&self, env: &[(&str, &str)]) -> String {
+        let output = self.run(env);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{output:?}");
+        let left = fs::read_dir(self.out()).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn the_binary_of_a_release_is_downloaded_if_its_checksum_is_right() {
+    let fetch = Fetch::new();
+    let elsewhere = format!("http://{}", serve(Answer::Whole(fetch.archive.clone())));
+    let redirect = format!("http://{}/", serve(Answer::Elsewhere(elsewhere.clone())));
+    for (releases, version) in [(&elsewhere, ""), (&redirect, "1.2.3"), (&elsewhere, "v1.2.3")] {
+        let output = fetch.run(&[("RELEASES", releases), ("VERSION", version)]);
+        let path = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{output:?}");
+        assert_eq!(path, format!("{}\n", fetch.out().join("eks-netcheck").display()));
+        let ran = Command::new(path.trim_end()).arg("--version").output().unwrap();
+        assert!(String::from_utf8(ran.stdout).unwrap().ends_with("--version\n"));
+        assert_eq!(fs::read_dir(fetch.out()).unwrap().count(), 1, "only the binary is left");
+    }
+    // A version that the file does not have, with a checksum of the user's, in any case.
+    fetch.checksums("");
+    let sum = sha256(&fetch.archive).to_uppercase();
+    let output = fetch.run(&[("RELEASES", &elsewhere), ("VERSION", "1.2.3"), ("SHA256", &sum)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn the_last_version_of_the_checksums_is_downloaded() {
+    let fetch = Fetch::new();
+    let sums = format!("{}  {}.tar.gz\n", sha256(&fetch.archive), name());
+    fetch.checksums(&(sums.replace("1.2.3", "1.2.2") + &sums));
+    let url = format!("http://{}", serve(Answer::Whole(fetch.archive.clone())));
+    let output = fetch.run(&[("RELEASES", &url)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn an_archive_with_another_checksum_is_refused_and_nothing_is_left() {
+    let fetch = Fetch::new();
+    let mut other = fetch.archive.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let url = format!("http://{}", serve(Answer::Whole(other.clone())));
+    let message = fetch.refused(&[("RELEASES", &url)]);
+    for part in [&sha256(&other), &sha256(&fetch.archive), "nothing of it was unpacked or run"] {
+        assert!(message.contains(part), "{message}");
+    }
+    // The checksum that the user gives is the one that counts.
+    let url = format!("http://{}", serve(Answer::Whole(fetch.archive.clone())));
+    let message = fetch.refused(&[("RELEASES", &url), ("SHA256", &"ab".repeat(32))]);
+    assert!(message.contains(&"ab".repeat(32)), "{message}");
+    // As GitHub shows an error.
+    let message =
+        fetch.refused(&[("RELEASES", &url), ("SHA256", &"ab".repeat(32)), ("GITHUB_ACTIONS", "true")]);
+    assert!(message.starts_with("::error title=eks-netcheck::http://"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn a_binary_from_before_stays_if_the_download_is_refused() {
+    let fetch = Fetch::new();
+    fs::create_dir_all(fetch.out()).unwrap();
+    fs::write(fetch.out().join("eks-netcheck"), "before").unwrap();
+    let url = format!("http://{}", serve(Answer::Whole(b"other".to_vec())));
+    assert_eq!(fetch.run(&[("RELEASES", &url)]).status.code(), Some(2));
+    assert_eq!(fs::read(fetch.out().join("eks-netcheck")).unwrap(), b"before");
+    assert_eq!(fs::read_dir(fetch.out()).unwrap().count(), 1);
+}
+
+#[test]
+fn downloads_that_fail_say_what_to_do_next() {
+    let fetch = Fetch::new();
+    let closed = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    for (address, parts) in [
+        (serve(Answer::Missing), ["404", "does that release exist"]),
+        (serve(Answer::Half(fetch.archive.clone())), ["ended early", "run it again"]),
+        (closed, ["cannot be downloaded", "is a proxy missing"]),
+    ] {
+        let url = format!("http://{address}");
+        let message = fetch.refused(&[("RELEASES", &url)]);
+        for part in parts {
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(message.contains(&format!("{url}/v1.2.3/{}.tar.gz", name())), "{message}");
+    }
+    // The binary is where the name of the archive says.
+    let text = b"no archive".to_vec();
+    let url = format!("http://{}", serve(Answer::Whole(text.clone())));
+    let message = fetch.refused(&[("RELEASES", &url), ("SHA256", &sha256(&text))]);
+    assert!(message.contains(&format!("has no {}/eks-netcheck", name())), "{message}");
+}
+
+#[test]
+fn what_is_not_known_or_well_formed_is_refused_before_anything_is_requested() {
+    let fetch = Fetch::new();
+    // Nothing listens there.
+    let url = ("RELEASES", "http://127.0.0.1:9");
+    for (env, part) in [
+        (&[url, ("VERSION", "1.2.4")][..], "no checksum of eks-netcheck-1.2.4-"),
+        (&[url, ("VERSION", "latest")], "not one such as 1.2.3"),
+        (&[url, ("VERSION", "1.2.3/../../x")], "not one such as 1.2.3"),
+        (&[url, ("VERSION", "1.2.3"), ("SHA256", "abc")], "64 hexadecimal digits"),
+        (&[], "not OWNER/NAME"),
+        (&[("REPOSITORY", "a/b/c")], "not OWNER/NAME"),
+        (&[("REPOSITORY", "a/b?x")], "not OWNER/NAME"),
+        (&[("RELEASES", "file:///etc")], "begins with https://"),
+        (&[("RELEASES", "-o/etc/x")], "begins with https://"),
+    ] {
+        let message = fetch.refused(env);
+        assert!(message.contains(part), "{env:?}: {message}");
+    }
+    // A TLS server is not left for one without.
+    let message = fetch.refused(&[("RELEASES", "https://127.0.0.1:9")]);
+    assert!(message.contains("cannot be downloaded"), "{message}");
+    // As long as there is no release.
+    fetch.checksums("");
+    let message = fetch.refused(&[url]);
+    assert!(message.contains("the checksum of no release"), "{message}");
+    assert!(message.contains("set the input binary to its path"), "{message}");
+}
+
+#[test]
+fn the_checksums_of_this_commit_are_those_of_sha256sums() {
+    let text = fs::read_to_string(root().join("packaging/checksums.txt")).unwrap();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (sum, name) = line.split_once("  ").unwrap_or_else(|| panic!("{line}"));
+        assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+        assert!(name.starts_with("eks-netcheck-") && name.ends_with(".tar.gz"), "{line}");
+    }
+}
