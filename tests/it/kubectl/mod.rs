@@ -3,6 +3,7 @@
 
 mod collection;
 mod contexts;
+mod in_cluster;
 mod leftovers;
 mod refusals;
 mod rights;

@@ -92,6 +92,11 @@ impl Testbed {
         self.aws.set_account(account);
     }
 
+    /// The URL of the fake AWS.
+    pub(crate) fn aws_url(&self) -> String {
+        self.aws.url()
+    }
+
     /// A run on the operator's host, with credentials for the fake AWS.
     pub(crate) fn netcheck(&self, args: &[&str]) -> Command {
         let mut command = self.lab.operator_command("env");

@@ -1,5 +1,5 @@
 //! A Kubernetes API server, as far as kubectl uses it here: nodes, endpoint slices, pods, logs, events, Jobs,
-//! and the streams of `exec` and `attach`, for which it connects to the node's kubelet. Pods are real processes
+//! the objects of `apply --server-side`, which nothing acts on, and the streams of `exec` and `attach`, for which it connects to the node's kubelet. Pods are real processes
 //! on the nodes, apart from those of the `DaemonSet` aws-node, whose commands are emulated.
 //!
 //! It has TLS only through [`Tls`], and refuses wrong tokens, and what rules of RBAC do not allow, only if it
@@ -206,12 +206,19 @@ impl ApiServer {
         lock(&self.cluster.state).pods.keys().map(|(_, name)| name.clone()).collect()
     }
 
+    /// The objects that `kubectl apply --server-side` brought, in any order.
+    #[must_use]
+    pub fn applied(&self) -> Vec<Value> {
+        lock(&self.cluster.state).applied.values().cloned().collect()
+    }
+
     /// Removes all Jobs, pods, faults and rules.
     pub fn reset(&self) {
         let mut state = lock(&self.cluster.state);
         state.jobs.clear();
         state.pods.clear();
         state.events.clear();
+        state.applied.clear();
         state.faults = Faults::default();
         state.ahead = Duration::ZERO;
         drop(state);

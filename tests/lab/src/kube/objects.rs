@@ -23,6 +23,9 @@ fn emulated_pod(name: &str) -> Value {
 
 /// The response to a request for discovery or for an object.
 pub(super) fn respond(request: &Request, path: &[&str], cluster: &Cluster) -> Response {
+    if request.method == "PATCH" {
+        return apply(request, cluster);
+    }
     match path {
         ["api", "v1", "nodes"] | ["apis", _, "v1", "namespaces", ..] | ["api", "v1", "namespaces", ..] => {
             objects(request, path, cluster)
@@ -39,7 +42,7 @@ fn discovery(path: &[&str]) -> Response {
         }
         ["api"] => json_response(&json!({"kind": "APIVersions", "versions": ["v1"]})),
         ["apis"] => {
-            let groups = ["apps", "batch", "discovery.k8s.io"].map(|name| {
+            let groups = ["apps", "batch", "discovery.k8s.io", "rbac.authorization.k8s.io"].map(|name| {
                 let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
                 json!({"name": name, "versions": [version], "preferredVersion": version})
             });
@@ -47,15 +50,56 @@ fn discovery(path: &[&str]) -> Response {
         }
         ["api", "v1"] => resources(
             "v1",
-            &[("pods", "po", "Pod", true), ("nodes", "no", "Node", false), ("events", "ev", "Event", true)],
+            &[
+                ("pods", "po", "Pod", true),
+                ("nodes", "no", "Node", false),
+                ("events", "ev", "Event", true),
+                ("namespaces", "ns", "Namespace", false),
+                ("serviceaccounts", "sa", "ServiceAccount", true),
+                ("configmaps", "cm", "ConfigMap", true),
+                ("persistentvolumeclaims", "pvc", "PersistentVolumeClaim", true),
+            ],
         ),
-        ["apis", "apps", "v1"] => resources("apps/v1", &[("daemonsets", "ds", "DaemonSet", true)]),
-        ["apis", "batch", "v1"] => resources("batch/v1", &[("jobs", "job", "Job", true)]),
+        ["apis", "apps", "v1"] => resources(
+            "apps/v1",
+            &[("daemonsets", "ds", "DaemonSet", true), ("deployments", "deploy", "Deployment", true)],
+        ),
+        ["apis", "batch", "v1"] => {
+            resources("batch/v1", &[("jobs", "job", "Job", true), ("cronjobs", "cj", "CronJob", true)])
+        }
+        ["apis", "rbac.authorization.k8s.io", "v1"] => resources(
+            "rbac.authorization.k8s.io/v1",
+            &[
+                ("clusterroles", "", "ClusterRole", false),
+                ("clusterrolebindings", "", "ClusterRoleBinding", false),
+                ("roles", "", "Role", true),
+                ("rolebindings", "", "RoleBinding", true),
+            ],
+        ),
         ["apis", "discovery.k8s.io", "v1"] => {
             resources("discovery.k8s.io/v1", &[("endpointslices", "eps", "EndpointSlice", true)])
         }
         _ => not_found(),
     }
+}
+
+/// Keeps the object of a server-side apply. An object in a namespace that was not applied
+/// before is refused.
+fn apply(request: &Request, cluster: &Cluster) -> Response {
+    let Ok(mut object) = serde_json::from_slice::<Value>(&request.body) else {
+        return Response { status: 400, ..not_found() };
+    };
+    let applied = &mut lock(&cluster.state).applied;
+    let namespace = object["metadata"]["namespace"].as_str();
+    if let Some(namespace) = namespace.filter(|namespace| !["default", "kube-system"].contains(namespace))
+        && !applied.contains_key(&format!("/api/v1/namespaces/{namespace}"))
+    {
+        return no_such("namespaces", namespace);
+    }
+    object["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000000000");
+    let status = if applied.contains_key(&request.path) { 200 } else { 201 };
+    applied.insert(request.path.clone(), object.clone());
+    Response { status, ..json_response(&object) }
 }
 
 /// The response to a request for objects.
@@ -159,7 +203,7 @@ fn resources(version: &str, all: &[(&str, &str, &str, bool)]) -> Response {
         .map(|(name, short, kind, is_namespaced)| {
             json!({
                 "name": name, "singularName": kind.to_lowercase(), "shortNames": [short],
-                "namespaced": is_namespaced, "kind": kind, "verbs": ["create", "delete", "get", "list"],
+                "namespaced": is_namespaced, "kind": kind, "verbs": ["create", "delete", "get", "list", "patch"],
             })
         })
         .collect();

@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) jobs: BTreeMap<(String, String), Job>,
     pub(super) pods: BTreeMap<(String, String), Pod>,
     pub(super) events: Vec<Value>,
+    /// The objects of `kubectl apply --server-side`, by the path of their URL.
+    pub(super) applied: BTreeMap<String, Value>,
     pub(super) faults: Faults,
     /// By how much the clock of the controllers is ahead.
     pub(super) ahead: Duration,
