@@ -26,6 +26,8 @@ mod bugs;
 mod bundles;
 mod captures;
 mod cases;
+#[cfg(feature = "live")]
+mod cloudformation;
 mod command_line;
 mod common;
 mod compliance;
