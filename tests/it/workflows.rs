@@ -127,3 +127,48 @@ fn an_action_is_pinned_to_one_commit_everywhere() {
     }
     assert!(pins.len() >= 8, "{pins:?}");
 }
+
+/// A step of a job of our workflows, run as a runner does.
+fn step(workflow: &str, job: &str, name: &str, env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let text = fs::read_to_string(root().join(WORKFLOWS).join(workflow)).unwrap();
+    let workflow: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    let steps = workflow["jobs"][job]["steps"].as_array().unwrap();
+    let step = steps.iter().find(|step| step["name"] == name).unwrap();
+    let mut bash = Command::new("bash");
+    bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"].as_str().unwrap()]);
+    let output = bash.current_dir(root()).envs(env.iter().copied()).output().unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn a_tag_that_is_not_the_version_is_not_released() {
+    let name = "Compare the tag with the version of Cargo.toml";
+    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
+    assert_eq!(step("release.yml", "build", name, &[("TAG", tag)]), (Some(0), String::new()));
+    for tag in [env!("CARGO_PKG_VERSION"), "v99.0.0", ""] {
+        let (code, output) = step("release.yml", "build", name, &[("TAG", tag)]);
+        assert_eq!(code, Some(1), "{tag}");
+        assert!(output.starts_with("::error::the tag is "), "{output}");
+    }
+}
+
+/// With stand-ins for rustup and cargo that print their arguments.
+#[test]
+fn the_lowest_version_of_rust_is_that_of_the_manifest() {
+    let dir = scratch();
+    for program in ["rustup", "cargo"] {
+        let path = dir.path().join(program);
+        fs::write(&path, format!("#!/bin/sh\necho {program} \"$@\"\n")).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", dir.path().display());
+    let name = "Check with the rust-version of Cargo.toml";
+    let (code, output) = step("ci.yml", "lowest-rust", name, &[("PATH", &path)]);
+    let lowest = env!("CARGO_PKG_RUST_VERSION");
+    let expected = format!(
+        "rustup toolchain install {lowest} --profile minimal\n\
+         cargo +{lowest} check --locked --workspace --all-targets\n\
+         cargo +{lowest} check --locked --no-default-features --all-targets\n"
+    );
+    assert_eq!((code, output), (Some(0), expected));
+}
