@@ -16,8 +16,15 @@ use eks_netcheck::run::exit::{Ending, Exit};
 use eks_netcheck::run::{self, bug};
 use eks_netcheck::signals;
 
-fn main() -> ExitCode {
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
     bug::install_hook();
+    // Of this crate alone: the library is the same in a static executable. That of musl has
+    // all it needs in it.
+    #[cfg(feature = "live")]
+    if cfg!(all(target_feature = "crt-static", target_env = "gnu")) {
+        eks_netcheck::collect::names::without_libc();
+    }
     #[cfg(feature = "live")]
     if let Some(code) = eks_netcheck::collect::supervisor::supervise(std::env::args_os()) {
         return ExitCode::from(code);

@@ -10,6 +10,7 @@ pub mod dry_run;
 pub mod error;
 pub mod fleet;
 pub mod log;
+pub mod names;
 mod next_step;
 pub mod nodes;
 mod placing;

@@ -1,6 +1,7 @@
 //! The evidence of one cluster, recorded into a directory or into memory.
 
 use std::fs::Permissions;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -134,5 +135,10 @@ pub(super) fn finish(writer: &EvidenceWriter) -> Result<Vec<Gap>, EvidenceError>
 pub(super) fn scratch() -> Result<Temporary<TempDir>> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("eks-netcheck-").permissions(Permissions::from_mode(0o700));
-    cleanup::create(Kind::Tree, || builder.tempdir(), TempDir::path).map_err(CollectError::Scratch)
+    // An image with this program alone has no directory for them.
+    let create = || match builder.tempdir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => builder.tempdir_in("/").map_err(|_| error),
+        created => created,
+    };
+    cleanup::create(Kind::Tree, create, TempDir::path).map_err(CollectError::Scratch)
 }

@@ -200,10 +200,18 @@ fn aws_request(
             profile: variable("AWS_PROFILE"),
             has_keys: variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some(),
             container: variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-            files: ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"]
+            roots: ["SSL_CERT_FILE", "SSL_CERT_DIR"]
                 .into_iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?.into())))
-                .collect(),
+                .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())),
+            files: [
+                "AWS_CONFIG_FILE",
+                "AWS_SHARED_CREDENTIALS_FILE",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "SSL_CERT_FILE",
+            ]
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?.into())))
+            .collect(),
         },
         ca_bundle: std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(Into::into),
         timeout: collection.timeout,

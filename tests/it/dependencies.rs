@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 38] = [
+const ONLY_IN: [(&str, &[&str]); 40] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
@@ -62,6 +62,7 @@ const ONLY_IN: [(&str, &[&str]); 38] = [
     ("quick_junit", &["report"]),
     ("rustix", &["cleanup", "collect", "evidence", "run", "signals"]),
     ("rustls", &["collect"]),
+    ("rustls_native_certs", &["collect"]),
     ("schemars", &["evidence", "policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
     ("std::env", &["main", "run"]),
@@ -72,6 +73,7 @@ const ONLY_IN: [(&str, &[&str]); 38] = [
     ("toml::", &["policy"]),
     ("tracing", &["collect"]),
     ("uuid", &["report"]),
+    ("webpki_root_certs", &["collect"]),
 ];
 
 /// A source file without its comments and tests.

@@ -81,6 +81,8 @@ mod pty;
 mod reach;
 mod reach_command;
 mod reachability;
+#[cfg(feature = "live")]
+mod roots;
 mod rules;
 #[cfg(feature = "live")]
 mod sampling;

@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::http::{CREDENTIALS_MAX, EC2_MAX, EKS_MAX, Limited, SSM_MAX};
 use super::profiles::{self, Variables};
 use super::region::{LABEL_MAX, is_region};
+use super::roots;
 use super::s3::{Content, Object, S3};
 use crate::collect::error::{CollectError, Result};
 
@@ -75,7 +76,7 @@ impl Config {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// If the CA bundle cannot be read, or the profile cannot be used.
+    /// If there are no root certificates where the environment says, or the profile cannot be used.
     pub(crate) async fn load(request: &AwsRequest) -> Result<Self> {
         let is_sso = profiles::check(request.profile.as_deref(), &request.variables).await?;
         let app_name = AppName::new("eks-netcheck").map_err(|error| configuration("the app name", &error))?;
@@ -95,7 +96,8 @@ impl Config {
             loader = loader.profile_name(profile);
         }
         // One for all clients: each would read the system's root certificates again.
-        let http = Limited::new(request.ca_bundle.as_deref())?;
+        let tls = roots::trusted(request.ca_bundle.as_deref(), request.variables.roots)?;
+        let http = Limited::new(tls);
         let mut sdk = loader.http_client(http.with_max(CREDENTIALS_MAX)).load().await;
         let named = request.profile.as_deref();
         let provider = match named {

@@ -4,15 +4,14 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_ec2::config::{HttpClient, RuntimeComponents, SharedAsyncSleep, SharedHttpClient};
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -26,9 +25,8 @@ use hyper::http::uri::Scheme;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::cause::{chain, configuration};
-use crate::collect::error::Result;
-use crate::evidence::files::open_regular;
+use super::cause::{chain, find};
+use crate::collect::names::{Unresolved, WithoutLibc, is_without_libc};
 
 /// The most bytes of an answer with credentials, which has a few kilobytes.
 pub(super) const CREDENTIALS_MAX: usize = 1 << 20;
@@ -49,8 +47,6 @@ pub(super) const EC2_MAX: usize = 128 << 20;
 pub(super) const SSM_MAX: usize = 4 << 20;
 /// The most bytes of an object: a compressed capture of a million sockets has fewer.
 pub(super) const S3_MAX: usize = 32 << 20;
-/// The largest bundle of certificates that is read.
-const BUNDLE_MAX: u64 = 16 << 20;
 /// The size from which an answer is a large one. One large answer is read at a time, so that
 /// a server whose answers do not end takes the memory of one.
 const LARGE: usize = 8 << 20;
@@ -70,6 +66,14 @@ pub(super) enum Final {
     /// No name server answers for the host's name.
     #[error("the host name {0} cannot be resolved: the name servers do not answer for it")]
     NotResolved(String),
+    /// No name server is known.
+    #[error("the host name {host} cannot be resolved: {cause}")]
+    NoNameServer {
+        /// The host.
+        host: String,
+        /// The cause.
+        cause: String,
+    },
     /// Nothing listens at the host's port.
     #[error("{0} refuses the connection")]
     Refused(String),
@@ -120,15 +124,10 @@ pub(super) struct Limited {
 }
 
 impl Limited {
-    /// A client that uses the environment's proxy, and trusts a bundle in addition to the
-    /// system's root certificates.
-    ///
-    /// # Errors
-    /// If the bundle cannot be read.
-    pub(super) fn new(bundle: Option<&Path>) -> Result<Self> {
-        let tls = tls_context(bundle)?;
+    /// A client that uses the environment's proxy.
+    pub(super) fn new(tls: TlsContext) -> Self {
         let large = Arc::new(Semaphore::new(1));
-        Ok(Self { client: client(tls.clone()), tls, max: CREDENTIALS_MAX, large })
+        Self { client: client(tls.clone()), tls, max: CREDENTIALS_MAX, large }
     }
 
     /// The same, with another limit.
@@ -238,11 +237,15 @@ fn final_error(error: &ConnectorError, host: &str, has_proxy: bool) -> Option<Fi
     if says("failed to lookup address") || says("dns error") {
         // The code of getaddrinfo is known by its text alone, in glibc and in musl.
         // Any other, such as one of too many open files, says nothing about the name.
-        let is_absent = ABSENT.into_iter().any(says);
-        return Some(match (is_proxy, is_absent) {
-            (true, _) => Final::NoSuchProxy,
-            (false, false) => Final::NotResolved(host),
-            (false, true) => Final::NoSuchHost(host),
+        let own: Option<&Unresolved> = find(error);
+        let is_absent = ABSENT.into_iter().any(says) || matches!(own, Some(Unresolved::Absent));
+        return Some(match (is_proxy, is_absent, own) {
+            (true, ..) => Final::NoSuchProxy,
+            (false, _, Some(cause @ Unresolved::NoServer(_))) => {
+                Final::NoNameServer { host, cause: cause.to_string() }
+            }
+            (false, false, _) => Final::NotResolved(host),
+            (false, true, _) => Final::NoSuchHost(host),
         });
     }
     if says("unsupported scheme") {
@@ -342,37 +345,6 @@ pub(super) fn host_of(url: &str) -> String {
     if is_host { host.to_owned() } else { NOT_SHOWN.to_owned() }
 }
 
-/// The certificates of a bundle.
-fn read_bundle(bundle: &Path) -> io::Result<Vec<u8>> {
-    let invalid = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
-    let file = open_regular(bundle)?.ok_or_else(|| invalid("it is not a regular file"))?;
-    let mut pem = Vec::new();
-    file.take(BUNDLE_MAX + 1).read_to_end(&mut pem)?;
-    if pem.len() as u64 > BUNDLE_MAX {
-        return Err(invalid("it is larger than 16 MiB"));
-    }
-    Ok(pem)
-}
-
-/// The certificates to trust.
-fn tls_context(bundle: Option<&Path>) -> Result<TlsContext> {
-    let mut roots = TrustStore::default();
-    if let Some(bundle) = bundle {
-        let pem = read_bundle(bundle).map_err(|error| {
-            configuration(&format!("AWS_CA_BUNDLE: cannot read {}", bundle.display()), &error)
-        })?;
-        roots = roots.with_pem_certificate(pem);
-    }
-    let tls = TlsContext::builder().with_trust_store(roots).build();
-    tls.map_err(|error| {
-        let problem = bundle.map_or_else(
-            || "the system's root certificates".to_owned(),
-            |bundle| format!("AWS_CA_BUNDLE: {} contains no certificates in PEM format", bundle.display()),
-        );
-        configuration(&problem, &error)
-    })
-}
-
 /// The SDK's client.
 fn client(tls: TlsContext) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
@@ -392,7 +364,7 @@ fn connector(
         .proxy_config(ProxyConfig::from_env());
     connector.set_connector_settings(settings);
     connector.set_sleep_impl(sleep);
-    connector.build()
+    if is_without_libc() { connector.build_with_resolver(WithoutLibc) } else { connector.build() }
 }
 
 #[cfg(test)]

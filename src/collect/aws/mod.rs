@@ -15,6 +15,7 @@ mod paging;
 mod parts;
 pub(super) mod profiles;
 mod region;
+mod roots;
 pub(super) mod s3;
 pub(super) mod ssm;
 mod whole;

@@ -24,6 +24,8 @@ pub struct Variables {
     pub has_keys: bool,
     /// `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub container: Option<String>,
+    /// The one that is set of those that name the system's root certificates.
+    pub roots: Option<&'static str>,
     /// The variables that name files which the SDK reads whole, and these files.
     pub files: Vec<(&'static str, PathBuf)>,
 }

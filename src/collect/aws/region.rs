@@ -107,6 +107,10 @@ pub(super) fn next_step(reason: &Final, region: &str) -> String {
         Final::NoSuchHost(host) | Final::NotResolved(host) if is_of_aws(host) => {
             "check this machine's network and name servers".to_owned()
         }
+        Final::NoNameServer { .. } => {
+            "check the name servers in /etc/resolv.conf, which a static executable queries by itself"
+                .to_owned()
+        }
         Final::Refused(host) if is_of_aws(host) => {
             "check the firewall of this machine's network, and whether it requires a proxy (HTTPS_PROXY)"
                 .to_owned()

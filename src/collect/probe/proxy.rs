@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::failure::{failure, of_io};
+use crate::collect::names;
 use crate::model::probe::{ProbeCause, ProbeFailure};
 
 /// The largest answer of a proxy.
@@ -61,7 +62,7 @@ impl Proxy {
         if !self.is_http {
             return Err(of_proxy("only proxies with http:// are probed"));
         }
-        let stream = TcpStream::connect(self.name.as_str()).await;
+        let stream = names::connect(&self.name).await;
         let mut stream = stream.map_err(|error| of_proxy(&of_io(&error).detail))?;
         let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").into_bytes();
         if let Some(Secret(value)) = &self.authorization {

@@ -1,6 +1,7 @@
 //! The built binary in the lab: real sshd, sudo, `ss` and name server, and sockets of
 //! processes named kubelet, kube-proxy and aws-k8s-agent.
 
+mod alone;
 mod dns;
 mod interruption;
 mod node_probes;
