@@ -9,7 +9,8 @@ mod pages;
 mod rule_ids;
 mod values;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use clap::Parser;
 
@@ -32,7 +33,18 @@ pub enum Refusal {
 /// # Errors
 /// If there is nothing to run.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Color), Refusal> {
+    let mut args: Vec<_> = args.into_iter().collect();
+    if let Some(plugin) = args.first().and_then(|program| as_plugin(program)) {
+        args[0] = plugin;
+    }
     let cli = Cli::try_parse_from(args).map_err(Refusal::Clap)?;
     let color = cli.color;
     Ok((cli.into_options().map_err(Refusal::Options)?, color))
+}
+
+/// What was typed to run a program that is a plugin of kubectl: `kubectl eks-netcheck` for
+/// `kubectl-eks_netcheck`, for help and errors.
+fn as_plugin(program: &OsStr) -> Option<OsString> {
+    let name = Path::new(program).file_name()?.to_str()?.strip_prefix("kubectl-")?;
+    Some(format!("kubectl {}", name.replace('-', " ").replace('_', "-")).into())
 }

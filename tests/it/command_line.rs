@@ -43,6 +43,25 @@ fn usage_errors_exit_with_2() {
     }
 }
 
+/// kubectl runs `kubectl-eks_netcheck` for `kubectl eks-netcheck`, and krew makes that link.
+#[test]
+fn help_and_errors_of_a_plugin_have_what_was_typed() {
+    let dir = scratch();
+    let run = |name: &str, args: &[&str]| {
+        let link = dir.path().join(name);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_eks-netcheck"), &link).unwrap();
+        let output = Command::new(link).args(args).env_clear().output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let help = run("kubectl-eks_netcheck", &["audit", "--help"]);
+    assert!(help.contains("Usage: kubectl eks-netcheck audit "), "{help}");
+    let error = run("kubectl-eks-netcheck", &["audit", "--nonsense"]);
+    assert!(error.contains("Usage: kubectl eks netcheck audit "), "{error}");
+    // Another name is one of the user's choice.
+    let renamed = run("netcheck", &["audit", "--help"]);
+    assert!(renamed.contains("Usage: netcheck audit "), "{renamed}");
+}
+
 #[test]
 fn help_lists_the_exit_codes() {
     for args in [&["--help"][..], &["audit", "--help"]] {

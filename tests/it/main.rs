@@ -63,6 +63,8 @@ mod needs;
 mod network;
 mod nodes;
 mod openmetrics;
+#[cfg(feature = "live")]
+mod packaging;
 mod pages;
 mod peers;
 #[cfg(feature = "live")]

@@ -1,0 +1,82 @@
+"""What package managers need to find the archives of a release, and the checksums of all files.
+
+For krew, Homebrew, aqua and mise, made of the templates and the archives in the directory.
+"""
+
+import hashlib
+import sys
+from string import Template
+
+from .release import NAME, ROOT, TARGETS, Failure, sha256
+
+TEMPLATES = ROOT / "packaging/templates"
+SUMS = "SHA256SUMS"
+BREW = {"linux": "on_linux", "darwin": "on_macos", "amd64": "on_intel", "arm64": "on_arm"}
+MISE = {"linux": "linux", "darwin": "macos", "amd64": "x64", "arm64": "arm64"}
+
+
+def write(release, directory):
+    """Writes all of them, for the archives in the directory."""
+    repository = release.repository or f"OWNER/{NAME}"
+    if not release.repository:
+        print(f"packaging/dist: the manifests name the repository {repository}: set --repository", file=sys.stderr)
+    base = f"https://github.com/{repository}/releases/download/v{release.version}"
+    archives = []
+    for target, (system, arch, _) in TARGETS.items():
+        stem = f"{NAME}-{release.version}-{target}"
+        if (path := directory / f"{stem}.tar.gz").exists():
+            archives.append({"stem": stem, "system": system, "arch": arch, "target": target,
+                             "url": f"{base}/{path.name}", "sha256": sha256(path.read_bytes())})
+    if not archives:
+        raise Failure(f"{directory} has no archive of version {release.version}: make one with packaging/dist BINARY")
+    values = {
+        "name": NAME, "version": release.version, "description": release.description,
+        "homepage": f"https://github.com/{repository}", "repository": repository,
+        "owner": repository.split("/")[0], "repo": repository.split("/")[1],
+        "systems": "".join(f"      - {one['system']}/{one['arch']}\n" for one in archives),
+        "krew": "".join(KREW.substitute(one) for one in archives).rstrip(),
+        "homebrew": "\n".join(homebrew(system, archives) for system in ("linux", "darwin")
+                              if any(one["system"] == system for one in archives)),
+        "mise": "\n".join(mise(one) for one in archives),
+    }
+    for template, name in (("krew.yaml", f"{NAME}.krew.yaml"), ("homebrew.rb", f"{NAME}.rb"),
+                           ("aqua.yaml", f"{NAME}.aqua.yaml"), ("mise.toml", f"{NAME}.mise.toml")):
+        (directory / name).write_text(Template((TEMPLATES / template).read_text()).substitute(values))
+    files = sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / SUMS)
+    sums = []
+    for path in files:
+        with path.open("rb") as file:
+            sums.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(directory)}\n")
+    (directory / SUMS).write_text("".join(sums))
+
+
+KREW = Template("""\
+    - selector:
+        matchLabels:
+          os: $system
+          arch: $arch
+      uri: $url
+      sha256: $sha256
+      files:
+        - from: $stem/eks-netcheck
+          to: .
+        - from: $stem/LICENSE*
+          to: .
+      bin: eks-netcheck
+""")
+
+
+def homebrew(system, archives):
+    """The block of a formula for one system."""
+    lines = [f"  {BREW[system]} do"]
+    for one in archives:
+        if one["system"] == system:
+            lines += [f"    {BREW[one['arch']]} do", f'      url "{one["url"]}"', f'      sha256 "{one["sha256"]}"',
+                      "    end"]
+    return "\n".join([*lines, "  end", ""])
+
+
+def mise(one):
+    """The line of mise for one platform."""
+    platform = f"{MISE[one['system']]}-{MISE[one['arch']]}"
+    return f'{platform} = {{ asset_pattern = "{one["stem"]}.tar.gz", checksum = "sha256:{one["sha256"]}" }}'

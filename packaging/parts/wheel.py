@@ -1,0 +1,80 @@
+"""The wheel for PyPI, which puts the binary on PATH.
+
+maturin could make it, but would compile the tool again, and a wheel of a binary is no more
+than a zip file with three files of metadata (PEP 427, PEP 639, PEP 770).
+"""
+
+import base64
+import hashlib
+import io
+import re
+import stat
+import time
+import zipfile
+
+from .release import NAME, ROOT, SHELLS, Failure
+
+
+def write(release, contents, directory):
+    """Writes the wheel."""
+    version = pep440(release.version)
+    stem = f"{NAME.replace('-', '_')}-{version}"
+    info, data = f"{stem}.dist-info", f"{stem}.data"
+    platforms = release.wheel_platforms.split(".")
+    share = f"{data}/data/share"
+    files = {
+        f"{data}/scripts/{NAME}": contents.binary,
+        f"{share}/bash-completion/completions/{NAME}": contents.completions["bash"],
+        f"{share}/zsh/site-functions/{SHELLS['zsh']}": contents.completions["zsh"],
+        f"{share}/fish/vendor_completions.d/{SHELLS['fish']}": contents.completions["fish"],
+        **{f"{share}/man/man1/{page}": text for page, text in contents.man.items()},
+        f"{info}/METADATA": metadata(release, version, contents.licences),
+        f"{info}/WHEEL": "".join([
+            "Wheel-Version: 1.0\n", "Generator: packaging/dist\n", "Root-Is-Purelib: false\n",
+            *(f"Tag: py3-none-{platform}\n" for platform in platforms)]).encode(),
+        **{f"{info}/licenses/{name}": text for name, text in contents.licences.items()},
+        f"{info}/sboms/{NAME}.cdx.json": contents.sbom,
+    }
+    files[f"{info}/RECORD"] = record(files, f"{info}/RECORD")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, time.gmtime(release.epoch)[:6])
+            entry.create_system = 3
+            mode = 0o755 if "/scripts/" in name else 0o644
+            entry.external_attr = (stat.S_IFREG | mode) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            file.writestr(entry, content)
+    (directory / f"{stem}-py3-none-{release.wheel_platforms}.whl").write_bytes(out.getvalue())
+
+
+def metadata(release, version, licences):
+    """The core metadata, with the README, whose relative links lead to the repository."""
+    lines = ["Metadata-Version: 2.4", f"Name: {NAME}", f"Version: {version}",
+             f"Summary: {release.description}", f"Keywords: {','.join(release.keywords)}",
+             f"License-Expression: {release.licence}", *(f"License-File: {name}" for name in licences),
+             "Classifier: Environment :: Console", "Classifier: Programming Language :: Rust",
+             "Classifier: Topic :: System :: Networking", "Requires-Python: >=3.7",
+             "Description-Content-Type: text/markdown"]
+    readme = (ROOT / "README.md").read_text()
+    if release.url:
+        lines.insert(-1, f"Project-URL: Source, {release.url}")
+        page = f"{release.url}/blob/v{release.version}/"
+        readme = re.sub(r"\]\((?![a-z]+:|#)", f"]({page}", readme)
+    return ("\n".join(lines) + "\n\n" + readme).encode()
+
+
+def record(files, own):
+    """The list of all files, with their checksums."""
+    checksum = lambda data: base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()  # noqa: E731
+    lines = [f"{name},sha256={checksum(data)},{len(data)}\n" for name, data in files.items()]
+    return ("".join(lines) + f"{own},,\n").encode()
+
+
+def pep440(version):
+    """A version of Cargo as Python writes it: 1.2.0-rc.1 is 1.2.0rc1."""
+    form = re.fullmatch(r"(\d+\.\d+\.\d+)(?:-(alpha|beta|rc)\.?(\d+))?", version)
+    if not form:
+        raise Failure(f"the version {version} has no form in Python: use X.Y.Z, or X.Y.Z-alpha.N, -beta.N or -rc.N")
+    number, stage, count = form.groups()
+    return number + ({"alpha": "a", "beta": "b", "rc": "rc"}[stage] + count if stage else "")

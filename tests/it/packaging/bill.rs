@@ -1,0 +1,67 @@
+//! The bill of materials.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use super::{DIST, stem, succeeds, validator};
+use crate::common::{root, scratch};
+
+/// A bill of materials that fits the schema.
+pub(super) fn bill(text: &str) -> Value {
+    let dir = scratch();
+    let path = dir.path().join("bill.json");
+    fs::write(&path, text).unwrap();
+    let check = "import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
+sys.exit(error and str(error))";
+    succeeds(validator("python").args(["-c", check]).arg(&path));
+    serde_json::from_str(text).unwrap()
+}
+
+pub(super) fn named<'a>(bill: &'a Value, name: &str) -> &'a Value {
+    bill["components"].as_array().unwrap().iter().find(|component| component["name"] == name).unwrap()
+}
+
+#[test]
+fn the_bill_of_materials_lists_what_is_in_the_binary() {
+    let bill = bill(&DIST.text(&format!("{}.cdx.json", stem())));
+    let listed: BTreeSet<_> = bill["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|component| {
+            assert!(component["licenses"][0]["expression"].is_string(), "{component}");
+            format!("{}-{}", component["name"].as_str().unwrap(), component["version"].as_str().unwrap())
+        })
+        .collect();
+    // Places of panics have the crate in their path.
+    let binary = fs::read(&DIST.binary).unwrap();
+    let mut seen = BTreeSet::new();
+    for at in memchr::memmem::find_iter(&binary, "/registry/src/") {
+        let path = &binary[at..(at + 200).min(binary.len())];
+        let parts: Vec<_> = path.split(|&byte| byte == b'/').take(5).collect();
+        if let [_, _, _, _, krate] = parts[..] {
+            seen.insert(String::from_utf8_lossy(krate).into_owned());
+        }
+    }
+    assert!(seen.len() > 50, "{seen:?}");
+    let missing: Vec<_> = seen.difference(&listed).collect();
+    assert!(missing.is_empty(), "in the binary, not in the bill: {missing:?}");
+    // Nothing that is not compiled: crates of the tests, and of features that are off.
+    for name in ["insta-", "proptest-", "ring-", "openssl-sys-"] {
+        assert!(!listed.iter().any(|one| one.starts_with(name)), "{name}");
+    }
+    let locked: toml::Value =
+        toml::from_str(&fs::read_to_string(root().join("Cargo.lock")).unwrap()).unwrap();
+    let locked = locked["package"].as_array().unwrap();
+    let checksum =
+        locked.iter().find(|one| one["name"].as_str() == Some("aws-sdk-ec2")).unwrap()["checksum"].as_str();
+    assert_eq!(named(&bill, "aws-sdk-ec2")["hashes"][0]["content"].as_str(), checksum);
+    for name in ["glibc", "rust-std"] {
+        assert!(named(&bill, name)["version"].is_string());
+    }
+}
