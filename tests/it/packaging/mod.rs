@@ -80,9 +80,11 @@ fn stem() -> String {
     format!("eks-netcheck-{VERSION}-{TARGET}")
 }
 
-/// The commands of a block of packaging/README.md, for a distribution in another directory.
+/// The commands of a block of both READMEs, for a distribution in another directory.
 fn documented(mark: &str, dir: &Path) -> String {
-    code_block("packaging/README.md", mark).replace("target/dist", dir.to_str().unwrap())
+    let block = code_block("packaging/README.md", mark);
+    assert_eq!(code_block("README.md", mark), block);
+    block.replace("target/dist", dir.to_str().unwrap())
 }
 
 /// A run of `packaging/dist` on a binary.
