@@ -72,7 +72,7 @@ impl Judgment {
         let is_found = findings.peek().is_some();
         if findings.any(|judged| judged.waived_by().is_none()) {
             ControlStatus::Fail
-        } else if self.gap_of(rule).is_some() || self.exclusion(rule).is_some() {
+        } else if !self.outcome(rule).is_judged() {
             ControlStatus::Unknown
         } else if is_found {
             ControlStatus::Waived
@@ -92,14 +92,16 @@ impl Judgment {
         }
     }
 
-    /// The missing evidence of a rule, whether or not the verdict depends on it, with its
-    /// acceptance if it is accepted. Of several gaps, one that is not accepted.
+    /// Whether a severity is at or above the threshold.
     #[must_use]
-    pub fn gap_of(&self, rule: &Rule) -> Option<(&Gap, Option<&Acceptance>)> {
-        let gaps = self.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
-        let not_judged = self.not_judged.iter().filter(|one| one.rule.id == rule.id);
-        let all = gaps.map(|judged| (&judged.gap, judged.accepted_by()));
-        all.chain(not_judged.map(|one| (&one.gap, None))).min_by_key(|(_, accepted)| accepted.is_some())
+    pub fn reaches_threshold(&self, severity: Severity) -> bool {
+        self.threshold.is_some_and(|threshold| severity >= threshold)
+    }
+
+    /// Whether a finding fails the run: it counts and reaches the threshold.
+    #[must_use]
+    pub fn fails(&self, judged: &JudgedFinding) -> bool {
+        judged.counts() && self.reaches_threshold(judged.severity)
     }
 }
 

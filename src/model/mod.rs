@@ -22,6 +22,7 @@ pub mod nearest;
 pub mod net;
 pub mod node;
 pub mod node_kind;
+pub mod outcome;
 pub mod probe;
 pub mod ranges;
 pub mod reach;

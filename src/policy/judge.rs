@@ -55,7 +55,6 @@ impl Interpretation<'_> {
     pub(super) fn judge(&self, fail_on: Option<Threshold>, outcomes: Outcomes, gaps: Vec<Gap>) -> Judgment {
         let of_policy = || self.settings.iter().find_map(|settings| settings.fail_on);
         let fail_on = fail_on.or_else(of_policy).unwrap_or(Some(FAIL_ON));
-        let counts = |severity: Severity| fail_on.is_some_and(|threshold| severity >= threshold);
         let mut judgment = Judgment {
             verdict: Verdict::Pass,
             threshold: fail_on,
@@ -91,21 +90,21 @@ impl Interpretation<'_> {
             }
         }
         judgment.findings.sort_by_key(JudgedFinding::rank);
-        let is_needed = |rules: &[&Rule]| rules.iter().any(|rule| self.severity(rule).is_some_and(counts));
-        judgment.gaps = rules_by_gap
+        let reaches = |rule: &Rule| self.severity(rule).is_some_and(|one| judgment.reaches_threshold(one));
+        let gaps = rules_by_gap
             .into_iter()
             .map(|(gap, rules)| {
                 let accepted = self.exceptions.acceptance(&gap, self.with_unknown).cloned();
                 let is_accepted = accepted.as_ref().is_some_and(|accepted| !accepted.is_expired);
                 let is_named = rules.iter().any(|rule| self.selection.names(rule));
                 let is_left_out = gap.is_left_out() && !is_named;
-                let needed = !is_left_out && !is_accepted && is_needed(&rules);
+                let needed = !is_left_out && !is_accepted && rules.iter().any(|rule| reaches(rule));
                 JudgedGap { gap, rules, needed, accepted }
             })
             .collect();
+        judgment.gaps = gaps;
         judgment.gaps.sort_by_key(|judged| !judged.needed);
-        let fails = |judged: &JudgedFinding| judged.counts() && counts(judged.severity);
-        judgment.verdict = if judgment.findings.iter().any(fails) {
+        judgment.verdict = if judgment.findings.iter().any(|judged| judgment.fails(judged)) {
             Verdict::Fail
         } else if judgment.gaps.iter().any(|judged| judged.needed) {
             Verdict::Inconclusive

@@ -35,12 +35,15 @@ impl<'a> Known<'a> {
     pub(super) fn compare(self, rules: &[&'static Rule], judgment: &Judgment) -> Comparison {
         let found: BTreeSet<_> =
             judgment.findings.iter().map(|judged| FindingId::new(judged.rule, &judged.finding)).collect();
+        let is_judged = |rule: &&&Rule| judgment.outcome(rule).is_judged();
+        let judged: BTreeSet<_> = rules.iter().filter(is_judged).map(|rule| rule.id).collect();
         let mut comparison = Comparison { note: self.note, ..Comparison::default() };
         for (id, recorded) in self.findings.into_iter().flatten().filter(|(id, _)| !found.contains(id)) {
-            let rule = rules.iter().find(|rule| rule.id == id.rule);
-            let is_judged = rule
-                .is_some_and(|rule| judgment.exclusion(rule).is_none() && judgment.gap_of(rule).is_none());
-            let list = if is_judged { &mut comparison.gone } else { &mut comparison.not_judged };
+            let list = if judged.contains(id.rule.as_str()) {
+                &mut comparison.gone
+            } else {
+                &mut comparison.not_judged
+            };
             list.push(KnownFinding { id: id.clone(), message: recorded.message.clone() });
         }
         comparison

@@ -23,8 +23,8 @@ const NAMED: usize = 3;
 pub(super) fn reason(judgment: &Judgment) -> String {
     let Judgment { verdict, threshold, findings, .. } = judgment;
     let counted: Vec<_> = findings.iter().filter(|judged| judged.counts()).collect();
-    let reaches = |judged: &&&JudgedFinding| threshold.is_some_and(|least| judged.severity >= least);
-    let (at_or_above, below): (Vec<&JudgedFinding>, Vec<_>) = counted.iter().partition(|one| reaches(one));
+    let (at_or_above, below): (Vec<&JudgedFinding>, Vec<_>) =
+        counted.iter().partition(|judged| judgment.fails(judged));
     let groups = gap_groups(&judgment.gaps);
     let mut needed: Vec<_> = groups.iter().filter(|group| group.gaps[0].needed).collect();
     // Of what has several causes, the one with the most gaps is named.

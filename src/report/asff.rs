@@ -2,8 +2,8 @@
 //! one for each rule and cluster, as Security Hub's own controls have one for each resource.
 //! The id of a finding does not depend on its outcome, so that a later run updates it.
 //! `Workflow` and `Note` are never set: they are the user's, and no later import can change
-//! them, so that what a waiver suppresses would stay suppressed when it has expired. A waived
-//! finding is informational instead, which the next import changes.
+//! them, so that what a waiver suppresses would stay suppressed when it has expired. What is
+//! waived or known from the baseline is informational instead, which the next import changes.
 //!
 //! Each line is a batch: a JSON array of at most 100 findings of one account and region, since
 //! a request holds no others. Kept until the end: of each account and region the batch that is
@@ -12,7 +12,7 @@
 //! <https://docs.aws.amazon.com/securityhub/1.0/APIReference/API_AwsSecurityFinding.html>
 
 use std::collections::BTreeMap;
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Result, Write};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -28,11 +28,12 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::{Cluster, EndpointAccess};
 use crate::model::compliance::{Control, Mapping, Standard};
 use crate::model::gap::Gap;
-use crate::model::judgment::{Acceptance, Exclusion, JudgedFinding, Judgment};
+use crate::model::judgment::{Exclusion, JudgedFinding, Judgment};
+use crate::model::outcome::RuleStatus;
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
-pub const FORMAT: AuditFormat = AuditFormat {
+pub(super) const FORMAT: AuditFormat = AuditFormat {
     name: "asff",
     help: "AWS Security Finding Format, for BatchImportFindings of Security Hub: an array of at most 100 in each line",
     write: |settings| {
@@ -107,17 +108,20 @@ impl Owner {
 }
 
 impl ReportWriter for Writer {
+    /// Findings are imported to an account and a region, which the ARN has.
+    fn left_out(&self, audited: &Audited) -> Option<String> {
+        let cluster = &audited.facts.evidence.cluster;
+        Owner::of(cluster).is_none().then(|| {
+            format!(
+                "asff leaves out cluster {}, whose account and region are not known: cluster.json has no ARN with them; record it again with: aws eks describe-cluster",
+                cluster.name
+            )
+        })
+    }
+
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
         let cluster = &audited.facts.evidence.cluster;
-        let Some(owner) = Owner::of(cluster) else {
-            let name = escape(&cluster.name);
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!(
-                    "asff needs the account and region of cluster {name}, and cluster.json has no ARN with them; record it again with: aws eks describe-cluster"
-                ),
-            ));
-        };
+        let Some(owner) = Owner::of(cluster) else { return Ok(()) };
         // Of a rule that is not selected, what an earlier run imported stays as it is.
         let is_selected = |rule: &&&Rule| audited.judgment.exclusion(rule) != Some(Exclusion::CommandLine);
         for rule in self.rules.iter().filter(is_selected) {
@@ -135,7 +139,7 @@ impl ReportWriter for Writer {
 
     fn end(mut self: Box<Self>, _: &Summary, out: &mut dyn Write) -> Result<()> {
         if self.is_empty && self.batches.is_empty() {
-            // Clusters that could not be described have no account to import findings to.
+            // There is no cluster with an account to import findings to.
             self.batches.insert(
                 Owner { partition: String::new(), region: String::new(), account: String::new() },
                 Batch::default(),
@@ -149,8 +153,8 @@ fn write_batch(batch: &Batch, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "[{}]", batch.findings.join(","))
 }
 
-/// The outcome of a rule in a cluster.
-struct Outcome<'a> {
+/// The outcome of a rule in a cluster, in the words of the format.
+struct Words<'a> {
     status: &'static str,
     label: &'static str,
     description: String,
@@ -163,58 +167,80 @@ struct Outcome<'a> {
     controls: Vec<&'static Control>,
 }
 
-impl<'a> Outcome<'a> {
+impl<'a> Words<'a> {
     fn of(rule: &Rule, judgment: &'a Judgment, cluster: &Cluster) -> Self {
-        let findings: Vec<_> = judgment.findings.iter().filter(|judged| judged.rule.id == rule.id).collect();
-        let gap = judgment.gap_of(rule);
-        let mut outcome = Self {
-            status: "PASSED",
-            label: INFORMATIONAL,
-            description: "Nothing found".to_owned(),
-            findings: Vec::new(),
-            gap: gap.map(|(gap, _)| gap),
-            waiver: None,
-            is_off: judgment.exclusion(rule) == Some(Exclusion::Policy),
-            controls: rule.controls.iter().collect(),
+        let outcome = judgment.outcome(rule);
+        let gap = outcome.gap();
+        let status = match outcome.status() {
+            // What is missing does not change that the cluster fails the check.
+            RuleStatus::Inconclusive if !outcome.below.is_empty() => RuleStatus::Below,
+            status => status,
         };
-        if let Some(worst) = findings.iter().min_by_key(|judged| judged.rank()) {
-            outcome.status = "FAILED";
-            outcome.waiver =
-                worst.waived_by().map(|waiver| justification(&waiver.owner, &waiver.reason, &waiver.expires));
-            outcome.label = if outcome.waiver.is_none() { label(worst.severity) } else { INFORMATIONAL };
-            outcome.description = description(&findings, cluster);
-            outcome.findings = findings;
-        } else if outcome.is_off {
-            outcome.status = "NOT_AVAILABLE";
-            outcome.description = String::from("Switched off by the policy");
-        } else if let Some((gap, accepted)) = gap {
-            let is_needed = judgment.gaps.iter().any(|judged| judged.needed && judged.gap == *gap);
-            outcome.status = if is_needed { "NOT_AVAILABLE" } else { "WARNING" };
-            outcome.waiver = accepted
-                .map(|Acceptance { owner, reason, expires, .. }| justification(owner, reason, expires));
-            outcome.label = if outcome.waiver.is_none() { label(rule.severity) } else { INFORMATIONAL };
+        let findings: Vec<_> = outcome.findings().collect();
+        let of_waiver = || findings.iter().find_map(|judged| judged.waived_by());
+        let waiver = match (status, gap) {
+            (RuleStatus::Excepted, _) => {
+                of_waiver().map(|waiver| justification(&waiver.owner, &waiver.reason, &waiver.expires))
+            }
+            (RuleStatus::Accepted, Some((_, Some(accepted)))) => {
+                Some(justification(&accepted.owner, &accepted.reason, &accepted.expires))
+            }
+            _ => None,
+        };
+        let is_found = matches!(status, RuleStatus::Fails | RuleStatus::Below | RuleStatus::Excepted);
+        let mut description = Vec::new();
+        if let Some((gap, accepted)) = gap.filter(|_| !is_found) {
             let until = accepted.map(|accepted| format!(" (accepted until {})", accepted.expires));
-            outcome.description = format!("Not seen: {}{}", gap.problem(), until.unwrap_or_default());
-        } else {
-            // A rule that passes does not show that its control is met.
-            outcome.controls = judgment.controls_met(rule).collect();
+            description.push(format!("Not seen: {}{}", gap.problem(), until.unwrap_or_default()));
         }
-        outcome
+        if !findings.is_empty() {
+            let room = DESCRIPTION_MAX.saturating_sub(description.iter().map(|text| text.len() + 2).sum());
+            description.push(list_findings(&findings, cluster, room));
+        }
+        let worst = outcome.counted().next();
+        Self {
+            status: match status {
+                RuleStatus::Fails | RuleStatus::Below | RuleStatus::Excepted => "FAILED",
+                RuleStatus::Inconclusive | RuleStatus::Excluded(_) => "NOT_AVAILABLE",
+                RuleStatus::Unseen | RuleStatus::Accepted => "WARNING",
+                RuleStatus::Passes => "PASSED",
+            },
+            label: match (status, worst) {
+                (RuleStatus::Fails | RuleStatus::Below, Some(worst)) => label(worst.severity),
+                (RuleStatus::Inconclusive, _) => label(rule.severity),
+                // What the verdict does not depend on needs no attention.
+                _ => INFORMATIONAL,
+            },
+            description: match (status, description.is_empty()) {
+                (RuleStatus::Excluded(_), _) => "Switched off by the policy".to_owned(),
+                (_, true) => "Nothing found".to_owned(),
+                (_, false) => description.join("; "),
+            },
+            findings,
+            gap: gap.map(|(gap, _)| gap),
+            waiver,
+            is_off: matches!(status, RuleStatus::Excluded(_)),
+            controls: match status {
+                // A rule that passes does not show that its control is met.
+                RuleStatus::Passes => judgment.controls_met(rule).collect(),
+                _ => rule.controls.iter().collect(),
+            },
+        }
     }
 }
 
 /// The label of what needs no attention.
 const INFORMATIONAL: &str = "INFORMATIONAL";
 
-/// The messages of findings, as many as there is room for.
-fn description(findings: &[&JudgedFinding], cluster: &Cluster) -> String {
+/// The messages of findings, as many as there is room for; at least one.
+fn list_findings(findings: &[&JudgedFinding], cluster: &Cluster, room: usize) -> String {
     let mut text = String::new();
     for (at, judged) in findings.iter().enumerate() {
         let until = judged.waived_by().map(|waiver| format!(" (waived until {})", waiver.expires));
         let mark = until.or_else(|| mark(judged).map(|mark| format!(" ({mark})"))).unwrap_or_default();
         let message = format!("{}{mark}", escape(&about(&judged.finding, cluster)));
         let more = format!(" and {} more", findings.len() - at);
-        if at > 0 && text.len() + message.len() + more.len() + 2 > DESCRIPTION_MAX {
+        if at > 0 && text.len() + message.len() + more.len() + 2 > room {
             return text + &more;
         }
         let separator = if at == 0 { "" } else { "; " };
@@ -244,7 +270,7 @@ fn recommendation(judged: &JudgedFinding, audited: &Audited) -> String {
 /// The finding of a rule in a cluster.
 fn finding(rule: &Rule, audited: &Audited, owner: &Owner, time: &str) -> Value {
     let cluster = &audited.facts.evidence.cluster;
-    let outcome = Outcome::of(rule, &audited.judgment, cluster);
+    let outcome = Words::of(rule, &audited.judgment, cluster);
     let mut finding = json!({
         "SchemaVersion": "2018-10-08",
         "Id": finding_id(rule, cluster),
@@ -294,8 +320,8 @@ fn finding_id(rule: &Rule, cluster: &Cluster) -> String {
     format!("eks-netcheck/{}/{}", rule.id, id(&[Some(rule.id), Some(cluster.subject())]))
 }
 
-fn severity(rule: &Rule, outcome: &Outcome<'_>) -> Value {
-    let found = outcome.findings.iter().map(|judged| judged.severity).max();
+fn severity(rule: &Rule, outcome: &Words<'_>) -> Value {
+    let found = outcome.findings.first().map(|worst| worst.severity);
     json!({ "Label": outcome.label, "Original": found.unwrap_or(rule.severity).as_str() })
 }
 
@@ -308,7 +334,7 @@ fn label(severity: Severity) -> &'static str {
     }
 }
 
-fn compliance(outcome: &Outcome<'_>) -> Value {
+fn compliance(outcome: &Words<'_>) -> Value {
     let mut compliance = json!({ "Status": outcome.status });
     let requirements: Vec<_> = outcome.controls.iter().map(|control| requirement(control)).collect();
     if !requirements.is_empty() {
@@ -402,7 +428,7 @@ mod tests {
         let mut out = Vec::new();
         clusters.iter().try_for_each(|cluster| writer.cluster(cluster, &mut out))?;
         writer.end(&Summary::default(), &mut out)?;
-        String::from_utf8(out).map_err(Error::other)
+        String::from_utf8(out).map_err(std::io::Error::other)
     }
 
     /// Whatever the order of the clusters, a batch holds at most 100 findings of one account
@@ -441,7 +467,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_without_an_account_is_refused() {
+    fn a_cluster_without_an_account_is_left_out() {
+        let writer = (FORMAT.write)(&settings());
         for arn in [
             "",
             "arn:aws:eks:eu-west-1:XXXXXXXXXXXX:cluster/c",
@@ -449,8 +476,12 @@ mod tests {
             "arn:a\"b:eks:eu-west-1:111122223333:cluster/c",
             "arn:aws:eks:a-region-with-a-long-name:111122223333:cluster/c",
         ] {
-            assert!(written(&[cluster(arn)]).is_err(), "{arn}");
+            let without = cluster(arn);
+            assert!(writer.left_out(&without).is_some(), "{arn}");
+            assert_eq!(written(&[without]).expect("memory"), "[]\n", "{arn}");
         }
+        let with = cluster("arn:aws:eks:eu-west-1:111122223333:cluster/c");
+        assert_eq!(writer.left_out(&with), None);
         assert_eq!(written(&[]).expect("memory"), "[]\n");
     }
 }

@@ -1,14 +1,15 @@
 //! What the formats for CI systems have in common: findings with a stable id, and gaps
 //! as text.
 
+use std::rc::Rc;
+
 use uuid::Uuid;
 
-use super::remediation;
+use super::remediation::Remediations;
 use super::text::escape;
 use crate::model::audit::{Audited, Unjudged};
 use crate::model::baseline::{BaselineState, FindingId, KnownFinding};
 use crate::model::cluster::Cluster;
-use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, Waiver};
 use crate::model::rule::Finding;
 
@@ -48,8 +49,8 @@ impl<'a> Entry<'a> {
     }
 
     /// What resolves it, as lines of text; none if it is waived or known. Escaped.
-    pub(super) fn remediation(&self, facts: &Facts) -> Option<String> {
-        self.judged.counts().then(|| remediation::of(self.judged, facts))
+    pub(super) fn remediation(&self, remediations: &mut Remediations<'_>) -> Option<Rc<str>> {
+        self.judged.counts().then(|| remediations.of(self.judged))
     }
 }
 

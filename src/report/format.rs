@@ -74,6 +74,11 @@ pub struct ReportSettings {
 /// that the memory of a run does not grow with them; what it has to keep until the end
 /// is documented in the format's file.
 pub trait ReportWriter {
+    /// Why the report leaves a cluster out; `None` if it has it.
+    fn left_out(&self, _: &Audited) -> Option<String> {
+        None
+    }
+
     /// Adds a cluster.
     ///
     /// # Errors

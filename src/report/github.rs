@@ -8,13 +8,13 @@
 use std::io::{Result, Write};
 
 use super::answer::not_selected;
-use super::entry::{Entry, KNOWN, Unseen};
+use super::entry::{Entry, Unseen, exception};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic::{self, NodeCounts};
+use super::remediation::Remediations;
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
-use crate::model::judgment::{Rank, Verdict};
-use crate::model::rule::Severity;
+use crate::model::judgment::{JudgedFinding, Judgment, Rank, Verdict};
 
 /// The format.
 pub const FORMAT: AuditFormat = AuditFormat {
@@ -45,6 +45,15 @@ enum Level {
 
 impl Level {
     const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Notice];
+
+    /// That of a finding, so that errors are what makes the step fail.
+    fn of(judged: &JudgedFinding, judgment: &Judgment) -> Self {
+        match (judgment.fails(judged), judged.counts()) {
+            (true, _) => Self::Error,
+            (false, true) => Self::Warning,
+            (false, false) => Self::Notice,
+        }
+    }
 
     fn as_str(self) -> &'static str {
         match self {
@@ -100,11 +109,14 @@ struct Findings {
 }
 
 impl Findings {
-    fn push(&mut self, rank: Rank, annotation: Annotation) {
+    /// Adds one; its annotation is built only if it is one of the worst.
+    fn push(&mut self, rank: Rank, annotation: impl FnOnce() -> Annotation) {
         self.count += 1;
         let at = self.worst.partition_point(|(other, _)| *other <= rank);
-        self.worst.insert(at, (rank, annotation));
-        self.worst.truncate(SHOWN);
+        if at < SHOWN {
+            self.worst.insert(at, (rank, annotation()));
+            self.worst.truncate(SHOWN);
+        }
     }
 }
 
@@ -142,17 +154,17 @@ impl ReportWriter for Writer {
         self.nodes.push(NodeCounts::of(&audited.facts));
         let name = escape(&audited.facts.evidence.cluster.name);
         self.answer = Some(format!("{name}: {}", node_traffic::sentence(&audited.facts)));
+        let mut remediations = Remediations::new(&audited.facts);
         for entry in Entry::all_of(audited) {
-            let level = match (entry.judged.counts(), entry.judged.severity) {
-                (true, Severity::Critical | Severity::High) => Level::Error,
-                (true, Severity::Medium) => Level::Warning,
-                (false, _) | (true, Severity::Low) => Level::Notice,
-            };
-            let remediation = entry.remediation(&audited.facts).map(|text| format!("\n{text}"));
-            let known = entry.judged.is_known().then(|| format!(" ({KNOWN})"));
-            let message = entry.message_of_cluster() + &known.or(remediation).unwrap_or_default();
-            let annotation = self.annotation(entry.judged.rule.id, message);
-            self.findings[level as usize].push(entry.judged.rank(), annotation);
+            let level = Level::of(entry.judged, &audited.judgment);
+            let file = &self.anchor;
+            self.findings[level as usize].push(entry.judged.rank(), || {
+                let remediation = entry.remediation(&mut remediations).map(|text| format!("\n{text}"));
+                let exception = || exception(entry.judged).map(|why| format!(" ({})", escape(&why)));
+                let message =
+                    entry.message_of_cluster() + &remediation.or_else(exception).unwrap_or_default();
+                Annotation { file: file.clone(), line: 1, title: entry.judged.rule.id, message }
+            });
         }
         for unseen in Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted) {
             let annotation = self.annotation("not-seen", unseen.text);

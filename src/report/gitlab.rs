@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::io::{Result, Write};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,13 +15,13 @@ use uuid::Uuid;
 use super::entry::{Entry, KNOWN, Unseen, id};
 use super::format::{AuditFormat, ReportWriter};
 use super::pretty::Array;
+use super::remediation::Remediations;
 use crate::model::audit::{Audited, Summary};
-use crate::model::facts::Facts;
 use crate::model::judgment::Rank;
 use crate::model::rule::Severity;
 
 /// The format.
-pub const FORMAT: AuditFormat = AuditFormat {
+pub(super) const FORMAT: AuditFormat = AuditFormat {
     name: "gitlab",
     help: "GitLab's code quality report",
     write: |settings| {
@@ -37,12 +38,14 @@ struct Writer {
 struct Issue {
     check: &'static str,
     description: String,
+    /// What resolves it, which the findings of a rule share.
+    remediation: Option<Rc<str>>,
     severity: &'static str,
     fingerprint: Uuid,
 }
 
 impl Issue {
-    fn of_finding(entry: &Entry<'_>, facts: &Facts) -> Self {
+    fn of_finding(entry: &Entry<'_>, remediations: &mut Remediations<'_>) -> Self {
         let waiver = entry.judged.waived_by();
         let severity = match (entry.judged.counts(), entry.judged.severity) {
             (false, _) => "info",
@@ -54,10 +57,10 @@ impl Issue {
         let suffix = waiver.map(|waiver| format!(" (waived until {} by {})", waiver.expires, waiver.owner));
         let known = entry.judged.is_known().then(|| format!(" ({KNOWN})"));
         let suffix = suffix.or(known);
-        let remediation = entry.remediation(facts).map(|text| format!("\n{text}"));
         Self {
             check: entry.judged.rule.id,
-            description: entry.message_of_cluster() + &suffix.or(remediation).unwrap_or_default(),
+            description: entry.message_of_cluster() + &suffix.unwrap_or_default(),
+            remediation: entry.remediation(remediations),
             severity,
             fingerprint: entry.fingerprint,
         }
@@ -68,14 +71,24 @@ impl From<Unseen> for Issue {
     fn from(unseen: Unseen) -> Self {
         let names = [Some("not-seen"), Some(&unseen.subject), unseen.what.as_deref(), Some(unseen.why)];
         let severity = if unseen.is_accepted { "info" } else { "critical" };
-        Self { check: "not-seen", severity, fingerprint: id(&names), description: unseen.text }
+        Self {
+            check: "not-seen",
+            severity,
+            fingerprint: id(&names),
+            description: unseen.text,
+            remediation: None,
+        }
     }
 }
 
 impl Issue {
     fn json(&self, anchor: &str) -> Value {
+        let description = match &self.remediation {
+            Some(remediation) => format!("{}\n{remediation}", self.description),
+            None => self.description.clone(),
+        };
         json!({
-            "description": self.description,
+            "description": description,
             "check_name": self.check,
             "fingerprint": self.fingerprint.simple().to_string(),
             "severity": self.severity,
@@ -86,10 +99,9 @@ impl Issue {
 
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
-        self.findings.extend(
-            Entry::all_of(audited)
-                .map(|entry| (entry.judged.rank(), Issue::of_finding(&entry, &audited.facts))),
-        );
+        let mut remediations = Remediations::new(&audited.facts);
+        let issue = |entry: Entry<'_>| (entry.judged.rank(), Issue::of_finding(&entry, &mut remediations));
+        self.findings.extend(Entry::all_of(audited).map(issue));
         let unseen = Unseen::all_of(audited).filter(|unseen| unseen.needed || unseen.is_accepted);
         self.unseen.extend(unseen.map(Issue::from));
         Ok(())

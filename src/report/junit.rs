@@ -17,10 +17,11 @@ use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::gap::GapReason;
 use crate::model::judgment::{JudgedFinding, JudgedGap, Judgment, Verdict};
+use crate::model::outcome::RuleOutcome;
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
-pub const FORMAT: AuditFormat = AuditFormat {
+pub(super) const FORMAT: AuditFormat = AuditFormat {
     name: "junit",
     help: "JUnit, for the test reports of CI systems",
     write: |settings| Box::new(Writer { rules: settings.rules, report: Report::new("eks-netcheck") }),
@@ -87,17 +88,11 @@ impl ReportWriter for Writer {
 /// says. Findings below the threshold are its output.
 fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
     let Audited { facts, judgment } = audited;
-    let of_rule = |judged: &&JudgedFinding| judged.rule.id == rule.id;
-    let (excepted, counted): (Vec<_>, Vec<_>) =
-        judgment.findings.iter().filter(of_rule).partition(|judged| !judged.counts());
-    let is_failing =
-        |judged: &&JudgedFinding| judgment.threshold.is_some_and(|threshold| judged.severity >= threshold);
-    let (failing, below): (Vec<_>, Vec<_>) = counted.into_iter().partition(is_failing);
+    let outcome = judgment.outcome(rule);
+    let RuleOutcome { failing, below, excepted, needed, .. } = &outcome;
     let finding_text = |judged: &JudgedFinding| {
         escape(&format!("{}: {}", judged.finding.subject, judged.finding.message)).into_owned()
     };
-    let gaps = judgment.gaps.iter().filter(|judged| judged.rules.iter().any(|one| one.id == rule.id));
-    let (needed, other_gaps): (Vec<_>, Vec<_>) = gaps.partition(|judged| judged.needed);
     let gap_text = |judged: &JudgedGap| escape(&gap_text(judged)).into_owned();
     let status = if let Some(first) = failing.first() {
         // If it is not known whether the policy excepts them, they make nothing fail.
@@ -114,11 +109,12 @@ fn test_case(rule: &Rule, audited: &Audited) -> TestCase {
     } else if !below.is_empty() {
         TestCaseStatus::success()
     } else {
-        let why = excepted.first().and_then(|judged| exception(judged));
-        let why = why.or_else(|| other_gaps.first().copied().map(gap_text));
-        let not_judged = || judgment.not_judged.iter().find(|one| one.rule.id == rule.id);
-        let why = why.or_else(|| not_judged().map(|one| format!("not judged: {}", one.gap)));
-        let why = why.or_else(|| judgment.exclusion(rule).map(|why| why.as_str().to_owned()));
+        let exception = excepted.first().and_then(|judged| exception(judged));
+        let gap = outcome.other_gaps.first().copied().map(gap_text);
+        let not_judged = || outcome.not_judged.first().map(|one| format!("not judged: {}", one.gap));
+        let why: Vec<_> = exception.into_iter().chain(gap.or_else(not_judged)).collect();
+        let exclusion = || outcome.exclusion.map(|why| why.as_str().to_owned());
+        let why = if why.is_empty() { exclusion() } else { Some(why.join("; ")) };
         why.map_or_else(TestCaseStatus::success, |why| {
             let mut status = TestCaseStatus::skipped();
             status.set_message(escape(&why).as_ref());

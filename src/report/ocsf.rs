@@ -13,7 +13,7 @@ use super::entry::{Entry, KNOWN, Unseen, id, justification};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic;
 use super::pretty::Array;
-use super::remediation;
+use super::remediation::Remediations;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::Cluster;
@@ -21,7 +21,7 @@ use crate::model::compliance::Control;
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
-pub const FORMAT: AuditFormat = AuditFormat {
+pub(super) const FORMAT: AuditFormat = AuditFormat {
     name: "ocsf",
     help: "OCSF Compliance Findings (2003), as a JSON array",
     write: |settings| {
@@ -46,8 +46,10 @@ impl ReportWriter for Writer {
             }
             event
         };
+        let mut remediations = Remediations::new(&audited.facts);
         for entry in Entry::all_of(audited) {
-            self.events.element(&with_nodes(found(&entry, audited, self.time)), out)?;
+            let remediation = remediations.of(entry.judged);
+            self.events.element(&with_nodes(found(&entry, &remediation, self.time)), out)?;
         }
         for rule in self.rules {
             if let Some(event) = not_found(rule, audited, self.time).map(with_nodes) {
@@ -67,7 +69,7 @@ impl ReportWriter for Writer {
 }
 
 /// The event of a finding.
-fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
+fn found(entry: &Entry<'_>, remediation: &str, time: i64) -> Value {
     let judged = entry.judged;
     let mut event = event_of_rule(time, judged.rule, &entry.fingerprint, judged.severity);
     event["compliance"]["status"] = "Fail".into();
@@ -75,13 +77,12 @@ fn found(entry: &Entry<'_>, audited: &Audited, time: i64) -> Value {
     event["message"] = entry.message_of_cluster().into();
     requirements(&mut event, &judged.rule.controls.iter().collect::<Vec<_>>());
     event["finding_info"]["desc"] = entry.message().into();
-    event["remediation"]["desc"] = remediation::of(judged, &audited.facts).into();
-    if let Some(waiver) = judged.waived_by() {
-        event["status"] = "Suppressed".into();
-        event["status_id"] = 3.into();
-        event["comment"] = justification(&waiver.owner, &waiver.reason, &waiver.expires).into();
-    } else if judged.is_known() {
-        event["comment"] = KNOWN.into();
+    event["remediation"]["desc"] = remediation.into();
+    let known = judged.is_known().then(|| KNOWN.to_owned());
+    let waiver =
+        judged.waived_by().map(|waiver| justification(&waiver.owner, &waiver.reason, &waiver.expires));
+    if let Some(comment) = waiver.or(known) {
+        suppress(&mut event, &comment);
     }
     about(&mut event, entry.cluster);
     event
@@ -96,16 +97,23 @@ fn requirements(event: &mut Value, controls: &[&Control]) {
     }
 }
 
+/// Marks an event as one that does not count, and says why.
+fn suppress(event: &mut Value, comment: &str) {
+    event["status"] = "Suppressed".into();
+    event["status_id"] = 3.into();
+    event["comment"] = comment.into();
+}
+
 /// The event of a rule that found nothing or is inconclusive. None if the rule is off or
 /// not selected, or if its findings are the whole answer.
 fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
     let judgment = &audited.judgment;
     let cluster = &audited.facts.evidence.cluster;
-    let has_findings = judgment.findings.iter().any(|judged| judged.rule.id == rule.id);
-    let gap = judgment.gap_of(rule);
+    let outcome = judgment.outcome(rule);
+    let gap = outcome.gap();
     // With a gap, there may be more than the findings.
-    let is_answered = has_findings && gap.is_none();
-    if is_answered || judgment.exclusion(rule).is_some() {
+    let is_answered = outcome.findings().next().is_some() && gap.is_none();
+    if is_answered || outcome.exclusion.is_some() {
         return None;
     }
     let uid = id(&[Some("rule"), Some(rule.id), Some(cluster.subject())]);
@@ -115,9 +123,7 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
         Some((gap, _)) => ("Inconclusive", 99, format!("{}: not seen: {}", cluster.name, gap.problem())),
     };
     if let Some((_, Some(accepted))) = gap {
-        event["status"] = "Suppressed".into();
-        event["status_id"] = 3.into();
-        event["comment"] = justification(&accepted.owner, &accepted.reason, &accepted.expires).into();
+        suppress(&mut event, &justification(&accepted.owner, &accepted.reason, &accepted.expires));
     }
     event["compliance"]["status"] = status.into();
     event["compliance"]["status_id"] = id.into();
@@ -128,7 +134,8 @@ fn not_found(rule: &Rule, audited: &Audited, time: i64) -> Option<Value> {
         rule.controls.iter().collect::<Vec<_>>()
     };
     requirements(&mut event, &controls);
-    if id == 1 {
+    // What the verdict does not depend on needs no attention.
+    if outcome.needed.is_empty() {
         event["severity"] = "Informational".into();
         event["severity_id"] = 1.into();
     }

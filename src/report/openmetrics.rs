@@ -27,7 +27,7 @@ use crate::model::text::cut;
 use crate::model::traffic::TrafficPath;
 
 /// The format.
-pub const FORMAT: AuditFormat = AuditFormat {
+pub(super) const FORMAT: AuditFormat = AuditFormat {
     name: "openmetrics",
     help: "OpenMetrics 1.0, for Prometheus and the textfile collector of node_exporter (FILE.prom)",
     write: |settings| {
@@ -63,8 +63,9 @@ metrics! {
     Clusters "clusters" "The number of clusters by verdict"
     Unjudged "clusters_unjudged" "The number of clusters, or of accounts and regions, that could not be judged at all"
     ClusterVerdict "verdict" "The verdict of a cluster: 1 for the one that it has, 0 for the others"
-    Findings "findings" "The number of findings that are not waived; 0 also for a rule that was not judged"
+    Findings "findings" "The number of findings that are neither waived nor known; 0 also for a rule that was not judged"
     Waived "findings_waived" "The number of findings that the policy waives"
+    Known "findings_known" "The number of findings that are known from the baseline"
     Judged "rule_judged" "1 if a rule had all its evidence, 0 if evidence is missing or the policy turns it off"
     Control "control_met" "1 if the cluster meets a control of a standard, 0 if not or if that is not known"
     Gaps "gaps" "The number of kinds of evidence that were not seen, by whether the verdict needed them"
@@ -96,6 +97,7 @@ impl Metrics {
             | Id::Unjudged
             | Id::Findings
             | Id::Waived
+            | Id::Known
             | Id::Gaps
             | Id::Nodes
             | Id::Traffic
@@ -197,18 +199,23 @@ impl ClusterSamples<'_> {
     fn rules(&mut self, rules: &[&'static Rule], judgment: &Judgment) {
         for rule in rules {
             self.add(Id::Findings, &[("rule", rule.id), ("severity", rule.severity.as_str())], 0.0);
-            let is_judged = judgment.gap_of(rule).is_none() && judgment.exclusion(rule).is_none();
-            self.add(Id::Judged, &[("rule", rule.id)], one_if(is_judged));
+            self.add(Id::Judged, &[("rule", rule.id)], one_if(judgment.outcome(rule).is_judged()));
         }
-        self.add(Id::Waived, &[], 0.0);
+        let (mut counted, mut waived, mut known) = (BTreeMap::<_, u64>::new(), 0, 0);
         for judged in &judgment.findings {
-            if judged.waived_by().is_some() {
-                self.add(Id::Waived, &[], 1.0);
+            if judged.counts() {
+                *counted.entry((judged.rule.id, judged.severity)).or_default() += 1;
+            } else if judged.is_known() {
+                known += 1;
             } else {
-                let labels = [("rule", judged.rule.id), ("severity", judged.severity.as_str())];
-                self.add(Id::Findings, &labels, 1.0);
+                waived += 1;
             }
         }
+        for ((rule, severity), number) in counted {
+            self.add(Id::Findings, &[("rule", rule), ("severity", severity.as_str())], float(number));
+        }
+        self.add(Id::Waived, &[], float(waived));
+        self.add(Id::Known, &[], float(known));
         let same = judgment.controls.iter().filter(|result| result.control.mapping == Mapping::Same);
         for result in same {
             let labels = [("standard", result.control.standard.id()), ("control", result.control.id)];
@@ -249,19 +256,15 @@ impl ClusterSamples<'_> {
     /// The sockets of each component by path, also those that are only counted. Programs are
     /// no label: their names are chosen by their users.
     fn sockets(&mut self, facts: &Facts) {
-        let mut count = |component: &str, direction: &str, path: Path, state: State, number: u64| {
+        let mut counts: BTreeMap<[&'static str; 4], u64> = BTreeMap::new();
+        let mut count = |component, direction, path: Path, state: State, number: u64| {
             let state = match state {
                 State::Established => "established",
                 State::SynSent => "syn-sent",
                 _ => "other",
             };
-            let labels = [
-                ("component", component),
-                ("direction", direction),
-                ("path", path.as_str()),
-                ("state", state),
-            ];
-            self.add(Id::Sockets, &labels, float(number));
+            let sum = counts.entry([component, direction, path.as_str(), state]).or_default();
+            *sum = sum.saturating_add(number);
         };
         for component in [Component::Kubelet, Component::KubeProxy] {
             for path in [Path::PublicEndpoint, Path::PrivateEni, Path::ClusterIp] {
@@ -278,6 +281,11 @@ impl ClusterSamples<'_> {
             let kind = omitted.kind.as_ref();
             let direction = kind.map_or("unknown", |kind| kind.direction.as_str());
             count(kind.map_or("unknown", name), direction, omitted.path, omitted.state, omitted.count);
+        }
+        for ([component, direction, path, state], number) in counts {
+            let labels =
+                [("component", component), ("direction", direction), ("path", path), ("state", state)];
+            self.add(Id::Sockets, &labels, float(number));
         }
     }
 

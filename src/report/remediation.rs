@@ -1,6 +1,8 @@
 //! A rule's remediation: with the cluster's own names in it, and as text.
 
+use std::collections::HashMap;
 use std::io::{Result, Write};
+use std::rc::Rc;
 
 use super::names::Names;
 use super::style::Style;
@@ -14,6 +16,25 @@ use crate::model::shell::shell_word;
 #[must_use]
 pub(super) fn of(judged: &JudgedFinding, facts: &Facts) -> String {
     if judged.steps.is_empty() { fill(judged.rule.remediation, facts) } else { numbered(&judged.steps, 1) }
+}
+
+/// The remediations of a cluster's findings as text. The findings of a rule share one, which is
+/// rendered once.
+pub(super) struct Remediations<'a> {
+    facts: &'a Facts,
+    by_rule: HashMap<&'static str, Rc<str>>,
+}
+
+impl<'a> Remediations<'a> {
+    pub(super) fn new(facts: &'a Facts) -> Self {
+        Self { facts, by_rule: HashMap::new() }
+    }
+
+    /// The remediation of a finding.
+    pub(super) fn of(&mut self, judged: &JudgedFinding) -> Rc<str> {
+        let text = self.by_rule.entry(judged.rule.id).or_insert_with(|| of(judged, self.facts).into());
+        Rc::clone(text)
+    }
 }
 
 /// Steps as text, numbered from `first`.

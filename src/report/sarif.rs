@@ -1,7 +1,7 @@
 //! SARIF 2.1.0, as GitHub's code scanning accepts it.
 //!
-//! Kept until the end, since findings are sorted and GitHub accepts a limited number: the
-//! findings and the gaps of all clusters.
+//! Kept until the end, since findings are sorted and GitHub accepts a limited number: as many
+//! findings as it accepts, and the gaps of all clusters.
 //!
 //! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>
 //! <https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning>
@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Result, Write};
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::entry::{Entry, Unseen, id, justification, known_id};
 use super::format::{AuditFormat, ReportWriter};
 use super::node_traffic;
 use super::pretty::write_pretty;
-use super::remediation::{self, is_command};
+use super::remediation::{Remediations, is_command};
 use super::text::escape;
 use super::via::read_by;
 use crate::model::audit::{Audited, Summary};
@@ -29,15 +30,16 @@ use crate::model::judgment::Rank;
 use crate::model::rule::{Rule, Severity};
 
 /// The format.
-pub const FORMAT: AuditFormat = AuditFormat {
+pub(super) const FORMAT: AuditFormat = AuditFormat {
     name: "sarif",
     help: "SARIF 2.1.0, for GitHub's code scanning",
     write: |settings| {
         Box::new(Writer {
             rules: settings.rules,
             anchor: settings.anchor.clone(),
-            findings: Vec::new(),
+            findings: Findings::default(),
             gone: Vec::new(),
+            gone_count: 0,
             unseen: Vec::new(),
             nodes: Map::new(),
             node_traffic: Map::new(),
@@ -55,13 +57,45 @@ const DESCRIPTION_MAX: usize = 1024;
 struct Writer {
     rules: &'static [&'static Rule],
     anchor: String,
-    findings: Vec<(Rank, Finding)>,
+    findings: Findings,
+    /// Of the findings of the baseline that are gone, as many as there may be results.
     gone: Vec<Gone>,
+    gone_count: usize,
     unseen: Vec<Unseen>,
     /// How the nodes of each cluster were read.
     nodes: Map<String, Value>,
     /// The path of the nodes' traffic of each cluster.
     node_traffic: Map<String, Value>,
+}
+
+/// The worst findings, as many as GitHub accepts, and what is reported of all.
+#[derive(Default)]
+struct Findings {
+    /// By their rank and then in their order.
+    worst: BTreeMap<(Rank, usize), Finding>,
+    /// The number of all.
+    count: usize,
+    /// The highest severity of the findings of each rule.
+    severities: BTreeMap<&'static str, Severity>,
+}
+
+impl Findings {
+    /// Adds one, which is built only if it is one of the worst.
+    fn push(&mut self, entry: &Entry<'_>, finding: impl FnOnce() -> Finding) {
+        let severity = entry.judged.severity;
+        let highest = self.severities.entry(entry.judged.rule.id).or_insert(severity);
+        *highest = severity.max(*highest);
+        let key = (entry.judged.rank(), self.count);
+        self.count += 1;
+        let is_full = self.worst.len() == RESULTS_MAX;
+        if is_full && self.worst.last_key_value().is_some_and(|(last, _)| *last < key) {
+            return;
+        }
+        self.worst.insert(key, finding());
+        if is_full {
+            self.worst.pop_last();
+        }
+    }
 }
 
 /// A finding as it is kept.
@@ -70,7 +104,9 @@ struct Finding {
     severity: Severity,
     cluster: String,
     subject: String,
-    text: String,
+    message: String,
+    /// What resolves it, which the findings of a rule share.
+    remediation: Rc<str>,
     /// Why it does not count, where it is waived.
     justification: Option<String>,
     baseline: Option<BaselineState>,
@@ -88,10 +124,14 @@ struct Gone {
 
 impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
-        let finding = |entry: Entry<'_>| (entry.judged.rank(), Finding::new(&entry, audited));
-        self.findings.extend(Entry::all_of(audited).map(finding));
-        let comparison = audited.judgment.comparison.iter();
-        self.gone.extend(comparison.flat_map(|one| &one.gone).map(|known| Gone::new(known, audited)));
+        let mut remediations = Remediations::new(&audited.facts);
+        for entry in Entry::all_of(audited) {
+            self.findings.push(&entry, || Finding::new(&entry, remediations.of(entry.judged)));
+        }
+        let gone = || audited.judgment.comparison.iter().flat_map(|one| &one.gone);
+        self.gone_count += gone().count();
+        let room = RESULTS_MAX - self.gone.len();
+        self.gone.extend(gone().take(room).map(|known| Gone::new(known, audited)));
         self.unseen.extend(Unseen::all_of(audited));
         let cluster = escape(audited.facts.evidence.cluster.subject()).into_owned();
         self.node_traffic.insert(cluster.clone(), node_traffic::words(&audited.facts).into());
@@ -101,13 +141,12 @@ impl ReportWriter for Writer {
         Ok(())
     }
 
-    fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
-        self.findings.sort_by_key(|(rank, _)| *rank);
-        let findings = self.findings.iter().map(|(_, finding)| finding);
-        let found = findings.clone().map(|finding| finding.result(&self));
+    fn end(self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        let found = self.findings.worst.values().map(|finding| finding.result(&self));
         let gone = self.gone.iter().map(|gone| gone.result(&self));
         let results: Vec<_> = found.chain(gone).take(RESULTS_MAX).collect();
-        let rules: Vec<_> = self.rules.iter().map(|rule| descriptor(rule, findings.clone())).collect();
+        let severity = |rule: &Rule| self.findings.severities.get(rule.id).copied().unwrap_or(rule.severity);
+        let rules: Vec<_> = self.rules.iter().map(|rule| descriptor(rule, severity(rule))).collect();
         let log = json!({
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
             "version": "2.1.0",
@@ -180,7 +219,7 @@ impl Writer {
                 "level": "warning", "message": { "text": plain(&escape(&text)) }, "descriptor": { "id": note.kind.as_str() },
             }));
         }
-        let more = (self.findings.len() + self.gone.len()).saturating_sub(RESULTS_MAX);
+        let more = (self.findings.count + self.gone_count).saturating_sub(RESULTS_MAX);
         if more > 0 {
             let text = format!("{more} more findings are left out: GitHub accepts at most {RESULTS_MAX}");
             notifications.push(json!({ "level": "warning", "message": { "text": text } }));
@@ -190,9 +229,8 @@ impl Writer {
 }
 
 impl Finding {
-    fn new(entry: &Entry<'_>, audited: &Audited) -> Self {
+    fn new(entry: &Entry<'_>, remediation: Rc<str>) -> Self {
         let judged = entry.judged;
-        let remediation = remediation::of(judged, &audited.facts);
         let waiver = judged.waived_by();
         let justification =
             waiver.map(|waiver| justification(&waiver.owner, &waiver.reason, &waiver.expires));
@@ -201,7 +239,8 @@ impl Finding {
             severity: judged.severity,
             cluster: entry.cluster.subject().to_owned(),
             subject: judged.finding.subject.clone(),
-            text: format!("{}\n\n{remediation}", entry.message_of_cluster()),
+            message: entry.message_of_cluster(),
+            remediation,
             justification,
             baseline: judged.baseline,
             fingerprint: entry.fingerprint,
@@ -213,7 +252,7 @@ impl Finding {
             "ruleId": self.rule.id,
             "ruleIndex": writer.rules.iter().position(|rule| rule.id == self.rule.id),
             "level": level(self.severity),
-            "message": { "text": plain(&self.text) },
+            "message": { "text": plain(&format!("{}\n\n{}", self.message, self.remediation)) },
             "locations": location(writer, &self.cluster),
             "partialFingerprints": { "primaryLocationLineHash": self.fingerprint.simple().to_string() },
             "properties": {
@@ -277,10 +316,8 @@ fn location(writer: &Writer, cluster: &str) -> Value {
     }])
 }
 
-fn descriptor<'a>(rule: &Rule, findings: impl Iterator<Item = &'a Finding>) -> Value {
-    // GitHub reads the severity here, which a policy may have changed.
-    let found = findings.filter(|finding| finding.rule.id == rule.id);
-    let severity = found.map(|finding| finding.severity).max().unwrap_or(rule.severity);
+/// A rule. GitHub reads the severity of its findings here, which a policy may have changed.
+fn descriptor(rule: &Rule, severity: Severity) -> Value {
     let summary = format!("{}.", rule.summary);
     let mut markdown = format!("{}\n\n", rule.why);
     for chunk in rule.remediation.lines().collect::<Vec<_>>().chunk_by(|a, b| is_command(a) == is_command(b))

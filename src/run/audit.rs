@@ -1,5 +1,6 @@
 //! `audit`: each cluster is classified, judged, written to every report, and dropped.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,7 @@ use super::report::Report;
 use crate::cli::options::FleetOptions;
 use crate::cli::options::{AuditOptions, JudgmentOptions, Source, Verbosity};
 use crate::evidence::baseline::{BASELINE_MAX, parse_baseline};
+use crate::messages::{self, Label};
 use crate::model::audit::{Audited, Summary, Unjudged};
 use crate::model::facts::Facts;
 use crate::model::file::File;
@@ -84,12 +86,12 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     };
     // A table would contain no more than the error.
     let needs_stdout = message.is_none() || options.format.name != table::FORMAT.name;
-    let not_written = |error| format!("not all reports could be written: {error:#}");
     match (reports.end(&summary, needs_stdout), message) {
-        (Err(error), None) if exit == Exit::Pass => Err(error),
-        (Err(error), None) => Ok(Ending::with_message(exit, not_written(error))),
+        // Every other exit code says that all reports are whole.
+        (Err(error), None) => Err(error),
         (Err(error), Some(message)) => {
-            Ok(Ending::with_message(exit, format!("{message}; {}", not_written(error))))
+            let error = format!("{message}; not all reports could be written: {error:#}");
+            Ok(Ending::with_message(Exit::Usage, error))
         }
         (Ok(()), Some(message)) => Ok(Ending::with_message(exit, message)),
         (Ok(()), None) => Ok(exit.into()),
@@ -170,6 +172,10 @@ impl Reports {
     }
 
     fn cluster(&mut self, audited: &Audited) {
+        let left_out = self.files.iter().chain([&self.stdout]).filter_map(|report| report.left_out(audited));
+        for why in left_out.collect::<BTreeSet<_>>() {
+            messages::print(Label::Warning, &why);
+        }
         self.files.iter_mut().chain([&mut self.stdout]).for_each(|report| report.cluster(audited));
         if let Some(step) = &mut self.step {
             step.cluster(audited);

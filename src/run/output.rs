@@ -50,15 +50,40 @@ pub(super) enum Output {
 /// A report that is buffered until it is complete: its reader never gets a part of one, it
 /// does not mix with the progress on a terminal, and a slow reader does not delay
 /// collection, whose queries would time out.
-type Buffer = BufWriter<SpooledTempFile>;
+pub(super) struct Buffer {
+    out: BufWriter<SpooledTempFile>,
+    /// Whether writing to it failed, unlike what a format itself cannot do.
+    has_failed: bool,
+}
 
-fn buffer() -> Buffer {
-    BufWriter::new(SpooledTempFile::new(IN_MEMORY_MAX))
+impl Buffer {
+    fn new() -> Self {
+        Self { out: BufWriter::new(SpooledTempFile::new(IN_MEMORY_MAX)), has_failed: false }
+    }
+
+    /// The whole report from its beginning; `written` is the result of writing it.
+    fn whole(self, written: io::Result<()>) -> Result<SpooledTempFile> {
+        let what = if self.has_failed { CANNOT_BUFFER } else { "cannot write the report" };
+        written.context(what)?;
+        let mut file = self.out.into_inner().map_err(IntoInnerError::into_error).context(CANNOT_BUFFER)?;
+        file.rewind().context(CANNOT_BUFFER)?;
+        Ok(file)
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).inspect_err(|_| self.has_failed = true)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush().inspect_err(|_| self.has_failed = true)
+    }
 }
 
 impl Output {
     pub(super) fn stdout() -> Self {
-        Self::Stdout(buffer())
+        Self::Stdout(Buffer::new())
     }
 
     /// Opens all files, each with its format. No file gets two reports, and none of the
@@ -86,7 +111,7 @@ impl Output {
         let what = || cannot_write(&path);
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             let device = open_device(&path).with_context(what)?;
-            return Ok(Self::Device(buffer(), device, path));
+            return Ok(Self::Device(Buffer::new(), device, path));
         }
         // The mode of the old file, or the default one.
         let mode = path.metadata().map_or(0o666, |meta| meta.permissions().mode() & 0o777);
@@ -139,16 +164,12 @@ impl Output {
             }
         });
         match self {
-            Self::Stdout(buffer) => {
-                written.context(CANNOT_BUFFER)?;
-                match copy(buffer, &mut io::stdout().lock()) {
-                    Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-                    result => result.context("cannot write to standard output"),
-                }
-            }
+            Self::Stdout(buffer) => match copy(buffer.whole(written)?, &mut io::stdout().lock()) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                result => result.context("cannot write to standard output"),
+            },
             Self::Device(buffer, mut device, path) => {
-                written.context(CANNOT_BUFFER)?;
-                copy(buffer, &mut device).with_context(|| cannot_write(&path))
+                copy(buffer.whole(written)?, &mut device).with_context(|| cannot_write(&path))
             }
             Self::File(file, path) => {
                 let file = written.and_then(|()| file.into_inner().map_err(IntoInnerError::into_error));
@@ -175,10 +196,8 @@ impl Write for Output {
     }
 }
 
-fn copy(buffer: Buffer, out: &mut impl Write) -> io::Result<()> {
-    let mut buffer = buffer.into_inner().map_err(IntoInnerError::into_error)?;
-    buffer.rewind()?;
-    io::copy(&mut buffer, out)?;
+fn copy(mut report: SpooledTempFile, out: &mut impl Write) -> io::Result<()> {
+    io::copy(&mut report, out)?;
     out.flush()
 }
 

@@ -21,6 +21,11 @@ impl<W: Write> Report<W> {
         Self { writer, out, written: Ok(()) }
     }
 
+    /// Why it leaves a cluster out; `None` if it has it.
+    pub(super) fn left_out(&self, audited: &Audited) -> Option<String> {
+        self.writer.left_out(audited)
+    }
+
     pub(super) fn cluster(&mut self, audited: &Audited) {
         if self.written.is_ok() {
             let _writing = under_way(WRITING);

@@ -47,7 +47,7 @@ fn every_rule_has_a_finding_with_the_status_of_its_outcome() {
     // The policy makes it high, so that the verdict needs what it lacks.
     is("unattributed-connection", ["NOT_AVAILABLE", "MEDIUM", "none", "ACTIVE"]);
     // Listed as not judged.
-    is("endpoint-certificate-mismatch", ["WARNING", "CRITICAL", "none", "ACTIVE"]);
+    is("endpoint-certificate-mismatch", ["WARNING", "INFORMATIONAL", "none", "ACTIVE"]);
     let open = &all["public-endpoint-open"];
     assert_eq!(
         open["ProductFields"]["eks-netcheck/waiver"],
@@ -146,27 +146,31 @@ fn ids_are_the_same_in_every_run() {
     assert_eq!(ids(Netcheck::audit(copy.path())), before);
 }
 
-/// Without an account there is nothing to import to: the report is refused, its file is not
-/// written, and the other reports and the exit code of the verdict remain.
+/// Without an account there is nothing to import to: the report leaves the cluster out with a
+/// warning, whatever its verdict, which the exit code still has.
 #[test]
-fn a_cluster_without_an_account_has_no_asff_report() {
-    let copy = copy_of("study-public");
-    edit_json(copy.path(), "cluster.json", |cluster| {
-        cluster["cluster"]["arn"] = "arn:aws:eks:ap-northeast-2:XXXXXXXXXXXX:cluster/myeks".into();
-    });
-    let dir = scratch();
-    let (asff, json) = (dir.path().join("asff.json"), dir.path().join("report.json"));
-    let ran = Netcheck::audit(copy.path())
-        .args(&[
-            "--write",
-            &format!("asff={}", asff.display()),
-            "--write",
-            &format!("json={}", json.display()),
-        ])
-        .run();
-    assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("cluster.json has no ARN with them"), "{}", ran.stderr);
-    assert!(!asff.exists() && json.exists());
+fn a_cluster_without_an_account_is_left_out_with_a_warning() {
+    for (name, code) in [("study-public", 1), ("private-only", 0)] {
+        let copy = copy_of(name);
+        edit_json(copy.path(), "cluster.json", |cluster| {
+            cluster["cluster"].as_object_mut().unwrap().remove("arn");
+        });
+        let dir = scratch();
+        let (asff, json) = (dir.path().join("asff.json"), dir.path().join("report.json"));
+        let write = ["asff", "json"].map(|format| {
+            format!("{format}={}", if format == "asff" { asff.display() } else { json.display() })
+        });
+        let audit = || Netcheck::audit(copy.path());
+        let ran = audit().args(&["--write", &write[0], "--write", &write[1]]).run();
+        assert_eq!(ran.code, code, "{name}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("warning: asff leaves out cluster myeks, "), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        assert_eq!(fs::read_to_string(&asff).unwrap(), "[]\n");
+        assert!(json.exists());
+        let ran = audit().args(&["--format", "asff", "--write", &write[0]]).run();
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, "[]\n"), "{name}: {}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    }
 }
 
 /// The documented limits of fields, in bytes, whatever names and messages hold.

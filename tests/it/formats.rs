@@ -567,12 +567,21 @@ fn github_annotations_and_summary_are_written_automatically() {
         "{}",
         ran.stderr
     );
-    // A --write file that cannot be written leaves the other outputs complete, and turns
-    // only a pass into an error.
+    // A --write file that cannot be written leaves the other outputs complete, and is an
+    // error whatever the verdict: other exit codes say that each report is whole.
     let ran = step(path).args(&["--write", "json=/dev/full"]).run();
-    assert_eq!((ran.code, &ran.stdout), (1, &plain.stdout), "{}", ran.stderr);
+    assert_eq!((ran.code, &ran.stdout), (2, &plain.stdout), "{}", ran.stderr);
     assert!(ran.stderr.contains("cannot write to /dev/full"), "{}", ran.stderr);
     assert!(!fs::read_to_string(&summary).unwrap().is_empty());
-    let ran = Netcheck::audit(&story("private-only")).args(&["--write", "json=/dev/full"]).run();
-    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    let unseen = copy_of("private-only");
+    fs::remove_dir_all(unseen.path().join("nodes")).unwrap();
+    let other = || Netcheck::new(["audit", "--cluster", "other", "--evidence"]).arg(story("private-only"));
+    assert_eq!(other().run().code, 4);
+    for audit in
+        [Netcheck::audit(&story("private-only")), Netcheck::audit(unseen.path()), other(), step(path)]
+    {
+        let ran = audit.args(&["--write", "json=/dev/full"]).run();
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains("cannot write to /dev/full"), "{}", ran.stderr);
+    }
 }

@@ -63,6 +63,7 @@ mod needs;
 mod network;
 mod nodes;
 mod openmetrics;
+mod outcomes;
 #[cfg(feature = "live")]
 mod packaging;
 mod pages;

@@ -80,7 +80,7 @@ impl StepView {
 /// The findings of a cluster. `section` is the id of its section.
 pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> Vec<FindingsView> {
     let is_alike = |a: &JudgedFinding, b: &JudgedFinding| a.rule.id == b.rule.id && a.counts_like(b);
-    let mut shown: Vec<(&[Step], &str, String)> = Vec::new();
+    let mut shown: Vec<(&[Step], &'static str, String)> = Vec::new();
     let mut views = Vec::new();
     for group in findings.chunk_by(is_alike) {
         let Some(first) = group.first() else { continue };
@@ -96,7 +96,7 @@ pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> V
         let common = same.as_ref().map_or(0, |(number, ..)| *number);
         let same_as = same.map(|(number, rule, id)| SameAs {
             id: id.clone(),
-            rule: findings.iter().map(|one| one.rule.id).find(|id| *id == rule).unwrap_or_default(),
+            rule,
             which: if number == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {number}") },
             is_all: number == steps.len(),
         });

@@ -139,12 +139,14 @@ impl ReportWriter for Writer {
         for row in self.sections.push(rank(audited.judgment.verdict), number - 1, section) {
             self.rows[row].has_section = false;
         }
-        self.one = Some(Banner::new(audited));
+        if !self.is_many {
+            self.one = Some(Banner::new(audited));
+        }
         Ok(())
     }
 
     fn end(mut self: Box<Self>, summary: &Summary, out: &mut dyn Write) -> Result<()> {
-        let banner = self.one.take().filter(|_| !self.is_many).unwrap_or_else(|| Banner::of_all(summary));
+        let banner = self.one.take().unwrap_or_else(|| Banner::of_all(summary));
         self.rows.sort_by_key(|row| rank(row.verdict));
         let more = self.rows.len().saturating_sub(ROWS_MAX);
         self.rows.truncate(ROWS_MAX);
