@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::connection::{Connection, Direction, Path};
+use super::connection::{Component, Connection, Direction, Path};
 use super::facts::InterfaceKind;
 use super::gap::Gap;
 use super::name::NodeName;
 use super::socket::State;
+use super::traffic::TrafficPath;
 
 /// The sockets of several samples of each node.
 #[derive(Debug)]
@@ -21,8 +22,23 @@ pub struct Trace {
     pub nodes: Vec<TracedNode>,
     /// The connections that changed, and those to and from the API server that did not; sorted.
     pub connections: Vec<TracedConnection>,
+    /// Which components' traffic took another path in the second of two recordings; sorted by node.
+    pub traffic: Vec<TrafficChange>,
     /// What was not seen.
     pub gaps: Vec<Gap>,
+}
+
+/// A change of the path of a component's traffic to the API server on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficChange {
+    /// The node.
+    pub node: NodeName,
+    /// The component.
+    pub component: Component,
+    /// Its path in the first recording.
+    pub before: TrafficPath,
+    /// Its path in the second one.
+    pub after: TrafficPath,
 }
 
 /// A command and how it ended.

@@ -30,6 +30,7 @@ mod seen_from;
 pub mod style;
 pub mod table;
 pub mod text;
+mod traffic_change;
 mod via;
 pub mod yaml;
 

@@ -127,8 +127,15 @@ fn write_audit(options: &AuditOptions) -> Result<()> {
 
 fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &Inputs) -> Result<()> {
     let gaps = vec![gap()];
-    let trace =
-        Trace { cluster, command: None, began: None, nodes: Vec::new(), connections: Vec::new(), gaps };
+    let trace = Trace {
+        cluster,
+        command: None,
+        began: None,
+        nodes: Vec::new(),
+        connections: Vec::new(),
+        traffic: Vec::new(),
+        gaps,
+    };
     let written = Output::open_all(write, inputs)?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&trace, None, style, out)));

@@ -1,6 +1,6 @@
 //! `diff`: two recordings are compared.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -18,12 +18,14 @@ use crate::evidence::directory::EvidenceDir;
 use crate::evidence::next_step;
 use crate::evidence::nodes::{read_file, read_nodes};
 use crate::model::cluster::Cluster;
+use crate::model::connection::Component;
 use crate::model::evidence::Evidence;
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Node;
-use crate::model::trace::{Coverage, Phase, Trace, TracedNode};
+use crate::model::trace::{Coverage, Phase, Trace, TracedNode, TrafficChange};
+use crate::model::traffic::{NodeTraffic, TrafficPath};
 use crate::report::format::TraceFormat;
 use crate::signals::under_way;
 
@@ -95,7 +97,31 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
     gaps.sort();
     let is_compared = !nodes.is_empty();
     let connections = connections(&history, &old.classifier, &new.classifier, false);
-    Ok((Trace { cluster, command: None, began: None, nodes, connections, gaps }, is_compared))
+    let traffic = traffic_changes(&nodes, old, new);
+    Ok((Trace { cluster, command: None, began: None, nodes, connections, traffic, gaps }, is_compared))
+}
+
+/// Which components of the nodes that are compared took another path in the second recording.
+fn traffic_changes(nodes: &[TracedNode], old: Side, new: Side) -> Vec<TrafficChange> {
+    let of_side = |side: Side| -> HashMap<_, _> {
+        let traffic = side.classifier.finish(side.nodes).traffic.into_iter();
+        let by_component = traffic.flat_map(|traffic| {
+            let NodeTraffic { node, components, .. } = traffic;
+            components.into_iter().map(move |one| ((node.clone(), one.component), one.path))
+        });
+        by_component.filter(|(_, path)| *path != TrafficPath::Unknown).collect()
+    };
+    let (old, new) = (of_side(old), of_side(new));
+    let change = |node: &NodeName, component| {
+        let of = |side: &HashMap<_, _>| side.get(&(node.clone(), component)).copied();
+        let (before, after) = (of(&old)?, of(&new)?);
+        (before != after).then(|| TrafficChange { node: node.clone(), component, before, after })
+    };
+    let components = [Component::Kubelet, Component::KubeProxy];
+    nodes
+        .iter()
+        .flat_map(|node| components.into_iter().filter_map(|component| change(&node.name, component)))
+        .collect()
 }
 
 /// One of the two recordings.
@@ -125,6 +151,12 @@ struct Captured {
 impl Side {
     fn read(path: &Path, name: &'static str, phase: Phase, history: &mut History) -> Result<Self> {
         let mut captured: BTreeMap<NodeName, Captured> = BTreeMap::new();
+        let dir = if path.is_dir() { Some(EvidenceDir::open(path)?) } else { None };
+        let evidence = match &dir {
+            Some(dir) => dir.read_any()?,
+            None => Evidence::none(no_cluster(), next_step::capture),
+        };
+        let mut classifier = Classifier::new(evidence);
         let keep = |node: &NodeName, row: Row<'_>| {
             // Without a lookup first, each row would clone the name.
             let known = match captured.get_mut(node) {
@@ -135,15 +167,15 @@ impl Side {
             let own = own.filter(|_| known.addresses.len() < ADDRESSES_MAX);
             known.addresses.extend(own.filter(|_| row.socket.state.may_be_open_or_opening()));
             let processes = row.processes.map(|process| (process.comm, process.pid()));
+            classifier.add(node, row.socket.clone(), processes.clone());
             history.resume_sample(node, phase).add(row.socket, processes);
         };
-        let (evidence, nodes) = if path.is_dir() {
-            let dir = EvidenceDir::open(path)?;
-            (dir.read_any()?, read_nodes(&dir, keep)?)
-        } else {
-            (Evidence::none(no_cluster(), next_step::capture), read_file(path, keep)?)
+        let nodes = match &dir {
+            Some(dir) => read_nodes(dir, keep)?,
+            None => read_file(path, keep)?,
         };
-        if path.is_dir() && nodes.is_empty() && evidence.cluster.name.is_empty() {
+        let is_nameless = classifier.evidence().cluster.name.is_empty();
+        if dir.is_some() && nodes.is_empty() && is_nameless {
             bail!("{} contains no evidence: neither cluster.json nor nodes.txt nor nodes/", path.display());
         }
         for node in nodes.iter().filter(|node| node.tally.rows > 0 || node.has_header) {
@@ -153,7 +185,7 @@ impl Side {
             known.is_filtered = node.left_out.is_some();
             known.is_incomplete = node.gaps.iter().any(|gap| gap.why != GapReason::NoProcessNames);
         }
-        Ok(Self { name, classifier: Classifier::new(evidence), nodes, captured })
+        Ok(Self { name, classifier, nodes, captured })
     }
 
     fn cluster(&self) -> Option<&str> {

@@ -300,7 +300,15 @@ impl Samples {
         gaps.sort();
         gaps.dedup();
         let connections = connections(&self.history, classifier, classifier, true);
-        Trace { cluster: Some(cluster.to_owned()), command, began: Some(began), nodes, connections, gaps }
+        Trace {
+            cluster: Some(cluster.to_owned()),
+            command,
+            began: Some(began),
+            nodes,
+            connections,
+            traffic: Vec::new(),
+            gaps,
+        }
     }
 
     /// Adds the nodes whose samplers had not ended when the trace did, and what the samples

@@ -259,3 +259,34 @@ fn two_clusters_with_one_name_are_told_apart() {
     let ran = Netcheck::diff(&after, &after).run();
     assert!(!ran.stdout.contains("different clusters"), "{}", ran.stdout);
 }
+
+/// Which nodes' traffic took another path comes before the numbers of connections.
+#[test]
+fn the_path_of_nodes_that_changed_is_said_first() {
+    let (private, public) = (story("private-only"), story("study-public"));
+    for (before, after, from, to) in
+        [(&private, &public, "private", "public"), (&public, &private, "public", "private")]
+    {
+        let ran = Netcheck::diff(before, after).run();
+        let said = format!("myeks: kubelet and kube-proxy went from {from} to {to} on n1, n2. ");
+        assert!(ran.stdout.starts_with(&said), "{}", ran.stdout);
+        let (report, _) = Netcheck::diff(before, after).json();
+        crate::docs::is_valid_trace(&report);
+        let changed = |node: &str, component: &str| serde_json::json!({"node": node, "component": component, "before": from, "after": to});
+        let expected = ["n1", "n2"].map(|node| ["kubelet", "kube-proxy"].map(|one| changed(node, one)));
+        assert_eq!(report["traffic_changes"], Value::from(expected.concat()));
+    }
+    // A node whose capture is missing on one side, and one whose peers no evidence explains, did not change.
+    let (report, _) = Netcheck::diff(&capture("public-00-before"), &capture("public-10-exec-it-open")).json();
+    assert_eq!(report["traffic_changes"], serde_json::json!([]));
+    let one = copy_of("study-public");
+    std::fs::remove_file(one.path().join("nodes/n2.txt")).unwrap();
+    let ran = Netcheck::diff(&private, one.path()).run();
+    assert!(
+        ran.stdout.starts_with("myeks: kubelet and kube-proxy went from private to public on n1. "),
+        "{}",
+        ran.stdout
+    );
+    let ran = Netcheck::diff(&public, &public).run();
+    assert!(!ran.stdout.contains("went from"), "{}", ran.stdout);
+}

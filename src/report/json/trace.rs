@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::gap::GapReport;
 use super::policy::PolicyReport;
-use super::words::{By, Direction, Path, PolicyOrigin, Severity, Verdict};
+use super::words::{By, Direction, Path, PolicyOrigin, Severity, TrafficPath, Verdict};
 use crate::model::audit::TraceJudgment;
 use crate::model::gap::Gap;
 use crate::model::judgment::{JudgedFinding, Judgment};
@@ -48,6 +48,8 @@ pub struct TraceReport {
     nodes: Vec<NodeReport>,
     /// The connections that changed; others are not listed.
     changes: Vec<ChangeReport>,
+    /// The components of nodes whose traffic to the API server took another path in the second recording, where both show it; empty for a trace.
+    traffic_changes: Vec<TrafficChangeReport>,
     /// The number of connections between the API server and nodes that did not change.
     unchanged: usize,
     /// The number of those of which it is not known if they changed, since their node was not seen before or after.
@@ -80,6 +82,16 @@ struct NodeReport {
     unknown: Vec<Phase>,
     /// The longest time between two samples in seconds, from the last one before the action on; null for recordings.
     longest_gap: Option<f64>,
+}
+
+/// A change of the path of a component's traffic on a node.
+#[derive(Debug, Serialize, JsonSchema)]
+struct TrafficChangeReport {
+    node: String,
+    component: String,
+    /// By established connections alone: none where there are only attempts.
+    before: TrafficPath,
+    after: TrafficPath,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -194,6 +206,7 @@ impl TraceReport {
             undetermined,
             pooled: trace.connections.iter().filter(|traced| traced.is_pooled()).count(),
             changes,
+            traffic_changes: trace.traffic.iter().map(Into::into).collect(),
             findings: judgment
                 .map(|judgment| judgment.findings.iter().map(FindingReport::from).collect())
                 .unwrap_or_default(),
@@ -222,6 +235,17 @@ impl From<&trace::TracedNode> for NodeReport {
             unseen_inbound: node.unseen_inbound,
             unknown: node.coverage.unseen.iter().copied().map(Phase::from).collect(),
             longest_gap: node.coverage.longest_gap.map(seconds),
+        }
+    }
+}
+
+impl From<&trace::TrafficChange> for TrafficChangeReport {
+    fn from(change: &trace::TrafficChange) -> Self {
+        Self {
+            node: change.node.to_string(),
+            component: change.component.as_str().to_owned(),
+            before: change.before.into(),
+            after: change.after.into(),
         }
     }
 }

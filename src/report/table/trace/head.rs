@@ -13,6 +13,7 @@ use crate::model::trace::{Change, Role, Sighting, Trace, TracedConnection, Trace
 use crate::report::names::Names;
 use crate::report::style::{Style, count};
 use crate::report::text::escape;
+use crate::report::traffic_change;
 
 /// The largest number of different changes that get a sentence each; more are summed up
 /// by path.
@@ -50,7 +51,9 @@ pub(super) fn headline(trace: &Trace, names: &Names, style: Style) -> String {
     let nameless = of_nodes(nameless, "without names of processes");
     // It is a part of the answer where no other connection is one.
     let pooled = pooled(trace, names).filter(|_| !has_inbound_change(trace));
-    let sentences = [Some(answer(trace, names)), pooled, restarts(trace, names), unseen, nameless];
+    let traffic = traffic_change::sentences(&trace.traffic, names);
+    let traffic = (!traffic.is_empty()).then(|| traffic.join(" "));
+    let sentences = [traffic, Some(answer(trace, names)), pooled, restarts(trace, names), unseen, nameless];
     let text = sentences.into_iter().flatten().collect::<Vec<_>>().join(" ");
     // The line of the command names the cluster already.
     let text = if trace.command.is_some() { text } else { cluster(trace) + &text };
