@@ -78,6 +78,9 @@ pub struct Condition {
     /// What makes it met, if it is not, with the command; or, if it is met and some
     /// connections hang all the same, what helps those.
     pub fix: Vec<Step>,
+    /// Whether the place is connected all the same, by connections that were opened before it
+    /// ceased to be met.
+    pub is_connected: bool,
     /// The evidence that is missing, if the result is not known, or if it does not apply for
     /// want of it.
     pub gap: Option<Gap>,
@@ -87,13 +90,20 @@ impl Condition {
     /// A condition that is met.
     #[must_use]
     pub fn met(kind: ConditionKind, why: impl Into<String>) -> Self {
-        Self { kind, result: ConditionResult::Met, why: why.into(), fix: Vec::new(), gap: None }
+        Self {
+            kind,
+            result: ConditionResult::Met,
+            why: why.into(),
+            fix: Vec::new(),
+            is_connected: false,
+            gap: None,
+        }
     }
 
     /// A condition that is not met, with what makes it met.
     #[must_use]
     pub fn not_met(kind: ConditionKind, why: impl Into<String>, fix: Vec<Step>) -> Self {
-        Self { kind, result: ConditionResult::NotMet, why: why.into(), fix, gap: None }
+        Self { kind, result: ConditionResult::NotMet, why: why.into(), fix, is_connected: false, gap: None }
     }
 
     /// A condition of which it is not known whether it is met.
@@ -105,7 +115,7 @@ impl Condition {
             _ => gap.problem(),
         };
         let fix = Step::of_hint(&gap.hint).into_iter().collect();
-        Self { kind, result: ConditionResult::Unknown, why, fix, gap: Some(gap) }
+        Self { kind, result: ConditionResult::Unknown, why, fix, is_connected: false, gap: Some(gap) }
     }
 
     /// A condition that is not judged without evidence that may be missing: it decides nothing,
@@ -119,7 +129,14 @@ impl Condition {
     /// A condition that does not apply.
     #[must_use]
     pub fn not_applicable(kind: ConditionKind, why: impl Into<String>) -> Self {
-        Self { kind, result: ConditionResult::NotApplicable, why: why.into(), fix: Vec::new(), gap: None }
+        Self {
+            kind,
+            result: ConditionResult::NotApplicable,
+            why: why.into(),
+            fix: Vec::new(),
+            is_connected: false,
+            gap: None,
+        }
     }
 }
 

@@ -21,6 +21,16 @@ const NAMED: usize = 3;
 /// What the verdict rests on: what reaches the threshold, what is below it, and what is
 /// missing or excepted. Not escaped.
 pub(super) fn reason(judgment: &Judgment) -> String {
+    reason_with(judgment, more_or_one)
+}
+
+/// The same with the number of what is missing alone: for the last lines of a report that has it
+/// above.
+pub(super) fn short_reason(judgment: &Judgment) -> String {
+    reason_with(judgment, |groups| count(groups.iter().map(|group| group.gaps.len()).sum(), "gap"))
+}
+
+fn reason_with(judgment: &Judgment, missing: impl Fn(&[&GapGroup<'_>]) -> String) -> String {
     let Judgment { verdict, threshold, findings, .. } = judgment;
     let counted: Vec<_> = findings.iter().filter(|judged| judged.counts()).collect();
     let (at_or_above, below): (Vec<&JudgedFinding>, Vec<_>) =
@@ -49,7 +59,7 @@ pub(super) fn reason(judgment: &Judgment) -> String {
             format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))
         }
         (Verdict::Inconclusive, Some(_)) => {
-            format!("could not judge everything at or above {}: {}", name(*threshold), more_or_one(&needed))
+            format!("could not judge everything at or above {}: {}", name(*threshold), missing(&needed))
         }
         _ if threshold.is_none() => "no finding fails this run (threshold: never)".to_owned(),
         _ if judgment.comparison.is_some() => format!("nothing new at or above {}", name(*threshold)),
@@ -63,7 +73,7 @@ pub(super) fn reason(judgment: &Judgment) -> String {
     }
     parts.extend(by_severity(&below));
     if *verdict == Verdict::Fail && !needed.is_empty() {
-        parts.push(format!("also not seen: {}", more_or_one(&needed)));
+        parts.push(format!("also not seen: {}", missing(&needed)));
     }
     parts.extend(compared(judgment));
     let waived = findings.iter().filter(|judged| judged.waived_by().is_some()).count();

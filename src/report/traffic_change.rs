@@ -60,7 +60,7 @@ mod tests {
         let changes: Vec<_> = changes
             .iter()
             .map(|(node, component, before, after)| TrafficChange {
-                node: node.parse().unwrap(),
+                node: node.parse().expect("a name of a node"),
                 component: *component,
                 before: *before,
                 after: *after,

@@ -163,6 +163,7 @@ impl Reachabilities<'_> {
             fix.append(&mut last.fix);
             last.fix = fix;
             if reached.is_some() && *access == self.facts.evidence.cluster.access {
+                last.is_connected = true;
                 last.why = format!(
                     "{}; it is connected now, and new connections will be refused once these end",
                     last.why

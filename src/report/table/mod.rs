@@ -27,7 +27,7 @@ use self::gaps::{not_judged, write_gap_groups, write_gaps, write_not_judged};
 use self::many::Row;
 use self::nodes::{write_node_groups, write_nodes, write_paths};
 use self::seen_from::{write_architecture, write_seen_from};
-use super::answer::{reason, traffic};
+use super::answer::{reason, short_reason, traffic};
 use super::format::{AuditFormat, ReportSettings, ReportWriter};
 use super::names::Names;
 use super::node_traffic::SUBJECT;
@@ -71,8 +71,9 @@ struct One {
 
 impl ReportWriter for One {
     fn cluster(&mut self, audited: &Audited, out: &mut dyn Write) -> Result<()> {
-        self.end = verdict(audited, self.form.style);
-        out.write_all(self.end.as_bytes())?;
+        let style = self.form.style;
+        self.end = verdict(audited, &short_reason(&audited.judgment), style);
+        out.write_all(verdict(audited, &reason(&audited.judgment), style).as_bytes())?;
         self.more = write_section(audited, self.form, out)?;
         Ok(())
     }
@@ -103,7 +104,12 @@ impl ReportWriter for Many {
         let Form { style, all, .. } = self.form;
         self.rows.push(Row::new(audited));
         let mut section = Vec::new();
-        write!(section, "\n{}\n{}", "=".repeat(style.width.into()), verdict(audited, style))?;
+        write!(
+            section,
+            "\n{}\n{}",
+            "=".repeat(style.width.into()),
+            verdict(audited, &reason(&audited.judgment), style)
+        )?;
         let more = write_section(audited, self.form, &mut section)?;
         // A cluster of which nothing is to be said has its row.
         let is_quiet = audited.judgment.verdict == Verdict::Pass
@@ -139,13 +145,12 @@ impl ReportWriter for Many {
     }
 }
 
-/// The verdict and the path of the nodes' traffic, each in a sentence.
-fn verdict(audited: &Audited, style: Style) -> String {
+/// The verdict with a reason and the path of the nodes' traffic, each in a sentence.
+fn verdict(audited: &Audited, reason: &str, style: Style) -> String {
     let Audited { facts, judgment } = audited;
     let names = Names::of(facts);
     let cluster = escape(&facts.evidence.cluster.name);
-    let reason = reason(judgment);
-    let text = format!("{cluster}: {}", escape(&names.shorten(&reason)));
+    let text = format!("{cluster}: {}", escape(&names.shorten(reason)));
     let first = style.verdict_line(judgment.verdict, &text);
     let indent = " ".repeat(judgment.verdict.as_str().len() + 2);
     // What it is made of was validated.
@@ -249,6 +254,23 @@ fn write_more(more: usize, style: Style, out: &mut dyn Write) -> Result<()> {
         0 => Ok(()),
         more => write!(out, "{}", said(more)),
     }
+}
+
+/// The number of lines that a small terminal shows at once.
+const SCREEN: usize = 24;
+
+/// Writes a report whose answer is its first line and its last one; once only, if a small
+/// terminal shows all of it at once.
+fn write_framed(first: &[u8], rest: &[u8], last: &[u8], out: &mut dyn Write) -> Result<()> {
+    out.write_all(first)?;
+    out.write_all(rest)?;
+    // The prompt of the shell is on the screen too.
+    let is_small = lines(first) + lines(rest) < SCREEN;
+    if is_small {
+        return Ok(());
+    }
+    writeln!(out)?;
+    out.write_all(last)
 }
 
 fn lines(text: &[u8]) -> usize {

@@ -2,6 +2,7 @@
 
 use std::io::{Result, Write};
 
+use super::write_framed;
 use crate::model::reachability::{Condition, ConditionResult, EndpointSide, ReachReport, Reaches};
 use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
@@ -14,9 +15,17 @@ use crate::report::text::escape;
 pub const FORMAT: ReachFormat = ReachFormat { name: "table", help: "For people", write };
 
 fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
-    let head = style.reaches(report.reaches);
-    let head = style.head_line(&head, report.reaches.as_str(), &escape(&answer(report)));
-    write!(out, "{head}")?;
+    let word = style.reaches(report.reaches);
+    let line = |text: &str| style.head_line(&word, report.reaches.as_str(), &escape(text));
+    // The last line leaves out the reason, which the table has too.
+    let [first, last] = [true, false].map(|has_reason| line(&answer(report, has_reason)));
+    let mut rest = Vec::new();
+    write_rest(report, style, &mut rest)?;
+    write_framed(first.as_bytes(), &rest, last.as_bytes(), out)
+}
+
+/// Writes what follows the answer.
+fn write_rest(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> {
     let mut table = style.table(["Condition", "Result", "Why"]);
     let conditions = &report.reachability.conditions;
     for (at, condition) in conditions.iter().enumerate() {
@@ -34,13 +43,12 @@ fn write(report: &ReachReport, style: Style, out: &mut dyn Write) -> Result<()> 
     writeln!(out)?;
     style.write_table(&table, out)?;
     write_fix(report, style, out)?;
-    write_gaps(report, style, out)?;
-    // The answer is the last line too.
-    write!(out, "\n{head}")
+    write_gaps(report, style, out)
 }
 
-/// The answer in a sentence.
-fn answer(report: &ReachReport) -> String {
+/// The answer in a sentence, with or without the reason.
+fn answer(report: &ReachReport, has_reason: bool) -> String {
+    let because = |why: &str| if has_reason { format!(": {why}") } else { String::new() };
     let ReachReport { cluster, place, reachability, .. } = report;
     let from = if place.name == HERE { "this machine" } else { place.name.as_str() };
     let side = match reachability.side {
@@ -55,14 +63,21 @@ fn answer(report: &ReachReport) -> String {
                 restriction.map(|one| format!(", but some connections hang: see {}", one.kind.as_str()));
             format!("{from} reaches {side} of {cluster}{}", but.unwrap_or_default())
         }
+        (Reaches::No, Some(obstacle)) if obstacle.is_connected => {
+            format!(
+                "new connections from {from} to {side} of {cluster} are refused; it is connected now by earlier \
+                ones: see {}",
+                obstacle.kind.as_str()
+            )
+        }
         (Reaches::No, Some(obstacle)) => {
-            format!("{from} does not reach {side} of {cluster}: {}", obstacle.why)
+            format!("{from} does not reach {side} of {cluster}{}", because(&obstacle.why))
         }
         (Reaches::No, None) => format!("{from} does not reach {side} of {cluster}"),
         (Reaches::Unknown, _) => {
             let unknown = |one: &&Condition| one.result == ConditionResult::Unknown;
             let first = reachability.conditions.iter().find(unknown);
-            let why = first.map(|one| format!(": {}", one.why)).unwrap_or_default();
+            let why = first.map(|one| because(&one.why)).unwrap_or_default();
             format!("it is not known whether {from} reaches {side} of {cluster}{why}")
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Result, Write};
 
+use super::write_framed;
 use crate::model::rule::Check;
 use crate::model::simulation::{ChangeStep, Simulation};
 use crate::model::text::{list, split_command, uncapital};
@@ -31,16 +32,20 @@ fn write(simulation: &Simulation, style: Style, out: &mut dyn Write) -> Result<(
         let text = format!("{}: {}", style.tone(Tone::Doubtful, "warning"), escape(warning));
         head.push_str(&style.prose(&text, &indent, &indent));
     }
-    write!(out, "{head}")?;
+    let mut rest = Vec::new();
+    write_rest(simulation, &names, style, &mut rest)?;
+    write_framed(head.as_bytes(), &rest, head.as_bytes(), out)
+}
+
+/// Writes what follows the verdict.
+fn write_rest(simulation: &Simulation, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {
     let (from, to) = (access(&simulation.from), access(&simulation.to));
     write!(out, "{}", style.prose(&from, "Today:       ", "             "))?;
     write!(out, "{}", style.prose(&to, "Afterwards:  ", "             "))?;
-    write_clients(simulation, &names, style, out)?;
-    write_steps(simulation, &names, style, out)?;
-    write_list("Not seen, and needed", shortened(gaps(simulation), &names).into_iter(), style, out)?;
-    write_list("Notes", shortened(simulation.notes.clone(), &names).into_iter(), style, out)?;
-    // The verdict is the last line too.
-    write!(out, "\n{head}")
+    write_clients(simulation, names, style, out)?;
+    write_steps(simulation, names, style, out)?;
+    write_list("Not seen, and needed", shortened(gaps(simulation), names).into_iter(), style, out)?;
+    write_list("Notes", shortened(simulation.notes.clone(), names).into_iter(), style, out)
 }
 
 fn write_clients(simulation: &Simulation, names: &Names, style: Style, out: &mut dyn Write) -> Result<()> {

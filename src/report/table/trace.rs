@@ -12,6 +12,7 @@ use std::io::{Result, Write};
 use self::head::{headline, write_command};
 use self::others::write_others;
 use self::rows::{write_connections, write_notes};
+use super::write_framed;
 use crate::model::audit::TraceJudgment;
 use crate::model::judgment::Verdict;
 use crate::model::trace::{Trace, TracedNode};
@@ -26,23 +27,24 @@ pub const FORMAT: TraceFormat = TraceFormat { name: "table", help: "For people",
 
 fn write(trace: &Trace, judgment: Option<&TraceJudgment>, style: Style, out: &mut dyn Write) -> Result<()> {
     let names = Names::new(trace.nodes.iter().map(|node| &node.name));
-    if let Some(judgment) = judgment {
-        write_judgment(judgment, style, out)?;
-    }
-    write_command(trace, style, out)?;
     let headline = headline(trace, &names, style);
-    write!(out, "{headline}")?;
-    write_connections(trace, &names, style, out)?;
-    write_notes(trace, &names, style, out)?;
-    write_others(trace, &names, style, out)?;
-    write_samples(trace, &names, style, out)?;
-    write_gaps(trace, &names, style, out)?;
-    // The verdict and the answer are the last lines too.
-    writeln!(out)?;
-    if let Some(TraceJudgment { judgment, .. }) = judgment {
-        write!(out, "{}", style.verdict_line(judgment.verdict, &escape(&reason(judgment))))?;
+    let mut first = Vec::new();
+    if let Some(judgment) = judgment {
+        write_judgment(judgment, style, &mut first)?;
     }
-    write!(out, "{headline}")
+    write_command(trace, style, &mut first)?;
+    first.extend(headline.as_bytes());
+    let mut rest = Vec::new();
+    write_connections(trace, &names, style, &mut rest)?;
+    write_notes(trace, &names, style, &mut rest)?;
+    write_others(trace, &names, style, &mut rest)?;
+    write_samples(trace, &names, style, &mut rest)?;
+    write_gaps(trace, &names, style, &mut rest)?;
+    let verdict = judgment.map(|TraceJudgment { judgment, .. }| {
+        style.verdict_line(judgment.verdict, &escape(&reason(judgment)))
+    });
+    let last = verdict.unwrap_or_default() + &headline;
+    write_framed(&first, &rest, last.as_bytes(), out)
 }
 
 /// Writes the number of samples of each node.
