@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
 
 use self::args::Cli;
 use self::color::Color;
@@ -37,7 +38,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Color
     if let Some(plugin) = args.first().and_then(|program| as_plugin(program)) {
         args[0] = plugin;
     }
-    let cli = Cli::try_parse_from(args).map_err(Refusal::Clap)?;
+    let refined = |error| Refusal::Clap(refined(error, &args));
+    let cli = Cli::try_parse_from(&args).map_err(refined)?;
     let color = cli.color;
     Ok((cli.into_options().map_err(Refusal::Options)?, color))
 }
@@ -47,4 +49,37 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Color
 fn as_plugin(program: &OsStr) -> Option<OsString> {
     let name = Path::new(program).file_name()?.to_str()?.strip_prefix("kubectl-")?;
     Some(format!("kubectl {}", name.replace('-', " ").replace('_', "-")).into())
+}
+
+/// An error of clap without what was not typed: of the options that conflict with one, clap lists
+/// all of a group, and the shell that it suggests is the most similar one, however different.
+fn refined(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    let is_typed = |option: &String| {
+        let name = option.split([' ', '=', '[']).next().unwrap_or_default();
+        let is_name =
+            |arg: &str| arg == name || arg.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+        args.iter().any(|arg| arg.to_str().is_some_and(is_name))
+    };
+    if let Some(ContextValue::Strings(options)) = error.get(ContextKind::PriorArg) {
+        let typed: Vec<_> = options.iter().filter(|option| is_typed(option)).cloned().collect();
+        match typed.as_slice() {
+            [] => {}
+            [only] => drop(error.insert(ContextKind::PriorArg, ContextValue::String(only.clone()))),
+            _ => drop(error.insert(ContextKind::PriorArg, ContextValue::Strings(typed))),
+        }
+    }
+    let of_shell = |error: &clap::Error| {
+        let is_shell =
+            matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg == "<SHELL>");
+        match (error.get(ContextKind::InvalidValue), error.get(ContextKind::SuggestedValue)) {
+            (Some(ContextValue::String(typed)), Some(ContextValue::String(suggested))) if is_shell => {
+                typed.chars().next() != suggested.chars().next()
+            }
+            _ => false,
+        }
+    };
+    if of_shell(&error) {
+        drop(error.remove(ContextKind::SuggestedValue));
+    }
+    error
 }

@@ -60,6 +60,12 @@ impl Gap {
         self.why == GapReason::NotAsked && matches!(self.subject, Subject::Nodes | Subject::Probe(_))
     }
 
+    /// Whether it is a file that exists and is not read.
+    #[must_use]
+    pub fn is_unread_file(&self) -> bool {
+        self.why == GapReason::NotSupported && matches!(self.subject, Subject::Other(_))
+    }
+
     /// Whether it is of evidence that no rule needs: network ACLs that AWS refuses, since older
     /// IAM policies lack the action, and probes from nodes, which need a program there and time.
     #[must_use]

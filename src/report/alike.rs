@@ -15,7 +15,7 @@ use crate::model::text::list;
 use crate::model::traffic::TrafficPath;
 
 /// How many names a text has.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 /// Whether two findings are of one rule, and count, are waived or are known in the same way.
 pub(super) fn is_of_one_rule(a: &JudgedFinding, b: &JudgedFinding) -> bool {

@@ -84,7 +84,7 @@ mod tests {
             ]),
             [
                 "kubelet and kube-proxy went from private to public on b, c.",
-                "kube-proxy went from public to partly public, kubelet went from public to private on d.",
+                "kubelet went from public to private, kube-proxy went from public to partly public on d.",
                 "kubelet went from private to hanging in SYN-SENT on a.",
             ]
         );

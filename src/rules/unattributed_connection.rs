@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::gaps;
 use super::text::{ENDPOINT_ACCESS, list};
@@ -9,8 +9,10 @@ use crate::model::facts::Facts;
 use crate::model::kubernetes;
 use crate::model::net::{INSTANCES, INTERFACES, VPC};
 use crate::model::probe::{Certificate, Trust};
-use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, WithoutEvidence};
+use crate::model::rule::{Finding, Need, Outcome, Rule, Severity, Step, WithoutEvidence};
+use crate::model::shell::shell_word;
 use crate::model::socket::State;
+use crate::steps;
 
 pub(super) static RULE: Rule = Rule {
     id: "unattributed-connection",
@@ -33,7 +35,7 @@ If it is, restart the process so that it resolves the name again.",
     controls: &[],
     needs: &[Need::File(INTERFACES), Need::File(INSTANCES), Need::File(VPC), Need::File(kubernetes::NODES), Need::Dns, Need::Nodes],
     without_evidence: WithoutEvidence::Inconclusive,
-    steps: |_, _, _| Vec::new(),
+    steps,
     check,
 };
 
@@ -61,6 +63,44 @@ fn check(facts: &Facts, _: &Expectations) -> Outcome {
     }
     outcome.findings.extend(peers.into_values().filter_map(|sockets| finding(facts, &sockets)));
     outcome
+}
+
+/// How many addresses the steps have commands for.
+const ADDRESSES_MAX: usize = 3;
+
+/// The steps with the addresses of the findings.
+fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
+    let mut nodes: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
+    for connection in facts.unexplained() {
+        let node = connection.node.as_str();
+        if let Some(address) = connection.socket.peer.ip()
+            && findings.iter().any(|finding| finding.subject == node)
+        {
+            nodes.entry(address).or_default().insert(node);
+        }
+    }
+    let cluster = &facts.evidence.cluster;
+    let endpoint = cluster.endpoint.as_ref().map_or("ENDPOINT", |endpoint| endpoint.host.as_str());
+    let endpoint = shell_word(endpoint, "ENDPOINT");
+    let name = shell_word(&cluster.name, "CLUSTER");
+    let region = steps::region(facts);
+    let inspect = nodes.iter().take(ADDRESSES_MAX).map(|(address, nodes)| {
+        let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+        Step::new(format!("See which process is connected to {address}, on {}", list(&nodes)))
+            .command(format!("sudo ss -tnp dst {address}"))
+    });
+    let ca = Step::new("Get the cluster's own CA").command(format!(
+        "aws eks describe-cluster{region} --name {name} --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem"
+    ));
+    let verify = nodes.keys().take(ADDRESSES_MAX).map(|address| {
+        let host = SocketAddr::new(*address, 443);
+        Step::new(format!("Check whether {address} is this cluster's API server: whether that CA signed its certificate"))
+            .command(format!(
+                "openssl s_client -connect {host} -servername {endpoint} -CAfile cluster-ca.pem -verify_return_error </dev/null"
+            ))
+    });
+    let restart = Step::new("If it is, restart the process, so that it resolves the name again");
+    inspect.chain([ca]).chain(verify).chain([restart]).collect()
 }
 
 /// Whose certificate an address showed to a probe.

@@ -134,7 +134,12 @@ fn unknown_peer(facts: &Facts, connection: &Connection) -> Option<(String, Strin
     if !has_ambiguous_peer(connection, &facts.endpoint_addresses) {
         return None;
     }
-    let find_out = "find out what the peer is: eks-netcheck explain unattributed-connection".to_owned();
+    // That rule has the commands, and a finding for such a peer.
+    let find_out = match connection.attribution.path {
+        Path::Unattributed => "find out what the peer is, by the steps of unattributed-connection",
+        _ => "find out what the peer is: eks-netcheck explain unattributed-connection",
+    };
+    let find_out = find_out.to_owned();
     let peer = connection.socket.peer.ip();
     let is_answer = peer.is_some_and(|peer| facts.endpoint_addresses.contains_key(&peer));
     let (why, hint) = match (connection.attribution.path, &facts.evidence.network.interfaces) {

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::evidence::files::open_regular;
@@ -55,7 +55,11 @@ pub(super) fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>> {
 
 /// Opens a file of settings.
 pub(super) fn open_settings(path: &Path) -> Result<File> {
-    open_regular(path)?.context("it is not a regular file; pass - to read standard input")
+    match open_regular(path)? {
+        Some(file) => Ok(file),
+        None if path.is_dir() => bail!("it is a directory; pass a file in it"),
+        None => bail!("it is not a regular file; pass - to read standard input"),
+    }
 }
 
 /// Reads settings.

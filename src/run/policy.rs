@@ -12,6 +12,7 @@ use super::files::{is_stdin, read_settings, read_text};
 use super::output::to_stdout;
 use super::search::{cannot_read, find};
 use crate::cli::options::PolicyCheckOptions;
+use crate::messages::{self, Label};
 use crate::model::audit::{PolicyOrigin, PolicyUsed};
 use crate::model::judgment::PolicyNote;
 use crate::policy::file::{PolicyError, PolicyErrors};
@@ -163,9 +164,9 @@ pub(super) fn check(options: &PolicyCheckOptions) -> Result<Ending> {
         [] => {}
         [error] => bail!(error.clone()),
         errors => {
-            let mut err = anstream::stderr();
-            // Fails if standard error is closed; the exit code remains.
-            let _ = errors.iter().try_for_each(|error| writeln!(err, "{}", escape(error)));
+            for error in errors {
+                messages::print(Label::Error, error);
+            }
             if all.has_more {
                 bail!("the first {} errors; there may be more", errors.len());
             }

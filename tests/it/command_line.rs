@@ -362,3 +362,29 @@ fn help_is_found_in_every_way() {
     assert!(coloured.contains("\u{1b}[92m"));
     assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
 }
+
+/// Errors in the command line name what was typed, and all that would do.
+#[test]
+fn errors_in_the_command_line_name_what_was_typed() {
+    let both = "<--cluster <NAME>|--evidence <DIR>>";
+    let dir = scratch();
+    let dir = dir.path().to_str().unwrap();
+    for (args, said, not_said) in [
+        (&["reach"][..], both, "--cluster <NAME>\n"),
+        (&["simulate", "--access", "private"], both, "--cluster <NAME>\n"),
+        (&["reach", "--evidence", "x", "--nodes", "ssh"], "cannot be used with '--nodes <HOW>'", "--node <"),
+        (
+            &["simulate", "--evidence", "x", "--access", "private", "--timeout=5", "--nodes", "ssm"],
+            "--timeout",
+            "--image",
+        ),
+        (&["completions", "tcsh"], "possible values: bash, ", "similar"),
+        (&["completions", "fsh"], "'fish'", "\u{1b}"),
+        (&["audit", "--evidence", dir, "--baseline", dir], "it is a directory", "standard input"),
+    ] {
+        let ran = Netcheck::new(args).run();
+        assert_eq!(ran.code, 2, "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains(not_said), "{args:?}: {}", ran.stderr);
+    }
+}

@@ -91,9 +91,7 @@ fn the_page_has_verdict_threshold_paths_nodes_and_steps() {
     for words in [
         "Network paths of myeks",
         "✕ Fail",
-        "Findings at or above high fail the audit.",
-        "1 high",
-        "1 medium",
+        "1 finding at or above high: node-on-public-path; 1 medium",
         "Policy: default policy",
         "Operator → API server nothing that was seen differs",
         "Nodes → API server differs",
@@ -115,6 +113,31 @@ fn the_page_has_verdict_threshold_paths_nodes_and_steps() {
     let private = text_of("private-only", &[]);
     assert!(private.contains("✓ Pass"), "{private}");
     assert!(text_of("private-only", &["--fail-on", "never"]).contains("(threshold: never)"));
+}
+
+/// What decides the verdict stands once at the top of the page; findings that are alike are one line
+/// with the names of the nodes, and what is code in a text is marked as code.
+#[test]
+fn the_page_says_once_what_is_alike() {
+    let dir = copy_of("node-egress-missing");
+    let nodes = dir.path().join("nodes");
+    let capture = fs::read_to_string(nodes.join("n2.txt")).unwrap();
+    fs::write(dir.path().join("extra`x`.txt"), "").unwrap();
+    let unknown = capture.replace("3.37.178.179", "198.51.100.7");
+    for at in 10..20 {
+        fs::write(nodes.join(format!("n{at}.txt")), &unknown).unwrap();
+    }
+    let page = page(Netcheck::audit(dir.path()));
+    let (head, rest) = page.split_once("</main>").map_or((page.as_str(), ""), |(body, rest)| (body, rest));
+    assert!(!rest.is_empty());
+    let banner = &head[head.find("<div class=\"banner").unwrap()..];
+    let banner = &banner[..banner.find("<section").unwrap()];
+    assert_eq!(banner.matches("at or above high").count(), 1, "{banner}");
+    assert!(page.contains("<code>kubectl get nodes -o wide</code>"));
+    assert!(!page.contains("`kubectl"));
+    let alike = "n10, n11, n12, n13, n14 and 5 more: ";
+    assert!(page.contains(alike), "{}", text(&page));
+    assert!(page.contains("<p class=\"names\">n10, n11, n12, n13, n14, n15, n16, n17, n18, n19</p>"));
 }
 
 fn text_of(name: &str, args: &[&str]) -> String {

@@ -417,10 +417,10 @@ fn policies_can_be_created_and_checked() {
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     let lines: Vec<_> = ran.stderr.lines().collect();
     let begins = [
-        "bad.toml:1:11: ",
-        "cannot read the policy none.toml",
-        "worse.toml:1:1: ",
-        "worse.toml:3:1: ",
+        "error: bad.toml:1:11: ",
+        "error: cannot read the policy none.toml",
+        "error: worse.toml:1:1: ",
+        "error: worse.toml:3:1: ",
         "error: 4 errors",
     ];
     assert_eq!(lines.len(), begins.len(), "{lines:?}");

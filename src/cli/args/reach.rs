@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgGroup, Args};
 
 use super::after;
 use super::collection::{AwsArgs, CollectionArgs, cluster_options, named};
@@ -15,9 +15,10 @@ use crate::report;
 use crate::report::format::{ReachFormat, ReachWrite};
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["cluster", "evidence"]).required(true).multiple(true)))]
 pub(super) struct ReachArgs {
     /// The cluster's name, case-sensitive; may be left out with --evidence
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence", help_heading = after::PLACE)]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = after::PLACE)]
     cluster: Option<String>,
     /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"], help_heading = after::PLACE)]

@@ -17,10 +17,11 @@ use crate::report;
 use crate::report::format::{SimulationFormat, SimulationWrite};
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["cluster", "evidence"]).required(true).multiple(true)))]
 #[command(group(ArgGroup::new("change").args(["access", "public_cidrs", "plan"]).required(true).multiple(true)))]
 pub(super) struct SimulateArgs {
     /// The cluster's name, case-sensitive; may be left out with --evidence
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "evidence", help_heading = after::CHANGE)]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = after::CHANGE)]
     pub(super) cluster: Option<String>,
     /// Use the evidence recorded in this directory; AWS, DNS and nodes are not queried
     #[arg(long, value_name = "DIR", conflicts_with_all = ["AwsArgs", "CollectionArgs"], help_heading = after::CHANGE)]

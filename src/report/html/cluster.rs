@@ -10,12 +10,11 @@ use super::findings::{self, FindingsView};
 use super::gaps::{GapsView, NotJudgedView};
 use super::list::{self, List};
 use super::nodes::NodesView;
-use super::words::{count, path_class, threshold, verdict_mark, verdict_word};
+use super::words::{count, path_class, verdict_mark, verdict_word};
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
 use crate::model::judgment::{ControlResult, ControlStatus, Judgment, Verdict};
-use crate::model::rule::Severity;
 use crate::model::text::capital;
 use crate::report::answer;
 use crate::report::entry::about;
@@ -67,7 +66,7 @@ impl<'a> Section<'a> {
             label: label(&facts.evidence.cluster, number),
             banner: Banner::new(audited),
             facts: settings(facts),
-            findings: findings::all(&judgment.findings, facts, id),
+            findings: findings::all(&judgment.findings, facts, &Names::of(facts), id),
             controls: judgment.controls.iter().map(ControlRow::new).collect(),
             legs: facts.architecture.iter().map(LegView::new).collect(),
             nodes: NodesView::new(facts),
@@ -103,34 +102,17 @@ pub(super) struct Banner {
     reason: String,
     /// The path of the nodes' traffic.
     answer: String,
-    worst: String,
-    threshold: String,
-    /// The numbers of findings by severity, worst first, and of those that are known or waived.
-    counts: Vec<(&'static str, usize)>,
-    known: usize,
-    waived: usize,
-    not_seen: usize,
 }
 
 impl Banner {
     pub(super) fn new(audited: &Audited) -> Self {
         let Audited { facts, judgment } = audited;
-        let counted = || judgment.findings.iter().filter(|judged| judged.counts());
-        let of = |severity| counted().filter(|judged| judged.severity == severity).count();
-        let severities = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low];
-        let counts = severities.map(|severity| (severity.as_str(), of(severity)));
         Self {
             verdict: verdict_word(judgment.verdict),
             mark: verdict_mark(judgment.verdict),
             class: judgment.verdict.as_str(),
             reason: answer::reason(judgment),
             answer: capital(&node_traffic::sentence(facts)) + ".",
-            worst: worst(facts, judgment),
-            threshold: threshold(judgment.threshold),
-            counts: counts.into_iter().filter(|(_, number)| *number > 0).collect(),
-            known: judgment.findings.iter().filter(|judged| judged.is_known()).count(),
-            waived: judgment.findings.iter().filter(|judged| judged.waived_by().is_some()).count(),
-            not_seen: judgment.gaps.iter().filter(|gap| gap.needed).count(),
         }
     }
 
@@ -159,12 +141,6 @@ impl Banner {
             class: verdict.as_str(),
             reason: reason + &unjudged + &skipped,
             answer: String::new(),
-            worst: String::new(),
-            threshold: String::new(),
-            counts: Vec::new(),
-            known: 0,
-            waived: 0,
-            not_seen: 0,
         }
     }
 }

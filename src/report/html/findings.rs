@@ -6,9 +6,14 @@ use super::list::{self, List};
 use crate::model::facts::Facts;
 use crate::model::judgment::JudgedFinding;
 use crate::model::rule::{Check, Step};
+use crate::report::alike;
 use crate::report::compliance::requirement;
-use crate::report::entry::{about, exception, mark};
+use crate::report::entry::{exception, mark};
+use crate::report::names::Names;
 use crate::report::remediation::{fill, is_command};
+
+/// The number of names that findings that are alike list.
+const NAMES_MAX: usize = 2_000;
 
 /// The findings of a rule that are waived, those that are known, or those that count.
 #[derive(Debug, Serialize)]
@@ -45,6 +50,8 @@ struct SameAs {
 #[derive(Debug, Serialize)]
 struct FindingView {
     text: String,
+    /// The nodes of findings that are alike, if the text does not have all of them.
+    names: Option<String>,
     waiver: Option<String>,
 }
 
@@ -78,7 +85,12 @@ impl StepView {
 }
 
 /// The findings of a cluster. `section` is the id of its section.
-pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> Vec<FindingsView> {
+pub(super) fn all(
+    findings: &[JudgedFinding],
+    facts: &Facts,
+    names: &Names,
+    section: &str,
+) -> Vec<FindingsView> {
     let is_alike = |a: &JudgedFinding, b: &JudgedFinding| a.rule.id == b.rule.id && a.counts_like(b);
     let mut shown: Vec<(&[Step], &'static str, String)> = Vec::new();
     let mut views = Vec::new();
@@ -112,9 +124,13 @@ pub(super) fn all(findings: &[JudgedFinding], facts: &Facts, section: &str) -> V
             reference: rule.reference,
             mark,
             controls: rule.controls.iter().map(requirement).collect(),
-            findings: list::of(group, list::MAX, |judged| FindingView {
-                text: about(&judged.finding, &facts.evidence.cluster),
-                waiver: exception(judged),
+            findings: list::of(&alike::findings(group, facts), list::MAX, |alike| FindingView {
+                text: alike::finding_text(alike, facts, names),
+                names: (alike.len() > alike::NAMED).then(|| {
+                    let names = alike.iter().map(|judged| names.short(&judged.finding.subject));
+                    list::names(names, NAMES_MAX)
+                }),
+                waiver: alike.first().and_then(|judged| exception(judged)),
             }),
             same_as,
             first: common + 1,

@@ -2,7 +2,7 @@
 
 use crate::model::connection::Path;
 use crate::model::judgment::Verdict;
-use crate::model::rule::Threshold;
+
 use crate::model::traffic::TrafficPath;
 
 /// A verdict as a word.
@@ -20,14 +20,6 @@ pub(super) fn verdict_mark(verdict: Verdict) -> &'static str {
         Verdict::Pass => "✓",
         Verdict::Fail => "✕",
         Verdict::Inconclusive => "?",
-    }
-}
-
-/// The threshold as a sentence.
-pub(super) fn threshold(threshold: Threshold) -> String {
-    match threshold {
-        Some(severity) => format!("Findings at or above {} fail the audit.", severity.as_str()),
-        None => "No finding fails the audit (threshold: never).".to_owned(),
     }
 }
 

@@ -37,9 +37,38 @@ pub(super) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Text that Markdown and HTML show literally: no link, no mention, no reference.
+/// Text without links, mentions and references; what stands between two backticks is code, all else
+/// is shown literally.
 pub(super) fn harmless(text: &str) -> String {
     let text = escape(text);
+    let parts: Vec<_> = text.split('`').collect();
+    // It begins and ends with a word. Backticks of adjacent codes would be one delimiter, and a bar
+    // ends a cell of a table.
+    let is_code = |at: usize| {
+        at % 2 == 1
+            && at + 1 < parts.len()
+            && !parts[at].trim().is_empty()
+            && !parts[at].contains('|')
+            && parts[at - 1].chars().next_back().map_or(at == 1, |char| " (".contains(char))
+            && parts[at + 1].chars().next().map_or(at + 2 == parts.len(), |char| !char.is_alphanumeric())
+    };
+    let mut safe = String::with_capacity(text.len());
+    let mut is_after_code = true;
+    for (at, part) in parts.iter().enumerate() {
+        if is_code(at) {
+            let _ = write!(safe, "`{part}`");
+            is_after_code = true;
+            continue;
+        }
+        safe.push_str(if is_after_code { "" } else { "\\`" });
+        safe.push_str(&literal(part));
+        is_after_code = false;
+    }
+    safe
+}
+
+/// Text that Markdown and HTML show literally.
+fn literal(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for (at, char) in text.char_indices() {
         let is_link = match char {
@@ -66,4 +95,27 @@ pub(super) fn harmless(text: &str) -> String {
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_all_else_literal() {
+        for (text, expected) in [
+            ("in `kubectl get nodes -o wide`: <b>", "in `kubectl get nodes -o wide`: &lt;b&gt;"),
+            ("`a_b` and `<i>`", "`a_b` and `<i>`"),
+            ("one ` alone", "one \\` alone"),
+            ("two `a` and ` alone", "two `a` and \\` alone"),
+            ("x`d` and `e`f (`g`)", "x\\`d\\` and \\`e\\`f \\(`g`\\)"),
+            ("none ``", "none \\`\\`"),
+            ("adjacent `a``b`", "adjacent \\`a\\`\\`b\\`"),
+            ("a cell `a|b`", "a cell \\`a\\|b\\`"),
+            ("`", "\\`"),
+            ("a*b", "a\\*b"),
+        ] {
+            assert_eq!(harmless(text), expected, "{text}");
+        }
+    }
 }

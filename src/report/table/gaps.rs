@@ -74,10 +74,19 @@ pub(super) fn write_gap_groups(
     }
     let unneeded: Vec<_> = unneeded.iter().flat_map(|group| &group.gaps).collect();
     if !unneeded.is_empty() {
-        let subjects: Vec<_> = unneeded.iter().map(|judged| judged.gap.subject.to_string()).collect();
-        let subjects = list(&subjects, NAMED);
-        let text = format!("Not seen, and not needed by any rule: {}", names.shorten(&subjects));
-        write!(out, "\n{}", style.prose(&escape(&text), "", "  "))?;
+        // These exist.
+        let (unread, unseen): (Vec<&JudgedGap>, Vec<_>) =
+            unneeded.into_iter().partition(|judged| judged.gap.is_unread_file());
+        writeln!(out)?;
+        for (head, gaps) in
+            [("Not seen, and not needed by any rule", unseen), ("Files that are not read", unread)]
+        {
+            if !gaps.is_empty() {
+                let subjects: Vec<_> = gaps.iter().map(|judged| judged.gap.subject.to_string()).collect();
+                let text = format!("{head}: {}", names.shorten(&list(&subjects, NAMED)));
+                write!(out, "{}", style.prose(&escape(&text), "", "  "))?;
+            }
+        }
     }
     Ok(())
 }
