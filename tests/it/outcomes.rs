@@ -7,7 +7,7 @@ use std::path::Path;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy_of, scratch, story};
+use crate::common::{Netcheck, copy_of, edit_json, root, scratch, story, subdirs};
 
 /// The reports of a run, with its exit code.
 struct Ran {
@@ -199,4 +199,38 @@ fn known_findings_are_excepted_in_each_format() {
     assert_eq!(known.metric("findings_waived", ""), "0");
     let alerts = known.asff.iter().filter(|one| one["Severity"]["Label"] != "INFORMATIONAL");
     assert_eq!(alerts.count(), 0);
+}
+
+/// Blocks that Markdown does not list are counted, and what belongs to a step is indented as the
+/// text behind its number.
+#[test]
+fn markdown_counts_blocks_and_indents_steps() {
+    let copy = copy_of("study-public");
+    edit_json(copy.path(), "cluster.json", |cluster| {
+        let blocks = (0..300).map(|number| format!("10.{}.{}.0/24", number / 200, number % 200));
+        cluster["cluster"]["resourcesVpcConfig"]["publicAccessCidrs"] = blocks.collect();
+    });
+    let markdown = |dir: &Path| Netcheck::audit(dir).args(&["--format", "markdown"]).run().stdout;
+    let text = markdown(copy.path());
+    let line = text.lines().find(|line| line.contains(", open to ")).unwrap();
+    assert!(line.ends_with(" and 100 more."), "{line}");
+    let mut steps = 0;
+    for name in subdirs(&root().join("fixtures/evidence")) {
+        let text = markdown(&story(&name));
+        let mut indent = None;
+        for line in text.lines() {
+            let own = line.len() - line.trim_start().len();
+            let number = line.split_once(". ").filter(|(number, _)| number.parse::<u32>().is_ok());
+            match (number, indent) {
+                (Some((number, _)), _) => {
+                    indent = Some(number.len() + 2);
+                    steps += 1;
+                }
+                (None, Some(expected)) if own > 0 => assert_eq!(own, expected, "{name}: {line}"),
+                _ if line.is_empty() => {}
+                _ => indent = None,
+            }
+        }
+    }
+    assert!(steps > 10, "{steps}");
 }

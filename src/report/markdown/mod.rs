@@ -6,6 +6,7 @@
 
 mod section;
 pub mod simulation;
+mod steps;
 mod text;
 
 use std::fmt::Write as _;

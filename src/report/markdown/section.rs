@@ -3,18 +3,20 @@
 
 use std::fmt::Write as _;
 
+use super::steps::{Item, code};
 use super::text::{ROWS_MAX, harmless, list, word};
 use crate::model::audit::Audited;
 use crate::model::facts::Facts;
 use crate::model::groups::{GapGroup, gap_groups, not_judged_groups};
 use crate::model::judgment::Judgment;
-use crate::model::text::capital;
+use crate::model::rule::Step;
+use crate::model::text::{self, capital};
 use crate::report::answer::{compared, reason};
 use crate::report::compliance::by_status;
 use crate::report::entry::{accepted_by, exception};
 use crate::report::names::Names;
 use crate::report::probe::probes;
-use crate::report::remediation::{self, is_command};
+use crate::report::remediation::{fill, is_command};
 use crate::report::seen_from::{self, HEADS};
 use crate::report::via::read_by;
 use crate::report::{alike, architecture, node_traffic};
@@ -42,9 +44,9 @@ pub(super) fn section(audited: &Audited, explain_paths: bool) -> String {
         harmless(&capital(&node_traffic::sentence(facts))),
         cluster.access.as_str()
     );
-    let cidrs: Vec<_> = cluster.public_cidrs().iter().take(ROWS_MAX).map(ToString::to_string).collect();
+    let cidrs: Vec<_> = cluster.public_cidrs().iter().map(ToString::to_string).collect();
     if !cidrs.is_empty() {
-        let _ = write!(text, ", open to {}", cidrs.join(", "));
+        let _ = write!(text, ", open to {}", text::list(&cidrs, ROWS_MAX));
     }
     text.push_str(".\n");
     if explain_paths {
@@ -252,25 +254,27 @@ fn remediations(audited: &Audited) -> String {
     let rules = counted.chunk_by(|a, b| a.rule.id == b.rule.id).filter_map(|same_rule| same_rule.first());
     list(rules.enumerate().map(|(at, first)| {
         let open = if at == 0 { " open" } else { "" };
-        let mut text = format!("\n<details{open}><summary>Steps for {}</summary>\n\n", first.rule.id);
-        for line in remediation::of(first, facts).lines() {
-            let _ = if is_command(line) {
-                // Backticks of a query would end a fence that has no more of them.
-                write!(text, "   ````sh\n   {}\n   ````\n", line.trim_start())
-            } else {
-                writeln!(text, "{}", numbered(line))
-            };
-        }
-        text.push_str("\n</details>\n");
-        text
+        let steps: String = if first.steps.is_empty() {
+            prose(&fill(first.rule.remediation, facts))
+        } else {
+            (1..).zip(first.steps.iter()).map(|(number, step)| one_step(number, step)).collect()
+        };
+        format!("\n<details{open}><summary>Steps for {}</summary>\n\n{steps}\n</details>\n", first.rule.id)
     }))
 }
 
-/// A line of a remediation, shown literally behind its number.
-fn numbered(line: &str) -> String {
-    let number = line.find(". ").filter(|end| line[..*end].bytes().all(|byte| byte.is_ascii_digit()));
-    match number {
-        Some(end) if end > 0 => format!("{}. {}", &line[..end], harmless(&line[end + 2..])),
-        _ => format!("{}{}", &line[..line.len() - line.trim_start().len()], harmless(line.trim_start())),
+fn one_step(number: usize, step: &Step) -> String {
+    let mut item = Item::new(number, step);
+    if let Some(check) = &step.check {
+        item.check(check);
     }
+    item.end()
+}
+
+/// The remediation of a rule, whose commands are indented.
+fn prose(remediation: &str) -> String {
+    let line = |line: &str| {
+        if is_command(line) { code("", "sh", line.trim_start()) } else { format!("{}\n", harmless(line)) }
+    };
+    remediation.lines().map(line).collect()
 }

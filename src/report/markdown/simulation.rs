@@ -4,8 +4,9 @@
 use std::fmt::Write as _;
 use std::io::{Result, Write};
 
+use super::steps::{Item, code, punctuated};
 use super::{harmless, list};
-use crate::model::rule::{Check, Step};
+use crate::model::rule::Step;
 use crate::model::simulation::{ChangeStep, Simulation, SimulationVerdict};
 use crate::model::text::{capital, uncapital};
 use crate::report::change::{Needed, access, gaps, groups, names, needs, sentence};
@@ -56,7 +57,7 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
     text.push_str(&list(needs.iter().map(|Needed { text, command, labels }| {
         let labels: Vec<_> = labels.iter().map(|label| harmless(label)).collect();
         let text = format!("- {}: {}\n", labels.join(", "), harmless(text));
-        let code = |command: &str| format!("\n  ````sh\n  {command}\n  ````\n");
+        let code = |command: &str| format!("\n{}", code("  ", "sh", command));
         text + &command.map(code).unwrap_or_default()
     })));
     if !simulation.steps.is_empty() {
@@ -74,33 +75,23 @@ fn write(simulation: &Simulation, _: Style, out: &mut dyn Write) -> Result<()> {
 }
 
 fn one_step(number: usize, ChangeStep { step, eksctl, terraform, back }: &ChangeStep) -> String {
-    let Step { text: what, command, check, .. } = step;
-    let mut text = format!("{number}. {}\n", harmless(what));
-    let indent = " ".repeat(number.to_string().len() + 2);
-    let code = |text: &mut String, language: &str, code: &str| {
-        // Backticks of a query would end a fence that has no more of them.
-        let _ = write!(text, "{indent}````{language}\n{indent}{code}\n{indent}````\n");
-    };
-    let mut part = |label: &str, language: &str, command: Option<&String>| {
-        if !label.is_empty() {
-            let _ = writeln!(text, "\n{indent}{label}");
-        }
-        if let Some(command) = command {
-            code(&mut text, language, command);
-        }
-    };
-    part("", "sh", command.as_ref());
-    if eksctl.is_some() {
-        part("With eksctl:", "sh", eksctl.as_ref());
+    let mut item = Item::new(number, step);
+    if let Some(command) = eksctl {
+        item.paragraph("With eksctl:");
+        item.code("sh", command);
     }
-    if terraform.is_some() {
-        part("In Terraform, `vpc_config` of `aws_eks_cluster`:", "hcl", terraform.as_ref());
+    if let Some(terraform) = terraform {
+        item.paragraph("In Terraform, `vpc_config` of `aws_eks_cluster`:");
+        item.code("hcl", terraform);
     }
-    if let Some(Check { text, command }) = check {
-        part(&format!("{}.", harmless(text)), "sh", command.as_ref());
+    if let Some(check) = &step.check {
+        item.check(check);
     }
     if let Some(Step { text, command, .. }) = back {
-        part(&format!("To go back: {}.", harmless(&uncapital(text))), "sh", command.as_ref());
+        item.paragraph(&format!("To go back: {}", punctuated(&uncapital(text), command.is_some())));
+        if let Some(command) = command {
+            item.code("sh", command);
+        }
     }
-    text
+    item.end()
 }
