@@ -33,12 +33,12 @@ fn both_files_are_written_and_valid() {
         assert!(step["uses"].is_string() != step["run"].is_string(), "{step}");
         if let Some(script) = step["run"].as_str() {
             assert!(!script.contains("${{"), "{script}");
-            let parsed = Command::new("sh").args(["-n", "-c", script]).output().unwrap();
+            let parsed = Command::new("bash").args(["-n", "-c", script]).output().unwrap();
             assert!(parsed.status.success(), "{script}: {parsed:?}");
             scripts += 1;
         }
     }
-    assert_eq!(scripts, 2);
+    assert_eq!(scripts, 3);
     // Each variable that it uses is one that its beginning says how to set.
     for name in text.split("${{ vars.").skip(1).map(|rest| rest.split(' ').next().unwrap()) {
         assert!(text.contains(&format!("#   gh variable set {name} --body ")), "{name}");
