@@ -439,3 +439,41 @@ fn uri(path: &str) -> String {
     }
     uri
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::judgment::JudgedFinding;
+    use crate::report::format::tests::cluster;
+    use crate::rules;
+
+    /// The worst findings are kept, in whatever order they come, and all are counted.
+    #[test]
+    fn as_many_findings_are_kept_as_github_accepts() {
+        let mut audited = cluster("c", None);
+        let finding = |severity, subject: String| JudgedFinding {
+            rule: rules::ALL[0],
+            severity,
+            finding: crate::model::rule::Finding::new(subject, "m"),
+            steps: Vec::new().into(),
+            waiver: None,
+            baseline: None,
+        };
+        let findings = &mut audited.judgment.findings;
+        findings.extend((0..RESULTS_MAX + 5).map(|number| finding(Severity::Medium, format!("m{number}"))));
+        findings.extend((0..10).map(|number| finding(Severity::High, format!("h{number}"))));
+        let mut kept = Findings::default();
+        let mut built = 0;
+        for entry in Entry::all_of(&audited) {
+            kept.push(&entry, || {
+                built += 1;
+                Finding::new(&entry, "".into())
+            });
+        }
+        assert_eq!((kept.count, kept.worst.len(), built), (RESULTS_MAX + 15, RESULTS_MAX, RESULTS_MAX + 10));
+        let subjects: Vec<_> = kept.worst.values().map(|finding| finding.subject.as_str()).collect();
+        assert_eq!(subjects[..11], ["h0", "h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8", "h9", "m0"]);
+        assert_eq!(subjects.last(), Some(&format!("m{}", RESULTS_MAX - 11).as_str()));
+        assert_eq!(kept.severities, BTreeMap::from([(rules::ALL[0].id, Severity::High)]));
+    }
+}
