@@ -169,6 +169,60 @@ fn the_last_version_of_the_checksums_is_downloaded() {
 }
 
 #[test]
+fn a_pre_release_is_downloaded_only_if_it_is_named() {
+    let fetch = Fetch::new();
+    let url = format!("http://{}", serve(Answer::Whole(fetch.archive.clone())));
+    let sums = format!("{}  {}.tar.gz\n", sha256(&fetch.archive), name());
+    let pre = format!("{}  {}.tar.gz\n", "ab".repeat(32), name().replace("1.2.3", "1.3.0-rc.1"));
+    fetch.checksums(&(sums + &pre));
+    let output = fetch.run(&[("RELEASES", &url)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    fs::remove_dir_all(fetch.out()).unwrap();
+    let message = fetch.refused(&[("RELEASES", &url), ("VERSION", "1.3.0-rc.1")]);
+    assert!(message.contains("/v1.3.0-rc.1/"), "{message}");
+    fetch.checksums(&pre);
+    let message = fetch.refused(&[("RELEASES", &url)]);
+    assert!(message.contains("the checksum of no release"), "{message}");
+    assert!(message.contains("a pre-release is used if the input version names it"), "{message}");
+}
+
+#[test]
+fn a_missing_program_is_named_before_anything_is_requested() {
+    let fetch = Fetch::new();
+    let bin = fetch.dir().join("bin");
+    let needed = ["bash", "uname", "dirname", "sed", "tail", "curl", "tar", "sha256sum"];
+    for (missing, part) in [
+        ("curl", "curl is not on PATH: install it, or install eks-netcheck another way"),
+        ("tar", "tar is not on PATH"),
+        ("sha256sum", "neither sha256sum nor shasum is on PATH"),
+    ] {
+        let _ = fs::remove_dir_all(&bin);
+        fs::create_dir(&bin).unwrap();
+        for program in needed {
+            if program == missing {
+                continue;
+            }
+            let found = Command::new("sh").args(["-c", "command -v \"$0\"", program]).output().unwrap();
+            let path = String::from_utf8(found.stdout).unwrap();
+            std::os::unix::fs::symlink(path.trim_end(), bin.join(program)).unwrap();
+        }
+        let message = fetch.refused(&[("RELEASES", "http://127.0.0.1:9"), ("PATH", bin.to_str().unwrap())]);
+        assert!(message.contains(part), "{missing}: {message}");
+    }
+}
+
+#[test]
+fn inputs_add_no_command_of_github_to_an_error() {
+    let fetch = Fetch::new();
+    let version = "1%0A\r\n::add-mask::x";
+    let message = fetch.refused(&[("VERSION", version), ("GITHUB_ACTIONS", "true")]);
+    assert!(
+        message.starts_with("::error title=eks-netcheck::the version \"1%250A%0D%0A::add-mask::x\" is not")
+    );
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
 fn an_archive_with_another_checksum_is_refused_and_nothing_is_left() {
     let fetch = Fetch::new();
     let mut other = fetch.archive.clone();
@@ -242,7 +296,7 @@ fn what_is_not_known_or_well_formed_is_refused_before_anything_is_requested() {
         let message = fetch.refused(env);
         assert!(message.contains(part), "{env:?}: {message}");
     }
-    // A TLS server is not left for one without.
+    // Nothing listens there either.
     let message = fetch.refused(&[("RELEASES", "https://127.0.0.1:9")]);
     assert!(message.contains("cannot be downloaded"), "{message}");
     // As long as there is no release.
@@ -252,12 +306,31 @@ fn what_is_not_known_or_well_formed_is_refused_before_anything_is_requested() {
     assert!(message.contains("set the input binary to its path"), "{message}");
 }
 
+/// Whether a line is one of SHA256SUMS, for an archive.
+fn is_checksum(line: &str) -> bool {
+    let Some((sum, name)) = line.split_once("  ") else { return false };
+    sum.len() == 64
+        && sum.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && name.starts_with("eks-netcheck-")
+        && (name.ends_with("-unknown-linux-gnu.tar.gz") || name.ends_with("-apple-darwin.tar.gz"))
+}
+
 #[test]
-fn the_checksums_of_this_commit_are_those_of_sha256sums() {
+fn checksums_have_the_form_of_sha256sums() {
+    let sum = "0123456789abcdef".repeat(4);
+    assert!(is_checksum(&format!("{sum}  {}.tar.gz", name())));
+    for line in [
+        format!("{sum} {}.tar.gz", name()),
+        format!("{}  {}.tar.gz", &sum[1..], name()),
+        format!("{}  {}.tar.gz", sum.to_uppercase(), name()),
+        format!("{sum}  {}.cdx.json", name()),
+        String::new(),
+    ] {
+        assert!(!is_checksum(&line), "{line}");
+    }
+    // The file has none as long as no version is released.
     let text = fs::read_to_string(root().join("packaging/checksums.txt")).unwrap();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let (sum, name) = line.split_once("  ").unwrap_or_else(|| panic!("{line}"));
-        assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
-        assert!(name.starts_with("eks-netcheck-") && name.ends_with(".tar.gz"), "{line}");
+        assert!(is_checksum(line), "{line}");
     }
 }

@@ -184,7 +184,7 @@ fn action_inputs_are_passed_as_single_arguments() {
 fn the_action_reports_a_missing_binary() {
     let dir = checkout();
     let step = run_action(dir.path(), &aws("private-only"), &[("binary", "./no-such")]);
-    assert_eq!(step.code, 2);
+    assert_eq!((step.code, step.outputs.as_str()), (2, "exit-code=2\n"), "{}", step.log);
     assert!(
         step.log.starts_with(
             "::error title=eks-netcheck::./no-such not found: install eks-netcheck in an earlier step"
@@ -192,6 +192,11 @@ fn the_action_reports_a_missing_binary() {
         "{}",
         step.log
     );
+    // The input stays in the message.
+    let step = run_action(dir.path(), &aws("private-only"), &[("binary", "./no%0A\r\n::add-mask::x")]);
+    let line = step.log.lines().next().unwrap();
+    assert!(line.starts_with("::error title=eks-netcheck::./no%250A%0D%0A::add-mask::x not found"), "{line}");
+    assert_eq!(step.log.lines().count(), 1, "{}", step.log);
 }
 
 /// The action in a directory of its own, with the checksum of an archive whose binary is the
@@ -221,7 +226,12 @@ fn the_action_downloads_the_release_and_runs_it() {
     let wrong = "ab".repeat(32);
     let inputs = [&inputs[..], &[("sha256", wrong.as_str())]].concat();
     let step = run_action_at(action.path(), dir.path(), &aws, &inputs);
-    assert_eq!((step.code, step.outputs.as_str()), (2, ""), "{}", step.log);
+    assert_eq!((step.code, step.outputs.as_str()), (2, "exit-code=2\n"), "{}", step.log);
+    let action = yaml(&fs::read_to_string(root().join("action.yml")).unwrap());
+    assert_eq!(
+        action["outputs"]["exit-code"]["value"],
+        "${{ steps.fetch.outputs.exit-code || steps.audit.outputs.exit-code }}"
+    );
     assert!(step.log.starts_with("::error title=eks-netcheck::"), "{}", step.log);
     assert_eq!(aws.calls().len(), 0);
     assert!(fs::read_dir(dir.path().join("eks-netcheck")).unwrap().next().is_none());
