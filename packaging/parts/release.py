@@ -83,16 +83,25 @@ class Contents:
 
 
 def epoch():
-    """The date of all files, in seconds since 1970."""
+    """The date of all files, in seconds since 1970; outside a checkout, the first that a zip file can have."""
     given = os.environ.get("SOURCE_DATE_EPOCH")
     if not given:
-        git = subprocess.run(["git", "-C", ROOT, "log", "-1", "--format=%ct"],
-                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        # Without a commit, the first date that a zip file can have.
-        given = git.stdout.strip() or "315532800"
+        given = commit_date() if (ROOT / ".git").exists() else "315532800"
     if not given.isdigit() or int(given) < 315532800:
         raise Failure(f"SOURCE_DATE_EPOCH is {given}: it must be a time after 1980, in seconds since 1970")
     return int(given)
+
+
+def commit_date():
+    """The date of the commit, in seconds since 1970."""
+    try:
+        git = subprocess.run(["git", "-C", ROOT, "log", "-1", "--format=%ct"], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise Failure("the date of the commit needs git: install it, or set SOURCE_DATE_EPOCH")
+    if git.returncode:
+        raise Failure(f"git does not give the date of the commit: {git.stderr.strip()}\n"
+                      "Do what it says, or set SOURCE_DATE_EPOCH")
+    return git.stdout.strip()
 
 
 def sha256(data):

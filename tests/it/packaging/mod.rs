@@ -201,6 +201,13 @@ fn what_would_not_run_is_not_packaged() {
     refused(&mut dist(&root().join("README.md"), dir.path()), "not one for x86_64");
     refused(&mut dist(Path::new("/nonexistent"), dir.path()), "No such file");
     refused(dist(&DIST.binary, dir.path()).env("SOURCE_DATE_EPOCH", "yesterday"), "SOURCE_DATE_EPOCH");
+    // The date of a checkout is that of its commit, or the run fails.
+    if root().join(".git").exists() {
+        refused(
+            dist(&DIST.binary, dir.path()).env("GIT_DIR", "/nonexistent"),
+            "git does not give the date of the commit: ",
+        );
+    }
     let mut manifests = Command::new(root().join("packaging/dist"));
     refused(manifests.arg("--manifests-only").arg(dir.path()), "has no archive");
     assert_eq!(files_below(dir.path()), BTreeSet::new());
