@@ -38,12 +38,18 @@ def write(release, contents, directory):
         place(root, {**files, "DEBIAN/control": control(release, version, size), "DEBIAN/md5sums": sums.encode()})
         # All releases of Debian and Ubuntu read gzip; xz would take ten times as long to write.
         command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", root,
-                   directory / f"{NAME}_{version}_{release.arch}.deb"]
+                   directory / f"{file_stem(release)}{release.arch}.deb"]
         try:
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL,
                            env={**os.environ, "SOURCE_DATE_EPOCH": str(release.epoch)})
         except FileNotFoundError:
             raise Failure("dpkg-deb is missing: install the package dpkg")
+
+
+def file_stem(release):
+    """The name of the file up to the architecture. It has no tilde, which GitHub would replace, so that
+    SHA256SUMS would name another file."""
+    return f"{NAME}_{release.version.replace('-', '.')}-1_"
 
 
 def place(root, files):

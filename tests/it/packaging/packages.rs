@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use super::{DIST, REPOSITORY, VERSION, documented, files_below, succeeds, validator, works};
-use crate::common::{scratch, story};
+use crate::common::{root, scratch, story};
 
 /// The documented command that begins so.
 fn documented_line(start: &str) -> String {
@@ -95,4 +95,14 @@ fn a_debian_package_can_be_installed_and_removed() {
         files_below(dir.path()).into_iter().filter(|file| !file.starts_with("var/lib/dpkg/")).collect();
     assert_eq!(left, [""; 0]);
     assert!(!dir.path().join("usr").exists(), "directories are left");
+}
+
+#[test]
+fn the_file_of_a_pre_release_has_a_name_that_github_keeps() {
+    let name = "from types import SimpleNamespace
+from parts import deb
+print(deb.file_stem(SimpleNamespace(version='1.2.0-rc.1')), deb.file_stem(SimpleNamespace(version='1.2.0')))";
+    let mut python = Command::new("python3");
+    python.args(["-B", "-c", name]).current_dir(root().join("packaging"));
+    assert_eq!(succeeds(&mut python), "eks-netcheck_1.2.0.rc.1-1_ eks-netcheck_1.2.0-1_\n");
 }
