@@ -7,12 +7,25 @@ import hashlib
 import sys
 from string import Template
 
+from . import deb, wheel
 from .release import NAME, ROOT, TARGETS, Failure, sha256
 
 TEMPLATES = ROOT / "packaging/templates"
 SUMS = "SHA256SUMS"
 BREW = {"linux": "on_linux", "darwin": "on_macos", "amd64": "on_intel", "arm64": "on_arm"}
 MISE = {"linux": "linux", "darwin": "macos", "amd64": "x64", "arm64": "arm64"}
+
+
+def check(release, directory):
+    """Refuses a directory with packages of another version: SHA256SUMS would list them too."""
+    kinds = (f"{NAME}-", f"{NAME}_", f"{NAME.replace('-', '_')}-")
+    own = (deb.file_stem(release), f"{wheel.file_stem(release)}-",
+           *(f"{NAME}-{release.version}-{target}." for target in TARGETS))
+    others = sorted(path.name for path in directory.iterdir()
+                    if path.name.startswith(kinds) and not path.name.startswith(own))
+    if others:
+        raise Failure(f"{directory} has files of another version than {release.version}, such as {others[0]}: "
+                      "remove them, or name another directory")
 
 
 def write(release, directory):

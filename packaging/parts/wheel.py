@@ -18,7 +18,7 @@ from .release import NAME, ROOT, SHELLS, Failure
 def write(release, contents, directory):
     """Writes the wheel."""
     version = pep440(release.version)
-    stem = f"{NAME.replace('-', '_')}-{version}"
+    stem = file_stem(release)
     info, data = f"{stem}.dist-info", f"{stem}.data"
     platforms = release.wheel_platforms.split(".")
     share = f"{data}/data/share"
@@ -46,6 +46,11 @@ def write(release, contents, directory):
             entry.compress_type = zipfile.ZIP_DEFLATED
             file.writestr(entry, content)
     (directory / f"{stem}-py3-none-{release.wheel_platforms}.whl").write_bytes(out.getvalue())
+
+
+def file_stem(release):
+    """The name of the file up to the platforms, and of the directories in it."""
+    return f"{NAME.replace('-', '_')}-{pep440(release.version)}"
 
 
 def metadata(release, version, licences):

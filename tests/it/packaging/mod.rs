@@ -183,6 +183,24 @@ fn checksums_cover_every_file_and_two_runs_give_the_same_bytes() {
 }
 
 #[test]
+fn a_directory_with_packages_of_another_version_is_refused() {
+    for name in [
+        "eks-netcheck-0.0.1-x86_64-unknown-linux-gnu.tar.gz".to_owned(),
+        "eks_netcheck-0.0.1-py3-none-macosx_11_0_arm64.whl".to_owned(),
+        "eks-netcheck_0.0.1-1_amd64.deb".to_owned(),
+        format!("eks-netcheck-{VERSION}-rc.1-{TARGET}.tar.gz"),
+    ] {
+        let dir = scratch();
+        fs::write(dir.path().join(&name), "").unwrap();
+        let output = dist(&DIST.binary, dir.path()).output().unwrap();
+        let text = both(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("files of another version than") && text.contains(&name), "{text}");
+        assert_eq!(files_below(dir.path()), BTreeSet::from([name]));
+    }
+}
+
+#[test]
 fn what_would_not_run_is_not_packaged() {
     let refused = |command: &mut Command, reason: &str| {
         let output = command.output().unwrap();
