@@ -52,7 +52,8 @@ pub const FORMATS: [&AuditFormat; 11] = [
 ];
 
 /// The formats of `trace` and `diff`.
-pub const TRACE_FORMATS: [&TraceFormat; 2] = [&table::trace::FORMAT, &json::trace::FORMAT];
+pub const TRACE_FORMATS: [&TraceFormat; 3] =
+    [&table::trace::FORMAT, &json::trace::FORMAT, &markdown::trace::FORMAT];
 
 /// The formats of `explain`.
 pub const EXPLAIN_FORMATS: [&ExplainFormat; 2] = [&explain::FORMAT, &json::rules::FORMAT];

@@ -21,7 +21,12 @@ type Move = (TrafficPath, TrafficPath);
 
 /// The changes, a sentence for all nodes on which the same changed; the most nodes first. What it
 /// is made of was validated.
-pub(super) fn sentences(changes: &[TrafficChange], names: &Names) -> Vec<String> {
+/// `paint` may mark the words of a path.
+pub(super) fn sentences(
+    changes: &[TrafficChange],
+    names: &Names,
+    paint: impl Fn(TrafficPath, &str) -> String,
+) -> Vec<String> {
     let mut of_nodes: BTreeMap<&NodeName, BTreeMap<Move, BTreeSet<Component>>> = BTreeMap::new();
     for change in changes {
         let moves = of_nodes.entry(&change.node).or_default();
@@ -39,7 +44,7 @@ pub(super) fn sentences(changes: &[TrafficChange], names: &Names) -> Vec<String>
             .iter()
             .map(|((before, after), components)| {
                 let components: Vec<_> = components.iter().map(|one| one.as_str()).collect();
-                let (before, after) = (path_words(*before), path_words(*after));
+                let [before, after] = [before, after].map(|path| paint(*path, path_words(*path)));
                 format!("{} went from {before} to {after}", components.join(" and "))
             })
             .collect();
@@ -66,7 +71,8 @@ mod tests {
                 after: *after,
             })
             .collect();
-        sentences(&changes, &Names::new(changes.iter().map(|change| &change.node)))
+        let names = Names::new(changes.iter().map(|change| &change.node));
+        sentences(&changes, &names, |_, words| words.to_owned())
     }
 
     #[test]

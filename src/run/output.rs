@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::termios::tcgetwinsize;
 use tempfile::{NamedTempFile, SpooledTempFile};
 
 use super::files::open_device;
@@ -134,7 +135,9 @@ impl Output {
         }
         let stdout = io::stdout();
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| width.0).or(columns);
+        // A terminal may have columns and no rows, as after `stty cols 80` in a new one.
+        let of_terminal = tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+        let width = of_terminal.or(columns);
         Style {
             width: width.unwrap_or(WIDTH_OF_NO_TERMINAL).max(WIDTH_MIN),
             color: anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never,

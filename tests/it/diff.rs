@@ -268,8 +268,12 @@ fn the_path_of_nodes_that_changed_is_said_first() {
         [(&private, &public, "private", "public"), (&public, &private, "public", "private")]
     {
         let ran = Netcheck::diff(before, after).run();
-        let said = format!("myeks: kubelet and kube-proxy went from {from} to {to} on n1, n2. ");
-        assert!(ran.stdout.starts_with(&said), "{}", ran.stdout);
+        let said = format!("myeks: kubelet and kube-proxy went from {from} to {to} on n1, n2.\n");
+        assert!(
+            ran.stdout.starts_with(&said) && ran.stdout.ends_with(&format!("\n\n{said}")),
+            "{}",
+            ran.stdout
+        );
         let (report, _) = Netcheck::diff(before, after).json();
         crate::docs::is_valid_trace(&report);
         let changed = |node: &str, component: &str| serde_json::json!({"node": node, "component": component, "before": from, "after": to});
@@ -283,10 +287,33 @@ fn the_path_of_nodes_that_changed_is_said_first() {
     std::fs::remove_file(one.path().join("nodes/n2.txt")).unwrap();
     let ran = Netcheck::diff(&private, one.path()).run();
     assert!(
-        ran.stdout.starts_with("myeks: kubelet and kube-proxy went from private to public on n1. "),
+        ran.stdout.starts_with("myeks: kubelet and kube-proxy went from private to public on n1.\n"),
         "{}",
         ran.stdout
     );
     let ran = Netcheck::diff(&public, &public).run();
     assert!(!ran.stdout.contains("went from"), "{}", ran.stdout);
+}
+
+/// Markdown says first which nodes' traffic took another path, then has a row for each change; a
+/// hostile name is inert.
+#[test]
+fn markdown_has_the_changes() {
+    let markdown = |before: &str, after: &str| {
+        let ran = Netcheck::diff(&story(before), &story(after)).args(&["--format", "markdown"]).run();
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    let text = markdown("private-only", "study-public");
+    assert!(text.starts_with("## Connections between API server and nodes of myeks\n"), "{text}");
+    let change = "\n\n**kubelet and kube-proxy went from private to public on n1, n2.**\n\n";
+    assert!(text.contains(change), "{text}");
+    assert!(
+        text.contains("| n1 | kubelet | outbound | public-endpoint | 3.39.55.189:443 | appeared |"),
+        "{text}"
+    );
+    let text = markdown("study-public", "study-public");
+    assert!(text.contains("0 connections changed") && !text.contains("went from"), "{text}");
+    let text = markdown("study-public", "hostile-names");
+    assert!(!text.contains("<script") && !text.contains('\u{1b}'), "{text}");
 }

@@ -79,7 +79,10 @@ mod probes;
 #[cfg(feature = "live")]
 mod probing;
 mod properties;
-#[cfg(feature = "live")]
+#[cfg_attr(
+    not(feature = "live"),
+    expect(dead_code, reason = "without it, only the width of a terminal is tested")
+)]
 mod pty;
 mod reach;
 mod reach_command;

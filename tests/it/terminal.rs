@@ -382,3 +382,19 @@ fn each_stream_is_coloured_by_its_own_terminal() {
         assert!(read(&out).is_empty() && read(&err).contains("\u{1b}[31merror:"), "{:?}", read(&err));
     }
 }
+
+/// A terminal whose size was set in part has columns and no rows.
+#[test]
+fn the_width_is_that_of_a_terminal_without_rows() {
+    for columns in [60, 140] {
+        let mut command = std::process::Command::new("sh");
+        let run = format!("stty rows 0 cols {columns}; exec \"$@\"");
+        command.args(["-c", &run, "sh", env!("CARGO_BIN_EXE_eks-netcheck"), "diff"]);
+        command.args([story("study-public"), story("private-only")]).env("TERM", "dumb");
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        let (_, screen) = crate::pty::Pty::run(&command).end();
+        let expected = Netcheck::diff(&story("study-public"), &story("private-only"));
+        let expected = expected.env("COLUMNS", &columns.to_string()).run().stdout;
+        assert_eq!(screen.replace('\r', ""), expected, "{columns}");
+    }
+}

@@ -77,6 +77,16 @@ impl From<&Step> for StepView {
 }
 
 impl StepView {
+    /// The same with one name for each node in what is no command.
+    fn shortened(self, names: &Names) -> Self {
+        let short = |text: String| names.shorten(&text).into_owned();
+        Self {
+            text: short(self.text),
+            command: self.command,
+            check: self.check.map(|(text, command)| (short(text), command)),
+        }
+    }
+
     /// The next step of a gap; empty if it has none.
     pub(super) fn of_hint(hint: &str) -> Self {
         let none = || Self { text: String::new(), command: None, check: None };
@@ -134,7 +144,7 @@ pub(super) fn all(
             }),
             same_as,
             first: common + 1,
-            steps: steps[common..].iter().map(StepView::from).collect(),
+            steps: steps[common..].iter().map(|step| StepView::from(step).shortened(names)).collect(),
             prose,
         });
     }

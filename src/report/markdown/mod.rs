@@ -8,6 +8,7 @@ mod section;
 pub mod simulation;
 mod steps;
 mod text;
+pub mod trace;
 
 use std::fmt::Write as _;
 use std::io::{Result, Write};

@@ -53,7 +53,7 @@ pub(super) fn section(audited: &Audited, explain_paths: bool) -> String {
         text.push_str(&drawing(facts));
     }
     text.push_str(&findings(audited, &names));
-    text.push_str(&remediations(audited));
+    text.push_str(&remediations(audited, &names));
     let groups = gap_groups(&judgment.gaps);
     let (needed, others): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.gaps[0].needed);
     let (accepted, others): (Vec<_>, Vec<_>) =
@@ -247,7 +247,7 @@ fn drawing(facts: &Facts) -> String {
 
 /// What resolves the findings of each rule, folded but for the first, with commands as blocks of
 /// code.
-fn remediations(audited: &Audited) -> String {
+fn remediations(audited: &Audited, names: &Names) -> String {
     let Audited { facts, judgment } = audited;
     let counted = judgment.findings.iter().filter(|judged| judged.counts());
     let counted: Vec<_> = counted.collect();
@@ -257,14 +257,20 @@ fn remediations(audited: &Audited) -> String {
         let steps: String = if first.steps.is_empty() {
             prose(&fill(first.rule.remediation, facts))
         } else {
-            (1..).zip(first.steps.iter()).map(|(number, step)| one_step(number, step)).collect()
+            (1..).zip(first.steps.iter()).map(|(number, step)| one_step(number, step, names)).collect()
         };
         format!("\n<details{open}><summary>Steps for {}</summary>\n\n{steps}\n</details>\n", first.rule.id)
     }))
 }
 
-fn one_step(number: usize, step: &Step) -> String {
-    let mut item = Item::new(number, step);
+/// A step with one name for each node in what is no command.
+fn one_step(number: usize, step: &Step, names: &Names) -> String {
+    let mut step = step.clone();
+    step.text = names.shorten(&step.text).into_owned();
+    if let Some(check) = &mut step.check {
+        check.text = names.shorten(&check.text).into_owned();
+    }
+    let mut item = Item::new(number, &step);
     if let Some(check) = &step.check {
         item.check(check);
     }

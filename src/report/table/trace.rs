@@ -9,7 +9,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::io::{Result, Write};
 
-use self::head::{headline, write_command};
+use self::head::{headline, last_lines, write_command};
 use self::others::write_others;
 use self::rows::{write_connections, write_notes};
 use super::write_framed;
@@ -43,7 +43,7 @@ fn write(trace: &Trace, judgment: Option<&TraceJudgment>, style: Style, out: &mu
     let verdict = judgment.map(|TraceJudgment { judgment, .. }| {
         style.verdict_line(judgment.verdict, &escape(&reason(judgment)))
     });
-    let last = verdict.unwrap_or_default() + &headline;
+    let last = verdict.unwrap_or_default() + &last_lines(trace, &names, style, &headline);
     write_framed(&first, &rest, last.as_bytes(), out)
 }
 

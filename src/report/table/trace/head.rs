@@ -11,7 +11,7 @@ use crate::model::name::NodeName;
 use crate::model::shell::shell_quoted;
 use crate::model::trace::{Change, Role, Sighting, Trace, TracedConnection, TracedNode};
 use crate::report::names::Names;
-use crate::report::style::{Style, count};
+use crate::report::style::{Style, Tone, count};
 use crate::report::text::escape;
 use crate::report::traffic_change;
 
@@ -51,13 +51,27 @@ pub(super) fn headline(trace: &Trace, names: &Names, style: Style) -> String {
     let nameless = of_nodes(nameless, "without names of processes");
     // It is a part of the answer where no other connection is one.
     let pooled = pooled(trace, names).filter(|_| !has_inbound_change(trace));
-    let traffic = traffic_change::sentences(&trace.traffic, names);
-    let traffic = (!traffic.is_empty()).then(|| traffic.join(" "));
-    let sentences = [traffic, Some(answer(trace, names)), pooled, restarts(trace, names), unseen, nameless];
+    let sentences = [Some(answer(trace, names)), pooled, restarts(trace, names), unseen, nameless];
     let text = sentences.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    // The line of the command names the cluster already.
-    let text = if trace.command.is_some() { text } else { cluster(trace) + &text };
-    style.prose(&text, "", "")
+    // The line of the command, or the one above, names the cluster already.
+    let is_named = trace.command.is_some() || !trace.traffic.is_empty();
+    let text = if is_named { text } else { cluster(trace) + &text };
+    traffic_changes(trace, names, style) + &style.prose(&text, "", "")
+}
+
+/// Which nodes' traffic took another path, a line for each change.
+fn traffic_changes(trace: &Trace, names: &Names, style: Style) -> String {
+    let paint = |path, words: &str| style.tone(Tone::of_traffic(path), words);
+    let sentences = traffic_change::sentences(&trace.traffic, names, paint);
+    let prefix = |at| if at == 0 { cluster(trace) } else { String::new() };
+    let lines = sentences.iter().enumerate();
+    lines.map(|(at, sentence)| style.prose(&(prefix(at) + sentence), "", "  ")).collect()
+}
+
+/// The last lines: which nodes' traffic took another path, or else the headline.
+pub(super) fn last_lines(trace: &Trace, names: &Names, style: Style, headline: &str) -> String {
+    let changes = traffic_changes(trace, names, style);
+    if changes.is_empty() { headline.to_owned() } else { changes }
 }
 
 /// Whether a connection from the API server to a kubelet changed.
