@@ -43,7 +43,7 @@ def write(release, contents, bill, directory, certificates, kubectl):
                                             check=True, stdout=subprocess.PIPE, env={}).stdout)
         version = version["clientVersion"]["gitVersion"].removeprefix("v")
         bill = with_component(bill, {"type": "application", "name": "kubectl", "version": version,
-                                     "purl": f"pkg:golang/k8s.io/kubectl@v{version}",
+                                     "purl": f"pkg:golang/k8s.io/kubernetes@v{version}",
                                      "licenses": [{"expression": "Apache-2.0"}],
                                      "hashes": [{"alg": "SHA-256", "content": sha256(data)}]})
         # The bill of the layer before it is replaced.

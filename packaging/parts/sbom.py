@@ -5,6 +5,7 @@ would take them from `cargo metadata`, which lists crates that are not compiled.
 """
 
 import json
+import platform
 import re
 import subprocess
 import tomllib
@@ -12,6 +13,7 @@ import uuid
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from .release import NAME, ROOT, Failure, sha256
 
@@ -66,7 +68,8 @@ def text(bill):
 
 def dependencies(target):
     """The crates in the binary, each with those that it uses; the first is the tool."""
-    tree = output("cargo", "tree", "--locked", "--edges", "normal", "--target", target, "--package", NAME,
+    # A procedural macro runs in the compiler, as what it uses does.
+    tree = output("cargo", "tree", "--locked", "--edges", "normal,no-proc-macro", "--target", target, "--package", NAME,
                   "--prefix", "depth", "--format", " {p}")
     edges, path = {}, []
     for line in tree.splitlines():
@@ -83,13 +86,30 @@ def dependencies(target):
 def runtime(release):
     """What is in the binary besides crates: the standard library, and on Linux the C library."""
     rustc = output("rustc", "--version").split()[1]
-    parts = [("rust-std", rustc, "MIT OR Apache-2.0", "The standard library of Rust")]
+    parts = [("rust-std", rustc, f"pkg:generic/rust-std@{rustc}", "MIT OR Apache-2.0", "The standard library of Rust")]
     if release.system == "linux":
-        glibc = output("getconf", "GNU_LIBC_VERSION").split()[1]
-        parts.append(("glibc", glibc, "LGPL-2.1-or-later", "The GNU C Library, linked statically"))
-    return [{"type": "library", "bom-ref": f"pkg:generic/{name}@{version}", "name": name, "version": version,
-             "description": about, "licenses": [{"expression": licence}], "purl": f"pkg:generic/{name}@{version}"}
-            for name, version, licence, about in parts]
+        version = output("getconf", "GNU_LIBC_VERSION").split()[1]
+        parts.append(("glibc", *(debian_glibc() or (version, f"pkg:generic/glibc@{version}")),
+                      "LGPL-2.1-or-later", "The GNU C Library, linked statically"))
+    return [{"type": "library", "bom-ref": url, "name": name, "version": version, "description": about,
+             "licenses": [{"expression": licence}], "purl": url}
+            for name, version, url, licence, about in parts]
+
+
+@cache
+def debian_glibc():
+    """The version and package URL of the package that has the static C library, on Debian and its kin."""
+    try:
+        found = subprocess.run(["dpkg-query", "--show", "--showformat=${Version} ${Architecture}", "libc6-dev"],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        system = platform.freedesktop_os_release()
+    except OSError:
+        return None
+    if found.returncode or system["ID"] not in ("debian", "ubuntu"):
+        return None
+    version, arch = found.stdout.split()
+    distro = f"&distro={system['ID']}-{system['VERSION_ID']}" if "VERSION_ID" in system else ""
+    return version, f"pkg:deb/{system['ID']}/libc6-dev@{quote(version, safe='.~-')}?arch={arch}{distro}"
 
 
 def licences(release):

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -51,8 +52,8 @@ fn the_bill_of_materials_lists_what_is_in_the_binary() {
     assert!(seen.len() > 50, "{seen:?}");
     let missing: Vec<_> = seen.difference(&listed).collect();
     assert!(missing.is_empty(), "in the binary, not in the bill: {missing:?}");
-    // Nothing that is not compiled: crates of the tests, and of features that are off.
-    for name in ["insta-", "proptest-", "ring-", "openssl-sys-"] {
+    // Nothing that is not in it: crates of the tests, of features that are off, and of the compiler.
+    for name in ["insta-", "proptest-", "ring-", "openssl-sys-", "syn-", "serde_derive-"] {
         assert!(!listed.iter().any(|one| one.starts_with(name)), "{name}");
     }
     let locked: toml::Value =
@@ -64,4 +65,12 @@ fn the_bill_of_materials_lists_what_is_in_the_binary() {
     for name in ["glibc", "rust-std"] {
         assert!(named(&bill, name)["version"].is_string());
     }
+    // The package that Debian has the static C library in, which has the fixes of its version.
+    let query = ["--show", "--showformat=${Version}", "libc6-dev"];
+    let package = succeeds(Command::new("dpkg-query").args(query));
+    let glibc = named(&bill, "glibc");
+    assert_eq!(glibc["version"], package.as_str());
+    let start = format!("/libc6-dev@{}?arch=", package.replace('+', "%2B").replace(':', "%3A"));
+    let purl = glibc["purl"].as_str().unwrap();
+    assert!(purl.starts_with("pkg:deb/") && purl.contains(&start), "{purl}");
 }

@@ -137,7 +137,11 @@ fn the_image_for_a_cluster_has_kubectl_too() {
     let version = version["clientVersion"]["gitVersion"].as_str().unwrap();
     let text = fs::read_to_string(image.root.path().join("usr/share/doc/eks-netcheck/eks-netcheck.cdx.json"))
         .unwrap();
-    assert_eq!(format!("v{}", named(&bill(&text), "kubectl")["version"].as_str().unwrap()), version);
+    let bill = bill(&text);
+    let kubectl = named(&bill, "kubectl");
+    assert_eq!(format!("v{}", kubectl["version"].as_str().unwrap()), version);
+    // The module k8s.io/kubectl has versions of its own (v0.X.Y).
+    assert_eq!(kubectl["purl"], format!("pkg:golang/k8s.io/kubernetes@{version}").as_str());
     copy(&story("private-only"), &image.root.path().join("tmp/evidence"));
     works(&mut || image.run("/usr/bin/eks-netcheck"), Path::new("/tmp/evidence"));
 }
