@@ -152,6 +152,19 @@ fn the_jobs_of_the_cronjob_are_not_removed_as_those_of_the_tool() {
     assert_ne!(labels["app.kubernetes.io/name"], "eks-netcheck");
 }
 
+/// A Job that fails is a verdict, by the alert of docs/kubernetes.md: a node that goes away is none.
+#[test]
+fn a_drained_node_is_no_failed_audit() {
+    let objects = objects(&kustomize(&root().join("packaging/kubernetes/pod-identity")));
+    let job = &one(&objects, "CronJob")["spec"]["jobTemplate"]["spec"];
+    let rule =
+        json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]});
+    assert_eq!(job["podFailurePolicy"]["rules"], json!([rule]));
+    // The API server refuses such a policy for pods that are restarted in place.
+    assert_eq!(job["template"]["spec"]["restartPolicy"], "Never");
+    assert_eq!(job["template"]["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");
+}
+
 /// `kubectl apply -k` of a directory.
 fn apply(kube: &Kube, dir: &Path) {
     let mut kubectl = kube.testbed.lab.operator_command("kubectl");
