@@ -117,6 +117,7 @@ fn report_failure(
         command: None,
         began: None,
         nodes: Vec::new(),
+        traffic: Vec::new(),
         connections: Vec::new(),
         gaps,
     };
