@@ -119,7 +119,6 @@ fn report_failure(
         nodes: Vec::new(),
         traffic: Vec::new(),
         connections: Vec::new(),
-        traffic: Vec::new(),
         gaps,
     };
     let write = |(format, output): (&TraceFormat, Output)| {
