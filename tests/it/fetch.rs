@@ -211,6 +211,24 @@ fn a_missing_program_is_named_before_anything_is_requested() {
     }
 }
 
+/// With a stand-in for curl that prints its arguments and fails.
+#[test]
+fn curl_may_leave_tls_only_if_the_url_has_none() {
+    let fetch = Fetch::new();
+    let bin = fetch.dir().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("curl"), "#!/bin/sh\necho \"$@\" >&2\nexit 7\n").unwrap();
+    fs::set_permissions(bin.join("curl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display());
+    for (releases, protocols) in [
+        ("https://127.0.0.1:9", "--proto =https --proto-redir =https --"),
+        ("http://127.0.0.1:9", "--proto =http,https --proto-redir =http,https --"),
+    ] {
+        let message = fetch.refused(&[("RELEASES", releases), ("PATH", &path)]);
+        assert!(message.contains(protocols), "{message}");
+    }
+}
+
 #[test]
 fn inputs_add_no_command_of_github_to_an_error() {
     let fetch = Fetch::new();
@@ -296,9 +314,6 @@ fn what_is_not_known_or_well_formed_is_refused_before_anything_is_requested() {
         let message = fetch.refused(env);
         assert!(message.contains(part), "{env:?}: {message}");
     }
-    // Nothing listens there either.
-    let message = fetch.refused(&[("RELEASES", "https://127.0.0.1:9")]);
-    assert!(message.contains("cannot be downloaded"), "{message}");
     // As long as there is no release.
     fetch.checksums("");
     let message = fetch.refused(&[url]);
