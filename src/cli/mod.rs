@@ -12,10 +12,11 @@ mod values;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches};
 
 use self::args::Cli;
+use self::args::after::{NAME, USAGES};
 use self::color::Color;
 use self::options::Options;
 
@@ -39,9 +40,22 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Color
         args[0] = plugin;
     }
     let refined = |error| Refusal::Clap(refined(error, &args));
-    let cli = Cli::try_parse_from(&args).map_err(refined)?;
+    let matches = command(args.first()).try_get_matches_from(&args).map_err(refined)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(refined)?;
     let color = cli.color;
     Ok((cli.into_options().map_err(Refusal::Options)?, color))
+}
+
+/// The command, whose usages have the name of the program.
+fn command(program: Option<&OsString>) -> clap::Command {
+    let name = program.and_then(|program| Path::new(program).file_name()?.to_str());
+    let renamed = name.filter(|name| *name != NAME);
+    USAGES.into_iter().fold(Cli::command(), |command, (subcommand, usage)| match renamed {
+        Some(name) => {
+            command.mut_subcommand(subcommand, |command| command.override_usage(usage.replace(NAME, name)))
+        }
+        None => command,
+    })
 }
 
 /// What was typed to run a program that is a plugin of kubectl: `kubectl eks-netcheck` for

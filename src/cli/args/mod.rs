@@ -1,7 +1,7 @@
 //! What was typed: clap's types, and their conversion to [`options`](super::options).
 //! One file for each command that has options, and for options that several have.
 
-mod after;
+pub(super) mod after;
 mod audit;
 mod collect;
 mod collection;
