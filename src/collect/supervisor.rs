@@ -2,8 +2,8 @@
 //! the command. It ends with the command, and has its exit code. If the program that traces
 //! is killed, even by SIGKILL, it ends the command and restores the terminal.
 //!
-//! It is the parent of all descendants of the command whose own parents have ended. After a
-//! SIGTERM it ends those that are left when the command has ended.
+//! On Linux, it is the parent of all descendants of the command whose own parents have ended.
+//! After a SIGTERM it ends those that are left when the command has ended.
 //!
 //! Its standard input is a socket to that program. Over it comes the standard input of the
 //! command, and goes the error of its start, or 0. The end of the socket is the end of
@@ -15,6 +15,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +27,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{
-    Pid, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process_group, set_child_subreaper, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, getpgid, getpgrp, kill_process_group, wait};
 
 use super::terminal::Terminal;
 use crate::cleanup::{self, Family};
@@ -36,14 +35,17 @@ use crate::signals;
 
 /// The first argument of a supervisor.
 const WORD: &str = "__supervise";
-/// This program, even if its file was replaced.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The path of this program. On Linux, it leads to it even if its file was replaced.
+fn this_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok(PathBuf::from("/proc/self/exe")) } else { std::env::current_exe() }
+}
 
 /// The command line of the supervisor of a command, and the socket to it. The command
 /// runs until the socket is closed.
 pub(super) fn prepare(program: &OsStr, args: &[OsString]) -> io::Result<(Command, UnixStream)> {
     let (own, other) = UnixStream::pair()?;
-    let mut command = Command::new(THIS_PROGRAM);
+    let mut command = Command::new(this_program()?);
     command.arg0("eks-netcheck").arg(WORD).arg(program).args(args).stdin(Stdio::from(OwnedFd::from(other)));
     Ok((command, own))
 }
@@ -126,8 +128,9 @@ struct Supervised {
 /// Runs the command.
 fn run(program: &OsStr, args: impl Iterator<Item = OsString>, stdin: OwnedFd) -> io::Result<Supervised> {
     let terminated = signals::catch_terminations()?;
-    // Where the system has no such thing, a descendant may be left.
-    let _ = set_child_subreaper(Some(getpid()));
+    // Where it is refused, and on other systems, a descendant may be left.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     cleanup::expect_descendants();
     let terminal = Arc::new(Terminal::save());
     let restored = Arc::clone(&terminal);
