@@ -81,9 +81,9 @@ impl ResolveDns for WithoutLibc {
 /// The addresses of a name, those of IPv4 first: the client tries one of the other family
 /// soon afterwards.
 async fn addresses(host: &str) -> Result<Vec<IpAddr>, Unresolved> {
-    let of_file = of_hosts_file(host);
-    if !of_file.is_empty() {
-        return Ok(of_file);
+    let listed = hosts_file_addresses(host);
+    if !listed.is_empty() {
+        return Ok(listed);
     }
     let found = resolver().map_err(Unresolved::NoServer)?.lookup_ip(host).await.map_err(unresolved)?;
     let mut addresses: Vec<_> = found.iter().collect();
@@ -102,9 +102,9 @@ fn unresolved(error: NetError) -> Unresolved {
     }
 }
 
-/// What the hosts file says of a name: no server is asked then, not even for addresses of the
-/// family that it does not have.
-fn of_hosts_file(host: &str) -> Vec<IpAddr> {
+/// The addresses of a name in the hosts file. If there are any, no server is asked, not even
+/// for addresses of the other family.
+fn hosts_file_addresses(host: &str) -> Vec<IpAddr> {
     let Ok(name) = Name::from_utf8(host) else { return Vec::new() };
     let Ok(hosts) = Hosts::from_system() else { return Vec::new() };
     let found = [RecordType::A, RecordType::AAAA]
