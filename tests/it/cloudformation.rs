@@ -43,7 +43,8 @@ fn only_the_role_that_audits_is_trusted() {
         panic!("one statement")
     };
     assert_eq!(statement["Principal"], serde_json::json!({"AWS": "AuditRoleArn"}));
-    assert_eq!(statement["Action"], "sts:AssumeRole");
+    // A session of EKS Pod Identity has transitive tags: without the second, it may assume no role.
+    assert_eq!(statement["Action"], serde_json::json!(["sts:AssumeRole", "sts:TagSession"]));
     let condition = &statement["Condition"];
     assert_eq!(condition[0], "HasOrganization");
     assert_eq!(condition[1]["StringEquals"]["aws:PrincipalOrgID"], "OrganizationId");
