@@ -200,9 +200,10 @@ fn aws_request(
             profile: variable("AWS_PROFILE"),
             has_keys: variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some(),
             container: variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-            roots: ["SSL_CERT_FILE", "SSL_CERT_DIR"]
-                .into_iter()
-                .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())),
+            // An empty list of directories names none; an empty name of a file is that of no file.
+            roots: ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| {
+                std::env::var_os(name).is_some_and(|value| *name == "SSL_CERT_FILE" || !value.is_empty())
+            }),
             files: [
                 "AWS_CONFIG_FILE",
                 "AWS_SHARED_CREDENTIALS_FILE",

@@ -83,6 +83,20 @@ impl Netcheck {
         self
     }
 
+    /// Runs it in a mount namespace of its own, which `prepare`, commands of sh, has changed.
+    #[cfg(feature = "live")]
+    pub(crate) fn run_after(self, prepare: &str) -> Ran {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--map-root-user", "--mount", "sh", "-ec"])
+            .arg(format!("{prepare}\nexec \"$@\""))
+            .arg("sh");
+        command.arg(self.0.get_program()).args(self.0.get_args()).env_clear().stdin(Stdio::null());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.envs(self.0.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        Self(command).run()
+    }
+
     pub(crate) fn run(mut self) -> Ran {
         let output = self.0.output().unwrap();
         Ran {

@@ -6,8 +6,8 @@ use eks_netcheck_lab::tls::{Answers, Authority, Shows, TlsServer};
 
 use crate::common::{Netcheck, Ran, scratch};
 
-/// An audit of an endpoint of AWS, which accepts connections and is none.
-fn audit(server: &TlsServer, variables: &[(&str, &Path)]) -> Ran {
+/// The command line of an audit of an endpoint of AWS, which accepts connections and is none.
+fn command(server: &TlsServer, variables: &[(&str, &Path)]) -> Netcheck {
     let url = format!("https://localhost:{}", server.port());
     let audit = Netcheck::new(["audit", "--cluster", "myeks", "--nodes", "none", "--probe", "none"])
         .args(&["--region", "eu-west-1", "--timeout", "20"])
@@ -17,7 +17,11 @@ fn audit(server: &TlsServer, variables: &[(&str, &Path)]) -> Ran {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_CONFIG_FILE", "/dev/null")
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-    variables.iter().fold(audit, |audit, (name, path)| audit.env(name, path.to_str().unwrap())).run()
+    variables.iter().fold(audit, |audit, (name, path)| audit.env(name, path.to_str().unwrap()))
+}
+
+fn audit(server: &TlsServer, variables: &[(&str, &Path)]) -> Ran {
+    command(server, variables).run()
 }
 
 #[test]
@@ -72,5 +76,55 @@ fn a_place_without_certificates_is_an_error() {
             assert!(ran.stderr.contains(name), "{name}={}: {}", path.display(), ran.stderr);
         }
     }
+    // Another place that has certificates does not hide it.
+    let other = dir.path().join("other.pem");
+    std::fs::write(&other, Authority::First.pem()).unwrap();
+    for (name, path) in [
+        ("SSL_CERT_FILE", &*empty),
+        ("SSL_CERT_FILE", Path::new("")),
+        ("SSL_CERT_DIR", Path::new("/no/such/place")),
+    ] {
+        let ran = audit(&server, &[("AWS_CA_BUNDLE", &other), (name, path)]);
+        assert_eq!(ran.code, 2, "{name}={}: {}", path.display(), ran.stderr);
+        assert!(ran.stderr.contains(name), "{name}={}: {}", path.display(), ran.stderr);
+    }
     assert_eq!(server.requests(), Vec::<String>::new());
+}
+
+#[test]
+fn a_store_of_the_system_that_cannot_be_used_is_not_replaced() {
+    let dir = scratch();
+    let bundle = dir.path().join("bundle.pem");
+    std::fs::write(&bundle, Authority::First.pem()).unwrap();
+    let server = TlsServer::serve(Shows::First, Answers::Api(404, 404, 404)).unwrap();
+    // The first file that is looked for; those of other distributions are hidden.
+    let hide = "for dir in /etc/ssl /etc/pki /etc/security /opt; do \
+                if [ -d $dir ]; then mount -t tmpfs none $dir; fi; done; mkdir /etc/ssl/certs";
+    let store = "/etc/ssl/certs/ca-certificates.crt";
+    let built_in = "the system has no root certificates";
+    let is_connected = || !server.requests().is_empty();
+    for (prepare, cause) in [
+        (format!("printf '%s\\n' '-----BEGIN CERTIFICATE-----' AAAA >{store}"), "failed to read PEM"),
+        (
+            format!("printf '%s\\n' '-----BEGIN CERTIFICATE-----' AAAA '-----END CERTIFICATE-----' >{store}"),
+            "has none that can be used",
+        ),
+        (format!("mkdir {store}"), "Is a directory"),
+        ("ln -s loop /etc/ssl/certs/loop".to_owned(), "/etc/ssl/certs/loop"),
+    ] {
+        let prepare = format!("{hide}; {prepare}");
+        for variables in [&[][..], &[("AWS_CA_BUNDLE", &*bundle)]] {
+            let ran = command(&server, variables).arg("-vv").run_after(&prepare);
+            assert_eq!(ran.code, 2, "{prepare}: {}", ran.stderr);
+            let is_named = ran.stderr.contains("the system's store of root certificates");
+            assert!(is_named && ran.stderr.contains(cause), "{prepare}: {}", ran.stderr);
+            assert!(!ran.stderr.contains(built_in) && !is_connected(), "{prepare}: {}", ran.stderr);
+        }
+    }
+    // As in an image without the package of certificates.
+    let ran = command(&server, &[]).arg("-vv").run_after(hide);
+    assert!(ran.stderr.contains(built_in), "{}", ran.stderr);
+    // A store that is named takes its place.
+    let ran = command(&server, &[("SSL_CERT_FILE", &bundle)]).run_after(&format!("{hide}; mkdir {store}"));
+    assert!(is_connected(), "{}", ran.stderr);
 }

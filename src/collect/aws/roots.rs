@@ -4,7 +4,8 @@
 //! 1. those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, if either is set;
 //! 2. those of the system;
 //! 3. those that this program was built with, Mozilla's, so that it also runs where there is
-//!    nothing else. They are as old as the program.
+//!    nothing else. They are as old as the program, and do not stand in for a store that
+//!    cannot be read.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -27,7 +28,8 @@ const BUNDLE_MAX: u64 = 16 << 20;
 /// The certificates to trust, where `variable` is set of the two of the system's.
 ///
 /// # Errors
-/// If the bundle cannot be read, or a place that the environment names has no certificates.
+/// If the bundle cannot be read, a place that the environment names has no certificates, or the
+/// system's store has none that can be read and used.
 pub(super) fn trusted(bundle: Option<&Path>, variable: Option<&str>) -> Result<TlsContext> {
     let mut pem = String::new();
     if let Some(bundle) = bundle {
@@ -39,10 +41,18 @@ pub(super) fn trusted(bundle: Option<&Path>, variable: Option<&str>) -> Result<T
     // A system's store may have certificates that cannot be used.
     let usable: Vec<_> = found.certs.iter().filter(|certificate| is_usable(certificate)).collect();
     debug!(certificates = usable.len(), errors = ?found.errors, "root certificates of the system");
+    let cause = || found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
     match variable {
-        Some(name) if usable.is_empty() && pem.is_empty() => {
-            let cause = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            let problem = format!("{name}: there are no root certificates there{cause}");
+        Some(name) if usable.is_empty() => {
+            let problem = format!("{name}: there are no root certificates there{}", cause());
+            return Err(CollectError::Configuration(problem));
+        }
+        None if usable.is_empty() && !(found.errors.is_empty() && found.certs.is_empty()) => {
+            let problem = format!(
+                "the system's store of root certificates has none that can be used{}; repair it, or name others \
+                 with SSL_CERT_FILE",
+                cause()
+            );
             return Err(CollectError::Configuration(problem));
         }
         None if usable.is_empty() => {
