@@ -50,7 +50,9 @@ fn the_bill_of_materials_lists_what_is_in_the_binary() {
         }
     }
     assert!(seen.len() > 50, "{seen:?}");
-    let missing: Vec<_> = seen.difference(&listed).collect();
+    // The profile dev has the features that crates of the tests turn on: this one is hashbrown's.
+    let of_tests = |name: &&String| name.starts_with("allocator-api2-");
+    let missing: Vec<_> = seen.difference(&listed).filter(|name| !of_tests(name)).collect();
     assert!(missing.is_empty(), "in the binary, not in the bill: {missing:?}");
     // Nothing that is not in it: crates of the tests, of features that are off, and of the compiler.
     for name in ["insta-", "proptest-", "ring-", "openssl-sys-", "syn-", "serde_derive-"] {
