@@ -75,6 +75,12 @@ fn block(text: &str) -> Result<IpNet, String> {
     if text.split('/').next().is_none_or(|address| address.parse::<IpAddr>().is_err()) {
         return Err("expected a CIDR block without leading zeros, such as 203.0.113.0/24".to_owned());
     }
+    without_host_bits(block)?;
+    Ok(block)
+}
+
+/// Refuses a block that has bits set behind its prefix: which block is meant is not clear.
+fn without_host_bits(block: IpNet) -> Result<(), String> {
     if block.trunc() != block && block.prefix_len() == 0 {
         return Err(format!(
             "bits are set behind the prefix; did you mean {}, or all addresses, {}?",
@@ -85,7 +91,7 @@ fn block(text: &str) -> Result<IpNet, String> {
     if block.trunc() != block {
         return Err(format!("bits are set behind the prefix; write {}", block.trunc()));
     }
-    Ok(block)
+    Ok(())
 }
 
 /// Parses a block of `publicAccessCidrs`.
@@ -311,8 +317,8 @@ impl FromStr for FromArg {
             let block = block.ok_or_else(|| {
                 format!("{text:?} is not a CIDR block, such as 10.1.0.0/16 or 2001:db8::/32")
             })?;
-            return host_block(text, canonical_block(block).trunc())
-                .map(|block| Self(NamedPlace::Block(block)));
+            without_host_bits(block)?;
+            return host_block(text, canonical_block(block)).map(|block| Self(NamedPlace::Block(block)));
         }
         // A node's name may begin with an address, and not be a wrong one.
         let is_numeric = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

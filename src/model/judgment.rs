@@ -16,7 +16,8 @@ pub enum Verdict {
     Pass,
     /// There are findings at or above the threshold.
     Fail,
-    /// Evidence is missing that a rule at or above the threshold needs.
+    /// Evidence is missing that a rule at or above the threshold needs, or without which none of
+    /// the rules that were named could be judged.
     Inconclusive,
 }
 
@@ -43,6 +44,9 @@ pub struct Judgment {
     pub findings: Vec<JudgedFinding>,
     /// The gaps; first those that the verdict depends on.
     pub gaps: Vec<JudgedGap>,
+    /// Whether rules were named on the command line and none of them could be judged, which makes
+    /// the run inconclusive whatever their severity.
+    pub is_blind: bool,
     /// The rules that were not judged for lack of evidence, and that the verdict does not
     /// depend on.
     pub not_judged: Vec<NotJudged>,

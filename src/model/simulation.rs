@@ -66,8 +66,8 @@ pub struct Simulation {
     pub gaps: Vec<Gap>,
     /// What readers should know and the verdict does not depend on.
     pub notes: Vec<String>,
-    /// What rules find of the settings afterwards and not of those of today. The verdict, which
-    /// is about the clients, does not depend on it.
+    /// What rules find of the settings afterwards and not of those of today, and that a list is
+    /// assumed. The verdict, which is about the clients, does not depend on it.
     pub warnings: Vec<String>,
     /// The verdict.
     pub verdict: SimulationVerdict,

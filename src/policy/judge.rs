@@ -60,6 +60,7 @@ impl Interpretation<'_> {
             threshold: fail_on,
             findings: Vec::new(),
             gaps: Vec::new(),
+            is_blind: false,
             not_judged: Vec::new(),
             off: Vec::new(),
             skipped: Vec::new(),
@@ -67,6 +68,11 @@ impl Interpretation<'_> {
             comparison: None,
         };
         let rules: Vec<_> = outcomes.iter().map(|(rule, _)| *rule).collect();
+        let is_accepted = |gap: &Gap| {
+            let accepted = self.exceptions.acceptance(gap, self.with_unknown);
+            accepted.is_some_and(|accepted| !accepted.is_expired)
+        };
+        let (mut named, mut unseen) = (0, 0);
         let mut rules_by_gap: BTreeMap<Gap, Vec<&'static Rule>> =
             gaps.into_iter().map(|gap| (gap, Vec::new())).collect();
         for (rule, outcome) in outcomes {
@@ -78,6 +84,12 @@ impl Interpretation<'_> {
                 judgment.off.push(rule);
                 continue;
             };
+            if self.selection.names(rule) {
+                named += 1;
+                let is_unseen =
+                    outcome.findings.is_empty() && outcome.gaps.iter().any(|gap| !is_accepted(gap));
+                unseen += usize::from(is_unseen);
+            }
             judgment.findings.extend(self.findings(rule, severity, outcome.findings, outcome.steps.into()));
             let gaps = BTreeSet::from_iter(outcome.gaps);
             // Who names a rule asks for its outcome.
@@ -90,15 +102,19 @@ impl Interpretation<'_> {
             }
         }
         judgment.findings.sort_by_key(JudgedFinding::rank);
+        // A threshold of never asks for no verdict.
+        let is_blind = named > 0 && unseen == named && fail_on.is_some();
+        judgment.is_blind = is_blind;
         let reaches = |rule: &Rule| self.severity(rule).is_some_and(|one| judgment.reaches_threshold(one));
         let gaps = rules_by_gap
             .into_iter()
             .map(|(gap, rules)| {
                 let accepted = self.exceptions.acceptance(&gap, self.with_unknown).cloned();
-                let is_accepted = accepted.as_ref().is_some_and(|accepted| !accepted.is_expired);
+                let is_accepted = is_accepted(&gap);
                 let is_named = rules.iter().any(|rule| self.selection.names(rule));
                 let is_left_out = gap.is_left_out() && !is_named;
-                let needed = !is_left_out && !is_accepted && rules.iter().any(|rule| reaches(rule));
+                let needed =
+                    !is_left_out && !is_accepted && rules.iter().any(|rule| is_blind || reaches(rule));
                 JudgedGap { gap, rules, needed, accepted }
             })
             .collect();

@@ -58,6 +58,9 @@ fn reason_with(judgment: &Judgment, missing: impl Fn(&[&GapGroup<'_>]) -> String
             let number = count(at_or_above.len(), what);
             format!("{number} at or above {}: {}", name(*threshold), list(&rules, NAMED))
         }
+        (Verdict::Inconclusive, Some(_)) if judgment.is_blind => {
+            format!("could not judge any of the rules of --rule: {}", missing(&needed))
+        }
         (Verdict::Inconclusive, Some(_)) => {
             format!("could not judge everything at or above {}: {}", name(*threshold), missing(&needed))
         }

@@ -10,7 +10,7 @@ use crate::model::gap::Gap;
 use crate::model::reachability::Reaches;
 use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
-use crate::model::simulation::{Client, ClientKind, Effect, Simulation, SimulationVerdict};
+use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect, Simulation, SimulationVerdict};
 use crate::model::text::{list, uncapital};
 
 /// How many blocks of a list, and how many names of a group are shown.
@@ -187,7 +187,21 @@ pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec
         .filter(|(step, _)| !step.text.starts_with("Or "))
         .flat_map(|(_, labels)| labels)
         .collect();
-    let text = |step: &Step, labels: &[&str]| match (step.text.strip_prefix("Or "), replaced(labels)) {
+    // The step that does the contrary of an alternative is the one that it replaces.
+    let contrary = |step: &Step| {
+        let command = step.command.as_deref().unwrap_or_default();
+        let setting = if !step.admits.is_empty() {
+            "endpointPublicAccess=false"
+        } else if command.contains("endpointPrivateAccess=true") {
+            "endpointPrivateAccess=false"
+        } else {
+            return None;
+        };
+        let sets = |one: &ChangeStep| one.step.command.as_ref().is_some_and(|text| text.contains(setting));
+        (1..).zip(&simulation.steps).find(|(_, one)| sets(one)).map(|(number, _)| number)
+    };
+    let number = |step: &Step, labels: &[&str]| contrary(step).or_else(|| replaced(labels));
+    let text = |step: &Step, labels: &[&str]| match (step.text.strip_prefix("Or "), number(step, labels)) {
         (Some(rest), Some(number)) => format!("instead of step {number}, {rest}"),
         // What it is an alternative to is not listed.
         (Some(rest), None) if !labels.iter().any(|label| named.contains(label)) => rest.to_owned(),

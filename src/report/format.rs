@@ -123,6 +123,7 @@ pub(super) mod tests {
             threshold: None,
             findings: Vec::new(),
             gaps: Vec::new(),
+            is_blind: false,
             not_judged: Vec::new(),
             off: Vec::new(),
             skipped: Vec::new(),

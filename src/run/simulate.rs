@@ -35,7 +35,8 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
             let judging = under_way("judging; no report was written");
             let simulation = simulation::simulate(&facts, &change, &options.clients);
             let mut simulation = simulation.map_err(|Refused(reason)| anyhow!(reason))?;
-            simulation.warnings = warnings(facts, &simulation.to, &policy.rules);
+            let of_rules = warnings(facts, &simulation.to, &policy.rules);
+            simulation.warnings.extend(of_rules);
             drop(judging);
             let exit = Exit::from(simulation.verdict);
             (simulation, exit.into())

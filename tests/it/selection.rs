@@ -233,8 +233,11 @@ fn a_named_rule_that_cannot_be_judged_makes_the_run_inconclusive() {
         ("--rule endpoint-certificate-mismatch,public-endpoint-open", 1),
         ("--rule endpoint-certificate-mismatch --skip-rule anonymous-access-open", 3),
         ("--skip-rule public-endpoint-open,private-endpoint-disabled", 0),
-        // It is low: what it finds would not fail the run either.
-        ("--rule anonymous-version-disclosed", 0),
+        // It is low: what it finds would not fail the run, which saw nothing all the same.
+        ("--rule anonymous-version-disclosed", 3),
+        ("--rule anonymous-version-disclosed,anonymous-access-open", 3),
+        ("--rule anonymous-version-disclosed,public-endpoint-enabled", 0),
+        ("--rule anonymous-version-disclosed --fail-on never", 0),
         ("--rule anonymous-version-disclosed --fail-on low", 3),
         ("--rule endpoint-certificate-mismatch --fail-on never", 0),
     ] {
@@ -252,7 +255,11 @@ fn a_named_rule_that_cannot_be_judged_makes_the_run_inconclusive() {
     let table = audit("--rule endpoint-certificate-mismatch").run().stdout;
     assert!(table.contains("INCONCLUSIVE"), "{table}");
     let table = audit("--rule anonymous-version-disclosed").run().stdout;
+    assert!(table.contains("could not judge any of the rules of --rule"), "{table}");
+    let table = audit("--rule anonymous-version-disclosed,public-endpoint-enabled").run().stdout;
     assert!(table.contains("1 gap needed only by rules below the threshold"), "{table}");
+    let private = Netcheck::audit(&story("private-only")).args(&["--rule", "endpoint-witnesses-disagree"]);
+    assert_eq!(private.run().code, 3);
     let junit = audit("--rule endpoint-certificate-mismatch --format junit").run().stdout;
     assert!(junit.contains("errors=\"1\""), "{junit}");
 }

@@ -43,7 +43,9 @@ impl Reachabilities<'_> {
         if let Some(not_judged) = self.acls_not_seen() {
             return not_judged;
         }
-        let Some(subnet) = subnet.as_deref() else { return self.unknown_acl("its subnet is not known") };
+        let Some(subnet) = subnet.as_deref() else {
+            return Condition::unknown(KIND, self.no_subnet(place, "its network ACL"));
+        };
         let port = self.facts.evidence.cluster.api_port();
         let any = vec![IpNet::V4(Ipv4Net::default())];
         let known: Vec<_> = ends.iter().copied().map(IpNet::from).collect();
@@ -78,7 +80,7 @@ impl Reachabilities<'_> {
             );
         }
         if is_in_vpc && own.is_none() {
-            return self.unknown_acl("its subnet is not known");
+            return Condition::unknown(KIND, self.no_subnet(place, "its network ACL"));
         }
         let port = self.facts.evidence.cluster.api_port();
         let ways = common_families(blocks, eni).map(|(blocks, of_eni)| {

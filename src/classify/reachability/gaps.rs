@@ -1,7 +1,7 @@
 //! What is not known of a place.
 
 use crate::model::gap::{Gap, GapReason, Subject};
-use crate::model::reachability::Place;
+use crate::model::reachability::{Location, Place};
 
 /// A gap about a place.
 pub(super) fn about(place: &Place, detail: impl Into<String>, hint: &str) -> Gap {
@@ -34,6 +34,41 @@ pub(super) fn unknown_address(place: &Place) -> Gap {
 
 /// No interface has the addresses of a place in the VPC.
 pub(super) fn no_interface(place: &Place) -> Gap {
+    if matches!(place.location, Location::Vpc { id: Some(_), .. }) {
+        let detail = "the security groups of its network interface are not recorded";
+        return about(place, detail, "record the network interfaces of the VPC again, as collect does");
+    }
+    if is_host(place) {
+        let detail = "no recorded network interface has this address, so its security groups are not known";
+        return about(place, detail, NO_HOST);
+    }
     let detail = "no single network interface has its addresses, so its security groups are not known";
-    about(place, detail, "pass the address of one host with --from")
+    about(place, detail, ONE_HOST)
+}
+
+/// The subnet of a place in the VPC is not known, and so not what applies there.
+pub(super) fn no_subnet(place: &Place, what: &str) -> Gap {
+    if is_host(place) {
+        let detail =
+            format!("no recorded network interface or subnet has this address, so {what} is not known");
+        return about(place, detail, NO_HOST);
+    }
+    let detail = format!("it is not known to be in one subnet, so {what} is not known");
+    about(place, detail, ONE_HOST)
+}
+
+/// The next step for a block.
+const ONE_HOST: &str = "pass the address of one host with --from";
+/// The next step for an address that nothing has.
+const NO_HOST: &str =
+    "check the address that is passed with --from; if the host is newer than the evidence, record it again";
+
+/// Whether a place is a single address.
+fn is_host(place: &Place) -> bool {
+    match &place.location {
+        Location::Vpc { blocks, .. } | Location::Outside { blocks } => {
+            matches!(blocks.as_slice(), [block] if block.prefix_len() == block.max_prefix_len())
+        }
+        Location::Unknown => false,
+    }
 }

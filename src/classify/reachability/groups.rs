@@ -52,6 +52,7 @@ impl Reachabilities<'_> {
                 let group = self.preferred(groups);
                 Condition::not_met(KIND, why, vec![self.add(&group, RuleSide::Outbound, &any[0].to_string())])
             }
+            Admits::Unknown(_) if groups.is_none() => Condition::unknown(KIND, gaps::no_interface(place)),
             Admits::Unknown(reason) => self.unknown_groups(reason),
         }
     }

@@ -90,6 +90,7 @@ impl Reachabilities<'_> {
             return Out::Unknown(gaps::unknown_place(place));
         };
         let has_no_interface = matches!(place.location, Location::Vpc { id: None, .. });
+        let has_no_subnet = matches!(place.location, Location::Vpc { id: None, subnet: None, .. });
         let evidence = &self.facts.evidence;
         let (mut addresses, mut reason, mut unknown) = (Vec::new(), None, None);
         for endpoint in ipv4_of(ends) {
@@ -106,6 +107,10 @@ impl Reachabilities<'_> {
                 }
                 Ok(WayOut::Addresses(found)) => addresses.extend(found),
                 Ok(WayOut::None(text)) => reason = Some(text),
+                // The next step of a node's route is none of a place whose subnet is not known.
+                Err(_) if has_no_subnet => {
+                    unknown = Some(self.no_table(place, None));
+                }
                 Err(gap) => unknown = Some(gap),
             }
         }
@@ -182,10 +187,10 @@ impl Reachabilities<'_> {
         };
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         let Some(there) = subnet.as_deref().and_then(|subnet| self.tables.of(subnet)) else {
-            return Condition::unknown(KIND, self.no_table(subnet.as_deref()));
+            return Condition::unknown(KIND, self.no_table(place, subnet.as_deref()));
         };
         let Some(back) = self.tables.of(&eni.subnet) else {
-            return Condition::unknown(KIND, self.no_table(Some(&eni.subnet)));
+            return Condition::unknown(KIND, self.no_table(place, Some(&eni.subnet)));
         };
         let mut through = None;
         for (own, of_eni) in common_families(blocks, eni) {
@@ -219,15 +224,21 @@ impl Reachabilities<'_> {
     }
 
     /// Why the route table of a subnet is not known.
-    fn no_table(&self, subnet: Option<&str>) -> Gap {
+    fn no_table(&self, place: &Place, subnet: Option<&str>) -> Gap {
         let evidence = &self.facts.evidence;
-        evidence.network.route_tables.as_result().err().unwrap_or_else(|| {
-            let detail = match subnet {
-                Some(subnet) => format!("the route table of {subnet} is not in it"),
-                None => "the subnet of the place is not known, and so its route table".to_owned(),
-            };
-            evidence.gap(ROUTE_TABLES, GapReason::Incomplete, detail)
+        evidence.network.route_tables.as_result().err().unwrap_or_else(|| match subnet {
+            Some(subnet) => {
+                let detail = format!("the route table of {subnet} is not in it");
+                evidence.gap(ROUTE_TABLES, GapReason::Incomplete, detail)
+            }
+            None => self.no_subnet(place, "its route table"),
         })
+    }
+
+    /// Why the subnet of a place in the VPC is not known, and so not what applies there.
+    pub(super) fn no_subnet(&self, place: &Place, what: &str) -> Gap {
+        let unseen = self.facts.evidence.network.subnets.as_result().err();
+        unseen.unwrap_or_else(|| gaps::no_subnet(place, what))
     }
 
     fn outside_vpc(&self, place: &Place, blocks: &[IpNet], eni: Option<&Interface>) -> Condition {
@@ -243,7 +254,7 @@ impl Reachabilities<'_> {
         }
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         let Some(table) = table else {
-            return Condition::unknown(KIND, self.no_table(Some(&eni.subnet)));
+            return Condition::unknown(KIND, self.no_table(place, Some(&eni.subnet)));
         };
         let conditions: Vec<_> =
             blocks.iter().map(|block| self.back_to(place, table, &eni.subnet, block)).collect();

@@ -53,10 +53,14 @@ pub(super) fn needed(scenario: &Scenario, clients: &[Client]) -> Vec<IpNet> {
         return Vec::new();
     }
     let given = scenario.to.public_cidrs();
-    let lacking = clients.iter().filter(|client| matches!(client.effect, Effect::Breaks | Effect::Unknown));
-    let blocks = blocks_of(lacking);
+    let blocks = blocks_of(clients.iter().filter(|client| may_lose(client)));
     let blocks: Vec<_> = blocks.into_iter().filter(|block| !given.contains(block)).collect();
     if with_blocks(scenario, &blocks).is_identity() { Vec::new() } else { blocks }
+}
+
+/// Whether a client loses the API server by the change, or may lose it.
+fn may_lose(client: &Client) -> bool {
+    matches!(client.effect, Effect::Breaks | Effect::Unknown)
 }
 
 fn blocks_of<'a>(clients: impl Iterator<Item = &'a Client>) -> BTreeSet<IpNet> {
@@ -68,7 +72,7 @@ pub(super) fn with_blocks(scenario: &Scenario, blocks: &[IpNet]) -> Scenario {
     let all: Vec<_> = scenario.to.public_cidrs().into_iter().chain(blocks.iter().copied()).collect();
     let is_private = scenario.to.private() == Some(true);
     let mode = if is_private { AccessMode::PublicAndPrivate } else { AccessMode::Public };
-    Scenario { from: scenario.from.clone(), to: mode.with(&all) }
+    Scenario { from: scenario.from.clone(), to: mode.with(&all), ..*scenario }
 }
 
 /// The note on a list that EKS does not accept.
@@ -85,8 +89,12 @@ pub(super) fn too_long(scenario: &Scenario) -> Option<String> {
 /// the change's own step, or the one alternative that has the blocks of all clients.
 pub(super) fn merge(facts: &Facts, scenario: &Scenario, needed: &[IpNet], clients: &mut [Client]) {
     let is_on = scenario.to.public() == Some(true);
-    let all = Vec::from_iter(blocks_of(clients.iter()));
-    let alternative = alternative(facts, &all);
+    let all = Vec::from_iter(blocks_of(clients.iter().filter(|client| may_lose(client))));
+    let alternative = alternative(facts, scenario, &all);
+    // The alternative gives no client an access that it does not have today.
+    for client in clients.iter_mut().filter(|client| !is_on && !may_lose(client)) {
+        client.needs.retain(|step| step.admits.is_empty());
+    }
     for step in clients.iter_mut().flat_map(|client| &mut client.needs) {
         if step.admits.is_empty() {
             continue;
@@ -100,11 +108,20 @@ pub(super) fn merge(facts: &Facts, scenario: &Scenario, needed: &[IpNet], client
 }
 
 /// The change that leaves the public endpoint on for clients outside the VPC.
-fn alternative(facts: &Facts, blocks: &[IpNet]) -> Step {
+fn alternative(facts: &Facts, scenario: &Scenario, blocks: &[IpNet]) -> Step {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     let region = steps::region(facts);
-    let texts: Vec<_> = blocks.iter().take(BLOCKS_MAX).map(ToString::to_string).collect();
-    Step::new(format!("Or leave public access on, for {} alone; simulate that change", names(blocks)))
+    let blocks = &blocks[..blocks.len().min(BLOCKS_MAX)];
+    let texts: Vec<_> = blocks.iter().map(ToString::to_string).collect();
+    let kept = AccessMode::Public.with(blocks).allowed();
+    let today = scenario.from.public_cidrs();
+    let dropped: Vec<_> = today.into_iter().filter(|block| !kept.contains_all(&[*block])).collect();
+    let rest = if dropped.is_empty() {
+        String::new()
+    } else {
+        format!(", which drops the rest of today's list ({})", names(&dropped))
+    };
+    Step::new(format!("Or leave public access on, for {} alone{rest}; simulate that change", names(blocks)))
         .command(format!(
             "eks-netcheck simulate --cluster {name}{region} --access public-and-private --public-cidrs {}",
             texts.join(",")

@@ -89,8 +89,7 @@ pub fn simulate(facts: &Facts, change: &AccessChange, named: &[NamedClient]) -> 
         to: first.to.clone(),
         steps,
         notes,
-        // They are those of rules.
-        warnings: Vec::new(),
+        warnings: assumed_list(first).into_iter().collect(),
         clients,
         gaps,
         verdict,
@@ -145,7 +144,11 @@ fn scenarios(facts: &Facts, change: &AccessChange) -> Result<Vec<Scenario>, Refu
     let cidrs = cluster.access.cidrs();
     let modes = AccessMode::possible(&cluster.access).into_iter();
     let scenarios: Vec<_> = modes
-        .filter_map(|mode| Some(Scenario { from: mode.with(cidrs), to: change.apply(mode, cidrs).ok()? }))
+        .filter_map(|mode| {
+            let to = change.apply(mode, cidrs).ok()?;
+            let is_list_assumed = to.public() == Some(true) && to.cidrs().is_empty();
+            Some(Scenario { from: mode.with(cidrs), to, is_list_assumed })
+        })
         .collect();
     if scenarios.is_empty() {
         return Err(Refused(
@@ -394,13 +397,18 @@ fn automatic_addresses(
     })
 }
 
+/// The warning that the change is judged with a list that nobody gave.
+fn assumed_list(scenario: &Scenario) -> Option<String> {
+    let is_opened = scenario.from.public() == Some(false) && scenario.to.public() == Some(true);
+    (is_opened && scenario.is_list_assumed).then(|| {
+        "no list is given for the public endpoint, which is off today: AWS's default is 0.0.0.0/0, and the clients are judged with that; the steps have YOUR_CIDRS in its place; name your blocks with --public-cidrs".to_owned()
+    })
+}
+
 /// What readers should know and the verdict does not depend on.
 fn notes(facts: &Facts, change: &AccessChange, scenario: &Scenario, clients: &[Client]) -> Vec<String> {
     let mut notes = Vec::new();
     let (from, to) = (&scenario.from, &scenario.to);
-    if from.public() == Some(false) && to.public() == Some(true) && change.cidrs.is_none() {
-        notes.push("which blocks EKS kept while the public endpoint was off is not known: 0.0.0.0/0 is assumed; name them with --public-cidrs".to_owned());
-    }
     if !scenario.is_monotone() && !clients.iter().any(|client| client.kind == ClientKind::Named) {
         notes.push("clients that nothing here records, such as CI runners, VPNs and bastions, are not judged: name them with --client NAME=CIDR".to_owned());
     }

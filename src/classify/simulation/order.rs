@@ -15,6 +15,8 @@ use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect, Simulatio
 use crate::model::text::list;
 use crate::steps;
 
+/// What stands in a command for a list that is not known.
+const YOUR_CIDRS: &str = "YOUR_CIDRS";
 /// How many steps that clients need are listed; each client has its own.
 const NEEDS_MAX: usize = 50;
 
@@ -30,7 +32,7 @@ pub(super) fn steps_of(
     if scenario.is_identity() {
         return Vec::new();
     }
-    let Scenario { from, to } = scenario;
+    let Scenario { from, to, .. } = scenario;
     let mut order = Order { facts, added, steps: before(clients) };
     let is_on = |flag: Option<bool>| flag == Some(true);
     let turns_private_on = !is_on(from.private()) && is_on(to.private());
@@ -55,9 +57,9 @@ pub(super) fn steps_of(
     }
     order.steps.extend(warning.filter(|_| is_cutting));
     if !is_on(from.public()) && is_on(to.public()) {
-        order.open(to);
+        order.open(scenario);
     } else if narrows {
-        order.narrow(from, to);
+        order.narrow(scenario);
     } else if closes {
         order.close(from);
     }
@@ -191,9 +193,16 @@ impl Order<'_> {
         });
     }
 
-    fn open(&mut self, to: &EndpointAccess) {
-        let list = blocks(to);
-        let text = format!("Turn public access on, for the blocks of the list{}", self.besides());
+    fn open(&mut self, scenario: &Scenario) {
+        let list = self.list_of(scenario);
+        let text = if scenario.is_list_assumed {
+            format!(
+                "Turn public access on, with your blocks in the place of {YOUR_CIDRS}: without a list AWS takes 0.0.0.0/0, for which the verdict is; simulate yours with --public-cidrs first{}",
+                self.besides()
+            )
+        } else {
+            format!("Turn public access on, for the blocks of the list{}", self.besides())
+        };
         let step =
             self.aws(&text, &format!("endpointPublicAccess=true,publicAccessCidrs={}", list.join(",")));
         let check = steps::describe(self.facts, "cluster.resourcesVpcConfig.publicAccessCidrs");
@@ -207,8 +216,8 @@ impl Order<'_> {
         });
     }
 
-    fn narrow(&mut self, from: &EndpointAccess, to: &EndpointAccess) {
-        let (old, new) = (blocks(from), blocks(to));
+    fn narrow(&mut self, scenario: &Scenario) {
+        let (old, new) = (blocks(&scenario.from), self.list_of(scenario));
         let text = format!("Change publicAccessCidrs{}", self.besides());
         let step = self.aws(&text, &format!("publicAccessCidrs={}", new.join(",")));
         let back = self.aws(
@@ -224,6 +233,15 @@ impl Order<'_> {
             terraform: Some(terraform_list(&new)),
             back: Some(back),
         });
+    }
+
+    /// The list afterwards as text: where nobody gave it, to be filled in.
+    fn list_of(&self, scenario: &Scenario) -> Vec<String> {
+        if !scenario.is_list_assumed {
+            return blocks(&scenario.to);
+        }
+        let added = self.added.iter().map(ToString::to_string);
+        [YOUR_CIDRS.to_owned()].into_iter().chain(added).collect()
     }
 
     /// What the list has besides the blocks that were asked for.
@@ -261,8 +279,11 @@ impl Order<'_> {
     }
 }
 
-/// The blocks of a list as text.
+/// The blocks of a list as text: to be filled in where none is recorded.
 fn blocks(access: &EndpointAccess) -> Vec<String> {
+    if access.cidrs().is_empty() {
+        return vec![YOUR_CIDRS.to_owned()];
+    }
     access.public_cidrs().iter().map(ToString::to_string).collect()
 }
 

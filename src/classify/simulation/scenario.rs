@@ -8,6 +8,9 @@ use crate::model::reachability::EndpointSide;
 pub(super) struct Scenario {
     pub(super) from: EndpointAccess,
     pub(super) to: EndpointAccess,
+    /// Whether nobody gave the list afterwards and none is recorded: that of AWS's default, every
+    /// IPv4 address, is assumed.
+    pub(super) is_list_assumed: bool,
 }
 
 impl Scenario {
@@ -37,7 +40,7 @@ impl Scenario {
 
     /// Whether nothing changes.
     pub(super) fn is_identity(&self) -> bool {
-        let back = Self { from: self.to.clone(), to: self.from.clone() };
+        let back = Self { from: self.to.clone(), to: self.from.clone(), ..*self };
         self.is_monotone() && back.is_wider()
     }
 
