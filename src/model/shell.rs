@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use super::text::split_command;
+
 /// Returns a name if it is safe in a shell command without quotes, otherwise the
 /// placeholder.
 #[must_use]
@@ -13,13 +15,24 @@ pub fn shell_word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
 }
 
 /// A text that may end with a command which writes a file of a directory (`> FILE`), with the
-/// path of that file.
+/// path of that file. A subdirectory is made first, as the directory need not have it.
 #[must_use]
 pub fn written_into(directory: &Path, text: String) -> String {
     match text.rsplit_once(" > ") {
         Some((command, file)) if !file.is_empty() && !file.starts_with('/') && !file.contains(' ') => {
             let path = directory.join(file);
-            format!("{command} > {}", shell_quoted(&path.to_string_lossy()))
+            let path = path.to_string_lossy();
+            let parent = path.rsplit_once('/').map(|(parent, _)| parent).filter(|_| file.contains('/'));
+            let written = match (split_command(command), parent) {
+                ((prose, Some(command)), Some(parent)) => {
+                    // The option of a command begins with a hyphen too.
+                    let here = if parent.starts_with('-') { "./" } else { "" };
+                    let parent = format!("{here}{parent}");
+                    format!("{prose}: mkdir -p {} && {command}", shell_quoted(&parent))
+                }
+                _ => command.to_owned(),
+            };
+            format!("{written} > {}", shell_quoted(&path))
         }
         _ => text,
     }
@@ -50,6 +63,17 @@ mod tests {
         ] {
             let written = written_into(Path::new(directory), text());
             assert!(written.ends_with(end), "{written}");
+        }
+        let text = || "capture it as root: ssh n sudo ss -tnp > nodes/n.txt".to_owned();
+        for (directory, command) in [
+            ("/tmp/e", "mkdir -p /tmp/e/nodes && ssh n sudo ss -tnp > /tmp/e/nodes/n.txt"),
+            ("a b", "mkdir -p 'a b/nodes' && ssh n sudo ss -tnp > 'a b/nodes/n.txt'"),
+            ("-e", "mkdir -p ./-e/nodes && ssh n sudo ss -tnp > -e/nodes/n.txt"),
+            ("", "mkdir -p nodes && ssh n sudo ss -tnp > nodes/n.txt"),
+        ] {
+            let written = written_into(Path::new(directory), text());
+            assert_eq!(written, format!("capture it as root: {command}"));
+            assert_eq!(split_command(&written), ("capture it as root", Some(command)));
         }
         for text in ["", "try again", "x > /tmp/y", "a > b, and c"] {
             assert_eq!(written_into(Path::new("/tmp/e"), text.to_owned()), text);

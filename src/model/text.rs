@@ -53,9 +53,10 @@ pub fn uncapital(text: &str) -> String {
 /// one.
 #[must_use]
 pub fn split_command(text: &str) -> (&str, Option<&str>) {
-    const PROGRAMS: [&str; 10] = [
+    const PROGRAMS: [&str; 11] = [
         "aws ",
         "kubectl ",
+        "mkdir ",
         "ssh ",
         "sudo ",
         "dig ",

@@ -6,8 +6,8 @@ use textwrap::core::display_width;
 const CONTINUED: &str = "    ";
 
 /// A command on lines that a shell joins: each but the last ends with ` \`. It is broken between
-/// its words only; a word that is wider than the line is not broken. What is not one line, or
-/// has a comment or a here-document, is not broken.
+/// its words only; a word that is wider than the line is not broken. A command after `&&` begins a
+/// line. What is not one line, or has a comment or a here-document, is not broken.
 pub(super) fn lines(command: &str, indent: &str, width: usize) -> String {
     if display_width(indent) + display_width(command) <= width || !can_be_broken(command) {
         return format!("{indent}{command}\n");
@@ -23,7 +23,7 @@ pub(super) fn lines(command: &str, indent: &str, width: usize) -> String {
         let is_too_wide = display_width(indent) + CONTINUED.len() + both + 2 > width;
         let needed = if is_too_wide { display_width(word) } else { both };
         // The end of a line needs two columns for ` \`.
-        if used > 0 && used + 1 + needed + 2 > width {
+        if used > 0 && (*word == "&&" || used + 1 + needed + 2 > width) {
             text.push_str(" \\\n");
             used = 0;
         }
@@ -85,6 +85,13 @@ mod tests {
     fn a_command_that_fits_is_one_line() {
         assert_eq!(lines("aws eks list-clusters", "  ", 23), "  aws eks list-clusters\n");
         assert_eq!(lines("aws eks list-clusters", "  ", 22), "  aws eks \\\n      list-clusters\n");
+    }
+
+    #[test]
+    fn a_command_after_another_one_begins_a_line() {
+        assert_eq!(lines("a b && c d", "", 10), "a b && c d\n");
+        assert_eq!(lines("a b && c d", "", 9), "a b \\\n    && \\\n    c d\n");
+        assert_eq!(lines("a b && 'c && d'", "", 14), "a b \\\n    && \\\n    'c && d'\n");
     }
 
     #[test]

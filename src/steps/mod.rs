@@ -132,14 +132,11 @@ fn to_restart(facts: &Facts, component: Component) -> Vec<&NodeName> {
     nodes.map(|(node, _)| &node.name).collect()
 }
 
-/// Whether there are, or may be, nodes without a capture. Once private access is on, only those
-/// that are listed may have connections that are older.
+/// Whether there are, or may be, nodes without a capture. If some node was read and private access
+/// is on, only those that are listed may have connections that are older.
 fn has_others(facts: &Facts, is_on: bool) -> bool {
-    if is_on {
-        !facts.nodes.is_empty() && facts.unread_nodes() > 0
-    } else {
-        facts.nodes.is_empty() || !facts.missing_nodes.is_empty()
-    }
+    let is_missing = if is_on { facts.unread_nodes() > 0 } else { !facts.missing_nodes.is_empty() };
+    facts.nodes.is_empty() || is_missing
 }
 
 /// The restarts of the other processes of hosts that keep connections to the public endpoint.
@@ -255,7 +252,8 @@ pub(crate) fn check_paths(facts: &Facts) -> Step {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     Step::new("Make sure that no node and no agent is left on the public endpoint")
         .command(format!("eks-netcheck audit --cluster {name}{}", region(facts)))
-        .done_when("It is done when it reports neither node-on-public-path nor node-agent-on-public-path")
+        // A node that was not read has no finding either.
+        .done_when("It is done when every node was read and its traffic is private, and it reports neither node-on-public-path nor node-agent-on-public-path")
 }
 
 /// The attributes of the VPC without which the name does not resolve to private addresses.
@@ -279,10 +277,22 @@ pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
 /// The beginning of a command that changes the cluster's settings.
 pub(crate) const UPDATE: &str = "aws eks update-cluster-config";
 
-/// The command that changes the cluster's access.
+/// The command that changes the cluster's access, and waits: while an update runs, the status of
+/// the cluster is UPDATING, and EKS refuses another one.
+///
+/// <https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateClusterConfig.html>
 pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    format!("{UPDATE}{} --name {name} --resources-vpc-config {setting}", region(facts))
+    let wait = wait_until_active(facts);
+    format!("{UPDATE}{} --name {name} --resources-vpc-config {setting} && {wait}", region(facts))
+}
+
+/// The command that waits until the cluster is active: created, or updated.
+///
+/// <https://docs.aws.amazon.com/cli/latest/reference/eks/wait/cluster-active.html>
+pub(crate) fn wait_until_active(facts: &Facts) -> String {
+    let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
+    format!("aws eks wait cluster-active{} --name {name}", region(facts))
 }
 
 /// The command that prints a setting of the cluster.

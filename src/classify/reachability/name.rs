@@ -102,8 +102,7 @@ impl<'a> Reachabilities<'a> {
         }
         if cluster.endpoint.is_none() && cluster.status.as_deref() == Some("CREATING") {
             let why = "the cluster has no endpoint yet: it is being created";
-            let name = shell_word(&cluster.name, "CLUSTER");
-            let wait = format!("aws eks wait cluster-active{} --name {name}", steps::region(self.facts));
+            let wait = steps::wait_until_active(self.facts);
             return Name::fails(Side::Unknown, why, vec![Step::new("Wait until it is active").command(wait)]);
         }
         let is_today =

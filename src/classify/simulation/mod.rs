@@ -33,7 +33,7 @@ use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::net::NAT_GATEWAYS;
 use crate::model::reachability::{Condition, ConditionResult, Reachability, Reaches};
 use crate::model::seen_from::HERE;
-use crate::model::shell::shell_word;
+use crate::model::shell::{shell_word, written_into};
 use crate::model::simulation::{
     AccessChange, Client, ClientKind, ClientPath, Effect, NamedClient, Simulation, SimulationVerdict,
 };
@@ -328,6 +328,13 @@ fn endpoint_addresses(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
     let cluster = &facts.evidence.cluster;
     let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
     let host = shell_word(host, "ENDPOINT");
+    let hint = format!(
+        "resolve the name outside the VPC, and record the answer, as by: dig +short @1.1.1.1 {host} > dns/outside.txt"
+    );
+    let hint = match &facts.evidence.directory {
+        Some(directory) => written_into(directory, hint),
+        None => hint,
+    };
     Some(Gap {
         subject: Subject::Vantages,
         why: GapReason::NotRecorded,
@@ -335,9 +342,7 @@ fn endpoint_addresses(facts: &Facts, unknown: &[&Client]) -> Option<Gap> {
             "no answer has an address of the public endpoint, so it is not known whether these are connected to it: {}",
             list(&names, SHOWN)
         ),
-        hint: format!(
-            "resolve the name outside the VPC, and record the answer, as by: dig +short @1.1.1.1 {host} > dns/outside.txt"
-        ),
+        hint,
     })
 }
 
