@@ -98,18 +98,22 @@ fn no_input_of_a_live_run_is_overwritten() {
         ),
         #[cfg(feature = "live")]
         (
-            "reach --cluster myeks --from here --nodes kubectl --kubeconfig config --write json=config",
+            "reach --cluster myeks --region eu-west-1 --from here --nodes kubectl --kubeconfig config --write json=config",
             "config",
             "is the kubeconfig file",
         ),
         #[cfg(feature = "live")]
         (
-            "trace --cluster myeks --nodes kubectl --kubeconfig config --write json=config -- true",
+            "trace --cluster myeks --region eu-west-1 --nodes kubectl --kubeconfig config --write json=config -- true",
             "config",
             "is the kubeconfig file",
         ),
         #[cfg(feature = "live")]
-        ("trace --cluster myeks --policy roles --write json=roles -- true", "roles", "is the policy"),
+        (
+            "trace --cluster myeks --region eu-west-1 --policy roles --write json=roles -- true",
+            "roles",
+            "is the policy",
+        ),
     ];
     for (command, input, message) in cases {
         assert_refused(command, dir, input, Netcheck::new(command.split(' ')), message);
