@@ -33,7 +33,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
 ];
 
 /// Paths of crates that only some top-level modules may use.
-const ONLY_IN: [(&str, &[&str]); 40] = [
+const ONLY_IN: [(&str, &[&str]); 43] = [
     ("anyhow", &["run"]),
     ("aws_sdk", &["collect"]),
     ("aws_config", &["collect"]),
@@ -65,7 +65,11 @@ const ONLY_IN: [(&str, &[&str]); 40] = [
     ("rustls_native_certs", &["collect"]),
     ("schemars", &["evidence", "policy", "report"]),
     ("serde_json", &["collect", "evidence", "report"]),
-    ("std::env", &["main", "run"]),
+    // The path of the executable is not from the environment.
+    ("std::env::args", &["main", "run"]),
+    ("std::env::current_dir", &["main", "run"]),
+    ("std::env::var", &["main", "run"]),
+    ("use std::env", &["main", "run"]),
     ("signal_hook", &["signals"]),
     ("std::fs", &["cleanup", "collect", "evidence", "run", "signals"]),
     ("thiserror", &["capture", "collect", "evidence"]),
