@@ -76,10 +76,10 @@ eks-netcheck simulate [OPTIONS] --cluster <NAME> --access <MODE>
        eks-netcheck simulate [OPTIONS] --evidence <DIR> ...";
 
 /// The name of the program in the usages.
-pub(in crate::cli) const NAME: &str = "eks-netcheck";
+pub(crate) const NAME: &str = "eks-netcheck";
 
 /// The usages that clap does not make itself, by command.
-pub(in crate::cli) const USAGES: [(&str, &str); 2] = [("audit", AUDIT_USAGE), ("simulate", SIMULATE_USAGE)];
+pub(crate) const USAGES: [(&str, &str); 2] = [("audit", AUDIT_USAGE), ("simulate", SIMULATE_USAGE)];
 
 /// Of `audit`.
 pub(super) const AUDIT: After = After {
