@@ -854,10 +854,10 @@ fn the_alternative_to_a_closed_endpoint_admits_nobody_else() {
     assert!(text.contains("for 203.0.113.0/24 alone; simulate that change"), "{text}");
 }
 
-/// A list that nobody gave is to be filled in: a command that is pasted does not open to all what
+/// A list that was not given is a placeholder: a command that is pasted does not open to all what
 /// is closed today.
 #[test]
-fn a_list_that_nobody_gave_is_not_in_the_steps() {
+fn a_list_that_was_not_given_is_not_in_the_steps() {
     let opened = "publicAccessCidrs=0.0.0.0/0";
     for mode in ["public", "public-and-private"] {
         for format in ["table", "markdown", "json"] {

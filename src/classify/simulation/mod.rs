@@ -402,7 +402,7 @@ fn automatic_addresses(
     })
 }
 
-/// The warning that the change is judged with a list that nobody gave.
+/// The warning that the change is judged with the default list, since none was given.
 fn assumed_list(scenario: &Scenario) -> Option<String> {
     let is_opened = scenario.from.public() == Some(false) && scenario.to.public() == Some(true);
     (is_opened && scenario.is_list_assumed).then(|| {

@@ -235,7 +235,7 @@ impl Order<'_> {
         });
     }
 
-    /// The list afterwards as text: where nobody gave it, to be filled in.
+    /// The list afterwards as text: a placeholder if it was not given.
     fn list_of(&self, scenario: &Scenario) -> Vec<String> {
         if !scenario.is_list_assumed {
             return blocks(&scenario.to);

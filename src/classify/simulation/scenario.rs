@@ -8,8 +8,8 @@ use crate::model::reachability::EndpointSide;
 pub(super) struct Scenario {
     pub(super) from: EndpointAccess,
     pub(super) to: EndpointAccess,
-    /// Whether nobody gave the list afterwards and none is recorded: that of AWS's default, every
-    /// IPv4 address, is assumed.
+    /// Whether the list afterwards is neither given nor recorded: AWS's default, every IPv4
+    /// address, is assumed.
     pub(super) is_list_assumed: bool,
 }
 
