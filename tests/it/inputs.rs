@@ -98,7 +98,7 @@ fn no_input_of_a_live_run_is_overwritten() {
         ),
         #[cfg(feature = "live")]
         (
-            "reach --cluster myeks --region eu-west-1 --from here --nodes kubectl --kubeconfig config --write json=config",
+            "reach --cluster myeks --region eu-west-1 --from n1 --nodes kubectl --kubeconfig config --write json=config",
             "config",
             "is the kubeconfig file",
         ),
@@ -110,7 +110,7 @@ fn no_input_of_a_live_run_is_overwritten() {
         ),
         #[cfg(feature = "live")]
         (
-            "trace --cluster myeks --region eu-west-1 --policy roles --write json=roles -- true",
+            "trace --cluster myeks --region eu-west-1 --policy roles --fail-on high --write json=roles -- true",
             "roles",
             "is the policy",
         ),
