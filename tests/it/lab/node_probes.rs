@@ -90,7 +90,7 @@ fn each_node_tells_which_addresses_it_reaches() {
     let at = gaps.iter().position(|gap| gap["what"] == "probe/none.json").unwrap();
     assert_eq!(gaps.remove(at)["rules"], json!([]));
     let plain_gaps = plain["gaps"].as_array().unwrap();
-    assert_eq!((code, rules(&report), &gaps), (plain_code, rules(&plain), plain_gaps));
+    assert_eq!((code, lasting(&report), &gaps), (plain_code, lasting(&plain), plain_gaps));
     assert_eq!(report["nodes"].as_array().unwrap().len(), 3);
 
     // What is recorded gives the same report.
@@ -106,7 +106,13 @@ fn each_node_tells_which_addresses_it_reaches() {
     assert!(gap["detail"].as_str().unwrap().contains("neither curl nor bash"), "{gap}");
     let (recorded, _) = Netcheck::audit(&out).json();
     assert_eq!(recorded["probes"], report["probes"]);
-    assert_eq!(rules(&recorded), rules(&report));
+    assert_eq!(lasting(&recorded), lasting(&report));
+}
+
+/// The rules with findings, without that of the attempts to connect: the three nodes are one host,
+/// and the sockets that are read of one may have the probe of another.
+fn lasting(report: &Value) -> Vec<&str> {
+    rules(report).into_iter().filter(|rule| *rule != "endpoint-connection-hanging").collect()
 }
 
 #[test]
