@@ -10,7 +10,8 @@ use serde_json::Value;
 use tar::{Builder, EntryType, Header};
 
 use crate::common::{Netcheck, copy_of, fixtures, scratch, story};
-use crate::tables::{entries, netstat_of};
+use crate::tables::entries;
+use crate::tables::printers::netstat_of;
 
 const HOST: &str = "9F5EA1B2C3D4E5F60718293A4B5C6D7E.gr7.ap-northeast-2.eks.amazonaws.com";
 
