@@ -3,6 +3,8 @@
 //! A missing file is a gap, except `cluster.json`, which is required. A file that exists
 //! and cannot be read or parsed is an error that names it.
 
+mod bundles;
+mod dns;
 mod probes;
 mod unread;
 
@@ -14,32 +16,25 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::aws::{self, eks};
-use super::bundle::{Bundle, Contents};
-use super::dns::parse_answer;
+use super::bundle::Bundle;
 use super::error::EvidenceError;
-use super::files::{
-    BUNDLE, COMBINED_CAPTURE, exists_inside, list, node_files, node_name, open_inside, read_inside,
-    vantage_files,
-};
-use super::hosts::{are_different_endpoints, has_domain_of};
+use super::files::{COMBINED_CAPTURE, node_files, open_inside, read_inside};
 use super::json::{JsonError, from_json};
 use super::kubernetes;
 use super::manifest::Manifest;
 use super::next_step;
 use crate::model::cluster::Cluster;
-use crate::model::evidence::{Evidence, NextStep, Vantage};
+use crate::model::evidence::{Evidence, NextStep};
 use crate::model::file::File;
 use crate::model::gap::{Gap, GapReason, Observed, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
-use crate::model::name::{NodeName, vantage_name};
+use crate::model::name::NodeName;
 use crate::model::node::Via;
 use crate::model::probe::Probe;
 use crate::model::shell::{shell_quoted, shell_word, written_into};
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
 const JSON_MAX: u64 = 256 << 20;
-/// The size limit of a DNS answer.
-const DNS_MAX: u64 = 1 << 20;
 /// The size limit of a node's capture: seven million sockets.
 const CAPTURE_MAX: u64 = 1 << 30;
 /// The size limit of a combined capture.
@@ -214,72 +209,6 @@ impl EvidenceDir {
         Ok(cluster)
     }
 
-    /// The DNS answers for the endpoint's name, and the gaps for record types whose query
-    /// failed.
-    fn dns(&self, cluster: &Cluster, host: Option<&str>) -> Result<(Vec<Vantage>, Vec<Gap>), EvidenceError> {
-        let mut vantages = Vec::new();
-        let mut failed = Vec::new();
-        for name in self.vantage_points()? {
-            if let Some(bytes) = self.bytes(&format!("dns/{name}.txt"), DNS_MAX)? {
-                let (mut vantage, mut gaps) = parse_answer(name.as_str(), host, &bytes);
-                if let Source::Memory(_) = self.source {
-                    // The hints of the parser are about files that are written by hand.
-                    let unseen = match &mut vantage.answer {
-                        Observed::Unseen(gap) => Some(gap),
-                        Observed::Seen(_) => None,
-                    };
-                    for gap in gaps.iter_mut().chain(unseen) {
-                        gap.hint = (self.next_step)(cluster, &gap.subject, gap.why);
-                    }
-                }
-                vantages.push(vantage);
-                failed.extend(gaps);
-            }
-        }
-        for bundle in self.bundles()? {
-            let is_recorded = vantages.iter().any(|vantage| vantage.name == bundle.name.as_str());
-            if let (Ok(contents), false) = (&bundle.contents, is_recorded) {
-                let (vantage, gaps) = self.answer_of_bundle(cluster, bundle.name.as_str(), contents, host);
-                vantages.push(vantage);
-                failed.extend(gaps);
-            }
-        }
-        for gap in &self.manifest.gaps {
-            let Subject::Vantage(name) = &gap.subject else { continue };
-            if vantages.iter().all(|vantage| vantage.name != *name) {
-                vantages.push(Vantage { name: name.clone(), answer: Observed::Unseen(gap.clone()) });
-            }
-        }
-        vantages.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok((vantages, failed))
-    }
-
-    /// The answer for the endpoint's name on a node, as curl used it there.
-    fn answer_of_bundle(
-        &self,
-        cluster: &Cluster,
-        name: &str,
-        contents: &Contents,
-        host: Option<&str>,
-    ) -> (Vantage, Vec<Gap>) {
-        if let Some(answer) = &contents.answer {
-            let (mut vantage, gaps) = parse_answer(name, host, answer);
-            if let Observed::Unseen(gap) = &mut vantage.answer {
-                "curl did not get an address of the endpoint when the bundle was made"
-                    .clone_into(&mut gap.detail);
-                gap.hint = (self.next_step)(cluster, &gap.subject, gap.why);
-            }
-            return (vantage, gaps);
-        }
-        let servers = match contents.name_servers.as_slice() {
-            [] => String::new(),
-            servers => format!("; the node's name servers are {}", servers.join(", ")),
-        };
-        let detail = format!("the bundle does not show what the endpoint's name resolves to{servers}");
-        let gap = self.gap(cluster, Subject::Vantage(name.to_owned()), GapReason::NotRecorded, &detail);
-        (Vantage { name: name.to_owned(), answer: Observed::Unseen(gap) }, Vec::new())
-    }
-
     /// The captures of single nodes, as name and path, sorted by name.
     ///
     /// # Errors
@@ -325,84 +254,6 @@ impl EvidenceDir {
     pub fn with_probe(mut self, probe: Probe) -> Self {
         self.replaced_probe = Some(probe);
         self
-    }
-
-    /// The bundles of nodes without a capture, sorted by name, with their small files.
-    ///
-    /// # Errors
-    /// If `nodes/` cannot be listed, or it is not clear of which node a bundle is.
-    pub(super) fn bundles(&self) -> Result<&[Bundle], EvidenceError> {
-        if let Some(bundles) = self.bundles.get() {
-            return Ok(bundles);
-        }
-        let mut bundles: Vec<Bundle> = Vec::new();
-        if let Source::Directory(root) = &self.source {
-            for path in list(root, "nodes")? {
-                let Some(stem) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(BUNDLE)) else {
-                    continue;
-                };
-                exists_inside(root, &path)?;
-                let name = node_name(stem, &path)?;
-                if !root.join(format!("nodes/{name}.txt")).exists() {
-                    bundles.push(Bundle::in_directory(name, root, path)?);
-                }
-            }
-        }
-        for path in &self.added_bundles {
-            bundles.push(Bundle::of_file(path)?);
-        }
-        bundles.sort_by(|a, b| a.name.cmp(&b.name));
-        if let Some([one, other]) = bundles.array_windows().find(|[one, other]| one.name == other.name) {
-            return Err(EvidenceError::Unusable(format!(
-                "{} and {} are both of node {}; keep one of them",
-                one.path.display(),
-                other.path.display(),
-                one.name
-            )));
-        }
-        Ok(self.bundles.get_or_init(|| bundles))
-    }
-
-    /// Checks that the bundles are of nodes of this cluster, by the server of their kubelets'
-    /// configuration, as far as it is an endpoint of EKS.
-    fn check_bundles(&self, cluster: &Cluster) -> Result<(), EvidenceError> {
-        let Some(endpoint) = &cluster.endpoint else { return Ok(()) };
-        for bundle in self.bundles()? {
-            let server = bundle.contents.as_ref().ok().and_then(|contents| contents.server.as_deref());
-            let is_other = |server: &&str| {
-                let is_own = server.eq_ignore_ascii_case(&endpoint.host);
-                !is_own
-                    && (has_domain_of(server, &endpoint.host)
-                        || are_different_endpoints(server, &endpoint.host))
-            };
-            if let Some(server) = server.filter(is_other) {
-                return Err(EvidenceError::Unusable(format!(
-                    "{} is of a node of another cluster: its kubelet connects to {server}, and the endpoint of {} is {}; remove it, or pass the evidence of its cluster",
-                    bundle.path.display(),
-                    cluster.name,
-                    endpoint.host
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// The names of the vantage points with a DNS answer, sorted.
-    fn vantage_points(&self) -> Result<Vec<String>, EvidenceError> {
-        match &self.source {
-            Source::Directory(root) => {
-                Ok(vantage_files(root, "dns", "txt")?.into_iter().map(|(name, _)| name).collect())
-            }
-            Source::Memory(memory) => {
-                let names = memory.files.keys().filter_map(|file| {
-                    let name = file.strip_prefix("dns/")?.strip_suffix(".txt")?;
-                    Some(vantage_name(name).map_err(|error| {
-                        EvidenceError::Unusable(format!("{file} is not named after a node: {error}"))
-                    }))
-                });
-                names.collect()
-            }
-        }
     }
 
     /// The contents of a file; `None` if it is missing.
