@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::model::name::{NodeName, is_cluster_name};
+use crate::model::name::NodeName;
 use crate::model::net::NodeAddress;
 use crate::model::rule::{Rule, Threshold};
 use crate::model::selection::Selection;
@@ -493,24 +493,4 @@ impl Verbosity {
 pub fn role_arn(text: &str) -> Result<String, String> {
     let is_arn = text.starts_with("arn:") && text.contains(":iam::") && text.contains(":role/");
     if is_arn { Ok(text.to_owned()) } else { Err("expected arn:aws:iam::ACCOUNT:role/NAME".to_owned()) }
-}
-
-/// The longest wrong name that a message repeats in full, in characters.
-const SHOWN_MAX: usize = 100;
-
-/// Checks the name of a cluster to ask AWS about.
-///
-/// # Errors
-/// If no cluster can have it.
-pub(super) fn cluster_name(text: &str) -> Result<(), String> {
-    if is_cluster_name(text) {
-        return Ok(());
-    }
-    let mut shown: String = text.chars().take(SHOWN_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push_str("...");
-    }
-    Err(format!(
-        "--cluster {shown:?}: the name of a cluster has 1 to 100 letters, digits, - and _, and begins with a letter or a digit"
-    ))
 }

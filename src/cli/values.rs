@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::options::{NamedPlace, WriteTo};
 use crate::model::access::AccessMode;
-use crate::model::name::NodeName;
+use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::nearest::nearest;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
 use crate::model::ranges::{RangeUse, canonical_block, range_use, reserved_range};
@@ -226,6 +226,26 @@ impl FromStr for S3Arg {
         let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
         Ok(Self { bucket: bucket.to_owned(), prefix })
     }
+}
+
+/// The longest wrong name that a message repeats in full, in characters.
+const SHOWN_MAX: usize = 100;
+
+/// Checks the name of a cluster to ask AWS about.
+///
+/// # Errors
+/// If no cluster can have it.
+pub(super) fn cluster_name(text: &str) -> Result<(), String> {
+    if is_cluster_name(text) {
+        return Ok(());
+    }
+    let mut shown: String = text.chars().take(SHOWN_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push_str("...");
+    }
+    Err(format!(
+        "--cluster {shown:?}: the name of a cluster has 1 to 100 letters, digits, - and _, and begins with a letter or a digit"
+    ))
 }
 
 /// Parses the name or the ARN of a command document.

@@ -9,11 +9,10 @@ use clap::{Args, ValueEnum};
 
 use super::after;
 use crate::cli::durations::duration;
-use crate::cli::options::{
-    ClusterOptions, CollectionOptions, NodeOptions, TransportOptions, cluster_name, role_arn,
-};
+use crate::cli::options::{ClusterOptions, CollectionOptions, NodeOptions, TransportOptions, role_arn};
 use crate::cli::values::{
-    NodeAddressArg, NodeArg, Nodes, ProbeArg, ResolverArg, S3Arg, image, kubernetes_name, ssm_document,
+    NodeAddressArg, NodeArg, Nodes, ProbeArg, ResolverArg, S3Arg, cluster_name, image, kubernetes_name,
+    ssm_document,
 };
 use crate::model::name::SSM_DOCUMENT;
 
