@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::security_groups::{Admits, Peer, Rules, admits};
+use super::security_groups::{Addresses, Admits, Peer, Rules, admits, preferred};
 use crate::model::cluster::Cluster;
 use crate::model::connection::{Connection, Direction, KUBELET_PORT, Path};
 use crate::model::evidence::Evidence;
@@ -150,8 +150,8 @@ impl Between<'_> {
         self.admission(node, self.cluster.api_port(), RuleSide::Inbound, |eni, node| {
             let (eni_end, node_end) = (peer(eni, (true, ipv6)), peer(node, (true, ipv6)));
             Ends {
-                outbound: admits(&node.groups, outbound, &eni_end),
-                inbound: admits(&eni.groups, inbound, &node_end),
+                outbound: admits(Some(&node.groups), outbound, &eni_end),
+                inbound: admits(Some(&eni.groups), inbound, &node_end),
             }
         })
     }
@@ -162,8 +162,8 @@ impl Between<'_> {
         self.admission(node, KUBELET_PORT, RuleSide::Outbound, |eni, node| {
             let (eni_end, node_end) = (peer(eni, families), peer(node, families));
             Ends {
-                outbound: admits(&eni.groups, outbound, &node_end),
-                inbound: admits(&node.groups, inbound, &eni_end),
+                outbound: admits(Some(&eni.groups), outbound, &node_end),
+                inbound: admits(Some(&node.groups), inbound, &eni_end),
             }
         })
     }
@@ -215,20 +215,14 @@ impl Between<'_> {
             // Some ENIs are blocked at one end, the others at the other end.
             (blocks_inbound, blocks_outbound) = (true, true);
         }
-        let of_enis = self.preferred(self.enis.iter().flat_map(|eni| &eni.groups));
-        let of_node = self.preferred(node.groups.iter());
+        let of_enis = preferred(self.cluster, self.enis.iter().flat_map(|eni| &eni.groups));
+        let of_node = preferred(self.cluster, node.groups.iter());
         let missing = [(RuleSide::Outbound, blocks_outbound), (RuleSide::Inbound, blocks_inbound)];
         let missing = missing.into_iter().filter(|(_, is_blocked)| *is_blocked).map(|(side, _)| {
             let (group, peer) = if side == eni_side { (&of_enis, &of_node) } else { (&of_node, &of_enis) };
             MissingRule { group: group.clone(), side, port, peer: peer.clone() }
         });
         Admission::Blocked(missing.collect())
-    }
-
-    /// The cluster security group if it is one of some groups, otherwise the first.
-    fn preferred<'a>(&self, mut groups: impl Iterator<Item = &'a String> + Clone) -> String {
-        let of_cluster = groups.clone().find(|group| self.cluster.security_group.as_ref() == Some(*group));
-        of_cluster.or_else(|| groups.next()).cloned().unwrap_or_default()
     }
 }
 
@@ -238,5 +232,5 @@ fn peer(interface: &Interface, (ipv4, ipv6): (bool, bool)) -> Peer<'_> {
     let addresses = || interface.addresses.iter().copied();
     let primary = addresses().find(IpAddr::is_ipv4).filter(|_| ipv4);
     let addresses = primary.into_iter().chain(addresses().filter(|address| ipv6 && address.is_ipv6()));
-    Peer { groups: &interface.groups, addresses: addresses.collect() }
+    Peer { groups: Some(&interface.groups), addresses: Addresses::Any(addresses.collect()) }
 }

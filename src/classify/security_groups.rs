@@ -5,11 +5,12 @@
 //!
 //! <https://docs.aws.amazon.com/vpc/latest/userguide/security-group-rules.html>
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::model::cluster::Cluster;
 use crate::model::net::{GroupRule, RulePeer, SecurityGroup};
 use crate::model::reach::RuleSide;
 
@@ -35,10 +36,18 @@ struct GroupAdmits<'a> {
 
 /// The other end of a connection.
 pub(super) struct Peer<'a> {
-    /// The security groups of its interface.
-    pub(super) groups: &'a [String],
-    /// Its possible addresses.
-    pub(super) addresses: Vec<IpAddr>,
+    /// The security groups of its interface; `None` if they are not known.
+    pub(super) groups: Option<&'a [String]>,
+    /// Its addresses.
+    pub(super) addresses: Addresses<'a>,
+}
+
+/// The addresses of the other end; none if they are not known.
+pub(super) enum Addresses<'a> {
+    /// Rules have to admit one of them.
+    Any(Vec<IpAddr>),
+    /// Rules have to admit every address of these blocks.
+    Every(&'a [IpNet]),
 }
 
 /// Whether a connection is admitted.
@@ -84,6 +93,14 @@ impl<'a> Rules<'a> {
         });
         Self { side, by_group: by_group.collect() }
     }
+
+    /// The reason why a group may admit more than its known rules do.
+    fn unknown(&self, group: &str) -> Option<String> {
+        match self.by_group.get(group) {
+            Some(known) => known.unknown.clone(),
+            None => Some(format!("the {} rules of {group} are not recorded", self.side.as_str())),
+        }
+    }
 }
 
 impl<'a> GroupAdmits<'a> {
@@ -120,84 +137,96 @@ impl<'a> GroupAdmits<'a> {
         }
         Self { groups, blocks: IpNet::aggregate(&blocks), unknown }
     }
-
-    fn admits(&self, peer: &Peer<'_>) -> Admits {
-        let in_block = |address: &IpAddr| {
-            let next = self.blocks.partition_point(|block| block.network() <= *address);
-            next.checked_sub(1)
-                .and_then(|at| self.blocks.get(at))
-                .is_some_and(|block| block.contains(address))
-        };
-        if peer.groups.iter().any(|group| self.groups.contains(group.as_str()))
-            || peer.addresses.iter().any(in_block)
-        {
-            return Admits::Yes;
-        }
-        match &self.unknown {
-            Some(reason) => Admits::Unknown(reason.clone()),
-            None if peer.addresses.is_empty() && !self.blocks.is_empty() => {
-                Admits::Unknown("the address of the other end is not recorded".to_owned())
-            }
-            None => Admits::No,
-        }
-    }
 }
 
-/// Whether the security groups of an interface admit connections with every address of some
-/// blocks. Groups that are `None` are not known.
-pub(super) fn admits_blocks(
-    groups: Option<&[String]>,
-    rules: &Rules<'_>,
-    peer_groups: Option<&[String]>,
-    blocks: &[IpNet],
-) -> Admits {
+/// Whether the security groups of an interface admit connections with a peer. Groups that are
+/// `None` are not known.
+pub(super) fn admits(groups: Option<&[String]>, rules: &Rules<'_>, peer: &Peer<'_>) -> Admits {
     let Some(groups) = groups.filter(|groups| !groups.is_empty()) else {
-        return Admits::Unknown("the security groups of its interface are not known".to_owned());
+        return Admits::Unknown("the security groups of an interface are not recorded".to_owned());
     };
-    if groups.len() > GROUPS_MAX || peer_groups.is_some_and(|groups| groups.len() > GROUPS_MAX) {
+    if groups.len() > GROUPS_MAX || peer.groups.is_some_and(|groups| groups.len() > GROUPS_MAX) {
         return Admits::Unknown(format!("an interface has more than {GROUPS_MAX} security groups"));
     }
     let known: Vec<_> = groups.iter().filter_map(|group| rules.by_group.get(group.as_str())).collect();
     let is_referred = |group: &&GroupAdmits<'_>| {
-        peer_groups.into_iter().flatten().any(|peer| group.groups.contains(peer.as_str()))
+        peer.groups.into_iter().flatten().any(|of_peer| group.groups.contains(of_peer.as_str()))
     };
     if known.iter().any(is_referred) {
         return Admits::Yes;
     }
-    let mut parts = BTreeSet::new();
-    let mut whole = 0;
-    for block in blocks {
-        match coverage(known.iter().map(|group| group.blocks.as_slice()), block) {
-            Coverage::Whole => whole += 1,
-            Coverage::Part(part) => {
-                parts.insert(part);
-            }
-            Coverage::None => {}
-        }
-    }
-    if whole == blocks.len() && whole > 0 {
+    let admitted = peer.addresses.admitted_by(&known);
+    if admitted == Admitted::Enough {
         return Admits::Yes;
     }
-    if let Some(group) = groups.iter().find(|group| !rules.by_group.contains_key(group.as_str())) {
-        return Admits::Unknown(format!("the {} rules of {group} are not recorded", rules.side.as_str()));
+    if let Some(reason) = groups.iter().find_map(|group| rules.unknown(group)) {
+        return Admits::Unknown(reason);
     }
-    if let Some(reason) = known.iter().find_map(|group| group.unknown.as_ref()) {
-        return Admits::Unknown(reason.clone());
-    }
-    if peer_groups.is_none() && known.iter().any(|group| !group.groups.is_empty()) {
+    if peer.groups.is_none() && known.iter().any(|group| !group.groups.is_empty()) {
         let reason = "rules admit security groups, and those of the other end are not known";
         return Admits::Unknown(reason.to_owned());
     }
-    if blocks.is_empty() && known.iter().any(|group| !group.blocks.is_empty()) {
-        return Admits::Unknown("the address of the other end is not known".to_owned());
+    match admitted {
+        Admitted::NotKnown => Admits::Unknown("the address of the other end is not recorded".to_owned()),
+        Admitted::PartOfBlock(part) => Admits::Unknown(format!("rules admit {part} and not the rest of it")),
+        Admitted::SomeBlocks => {
+            Admits::Unknown("rules admit some of its blocks and not the others".to_owned())
+        }
+        Admitted::Enough | Admitted::None => Admits::No,
     }
-    if let Some(part) = parts.into_iter().next() {
-        return Admits::Unknown(format!("rules admit {part} and not the rest of it"));
+}
+
+/// Which addresses of a peer the blocks of rules admit.
+#[derive(Debug, PartialEq, Eq)]
+enum Admitted {
+    /// Those that have to be.
+    Enough,
+    /// A part of a block: this one, among others.
+    PartOfBlock(IpNet),
+    /// Some blocks, and not the others.
+    SomeBlocks,
+    /// None.
+    None,
+    /// Rules admit blocks, and the addresses are not known.
+    NotKnown,
+}
+
+impl Addresses<'_> {
+    /// Which of them the blocks of some groups admit together.
+    fn admitted_by(&self, groups: &[&GroupAdmits<'_>]) -> Admitted {
+        let lists = || groups.iter().map(|group| group.blocks.as_slice());
+        match self {
+            Self::Any(addresses) if !addresses.is_empty() => {
+                let is_in = |address: &IpAddr| coverage(lists(), &IpNet::from(*address)) == Coverage::Whole;
+                if addresses.iter().any(is_in) { Admitted::Enough } else { Admitted::None }
+            }
+            Self::Every(blocks) if !blocks.is_empty() => {
+                let covered = || blocks.iter().map(|block| coverage(lists(), block));
+                let whole = covered().filter(|one| *one == Coverage::Whole).count();
+                let part = |one| if let Coverage::Part(part) = one { Some(part) } else { None };
+                if whole == blocks.len() {
+                    Admitted::Enough
+                } else if let Some(part) = covered().filter_map(part).min() {
+                    Admitted::PartOfBlock(part)
+                } else if whole > 0 {
+                    Admitted::SomeBlocks
+                } else {
+                    Admitted::None
+                }
+            }
+            _ if lists().any(|list| !list.is_empty()) => Admitted::NotKnown,
+            _ => Admitted::None,
+        }
     }
-    if whole > 0 {
-        return Admits::Unknown("rules admit some of its blocks and not the others".to_owned());
-    }
-    Admits::No
+}
+
+/// The cluster security group if it is one of some groups, otherwise the first.
+pub(super) fn preferred<'a>(
+    cluster: &Cluster,
+    mut groups: impl Iterator<Item = &'a String> + Clone,
+) -> String {
+    let of_cluster = groups.clone().find(|group| cluster.security_group.as_ref() == Some(*group));
+    of_cluster.or_else(|| groups.next()).cloned().unwrap_or_default()
 }
 
 /// How much of a block others contain.
@@ -235,29 +264,6 @@ pub(super) fn coverage<'a>(lists: impl Iterator<Item = &'a [IpNet]> + Clone, blo
     Coverage::Part(first)
 }
 
-/// Whether any of an interface's security groups admits connections with a peer.
-pub(super) fn admits(groups: &[String], rules: &Rules<'_>, peer: &Peer<'_>) -> Admits {
-    if groups.is_empty() {
-        return Admits::Unknown("the security groups of an interface are not recorded".to_owned());
-    }
-    if groups.len() > GROUPS_MAX || peer.groups.len() > GROUPS_MAX {
-        return Admits::Unknown(format!("an interface has more than {GROUPS_MAX} security groups"));
-    }
-    let mut admits = Admits::No;
-    for group in groups {
-        let one = match rules.by_group.get(group.as_str()) {
-            Some(group) => group.admits(peer),
-            None => Admits::Unknown(format!("the {} rules of {group} are not recorded", rules.side.as_str())),
-        };
-        match (one, &admits) {
-            (Admits::Yes, _) => return Admits::Yes,
-            (unknown @ Admits::Unknown(_), Admits::No) => admits = unknown,
-            _ => {}
-        }
-    }
-    admits
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -288,8 +294,8 @@ mod tests {
         let groups = [group("sg-a", Some(rules)), group("sg-b", Some(Vec::new()))];
         let rules = Rules::new(&groups, RuleSide::Inbound, 10250);
         let addresses = ["10.0.0.9", "2001:db8::9"].map(|address| address.parse().expect("an address"));
-        let peer = Peer { groups: &["sg-b".to_owned()], addresses: addresses.to_vec() };
-        admits(&["sg-a".to_owned()], &rules, &peer)
+        let peer = Peer { groups: Some(&["sg-b".to_owned()]), addresses: Addresses::Any(addresses.to_vec()) };
+        admits(Some(&["sg-a".to_owned()]), &rules, &peer)
     }
 
     #[test]
@@ -335,9 +341,10 @@ mod tests {
             assert_eq!(admitted(both), Admits::Yes, "{text}");
         }
         let rules = Rules::new(&[], RuleSide::Outbound, 443);
-        let peer = || Peer { groups: &[], addresses: Vec::new() };
-        assert!(matches!(admits(&["sg-a".to_owned()], &rules, &peer()), Admits::Unknown(_)));
-        assert!(matches!(admits(&[], &rules, &peer()), Admits::Unknown(_)));
+        let peer = Peer { groups: Some(&[]), addresses: Addresses::Any(Vec::new()) };
+        for groups in [Some(&["sg-a".to_owned()][..]), Some(&[]), None] {
+            assert!(matches!(admits(groups, &rules, &peer), Admits::Unknown(_)), "{groups:?}");
+        }
     }
 
     #[test]
@@ -370,7 +377,59 @@ mod tests {
         (ports, peers).prop_map(|(ports, peers)| GroupRule { ports, peers })
     }
 
+    /// An address near those of the rules.
+    fn any_address() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            (0..16_u8).prop_map(|host| IpAddr::from([10, 0, 0, host])),
+            (0..16_u16).prop_map(|host| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, host])),
+        ]
+    }
+
+    /// Security groups, of which the rules of the last one are not recorded.
+    fn any_groups() -> impl Strategy<Value = Vec<SecurityGroup>> {
+        let rules = || proptest::collection::vec(any_rule(), 0..4);
+        let group = |(at, rules): (usize, Option<Vec<GroupRule>>)| SecurityGroup {
+            id: format!("sg-{}", ["a", "b", "c"][at]),
+            owner: Some("1".to_owned()),
+            ingress: rules,
+            egress: None,
+        };
+        (rules(), rules(), any::<bool>()).prop_map(move |(a, b, has_more)| {
+            let more = has_more.then_some(None);
+            [Some(a), Some(b)].into_iter().chain(more).enumerate().map(group).collect()
+        })
+    }
+
     proptest! {
+        /// Of several addresses, one that is admitted is enough, and of blocks, none that is not
+        /// admitted may be among them: both are decided as for each one alone.
+        #[test]
+        fn one_of_any_and_all_of_every(
+            groups in any_groups(),
+            addresses in proptest::collection::vec(any_address(), 1..4),
+            has_groups in any::<bool>(),
+        ) {
+            let ids: Vec<_> = groups.iter().map(|group| group.id.clone()).collect();
+            let rules = Rules::new(&groups, RuleSide::Inbound, 10250);
+            let of_peer = ["sg-b".to_owned()];
+            let ask = |addresses| {
+                let groups = has_groups.then_some(&of_peer[..]);
+                admits(Some(&ids), &rules, &Peer { groups, addresses })
+            };
+            let blocks: Vec<_> = addresses.iter().copied().map(IpNet::from).collect();
+            let each: Vec<_> =
+                blocks.iter().map(|block| ask(Addresses::Every(std::slice::from_ref(block)))).collect();
+            for (address, alone) in addresses.iter().zip(&each) {
+                prop_assert_eq!(&ask(Addresses::Any(vec![*address])), alone);
+            }
+            let any = ask(Addresses::Any(addresses.clone()));
+            prop_assert_eq!(any == Admits::Yes, each.contains(&Admits::Yes));
+            prop_assert_eq!(any == Admits::No, each.iter().all(|one| *one == Admits::No));
+            let every = ask(Addresses::Every(&blocks));
+            prop_assert_eq!(every == Admits::Yes, each.iter().all(|one| *one == Admits::Yes));
+            prop_assert_eq!(every == Admits::No, each.iter().all(|one| *one == Admits::No));
+        }
+
         /// The result is that of a check of each rule in turn, in any order of the rules, and
         /// another rule never blocks what was admitted.
         #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::super::security_groups::{Admits, admits_blocks};
+use super::super::security_groups::{Addresses, Admits, Peer, admits, preferred};
 use super::ends::common_families;
 use super::gaps;
 use super::index::Reachabilities;
@@ -31,16 +31,9 @@ impl Reachabilities<'_> {
             return Condition::unknown(KIND, gap.clone());
         }
         let [outbound, _] = &self.rules;
-        let known: Vec<IpNet> = ends.iter().copied().map(IpNet::from).collect();
         let any = [IpNet::V4(Ipv4Net::default())];
-        let admits = if known.is_empty() {
-            admits_blocks(groups.as_deref(), outbound, Some(&[]), &any)
-        } else {
-            either(known.iter().map(|block| {
-                admits_blocks(groups.as_deref(), outbound, Some(&[]), std::slice::from_ref(block))
-            }))
-        };
-        match admits {
+        let addresses = if ends.is_empty() { Addresses::Every(&any) } else { Addresses::Any(ends.to_vec()) };
+        match admits(groups.as_deref(), outbound, &Peer { groups: Some(&[]), addresses }) {
             Admits::Yes => Condition::met(KIND, "its security groups let it out to the public endpoint"),
             Admits::No => {
                 let groups = groups.as_deref().unwrap_or_default();
@@ -71,10 +64,15 @@ impl Reachabilities<'_> {
         let Some(eni) = eni else { return Condition::unknown(KIND, self.no_enis()) };
         let [out_rules, in_rules] = &self.rules;
         let families = || common_families(blocks, eni);
-        let inbound =
-            either(families().map(|(own, _)| admits_blocks(Some(&eni.groups), in_rules, groups, &own)));
+        let inbound = either(families().map(|(own, _)| {
+            let place = Peer { groups, addresses: Addresses::Every(&own) };
+            admits(Some(&eni.groups), in_rules, &place)
+        }));
         let outbound = if Self::is_in_vpc(place) {
-            either(families().map(|(_, of_eni)| admits_blocks(groups, out_rules, Some(&eni.groups), &of_eni)))
+            either(families().map(|(_, of_eni)| {
+                let eni = Peer { groups: Some(&eni.groups), addresses: Addresses::Every(&of_eni) };
+                admits(groups, out_rules, &eni)
+            }))
         } else {
             Admits::Yes
         };
@@ -149,11 +147,9 @@ impl Reachabilities<'_> {
         )
     }
 
-    /// The cluster security group if it is one of some groups, otherwise the first.
+    /// The group to which a rule is added.
     fn preferred(&self, groups: &[String]) -> String {
-        let of_cluster = self.facts.evidence.cluster.security_group.as_ref();
-        let preferred = groups.iter().find(|group| of_cluster == Some(*group)).or_else(|| groups.first());
-        preferred.cloned().unwrap_or_default()
+        preferred(&self.facts.evidence.cluster, groups.iter())
     }
 
     fn unknown_groups(&self, reason: String) -> Condition {
