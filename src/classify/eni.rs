@@ -15,6 +15,9 @@ use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::net::{Attachment, EKS_DESCRIPTION, Interface};
 
+/// How many EKS-owned ENIs are compared with each node or place. EKS keeps two to four.
+pub(super) const ENIS_MAX: usize = 64;
+
 /// Classifies an interface. `nodes` are the instance ids of the cluster's nodes.
 pub(super) fn classify_interface(
     interface: Arc<Interface>,

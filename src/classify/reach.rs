@@ -8,18 +8,16 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use super::eni::ENIS_MAX;
 use super::security_groups::{Addresses, Admits, Peer, Rules, admits, preferred};
 use crate::model::cluster::Cluster;
 use crate::model::connection::{Connection, Direction, KUBELET_PORT, Path};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::gap::{Gap, GapReason, Observed};
-use crate::model::net::{INTERFACES, Instance, Interface};
+use crate::model::net::{INTERFACES, Instance, Interface, host_addresses};
 use crate::model::reach::{Admission, MissingRule, NodeReach, Reach, RuleSide};
 use crate::model::socket::State;
-
-/// How many EKS-owned ENIs are compared with each node. EKS keeps two to four.
-const ENIS_MAX: usize = 64;
 
 /// Returns what the security groups of each node that EC2 lists and of the EKS-owned ENIs
 /// admit, in the order of the instances.
@@ -226,11 +224,9 @@ impl Between<'_> {
     }
 }
 
-/// An interface as the other end of a connection. Of its IPv4 addresses, the primary one is
-/// that of the host; the others are for pods.
+/// An interface as the other end of a connection, by the addresses of its host in some families.
 fn peer(interface: &Interface, (ipv4, ipv6): (bool, bool)) -> Peer<'_> {
-    let addresses = || interface.addresses.iter().copied();
-    let primary = addresses().find(IpAddr::is_ipv4).filter(|_| ipv4);
-    let addresses = primary.into_iter().chain(addresses().filter(|address| ipv6 && address.is_ipv6()));
-    Peer { groups: Some(&interface.groups), addresses: Addresses::Any(addresses.collect()) }
+    let is_of_family = |address: &IpAddr| if address.is_ipv4() { ipv4 } else { ipv6 };
+    let addresses = host_addresses(&interface.addresses).filter(is_of_family).collect();
+    Peer { groups: Some(&interface.groups), addresses: Addresses::Any(addresses) }
 }

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::model::net::Interface;
+use crate::model::net::{Interface, host_addresses};
 use crate::model::reachability::EndpointSide;
 
 /// The addresses of a place and of an ENI in each family that both have. If those of the place
@@ -13,10 +13,8 @@ pub(super) fn common_families(
 ) -> impl Iterator<Item = (Vec<IpNet>, Vec<IpNet>)> {
     let of_family = |is_v4: bool| {
         let own = blocks.iter().copied().filter(move |block| block.addr().is_ipv4() == is_v4);
-        let of_eni = eni.addresses.iter().filter(move |address| address.is_ipv4() == is_v4);
-        // Of its IPv4 addresses, the primary one is that of the host.
-        let of_eni = of_eni.take(if is_v4 { 1 } else { usize::MAX }).copied().map(IpNet::from);
-        (own.collect::<Vec<_>>(), of_eni.collect::<Vec<_>>())
+        let of_eni = host_addresses(&eni.addresses).filter(|address| address.is_ipv4() == is_v4);
+        (own.collect::<Vec<_>>(), of_eni.map(IpNet::from).collect::<Vec<_>>())
     };
     let families = [of_family(true), of_family(false)];
     let is_unknown = blocks.is_empty();

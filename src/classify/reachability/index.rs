@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::super::block_public_access::BlockModes;
+use super::super::eni::ENIS_MAX;
 use super::super::network_acls::Acls;
 use super::super::route_tables::RouteTables;
 use super::super::security_groups::Rules;
@@ -16,9 +17,6 @@ use crate::model::name::NodeName;
 use crate::model::net::{INTERFACES, Interface};
 use crate::model::reach::RuleSide;
 use crate::model::reachability::{Location, Place};
-
-/// How many EKS-owned ENIs are compared with each place. EKS keeps two to four.
-const ENIS_MAX: usize = 64;
 
 /// An index of the facts, to ask about many places and settings.
 pub struct Reachabilities<'a> {

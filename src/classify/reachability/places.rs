@@ -9,7 +9,7 @@ use super::gaps;
 use super::index::Reachabilities;
 use crate::model::facts::Machine;
 use crate::model::gap::Gap;
-use crate::model::net::{Instance, Interface};
+use crate::model::net::{Instance, Interface, host_addresses};
 use crate::model::ranges::is_public;
 use crate::model::reachability::{Location, Place};
 
@@ -67,10 +67,7 @@ impl Reachabilities<'_> {
     #[must_use]
     pub fn instance(&self, instance: &Instance) -> Place {
         let interface = instance.addresses.first().and_then(|address| self.interfaces.get(address)).copied();
-        // Of its IPv4 addresses, the primary one is that of the host.
-        let primary = instance.addresses.iter().find(|address| address.is_ipv4());
-        let ipv6 = instance.addresses.iter().filter(|address| address.is_ipv6());
-        let blocks = primary.into_iter().chain(ipv6).copied().map(IpNet::from);
+        let blocks = host_addresses(&instance.addresses).map(IpNet::from);
         let subnet = instance.subnet.clone().or_else(|| interface.and_then(subnet));
         Place {
             name: instance.display_name().unwrap_or(&instance.id).to_owned(),

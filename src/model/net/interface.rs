@@ -74,6 +74,13 @@ impl Interface {
     }
 }
 
+/// The addresses of a host among those of its interface: of the IPv4 addresses the primary one,
+/// since the others are for pods.
+pub fn host_addresses(all: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    let primary = all.iter().find(|address| address.is_ipv4());
+    primary.into_iter().chain(all.iter().filter(|address| address.is_ipv6())).copied()
+}
+
 /// `Attachment` of a network interface.
 #[derive(Debug, Clone, Default)]
 pub struct Attachment {

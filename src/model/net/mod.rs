@@ -13,7 +13,7 @@ pub use self::filters::{AclEntry, GroupRule, NetworkAcl, RulePeer, SecurityGroup
 pub use self::instance::{
     AUTO_MODE_TAG, CLUSTER_NAME_TAGS, CLUSTER_TAG_PREFIX, Instance, NodeAddress, cluster_of_tag,
 };
-pub use self::interface::{Attachment, EKS_DESCRIPTION, Interface};
+pub use self::interface::{Attachment, EKS_DESCRIPTION, Interface, host_addresses};
 pub use self::routes::{NatGateway, Route, RouteTable, RouteTarget};
 pub use self::vpc::{BlockMode, DhcpOptions, Subnet, Vpc};
 use crate::model::file::File;
