@@ -21,7 +21,7 @@ use super::aws::client::Client;
 pub use super::aws::profiles::Variables;
 use super::dns::{VantagePoint, resolve};
 use super::error::{CollectError, Result, Undescribed};
-use super::nodes::{Awaited, NodesRequest, nodes_left_out, record_nodes};
+use super::nodes::{Awaited, NodesRecording, NodesRequest, nodes_left_out, record_nodes};
 use super::probe::{ProbeRequest, Prober};
 use super::progress::Progress;
 use super::transport::probe::NodeProbe;
@@ -179,7 +179,8 @@ pub(super) async fn record(
         progress.answered_step(INSTANCES.name());
         if let Some(nodes) = &request.nodes {
             let client = batch.client();
-            record_nodes(nodes, client, instances.as_deref(), &awaited, &described, writer, progress).await?;
+            let recording = NodesRecording { request: nodes, client, awaited: &awaited, writer, progress };
+            record_nodes(recording, instances.as_deref(), &described).await?;
         }
         Ok(())
     };

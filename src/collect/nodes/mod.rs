@@ -6,12 +6,10 @@ mod request;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::reading::{NodeRead, Readings};
-pub(super) use self::request::Awaited;
 pub use self::request::NodesRequest;
-use super::aws::client::Client;
+pub(super) use self::request::{Awaited, NodesRecording};
 use super::error::{CollectError, Result};
 use super::placing::{Answers, Described, Targets, WantedNode, find_targets};
-use super::progress::Progress;
 use super::transport::kubectl::Jobs;
 use crate::evidence::write::EvidenceWriter;
 use crate::messages::{self, Label};
@@ -27,14 +25,11 @@ use crate::model::node::Via;
 /// # Errors
 /// If the evidence cannot be written.
 pub(super) async fn record_nodes(
-    request: &NodesRequest,
-    client: &Client,
+    recording: NodesRecording<'_>,
     instances: Option<&[Instance]>,
-    awaited: &Awaited,
     cluster: &Described,
-    writer: &EvidenceWriter,
-    progress: &Progress,
 ) -> Result<()> {
+    let NodesRecording { request, writer, progress, .. } = recording;
     let mut wanted = wanted_nodes(request, instances.unwrap_or_default());
     let mut known = wanted.clone();
     for node in &wanted {
@@ -60,7 +55,7 @@ pub(super) async fn record_nodes(
                 known.push(node.clone());
             }
         }
-        let mut readings = Readings::new(request, client, transport, nodes, awaited, writer, progress);
+        let mut readings = Readings::new(recording, transport, nodes);
         while let Some((node, read)) = readings.next().await? {
             let attempts: &mut Vec<NodeRead> = failed.entry(node.name.clone()).or_default();
             attempts.push(read);

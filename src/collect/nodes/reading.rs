@@ -7,22 +7,20 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::super::aws::client::Client;
 use super::super::error::Result;
 use super::super::placing::WantedNode;
 use super::super::progress::Progress;
 use super::super::transport::client::ClientError;
 use super::super::transport::diagnosis::Diagnosis;
 use super::super::transport::failure;
-use super::super::transport::read::{Probing, read};
+use super::super::transport::read::{Parameters, Probing, read};
 use super::super::transport::ssm::{Ssm, SsmNode, SsmRead};
 use super::super::transport::{Target, Transport};
-use super::request::{Awaited, NodesRequest};
+use super::request::NodesRecording;
 use crate::cleanup::Temporary;
-use crate::evidence::write::{EvidenceWriter, TempDir};
+use crate::evidence::write::TempDir;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::node::Via;
@@ -68,14 +66,11 @@ pub(super) struct Readings<'a> {
 
 impl<'a> Readings<'a> {
     pub(super) fn new(
-        request: &NodesRequest,
-        client: &Client,
+        recording: NodesRecording<'a>,
         transport: &Transport,
         nodes: Vec<(WantedNode, Result<Target, Gap>)>,
-        awaited: &Awaited,
-        writer: &EvidenceWriter,
-        progress: &'a Progress,
     ) -> Self {
+        let NodesRecording { request, awaited, writer, progress, .. } = recording;
         let mut readings = Self {
             progress,
             tasks: JoinSet::new(),
@@ -85,7 +80,7 @@ impl<'a> Readings<'a> {
         };
         if let Transport::Ssm(ssm) = transport {
             let nodes = nodes.into_iter().map(|(node, _)| node).collect();
-            readings.start_batch(ssm, client, nodes, request.timeout, &awaited.host, writer.temp_dir());
+            readings.start_batch(recording, ssm, nodes);
             return readings;
         }
         let via = transport.via();
@@ -98,10 +93,12 @@ impl<'a> Readings<'a> {
                 }
             };
             let (name, permits) = (node.name.clone(), Arc::clone(&request.permits));
-            let mut awaited = awaited.clone();
-            awaited.peers = awaited.peers.filter(|_| request.may_filter);
-            let probing = request.probe_time.clone().filter(|_| target.can_probe());
-            let probing = probing.map(|time| Probing { targets: awaited.targets.clone(), time });
+            let probe_time = request.probe_time.clone().filter(|_| target.can_probe());
+            let parameters = Parameters {
+                host: awaited.host.clone(),
+                peers: awaited.peers.clone().filter(|_| request.may_filter),
+                probing: probe_time.map(|time| Probing { targets: awaited.targets.clone(), time }),
+            };
             let (timeout, captures) = (request.timeout, writer.temp_dir());
             readings.pending.insert(number, node);
             let clock = progress.clock();
@@ -112,7 +109,7 @@ impl<'a> Readings<'a> {
                 }
                 let _permit = permits.acquire_owned().await;
                 clock.begin(&name);
-                (number, read_node(via, &target, name, timeout, awaited, probing, &captures).await)
+                (number, read_node(via, &target, name, timeout, &parameters, &captures).await)
             });
         }
         readings.show_pending();
@@ -120,15 +117,7 @@ impl<'a> Readings<'a> {
     }
 
     /// Starts to read all nodes by Systems Manager.
-    fn start_batch(
-        &mut self,
-        ssm: &Ssm,
-        client: &Client,
-        nodes: Vec<WantedNode>,
-        timeout: Duration,
-        host: &watch::Receiver<Option<String>>,
-        captures: TempDir,
-    ) {
+    fn start_batch(&mut self, recording: NodesRecording<'_>, ssm: &Ssm, nodes: Vec<WantedNode>) {
         let mut batch = Vec::new();
         for (number, node) in nodes.into_iter().enumerate() {
             match Ssm::id(&node.name, node.instance.as_ref()) {
@@ -146,10 +135,12 @@ impl<'a> Readings<'a> {
         }
         self.show_pending();
         let (sender, receiver) = unbounded_channel();
-        let (ssm, client, host) = (ssm.clone(), client.clone(), host.clone());
+        let NodesRecording { request, client, awaited, writer, .. } = recording;
+        let (ssm, client, host, timeout) =
+            (ssm.clone(), client.clone(), awaited.host.clone(), request.timeout);
         let mut task = JoinSet::new();
         task.spawn(async move { ssm.read(&client, batch, timeout, host, sender).await });
-        self.batch = Some((receiver, task, captures));
+        self.batch = Some((receiver, task, writer.temp_dir()));
     }
 
     fn show_pending(&self) {
@@ -197,22 +188,19 @@ async fn read_node(
     target: &Target,
     name: NodeName,
     timeout: Duration,
-    awaited: Awaited,
-    probing: Option<Probing>,
+    parameters: &Parameters,
     captures: &TempDir,
 ) -> NodeRead {
-    let Awaited { host, peers, .. } = awaited;
-    let limits = probing.as_ref().map(|probing| probing.time.limits);
-    let known_host = host.clone();
+    let limits = parameters.probing.as_ref().map(|probing| probing.time.limits);
     let mut capture = None;
     let new_capture = || capture.insert(captures.temp_file()?).value.reopen().map(BufWriter::new);
-    let run = match read(target, timeout, host, peers, probing, new_capture).await {
+    let run = match read(target, timeout, parameters, new_capture).await {
         Ok(run) => run,
         Err(error) => return NodeRead::failed(via, Diagnosis::from(error).gap(name)),
     };
     let gap = failure::sockets(target, &run).map(|diagnosis| diagnosis.gap(name.clone()));
     let has_ended = !run.transcript.ended.is_empty();
-    let has_host = known_host.borrow().as_deref().is_some_and(|host| !host.is_empty());
+    let has_host = parameters.host.borrow().as_deref().is_some_and(|host| !host.is_empty());
     let answer = (has_ended && has_host).then(|| failure::answer(target, &name, &run));
     let probe = limits.filter(|_| has_ended && has_host);
     let probe = probe.and_then(|limits| failure::probe(&name, &run, limits));

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::super::aws::client::Client;
+use super::super::progress::Progress;
 use super::super::transport::probe::{NodeTargets, ProbeTime};
 use super::super::transport::read::Peers;
 use super::super::transport::{Target, Transport};
+use crate::evidence::write::EvidenceWriter;
 use crate::model::name::NodeName;
 
 /// How long pods remain that are created for a trace.
@@ -100,6 +103,16 @@ pub(in crate::collect) struct Awaited {
     pub(in crate::collect) peers: Option<Peers>,
     /// What is probed from nodes.
     pub(in crate::collect) targets: NodeTargets,
+}
+
+/// How the nodes of a cluster are read, and where that is recorded.
+#[derive(Clone, Copy)]
+pub(in crate::collect) struct NodesRecording<'a> {
+    pub(in crate::collect) request: &'a NodesRequest,
+    pub(in crate::collect) client: &'a Client,
+    pub(in crate::collect) awaited: &'a Awaited,
+    pub(in crate::collect) writer: &'a EvidenceWriter,
+    pub(in crate::collect) progress: &'a Progress,
 }
 
 #[cfg(test)]

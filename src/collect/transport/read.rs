@@ -91,6 +91,17 @@ pub(crate) struct Run<W> {
     pub(crate) asked: Option<Asked>,
 }
 
+/// What a node is sent while it is read. All of it may become known after the login.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters {
+    /// The endpoint's host name.
+    pub(crate) host: watch::Receiver<Option<String>>,
+    /// Which rows a filter on the node must not leave out; `None` if there is to be none.
+    pub(crate) peers: Option<Peers>,
+    /// What the node probes; `None` if it does not.
+    pub(crate) probing: Option<Probing>,
+}
+
 /// What is probed from nodes, and how long that may take.
 #[derive(Debug, Clone)]
 pub(crate) struct Probing {
@@ -114,25 +125,21 @@ impl Probing {
     }
 }
 
-/// Reads a node within `timeout`. The endpoint's host name may become known after the
-/// login; the capture is created anew for each attempt. With `peers`, the rows are filtered on
-/// the node, where it can do that.
+/// Reads a node within `timeout`. The capture is created anew for each attempt. The rows are
+/// filtered on the node where that is wanted and it can do that.
 ///
 /// # Errors
 /// If the client cannot be run, or the capture not be written.
 pub(crate) async fn read<W: Write>(
     target: &Target,
     timeout: Duration,
-    mut host: watch::Receiver<Option<String>>,
-    peers: Option<Peers>,
-    probing: Option<Probing>,
+    parameters: &Parameters,
     mut capture: impl FnMut() -> io::Result<W>,
 ) -> Result<Run<W>, ClientError> {
     let began = Instant::now();
     for attempt in 1.. {
         let capture = capture().map_err(ClientError::Capture)?;
-        let (peers, probing) = (peers.clone(), probing.clone());
-        let run = attempt_read(target, timeout, began, &mut host, peers, probing, capture).await?;
+        let run = attempt_read(target, timeout, began, parameters.clone(), capture).await?;
         let ms = began.elapsed().as_millis();
         let captured = run.transcript.captured;
         debug!(%target, attempt, ms, captured, status = ?run.ending.status, stopped = ?run.ending.stopped, stderr = run.ending.stderr, "the client ended");
@@ -154,9 +161,7 @@ async fn attempt_read<W: Write>(
     target: &Target,
     limit: Duration,
     began: Instant,
-    host: &mut watch::Receiver<Option<String>>,
-    peers: Option<Peers>,
-    probing: Option<Probing>,
+    Parameters { mut host, peers, probing }: Parameters,
     capture: W,
 ) -> Result<Run<W>, ClientError> {
     let marker = new_marker();
