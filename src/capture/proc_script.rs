@@ -29,9 +29,6 @@ printf '%s %s\\n' $process \"$name\" && count=$((count + 1)); done; echo $count;
 #[cfg(feature = "live")]
 pub(crate) use functions;
 
-/// The functions alone, for a script that prints several tables, or some without processes.
-pub const FUNCTIONS: &str = functions!();
-
 /// The script that prints a capture of the connections of a node, from the first line to the
 /// last. It must run in the host's namespace of processes; their descriptors can be read as
 /// root with the capability `SYS_PTRACE`.

@@ -18,7 +18,7 @@ pub struct NodeName(Arc<str>);
 
 impl NodeName {
     /// The longest valid name: the limit of a DNS name.
-    pub const MAX_LEN: usize = 253;
+    const MAX_LEN: usize = 253;
 
     /// The name that is used for a capture without a node name.
     #[must_use]

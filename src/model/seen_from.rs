@@ -72,8 +72,7 @@ pub struct View {
 
 impl View {
     /// Whether it says more than that the name does not resolve to the address there.
-    #[must_use]
-    pub fn is_telling(&self) -> bool {
+    fn is_telling(&self) -> bool {
         self.resolves == Resolves::Yes || self.reaches != Reaches::Unknown || self.tcp_answered
     }
 }

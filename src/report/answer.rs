@@ -176,7 +176,7 @@ pub(super) fn problem_of(gaps: &[&Gap], detail: &str) -> String {
 
 /// The numbers of findings by severity, the worst first: `1 high, 2 medium`; `None` if there
 /// are none.
-pub(super) fn by_severity(findings: &[&JudgedFinding]) -> Option<String> {
+fn by_severity(findings: &[&JudgedFinding]) -> Option<String> {
     let mut numbers: BTreeMap<std::cmp::Reverse<Severity>, usize> = BTreeMap::new();
     for judged in findings {
         *numbers.entry(std::cmp::Reverse(judged.severity)).or_default() += 1;

@@ -14,7 +14,7 @@ pub(super) struct Scenario {
 }
 
 impl Scenario {
-    pub(super) fn has_same_mode(&self) -> bool {
+    fn has_same_mode(&self) -> bool {
         self.from.public() == self.to.public() && self.from.private() == self.to.private()
     }
 
@@ -25,7 +25,7 @@ impl Scenario {
 
     /// Whether the public endpoint, if it was on, stays on and admits all addresses that it
     /// admitted.
-    pub(super) fn is_wider(&self) -> bool {
+    fn is_wider(&self) -> bool {
         let from = self.from.public_cidrs();
         if self.to.public() == Some(false) {
             return from.is_empty();

@@ -14,7 +14,7 @@ use tracing::debug;
 use crate::cleanup::{self, Family};
 
 /// The length of standard error that is kept: its end, which has the reason of a failure.
-pub(super) const STDERR_KEPT: usize = 8 << 10;
+const STDERR_KEPT: usize = 8 << 10;
 /// How long a client may take to end after a SIGTERM.
 const TERMINATION: Duration = Duration::from_millis(300);
 

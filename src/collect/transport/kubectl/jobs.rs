@@ -53,7 +53,7 @@ pub(super) fn job_name(run: &str, number: usize) -> String {
 }
 
 /// Whether a node is read by a privileged pod.
-pub(super) fn needs_privileged(node: &KubernetesNode) -> bool {
+fn needs_privileged(node: &KubernetesNode) -> bool {
     node.os_image.as_deref().is_some_and(|image| image.starts_with(NEEDS_PRIVILEGED))
 }
 
