@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::names::Names;
 use super::style::count;
+use crate::model::audit::{Counts, Summary};
 use crate::model::baseline::{BaselineState, Comparison, KnownFinding};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
@@ -111,6 +112,26 @@ fn reason_with(judgment: &Judgment, missing: impl Fn(&[&GapGroup<'_>]) -> String
 fn distinct<'a>(items: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut known = HashSet::new();
     items.filter(|item| known.insert(*item)).collect()
+}
+
+/// The verdicts of several clusters, in numbers.
+pub(super) fn verdicts(counts: Counts) -> String {
+    match counts.total() {
+        0 => "no cluster was judged".to_owned(),
+        number => format!(
+            "{}: {} fail, {} inconclusive, {} pass",
+            count(number, "cluster"),
+            counts.fail,
+            counts.inconclusive,
+            counts.pass
+        ),
+    }
+}
+
+/// The number of clusters and regions that could not be judged at all; `None` if all were.
+pub(super) fn unjudged(summary: &Summary) -> Option<String> {
+    let number = summary.unjudged.len();
+    (number > 0).then(|| format!("{number} could not be judged at all"))
 }
 
 /// The number of rules that are not selected on the command line; `None` if all are.

@@ -10,7 +10,7 @@ use super::findings::{self, FindingsView};
 use super::gaps::{GapsView, NotJudgedView};
 use super::list::{self, List};
 use super::nodes::NodesView;
-use super::words::{count, path_class, verdict_mark, verdict_word};
+use super::words::{path_class, verdict_mark, verdict_word};
 use crate::model::audit::{Audited, Summary};
 use crate::model::cluster::{Cluster, Hosting};
 use crate::model::facts::{ClassifiedInterface, Facts, InterfaceKind};
@@ -118,28 +118,14 @@ impl Banner {
 
     /// That of a report on several clusters.
     pub(super) fn of_all(summary: &Summary) -> Self {
-        let (counts, verdict) = (summary.counts, summary.verdict());
-        let reason = match counts.total() {
-            0 => "No cluster was judged.".to_owned(),
-            number => format!(
-                "{}: {} fail, {} inconclusive, {} pass.",
-                count(number, "cluster"),
-                counts.fail,
-                counts.inconclusive,
-                counts.pass
-            ),
-        };
-        let unjudged = match summary.unjudged.len() {
-            0 => String::new(),
-            number => format!(" {number} could not be judged at all."),
-        };
-        let skipped =
-            answer::not_selected(&summary.skipped).map(|text| format!(" {text}.")).unwrap_or_default();
+        let verdict = summary.verdict();
+        let more = [answer::unjudged(summary), answer::not_selected(&summary.skipped)].into_iter().flatten();
+        let sentences = [capital(&answer::verdicts(summary.counts))].into_iter().chain(more);
         Self {
             verdict: verdict_word(verdict),
             mark: verdict_mark(verdict),
             class: verdict.as_str(),
-            reason: reason + &unjudged + &skipped,
+            reason: sentences.map(|text| text + ".").collect::<Vec<_>>().join(" "),
             answer: String::new(),
         }
     }

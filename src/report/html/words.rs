@@ -2,8 +2,8 @@
 
 use crate::model::connection::Path;
 use crate::model::judgment::Verdict;
-
 use crate::model::traffic::TrafficPath;
+pub(super) use crate::report::style::count;
 
 /// A verdict as a word.
 pub(super) fn verdict_word(verdict: Verdict) -> &'static str {
@@ -41,9 +41,4 @@ pub(super) fn traffic_class(path: TrafficPath) -> &'static str {
         TrafficPath::None => "hanging",
         TrafficPath::Unknown => "unknown",
     }
-}
-
-/// A number with its noun.
-pub(super) fn count(number: usize, noun: &str) -> String {
-    super::super::style::count(number, noun)
 }

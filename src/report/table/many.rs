@@ -7,11 +7,11 @@ use crate::model::audit::{Audited, Summary};
 use crate::model::judgment::Verdict;
 use crate::model::rule::{Severity, Threshold};
 use crate::model::traffic::TrafficPath;
-use crate::report::answer::not_selected;
+use crate::report::answer::{not_selected, unjudged, verdicts};
 use crate::report::entry::{about, mark};
 use crate::report::names::Names;
 use crate::report::node_traffic::{NodeCounts, of_all};
-use crate::report::style::{Style, Tone, count};
+use crate::report::style::{Style, Tone};
 use crate::report::text::{cell, escape};
 
 /// A row of the overview.
@@ -48,7 +48,6 @@ fn toned(path: TrafficPath, words: &str, style: Style) -> String {
 
 /// The verdict of the run and the path of the nodes' traffic, each in a sentence.
 pub(super) fn verdict(rows: &[Row], summary: &Summary, style: Style) -> String {
-    let counts = summary.counts;
     let thresholds: BTreeSet<_> =
         rows.iter().map(|row| row.threshold.map_or("never", Severity::as_str)).collect();
     let threshold = match Vec::from_iter(thresholds).as_slice() {
@@ -56,21 +55,9 @@ pub(super) fn verdict(rows: &[Row], summary: &Summary, style: Style) -> String {
         [one] => format!("; threshold: {one}"),
         several => format!("; thresholds: {}", several.join(", ")),
     };
-    let clusters = match counts.total() {
-        0 => "no cluster was judged".to_owned(),
-        number => format!(
-            "{}: {} fail, {} inconclusive, {} pass",
-            count(number, "cluster"),
-            counts.fail,
-            counts.inconclusive,
-            counts.pass
-        ),
-    };
-    let unjudged = match summary.unjudged.len() {
-        0 => String::new(),
-        number => format!("; {number} could not be judged at all"),
-    };
-    let skipped = not_selected(&summary.skipped).map(|text| format!("; {text}")).unwrap_or_default();
+    let clusters = verdicts(summary.counts);
+    let part = |text: Option<String>| text.map(|text| format!("; {text}")).unwrap_or_default();
+    let (unjudged, skipped) = (part(unjudged(summary)), part(not_selected(&summary.skipped)));
     let verdict = summary.verdict();
     let first = style.verdict_line(verdict, &(clusters + &unjudged + &threshold + &skipped));
     let paint = |path, words: &str| toned(path, words, style);
