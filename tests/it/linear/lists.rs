@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Kind, address, assert_linear, audit, edit_list, group_rules, public_blocks, repeat};
+use super::{Kind, address, assert_linear, audit, edit_list, group_rules, public_blocks, repeat, route};
 use crate::common::edit_json;
 
 /// Lists of the AWS and Kubernetes answers.
@@ -71,10 +71,6 @@ const LISTS: [Kind; 13] = [
     }),
     ("routes", 1_000, |dir, items| {
         edit_list(dir, "route-tables.json", "/RouteTables", |tables| {
-            let route = |number: usize| {
-                json!({"DestinationCidrBlock": format!("{}/32", address(number)), "State": "active",
-                       "NatGatewayId": "nat-1"})
-            };
             for table in tables {
                 table["Routes"] = (0..items / 4).map(route).collect();
             }

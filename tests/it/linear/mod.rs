@@ -191,6 +191,12 @@ fn group_rules(dir: &Path, items: usize) {
     });
 }
 
+/// A route to an address.
+fn route(number: usize) -> Value {
+    json!({"DestinationCidrBlock": format!("{}/32", address(number)), "State": "active",
+           "NatGatewayId": "nat-1"})
+}
+
 /// A number of `publicAccessCidrs`.
 fn public_blocks(dir: &Path, items: usize) {
     edit_json(dir, "cluster.json", |json| {

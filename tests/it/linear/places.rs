@@ -7,8 +7,8 @@ use eks_netcheck::report::{REACH_FORMATS, SIMULATION_FORMATS};
 use serde_json::{Value, json};
 
 use super::{
-    ARGS, Kind, Run, address, assert_linear, edit_list, findings, group_rules, public_blocks, repeat, rows,
-    write,
+    ARGS, Kind, Run, address, assert_linear, edit_list, findings, group_rules, public_blocks, repeat, route,
+    rows, write,
 };
 
 fn simulation() -> Run {
@@ -85,10 +85,6 @@ const PLACES: [Kind; 11] = [
     ("rules of a security group", 1_000, group_rules),
     ("routes", 1_000, |dir, items| {
         edit_list(dir, "route-tables.json", "/RouteTables", |tables| {
-            let route = |number: usize| {
-                json!({"DestinationCidrBlock": format!("{}/32", address(number)), "State": "active",
-                       "NatGatewayId": "nat-1"})
-            };
             for table in tables {
                 table["Routes"].as_array_mut().unwrap().extend((0..items).map(route));
             }
