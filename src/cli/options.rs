@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::model::kubernetes::ReadingPods;
 use crate::model::name::NodeName;
 use crate::model::net::NodeAddress;
 use crate::model::rule::{Rule, Threshold};
@@ -47,6 +48,8 @@ pub enum Options {
     SsmDocument,
     /// `rbac`
     Rbac {
+        /// The pods in which nodes are read.
+        pods: ReadingPods,
         /// The namespace of the Jobs.
         namespace: String,
         /// To which account the roles are bound, rather than to the group.
@@ -445,6 +448,8 @@ pub enum TransportOptions {
     },
     /// By the user's kubectl.
     Kubectl {
+        /// The pods in which nodes are read.
+        pods: ReadingPods,
         /// The context; without one, that of the cluster is found.
         context: Option<String>,
         /// The kubeconfig file; without one, kubectl's own default.

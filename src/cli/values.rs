@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::options::{NamedPlace, WriteTo};
 use crate::model::access::AccessMode;
+use crate::model::kubernetes::ReadingPods;
 use crate::model::name::{NodeName, is_cluster_name};
 use crate::model::nearest::nearest;
 use crate::model::net::{NodeAddress, PUBLIC_BLOCKS_MAX};
@@ -174,8 +175,24 @@ pub(super) enum Nodes {
     Ssm,
     /// With your own kubectl: in the pods of the EKS node monitoring agent, or in a Job on each node, which is removed at the end
     Kubectl,
+    /// With kubectl, in the pods of the node monitoring agent alone: nothing is created
+    KubectlAgent,
+    /// With kubectl, in Jobs alone: no pod that exists is used
+    KubectlJobs,
     /// Not at all: what only they can show is not judged
     None,
+}
+
+impl Nodes {
+    /// The pods in which kubectl reads nodes, if it does.
+    pub(super) fn pods(self) -> Option<ReadingPods> {
+        match self {
+            Self::Kubectl => Some(ReadingPods::Any),
+            Self::KubectlAgent => Some(ReadingPods::OfAgent),
+            Self::KubectlJobs => Some(ReadingPods::OfJobs),
+            Self::Ssh | Self::Ssm | Self::None => None,
+        }
+    }
 }
 
 /// What is probed.
@@ -196,6 +213,27 @@ pub(super) enum ProbeArg {
 pub(super) enum NodesWithPermissions {
     /// Run Command of AWS Systems Manager
     Ssm,
+}
+
+/// How nodes are read with rights in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum NodesWithRights {
+    /// In the pods of the EKS node monitoring agent, or in a Job on each node without one
+    Kubectl,
+    /// In the pods of the node monitoring agent alone
+    KubectlAgent,
+    /// In Jobs alone
+    KubectlJobs,
+}
+
+impl From<NodesWithRights> for ReadingPods {
+    fn from(nodes: NodesWithRights) -> Self {
+        match nodes {
+            NodesWithRights::Kubectl => Self::Any,
+            NodesWithRights::KubectlAgent => Self::OfAgent,
+            NodesWithRights::KubectlJobs => Self::OfJobs,
+        }
+    }
 }
 
 /// A bucket and the prefix of keys in it.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::model::kubernetes::ReadingPods;
 use crate::model::service_account::ServiceAccount;
 
 /// The API group of roles.
@@ -14,7 +15,7 @@ const AGENT_NAMESPACE: &str = "kube-system";
 /// The roles with their bindings, to a service account or else to the group; `namespace` is
 /// that of the Jobs.
 #[must_use]
-pub fn roles(namespace: &str, account: Option<&ServiceAccount>) -> Vec<Value> {
+pub fn roles(pods: ReadingPods, namespace: &str, account: Option<&ServiceAccount>) -> Vec<Value> {
     let subject = match account {
         Some(account) => {
             json!({"kind": "ServiceAccount", "name": account.name(), "namespace": account.namespace()})
@@ -36,10 +37,14 @@ pub fn roles(namespace: &str, account: Option<&ServiceAccount>) -> Vec<Value> {
         rule("", "pods/exec", &["create", "get"]),
     ];
     let jobs = [list("", "events"), rule("batch", "jobs", &["create", "delete", "list"])];
-    if namespace != AGENT_NAMESPACE {
+    // The role for the Jobs has these rights too.
+    let has_both = pods.creates_jobs() && namespace == AGENT_NAMESPACE;
+    if pods.uses_agent() && !has_both {
         objects.extend(role("Role", Some(AGENT_NAMESPACE), "eks-netcheck-agent", &exec));
     }
-    objects.extend(role("Role", Some(namespace), "eks-netcheck", &[&exec[..], &jobs].concat()));
+    if pods.creates_jobs() {
+        objects.extend(role("Role", Some(namespace), "eks-netcheck", &[&exec[..], &jobs].concat()));
+    }
     objects
 }
 

@@ -13,6 +13,31 @@ pub const NODES: File = File::new("kubernetes/nodes.json");
 /// `kubectl get endpointslices` of the namespace `default`.
 pub const ENDPOINT_SLICES: File = File::new("kubernetes/endpointslices.json");
 
+/// The pods in which kubectl reads nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadingPods {
+    /// Those of the EKS node monitoring agent, and on each node without one that of a Job.
+    Any,
+    /// Those of the node monitoring agent alone: nothing is created.
+    OfAgent,
+    /// Those of Jobs alone: no pod that exists is used.
+    OfJobs,
+}
+
+impl ReadingPods {
+    /// Whether programs are run in the pods of the node monitoring agent.
+    #[must_use]
+    pub fn uses_agent(self) -> bool {
+        self != Self::OfJobs
+    }
+
+    /// Whether Jobs are created.
+    #[must_use]
+    pub fn creates_jobs(self) -> bool {
+        self != Self::OfAgent
+    }
+}
+
 /// What the Kubernetes API answered: a second witness beside EC2. Missing answers are gaps
 /// only for the rules that need them.
 #[derive(Debug, Clone)]

@@ -259,7 +259,7 @@ fn nodes_request(
         TransportOptions::Ssm { document, output } => {
             Ok(Transport::Ssm(Ssm::new(document, output.clone(), *concurrency)))
         }
-        TransportOptions::Kubectl { context, kubeconfig, namespace, image } => {
+        TransportOptions::Kubectl { pods, context, kubeconfig, namespace, image } => {
             if let Some(path) = kubeconfig {
                 // kubectl would wait for the other end of a pipe, once for each of its runs.
                 let opened = open_regular(path).map_err(anyhow::Error::from);
@@ -268,6 +268,7 @@ fn nodes_request(
                     .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
             }
             Ok(Transport::Kubectl(KubectlConfig {
+                pods: *pods,
                 context: context.clone(),
                 kubeconfig: kubeconfig.clone(),
                 namespace: namespace.clone(),

@@ -71,8 +71,8 @@ pub fn run(options: &Options) -> Result<Ending> {
             to_stdout(|out, _| write_pretty(&document(), out))?;
             Ok(Exit::Pass.into())
         }
-        Options::Rbac { namespace, service_account } => {
-            to_stdout(|out, _| write_documents(&roles(namespace, service_account.as_ref()), out))?;
+        Options::Rbac { pods, namespace, service_account } => {
+            to_stdout(|out, _| write_documents(&roles(*pods, namespace, service_account.as_ref()), out))?;
             Ok(Exit::Pass.into())
         }
         Options::Explain(options) => explain::explain(options),

@@ -232,10 +232,13 @@ aws ssm create-document --name eks-netcheck \\
 
 /// Of `rbac`.
 pub(super) const RBAC: After = After {
-    notes: "",
+    notes: "The options --nodes and --namespace are those of the audit. A node that the rights do not reach is a gap, or is read by the next value of its --nodes.",
     examples: "\
 eks-netcheck rbac | kubectl apply -f -
-eks-netcheck rbac --namespace monitoring > rbac.yaml",
+# nothing in kube-system: Jobs in another namespace
+eks-netcheck rbac --nodes kubectl-jobs --namespace audits
+# nothing is created
+eks-netcheck rbac --nodes kubectl-agent > rbac.yaml",
     codes: "",
 };
 

@@ -14,6 +14,7 @@ use crate::cli::values::{
     NodeAddressArg, NodeArg, Nodes, ProbeArg, ResolverArg, S3Arg, cluster_name, image, kubernetes_name,
     ssm_document,
 };
+use crate::model::kubernetes::ReadingPods;
 use crate::model::name::SSM_DOCUMENT;
 
 /// The time limits.
@@ -121,33 +122,26 @@ impl CollectionArgs {
         }
         let mut transports = Vec::new();
         for (number, how) in self.nodes.iter().enumerate() {
-            if self.nodes[..number].contains(how) {
-                return Err(format!("--nodes {}: it is given twice", value_name(*how)));
+            let name = value_name(*how);
+            let before = &self.nodes[..number];
+            if before.contains(how) {
+                return Err(format!("--nodes {name}: it is given twice"));
             }
-            match how {
-                Nodes::None if self.nodes.len() > 1 => {
-                    return Err("--nodes none excludes other values of --nodes".to_owned());
-                }
-                Nodes::None => {}
-                Nodes::Ssm => transports.push(TransportOptions::Ssm {
-                    document: self.ssm_document.clone(),
-                    output: self.ssm_output.clone().map(|output| (output.bucket, output.prefix)),
-                }),
-                Nodes::Ssh => transports.push(TransportOptions::Ssh {
-                    address: self.node_address.into(),
-                    user: self.ssh_user.clone(),
-                    options: self.ssh_option.clone(),
-                }),
-                Nodes::Kubectl => transports.push(TransportOptions::Kubectl {
-                    context: self.context.clone(),
-                    kubeconfig: self.kubeconfig.clone(),
-                    namespace: self.namespace.clone(),
-                    image: self.image.clone(),
-                }),
+            if how.pods().is_some() && before.iter().any(|other| other.pods().is_some()) {
+                return Err(format!(
+                    "--nodes {name}: kubectl is given already; --nodes kubectl uses the pods of the node monitoring agent, and a Job on each node without one"
+                ));
             }
+            if *how == Nodes::None && self.nodes.len() > 1 {
+                return Err("--nodes none excludes other values of --nodes".to_owned());
+            }
+            transports.extend(self.transport(*how));
         }
-        if self.dry_run && !self.nodes.contains(&Nodes::Kubectl) {
-            return Err("--dry-run is for --nodes kubectl: other ways create nothing".to_owned());
+        let creates_jobs = |how: &Nodes| how.pods().is_some_and(ReadingPods::creates_jobs);
+        if self.dry_run && !self.nodes.iter().any(creates_jobs) {
+            return Err(
+                "--dry-run is for --nodes kubectl and kubectl-jobs: other ways create nothing".to_owned()
+            );
         }
         let named = self.node.into_iter().map(|node| (node.name, node.target)).collect();
         let nodes = (!transports.is_empty()).then_some(NodeOptions { named, transports });
@@ -159,6 +153,29 @@ impl CollectionArgs {
             timeout: Duration::from_secs(u64::from(self.timeout.subsec_nanos() > 0) + self.timeout.as_secs()),
             probes: matches!(self.probe, ProbeArg::All | ProbeArg::Here),
             probes_from_nodes: matches!(self.probe, ProbeArg::All | ProbeArg::Nodes),
+        })
+    }
+
+    /// The transport of a value of `--nodes`, which `none` has not.
+    fn transport(&self, how: Nodes) -> Option<TransportOptions> {
+        Some(match how {
+            Nodes::None => return None,
+            Nodes::Ssm => TransportOptions::Ssm {
+                document: self.ssm_document.clone(),
+                output: self.ssm_output.clone().map(|output| (output.bucket, output.prefix)),
+            },
+            Nodes::Ssh => TransportOptions::Ssh {
+                address: self.node_address.into(),
+                user: self.ssh_user.clone(),
+                options: self.ssh_option.clone(),
+            },
+            Nodes::Kubectl | Nodes::KubectlAgent | Nodes::KubectlJobs => TransportOptions::Kubectl {
+                pods: how.pods()?,
+                context: self.context.clone(),
+                kubeconfig: self.kubeconfig.clone(),
+                namespace: self.namespace.clone(),
+                image: self.image.clone(),
+            },
         })
     }
 }

@@ -33,7 +33,7 @@ use super::color::Color;
 use super::options::{ClusterOptions, DryRunOptions, ExplainOptions, Options};
 use super::pages::{completions, manual_pages};
 use super::rule_ids::RuleId;
-use super::values::{NodesWithPermissions, S3Arg, format_of, kubernetes_name, ssm_document};
+use super::values::{NodesWithPermissions, NodesWithRights, S3Arg, format_of, kubernetes_name, ssm_document};
 use crate::model::name::SSM_DOCUMENT;
 use crate::model::rule::Rule;
 use crate::model::service_account::ServiceAccount;
@@ -122,6 +122,9 @@ enum Command {
     /// or for a service account
     #[command(after_long_help = after::RBAC.long())]
     Rbac {
+        /// How nodes are read, as in the option of `audit`
+        #[arg(long, value_name = "HOW", value_enum, default_value_t = NodesWithRights::Kubectl, help_heading = after::OPTIONS)]
+        nodes: NodesWithRights,
         /// The namespace of the Jobs
         #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = kubernetes_name, help_heading = after::OPTIONS)]
         namespace: String,
@@ -187,7 +190,9 @@ impl Cli {
             ),
             Command::Audit(args) => Options::Audit(args.into_options()?),
             Command::Simulate(args) => Options::Simulate(args.into_options()?),
-            Command::Rbac { namespace, service_account } => Options::Rbac { namespace, service_account },
+            Command::Rbac { nodes, namespace, service_account } => {
+                Options::Rbac { pods: nodes.into(), namespace, service_account }
+            }
             Command::Collect(args) => Options::Collect(args.into_options()?),
             Command::Trace(args) => Options::Trace(args.into_options()?),
             Command::Diff(args) => Options::Diff(args.into_options()),

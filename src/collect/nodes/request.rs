@@ -119,12 +119,14 @@ pub(in crate::collect) struct NodesRecording<'a> {
 mod tests {
     use super::*;
     use crate::collect::transport::kubectl::KubectlConfig;
+    use crate::model::kubernetes::ReadingPods;
 
     /// Jobs must run as long as their nodes may wait.
     #[test]
     fn the_lifetime_of_jobs_depends_on_how_many_nodes_are_read_at_a_time() {
         let at_a_time = |concurrency, clusters| {
             let config = KubectlConfig {
+                pods: ReadingPods::Any,
                 context: None,
                 kubeconfig: None,
                 namespace: String::new(),

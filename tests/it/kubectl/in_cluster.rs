@@ -25,13 +25,14 @@ fn manifests() -> tempfile::TempDir {
     dir
 }
 
-/// Turns on the files of the reports, as the comment in the kustomization says.
-fn with_reports(dir: &Path, way: &str) {
+/// Turns components on: of those in the comment of the kustomization, the named ones.
+fn with_components(dir: &Path, way: &str, components: &[&str]) {
     let file = dir.join("kubernetes").join(way).join("kustomization.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let comment = "# components: [../reports]\n";
+    let comment = "# components: [../agent, ../reports]\n";
     assert!(text.contains(comment), "{way}");
-    std::fs::write(file, text.replace(comment, "components: [../reports]\n")).unwrap();
+    let named: Vec<_> = components.iter().map(|name| format!("../{name}")).collect();
+    std::fs::write(file, text.replace(comment, &format!("components: [{}]\n", named.join(", ")))).unwrap();
 }
 
 /// What `kubectl kustomize` prints for a directory.
@@ -55,17 +56,34 @@ fn one<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
     one
 }
 
+/// What `rbac` prints for the service account of the manifests.
+fn printed_rights(nodes: &str) -> String {
+    let account = ["--namespace", "eks-netcheck", "--service-account", "eks-netcheck:eks-netcheck"];
+    let printed = Netcheck::new([&["rbac", "--nodes", nodes], &account[..]].concat()).run().stdout;
+    assert_eq!(printed.matches("kind: ServiceAccount").count(), 3, "{printed}");
+    assert!(!printed.contains("kind: Group"), "{printed}");
+    printed
+}
+
 #[test]
 fn the_rights_are_those_that_rbac_prints() {
     let file = root().join("packaging/kubernetes/base/rbac.yaml");
-    let args = ["rbac", "--namespace", "eks-netcheck", "--service-account", "eks-netcheck:eks-netcheck"];
-    let printed = Netcheck::new(args).run().stdout;
-    assert_eq!(printed.matches("kind: ServiceAccount").count(), 4, "{printed}");
-    assert!(!printed.contains("kind: Group"), "{printed}");
+    let printed = printed_rights("kubectl-jobs");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&file, &printed).unwrap();
     }
     assert_eq!(std::fs::read_to_string(file).unwrap(), printed, "out of date, run with UPDATE_DOCS=1");
+    // With the component, those of Jobs are replaced.
+    let dir = manifests();
+    with_components(dir.path(), "pod-identity", &["agent"]);
+    let built = objects(&kustomize(&dir.path().join("kubernetes/pod-identity")));
+    let is_right = |object: &&Value| object["apiVersion"] == "rbac.authorization.k8s.io/v1";
+    let rights: Vec<_> = built.iter().filter(is_right).collect();
+    let expected = objects(&printed_rights("kubectl-agent"));
+    assert_eq!(rights.len(), expected.len(), "{rights:?}");
+    for one in &expected {
+        assert!(rights.contains(&one), "{one:#}: {rights:?}");
+    }
 }
 
 /// Validates manifests against the schemas of a version of Kubernetes: whether they are valid,
@@ -85,7 +103,7 @@ fn the_manifests_are_valid() {
     for way in WAYS {
         let path = dir.path().join("kubernetes").join(way);
         let plain = kustomize(&path);
-        with_reports(dir.path(), way);
+        with_components(dir.path(), way, &["agent", "reports"]);
         for text in [plain, kustomize(&path)] {
             for version in ["1.31", "1.37"] {
                 let (is_valid, output) = validate(dir.path(), &text, version);
@@ -109,7 +127,7 @@ fn the_manifests_are_valid() {
 #[test]
 fn the_pods_have_no_rights_on_their_node() {
     let dir = manifests();
-    with_reports(dir.path(), "irsa");
+    with_components(dir.path(), "irsa", &["reports"]);
     let objects = objects(&kustomize(&dir.path().join("kubernetes/irsa")));
     let job = &one(&objects, "CronJob")["spec"];
     assert_eq!(job["concurrencyPolicy"], "Forbid");
@@ -200,17 +218,21 @@ fn container(pod: &Value, maps: &[Value]) -> (Vec<String>, Vec<(String, String)>
     (container["args"].as_array().unwrap().iter().map(expand).collect(), env)
 }
 
-#[test]
-fn the_cronjob_reads_the_nodes_with_the_rights_that_were_applied() {
-    let kube = kube(Access::Public);
+/// A run of the pod of the `CronJob`, with the rights that were applied.
+struct CronJob {
+    applied: Vec<Value>,
+    report: Value,
+    /// The directory of the reports.
+    reports: tempfile::TempDir,
+}
+
+/// Applies the manifests with components, and runs the pod.
+fn run_cronjob(kube: &Kube, components: &[&str]) -> CronJob {
     let dir = manifests();
-    with_reports(dir.path(), "pod-identity");
-    apply(&kube, &dir.path().join("kubernetes/pod-identity"));
+    with_components(dir.path(), "pod-identity", components);
+    apply(kube, &dir.path().join("kubernetes/pod-identity"));
     let applied = kube.api.applied();
-    let kinds: BTreeSet<_> = applied.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-    for kind in ["Namespace", "ServiceAccount", "ConfigMap", "ClusterRole", "Role", "CronJob", "Deployment"] {
-        assert!(kinds.contains(kind), "{kind}: {kinds:?}");
-    }
+    let _ = kube.api.take_journal();
 
     // What the bindings give to the service account of the pod.
     let pod = &one(&applied, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"];
@@ -228,7 +250,7 @@ fn the_cronjob_reads_the_nodes_with_the_rights_that_were_applied() {
             applied.iter().find(is_it).unwrap().clone()
         })
         .collect();
-    assert_eq!(roles.len(), 4);
+    assert_eq!(roles.len(), 3);
     kube.api.set_roles(Some(roles));
     kube.api.set_token(Some(TOKEN));
 
@@ -247,11 +269,8 @@ fn the_cronjob_reads_the_nodes_with_the_rights_that_were_applied() {
     std::fs::write(secrets.join("namespace"), "eks-netcheck").unwrap();
     std::fs::write(secrets.join("ca.crt"), tls.authority()).unwrap();
     let (args, env) = container(pod, &applied);
-    let reports = dir.path().join("reports");
-    std::fs::create_dir(&reports).unwrap();
-    let is_mounted = |mount: &Value| mount["name"] == "reports" && mount["mountPath"] == "/reports";
-    assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().any(is_mounted));
-    let in_reports = |arg: &String| arg.replace("=/reports/", &format!("={}/", reports.display()));
+    let reports = scratch();
+    let in_reports = |arg: &String| arg.replace("=/reports/", &format!("={}/", reports.path().display()));
     let mut command = kube.testbed.lab.operator_command(env!("CARGO_BIN_EXE_eks-netcheck"));
     command.args(args.iter().map(in_reports)).env_remove("USER").env_remove("TERM");
     command.env("PATH", std::env::var_os("PATH").unwrap()).envs(env);
@@ -266,13 +285,49 @@ fn the_cronjob_reads_the_nodes_with_the_rights_that_were_applied() {
     for node in report["nodes"].as_array().unwrap() {
         assert_eq!((&node["status"], &node["via"]), (&json!("read"), &json!("kubectl")), "{report:#}");
     }
+    CronJob { applied, report, reports }
+}
+
+#[test]
+fn the_cronjob_reads_the_nodes_with_the_rights_that_were_applied() {
+    let kube = kube(Access::Public);
+    // It is not used.
+    kube.api.add_agent("n1");
+    let CronJob { applied, report, reports } = run_cronjob(&kube, &["reports"]);
+    let kinds: BTreeSet<_> = applied.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    for kind in ["Namespace", "ServiceAccount", "ConfigMap", "ClusterRole", "Role", "CronJob", "Deployment"] {
+        assert!(kinds.contains(kind), "{kind}: {kinds:?}");
+    }
     let journal = kube.api.take_journal();
     assert!(journal.iter().any(|access| access.verb == "create" && access.namespace == "eks-netcheck"));
+    assert!(journal.iter().all(|access| access.namespace != "kube-system"), "{journal:?}");
     kube.assert_clean("the audit of a CronJob");
+
+    let pod = &one(&applied, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let is_mounted = |mount: &Value| mount["name"] == "reports" && mount["mountPath"] == "/reports";
+    assert!(pod["containers"][0]["volumeMounts"].as_array().unwrap().iter().any(is_mounted));
     let written: Value =
-        serde_json::from_slice(&std::fs::read(reports.join("eks-netcheck.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(reports.path().join("eks-netcheck.json")).unwrap()).unwrap();
     assert_eq!(written, report);
-    is_exported(&one(&applied, "Deployment")["spec"]["template"]["spec"]["containers"][0], &reports);
+    let exporter = &one(&applied, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    is_exported(exporter, reports.path());
+}
+
+#[test]
+fn the_cronjob_with_the_agents_pods_creates_nothing() {
+    let kube = kube(Access::Public);
+    kube.api.add_agent("n1");
+    kube.api.add_agent("n2");
+    let CronJob { applied, .. } = run_cronjob(&kube, &["agent"]);
+    let namespace = one(&applied, "Namespace");
+    assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    let journal = kube.api.take_journal();
+    for access in &journal {
+        let is_read = matches!(access.verb.as_str(), "get" | "list") && access.resource != "jobs";
+        assert!(is_read || access.resource == "pods/exec", "{access:?}");
+        assert!(access.namespace != "eks-netcheck", "{access:?}");
+    }
+    assert!(journal.iter().any(|access| access.resource == "pods/exec"), "{journal:?}");
 }
 
 /// The exporter of the manifests serves the metrics in a directory.

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::model::kubernetes::ReadingPods;
+
 /// The image of the pods, of which the programs of `BusyBox` are used.
 pub const DEFAULT_IMAGE: &str = "public.ecr.aws/docker/library/busybox:1.37.0";
 /// The namespace of the Jobs. Admission policies usually exempt it.
@@ -12,6 +14,8 @@ pub const DEFAULT_NAMESPACE: &str = "kube-system";
 /// The configuration of the transport.
 #[derive(Debug, Clone)]
 pub struct KubectlConfig {
+    /// The pods in which nodes are read.
+    pub pods: ReadingPods,
     /// The context; without one, that of the cluster is found.
     pub context: Option<String>,
     /// The kubeconfig file; without one, kubectl's own default.

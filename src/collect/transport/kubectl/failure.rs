@@ -9,8 +9,10 @@ use super::pods::Reason;
 use crate::model::cluster::Cluster;
 use crate::model::gap::GapReason;
 
-const RBAC_HINT: &str = "have the rights granted that `eks-netcheck rbac` prints";
+const RBAC_HINT: &str =
+    "have the rights granted that `eks-netcheck rbac` prints, with --nodes and --namespace as here";
 pub(super) const ADMISSION_HINT: &str = "choose a namespace that the policy exempts with --namespace, or exempt the pods with the label app.kubernetes.io/name=eks-netcheck";
+const AGENT_HINT: &str = "install or update the add-on eks-node-monitoring-agent, which does not run on nodes of EKS Auto Mode and hybrid ones; or have a Job created on the node: --nodes kubectl";
 const IMAGE_HINT: &str =
     "name an image that the node has or can pull, with the programs of BusyBox in it: --image";
 const PRIVATE_HINT: &str =
@@ -149,6 +151,27 @@ pub(super) fn of_exec(what: &str, message: &str) -> Diagnosis {
         return Diagnosis::new(GapReason::NotSupported, detail, IMAGE_HINT);
     }
     of_message(what, message)
+}
+
+/// Why programs of the host do not run in the node monitoring agent's pod.
+pub(super) fn of_agent(failure: Failure, pod: &str) -> Diagnosis {
+    let what = format!("kubectl exec in pod {pod}");
+    match &failure {
+        Failure::Failed { stderr, .. } if LACKS_PROGRAM.iter().any(|text| stderr.contains(text)) => {
+            let detail = format!(
+                "{what}: this version of the node monitoring agent does not run programs of the node; kubectl printed {:?}",
+                excerpt(message(stderr))
+            );
+            Diagnosis::new(GapReason::NotSupported, detail, AGENT_HINT)
+        }
+        _ => diagnose(failure, &what),
+    }
+}
+
+/// A node without a pod of the node monitoring agent.
+pub(super) fn without_agent() -> Diagnosis {
+    let detail = "no pod of the EKS node monitoring agent is ready on it";
+    Diagnosis::new(GapReason::NotSupported, detail, AGENT_HINT)
 }
 
 /// The last line of standard error that is no warning: the lines before it are attempts.
@@ -311,6 +334,22 @@ mod tests {
         let (why, text) = shown(of_exec("kubectl exec in pod a/b", message));
         assert_eq!(why, GapReason::NotSupported);
         assert!(text.contains("BusyBox"), "{text}");
+    }
+
+    #[test]
+    fn an_agent_that_runs_no_programs_of_the_node_is_named() {
+        let of = |stderr: &str| {
+            let failure = Failure::Failed { stdout: Vec::new(), stderr: stderr.to_owned() };
+            shown(of_agent(failure, "kube-system/eks-node-monitoring-agent-x"))
+        };
+        let old = "OCI runtime exec failed: exec failed: unable to start container process: exec: \"/opt/bin/chroot\": stat /opt/bin/chroot: no such file or directory: unknown";
+        let (why, text) = of(old);
+        assert_eq!(why, GapReason::NotSupported);
+        assert!(text.contains("update the add-on eks-node-monitoring-agent"), "{text}");
+        let denied = "Error from server (Forbidden): pods \"x\" is forbidden: User \"u\" cannot create resource \"pods/exec\" in API group \"\" in the namespace \"kube-system\"";
+        let (why, text) = of(denied);
+        assert_eq!(why, GapReason::AccessDenied);
+        assert!(text.contains("eks-netcheck rbac"), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A node is read by `kubectl exec` in a pod on it: in that of the EKS node monitoring agent
 //! where it runs, which creates nothing, or else in that of a Job of its own, which is removed
-//! at the end. A Job whose creator was killed removes itself.
+//! at the end. A Job whose creator was killed removes itself. The user may exclude either.
 
 mod command;
 mod config;

@@ -13,7 +13,7 @@ use super::super::framing::random;
 use super::command::{Failure, run, time_limit};
 use super::config::KubectlConfig;
 use super::context::{Choice, Kubeconfig, choose};
-use super::failure::{Refusal, diagnose, no_context};
+use super::failure::{Refusal, diagnose, no_context, of_agent, without_agent};
 use super::jobs::{CONTAINER, JobSettings, LABEL, PROCESS_ANNOTATION, lifetime, list};
 use super::placement::Jobs;
 use super::pods::{List, Object, Pod, parse};
@@ -34,6 +34,9 @@ const SERVICE_ACCOUNT_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/
 /// How long kubectl may take to print the kubeconfig.
 const CONFIG_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The node monitoring agent's pod on each node, by the names of the nodes.
+type Agents = BTreeMap<String, String>;
+
 /// A cluster that kubectl reaches.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -46,8 +49,8 @@ pub(crate) struct Session {
     pub(crate) nodes_json: Vec<u8>,
     /// `kubectl get endpointslices`, or why there is none.
     pub(crate) slices_json: Result<Vec<u8>, Gap>,
-    /// The node monitoring agent's pod on each node.
-    agents: BTreeMap<String, String>,
+    /// The node monitoring agent's pod on each node, or why they are not known.
+    agents: Result<Agents, Diagnosis>,
 }
 
 /// The nodes with their targets, and the Jobs that were created for them.
@@ -84,7 +87,14 @@ impl Session {
             "-o",
             "json",
         ]);
-        let agents = get(&["get", "pods", "-n", AGENT_NAMESPACE, "-l", AGENT_SELECTOR, "-o", "json"]);
+        let agents = async {
+            if !config.pods.uses_agent() {
+                return Ok::<_, Failure>(Vec::new());
+            }
+            let json =
+                get(&["get", "pods", "-n", AGENT_NAMESPACE, "-l", AGENT_SELECTOR, "-o", "json"]).await?;
+            Ok(parse::<List<Pod>>(&json, "pods")?.items)
+        };
         let (nodes_json, slices, agents) = tokio::join!(nodes, slices, agents);
         let nodes_json =
             nodes_json.map_err(|failure| Refusal::Gap(diagnose(failure, "kubectl get nodes")))?;
@@ -93,19 +103,13 @@ impl Session {
         })?;
         let slices_json =
             slices.map_err(|failure| diagnose(failure, "kubectl get endpointslices").gap(ENDPOINT_SLICES));
-        let agents = agents.and_then(|json| parse::<List<Pod>>(&json, "pods"));
-        // Without them, Jobs are created.
-        let agents = agents.map(|list| list.items).unwrap_or_default();
-        let ready = agents.iter().filter(|pod| pod.is_of_host() && pod.is_ready());
-        let agents = ready.filter_map(|pod| Some((pod.node()?.to_owned(), pod.name().to_owned())));
-        Ok(Self {
-            config: config.clone(),
-            agents: agents.collect(),
-            args: args.into(),
-            nodes,
-            nodes_json,
-            slices_json,
-        })
+        let agents = agents
+            .map(|pods| {
+                let ready = pods.iter().filter(|pod| pod.is_of_host() && pod.is_ready());
+                ready.filter_map(|pod| Some((pod.node()?.to_owned(), pod.name().to_owned()))).collect()
+            })
+            .map_err(|failure| diagnose(failure, "kubectl get pods"));
+        Ok(Self { config: config.clone(), agents, args: args.into(), nodes, nodes_json, slices_json })
     }
 
     /// The node of an instance or a name.
@@ -134,9 +138,9 @@ impl Session {
 
     /// Finds or creates the pod of each node. Jobs that an earlier run left are removed.
     pub(crate) async fn place(&self, nodes: Vec<Result<&KubernetesNode, Diagnosis>>) -> Placed {
-        let (has_agents, ()) = tokio::join!(self.agent_runs_programs(), self.remove_left_over());
+        let (agents, ()) = tokio::join!(self.usable_agents(), self.remove_left_over());
         let target = |node: &Result<&KubernetesNode, Diagnosis>| match node {
-            Ok(node) => self.agent_target(node, has_agents),
+            Ok(node) => self.agent_target(node, &agents),
             Err(diagnosis) => Err(diagnosis.clone()),
         };
         let mut targets: Vec<_> = nodes.iter().map(target).collect();
@@ -174,8 +178,8 @@ impl Session {
     /// The Jobs that [`place`](Self::place) creates for these nodes, and how many nodes need
     /// none.
     pub(crate) async fn plan(&self, nodes: &[&KubernetesNode]) -> (serde_json::Value, usize) {
-        let has_agents = self.agent_runs_programs().await;
-        let needs_job = |node: &&KubernetesNode| matches!(self.agent_target(node, has_agents), Ok(None));
+        let agents = self.usable_agents().await;
+        let needs_job = |node: &&KubernetesNode| matches!(self.agent_target(node, &agents), Ok(None));
         let without: Vec<_> = nodes.iter().copied().filter(needs_job).collect();
         (self.jobs("dry-run", None, &without), nodes.len() - without.len())
     }
@@ -192,12 +196,12 @@ impl Session {
         list(&settings, nodes.iter().copied())
     }
 
-    /// The target of a node in the agent's pod, `None` if it has no such pod, or why no pod
+    /// The target of a node in the agent's pod, `None` if a Job is created for it, or why no pod
     /// can read it.
     fn agent_target(
         &self,
         node: &KubernetesNode,
-        has_agents: bool,
+        agents: &Result<Agents, Diagnosis>,
     ) -> Result<Option<KubectlTarget>, Diagnosis> {
         if node.is_fargate() {
             return Err(Diagnosis::new(
@@ -213,12 +217,16 @@ impl Session {
                 CAPTURE_ELSEWHERE,
             ));
         }
-        let pod = self.agents.get(&node.name).filter(|_| has_agents);
-        Ok(pod.map(|pod| {
-            // The sender may end: the placement does not change.
-            let (_, placement) = watch::channel(Placement::Running(pod.as_str().into()));
-            self.target(AGENT_NAMESPACE, AGENT, PodKind::Agent, placement)
-        }))
+        match agents.as_ref().map(|agents| agents.get(&node.name)) {
+            Ok(Some(pod)) => {
+                // The sender may end: the placement does not change.
+                let (_, placement) = watch::channel(Placement::Running(pod.as_str().into()));
+                Ok(Some(self.target(AGENT_NAMESPACE, AGENT, PodKind::Agent, placement)))
+            }
+            _ if self.config.pods.creates_jobs() => Ok(None),
+            Ok(None) => Err(without_agent()),
+            Err(why) => Err(why.clone()),
+        }
     }
 
     fn target(
@@ -232,19 +240,26 @@ impl Session {
         KubectlTarget { args, namespace: namespace.into(), container: container.into(), kind, placement }
     }
 
-    /// Whether the host's programs run in the agent's pods: all have the same version.
-    async fn agent_runs_programs(&self) -> bool {
-        let Some(pod) = self.agents.values().next() else { return false };
+    /// The agent's pods, if the host's programs run in them: all have the same version.
+    async fn usable_agents(&self) -> Result<Agents, Diagnosis> {
+        let agents = self.agents.clone()?;
+        let Some(pod) = agents.values().next() else { return Ok(agents) };
         let mut args = self.args.to_vec();
         args.extend(["exec", "-n", AGENT_NAMESPACE, pod, "-c", AGENT, "--"].map(Into::into));
         args.extend(CHROOT.map(Into::into));
         args.push("true".into());
-        run(args, &[], self.config.timeout).await.is_ok()
+        match run(args, &[], self.config.timeout).await {
+            Ok(_) => Ok(agents),
+            Err(failure) => Err(of_agent(failure, &format!("{AGENT_NAMESPACE}/{pod}"))),
+        }
     }
 
     /// Removes the Jobs of this user's runs on this machine that ended without removing them.
     /// A failure is ignored: they remove themselves.
     async fn remove_left_over(&self) {
+        if !self.config.pods.creates_jobs() {
+            return;
+        }
         let namespace = self.config.namespace.as_str();
         let selector = format!("{}={}", LABEL.0, LABEL.1);
         let get = ["get", "jobs", "-n", namespace, "-l", &selector, "-o", "json"];
