@@ -86,7 +86,6 @@ fn run_action_at(action_path: &Path, dir: &Path, aws: &Api, inputs: &[(&str, &st
                 .unwrap_or_else(|| action["inputs"][name]["default"].as_str().unwrap())
                 .to_owned(),
             ("steps", output) => outputs.get(output).cloned().unwrap_or_default(),
-            ("github", "action_repository") => String::new(),
             _ => panic!("{term}"),
         };
         // An expression is the first of its terms that is not empty.
@@ -112,6 +111,8 @@ fn run_action_at(action_path: &Path, dir: &Path, aws: &Api, inputs: &[(&str, &st
         }
         command.env("GITHUB_ACTIONS", "true").env("GITHUB_ACTION_PATH", action_path).env("RUNNER_TEMP", dir);
         command.env("GITHUB_OUTPUT", &output_file).env("GITHUB_STEP_SUMMARY", &summary);
+        // Nothing is downloaded from the internet.
+        command.env("https_proxy", "http://127.0.0.1:1");
         let ran =
             command.args(["--noprofile", "--norc", "-eo", "pipefail"]).arg(&script_file).output().unwrap();
         let written = fs::read_to_string(output_file).unwrap();
@@ -235,6 +236,30 @@ fn the_action_downloads_the_release_and_runs_it() {
     assert!(step.log.starts_with("::error title=eks-netcheck::"), "{}", step.log);
     assert_eq!(aws.calls().len(), 0);
     assert!(fs::read_dir(dir.path().join("eks-netcheck")).unwrap().next().is_none());
+}
+
+/// The runner has the action in `_actions/OWNER/NAME/REF`, also where it is a step of another
+/// action, whose repository `github.action_repository` is then.
+#[test]
+fn the_action_downloads_from_its_own_repository() {
+    let (dir, runner) = (checkout(), scratch());
+    let url = |path: &str, inputs: &[(&str, &str)]| {
+        let action = runner.path().join(path);
+        release(&action);
+        let step = run_action_at(&action, dir.path(), &aws("private-only"), inputs);
+        assert_eq!((step.code, step.outputs.as_str()), (2, "exit-code=2\n"), "{}", step.log);
+        step.log
+    };
+    for path in ["work/_actions/example/tool/v1.2.3", "_actions/old/_actions/example/tool/releases/v1"] {
+        let log = url(path, &[]);
+        let start = "::error title=eks-netcheck::https://github.com/example/tool/releases/download/v1.2.3/";
+        assert!(log.starts_with(start), "{log}");
+    }
+    let log = url("_actions/example/other/v1", &[("repository", "example/mirror")]);
+    assert!(log.contains("https://github.com/example/mirror/releases/"), "{log}");
+    // As a local action (`uses: ./`), it is in the workspace.
+    let log = url("work/checkout", &[]);
+    assert!(log.contains("the repository \"\" is not OWNER/NAME; set the input repository"), "{log}");
 }
 
 #[test]
