@@ -111,6 +111,19 @@ fn shellcheck_accepts_the_scripts() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// `python.txt` is made of `python.in`; npm itself compares its two files.
+#[test]
+fn what_the_tests_install_is_pinned_by_checksums() {
+    let read = |name: &str| fs::read_to_string(root().join("tests/validators").join(name)).unwrap();
+    let (wanted, locked) = (read("python.in"), read("python.txt"));
+    let locked: Vec<_> = locked.lines().filter_map(|line| line.strip_suffix(" \\")).collect();
+    for line in wanted.lines().filter(|line| !line.starts_with('#')) {
+        let (name, version) = line.split_once("==").unwrap();
+        let pin = format!("{}=={version}", name.split('[').next().unwrap());
+        assert!(locked.contains(&pin.as_str()), "{pin} is not in python.txt: make it as python.in says");
+    }
+}
+
 /// One commit of an action, with one comment, wherever it is used.
 #[test]
 fn an_action_is_pinned_to_one_commit_everywhere() {
