@@ -92,7 +92,9 @@ def image(release, layout, tag, layers):
     labels = {"title": NAME, "description": release.description, "version": release.version,
               "licenses": release.licence, "created": created}
     if release.url:
-        labels |= {"source": release.url, "url": release.url}
+        labels |= {"source": release.url, "url": release.url, "documentation": f"{release.page}README.md"}
+    if release.commit:
+        labels["revision"] = release.commit
     labels = {f"org.opencontainers.image.{name}": value for name, value in labels.items()}
     config = blob(layout, {
         "created": created, "architecture": release.arch, "os": "linux",

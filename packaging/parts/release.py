@@ -48,7 +48,10 @@ class Release:
         if repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
             raise Failure(f"{repository} is not the name of a repository: give OWNER/NAME")
         self.url = repository and f"https://github.com/{repository}"
+        # Below it are the files of the version.
+        self.page = self.url and f"{self.url}/blob/v{self.version}/"
         self.epoch = epoch()
+        self.commit = commit()
 
     def check(self, binary):
         """Refuses a binary for another target, and one that needs shared libraries on Linux."""
@@ -102,6 +105,18 @@ def commit_date():
         raise Failure(f"git does not give the date of the commit: {git.stderr.strip()}\n"
                       "Do what it says, or set SOURCE_DATE_EPOCH")
     return git.stdout.strip()
+
+
+def commit():
+    """The commit, marked if a file differs from it; None outside a checkout and without git."""
+    if not (ROOT / ".git").exists():
+        return None
+    try:
+        git = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty=-modified", "--abbrev=40",
+                              "--exclude=*"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return git.stdout.strip() or None
 
 
 def sha256(data):

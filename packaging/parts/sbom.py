@@ -51,13 +51,16 @@ def bill(release, binary):
                 "description": release.description, "purl": purl(root),
                 "licenses": [{"expression": release.licence}],
                 "hashes": [{"alg": "SHA-256", "content": sha256(binary)}],
+                **({"externalReferences": [{"type": "vcs", "url": release.url}]} if release.url else {}),
             },
+            "tools": {"components": [{"type": "application", "name": "packaging/dist of eks-netcheck",
+                                      "version": release.version}]},
         },
         "components": components,
         "dependencies": [
             {"ref": purl(crate), "dependsOn": sorted(purl(other) for other in others)
              + ([other["bom-ref"] for other in runtime(release)] if crate == root else [])}
-            for crate, others in sorted(edges.items())],
+            for crate, others in sorted(edges.items())] + [{"ref": other["bom-ref"]} for other in runtime(release)],
     }
 
 
@@ -128,12 +131,16 @@ def licences(release):
         for licence in texts:
             crates.setdefault(licence, []).append(label)
     parts = ["The binary of eks-netcheck contains the libraries below. Each text is the licence, or one of the "
-             "licences,\nof the libraries before it.\n"]
+             "licences,\nof the libraries before it.\n",
+             "The standard library of Rust (https://github.com/rust-lang/rust) is under Apache-2.0, whose text is in "
+             "LICENSE-APACHE,\nor MIT, at your option. Copyright The Rust Project Contributors.\n"]
     if release.system == "linux":
+        lesser = (ROOT / "packaging/licences/LGPL-2.1").read_text().strip()
         parts.append(
             "The binary is linked statically with the GNU C Library, under the GNU Lesser General Public License, "
-            "version 2.1\nor later (https://www.gnu.org/licenses/old-licenses/lgpl-2.1.txt). To link it with another "
-            "version of that library,\nbuild it from the source of the same release, with packaging/build.\n")
+            "version 2.1\nor later, which is below. To link it with another version of that library, build it from "
+            "the source of the\nsame release, with packaging/build.\n")
+        crates[lesser] = ["GNU C Library (LGPL-2.1-or-later)"]
     for licence, labels in sorted(crates.items(), key=lambda item: item[1]):
         parts.append("=" * 100 + "\n" + "\n".join(labels) + "\n" + "-" * 100 + f"\n{licence}\n")
     return "\n".join(parts).encode()

@@ -15,6 +15,14 @@ import zipfile
 from .release import NAME, ROOT, SHELLS, Failure
 
 
+# What PyPI's search filters by: https://pypi.org/classifiers/
+CLASSIFIERS = (
+    "Environment :: Console", "Intended Audience :: Information Technology",
+    "Intended Audience :: System Administrators", "Programming Language :: Rust", "Topic :: Security",
+    "Topic :: System :: Networking", "Topic :: System :: Systems Administration",
+)
+
+
 def write(release, contents, directory):
     """Writes the wheel."""
     version = pep440(release.version)
@@ -58,14 +66,14 @@ def metadata(release, version, licences):
     lines = ["Metadata-Version: 2.4", f"Name: {NAME}", f"Version: {version}",
              f"Summary: {release.description}", f"Keywords: {','.join(release.keywords)}",
              f"License-Expression: {release.licence}", *(f"License-File: {name}" for name in licences),
-             "Classifier: Environment :: Console", "Classifier: Programming Language :: Rust",
-             "Classifier: Topic :: System :: Networking", "Requires-Python: >=3.7",
+             *(f"Classifier: {name}" for name in CLASSIFIERS), "Requires-Python: >=3.7",
              "Description-Content-Type: text/markdown"]
     readme = (ROOT / "README.md").read_text()
     if release.url:
-        lines.insert(-1, f"Project-URL: Source, {release.url}")
-        page = f"{release.url}/blob/v{release.version}/"
-        readme = re.sub(r"\]\((?![a-z]+:|#)", f"]({page}", readme)
+        for name, url in (("Source", release.url), ("Documentation", f"{release.page}docs/README.md"),
+                          ("Changelog", f"{release.page}CHANGELOG.md"), ("Issues", f"{release.url}/issues")):
+            lines.append(f"Project-URL: {name}, {url}")
+        readme = re.sub(r"\]\((?![a-z]+:|#)", f"]({release.page}", readme)
     return ("\n".join(lines) + "\n\n" + readme).encode()
 
 

@@ -1,6 +1,6 @@
 //! The bill of materials.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
@@ -66,6 +66,23 @@ fn the_bill_of_materials_lists_what_is_in_the_binary() {
     assert_eq!(named(&bill, "aws-sdk-ec2")["hashes"][0]["content"].as_str(), checksum);
     for name in ["glibc", "rust-std"] {
         assert!(named(&bill, name)["version"].is_string());
+    }
+    // Every component is in the graph, and is reached from the tool.
+    let graph: BTreeMap<_, _> = bill["dependencies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["ref"].as_str().unwrap(), one["dependsOn"].as_array().cloned().unwrap_or_default()))
+        .collect();
+    let mut reached = BTreeSet::new();
+    let mut left = vec![bill["metadata"]["component"]["bom-ref"].as_str().unwrap()];
+    while let Some(one) = left.pop() {
+        if reached.insert(one) {
+            left.extend(graph[one].iter().map(|other| other.as_str().unwrap()));
+        }
+    }
+    for component in bill["components"].as_array().unwrap() {
+        assert!(reached.contains(component["bom-ref"].as_str().unwrap()), "{component}");
     }
     // The package that Debian has the static C library in, which has the fixes of its version.
     let query = ["--show", "--showformat=${Version}", "libc6-dev"];

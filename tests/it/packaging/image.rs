@@ -11,8 +11,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::bill::{bill, named};
-use super::{DIST, VERSION, files_below, program, succeeds, works};
-use crate::common::{copy, scratch, story};
+use super::{DIST, REPOSITORY, VERSION, files_below, program, succeeds, works};
+use crate::common::{copy, root, scratch, story};
 
 /// The SHA-256 of bytes, in hexadecimal digits.
 fn sha256(bytes: &[u8]) -> String {
@@ -36,7 +36,12 @@ impl Image {
         ))
         .unwrap();
         assert_eq!(inspected["Architecture"], "amd64");
-        assert_eq!(inspected["Labels"]["org.opencontainers.image.version"], VERSION);
+        let label = |name: &str| &inspected["Labels"][format!("org.opencontainers.image.{name}")];
+        assert_eq!(label("version"), VERSION);
+        assert_eq!(label("source"), &format!("https://github.com/{REPOSITORY}"));
+        // A checkout has a commit, and an archive of the source has none.
+        let commit = label("revision").as_str().map(|text| text.trim_end_matches("-modified"));
+        assert_eq!(commit.map(str::len), root().join(".git").exists().then_some(40));
         // skopeo checks all checksums and sizes while it copies.
         let root = scratch();
         fs::set_permissions(&root, Permissions::from_mode(0o755)).unwrap();

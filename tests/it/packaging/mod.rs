@@ -147,6 +147,13 @@ fn the_archive_has_the_tool_its_pages_and_completions_and_licences() {
     }
     // Each library is named with the text of its licence.
     let licences = fs::read_to_string(unpacked.join("LICENSES-THIRD-PARTY")).unwrap();
+    for part in [
+        "\nGNU C Library (LGPL-2.1-or-later)\n",
+        "\nThe standard library of Rust ",
+        "GNU LESSER GENERAL PUBLIC",
+    ] {
+        assert!(licences.contains(part), "{part}");
+    }
     for component in bill(&DIST.text(&format!("{}.cdx.json", stem())))["components"].as_array().unwrap() {
         if component["purl"].as_str().unwrap().starts_with("pkg:cargo/") {
             let licence = component["licenses"][0]["expression"].as_str().unwrap();

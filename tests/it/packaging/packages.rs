@@ -49,7 +49,9 @@ fn a_wheel_puts_the_tool_on_path_and_leaves_nothing() {
     }
     let shown = succeeds(&mut pip(&["show", "--verbose", "eks-netcheck"]));
     assert!(shown.contains(&format!("\nVersion: {VERSION}\n")), "{shown}");
-    assert!(shown.contains(&format!("Source, https://github.com/{REPOSITORY}")), "{shown}");
+    for link in ["", "/issues", &format!("/blob/v{VERSION}/docs/README.md")] {
+        assert!(shown.contains(&format!(", https://github.com/{REPOSITORY}{link}\n")), "{shown}");
+    }
     succeeds(&mut pip(&["uninstall", "--yes", "eks-netcheck"]));
     // pip's own modules are compiled when they are used first.
     let left = files_below(&venv).difference(&bare).filter(|file| !file.contains("__pycache__")).count();
