@@ -17,5 +17,7 @@ $homebrew
 
   test do
     assert_match version.to_s, shell_output("#{bin}/eks-netcheck --version")
+    system bin/"eks-netcheck", "policy", "init"
+    system bin/"eks-netcheck", "policy", "check"
   end
 end

@@ -1,12 +1,19 @@
 //! What krew, Homebrew, aqua and mise read.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
+use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{DIST, REPOSITORY, TARGET, VERSION, files_below, program, stem, succeeds, validator, works};
+use super::{
+    DIST, REPOSITORY, TARGET, VERSION, both, files_below, program, stem, succeeds, validator, works,
+};
 use crate::common::{root, scratch, story};
 
 #[test]
@@ -66,22 +73,27 @@ fn check_archive(url: &str, checksum: &str) {
     assert!(DIST.text("SHA256SUMS").contains(&format!("{checksum}  {name}\n")), "{checksum}");
 }
 
-/// Classes of Homebrew, as far as the formula uses them: what is installed must be in the archive.
+/// Classes of Homebrew, as far as the formula uses them: it is installed into a directory, and its
+/// test is run.
 const HOMEBREW: &str = r##"
-class Target
-  def initialize(name) = @name = name
+require "fileutils"
+require "open3"
+require "pathname"
+PREFIX = Pathname.new(ARGV[1])
+class Pathname
   def install(*files)
+    mkpath
     files.flatten.each do |file|
-      file = file.keys[0] if file.is_a?(Hash)
-      raise "#{file} is not in the archive" unless File.file?(file)
-      puts "#{@name} #{file}"
+      from, to = file.is_a?(Hash) ? file.first : [file, File.basename(file)]
+      raise "#{from} is not in the archive" unless File.file?(from)
+      FileUtils.cp(from, self / to)
     end
   end
 end
 class Formula
   def self.desc(text) = (raise "too long" if text.size > 80)
   def self.homepage(_) = nil
-  def self.version(text) = puts("version #{text}")
+  def self.version(text) = define_method(:version) { text }
   def self.license(_) = nil
   def self.on_linux = yield
   def self.on_macos = nil
@@ -89,32 +101,56 @@ class Formula
   def self.on_arm = nil
   def self.url(text) = puts("url #{text}")
   def self.sha256(text) = puts("sha256 #{text}")
-  def self.test = nil
-  %w[bin man1 bash_completion zsh_completion fish_completion pkgshare].each do |name|
-    define_method(name) { Target.new(name) }
+  def self.test(&block) = define_method(:run_test, &block)
+  {
+    bin: "bin", man1: "share/man/man1", bash_completion: "etc/bash_completion.d", pkgshare: "share/eks-netcheck",
+    zsh_completion: "share/zsh/site-functions", fish_completion: "share/fish/vendor_completions.d"
+  }.each { |name, path| define_method(name) { PREFIX / path } }
+  def system(*command) = (Kernel.system(*command.map(&:to_s), out: File::NULL) or raise command.join(" "))
+  def shell_output(command)
+    output, status = Open3.capture2(command)
+    raise command unless status.success?
+    output
   end
+  def assert_match(part, text) = (raise "no #{part} in #{text}" unless text.include?(part))
 end
 load ARGV[0]
-EksNetcheck.new.install
+formula = EksNetcheck.new
+formula.install
+Dir.chdir(ARGV[2]) { formula.run_test }
+puts "version #{formula.version}"
 "##;
 
 #[test]
-fn homebrew_finds_in_the_archive_what_it_installs() {
+fn homebrew_installs_what_is_in_the_archive_and_tests_it() {
     let dir = scratch();
     let unpacked = DIST.unpack_archive(dir.path());
-    let formula = DIST.dir.join("eks-netcheck.rb");
-    let run = succeeds(Command::new("ruby").args(["-w", "-e", HOMEBREW]).arg(formula).current_dir(unpacked));
+    let (prefix, workspace) = (dir.path().join("prefix"), dir.path().join("test"));
+    fs::create_dir(&workspace).unwrap();
+    let mut ruby = Command::new("ruby");
+    ruby.args(["-w", "-e", HOMEBREW]).arg(DIST.dir.join("eks-netcheck.rb")).args([&prefix, &workspace]);
+    let run = succeeds(ruby.current_dir(unpacked));
     let lines: Vec<_> = run.lines().map(|line| line.split_once(' ').unwrap()).collect();
-    let of = |key: &str| lines.iter().filter(|line| line.0 == key).map(|line| line.1).collect::<Vec<_>>();
-    assert_eq!(of("version"), [VERSION]);
-    check_archive(of("url")[0], of("sha256")[0]);
-    assert_eq!(of("bin"), ["eks-netcheck"]);
-    assert!(of("man1").len() > 10, "{run}");
-    assert_eq!(of("zsh_completion"), ["completions/_eks-netcheck"]);
+    let of = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
+    assert_eq!(of("version"), VERSION);
+    check_archive(of("url"), of("sha256"));
+    // The test of the formula left what it wrote.
+    assert_eq!(files_below(&workspace), ["eks-netcheck.toml".to_owned()].into());
+    let installed = files_below(&prefix);
+    for file in [
+        "bin/eks-netcheck",
+        "share/man/man1/eks-netcheck-audit.1",
+        "etc/bash_completion.d/eks-netcheck",
+        "share/zsh/site-functions/_eks-netcheck",
+        "share/fish/vendor_completions.d/eks-netcheck.fish",
+        "share/eks-netcheck/LICENSES-THIRD-PARTY",
+    ] {
+        assert!(installed.contains(file), "{file} is not in {installed:?}");
+    }
 }
 
 #[test]
-fn aqua_and_mise_find_the_archive() {
+fn aqua_finds_the_archive() {
     let dir = scratch();
     let packages = format!(
         "registries:\n  - {{type: local, name: local, path: registry.yaml}}\npackages:\n  \
@@ -130,16 +166,81 @@ fn aqua_and_mise_find_the_archive() {
             .current_dir(&dir),
     );
     assert!(path.trim_end().ends_with(&format!("/{0}.tar.gz/{0}/eks-netcheck", stem())), "{path}");
+}
 
-    let tools: toml::Value = toml::from_str(&DIST.text("eks-netcheck.mise.toml")).unwrap();
-    let tool = &tools["tools"][format!("github:{REPOSITORY}").as_str()];
-    assert_eq!(tool["version"].as_str(), Some(VERSION));
-    let archive = &tool["platforms"]["linux-x64"];
-    let url = format!(
-        "https://github.com/{REPOSITORY}/releases/download/v{VERSION}/{}",
-        archive["asset_pattern"].as_str().unwrap()
+/// Serves files for the rest of the test run, as the API of GitHub does those of a release.
+fn serve_release() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let names = [format!("{}.tar.gz", stem()), "SHA256SUMS".to_owned()];
+    let asset = |name: &String| {
+        let link = format!("{url}/{name}");
+        json!({"name": name, "url": link, "browser_download_url": link})
+    };
+    let release = json!({
+        "tag_name": format!("v{VERSION}"), "draft": false, "prerelease": false,
+        "created_at": "2026-01-01T00:00:00Z", "assets": names.iter().map(asset).collect::<Vec<_>>(),
+    });
+    let mut files: BTreeMap<_, _> =
+        names.into_iter().map(|name| (format!("/{name}"), fs::read(DIST.dir.join(name)).unwrap())).collect();
+    files.insert(format!("/repos/{REPOSITORY}/releases/tags/v{VERSION}"), release.to_string().into_bytes());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let request = lines.next().unwrap_or_default();
+            lines.find(String::is_empty);
+            let body = request.split(' ').nth(1).and_then(|path| files.get(path));
+            let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
+            let body = body.map(Vec::as_slice).unwrap_or_default();
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        }
+    });
+    url
+}
+
+#[test]
+fn mise_installs_the_archive_if_its_checksum_is_right() {
+    let program = root().join("target/validators/node_modules/@jdxcode/mise-linux-x64/bin/mise");
+    assert!(program.exists(), "mise is missing; install it with: tests/validate --install");
+    // The API of GitHub is this server.
+    let version = format!("version = \"{VERSION}\"\n");
+    let tools = DIST.text("eks-netcheck.mise.toml");
+    assert_eq!(tools.matches(&version).count(), 1, "{tools}");
+    let tools = tools.replace(&version, &format!("{version}api_url = \"{}\"\n", serve_release()));
+    let mise = |dir: &Path| {
+        let mut mise = Command::new(&program);
+        mise.current_dir(dir).env_clear().env("HOME", dir).env("PATH", "/usr/bin:/bin");
+        // Nothing is downloaded from the internet.
+        mise.env("MISE_YES", "1").env("https_proxy", "http://127.0.0.1:1").env("no_proxy", "127.0.0.1");
+        mise
+    };
+    let dir = scratch();
+    fs::write(dir.path().join("mise.toml"), &tools).unwrap();
+    succeeds(mise(dir.path()).args(["trust", "--quiet"]));
+    succeeds(mise(dir.path()).arg("install"));
+    let mut tool = || {
+        let mut tool = mise(dir.path());
+        tool.args(["exec", "--", "eks-netcheck"]);
+        tool
+    };
+    works(&mut tool, &story("private-only"));
+
+    // Another checksum.
+    let dir = scratch();
+    let (before, sum) = tools.split_once("sha256:").unwrap();
+    fs::write(dir.path().join("mise.toml"), format!("{before}sha256:{}{}", "ab".repeat(32), &sum[64..]))
+        .unwrap();
+    succeeds(mise(dir.path()).args(["trust", "--quiet"]));
+    let refused = mise(dir.path()).arg("install").output().unwrap();
+    assert!(
+        !refused.status.success() && both(&refused).to_lowercase().contains("checksum"),
+        "{}",
+        both(&refused)
     );
-    check_archive(&url, archive["checksum"].as_str().unwrap().strip_prefix("sha256:").unwrap());
+    assert!(!files_below(dir.path()).iter().any(|file| file.ends_with("/eks-netcheck")));
 }
 
 #[test]
