@@ -11,7 +11,7 @@ use crate::model::connection::{Attribution, By, Component, Direction, KUBELET_PO
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
 use crate::model::probe::Probe;
-use crate::model::ranges::{NAT64, is_public};
+use crate::model::ranges::{NAT64, is_public, range_use};
 use crate::model::socket::{Port, Socket};
 
 /// An index of the evidence by address.
@@ -42,7 +42,7 @@ impl Index {
         let in_vpc = |eni: &ClassifiedInterface| cluster.vpc.as_deref() == Some(&eni.interface.vpc);
         let in_vpc = || interfaces.iter().enumerate().filter(|(_, eni)| in_vpc(eni));
         let blocks = vpc_blocks(evidence);
-        let nat64 = nat64_prefixes(evidence);
+        let nat64 = nat64_prefixes(evidence, interfaces);
         // In ascending precedence: later entries replace earlier ones.
         let mut addresses = BTreeMap::new();
         let mut prefixes = BTreeMap::new();
@@ -61,7 +61,10 @@ impl Index {
             let is_inside =
                 addresses.contains_key(&bits(address)) || blocks.iter().any(|block| block.contains(&address));
             let is_public_only = matches!(cluster.access, EndpointAccess::Public { .. });
-            if is_public_only || (!is_inside && outside_vpc_is_public) {
+            // The public endpoint has no address of a private or reserved range. A name that resolves
+            // to one leads to something else: a load balancer of the operator, a filter of names.
+            let may_be_public = range_use(address).is_none();
+            if may_be_public && (is_public_only || (!is_inside && outside_vpc_is_public)) {
                 addresses.insert(
                     bits(address),
                     Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None },
@@ -229,25 +232,28 @@ fn last_32_bits(ip: Ipv6Addr) -> Ipv4Addr {
 }
 
 /// The prefixes of NAT64: the well-known one, which DNS64 of the VPC resolver uses, and
-/// those that answers show: all IPv6 addresses of an answer embed IPv4 addresses of the
-/// same answer behind one prefix.
+/// those that answers show: all IPv6 addresses of an answer embed, behind one prefix, IPv4
+/// addresses of the endpoint, of this answer, of another one or of an EKS-owned ENI.
 ///
 /// <https://www.rfc-editor.org/rfc/rfc6052>
-fn nat64_prefixes(evidence: &Evidence) -> HashSet<u128> {
+fn nat64_prefixes(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> HashSet<u128> {
+    let owned = interfaces.iter().filter(|eni| eni.kind == InterfaceKind::EksOwned);
+    let owned = owned.flat_map(|eni| eni.interface.addresses.iter().copied());
+    let known = evidence.endpoint_addresses().into_iter().chain(owned);
+    let known: HashSet<_> = known
+        .filter_map(|address| match address {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        })
+        .collect();
     let mut prefixes = HashSet::from([upper_96_bits(NAT64)]);
     for answer in evidence.dns.iter().filter_map(|vantage| vantage.answer.seen()) {
-        let mut v4 = HashSet::new();
-        let mut v6 = Vec::new();
-        for address in &answer.addresses {
-            match address {
-                IpAddr::V4(ip) => {
-                    v4.insert(*ip);
-                }
-                IpAddr::V6(ip) => v6.push(*ip),
-            }
-        }
-        let Some(prefix) = v6.first().map(|first| upper_96_bits(*first)) else { continue };
-        if v6.iter().all(|ip| upper_96_bits(*ip) == prefix && v4.contains(&last_32_bits(*ip))) {
+        let v6 = answer.addresses.iter().filter_map(|address| match address {
+            IpAddr::V6(ip) => Some(*ip),
+            IpAddr::V4(_) => None,
+        });
+        let Some(prefix) = v6.clone().next().map(upper_96_bits) else { continue };
+        if { v6 }.all(|ip| upper_96_bits(ip) == prefix && known.contains(&last_32_bits(ip))) {
             prefixes.insert(prefix);
         }
     }

@@ -79,6 +79,43 @@ fn nat64_embeds_the_address_of_an_eni() {
     }
 }
 
+/// The same if a node's answers have no other address: they embed those of the ENIs.
+#[test]
+fn answers_of_nat64_alone_are_compared_with_the_enis() {
+    for (answer, code) in [
+        ("fd00:64::c0a8:137\nfd00:64::c0a8:242\n", 0),
+        ("64:ff9b:1::c0a8:137\n", 0),
+        // 192.168.1.77, which no interface has.
+        ("fd00:64::c0a8:14d\n", 3),
+    ] {
+        let peer = answer.lines().next().unwrap();
+        let copy = with_peer("kubelet", &format!("[{peer}]:443"));
+        fs::write(copy.path().join("dns/n1.txt"), answer).unwrap();
+        let (report, exit_code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(exit_code, code, "{answer}: {}", needed(&report));
+        assert!(!report["findings"].to_string().contains("public"), "{answer}: {}", report["findings"]);
+    }
+}
+
+/// A name that resolves to an address of a private or reserved range outside the VPC leads to a
+/// load balancer of the operator or to nothing, and not to the public endpoint.
+#[test]
+fn an_answer_that_is_no_public_address_is_not_the_public_endpoint() {
+    for address in ["10.50.0.10", "172.20.9.9", "100.64.9.9", "fd00:9::1", "0.0.0.0", "127.0.0.1", "::"] {
+        let peer = if address.contains(':') { format!("[{address}]:443") } else { format!("{address}:443") };
+        for is_connected in [true, false] {
+            let copy = if is_connected { with_peer("kubelet", &peer) } else { copy_of("private-only") };
+            fs::write(copy.path().join("dns/n1.txt"), format!("{address}\n")).unwrap();
+            let (report, code) = Netcheck::audit(copy.path()).args(&["--fail-on", "high"]).json();
+            assert_eq!(code, if is_connected { 3 } else { 0 }, "{address}: {}", needed(&report));
+            let n1 = &report["node_traffic"][0];
+            assert_eq!(n1["path"], if is_connected { "unknown" } else { "private" }, "{address}: {n1}");
+            let findings = report["findings"].to_string();
+            assert!(!findings.contains("public addresses, "), "{address}: {findings}");
+        }
+    }
+}
+
 /// Rewrites the capture of n1.
 fn with_n1(rows: &[&str]) -> tempfile::TempDir {
     let copy = copy_of("private-only");
