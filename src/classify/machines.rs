@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::model::connection::{Component, Connection};
+use crate::model::connection::{Component, Connection, Direction};
 use crate::model::evidence::Evidence;
 use crate::model::facts::Machine;
 use crate::model::gap::{Gap, GapReason, Subject};
@@ -109,6 +109,9 @@ impl Machines {
             None => self.components.entry(connection.node.clone()).or_default(),
         };
         groups.add(local, identity, Some((component, pid)));
+        if connection.direction == Direction::Outbound && connection.attribution.path.is_api_server() {
+            groups.add_source(local, identity);
+        }
     }
 
     /// The machines of a node's capture.
@@ -138,6 +141,8 @@ struct Group {
     identity: Option<usize>,
     addresses: BTreeSet<IpAddr>,
     processes: BTreeSet<(Component, u32)>,
+    /// Those of the addresses from which components connect to the API server.
+    sources: BTreeSet<IpAddr>,
     has_kubelet: bool,
     /// Whether it has a row of kubelet or kube-proxy.
     has_components: bool,
@@ -148,8 +153,25 @@ impl Group {
         self.identity = self.identity.or(other.identity);
         self.addresses.extend(other.addresses);
         self.processes.extend(other.processes);
+        self.sources.extend(other.sources);
         self.has_kubelet |= other.has_kubelet;
         self.has_components |= other.has_components;
+    }
+
+    /// Whether both may be of one machine: a process is on both, and components connect to the API
+    /// server from one address of each family. Processes of different machines may have the same
+    /// pid.
+    fn has_common(&self, other: &Self) -> bool {
+        let are_apart = |is_family: fn(&IpAddr) -> bool| {
+            let mut own = self.sources.iter().filter(|source| is_family(source)).peekable();
+            let mut others = other.sources.iter().filter(|source| is_family(source)).peekable();
+            own.peek().is_some()
+                && others.peek().is_some()
+                && own.all(|source| !other.sources.contains(source))
+        };
+        !self.processes.is_disjoint(&other.processes)
+            && !are_apart(IpAddr::is_ipv4)
+            && !are_apart(IpAddr::is_ipv6)
     }
 }
 
@@ -191,6 +213,18 @@ impl Groups {
         group.has_components = true;
     }
 
+    /// Adds an address from which a component connects to the API server, which was added before
+    /// unless there are too many.
+    fn add_source(&mut self, local: IpAddr, identity: Option<usize>) {
+        let group = match identity {
+            Some(identity) => self.known.get_mut(&identity),
+            None => self.unknown.get_mut(&local),
+        };
+        if let Some(group) = group {
+            group.sources.insert(local);
+        }
+    }
+
     /// Assigns unknown addresses to machines by their processes, such as that of a bridge,
     /// and returns the machines. Known machines stay apart, since processes of different
     /// machines may have the same pid.
@@ -198,8 +232,7 @@ impl Groups {
         let mut machines: Vec<Group> = self.known.into_values().collect();
         let known = machines.len();
         for group in self.unknown.into_values() {
-            let has_common = |other: &&mut Group| !other.processes.is_disjoint(&group.processes);
-            match machines.iter_mut().find(has_common) {
+            match machines.iter_mut().find(|machine| machine.has_common(&group)) {
                 Some(machine) => machine.merge(group),
                 None => machines.push(group),
             }
@@ -207,8 +240,7 @@ impl Groups {
         // Two unknown addresses may have had a process in common with a later one only.
         let mut at = known;
         while at < machines.len() {
-            let other =
-                (0..at).find(|before| !machines[*before].processes.is_disjoint(&machines[at].processes));
+            let other = (0..at).find(|before| machines[*before].has_common(&machines[at]));
             match other {
                 Some(before) => {
                     let group = machines.remove(at);

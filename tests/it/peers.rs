@@ -156,6 +156,11 @@ fn several_machines_in_one_capture_are_told_apart() {
         ("another instance, without names", "ESTAB 0 0 192.168.2.94:45619 192.168.2.66:443", 3),
         ("another instance, in TIME-WAIT", "TIME-WAIT 0 0 192.168.2.94:45619 192.168.2.66:443", 3),
         (
+            "another kubelet with the same pid",
+            "ESTAB 0 0 10.1.2.3:45619 192.168.2.66:443 users:((\"kubelet\",pid=3011,fd=14))",
+            3,
+        ),
+        (
             "another kube-proxy alone",
             "ESTAB 0 0 10.1.2.3:45619 192.168.2.66:443 users:((\"kube-proxy\",pid=4711,fd=14))",
             3,
