@@ -22,7 +22,9 @@ pub(super) fn has_damaged_end(rest: &[u8]) -> bool {
                 _ => return true,
             }
         }
-        None if rest.starts_with(b"users:") || USERS.starts_with(rest) => return true,
+        None if rest.starts_with(b"users:") || USERS.starts_with(rest) || has_users_in_another_case(rest) => {
+            return true;
+        }
         None => rest,
     };
     let end = memchr::memmem::find(rest, b"))").filter(|_| rest.starts_with(USERS));
@@ -38,6 +40,12 @@ pub(super) fn has_damaged_end(rest: &[u8]) -> bool {
             .any(|word| memchr::memmem::find(tail, word).is_some())
 }
 
+/// Whether a text contains the beginning of the `users:` column with other letters than `ss`
+/// prints, as after a change of case.
+fn has_users_in_another_case(text: &[u8]) -> bool {
+    text.windows(USERS.len()).any(|part| part.eq_ignore_ascii_case(USERS))
+}
+
 /// Whether a row without a state in front has a word after its addresses that is no column
 /// of `ss`: the row is one of `netstat` whose state or first column is damaged.
 pub(super) fn has_state_last(rest: &[u8]) -> bool {
@@ -50,6 +58,16 @@ pub(super) fn has_state_last(rest: &[u8]) -> bool {
 pub(super) fn is_pid(rest: &[u8]) -> bool {
     let word = rest.trim_ascii();
     is_number(word.strip_suffix(b"/").unwrap_or(word))
+}
+
+/// Whether the text after the state in a row of `netstat` ends within the name of a component,
+/// whose rest is on the next line. No program of a node has such a name.
+pub(super) fn is_broken_name(rest: &[u8]) -> bool {
+    let (pid, name) = digits(rest.trim_ascii());
+    let is_part = |whole: &[u8]| whole.starts_with(name) && whole != name;
+    !pid.is_empty()
+        && name.strip_prefix(b"/").is_some_and(|name| !name.is_empty())
+        && [&b"/kubelet"[..], b"/kube-proxy"].into_iter().any(is_part)
 }
 
 /// Whether a line that does not parse as a row was one, or a part of one: it names a state,

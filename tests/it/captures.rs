@@ -22,6 +22,8 @@ fn a_damaged_row_makes_a_capture_incomplete() {
     let netstat = "tcp 0 0 192.168.1.20:42801 3.39.1.1:443 ESTABLISHED 3011/kubelet";
     for damaged in [
         row.replace("ESTAB", "estab"),
+        row.to_uppercase(),
+        row.replace("users", "Users"),
         row.replace("ESTAB", "AB"),
         row.replace("users", "use\nrs"),
         row.replace(":443", ":4\n43"),
@@ -36,6 +38,9 @@ fn a_damaged_row_makes_a_capture_incomplete() {
         netstat.replace("ESTABLISHED", "STABLISHED"),
         netstat.replace("ESTABLISHED ", "ESTABLISHED\n"),
         netstat.replace("tcp", "cp"),
+        netstat.replace("kubelet", "k\nubelet"),
+        netstat.replace("kubelet", "kube\nlet"),
+        netstat.replace("kubelet", "kube-prox\ny"),
     ] {
         let copy = copy_of("private-only");
         let path = copy.path().join("nodes/n1.txt");

@@ -10,7 +10,7 @@ use super::address::{CommonAddress, NotAnAddress, parse_netstat, parse_ss};
 use super::columns::{after_number, after_queues, parse_netstat_state, parse_ss_state, skip_blanks, token};
 use super::conntrack;
 use super::damage::{
-    has_damaged_end, has_state_last, has_two_addresses, is_left_out, is_part_of_row, is_pid,
+    has_damaged_end, has_state_last, has_two_addresses, is_broken_name, is_left_out, is_part_of_row, is_pid,
 };
 use super::proc::{ProcLine, parse_proc_line};
 use super::processes::{Processes, USERS};
@@ -269,7 +269,10 @@ fn parse_netstat_columns(text: &[u8]) -> Option<Result<Row<'_>, RejectReason>> {
     let local = parse_netstat(local, after_local).ok()?;
     let peer = parse_netstat(peer, after_peer).ok()?;
     let socket = Socket { state, local, peer };
-    if is_pid(rest) || rest.len() > NETSTAT_REST_MAX && has_two_addresses(rest, usize::MAX) {
+    if is_pid(rest)
+        || is_broken_name(rest)
+        || rest.len() > NETSTAT_REST_MAX && has_two_addresses(rest, usize::MAX)
+    {
         return Some(Err(RejectReason::BrokenRow));
     }
     Some(Ok(Row { socket, processes: Processes::from_netstat(rest) }))
