@@ -113,7 +113,7 @@ fuzz_target!(|bytes: &[u8]| {
         tally,
         has_header: true,
         via: Some(Via::File),
-        has_only_kubelet: false,
+        has_only_components: false,
         is_state_filtered: false,
         extent: Extent::Unknown,
         left_out: None,

@@ -43,8 +43,6 @@ pub struct CaptureSummary {
     established: u64,
     /// Whether any row lists a process.
     has_process_names: bool,
-    /// Whether any row lists processes, and none of kubelet.
-    has_other_rows: bool,
     /// Of which processes its rows are.
     variety: Variety,
     /// The comment lines of a capture that was filtered on the node.
@@ -121,11 +119,11 @@ impl CaptureSummary {
         }
     }
 
-    /// Whether every row lists a process of kubelet, as after `grep kubelet`. In a complete
-    /// capture, rows of other processes occur.
+    /// Whether every row that lists a process is of a Kubernetes component, as after `grep
+    /// kubelet`. In a complete capture, rows of other processes of the host occur.
     #[must_use]
-    pub fn has_only_kubelet(&self) -> bool {
-        self.sockets() > 0 && !self.has_other_rows && self.left_out().is_none()
+    pub fn has_only_components(&self) -> bool {
+        self.sockets() > 0 && !self.variety.has_host_process() && self.left_out().is_none()
     }
 
     /// What a whole capture that was filtered on the node does not contain.
@@ -225,12 +223,6 @@ impl CaptureSummary {
             return;
         }
         self.variety.add_row(row);
-        if !self.has_other_rows {
-            let mut processes = row.processes.clone();
-            // Sockets in TIME-WAIT have no process.
-            self.has_other_rows =
-                !row.processes.is_empty() && !processes.any(|process| process.comm == b"kubelet");
-        }
         self.has_process_names |= !row.processes.is_empty();
         self.stateless += u64::from(!row.has_state());
         self.established += u64::from(row.socket.state == State::Established);
@@ -275,7 +267,6 @@ impl CaptureSummary {
         self.stateless += other.stateless;
         self.established += other.established;
         self.has_process_names |= other.has_process_names;
-        self.has_other_rows |= other.has_other_rows;
         self.variety.merge(other.variety);
         self.comments.merge(other.comments);
         self.has_rows |= other.has_rows;

@@ -11,7 +11,6 @@ pub(super) struct Variety {
     first: Vec<u8>,
     /// Whether a row lists another one first.
     has_several: bool,
-    /// Whether a row lists a process first that is no Kubernetes component.
     has_host_process: bool,
     /// Whether an established socket has no process.
     pub(super) has_nameless: bool,
@@ -34,6 +33,11 @@ impl Variety {
     /// after `grep kube-proxy`, or `grep sshd`, there are none.
     pub(super) fn is_unfiltered(&self) -> bool {
         self.has_several && self.has_host_process
+    }
+
+    /// Whether a row lists a process first that is no Kubernetes component.
+    pub(super) fn has_host_process(&self) -> bool {
+        self.has_host_process
     }
 
     pub(super) fn merge(&mut self, other: Self) {

@@ -42,9 +42,9 @@ pub(super) fn node_traffic(
             ComponentTraffic { component, path }
         };
         let mut components = vec![component(Component::Kubelet)];
-        // A capture without column headings, or with rows of kubelet alone, may have been
+        // A capture without column headings, or with rows of Kubernetes components alone, may have been
         // filtered.
-        if runs_kube_proxy || !node.has_header || node.has_only_kubelet {
+        if runs_kube_proxy || !node.has_header || node.has_only_components {
             components.push(component(Component::KubeProxy));
         }
         let paths: Vec<_> = components.iter().map(|component| component.path).collect();

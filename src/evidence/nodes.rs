@@ -189,7 +189,7 @@ pub fn unread(name: NodeName, gap: Gap) -> Node {
         via: None,
         tally: Tally::default(),
         has_header: false,
-        has_only_kubelet: false,
+        has_only_components: false,
         is_state_filtered: false,
         extent: Extent::Unknown,
         left_out: None,
@@ -272,7 +272,7 @@ pub fn node(name: NodeName, summary: CaptureSummary, next_step: NextStep) -> Nod
     }
     Node {
         has_header: summary.has_header(),
-        has_only_kubelet: summary.has_only_kubelet(),
+        has_only_components: summary.has_only_components(),
         is_state_filtered: summary.is_state_filtered(),
         extent: if gaps.is_empty() { summary.extent() } else { Extent::Unknown },
         left_out: summary.left_out(),

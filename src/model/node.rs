@@ -22,9 +22,9 @@ pub struct Node {
     pub tally: Tally,
     /// Whether its capture has column headings, which shows that it was not filtered.
     pub has_header: bool,
-    /// Whether every row of its capture lists a process of kubelet, as no complete capture
-    /// does.
-    pub has_only_kubelet: bool,
+    /// Whether every row of its capture that lists a process is of a Kubernetes component, as in
+    /// no complete capture.
+    pub has_only_components: bool,
     /// Whether its capture is limited to sockets in one state, by `ss` or by `grep`. Sockets
     /// in other states are not in it.
     pub is_state_filtered: bool,

@@ -70,7 +70,7 @@ fn classify<'a>(rows: impl Iterator<Item = &'a Row>, limits: Limits) -> Facts {
         tally,
         has_header: true,
         via: Some(Via::File),
-        has_only_kubelet: false,
+        has_only_components: false,
         is_state_filtered: false,
         extent: Extent::Unknown,
         left_out: None,

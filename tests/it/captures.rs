@@ -56,6 +56,38 @@ fn a_damaged_row_makes_a_capture_incomplete() {
     }
 }
 
+/// In a complete capture are rows of the host's own programs. Where all are of Kubernetes
+/// components and none is of kube-proxy, a filter may have removed its rows.
+#[test]
+fn a_capture_of_components_alone_does_not_show_that_there_is_no_kube_proxy() {
+    let agent = "ESTAB 0 0 LOCAL:50001 10.100.0.1:443 users:((\"aws-k8s-agent\",pid=3640,fd=7))";
+    let controller = "ESTAB 0 0 LOCAL:50002 10.100.0.1:443 users:((\"controller\",pid=3650,fd=7))";
+    let nameless = "ESTAB 0 0 LOCAL:50003 192.168.1.131:443";
+    let sshd = "ESTAB 0 0 LOCAL:22 192.168.11.10:40712 users:((\"sshd\",pid=7745,fd=4))";
+    for (others, code) in [
+        (&[][..], 3),
+        (&[agent][..], 3),
+        (&[agent, controller, nameless][..], 3),
+        (&[sshd][..], 0),
+        (&[agent, sshd][..], 0),
+    ] {
+        let copy = copy_of("private-only");
+        for (node, local, eni) in
+            [("n1", "192.168.1.20", "192.168.1.55"), ("n2", "192.168.2.94", "192.168.2.66")]
+        {
+            let kubelet = format!("ESTAB 0 0 LOCAL:42778 {eni}:443 users:((\"kubelet\",pid=3011,fd=13))");
+            let heading = "State Recv-Q Send-Q Local Address:Port Peer Address:Port Process";
+            let lines: Vec<_> = [heading, &kubelet].into_iter().chain(others.iter().copied()).collect();
+            let capture = (lines.join("\n") + "\n").replace("LOCAL", local);
+            fs::write(copy.path().join("nodes").join(format!("{node}.txt")), capture).unwrap();
+        }
+        let (report, exit_code) = Netcheck::audit(copy.path()).json();
+        assert_eq!(exit_code, code, "{others:?}: {:?}", needed(&report));
+        let is_missing = needed(&report).iter().any(|gap| gap.contains("no socket of kube-proxy was seen"));
+        assert_eq!(is_missing, code == 3, "{others:?}: {:?}", needed(&report));
+    }
+}
+
 /// A number on a line of its own counts the lines of a part of a capture of `/proc`, and
 /// nothing in any other.
 #[test]

@@ -191,11 +191,15 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
 pub(super) fn partial(facts: &Facts, node: &Node) -> Vec<Gap> {
     let mut gaps: Vec<_> =
         node.gaps.iter().filter(|gap| gap.why != GapReason::NoProcessNames).cloned().collect();
+    let has_kube_proxy = || {
+        let mut own = facts.connections_of(&node.name).iter();
+        own.any(|connection| connection.component == Some(Component::KubeProxy))
+    };
     if gaps.is_empty() {
         let detail = if node.is_state_filtered {
             "its capture has sockets in one state only: ss or grep selected it, so other processes may use the endpoint as well"
-        } else if node.has_only_kubelet {
-            "its capture has rows of kubelet only: it was filtered, so other processes may use the endpoint as well"
+        } else if node.has_only_components && !has_kube_proxy() {
+            "its capture has rows of Kubernetes components only, and none of kube-proxy: it was filtered, so other processes may use the endpoint as well"
         } else if !node.has_header {
             "its capture has no column headings: it may have been filtered, so other processes may use the endpoint as well"
         } else {
