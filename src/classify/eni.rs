@@ -8,36 +8,76 @@
 //!
 //! <https://docs.aws.amazon.com/eks/latest/best-practices/subnets.html>
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::model::cluster::{Cluster, Hosting};
+use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, InterfaceKind};
-use crate::model::net::{Attachment, EKS_DESCRIPTION, Interface};
+use crate::model::gap::{Gap, GapReason};
+use crate::model::net::{Attachment, EKS_DESCRIPTION, INTERFACES, Interface};
 
 /// How many EKS-owned ENIs are compared with each node or place. EKS keeps two to four.
 pub(super) const ENIS_MAX: usize = 64;
 
-/// Classifies an interface. `nodes` are the instance ids of the cluster's nodes.
+/// The account of a cluster whose ARN tells none, if ENIs of several accounts may be its
+/// EKS-owned ENIs, as in a shared VPC: that of the ENIs with the cluster security group.
+/// `None` if the account decides nothing.
+///
+/// # Errors
+/// The gap, if the security group does not decide either.
+pub(super) fn owner(evidence: &Evidence) -> Result<Option<String>, Gap> {
+    let cluster = &evidence.cluster;
+    if cluster.account().is_some() {
+        return Ok(None);
+    }
+    let interfaces = evidence.network.interfaces.seen().into_iter().flatten();
+    let candidates: Vec<_> = interfaces.filter(|interface| interface.is_eks_owned(cluster)).collect();
+    let owners: BTreeSet<_> = candidates.iter().map(|interface| interface.owner.as_str()).collect();
+    if owners.len() < 2 {
+        return Ok(None);
+    }
+    let has_group = |interface: &Interface| {
+        cluster.security_group.as_ref().is_some_and(|id| interface.groups.contains(id))
+    };
+    let with_group = candidates.iter().filter(|interface| has_group(interface));
+    let with_group: BTreeSet<_> = with_group.map(|interface| interface.owner.as_str()).collect();
+    if let [only] = *Vec::from_iter(with_group) {
+        return Ok(Some(only.to_owned()));
+    }
+    let detail = format!(
+        "the accounts {} have ENIs with the description of this cluster's, and its account is not recorded, so which of them are this cluster's is not known",
+        Vec::from_iter(owners).join(" and ")
+    );
+    Err(evidence.gap(INTERFACES, GapReason::Incomplete, detail))
+}
+
+/// Classifies an interface. `owner` is the account of the cluster, if it was derived;
+/// `nodes` are the instance ids of the cluster's nodes.
 pub(super) fn classify_interface(
     interface: Arc<Interface>,
     cluster: &Cluster,
+    owner: Option<&str>,
     nodes: &HashSet<&str>,
 ) -> ClassifiedInterface {
-    let (kind, why) = eks_owned(&interface, cluster).unwrap_or_else(|| {
+    let (kind, why) = eks_owned(&interface, cluster, owner).unwrap_or_else(|| {
         (other_kind(&interface, nodes), why_not_eks_owned(&interface, cluster).unwrap_or_default())
     });
     ClassifiedInterface { interface, kind, why }
 }
 
-fn eks_owned(interface: &Interface, cluster: &Cluster) -> Option<(InterfaceKind, String)> {
+fn eks_owned(
+    interface: &Interface,
+    cluster: &Cluster,
+    owner: Option<&str>,
+) -> Option<(InterfaceKind, String)> {
     let name = interface.description.strip_prefix(EKS_DESCRIPTION)?;
     // A local cluster on Outposts has its control plane in the customer's account.
     if !interface.has_eks_owned_structure() || cluster.hosting == Hosting::Outposts {
         return None;
     }
     let account = interface.foreign_account(interface.attachment.as_ref()?)?;
-    if !interface.is_eks_owned(cluster) {
+    if !interface.is_eks_owned(cluster) || owner.is_some_and(|owner| owner != interface.owner) {
         let in_vpc = cluster.vpc.as_deref() == Some(&interface.vpc);
         let of = if name != cluster.name {
             "another cluster".to_owned()
@@ -185,7 +225,7 @@ mod tests {
     fn kind(change: impl FnOnce(&mut Interface)) -> InterfaceKind {
         let mut interface = eks_owned_eni();
         change(&mut interface);
-        classify_interface(Arc::new(interface), &cluster(), &HashSet::new()).kind
+        classify_interface(Arc::new(interface), &cluster(), None, &HashSet::new()).kind
     }
 
     fn attachment(interface: &mut Interface) -> &mut Attachment {
@@ -236,7 +276,7 @@ mod tests {
         ] {
             let arn = format!("arn:aws:eks:eu-west-1:{account}:cluster/myeks");
             let cluster = Cluster { arn: Some(arn), ..cluster() };
-            let known = classify_interface(Arc::new(eks_owned_eni()), &cluster, &HashSet::new());
+            let known = classify_interface(Arc::new(eks_owned_eni()), &cluster, None, &HashSet::new());
             assert_eq!(known.kind, expected, "{account}: {}", known.why);
         }
     }
@@ -246,7 +286,7 @@ mod tests {
         let why = |change: fn(&mut Interface)| {
             let mut interface = eks_owned_eni();
             change(&mut interface);
-            classify_interface(Arc::new(interface), &cluster(), &HashSet::new()).why
+            classify_interface(Arc::new(interface), &cluster(), None, &HashSet::new()).why
         };
         assert!(why(|_| {}).contains("account 444455556666, while account 111122223333 owns the ENI"));
         assert!(why(|eni| eni.attachment = None).contains("it is not attached"));
@@ -257,7 +297,7 @@ mod tests {
     fn local_clusters_have_no_eks_owned_enis() {
         let cluster = Cluster { hosting: Hosting::Outposts, ..cluster() };
         assert_eq!(
-            classify_interface(Arc::new(eks_owned_eni()), &cluster, &HashSet::new()).kind,
+            classify_interface(Arc::new(eks_owned_eni()), &cluster, None, &HashSet::new()).kind,
             InterfaceKind::Unknown
         );
     }

@@ -33,7 +33,7 @@ pub use self::bounded::Limits;
 use self::bounded::too_many_connections;
 use self::control_plane::subnets_without_egress;
 use self::egress::node_egress;
-use self::eni::classify_interface;
+use self::eni::{classify_interface, owner};
 use self::machines::{Machines, several_machines};
 use self::missing::missing_nodes;
 use self::path::Index;
@@ -45,6 +45,7 @@ use crate::model::connection::{Component, Connection, Path};
 use crate::model::evidence::Evidence;
 use crate::model::facts::{ClassifiedInterface, Facts};
 use crate::model::name::NodeName;
+use crate::model::net::INTERFACES;
 use crate::model::node::Node;
 use crate::model::socket::{Process, Socket, SocketAddress};
 
@@ -76,12 +77,17 @@ impl Classifier {
 
     /// The same with other limits on the connections that are kept.
     #[must_use]
-    pub fn with_limits(evidence: Evidence, limits: Limits) -> Self {
+    pub fn with_limits(mut evidence: Evidence, limits: Limits) -> Self {
+        let owner = owner(&evidence).unwrap_or_else(|gap| {
+            evidence.network.take_away(INTERFACES, &gap);
+            None
+        });
         let cluster = &evidence.cluster;
         let nodes: HashSet<_> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
         let seen = evidence.network.interfaces.seen().into_iter().flatten();
-        let interfaces: Vec<_> =
-            seen.map(|interface| classify_interface(Arc::clone(interface), cluster, &nodes)).collect();
+        let interfaces: Vec<_> = seen
+            .map(|interface| classify_interface(Arc::clone(interface), cluster, owner.as_deref(), &nodes))
+            .collect();
         let index = Index::new(&evidence, &interfaces);
         let machines = Machines::new(&evidence);
         let connections = Connections::new(limits);

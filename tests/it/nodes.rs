@@ -173,3 +173,42 @@ fn audit_of_n1(keep: &dyn Fn(&str) -> bool) -> String {
     fs::write(path, lines.join("\n") + "\n").unwrap();
     Netcheck::audit(copy.path()).run().stdout.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// In a shared VPC, clusters of two accounts may have one name. Without the account of this
+/// one, its security group tells which ENIs are its own.
+#[test]
+fn enis_of_two_accounts_are_told_apart_by_the_cluster_security_group() {
+    const OTHER: &str = "192.168.1.77";
+    for (arn, has_group, peer, code, path) in [
+        ("arn:aws:eks:ap-northeast-2:111122223333:cluster/myeks", true, "192.168.1.55", 0, "private"),
+        ("arn:aws:eks:ap-northeast-2:111122223333:cluster/myeks", true, OTHER, 3, "unknown"),
+        ("arn:aws:eks:ap-northeast-2:XXXXXXXXXXXX:cluster/myeks", false, "192.168.1.55", 0, "private"),
+        ("arn:aws:eks:ap-northeast-2:XXXXXXXXXXXX:cluster/myeks", false, OTHER, 3, "unknown"),
+        ("", false, OTHER, 3, "unknown"),
+        // Nothing decides.
+        ("", true, OTHER, 3, "unknown"),
+        ("", true, "192.168.1.55", 3, "unknown"),
+    ] {
+        let copy = copy_of("private-only");
+        edit_json(copy.path(), "cluster.json", |json| json["cluster"]["arn"] = json!(arn));
+        edit_json(copy.path(), "network-interfaces.json", |json| {
+            let all = json["NetworkInterfaces"].as_array_mut().unwrap();
+            let mut other = all.iter().find(|one| one["Description"] == "Amazon EKS myeks").unwrap().clone();
+            other["NetworkInterfaceId"] = json!("eni-0ffffffffffffffff");
+            other["OwnerId"] = json!("999988887777");
+            other["PrivateIpAddress"] = json!(OTHER);
+            other["PrivateIpAddresses"] = json!([{"Primary": true, "PrivateIpAddress": OTHER}]);
+            if !has_group {
+                other["Groups"] = json!([{"GroupId": "sg-0ffffffffffffffff"}]);
+            }
+            all.push(other);
+        });
+        let path_of_capture = copy.path().join("nodes/n1.txt");
+        let capture = fs::read_to_string(&path_of_capture).unwrap();
+        fs::write(&path_of_capture, capture.replace("192.168.1.55:443", &format!("{peer}:443"))).unwrap();
+        let (report, exit_code) = Netcheck::audit(copy.path()).args(&["--fail-on", "medium"]).json();
+        let case = format!("{arn} {has_group} {peer}");
+        assert_eq!(exit_code, code, "{case}: {:?} {}", needed_gaps(&report), report["findings"]);
+        assert_eq!(report["node_traffic"][0]["path"], path, "{case}");
+    }
+}
