@@ -58,9 +58,9 @@ pub(super) fn missing_nodes(
         });
     let hybrid = evidence.cluster.hybrid_nodes_enabled
         && of_kubernetes.is_none()
-        && !has_unlisted_node(evidence, nodes, machines);
+        && !has_hybrid_node(evidence, nodes, machines);
     let hybrid = hybrid.then(|| {
-        let detail = "hybrid nodes are enabled on the cluster, EC2 does not list them, and all captures are of nodes that EC2 lists";
+        let detail = "hybrid nodes are enabled on the cluster, EC2 does not list them, and no capture is of a node in their networks";
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)
     });
     unread.chain(unlisted).chain(hybrid).chain(fargate).collect()
@@ -152,11 +152,18 @@ impl<'a> ReadNodes<'a> {
     }
 }
 
-/// Whether any node was read that EC2 does not list.
-fn has_unlisted_node(evidence: &Evidence, nodes: &[Node], machines: &[Vec<Machine>]) -> bool {
+/// Whether a hybrid node was read: one with an address in the networks of hybrid nodes, or,
+/// where these are not recorded, any node that EC2 does not list.
+fn has_hybrid_node(evidence: &Evidence, nodes: &[Node], machines: &[Vec<Machine>]) -> bool {
     let listed: HashSet<&str> = evidence.node_instances().map(|instance| instance.id.as_str()).collect();
-    let is_listed =
-        |machine: &Machine| machine.instance.as_deref().is_some_and(|instance| listed.contains(instance));
+    let networks = &evidence.cluster.remote_node_networks;
+    let is_hybrid = |machine: &Machine| {
+        if networks.is_empty() {
+            return machine.instance.as_deref().is_none_or(|instance| !listed.contains(instance));
+        }
+        let mut addresses = machine.addresses.iter();
+        addresses.any(|address| networks.iter().any(|network| network.contains(address)))
+    };
     let mut read = nodes.iter().zip(machines).filter(|(node, _)| node.tally.rows > 0);
-    read.any(|(_, machines)| !machines.iter().any(is_listed))
+    read.any(|(_, machines)| machines.iter().any(is_hybrid))
 }

@@ -212,3 +212,21 @@ fn enis_of_two_accounts_are_told_apart_by_the_cluster_security_group() {
         assert_eq!(report["node_traffic"][0]["path"], path, "{case}");
     }
 }
+
+/// A node that EC2 does not list is a hybrid node only with an address in the networks of those.
+#[test]
+fn a_node_of_the_vpc_that_is_not_listed_is_no_hybrid_node() {
+    for (address, code) in [("10.80.0.7", 0), ("192.168.3.71", 3)] {
+        let copy = copy_of("private-only");
+        edit_json(copy.path(), "cluster.json", |json| {
+            json["cluster"]["remoteNetworkConfig"] =
+                json!({"remoteNodeNetworks": [{"cidrs": ["10.80.0.0/16"]}]});
+        });
+        let capture = fs::read_to_string(copy.path().join("nodes/n1.txt")).unwrap();
+        fs::write(copy.path().join("nodes/n3.txt"), capture.replace("192.168.1.20", address)).unwrap();
+        let (report, exit_code) = Netcheck::audit(copy.path()).json();
+        let gaps = needed_gaps(&report);
+        assert_eq!(exit_code, code, "{address}: {gaps:?}");
+        assert_eq!(gaps.contains(&"hybrid nodes".to_owned()), code == 3, "{address}: {gaps:?}");
+    }
+}
