@@ -31,6 +31,8 @@ pub fn parse_answer(name: &str, host: Option<&str>, bytes: &[u8]) -> (Vantage, V
         (vantage(Observed::Unseen(gap(Subject::Vantage(name.to_owned()), why, detail, hint))), Vec::new())
     };
     let mut lines = Vec::new();
+    // Editors of Windows write a byte order mark at the beginning of a file.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (number, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         let line = line.trim_ascii_end();
         if line.len() > LINE_MAX {

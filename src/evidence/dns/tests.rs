@@ -32,6 +32,11 @@ fn addresses_are_separated_from_other_lines() {
 }
 
 #[test]
+fn a_byte_order_mark_is_not_of_the_answer() {
+    assert_eq!(addresses("\u{feff}3.39.55.189\r\n3.37.178.179\r\n"), ["3.39.55.189", "3.37.178.179"]);
+}
+
+#[test]
 fn output_of_getent_is_accepted() {
     let answer = read("192.168.1.55    STREAM a.example\n192.168.1.55    DGRAM  \n::ffff:192.168.1.66 RAW\n");
     let answer = answer.seen().expect("an answer");
