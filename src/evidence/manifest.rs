@@ -76,7 +76,7 @@ impl TryFrom<String> for WireSubject {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        parse_subject(text).map(Self)
+        parse_subject(&text).map(Self)
     }
 }
 
@@ -100,13 +100,14 @@ fn write_gaps<S: Serializer>(gaps: &[Gap], serializer: S) -> Result<S::Ok, S::Er
 
 /// Parses the text of a subject, the inverse of its `Display`. The name of a file means what the
 /// file contains.
-fn parse_subject(text: String) -> Result<Subject, String> {
-    let text = text.strip_prefix("./").map(str::to_owned).unwrap_or(text);
-    let files = CALLS.iter().map(|call| call.file).chain([File::CLUSTER, NODES, ENDPOINT_SLICES]);
+fn parse_subject(text: &str) -> Result<Subject, String> {
+    let text = text.trim();
+    let text = text.strip_prefix("./").unwrap_or(text);
+    let files = || CALLS.iter().map(|call| call.file).chain([File::CLUSTER, NODES, ENDPOINT_SLICES]);
     let fields = Field::ALL.into_iter().map(Subject::Field);
     let fixed =
         [Subject::Nodes, Subject::HybridNodes, Subject::FargatePods, Subject::Vantages, Subject::Sockets];
-    let mut known = files.map(Subject::File).chain(fields).chain(fixed);
+    let mut known = files().map(Subject::File).chain(fields).chain(fixed);
     if let Some(subject) = known.find(|subject| subject.to_string() == text) {
         return Ok(subject);
     }
@@ -122,7 +123,7 @@ fn parse_subject(text: String) -> Result<Subject, String> {
     if let Some(name) = text.strip_prefix("dns/").and_then(|file| file.strip_suffix(".txt")) {
         return Ok(Subject::Vantage(name.to_owned()));
     }
-    if let Some(name) = probe_vantage(&text) {
+    if let Some(name) = probe_vantage(text) {
         return Ok(Subject::Probe(name.to_owned()));
     }
     if let Some(id) = text.strip_prefix("egress of node ") {
@@ -133,7 +134,14 @@ fn parse_subject(text: String) -> Result<Subject, String> {
             return Ok(Subject::Records { kind, vantage: vantage.to_owned() });
         }
     }
-    Ok(Subject::Other(text))
+    // Who writes a manifest by hand may leave out the extension.
+    let is_named = |file: &File| {
+        let name = file.name();
+        name.eq_ignore_ascii_case(text)
+            || name.strip_suffix(".json").is_some_and(|name| name.eq_ignore_ascii_case(text))
+    };
+    let file = files().find(is_named).map(Subject::File);
+    Ok(file.unwrap_or_else(|| Subject::Other(text.to_owned())))
 }
 
 #[cfg(test)]
@@ -163,10 +171,10 @@ mod tests {
             Subject::Other("the operator's notes".to_owned()),
         ]);
         for subject in subjects {
-            assert_eq!(parse_subject(subject.to_string()), Ok(subject.clone()), "{subject}");
+            assert_eq!(parse_subject(&subject.to_string()), Ok(subject.clone()), "{subject}");
         }
-        assert!(parse_subject("node -x".to_owned()).is_err());
-        assert!(parse_subject("nodes/-x.txt".to_owned()).is_err());
+        assert!(parse_subject("node -x").is_err());
+        assert!(parse_subject("nodes/-x.txt").is_err());
     }
 
     #[test]
@@ -182,8 +190,16 @@ mod tests {
             ("kubernetes/nodes.json", Subject::File(NODES)),
             ("kubernetes/endpointslices.json", Subject::File(ENDPOINT_SLICES)),
             ("instances.json", Subject::File(crate::model::net::INSTANCES)),
+            (" instances.json\n", Subject::File(crate::model::net::INSTANCES)),
+            ("Instances.JSON", Subject::File(crate::model::net::INSTANCES)),
+            ("instances", Subject::File(crate::model::net::INSTANCES)),
+            ("cluster", Subject::File(File::CLUSTER)),
+            ("kubernetes/nodes", Subject::File(NODES)),
+            // Not a file, but the captures of all nodes.
+            ("nodes", Subject::Nodes),
+            ("describe-instances", Subject::Other("describe-instances".to_owned())),
         ] {
-            assert_eq!(parse_subject(file.to_owned()), Ok(subject), "{file}");
+            assert_eq!(parse_subject(file), Ok(subject), "{file}");
         }
     }
 
