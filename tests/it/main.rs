@@ -51,6 +51,7 @@ mod hostile;
 mod html;
 mod init;
 mod inputs;
+mod invariance;
 #[cfg(feature = "live")]
 mod kubectl;
 #[cfg(feature = "live")]
