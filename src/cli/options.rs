@@ -405,6 +405,8 @@ pub enum NamedPlace {
 pub struct CollectionOptions {
     /// How nodes are read; `None` if they are not read.
     pub nodes: Option<NodeOptions>,
+    /// The files that the options name, whether or not the run reads them.
+    pub named_files: Vec<NamedFile>,
     /// Name servers that are queried besides this machine's own.
     pub resolvers: Vec<SocketAddr>,
     /// How many nodes, or requests to AWS, are in progress at a time.
@@ -415,6 +417,15 @@ pub struct CollectionOptions {
     pub probes: bool,
     /// Whether it is probed from the nodes.
     pub probes_from_nodes: bool,
+}
+
+/// A file that an option names.
+#[derive(Debug, Clone)]
+pub struct NamedFile {
+    /// What it is, in messages.
+    pub what: &'static str,
+    /// Its path, as it was typed.
+    pub path: PathBuf,
 }
 
 /// How nodes are read.

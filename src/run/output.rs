@@ -3,7 +3,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, IntoInnerError, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -93,8 +93,12 @@ impl Output {
         let mut outputs: Vec<(_, Self)> = Vec::new();
         for to in to {
             let output = Self::open(&to.file, inputs)?;
+            let file_of = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
             let is_same = |other: &Self| match (other, &output) {
-                (Self::File(_, other), Self::File(_, path)) => other == path,
+                // A file may have two names, such as where case makes no difference.
+                (Self::File(_, other), Self::File(_, path)) => {
+                    other == path || file_of(path).is_some_and(|file| file_of(other) == Some(file))
+                }
                 _ => false,
             };
             if outputs.iter().any(|(_, other)| is_same(other)) {
@@ -106,9 +110,10 @@ impl Output {
     }
 
     fn open(file: &Path, inputs: &Inputs) -> Result<Self> {
-        // The target of a link is replaced, not the link.
-        let path = file.canonicalize().or_else(|_| std::path::absolute(file));
-        let path = path.unwrap_or_else(|_| file.to_owned());
+        if file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            bail!("{} is the name of a directory; name a file in it", file.display());
+        }
+        let path = destination(file);
         let what = || cannot_write(&path);
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             let device = open_device(&path).with_context(what)?;
@@ -202,6 +207,29 @@ impl Write for Output {
 fn copy(mut report: SpooledTempFile, out: &mut impl Write) -> io::Result<()> {
     io::copy(&mut report, out)?;
     out.flush()
+}
+
+/// The path without symbolic links at which a file is written: the target of a link is replaced,
+/// not the link, also where nothing is there yet.
+fn destination(file: &Path) -> PathBuf {
+    /// As many as Linux follows.
+    const LINKS_MAX: usize = 40;
+    if let Ok(path) = file.canonicalize() {
+        return path;
+    }
+    let mut path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    // What is a file of its own without a path, such as a pipe of /dev/fd.
+    if path.metadata().is_ok() {
+        return path;
+    }
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = path.read_link() else { break };
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    match (path.parent().and_then(|dir| dir.canonicalize().ok()), path.file_name()) {
+        (Some(dir), Some(name)) => dir.join(name),
+        _ => path,
+    }
 }
 
 fn cannot_write(path: &Path) -> String {

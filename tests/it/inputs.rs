@@ -152,3 +152,96 @@ fn no_input_of_other_commands_is_overwritten() {
         assert_refused(command, dir, input, Netcheck::new(command.split(' ')), message);
     }
 }
+
+/// What an option names is an input also where the run has no use for it.
+#[test]
+fn no_file_that_an_option_names_is_overwritten() {
+    let dir = scratch();
+    let dir = dir.path();
+    fs::write(dir.join("config"), "apiVersion: v1\n").unwrap();
+    fs::create_dir(dir.join("below")).unwrap();
+    symlink("config", dir.join("link")).unwrap();
+    hard_link(dir.join("config"), dir.join("hard")).unwrap();
+    let kubeconfig = "config is the kubeconfig file";
+    let of_ssh = "config is a file of --ssh-option";
+    for (command, message) in [
+        ("reach --cluster myeks --from 10.0.1.5 --kubeconfig config --write json=config", kubeconfig),
+        ("reach --cluster myeks --from 10.0.0.0/16 --kubeconfig link --write json=config", kubeconfig),
+        ("reach --cluster myeks --from here --kubeconfig config --write table=below/../config", kubeconfig),
+        ("reach --cluster myeks --from n1 --nodes ssh --kubeconfig config --write json=./link", kubeconfig),
+        ("reach --cluster myeks --from n1 --nodes none --kubeconfig config --write json=config", kubeconfig),
+        ("audit --cluster myeks --nodes none --kubeconfig config --write json=config", kubeconfig),
+        ("audit --cluster myeks --bundle b --kubeconfig config --write json=config", kubeconfig),
+        ("audit --cluster myeks --nodes ssm,ssh --kubeconfig config --write html=config", kubeconfig),
+        ("simulate --cluster myeks --access private --kubeconfig config --write json=config", kubeconfig),
+        ("audit --cluster myeks --ssh-option IdentityFile=config --write json=config", of_ssh),
+        ("audit --cluster myeks --nodes none --ssh-option Identityfile=config --write json=config", of_ssh),
+        (
+            "reach --cluster myeks --from 10.0.1.5 --ssh-option IdentityFile=config --write json=config",
+            of_ssh,
+        ),
+        #[cfg(feature = "live")]
+        ("trace --cluster myeks --kubeconfig config --write json=config -- true", kubeconfig),
+        #[cfg(feature = "live")]
+        ("trace --cluster myeks --write json=config -- ./config", "config is the command"),
+    ] {
+        let command = command.replace("myeks", "myeks --region eu-west-1");
+        assert_refused(&command, dir, "config", Netcheck::new(command.split(' ')), message);
+    }
+    let of_ssh_names = |names: &str| {
+        let audit = Netcheck::new(["audit", "--cluster", "myeks", "--region", "eu-west-1", "--ssh-option"]);
+        audit.arg(names).args(&["--write", "json=config"])
+    };
+    for names in ["UserKnownHostsFile=\"other config\"", "IdentityFile config", "CertificateFile = config"] {
+        assert_refused(names, dir, "config", of_ssh_names(names), of_ssh);
+    }
+    // A hard link is replaced by the report, and would no longer be that file.
+    let hard = "audit --cluster myeks --region eu-west-1 --kubeconfig config --write json=hard";
+    assert_refused(hard, dir, "hard", Netcheck::new(hard.split(' ')), "hard is the kubeconfig file");
+}
+
+/// What the environment names is an input too, and so are the files that are read without it.
+#[test]
+fn no_file_that_the_environment_names_is_overwritten() {
+    let dir = scratch();
+    let dir = dir.path();
+    for sub in ["home/.kube", "home/.aws", "certs"] {
+        fs::create_dir_all(dir.join(sub)).unwrap();
+    }
+    for file in ["file", "home/.kube/config", "home/.aws/config", "home/.aws/credentials", "certs/1a2b3c4d.0"]
+    {
+        fs::write(dir.join(file), "before\n").unwrap();
+    }
+    let home = dir.join("home");
+    let story = story("private-only");
+    let run = |variable: &str, value: &str, write: &str| {
+        let audit = Netcheck::audit(&story).env("HOME", home.to_str().unwrap()).env(variable, value);
+        audit.arg("--write").arg(format!("json={write}"))
+    };
+    for (variable, value, input, message) in [
+        ("KUBECONFIG", "other:file", "file", "is the kubeconfig file"),
+        ("KUBECONFIG", "", "home/.kube/config", "is the kubeconfig file"),
+        ("AWS_CONFIG_FILE", "./file", "file", "is the configuration of AWS"),
+        ("AWS_CONFIG_FILE", "~/.aws/credentials", "home/.aws/credentials", "is the configuration of AWS"),
+        ("KUBECONFIG", "", "home/.aws/config", "is the configuration of AWS"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "file", "file", "is the file of AWS credentials"),
+        ("KUBECONFIG", "", "home/.aws/credentials", "is the file of AWS credentials"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "file", "file", "is the token for AWS"),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "file", "file", "is the token for AWS"),
+        ("AWS_CA_BUNDLE", "file", "file", "is the root certificates"),
+        ("SSL_CERT_FILE", "file", "file", "is the root certificates"),
+        ("SSL_CERT_DIR", "certs", "certs/1a2b3c4d.0", "is one of the root certificates"),
+    ] {
+        assert_refused(&format!("{variable}={value}"), dir, input, run(variable, value, input), message);
+    }
+    // What is not there yet is no input, and a variable that names another file leaves these alone.
+    for (variable, value, write) in [
+        ("SSL_CERT_DIR", "certs", "certs/report.json"),
+        ("KUBECONFIG", "other", "home/.kube/config"),
+        ("KUBECONFIG", "", "home/.kube/report.json"),
+    ] {
+        let ran = run(variable, value, write).dir(dir).run();
+        assert_eq!(ran.code, 0, "{variable}={value} {write}: {}", ran.stderr);
+        assert!(fs::read_to_string(dir.join(write)).unwrap().starts_with('{'), "{write}");
+    }
+}

@@ -65,6 +65,7 @@ mod network;
 mod nodes;
 mod openmetrics;
 mod outcomes;
+mod outputs;
 #[cfg(feature = "live")]
 mod packaging;
 mod pages;

@@ -9,7 +9,9 @@ use clap::{Args, ValueEnum};
 
 use super::after;
 use crate::cli::durations::duration;
-use crate::cli::options::{ClusterOptions, CollectionOptions, NodeOptions, TransportOptions, role_arn};
+use crate::cli::options::{
+    ClusterOptions, CollectionOptions, NamedFile, NodeOptions, TransportOptions, role_arn,
+};
 use crate::cli::values::{
     NodeAddressArg, NodeArg, Nodes, ProbeArg, ResolverArg, S3Arg, cluster_name, image, kubernetes_name,
     ssm_document,
@@ -143,10 +145,12 @@ impl CollectionArgs {
                 "--dry-run is for --nodes kubectl and kubectl-jobs: other ways create nothing".to_owned()
             );
         }
+        let named_files = self.named_files();
         let named = self.node.into_iter().map(|node| (node.name, node.target)).collect();
         let nodes = (!transports.is_empty()).then_some(NodeOptions { named, transports });
         Ok(CollectionOptions {
             nodes,
+            named_files,
             resolvers: self.resolver.into_iter().map(|resolver| resolver.0).collect(),
             concurrency: self.concurrency.into(),
             // The programs and services that get it take whole seconds.
@@ -178,6 +182,24 @@ impl CollectionArgs {
             },
         })
     }
+
+    /// The files that options name, whether or not the run reads them.
+    fn named_files(&self) -> Vec<NamedFile> {
+        let kubeconfig = self.kubeconfig.iter().cloned();
+        let kubeconfig = kubeconfig.map(|path| NamedFile { what: "the kubeconfig file", path });
+        let of_ssh = self.ssh_option.iter().flat_map(|option| files_of_ssh(option));
+        kubeconfig.chain(of_ssh.map(|path| NamedFile { what: "a file of --ssh-option", path })).collect()
+    }
+}
+
+/// The files that an option of ssh names, such as the keys of `IdentityFile`; none of an option of
+/// another kind. Its name and value are separated by `=` or by a blank.
+fn files_of_ssh(option: &str) -> impl Iterator<Item = PathBuf> {
+    let (name, value) = option.split_once(['=', ' ']).unwrap_or((option, ""));
+    let name = name.trim().to_ascii_lowercase();
+    let names_files = name.ends_with("file") || name == "include" || name == "revokedhostkeys";
+    let words = value.split_whitespace().filter(move |_| names_files);
+    words.map(|word| PathBuf::from(word.trim_matches(['=', '"'])))
 }
 
 /// A value of `--nodes` as it is written.

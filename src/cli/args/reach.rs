@@ -59,6 +59,11 @@ impl ReachArgs {
                         nodes.named.push((name.clone(), None));
                     }
                 }
+                (_, Some(nodes)) if !nodes.named.is_empty() => {
+                    return Err(
+                        "--node: reach reads the node of --from alone, and --from names none".to_owned()
+                    );
+                }
                 (_, nodes) => *nodes = None,
             }
             ClusterSource::Live(Box::new(options))
