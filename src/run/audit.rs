@@ -11,7 +11,7 @@ use super::files::read_bounded;
 use super::github_actions::Step;
 use super::inputs::Inputs;
 use super::judge::{classify_recorded, judged};
-use super::output::Output;
+use super::output::{Output, all_written};
 use super::policy::{self, Loaded};
 use super::rejected::list_rejected;
 use super::report::Report;
@@ -86,16 +86,11 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     };
     // A table would contain no more than the error.
     let needs_stdout = message.is_none() || options.format.name != table::FORMAT.name;
-    match (reports.end(&summary, needs_stdout), message) {
-        // Every other exit code says that all reports are whole.
-        (Err(error), None) => Err(error),
-        (Err(error), Some(message)) => {
-            let error = format!("{message}; not all reports could be written: {error:#}");
-            Ok(Ending::with_message(Exit::Usage, error))
-        }
-        (Ok(()), Some(message)) => Ok(Ending::with_message(exit, message)),
-        (Ok(()), None) => Ok(exit.into()),
-    }
+    let ending = Ending { exit, message };
+    Ok(match reports.end(&summary, needs_stdout) {
+        Ok(()) => ending,
+        Err(error) => ending.with_missing_report(&error),
+    })
 }
 
 /// Judges each cluster in turn and passes it on. Only counts are kept.
@@ -182,8 +177,10 @@ impl Reports {
         }
     }
 
-    /// Ends all of them. Returns the first error; an error of one report does not affect
-    /// the others.
+    /// Ends all of them.
+    ///
+    /// # Errors
+    /// If one could not be written, which does not affect the others.
     fn end(self, summary: &Summary, needs_stdout: bool) -> Result<()> {
         let stdout = needs_stdout.then_some(self.stdout);
         let written: Vec<_> = self
@@ -198,7 +195,7 @@ impl Reports {
         if let Some(step) = self.step {
             step.end(summary);
         }
-        written.into_iter().collect()
+        all_written(written)
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::exit::{Ending, Exit};
 use super::inputs::Inputs;
-use super::output::Output;
+use super::output::{Output, all_written};
 use super::report::Report;
 use super::{reach, simulate};
 use crate::cli::options::{AuditOptions, Options, ReachOptions, SimulateOptions, WriteTo};
@@ -89,7 +89,7 @@ fn write_simulation(options: &SimulateOptions) -> Result<()> {
     let written = Output::open_all(&options.write, &Inputs::of_simulate(options))?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&simulation, style, out)));
-    written.collect::<Vec<_>>().into_iter().collect()
+    all_written(written)
 }
 
 fn write_reach(options: &ReachOptions) -> Result<()> {
@@ -97,7 +97,7 @@ fn write_reach(options: &ReachOptions) -> Result<()> {
     let written = Output::open_all(&options.write, &Inputs::of_reach(options))?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&report, style, out)));
-    written.collect::<Vec<_>>().into_iter().collect()
+    all_written(written)
 }
 
 fn write_audit(options: &AuditOptions) -> Result<()> {
@@ -121,8 +121,7 @@ fn write_audit(options: &AuditOptions) -> Result<()> {
         let (output, written) = Report::begin(format, &settings, settings.style, output).end(&summary);
         output.finish(written)
     });
-    // An error of one report does not affect the others.
-    written.collect::<Vec<_>>().into_iter().collect()
+    all_written(written)
 }
 
 fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &Inputs) -> Result<()> {
@@ -139,7 +138,7 @@ fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &
     let written = Output::open_all(write, inputs)?
         .into_iter()
         .map(|(format, output)| output.write_whole(|out, style| (format.write)(&trace, None, style, out)));
-    written.collect::<Vec<_>>().into_iter().collect()
+    all_written(written)
 }
 
 /// The policy that the user named. It is not read again.

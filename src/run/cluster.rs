@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
-use super::exit::{Ending, Exit, no_such_cluster};
+use super::exit::{Ending, no_such_cluster};
 use super::judge::classify_recorded;
-use super::output::Output;
+use super::output::{Output, all_written};
 use super::rejected::list_rejected;
 #[cfg(not(feature = "live"))]
 use crate::cli::options::ClusterOptions;
@@ -54,19 +54,14 @@ pub(super) fn write_reports<F>(
     table: &Format<F>,
     ending: Ending,
     write: impl Fn(&Format<F>, &mut dyn Write, Style) -> io::Result<()>,
-) -> Result<Ending> {
+) -> Ending {
     let needs_stdout = ending.message.is_none() || stdout.name != table.name;
     let stdout = needs_stdout.then(|| (stdout, Output::stdout()));
-    // An error of one report does not affect the others; the first one is returned.
     let outputs = files.into_iter().chain(stdout);
-    let written: Vec<_> =
-        outputs.map(|(format, output)| output.write_whole(|out, style| write(format, out, style))).collect();
-    match written.into_iter().collect::<Result<()>>() {
-        Ok(()) => Ok(ending),
-        Err(error) if ending.exit == Exit::Pass => Err(error),
-        Err(error) => {
-            Ok(Ending::with_message(ending.exit, format!("not all reports could be written: {error:#}")))
-        }
+    let written = outputs.map(|(format, output)| output.write_whole(|out, style| write(format, out, style)));
+    match all_written(written) {
+        Ok(()) => ending,
+        Err(error) => ending.with_missing_report(&error),
     }
 }
 

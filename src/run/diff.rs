@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use super::exit::{Ending, Exit};
 use super::inputs::Inputs;
-use super::output::Output;
+use super::output::{Output, all_written};
 use crate::capture::line::Row;
 use crate::classify::Classifier;
 use crate::classify::changes::connections;
@@ -41,10 +41,8 @@ pub(super) fn diff(options: &DiffOptions) -> Result<Ending> {
     let write = |format: &TraceFormat, output: Output| {
         output.write_whole(|out, style| (format.write)(&trace, None, style, out))
     };
-    // An error of one report does not affect the others; the first one is returned.
     let outputs = files.into_iter().chain([(options.format, Output::stdout())]);
-    let written: Vec<_> = outputs.map(|(format, output)| write(format, output)).collect();
-    written.into_iter().collect::<Result<()>>()?;
+    all_written(outputs.map(|(format, output)| write(format, output)))?;
     Ok(if is_compared { Exit::Pass.into() } else { Exit::Inconclusive.into() })
 }
 

@@ -9,7 +9,7 @@ use crate::model::judgment::Verdict;
 use crate::model::reachability::Reaches;
 use crate::model::simulation::SimulationVerdict;
 
-/// The end of a run that is not a usage or configuration error.
+/// The end of a run.
 #[derive(Debug)]
 pub struct Ending {
     /// The exit code.
@@ -23,6 +23,16 @@ impl Ending {
     #[must_use]
     pub fn with_message(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: Some(message.into()) }
+    }
+
+    /// The same after an error of writing a report: every other exit code says that each report is
+    /// whole.
+    pub(super) fn with_missing_report(self, error: &anyhow::Error) -> Self {
+        let message = match self.message {
+            Some(message) => format!("{message}; not all reports could be written: {error:#}"),
+            None => format!("{error:#}"),
+        };
+        Self::with_message(Exit::Usage, message)
     }
 }
 
@@ -61,7 +71,7 @@ pub enum Exit {
     Pass,
     /// Judged, and findings at or above the threshold; of a simulation, a client breaks.
     Findings,
-    /// Usage or configuration, including malformed evidence.
+    /// Usage or configuration, including malformed evidence; or a report could not be written.
     Usage,
     /// Could not judge.
     Inconclusive,

@@ -38,6 +38,25 @@ pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<
     Output::stdout().write_whole(write)
 }
 
+/// The result of writing several reports, each of which is written whatever becomes of the others.
+///
+/// # Errors
+/// If one could not be written; the error also says that the others are whole.
+pub(super) fn all_written(written: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+    // All of them are written before the first error is looked at.
+    let written: Vec<_> = written.into_iter().collect();
+    let number = written.len();
+    let errors: Vec<_> =
+        written.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    let others = match (errors.len(), number - errors.len()) {
+        (0, _) => return Ok(()),
+        (_, 0) => "",
+        (_, 1) => "; the other report is complete",
+        (..) => "; the other reports are complete",
+    };
+    bail!("{}{others}", errors.join("; "))
+}
+
 /// A destination of one report. If it is dropped before [`Output::finish`], nothing is
 /// written there.
 pub(super) enum Output {

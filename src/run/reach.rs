@@ -42,9 +42,10 @@ pub(super) fn reach(options: &ReachOptions) -> Result<Ending> {
             None => return Ok(ending),
         },
     };
-    write_reports(files, options.format, &table::reach::FORMAT, ending, |format, out, style| {
+    let table = &table::reach::FORMAT;
+    Ok(write_reports(files, options.format, table, ending, |format, out, style| {
         (format.write)(&report, style, out)
-    })
+    }))
 }
 
 /// The answer about a cluster of which nothing is known, for this reason.

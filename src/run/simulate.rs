@@ -46,9 +46,10 @@ pub(super) fn simulate(options: &SimulateOptions) -> Result<Ending> {
             None => return Ok(ending),
         },
     };
-    write_reports(files, options.format, &table::simulation::FORMAT, ending, |format, out, style| {
+    let table = &table::simulation::FORMAT;
+    Ok(write_reports(files, options.format, table, ending, |format, out, style| {
         (format.write)(&simulation, style, out)
-    })
+    }))
 }
 
 /// The rules about the settings, whatever the nodes.

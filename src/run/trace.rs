@@ -12,7 +12,7 @@ use super::exit::{Ending, Exit, undescribed};
 use super::inputs::Inputs;
 use super::judge::{is_about_nodes, judge_facts, take_away};
 use super::live::{cluster_request, describe_cluster};
-use super::output::Output;
+use super::output::{Output, all_written};
 use super::policy::load;
 use super::rejected::list_rejected;
 use crate::classify::Classifier;
@@ -124,10 +124,10 @@ fn report_failure(
     let write = |(format, output): (&TraceFormat, Output)| {
         output.write_whole(|out, style| (format.write)(&trace, None, style, out))
     };
-    let written: Vec<_> = files.into_iter().map(write).collect();
-    let Err(error) = written.into_iter().collect::<Result<()>>() else { return ending };
-    let message = ending.message.unwrap_or_default();
-    Ending::with_message(ending.exit, format!("{message}; not all reports could be written: {error:#}"))
+    match all_written(files.into_iter().map(write)) {
+        Ok(()) => ending,
+        Err(error) => ending.with_missing_report(&error),
+    }
 }
 
 /// Writes all reports. Returns the end of the run.
@@ -142,12 +142,11 @@ fn report(
         output.write_whole(|out, style| (format.write)(trace, judgment, style, out))
     };
     let outputs = files.into_iter().chain([(options.format, Output::stdout())]);
-    // An error of one report does not affect the others.
-    let written: Vec<_> = outputs.map(|(format, output)| write(format, output)).collect();
-    if let Err(error) = written.into_iter().collect::<Result<()>>() {
+    if let Err(error) = all_written(outputs.map(|(format, output)| write(format, output))) {
         return match exit {
-            // The exit code of a command that failed takes precedence.
-            Exit::Command(1..) => {
+            // The exit code of a command that failed takes precedence, unless exit codes are those of
+            // a judgment.
+            Exit::Command(1..) if judgment.is_none() => {
                 Ok(Ending::with_message(exit, format!("the command failed, and: {error:#}")))
             }
             _ => Err(error),

@@ -105,7 +105,8 @@ eks-netcheck audit --evidence evidence --all",
 const EXIT_CODES: &str = "\
 0   judged, and nothing at or above --fail-on
 1   judged, and findings at or above --fail-on
-2   usage or configuration: bad flag, no region, malformed evidence
+2   usage or configuration: bad flag, no region, malformed evidence;
+    a report that cannot be written
 3   could not judge: what a rule at or above --fail-on needs was not seen
 4   nothing to judge: no such cluster, or no cluster where it was queried
 70  a bug in eks-netcheck: please report the line that it prints

@@ -259,15 +259,19 @@ fn the_command_line_is_that_of_help() {
 
     let audit = help(&["audit"]);
     let (_, codes) = audit.split_once("Exit codes:\n").unwrap();
-    let mut table = String::from("| exit code | meaning |\n| --- | --- |\n");
+    let mut rows: Vec<String> = Vec::new();
     for line in codes.lines() {
-        // A code, two blanks or more, and its meaning; other lines are no codes.
-        if let Some((code, meaning)) = line.trim_start().split_once("  ")
-            && code.parse::<u8>().is_ok()
-        {
-            writeln!(table, "| {code} | {} |", meaning.trim_start()).unwrap();
+        // A code, two blanks or more, and its meaning, which goes on where a line is indented more.
+        let row = line.trim_start().split_once("  ").filter(|(code, _)| code.parse::<u8>().is_ok());
+        match (row, rows.last_mut()) {
+            (Some((code, meaning)), _) => rows.push(format!("| {code} | {}", meaning.trim_start())),
+            (None, Some(last)) if line.starts_with("      ") => {
+                write!(last, " {}", line.trim_start()).unwrap();
+            }
+            _ => {}
         }
     }
+    let table = format!("| exit code | meaning |\n| --- | --- |\n{} |\n", rows.join(" |\n"));
     check_block("README.md", "exit-codes", &table);
 }
 
