@@ -77,6 +77,33 @@ pub(super) fn vantage_files(
     files_named(root, sub, extension, vantage_name)
 }
 
+/// What a file is that is no evidence, though it is where evidence is.
+pub(super) enum Stray {
+    /// The copy of the file with this name, which is beside it.
+    Copy(String),
+    /// A file of an operating system.
+    System,
+}
+
+impl Stray {
+    /// What a file of a subdirectory is if it is none that was recorded. A copy of what is not
+    /// there may be all that there is of it, and is a file with a wrong name.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        /// What macOS and Windows put into directories; hidden files are none anyway.
+        const OF_SYSTEMS: [&str; 4] = ["Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r"];
+        /// What editors and `patch` add to the name of a file.
+        const OF_COPIES: [&str; 6] = ["~", ".bak", ".old", ".orig", ".save", ".swp"];
+        let name = path.file_name()?.to_str()?;
+        if OF_SYSTEMS.iter().any(|system| system.eq_ignore_ascii_case(name)) {
+            return Some(Self::System);
+        }
+        let of_emacs = name.strip_prefix('#').and_then(|name| name.strip_suffix('#'));
+        let original = of_emacs.or_else(|| OF_COPIES.iter().find_map(|end| name.strip_suffix(end)))?;
+        let is_there = !original.is_empty() && path.with_file_name(original).is_file();
+        is_there.then(|| Self::Copy(original.to_owned()))
+    }
+}
+
 fn files_named<N: Ord>(
     root: &Path,
     sub: &str,
@@ -86,7 +113,7 @@ fn files_named<N: Ord>(
     let mut files = Vec::new();
     for path in list(root, sub)? {
         let is_bundle = path.to_str().is_some_and(|path| path.ends_with(BUNDLE));
-        if is_bundle && sub == "nodes" {
+        if is_bundle && sub == "nodes" || Stray::of(&path).is_some() {
             continue;
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str());

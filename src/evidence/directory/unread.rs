@@ -2,7 +2,7 @@
 
 use super::super::aws;
 use super::super::error::EvidenceError;
-use super::super::files::{BUNDLE, COMBINED_CAPTURE, names};
+use super::super::files::{BUNDLE, COMBINED_CAPTURE, Stray, names};
 use super::{EvidenceDir, MANIFEST, Source};
 use crate::model::cluster::Cluster;
 use crate::model::file::File;
@@ -42,13 +42,20 @@ impl EvidenceDir {
         let of_kubernetes = names(root, "kubernetes")?.into_iter().map(|name| format!("kubernetes/{name}"));
         let unknown = names(root, "")?.into_iter().chain(of_kubernetes).filter(|name| !is_known(name));
         let mut unknown: Vec<_> = unknown.collect();
+        for sub in ["dns", "nodes", "probe"] {
+            let stray = names(root, sub)?.into_iter().map(|name| format!("{sub}/{name}"));
+            unknown.extend(stray.filter(|name| Stray::of(&root.join(name)).is_some()));
+        }
         unknown.sort();
         let omitted = unknown.len().saturating_sub(UNKNOWN_MAX);
         unknown.truncate(UNKNOWN_MAX);
         for name in unknown {
-            let detail = match known.iter().find(|known| letters(known) == letters(&name)) {
-                Some(similar) => format!("not read; the name of that file is {similar}"),
-                None => "not a file of an evidence directory, and not read".to_owned(),
+            let similar = known.iter().find(|known| letters(known) == letters(&name));
+            let detail = match (Stray::of(&root.join(&name)), similar) {
+                (Some(Stray::Copy(original)), _) => format!("a copy of {original}, and not read"),
+                (Some(Stray::System), _) => "a file of an operating system, and not read".to_owned(),
+                (None, Some(similar)) => format!("not read; the name of that file is {similar}"),
+                (None, None) => "not a file of an evidence directory, and not read".to_owned(),
             };
             gaps.push(gap(name, GapReason::NotSupported, &detail));
         }

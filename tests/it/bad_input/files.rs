@@ -12,6 +12,51 @@ fn files_with_an_unexpected_extension_are_refused() {
     assert_refused(&with_file("dns/here.json", b""), &["here.json is not named NAME.txt"]);
 }
 
+/// What editors and operating systems put beside evidence is listed, and has no effect.
+#[test]
+fn copies_and_files_of_systems_are_no_evidence() {
+    let copy = copy_of("private-only");
+    let path = |name: &str| copy.path().join(name);
+    let before = Netcheck::audit(copy.path()).json();
+    let copies =
+        ["nodes/n1.txt~", "nodes/#n1.txt#", "nodes/n2.txt.bak", "dns/n1.txt.orig", "dns/here.txt.old"];
+    for name in copies {
+        std::fs::write(path(name), "ESTAB 0 0 1.1.1.1:1 2.2.2.2:443\n").unwrap();
+    }
+    let hidden = ["nodes/.n1.txt.swp", "nodes/.DS_Store", "nodes/._n1.txt", "dns/.nfs0001"];
+    for name in hidden.iter().chain(&["nodes/Thumbs.db", "dns/desktop.ini"]) {
+        std::fs::write(path(name), b"\0\xff").unwrap();
+    }
+    let (mut report, code) = Netcheck::audit(copy.path()).json();
+    let gaps = report["gaps"].as_array_mut().unwrap();
+    let mut listed: Vec<_> = gaps
+        .extract_if(.., |gap| gap["detail"].as_str().unwrap().ends_with(", and not read"))
+        .map(|gap| format!("{}: {}", gap["what"].as_str().unwrap(), gap["detail"].as_str().unwrap()))
+        .collect();
+    listed.sort();
+    assert_eq!(
+        listed,
+        [
+            "dns/desktop.ini: a file of an operating system, and not read",
+            "dns/here.txt.old: a copy of here.txt, and not read",
+            "dns/n1.txt.orig: a copy of n1.txt, and not read",
+            "nodes/#n1.txt#: a copy of n1.txt, and not read",
+            "nodes/Thumbs.db: a file of an operating system, and not read",
+            "nodes/n1.txt~: a copy of n1.txt, and not read",
+            "nodes/n2.txt.bak: a copy of n2.txt, and not read",
+        ]
+    );
+    assert_eq!((report, code), before);
+    // A reader of the table gets them too.
+    let ran = Netcheck::audit(copy.path()).run();
+    assert!(ran.code == 0 && ran.stdout.contains("not read: dns/desktop.ini, "), "{}", ran.stdout);
+    let ran = Netcheck::diff(copy.path(), copy.path()).run();
+    assert!(ran.code == 0 && ran.stdout.contains("nodes/n1.txt~"), "{} {}", ran.stderr, ran.stdout);
+    // The only capture of a node, with a wrong name, does not vanish.
+    std::fs::remove_file(path("nodes/n2.txt")).unwrap();
+    assert_refused(&Netcheck::audit(copy.path()).run(), &["n2.txt.bak is not named NAME.txt"]);
+}
+
 #[test]
 fn broken_links_and_links_to_special_files_are_refused() {
     let copy = copy_of("study-public");
