@@ -100,7 +100,7 @@ fn the_page_has_verdict_threshold_paths_nodes_and_steps() {
         "1 node: kubelet and kube-proxy public",
         "1 node: kubelet and kube-proxy private",
         "sudo systemctl restart kubelet",
-        "Steps 1 to 3 of node-on-public-path , then:",
+        "1 to 3. Do steps 1 to 3 of node-on-public-path .",
         "CIS Amazon EKS Benchmark v1.8.0",
         "Not judged, without effect on the verdict",
         concat!("eks-netcheck ", env!("CARGO_PKG_VERSION")),

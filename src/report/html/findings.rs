@@ -28,7 +28,7 @@ pub(super) struct FindingsView {
     mark: Option<&'static str>,
     controls: Vec<String>,
     findings: List<FindingView>,
-    /// The rule whose steps come first, their number, and whether there are no more.
+    /// The rule whose steps come first, and which ones.
     same_as: Option<SameAs>,
     /// The number of the first step.
     first: usize,
@@ -43,7 +43,6 @@ struct SameAs {
     id: String,
     rule: &'static str,
     which: String,
-    is_all: bool,
 }
 
 /// A finding.
@@ -119,8 +118,11 @@ pub(super) fn all(
         let same_as = same.map(|(number, rule, id)| SameAs {
             id: id.clone(),
             rule,
-            which: if number == 1 { "Step 1".to_owned() } else { format!("Steps 1 to {number}") },
-            is_all: number == steps.len(),
+            which: match (number, number == steps.len()) {
+                (1, _) => "Do step 1".to_owned(),
+                (_, true) => format!("Do steps 1 to {number}"),
+                (_, false) => format!("1 to {number}. Do steps 1 to {number}"),
+            },
         });
         let prose =
             if mark.is_some() || !steps.is_empty() { Vec::new() } else { prose(rule.remediation, facts) };

@@ -83,14 +83,14 @@ fn write_steps(
         if let Some(Run { length, first, rule }) = longest_run(&steps[at..], printed)
             && (length > 1 || length == steps.len())
         {
-            let word = if at == 0 { "Steps" } else { "Then steps" };
-            let which = match (at, length) {
-                (0, 1) => format!("Step {}", first + 1),
-                _ => format!("{word} {} to {}", first + 1, first + length),
-            };
+            let theirs = numbers(first, length);
+            let noun = if length == 1 { "step" } else { "steps" };
+            let text = format!("Do {noun} {theirs} of {rule} above.");
+            // The numbers that they have here, which those of the other steps continue.
+            let own = if length == steps.len() { String::new() } else { numbers(at, length) + ". " };
+            let rest = " ".repeat(2 + own.len());
+            write!(out, "{}", style.prose(&text, &format!("  {own}"), &rest))?;
             at += length;
-            let end = if at == steps.len() { "." } else { ", then:" };
-            write!(out, "{}", style.prose(&format!("{which} of {rule} above{end}"), "  ", "  "))?;
         } else {
             let one = remediation::numbered(&steps[at..=at], at + 1);
             write_remediation(&one, "  ", Some(names), style, out)?;
@@ -98,6 +98,14 @@ fn write_steps(
         }
     }
     Ok(())
+}
+
+/// The numbers of successive steps, of which the first has this index.
+fn numbers(first: usize, length: usize) -> String {
+    match length {
+        1 => format!("{}", first + 1),
+        _ => format!("{} to {}", first + 1, first + length),
+    }
 }
 
 /// Steps that are those of another rule.

@@ -145,7 +145,7 @@ fn equal_steps_are_written_once_and_nodes_have_one_name() {
     let text = findings(&story("node-egress-missing"));
     assert_eq!(text.matches("Turn private access on, and leave").count(), 1, "{text}");
     assert!(
-        text.contains("Steps 2 to 6 of node-egress-not-allowed above, then: 6. Close the public"),
+        text.contains("1 to 5. Do steps 2 to 6 of node-egress-not-allowed above. 6. Close the public"),
         "{text}"
     );
     assert!(text.contains("- n3 (i-079ba5c338ae1ddb6): it has the egress address"), "{text}");
