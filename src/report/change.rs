@@ -129,6 +129,9 @@ pub(super) fn sentence(simulation: &Simulation) -> String {
             number => parts.push(format!("{number}{of} {many}")),
         }
     }
+    if let (Some(lost), Some(doubt)) = (parts.first_mut(), doubt(simulation)) {
+        lost.push_str(&doubt);
+    }
     match (with(Effect::Unknown), parts.is_empty()) {
         (0, false) => {}
         (0, true) if simulation.verdict == SimulationVerdict::Unknown => {
@@ -147,6 +150,15 @@ pub(super) fn sentence(simulation: &Simulation) -> String {
         (unknown, false) => parts.push(format!("{unknown} are not known")),
     }
     parts.join("; ")
+}
+
+/// That clients lose the API server only if they reach it today, where that is not known of them.
+fn doubt(simulation: &Simulation) -> Option<String> {
+    let lost: Vec<_> = simulation.clients.iter().filter(|client| client.effect == Effect::Breaks).collect();
+    let doubtful = lost.iter().filter(|client| client.reaches_today == Reaches::Unknown).count();
+    let of_them = if doubtful == lost.len() { String::new() } else { format!("{doubtful} of them only ") };
+    let pronoun = if doubtful == 1 { "it has" } else { "they have" };
+    (doubtful > 0).then(|| format!(", {of_them}if {pronoun} access today, which is not known"))
 }
 
 /// What groups of clients need.

@@ -235,8 +235,7 @@ impl Scenario {
             let today = today.map(|today| format!(": {today}")).unwrap_or_default();
             why = format!("it does not reach the API server today{today}; afterwards, {why}");
         }
-        let is_configured = user.sight == SocketEvidence::Configured;
-        if is_configured && client.effect == Effect::Breaks && client.reaches_today == Reaches::Unknown {
+        if client.effect == Effect::Breaks && client.reaches_today == Reaches::Unknown {
             let today = reason(now).map(|today| format!(": {today}")).unwrap_or_default();
             why =
                 format!("it is not known whether it reaches the API server today{today}; afterwards, {why}");

@@ -124,6 +124,20 @@ fn a_client_whose_access_today_is_not_known_is_said_to_be_so() {
     let reach = Netcheck::new(["reach", "--evidence"]).arg(&dir).args(&["--from", "10.8.0.0/16"]).run();
     assert_eq!(reach.code, 3, "{}", reach.stdout);
     assert_eq!(code, 1);
+    // So does the first line, of all of those that lose it, or of some.
+    let first_line = |clients: &[&str]| {
+        let args = ["simulate", "--access", "private", "--evidence"];
+        let ran = Netcheck::new(args).arg(&dir).args(clients).run();
+        let head = ran.stdout.split("\n\n").next().unwrap();
+        head.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let doubt = "access today, which is not known";
+    let one = first_line(&["--client", "vpn=10.8.0.0/16"]);
+    assert!(one.contains(&format!("loses the API server, if it has {doubt}; 2 are cut off")), "{one}");
+    let some = ["--client", "vpn=10.8.0.0/16", "--client", "ci=203.0.113.7"];
+    let some = first_line(&some);
+    assert!(some.contains(&format!("lose the API server, 1 of them only if it has {doubt}; ")), "{some}");
+    assert!(!first_line(&["--client", "ci=203.0.113.7"]).contains(doubt));
 }
 
 /// Safe for the clients is not safe: what a rule would find afterwards stands at the verdict.
