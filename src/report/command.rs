@@ -49,14 +49,14 @@ fn can_be_broken(command: &str) -> bool {
 }
 
 /// The words of a command as they are written, with their quotes: what is between blanks that
-/// are not quoted. All blanks of a command substitution are in one word.
+/// are not quoted, also those of a command substitution.
 fn words(command: &str) -> Vec<&str> {
     let mut words = Vec::new();
-    let (mut begin, mut quote, mut depth) = (None, None, 0_usize);
+    let (mut begin, mut quote) = (None, None);
     let mut chars = command.char_indices();
     while let Some((at, char)) = chars.next() {
         match (quote, char) {
-            (None, ' ') if depth == 0 => {
+            (None, ' ') => {
                 words.extend(begin.take().map(|begin| &command[begin..at]));
                 continue;
             }
@@ -67,8 +67,6 @@ fn words(command: &str) -> Vec<&str> {
             }
             (None, '\'' | '"') => quote = Some(char),
             (Some(open), char) if open == char => quote = None,
-            (None, '(') => depth += 1,
-            (None, ')') => depth = depth.saturating_sub(1),
             _ => {}
         }
         begin.get_or_insert(at);
@@ -97,7 +95,7 @@ mod tests {
     #[test]
     fn quoted_blanks_are_not_broken() {
         let command = r#"x 'a b'"c \" d" e\ f $(g h) i"#;
-        assert_eq!(words(command), ["x", r#"'a b'"c \" d""#, r"e\ f", "$(g h)", "i"]);
+        assert_eq!(words(command), ["x", r#"'a b'"c \" d""#, r"e\ f", "$(g", "h)", "i"]);
         for width in 1..40 {
             let joined = lines(command, "", width).replace(" \\\n", " ");
             assert_eq!(words(joined.trim()), words(command), "{width}");

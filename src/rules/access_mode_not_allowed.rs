@@ -19,8 +19,8 @@ An EKS endpoint is public, public-and-private or private, and the owners of a \
 cluster decide which of these modes it may have. Without endpoint.access in the \
 policy this rule finds nothing.",
     remediation: "\
-Turn private access on before you turn public access off, and first make sure that no \
-node uses the public endpoint (node-on-public-path):
+If private access is off, turn it on first (private-endpoint-disabled). Turn public \
+access off only when no node uses the public endpoint (node-on-public-path):
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPublicAccess=false,endpointPrivateAccess=true
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access=false --private-access=true --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_public_access = false, endpoint_private_access = true }",

@@ -274,17 +274,21 @@ pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
     .collect()
 }
 
-/// The beginning of a command that changes the cluster's settings.
+/// What a command has that changes the cluster's settings, and no other.
 pub(crate) const UPDATE: &str = "aws eks update-cluster-config";
 
-/// The command that changes the cluster's access, and waits: while an update runs, the status of
-/// the cluster is UPDATING, and EKS refuses another one.
+/// The command that changes the cluster's access, and waits until the update has ended, whose status
+/// it prints: EKS refuses another one before. The status of the cluster says so too late, and not
+/// whether the update failed.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateClusterConfig.html>
+/// <https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeUpdate.html>
 pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    let wait = wait_until_active(facts);
-    format!("{UPDATE}{} --name {name} --resources-vpc-config {setting} && {wait}", region(facts))
+    let region = region(facts);
+    format!(
+        "id=$({UPDATE}{region} --name {name} --resources-vpc-config {setting} --query update.id --output text) && until aws eks describe-update{region} --name {name} --update-id \"$id\" --query update.status --output text | grep -v InProgress; do sleep 10; done"
+    )
 }
 
 /// The command that waits until the cluster is active: created, or updated.

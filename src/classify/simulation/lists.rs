@@ -26,7 +26,7 @@ const SHOWN: usize = 10;
 /// The step of a fix without a command that sets the list: that is one for all clients.
 pub(super) fn without_list(step: &Step, to: &EndpointAccess, kind: ClientKind) -> Step {
     let command = step.command.as_deref().unwrap_or_default();
-    let sets_list = command.starts_with(steps::UPDATE) && command.contains("publicAccessCidrs=");
+    let sets_list = command.contains(steps::UPDATE) && command.contains("publicAccessCidrs=");
     if !step.admits.is_empty() {
         let text = if to.public() == Some(true) { add(&step.admits) } else { step.text.clone() };
         return Step::new(text).admits(&step.admits);

@@ -109,7 +109,7 @@ fn before(clients: &[Client]) -> Vec<ChangeStep> {
     let lacking = clients.iter().filter(|client| client.effect == Effect::Breaks);
     let is_setting = |step: &&Step| {
         !step.admits.is_empty()
-            || step.command.as_ref().is_some_and(|command| command.starts_with(steps::UPDATE))
+            || step.command.as_ref().is_some_and(|command| command.contains(steps::UPDATE))
     };
     let needs = lacking.flat_map(|client| {
         let mut needs: Vec<_> = client.needs.iter().filter(|step| !is_setting(step)).cloned().collect();

@@ -88,7 +88,7 @@ fn agents_that_are_alike_are_one_line() {
 fn the_table_reads_well_in_every_mode_and_width() {
     let is_command = |line: &str| {
         line.starts_with("    ")
-            && ["aws ", "eksctl ", "kubectl ", "getent ", "sudo ", "ssh ", "dig ", "curl "]
+            && ["aws ", "id=$(aws ", "eksctl ", "kubectl ", "getent ", "sudo ", "ssh ", "dig ", "curl "]
                 .iter()
                 .any(|program| line.trim_start().starts_with(program))
     };

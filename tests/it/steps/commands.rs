@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::every_dir;
-use crate::common::{Netcheck, copy_of};
+use super::{every_dir, steps};
+use crate::common::{Netcheck, copy_of, story};
 
 /// Every command can be pasted into a shell.
 #[test]
@@ -51,11 +51,51 @@ fn every_update_is_waited_for() {
     }
     let updates: Vec<_> = commands.iter().filter(|one| one.contains("update-cluster-config")).collect();
     assert!(updates.len() > 50, "{}", updates.len());
-    for update in updates {
+    for update in &updates {
         let (update, wait) = update.split_once(" && ").unwrap_or_else(|| panic!("{update}"));
         let (of, _) = update.split_once(" --resources-vpc-config ").unwrap();
-        assert_eq!(wait, of.replace("update-cluster-config", "wait cluster-active"));
+        let of = of.strip_prefix("id=$(aws eks update-cluster-config").unwrap_or_else(|| panic!("{update}"));
+        assert!(update.ends_with(" --query update.id --output text)"), "{update}");
+        let waits = format!("until aws eks describe-update{of} --update-id \"$id\" --query update.status ");
+        assert!(wait.starts_with(&waits), "{update}: {wait}");
     }
+    // The update may be seen before it begins, and it may fail.
+    for (shell, end) in [("sh", "Successful"), ("bash", "Failed")] {
+        let dir = crate::common::scratch();
+        let script = format!(
+            "cd '{}'; aws() {{ echo \"$*\" >>calls; case \"$*\" in *describe-update*'--update-id u-1 '*) \
+             if test \"$(wc -l <calls)\" -lt 4; then echo InProgress; else echo {end}; fi;; \
+             *update-cluster-config*) echo u-1;; esac; }}; sleep() {{ :; }}; {}; echo went on",
+            dir.path().display(),
+            updates[0]
+        );
+        let ran = Command::new(shell).args(["-c", &script]).output().unwrap();
+        let printed = String::from_utf8(ran.stdout).unwrap();
+        assert_eq!(printed, format!("{end}\nwent on\n"), "{}", String::from_utf8_lossy(&ran.stderr));
+        let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+        assert_eq!(calls.matches("describe-update").count(), 3, "{calls}");
+    }
+    // What EKS refuses is not waited for.
+    let script = format!("aws() {{ echo \"$2\" >&2; return 254; }}; {}", updates[0]);
+    let ran = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stderr), "update-cluster-config\n");
+    assert_eq!((ran.status.code(), ran.stdout), (Some(254), Vec::new()));
+}
+
+/// The steps that the rule `explain` describes wait for an update that another one follows.
+#[test]
+fn the_steps_of_explain_wait_for_an_update_as_those_of_a_cluster_do() {
+    let ran = Netcheck::new(["explain", "public-endpoint-open"]).run();
+    let text = crate::common::joined(&ran.stdout);
+    let commands: Vec<_> =
+        text.lines().filter(|line| line.contains("aws eks update-cluster-config")).collect();
+    let [first, second] = commands.as_slice() else { panic!("{commands:#?}") };
+    assert!(first.contains("endpointPrivateAccess=true") && second.contains("publicAccessCidrs="), "{text}");
+    let (report, _) = Netcheck::audit(&story("study-public")).json();
+    let all = steps(&report, "public-endpoint-open").into_iter().filter_map(|(_, command)| command);
+    let computed = all.into_iter().find(|command| command.contains("endpointPrivateAccess=true")).unwrap();
+    let general = computed.replace("ap-northeast-2", "REGION").replace("myeks", "CLUSTER");
+    assert_eq!(first.trim(), general);
 }
 
 /// All commands of a report, wherever they stand.
