@@ -35,6 +35,7 @@ use crate::model::name::NodeName;
 use crate::model::net::{EKS_DESCRIPTION, INSTANCES, INTERFACES, Instance, Interface, NETWORK_ACLS};
 use crate::model::probe::{Probe, ProbeTarget, ProbeTool};
 use crate::model::seen_from::HERE;
+use crate::model::tools::Tools;
 
 /// The most names of existing clusters in a message.
 const NAMES_MAX: usize = 100;
@@ -58,6 +59,8 @@ pub struct Request {
     pub network_acls: bool,
     /// How the endpoint is probed; `None` if it is not.
     pub probe: Option<ProbeRequest>,
+    /// How the tools of the user reach the cluster, as far as it is known before.
+    pub tools: Tools,
 }
 
 impl Request {
@@ -110,6 +113,7 @@ pub(super) async fn record(
     writer: &EvidenceWriter,
     progress: &Progress,
 ) -> Result<()> {
+    writer.tools(request.tools.clone());
     writer.expect(File::CLUSTER);
     for call in request.calls() {
         writer.expect(call.file);

@@ -12,6 +12,7 @@ use crate::model::gap::{Gap, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
+use crate::model::tools::Kubectl;
 
 /// The cluster, once it is described.
 pub(super) type Described = watch::Receiver<Option<Arc<Cluster>>>;
@@ -37,6 +38,8 @@ pub(super) struct Targets {
     pub(super) jobs: Option<Jobs>,
     /// What the cluster answered.
     pub(super) kubernetes: Option<Answers>,
+    /// How kubectl reached the cluster, if it did.
+    pub(super) kubectl: Option<Kubectl>,
 }
 
 /// What the cluster answered about itself: recorded as evidence.
@@ -113,7 +116,8 @@ async fn through_cluster(
             });
             let kubernetes =
                 Answers { nodes: Err(gap(NODES.into())), slices: Err(gap(ENDPOINT_SLICES.into())) };
-            return Ok(Targets { nodes: nodes.collect(), jobs: None, kubernetes: Some(kubernetes) });
+            let nodes = nodes.collect();
+            return Ok(Targets { nodes, kubernetes: Some(kubernetes), ..Targets::default() });
         }
     };
     if let Some(known) = known {
@@ -136,8 +140,9 @@ async fn through_cluster(
         (node, Err(gap))
     });
     let nodes = nodes.chain(skipped).collect();
-    let kubernetes = Answers { nodes: Ok(session.nodes_json), slices: session.slices_json };
-    Ok(Targets { nodes, jobs, kubernetes: Some(kubernetes) })
+    let kubectl = Some(session.kubectl());
+    let kubernetes = Some(Answers { nodes: Ok(session.nodes_json), slices: session.slices_json });
+    Ok(Targets { nodes, jobs, kubernetes, kubectl })
 }
 
 /// The nodes that the cluster lists and EC2 does not. On Fargate, the host is AWS's.

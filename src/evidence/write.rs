@@ -24,6 +24,7 @@ use crate::model::gap::{Gap, GapReason, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Via;
 use crate::model::probe::Probe;
+use crate::model::tools::{Kubectl, Login, Tools};
 
 /// The subdirectories of an evidence directory.
 const DIRS: [&str; 2] = ["dns", "nodes"];
@@ -42,6 +43,8 @@ pub struct EvidenceWriter {
     gaps: RefCell<Vec<Gap>>,
     /// How the nodes with a capture were read.
     nodes: RefCell<BTreeMap<String, RecordedNode>>,
+    /// How the tools of the user reach the cluster, which is not recorded.
+    tools: RefCell<Tools>,
 }
 
 #[derive(Debug)]
@@ -128,6 +131,7 @@ impl EvidenceWriter {
             expected: RefCell::default(),
             gaps: RefCell::default(),
             nodes: RefCell::default(),
+            tools: RefCell::default(),
         }
     }
 
@@ -138,7 +142,8 @@ impl EvidenceWriter {
     pub fn into_evidence(self) -> Result<EvidenceDir, EvidenceError> {
         match self.destination {
             Destination::Memory { memory, next_step } => {
-                EvidenceDir::new(Source::Memory(memory.into_inner()), next_step)
+                let dir = EvidenceDir::new(Source::Memory(memory.into_inner()), next_step)?;
+                Ok(dir.with_tools(self.tools.into_inner()))
             }
             Destination::Directory { .. } => EvidenceDir::open(&self.root),
         }
@@ -221,6 +226,21 @@ impl EvidenceWriter {
         self.nodes.borrow_mut().insert(node.to_string(), RecordedNode { via });
         self.skip(&Subject::Node(node.clone()));
         Ok(())
+    }
+
+    /// Sets how the tools of the user reach the cluster.
+    pub fn tools(&self, tools: Tools) {
+        self.tools.replace(tools);
+    }
+
+    /// Adds how kubectl reached the cluster.
+    pub fn kubectl(&self, kubectl: Kubectl) {
+        self.tools.borrow_mut().kubectl = Some(kubectl);
+    }
+
+    /// Adds how a node was reached by ssh.
+    pub fn login(&self, node: &NodeName, login: Login) {
+        self.tools.borrow_mut().logins.insert(node.clone(), login);
     }
 
     /// Adds a gap, for evidence that is missing or incomplete.

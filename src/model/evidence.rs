@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::cluster::Cluster;
 use super::file::File;
@@ -11,6 +12,7 @@ use super::kubernetes::{Kubernetes, KubernetesNode};
 use super::net::{DHCP_OPTIONS, Instance, NETWORK_ACLS, Network, Vpc};
 use super::probe::Probe;
 use super::shell::written_into;
+use super::tools::Tools;
 
 /// The evidence about a cluster, except the sockets of its nodes.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Evidence {
     pub next_step: NextStep,
     /// The directory that it was read from, if it is recorded evidence.
     pub directory: Option<PathBuf>,
+    /// How the tools of the user reached the cluster, if it was collected by this run.
+    pub tools: Arc<Tools>,
 }
 
 /// A function that returns the next step for obtaining missing evidence, such as a file
@@ -50,6 +54,7 @@ impl Evidence {
             gaps: vec![gap],
             next_step,
             directory: None,
+            tools: Arc::default(),
         }
     }
 

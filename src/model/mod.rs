@@ -36,5 +36,6 @@ pub mod shell;
 pub mod simulation;
 pub mod socket;
 pub mod text;
+pub mod tools;
 pub mod trace;
 pub mod traffic;

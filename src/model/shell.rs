@@ -48,6 +48,12 @@ pub fn shell_quoted(word: &str) -> Cow<'_, str> {
     Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
 }
 
+/// Words as they are written in a POSIX shell, each behind a blank.
+#[must_use]
+pub fn shell_words(words: &[impl AsRef<str>]) -> String {
+    words.iter().flat_map(|word| [Cow::Borrowed(" "), shell_quoted(word.as_ref())]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

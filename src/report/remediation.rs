@@ -10,7 +10,7 @@ use super::text::escape;
 use crate::model::facts::Facts;
 use crate::model::judgment::JudgedFinding;
 use crate::model::rule::{Check, Step};
-use crate::model::shell::shell_word;
+use crate::model::shell::{shell_word, shell_words};
 
 /// The remediation of a finding: the steps for this cluster, or the rule's own text.
 #[must_use]
@@ -73,12 +73,33 @@ pub(super) fn fill(remediation: &str, facts: &Facts) -> String {
         match names.iter().find(|(placeholder, _)| *placeholder == word) {
             Some((_, Some(name))) if is_in_command(&filled) => {
                 filled.push_str(shell_word(name, word));
+                filled.push_str(&of_tools(word, facts));
+                filled.push_str(&piece[word.len()..]);
+            }
+            _ if word == KUBECTL && filled.ends_with(&format!("\n{COMMAND}")) => {
+                filled.push_str(word);
+                filled.push_str(&of_tools(word, facts));
                 filled.push_str(&piece[word.len()..]);
             }
             _ => filled.push_str(piece),
         }
     }
     filled
+}
+
+/// The program whose options select a cluster.
+const KUBECTL: &str = "kubectl";
+
+/// What the run was told about the user's tools and belongs behind a word of a command: the profile
+/// behind the region, and the options of kubectl.
+fn of_tools(word: &str, facts: &Facts) -> String {
+    let tools = &facts.evidence.tools;
+    let options: Vec<_> = match word {
+        "REGION" => tools.profile.iter().flat_map(|profile| ["--profile", profile]).collect(),
+        KUBECTL => tools.kubectl.iter().flat_map(|kubectl| &kubectl.options).map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    shell_words(&options)
 }
 
 /// Whether the last line of a text is a command: only commands have placeholders.

@@ -29,7 +29,8 @@ not know the private hosted zone.",
     remediation: "\
 On the node, check what the endpoint's name resolves to:
     getent ahosts ENDPOINT
-If the answer is private addresses, the connection is stale. Restart the process:
+If the answer is private addresses, the connection is stale. Restart the process on \
+that node:
     sudo systemctl restart kubelet
 (Windows: Restart-Service kubelet. Bottlerocket and EKS Auto Mode, whose hosts have no \
 shell: reboot or replace the node.)

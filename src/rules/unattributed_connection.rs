@@ -83,14 +83,14 @@ fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
     let endpoint = cluster.endpoint.as_ref().map_or("ENDPOINT", |endpoint| endpoint.host.as_str());
     let endpoint = shell_word(endpoint, "ENDPOINT");
     let name = shell_word(&cluster.name, "CLUSTER");
-    let region = steps::region(facts);
+    let options = steps::aws_options(facts);
     let inspect = nodes.iter().take(ADDRESSES_MAX).map(|(address, nodes)| {
         let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
         Step::new(format!("See which process is connected to {address}, on {}", list(&nodes)))
             .command(format!("sudo ss -tnp dst {address}"))
     });
     let ca = Step::new("Get the cluster's own CA").command(format!(
-        "aws eks describe-cluster{region} --name {name} --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem"
+        "aws eks describe-cluster{options} --name {name} --query cluster.certificateAuthority.data --output text | base64 -d > cluster-ca.pem"
     ));
     let verify = nodes.keys().take(ADDRESSES_MAX).map(|address| {
         let host = SocketAddr::new(*address, 443);

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::exit::{Ending, Exit};
 use super::files::read_settings;
 use super::judge::classify_evidence;
+use super::tools::tools;
 use crate::cli::options::{
     ClusterOptions, Clusters, CollectionOptions, FleetOptions, NodeOptions, Regions, TransportOptions,
     Verbosity, role_arn,
@@ -34,6 +35,7 @@ use crate::model::facts::Facts;
 use crate::model::gap::GapReason;
 use crate::model::seen_from::HERE;
 use crate::model::socket::SocketAddress;
+use crate::model::tools::Tools;
 use crate::signals::under_way;
 
 /// What is done with the evidence of a cluster: it is classified, and peers that nothing explains
@@ -110,6 +112,8 @@ fn collect_each(
     let clusters = if options.is_many() { concurrency } else { 1 };
     let aws = aws_request(None, options.profile.as_deref(), None, &options.collection);
     let mut template = request("", aws.clone(), &options.collection, clusters)?;
+    let roles = roles(options)?;
+    template.tools = tools(options.profile.as_deref(), &roles, &options.collection);
     template.bundles.clone_from(&options.bundles);
     template.network_acls = network_acls;
     template.nodes = template.nodes.map(NodesRequest::for_audit);
@@ -120,7 +124,7 @@ fn collect_each(
             Regions::Named(names) => fleet::Regions::Named(names.clone()),
             Regions::All => fleet::Regions::All,
         },
-        roles: roles(options)?,
+        roles,
         clusters: match &options.clusters {
             Clusters::All => None,
             Clusters::Named(names) => Some(names.iter().cloned().collect()),
@@ -182,7 +186,8 @@ pub(super) fn ending(error: CollectError) -> Result<Ending> {
 pub(super) fn cluster_request(options: &ClusterOptions) -> Result<Request> {
     let ClusterOptions { name, region, profile, role, collection } = options;
     let aws = aws_request(region.as_deref(), profile.as_deref(), role.as_deref(), collection);
-    request(name, aws, collection, 1)
+    let tools = tools(profile.as_deref(), role.as_slice(), collection);
+    Ok(Request { tools, ..request(name, aws, collection, 1)? })
 }
 
 fn aws_request(
@@ -237,6 +242,7 @@ fn request(
         timeout: collection.timeout,
         network_acls: false,
         probe: collection.probes.then(|| ProbeRequest::new(collection.timeout)),
+        tools: Tools::default(),
     };
     if let Some(name) = request.duplicate_name() {
         bail!(

@@ -28,6 +28,8 @@ mod report;
 mod search;
 mod simulate;
 #[cfg(feature = "live")]
+mod tools;
+#[cfg(feature = "live")]
 mod trace;
 
 use anyhow::Result;

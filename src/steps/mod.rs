@@ -2,6 +2,7 @@
 //! order, for one cluster: without the steps that are known to be done. Rules and
 //! classification both suggest them.
 
+mod command;
 mod restart;
 mod text;
 
@@ -9,9 +10,9 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
+pub(crate) use self::command::{aws_options, kubectl, own};
 pub(crate) use self::restart::{Restart, fargate_pod};
 use self::text::NODES_SHOWN;
-pub(crate) use self::text::region;
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
@@ -165,8 +166,6 @@ pub(crate) fn after_dns(facts: &Facts) -> Vec<Step> {
 pub(crate) fn find_out(facts: &Facts, nodes: &[&str]) -> Vec<Step> {
     const SHOWN: usize = 3;
     let cluster = &facts.evidence.cluster;
-    let name = shell_word(&cluster.name, "CLUSTER");
-    let of = |command: &str| format!("eks-netcheck {command} --cluster {name}{}", region(facts));
     let mut steps: Vec<_> = nodes
         .iter()
         .take(SHOWN)
@@ -174,7 +173,7 @@ pub(crate) fn find_out(facts: &Facts, nodes: &[&str]) -> Vec<Step> {
             Step::new(format!(
                 "See which conditions of the path from {node} are met, and which are not known"
             ))
-            .command(format!("{} --from {}", of("reach"), shell_word(node, "NODE")))
+            .command(format!("{} --from {}", own(facts, "reach"), shell_word(node, "NODE")))
         })
         .collect();
     let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
@@ -194,7 +193,7 @@ pub(crate) fn find_out(facts: &Facts, nodes: &[&str]) -> Vec<Step> {
         steps.push(
             Step::new("Give access again: restore the rule, the route or the list that was changed; the inbound rules of the cluster security group must admit TCP 443 from the node").command(format!(
                 "aws ec2 describe-security-groups{} --group-ids {}",
-                region(facts),
+                aws_options(facts),
                 shell_word(group, "SECURITY_GROUP")
             )),
         );
@@ -202,11 +201,11 @@ pub(crate) fn find_out(facts: &Facts, nodes: &[&str]) -> Vec<Step> {
         let mode = if cluster.access.public() == Some(false) { "private" } else { "public-and-private" };
         steps.push(
             Step::new("Give access again: restore what was changed, or turn private access on, with which nodes need neither the list nor a way out; see what that would do")
-                .command(format!("{} --access {mode}", of("simulate"))),
+                .command(format!("{} --access {mode}", own(facts, "simulate"))),
         );
         steps.extend(to_private_path(facts));
     }
-    steps.push(Step::new("See that the nodes are Ready again").command("kubectl get nodes"));
+    steps.push(Step::new("See that the nodes are Ready again").command(kubectl(facts, "get nodes")));
     steps
 }
 
@@ -227,7 +226,7 @@ pub(crate) fn add_rule(facts: &Facts, rule: &MissingRule) -> Step {
     let text = format!("Add to {group} an {} rule for TCP {port} {preposition} {peer}", side.as_str());
     Step::new(text).command(format!(
         "aws ec2 authorize-security-group-{verb}{} --group-id {} --ip-permissions {}",
-        region(facts),
+        aws_options(facts),
         shell_word(group, "GROUP"),
         shell_quoted(&permissions)
     ))
@@ -249,9 +248,8 @@ pub(crate) fn or_private_access(facts: &Facts) -> Step {
 
 /// The check that no node is left on the public path.
 pub(crate) fn check_paths(facts: &Facts) -> Step {
-    let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     Step::new("Make sure that no node and no agent is left on the public endpoint")
-        .command(format!("eks-netcheck audit --cluster {name}{}", region(facts)))
+        .command(own(facts, "audit"))
         // A node that was not read has no finding either.
         .done_when("It is done when every node was read and its traffic is private, and it reports neither node-on-public-path nor node-agent-on-public-path")
 }
@@ -267,7 +265,7 @@ pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
         ))
         .command(format!(
             "aws ec2 modify-vpc-attribute{} --vpc-id {} --enable-{attribute}",
-            region(facts),
+            aws_options(facts),
             shell_word(&vpc.id, "VPC")
         ))
     })
@@ -285,9 +283,9 @@ pub(crate) const UPDATE: &str = "aws eks update-cluster-config";
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeUpdate.html>
 pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    let region = region(facts);
+    let options = aws_options(facts);
     format!(
-        "id=$({UPDATE}{region} --name {name} --resources-vpc-config {setting} --query update.id --output text) && until aws eks describe-update{region} --name {name} --update-id \"$id\" --query update.status --output text | grep -v InProgress; do sleep 10; done"
+        "id=$({UPDATE}{options} --name {name} --resources-vpc-config {setting} --query update.id --output text) && until aws eks describe-update{options} --name {name} --update-id \"$id\" --query update.status --output text | grep -v InProgress; do sleep 10; done"
     )
 }
 
@@ -296,13 +294,13 @@ pub(crate) fn update(facts: &Facts, setting: &str) -> String {
 /// <https://docs.aws.amazon.com/cli/latest/reference/eks/wait/cluster-active.html>
 pub(crate) fn wait_until_active(facts: &Facts) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    format!("aws eks wait cluster-active{} --name {name}", region(facts))
+    format!("aws eks wait cluster-active{} --name {name}", aws_options(facts))
 }
 
 /// The command that prints a setting of the cluster.
 pub(crate) fn describe(facts: &Facts, query: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    format!("aws eks describe-cluster{} --name {name} --query {query}", region(facts))
+    format!("aws eks describe-cluster{} --name {name} --query {query}", aws_options(facts))
 }
 
 /// The step that narrows the list of blocks, or, for a cluster with hybrid nodes, closes
@@ -314,13 +312,14 @@ pub(crate) fn narrow(facts: &Facts) -> Step {
     let text = "Limit the public endpoint to the addresses that need it, such as an office and a VPN";
     Step::new(text)
         .command(update(facts, "publicAccessCidrs=YOUR_CIDRS"))
-        .check("It worked when the nodes stay Ready", "kubectl get nodes")
+        .check("It worked when the nodes stay Ready", kubectl(facts, "get nodes"))
 }
 
 /// The step that closes the public endpoint.
 pub(crate) fn close(facts: &Facts) -> Step {
     let text = "Close the public endpoint, if everyone who needs the API server can reach the VPC (VPN, Direct Connect, a bastion, Session Manager)";
-    Step::new(text)
-        .command(update(facts, "endpointPublicAccess=false,endpointPrivateAccess=true"))
-        .check("It worked when the nodes stay Ready, as seen from inside the VPC", "kubectl get nodes")
+    Step::new(text).command(update(facts, "endpointPublicAccess=false,endpointPrivateAccess=true")).check(
+        "It worked when the nodes stay Ready, as seen from inside the VPC",
+        kubectl(facts, "get nodes"),
+    )
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::text::{NODES_SHOWN, names_of, region};
+use super::command::{OnNodes, aws_options, instance_of, kubectl, on_nodes};
+use super::text::{NODES_SHOWN, names_of};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
@@ -62,8 +63,8 @@ impl Restart<'_> {
         let on_hosts: HashSet<_> = on_hosts.into_values().flat_map(|nodes| nodes.nodes).collect();
         let agents = agents.into_iter().filter(|(_, node)| on_hosts.contains(node));
         let mut steps: Vec<_> =
-            kubelet.iter().filter_map(|(kind, nodes)| kubelet_step(facts, *kind, nodes)).collect();
-        steps.extend(replace(&replaced));
+            kubelet.iter().flat_map(|(kind, nodes)| kubelet_steps(facts, *kind, nodes)).collect();
+        steps.extend(replace(facts, &replaced));
         let of_windows = kube_proxy.remove(&NodeKind::Windows);
         if let Some(nodes) = of_windows.as_ref().and_then(OfKind::names) {
             let step = Step::new(format!("Restart kube-proxy, in PowerShell, on {nodes}"));
@@ -71,7 +72,7 @@ impl Restart<'_> {
         }
         if let Some(nodes) = joined(kube_proxy.into_values()).names_of_daemon_set() {
             let step = Step::new(format!("Restart kube-proxy, for {nodes}"));
-            steps.push(step.command("kubectl -n kube-system rollout restart daemonset kube-proxy"));
+            steps.push(step.command(restart_daemon_set(facts, "kube-proxy")));
         }
         let reasons = [
             cni.names().map(|names| format!("which keeps its connections until then, on {names}")),
@@ -82,7 +83,7 @@ impl Restart<'_> {
         let reasons: Vec<_> = reasons.into_iter().flatten().collect();
         if !reasons.is_empty() {
             let step = Step::new(format!("Restart the VPC CNI (aws-node), {}", reasons.join("; ")));
-            steps.push(step.command("kubectl -n kube-system rollout restart daemonset aws-node"));
+            steps.push(step.command(restart_daemon_set(facts, "aws-node")));
         }
         steps.extend(restart_agents(agents));
         steps
@@ -164,20 +165,44 @@ fn doubts(facts: &Facts, nodes: &[&NodeName]) -> String {
     if doubts.is_empty() { String::new() } else { format!(" ({})", doubts.join("; ")) }
 }
 
-/// The step that restarts the kubelet of nodes of one kind.
+/// The command that restarts the pods of a daemon set of EKS.
+fn restart_daemon_set(facts: &Facts, name: &str) -> String {
+    kubectl(facts, &format!("-n kube-system rollout restart daemonset {name}"))
+}
+
+/// What restarts the kubelet of a node of Linux.
+const RESTART_KUBELET: &str = "systemctl restart kubelet";
+
+/// The steps that restart the kubelet of nodes of one kind.
+fn kubelet_steps(facts: &Facts, kind: NodeKind, nodes: &OfKind<'_>) -> Vec<Step> {
+    if !matches!(kind, NodeKind::Linux | NodeKind::Unknown) {
+        return kubelet_step(facts, kind, nodes).into_iter().collect();
+    }
+    let by_way = on_nodes(facts, &nodes.nodes, nodes.others, RESTART_KUBELET);
+    let step = |OnNodes { nodes, others, command, note }: OnNodes<'_>| {
+        let nodes = OfKind { nodes, others };
+        let mut text = restart_text(facts, &nodes)? + &note;
+        if kind == NodeKind::Unknown {
+            text.push_str("; a node that runs Bottlerocket, as those of EKS Auto Mode do (OS-IMAGE in `kubectl get nodes -o wide`), is replaced or rebooted instead");
+        }
+        Some(Step::new(text).command(command))
+    };
+    by_way.into_iter().filter_map(step).collect()
+}
+
+/// That kubelet is restarted, why, and on which nodes; `None` if there are none.
+fn restart_text(facts: &Facts, nodes: &OfKind<'_>) -> Option<String> {
+    let names = format!("{}{}", nodes.names()?, doubts(facts, &nodes.nodes));
+    Some(format!("Restart kubelet, which keeps its connections until then, on {names}"))
+}
+
+/// The step that restarts the kubelet of nodes of one kind, for which there is one command.
 fn kubelet_step(facts: &Facts, kind: NodeKind, nodes: &OfKind<'_>) -> Option<Step> {
     let names = format!("{}{}", nodes.names()?, doubts(facts, &nodes.nodes));
-    let restart = format!("Restart kubelet, which keeps its connections until then, on {names}");
     Some(match kind {
-        NodeKind::Linux => Step::new(restart).command("sudo systemctl restart kubelet"),
-        NodeKind::Unknown => {
-            let text = format!(
-                "{restart}; a node that runs Bottlerocket, as those of EKS Auto Mode do (OS-IMAGE in `kubectl get nodes -o wide`), is replaced or rebooted instead"
-            );
-            Step::new(text).command("sudo systemctl restart kubelet")
-        }
         NodeKind::Windows => {
-            Step::new(format!("{restart}, in PowerShell")).command("Restart-Service kubelet")
+            let text = format!("{}, in PowerShell", restart_text(facts, nodes)?);
+            Step::new(text).command("Restart-Service kubelet")
         }
         NodeKind::Bottlerocket => {
             let ids: Vec<_> = nodes.nodes.iter().filter_map(|node| instance_of(facts, node)).collect();
@@ -199,20 +224,20 @@ fn kubelet_step(facts: &Facts, kind: NodeKind, nodes: &OfKind<'_>) -> Option<Ste
             Step::new(text).command(reboot)
         }
         // Their own steps.
-        NodeKind::AutoMode | NodeKind::Fargate => return None,
+        NodeKind::Linux | NodeKind::Unknown | NodeKind::AutoMode | NodeKind::Fargate => return None,
     })
 }
 
 /// The command that reboots instances, one after the other, until one does not come back.
 fn reboot(facts: &Facts, ids: &[&str]) -> String {
-    let region = region(facts);
-    let of = |id: &str| format!("aws ec2 reboot-instances{region} --instance-ids {id}");
+    let options = aws_options(facts);
+    let of = |id: &str| format!("aws ec2 reboot-instances{options} --instance-ids {id}");
     match ids {
         [] => of("INSTANCE_ID"),
         [only] => of(only),
         // EC2 reboots an instance some time after the request, and shows it as sound until then.
         several => format!(
-            "for id in {}; do {} && sleep 120 && aws ec2 wait instance-status-ok{region} --instance-ids \"$id\" || break; done",
+            "for id in {}; do {} && sleep 120 && aws ec2 wait instance-status-ok{options} --instance-ids \"$id\" || break; done",
             several.join(" "),
             of("\"$id\"")
         ),
@@ -222,21 +247,21 @@ fn reboot(facts: &Facts, ids: &[&str]) -> String {
 /// The step that replaces nodes of EKS Auto Mode.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/userguide/auto-troubleshoot.html>
-fn replace(nodes: &OfKind<'_>) -> Option<Step> {
+fn replace(facts: &Facts, nodes: &OfKind<'_>) -> Option<Step> {
     let names = nodes.names()?;
     let text = format!(
         "Replace {names}, one at a time: EKS Auto Mode has no login, and its kubelet, kube-proxy and VPC CNI are part of the host. Deleting the NodeClaim, which `kubectl get nodeclaims` lists with its node, drains the node first"
     );
-    Some(Step::new(text).command("kubectl delete nodeclaim NODECLAIM"))
+    Some(Step::new(text).command(kubectl(facts, "delete nodeclaim NODECLAIM")))
 }
 
 /// The step that recreates a pod on Fargate, whose kubelet is its own.
-pub(crate) fn fargate_pod(node: &str) -> Step {
+pub(crate) fn fargate_pod(facts: &Facts, node: &str) -> Step {
     let word = shell_word(node, "NODE");
     Step::new(format!(
         "Recreate the pod on {node}: a pod on Fargate has a kubelet of its own, which AWS runs"
     ))
-    .command(format!("kubectl delete pods --all-namespaces --field-selector spec.nodeName={word}"))
+    .command(kubectl(facts, &format!("delete pods --all-namespaces --field-selector spec.nodeName={word}")))
 }
 
 /// The step that restarts other processes of hosts.
@@ -252,13 +277,5 @@ fn restart_agents<'a>(agents: impl Iterator<Item = (Option<&'a str>, &'a NodeNam
         [] => None,
         [only] => Some(Step::new(format!("Restart {only}"))),
         all => Some(Step::new(format!("Restart these host processes: {}", list(all, NODES_SHOWN)))),
-    }
-}
-
-/// The instance of a node, if EC2 lists one.
-fn instance_of<'a>(facts: &'a Facts, node: &NodeName) -> Option<&'a str> {
-    match facts.machines_of(node) {
-        [only] => only.instance.as_deref(),
-        _ => None,
     }
 }

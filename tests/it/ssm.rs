@@ -408,3 +408,27 @@ fn wrong_values_of_the_options_are_refused() {
         assert!(ran.code == 2 && ran.stderr.contains(message), "{args:?}: {} {}", ran.code, ran.stderr);
     }
 }
+
+/// Commands for a node that Run Command read are run by it too.
+#[test]
+fn steps_reach_a_node_by_run_command() {
+    let capture = fs::read_to_string(story("study-public").join("nodes/n1.txt")).unwrap();
+    let dir = programs(&capture);
+    let output = run(&["sh"], &format!("{}:{USUAL}", dir.path().display()), &script());
+    let aws = many_nodes(1, output);
+    let public = Aws::of("study-public");
+    let mut cluster = Value::Null;
+    public.0.update_account(|account| cluster = account.clusters["myeks"].clone());
+    aws.0.update_account(|account| drop(account.clusters.insert("myeks".to_owned(), cluster)));
+    let run = aws.run("audit").args(&["--nodes", "ssm,ssh", "--ssm-document", "eks-netcheck"]);
+    let (report, _) = run.json();
+    let mut commands = Vec::new();
+    crate::steps::commands_of(&report, &mut commands);
+    let restart = format!(
+        "aws ssm send-command --region ap-northeast-2 --document-name AWS-RunShellScript --max-concurrency 1 --parameters 'commands=[\"systemctl restart kubelet\"]' --instance-ids {}",
+        id(0)
+    );
+    assert!(commands.contains(&restart), "{commands:#?}");
+    let own = "eks-netcheck audit --cluster myeks --region ap-northeast-2 --nodes ssm,ssh";
+    assert!(commands.iter().any(|one| one == own), "{commands:#?}");
+}

@@ -191,7 +191,7 @@ impl Reachabilities<'_> {
         };
         let direction = if passage.is_outbound { "egress" } else { "ingress" };
         let word = if passage.is_outbound { "outbound" } else { "inbound" };
-        let region = steps::region(self.facts);
+        let options = steps::aws_options(self.facts);
         let steps = passage.blocks.iter().map(|block| {
             let number = free.next().map_or_else(|| "NUMBER".to_owned(), |number| number.to_string());
             let option = if block.addr().is_ipv4() { "cidr-block" } else { "ipv6-cidr-block" };
@@ -201,7 +201,7 @@ impl Reachabilities<'_> {
                 acl.id
             );
             Step::new(text).command(format!(
-                "aws ec2 create-network-acl-entry{region} --network-acl-id {id} --{direction} --rule-number {number} --protocol tcp --port-range From={first},To={last} --{option} {block} --rule-action allow"
+                "aws ec2 create-network-acl-entry{options} --network-acl-id {id} --{direction} --rule-number {number} --protocol tcp --port-range From={first},To={last} --{option} {block} --rule-action allow"
             ))
         });
         steps.collect()

@@ -58,7 +58,7 @@ impl Reachabilities<'_> {
         };
         fix.push(Step::new(text).command(format!(
             "aws ec2 create-vpc-block-public-access-exclusion{} --vpc-id {} --internet-gateway-exclusion-mode {mode}",
-            steps::region(self.facts),
+            steps::aws_options(self.facts),
             crate::model::shell::shell_word(vpc, "VPC")
         )));
         fix

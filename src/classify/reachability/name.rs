@@ -423,7 +423,7 @@ impl<'a> Reachabilities<'a> {
                 .command(format!("dig +short {host}"))
                 .check(
                     "A cluster that was made again has another one; update the kubeconfig with",
-                    format!("aws eks update-kubeconfig{} --name {name}", steps::region(self.facts)),
+                    format!("aws eks update-kubeconfig{} --name {name}", steps::aws_options(self.facts)),
                 ),
         );
         fix

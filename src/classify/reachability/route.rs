@@ -366,9 +366,9 @@ impl Reachabilities<'_> {
         let text = format!(
             "{word} route to {to} in {id}, the route table of an EKS-owned ENI's subnet, by the peering connection that leads there, whose id replaces PEERING_CONNECTION; for a transit gateway, use --transit-gateway-id, and for a virtual private gateway, --gateway-id"
         );
-        let region = steps::region(self.facts);
+        let options = steps::aws_options(self.facts);
         Step::new(text).command(format!(
-            "aws ec2 {verb}-route{region} --route-table-id {id} --{option} {to} --vpc-peering-connection-id PEERING_CONNECTION"
+            "aws ec2 {verb}-route{options} --route-table-id {id} --{option} {to} --vpc-peering-connection-id PEERING_CONNECTION"
         ))
     }
 
@@ -400,9 +400,9 @@ impl Reachabilities<'_> {
                 "a default route to a public NAT gateway (ROUTE_TABLE and NAT_GATEWAY stand for their ids)",
             ),
         };
-        let region = steps::region(self.facts);
+        let options = steps::aws_options(self.facts);
         Step::new(format!("{word} its subnet {text}")).command(format!(
-            "aws ec2 {verb}-route{region} --route-table-id {id} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY"
+            "aws ec2 {verb}-route{options} --route-table-id {id} --destination-cidr-block 0.0.0.0/0 --nat-gateway-id NAT_GATEWAY"
         ))
     }
 

@@ -11,7 +11,6 @@ use crate::model::access::AccessMode;
 use crate::model::cluster::EndpointAccess;
 use crate::model::facts::Facts;
 use crate::model::rule::Step;
-use crate::model::shell::shell_word;
 use crate::model::simulation::{Client, ClientKind, Effect};
 use crate::model::text::list;
 use crate::steps;
@@ -109,8 +108,6 @@ pub(super) fn merge(facts: &Facts, scenario: &Scenario, needed: &[IpNet], client
 
 /// The change that leaves the public endpoint on for clients outside the VPC.
 fn alternative(facts: &Facts, scenario: &Scenario, blocks: &[IpNet]) -> Step {
-    let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
-    let region = steps::region(facts);
     let blocks = &blocks[..blocks.len().min(BLOCKS_MAX)];
     let texts: Vec<_> = blocks.iter().map(ToString::to_string).collect();
     let kept = AccessMode::Public.with(blocks).allowed();
@@ -123,7 +120,8 @@ fn alternative(facts: &Facts, scenario: &Scenario, blocks: &[IpNet]) -> Step {
     };
     Step::new(format!("Or leave public access on, for {} alone{rest}; simulate that change", names(blocks)))
         .command(format!(
-            "eks-netcheck simulate --cluster {name}{region} --access public-and-private --public-cidrs {}",
+            "{} --access public-and-private --public-cidrs {}",
+            steps::own(facts, "simulate"),
             texts.join(",")
         ))
 }

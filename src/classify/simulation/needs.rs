@@ -69,7 +69,7 @@ pub(super) fn of_simulate(next_step: &str, kind: ClientKind) -> String {
 /// The steps that make a client resolve the endpoint's name again.
 fn restart(facts: &Facts, place: &str, client: &Client) -> Vec<Step> {
     if client.kind == ClientKind::FargatePod {
-        return vec![steps::fargate_pod(place)];
+        return vec![steps::fargate_pod(facts, place)];
     }
     restart_of([client].into_iter()).steps(facts)
 }

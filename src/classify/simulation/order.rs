@@ -49,7 +49,7 @@ pub(super) fn steps_of(
             order.steps.push(alone(steps::forward_to_vpc()));
         }
         order.steps.push(alone(steps::wait_for_dns(facts)));
-        let restarts = steps::restarts(facts, false).into_iter().chain(recreate_pods(clients));
+        let restarts = steps::restarts(facts, false).into_iter().chain(recreate_pods(facts, clients));
         order.steps.extend(restarts.map(alone));
         order.steps.push(alone(steps::check_paths(facts)));
     } else if is_on(to.private()) && (closes || narrows) {
@@ -122,13 +122,13 @@ fn before(clients: &[Client]) -> Vec<ChangeStep> {
 /// The restarts of what keeps connections on the path that it leaves.
 fn restarts(facts: &Facts, clients: &[Client]) -> Vec<Step> {
     let stale = || clients.iter().filter(|client| client.is_stale);
-    needs::restart_of(stale()).steps(facts).into_iter().chain(recreate_pods(clients)).collect()
+    needs::restart_of(stale()).steps(facts).into_iter().chain(recreate_pods(facts, clients)).collect()
 }
 
 /// The new pods in the place of those on Fargate that keep connections on the path that it leaves.
-fn recreate_pods(clients: &[Client]) -> impl Iterator<Item = Step> {
+fn recreate_pods<'a>(facts: &'a Facts, clients: &'a [Client]) -> impl Iterator<Item = Step> + 'a {
     let pods = clients.iter().filter(|client| client.is_stale && client.kind == ClientKind::FargatePod);
-    pods.map(|client| steps::fargate_pod(&client.name)).take(NEEDS_MAX)
+    pods.map(|client| steps::fargate_pod(facts, &client.name)).take(NEEDS_MAX)
 }
 
 fn unique<'a>(steps: impl Iterator<Item = &'a Step>) -> impl Iterator<Item = &'a Step> {
@@ -170,7 +170,7 @@ impl Order<'_> {
     fn private_off(&mut self) {
         let text = "Turn private access off; nodes then connect to the public endpoint";
         let step = self.aws(text, "endpointPrivateAccess=false");
-        let step = step.check("It worked when the nodes stay Ready", "kubectl get nodes");
+        let step = step.check("It worked when the nodes stay Ready", steps::kubectl(self.facts, "get nodes"));
         self.steps.push(ChangeStep {
             step,
             eksctl: Some(self.eksctl("--private-access=false")),
@@ -227,7 +227,7 @@ impl Order<'_> {
         self.steps.push(ChangeStep {
             step: step.check(
                 "It worked when the nodes stay Ready, once kubelet has connected again",
-                "kubectl get nodes",
+                steps::kubectl(self.facts, "get nodes"),
             ),
             eksctl: Some(self.eksctl(&format!("--public-access-cidrs={}", new.join(",")))),
             terraform: Some(terraform_list(&new)),
@@ -259,11 +259,9 @@ impl Order<'_> {
 
     /// The last step: the settings and the paths are those that were meant.
     fn verify(&self) -> ChangeStep {
-        let name = shell_word(&self.facts.evidence.cluster.name, "CLUSTER");
-        let region = steps::region(self.facts);
         alone(
             Step::new("Audit the cluster again")
-                .command(format!("eks-netcheck audit --cluster {name}{region}"))
+                .command(steps::own(self.facts, "audit"))
                 .done_when("It is done when every node was read and none is cut off"),
         )
     }
@@ -274,8 +272,8 @@ impl Order<'_> {
 
     fn eksctl(&self, flags: &str) -> String {
         let name = shell_word(&self.facts.evidence.cluster.name, "CLUSTER");
-        let region = steps::region(self.facts);
-        format!("eksctl utils update-cluster-vpc-config{region} --cluster {name} {flags} --approve")
+        let options = steps::aws_options(self.facts);
+        format!("eksctl utils update-cluster-vpc-config{options} --cluster {name} {flags} --approve")
     }
 }
 

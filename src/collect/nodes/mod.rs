@@ -10,6 +10,7 @@ pub use self::request::NodesRequest;
 pub(super) use self::request::{Awaited, NodesRecording};
 use super::error::{CollectError, Result};
 use super::placing::{Answers, Described, Targets, WantedNode, find_targets};
+use super::transport::Target;
 use super::transport::kubectl::Jobs;
 use crate::evidence::write::EvidenceWriter;
 use crate::messages::{self, Label};
@@ -43,12 +44,18 @@ pub(super) async fn record_nodes(
         let are_named = !request.named.is_empty();
         let found =
             find_targets(transport, std::mem::take(&mut wanted), &known, are_named, &|_| true, cluster);
-        let Targets { nodes, jobs, kubernetes } =
+        let Targets { nodes, jobs, kubernetes, kubectl } =
             found.await.map_err(|error| CollectError::Configuration(error.0))?;
         if let Some(answers) = kubernetes {
             record_answers(writer, answers)?;
         }
-        for (node, _) in &nodes {
+        if let Some(kubectl) = kubectl {
+            writer.kubectl(kubectl);
+        }
+        for (node, target) in &nodes {
+            if let Some(login) = target.as_ref().ok().and_then(Target::login) {
+                writer.login(&node.name, login);
+            }
             if known.iter().all(|known| known.name != node.name) {
                 writer.expect(node.name.clone());
                 progress.expect(1);

@@ -37,6 +37,7 @@ use crate::model::gap::GapReason;
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::node::Via;
+use crate::model::tools::Login;
 
 /// How to read a node as root, as a next step that does not know the transport.
 pub(super) const ROOT_HINTS: &str = ssh::ROOT_HINT;
@@ -145,6 +146,14 @@ impl Target {
         match self {
             Self::Ssh(_) => None,
             Self::Kubectl(target) => target.scripts(),
+        }
+    }
+
+    /// How to log in to the node in the same way, if that is a login.
+    pub(super) fn login(&self) -> Option<Login> {
+        match self {
+            Self::Ssh(target) => Some(target.login()),
+            Self::Kubectl(_) => None,
         }
     }
 

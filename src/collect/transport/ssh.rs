@@ -13,7 +13,8 @@ use crate::evidence::next_step::IN_A_DEBUG_POD;
 use crate::model::gap::GapReason;
 use crate::model::name::NodeName;
 use crate::model::net::{Instance, NodeAddress};
-use crate::model::shell::shell_quoted;
+use crate::model::shell::shell_words;
+use crate::model::tools::Login;
 
 /// The exit code of ssh itself; others are the remote command's.
 const FAILED: i32 = 255;
@@ -190,12 +191,18 @@ impl SshTarget {
         Invocation { program: "ssh", args, env: ENV }
     }
 
+    /// How to log in in the same way.
+    pub(super) fn login(&self) -> Login {
+        let options = self.config.options.iter().flat_map(|option| ["-o".to_owned(), option.clone()]);
+        let user = self.config.user.as_ref().filter(|_| !self.destination.has_user());
+        let user = user.into_iter().flat_map(|user| ["-l".to_owned(), user.clone()]);
+        Login { options: options.chain(user).collect(), destination: self.destination.to_string() }
+    }
+
     /// The command to type to log in the same way.
     fn command(&self) -> String {
-        let options = self.config.options.iter().map(|option| format!("-o {} ", shell_quoted(option)));
-        let user = self.config.user.as_ref().filter(|_| !self.destination.has_user());
-        let user = user.map(|user| format!("-l {} ", shell_quoted(user))).unwrap_or_default();
-        format!("ssh {}{user}{}", options.collect::<String>(), self.destination)
+        let Login { options, destination } = self.login();
+        format!("ssh{} {destination}", shell_words(&options))
     }
 
     pub(super) fn diagnose(&self, ending: &Ending) -> Option<Diagnosis> {

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::aws::{self, eks};
 use super::bundle::Bundle;
@@ -32,6 +33,7 @@ use crate::model::name::NodeName;
 use crate::model::node::Via;
 use crate::model::probe::Probe;
 use crate::model::shell::{shell_quoted, shell_word, written_into};
+use crate::model::tools::Tools;
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
 const JSON_MAX: u64 = 256 << 20;
@@ -55,6 +57,8 @@ pub struct EvidenceDir {
     replaced_probe: Option<Probe>,
     /// The bundles, once they were read.
     bundles: OnceCell<Vec<Bundle>>,
+    /// How the tools of the user reached the cluster, if it was collected by this run.
+    tools: Arc<Tools>,
 }
 
 /// Where the files are.
@@ -99,6 +103,7 @@ impl EvidenceDir {
             added_bundles: Vec::new(),
             replaced_probe: None,
             bundles: OnceCell::new(),
+            tools: Arc::default(),
         };
         if let Some(manifest) = dir.json(MANIFEST, from_json::<Manifest>)? {
             dir.manifest = manifest;
@@ -165,6 +170,7 @@ impl EvidenceDir {
             gaps,
             next_step: self.next_step,
             directory: self.directory().map(Path::to_owned),
+            tools: Arc::clone(&self.tools),
             cluster,
         })
     }
@@ -246,6 +252,13 @@ impl EvidenceDir {
     #[must_use]
     pub fn with_bundles(mut self, paths: &[PathBuf]) -> Self {
         self.added_bundles.extend_from_slice(paths);
+        self
+    }
+
+    /// Sets how the tools of the user reached the cluster.
+    #[must_use]
+    pub(super) fn with_tools(mut self, tools: Tools) -> Self {
+        self.tools = Arc::new(tools);
         self
     }
 

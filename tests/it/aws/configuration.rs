@@ -7,7 +7,7 @@ use eks_netcheck_lab::aws::FaultKind;
 use eks_netcheck_lab::credentials::{
     CONTAINER_KEY, CredentialServer, INSTANCE_KEY, PORTAL_KEY, PORTAL_TOKEN,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Aws;
 use crate::common::{Netcheck, scratch};
@@ -91,6 +91,42 @@ fn profiles_and_roles_work_as_in_the_aws_cli() {
     let ran = with(&["--role-arn", "arn:aws:iam::111122223333:role/audit"]).run();
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("sts:AssumeRole") && ran.stderr.contains("trust policy"), "{}", ran.stderr);
+}
+
+/// What is pasted asks the account of the run, also where another one has a cluster of that name.
+#[test]
+fn commands_that_are_printed_have_the_profile_of_the_run() {
+    let aws = Aws::of("study-public");
+    let home = scratch();
+    let config = home.path().join("config");
+    std::fs::write(
+        &config,
+        "[profile work]\nregion = eu-west-1\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = x\n",
+    )
+    .unwrap();
+    let run = |command: &str, args: &[&str]| {
+        let run = aws.run(command).args(&["--nodes", "none", "--profile", "work", "--format", "json"]);
+        let role = ["--role-arn", "arn:aws:iam::111122223333:role/audit"];
+        let run = run.args(&role).env("AWS_CONFIG_FILE", config.to_str().unwrap());
+        let ran = run.args(&["--region", "ap-northeast-2"]).args(args).run();
+        assert!(matches!(ran.code, 1 | 3), "{}", ran.stderr);
+        ran.stdout
+    };
+    for report in [run("audit", &[]), run("simulate", &["--access", "private"])] {
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let mut commands = Vec::new();
+        crate::steps::commands_of(&report, &mut commands);
+        let is_of_account = |one: &&String| ["aws e", "eks-netcheck "].iter().any(|name| one.contains(name));
+        let of_account: Vec<_> = commands.iter().filter(is_of_account).collect();
+        assert!(of_account.len() > 5, "{commands:#?}");
+        for command in of_account {
+            let calls = command.matches("aws e").count() + command.matches("eks-netcheck ").count();
+            let options = "--region ap-northeast-2 --profile work";
+            assert_eq!(command.matches(options).count(), calls, "{command}");
+            let has_role = command.contains("--role-arn arn:aws:iam::111122223333:role/audit");
+            assert_eq!(has_role, command.starts_with("eks-netcheck "), "{command}");
+        }
+    }
 }
 
 /// The default credential chain of the aws CLI, one source at a time.

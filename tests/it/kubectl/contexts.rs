@@ -190,3 +190,55 @@ fn in_a_pod_the_service_account_is_used_if_its_authority_is_the_clusters() {
     }
     kube.assert_clean("an audit in a pod");
 }
+
+/// The commands of the steps, and those that show that they worked.
+fn commands(report: &Value) -> Vec<String> {
+    let steps =
+        report["findings"].as_array().unwrap().iter().flat_map(|one| one["steps"].as_array().unwrap());
+    let of_step = |step: &Value| [step["command"].clone(), step["check"]["command"].clone()];
+    let commands = steps.flat_map(of_step).filter_map(|one| one.as_str().map(ToOwned::to_owned));
+    commands.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What is pasted reaches the cluster of the report, whatever the current context is.
+#[test]
+fn commands_that_are_printed_select_the_cluster_of_the_run() {
+    let kube = kube(Access::Public);
+    let url = kube.api.url();
+    kube.write_kubeconfig(
+        &[("other", "http://198.51.100.7:1", Some(OTHER)), ("my lab", &url, Some(CERTIFICATE_AUTHORITY))],
+        "other",
+    );
+    let of_kubectl = |report: &Value| -> Vec<_> {
+        let all =
+            commands(report).into_iter().filter(|one| one.contains("kubectl ") && !one.contains("netcheck"));
+        let all: Vec<_> = all.collect();
+        assert!(all.len() > 2, "{all:#?}");
+        all
+    };
+    let (report, _) = kube.audit(&["--nodes", "kubectl"]);
+    for command in of_kubectl(&report) {
+        assert!(command.contains("kubectl --context 'my lab' "), "{command}");
+    }
+    let restart = "for node in n1 n2; do kubectl --context 'my lab' debug \"node/$node\" --profile=sysadmin --image=public.ecr.aws/docker/library/busybox:1.37.0 -- chroot /host systemctl restart kubelet; done";
+    assert!(commands(&report).iter().any(|one| one == restart), "{:#?}", commands(&report));
+    let file = kube.kubeconfig();
+    let args = ["--nodes", "kubectl", "--context", "my lab", "--kubeconfig", file.to_str().unwrap()];
+    let (report, _) = kube.audit(&args);
+    let options = format!("kubectl --kubeconfig {} --context 'my lab' ", file.display());
+    for command in of_kubectl(&report) {
+        assert!(command.contains(&options), "{command}");
+    }
+    let own = format!(
+        "eks-netcheck audit --cluster myeks --region ap-northeast-2 --nodes kubectl --context 'my lab' --kubeconfig {}",
+        file.display()
+    );
+    assert!(commands(&report).contains(&own), "{:#?}", commands(&report));
+    // Another transport does not know a context, and its nodes are reached by it.
+    let (report, _) = kube.audit(&["--ssh-user", "ec2-user", "--ssh-option", "ConnectTimeout=5"]);
+    assert!(commands(&report).iter().all(|one| !one.contains("--context")), "{:#?}", commands(&report));
+    let restart = "for node in 192.168.10.10 192.168.10.11; do ssh -t -o ConnectTimeout=5 -l ec2-user \"$node\" sudo systemctl restart kubelet; done";
+    assert!(commands(&report).iter().any(|one| one == restart), "{:#?}", commands(&report));
+    let own = "eks-netcheck audit --cluster myeks --region ap-northeast-2 --ssh-user ec2-user --ssh-option ConnectTimeout=5";
+    assert!(commands(&report).iter().any(|one| one == own), "{:#?}", commands(&report));
+}

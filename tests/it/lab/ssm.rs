@@ -64,6 +64,13 @@ fn comparable(report: &Value) -> Value {
     let keys = ["verdict", "findings", "node_traffic", "connections", "gaps", "not_judged"];
     let mut same: serde_json::Map<_, _> =
         keys.iter().map(|key| ((*key).to_owned(), report[key].clone())).collect();
+    // Commands for nodes are for the way in which they were read.
+    for finding in same["findings"].as_array_mut().unwrap() {
+        finding.as_object_mut().unwrap().remove("remediation").unwrap();
+        for step in finding["steps"].as_array_mut().unwrap() {
+            step.as_object_mut().unwrap().remove("command").unwrap();
+        }
+    }
     same.insert("dns".to_owned(), json!(dns));
     Value::Object(same)
 }

@@ -12,7 +12,7 @@ fn stale_connections_are_cut_when_the_public_endpoint_closes() {
     let kubelet = client(&report, "n1 kubelet");
     assert_eq!(kubelet["effect"], "interrupted", "{kubelet}");
     assert_eq!((&kubelet["today"], &kubelet["after"]), (&json!("public"), &json!("private")));
-    assert_eq!(kubelet["needs"][0]["command"], "sudo systemctl restart kubelet");
+    assert_eq!(kubelet["needs"][0]["command"], "ssh -t n1 sudo systemctl restart kubelet");
     let unchanged = client(&report, "n2 kubelet");
     assert_eq!((&unchanged["effect"], &unchanged["reaches"]), (&json!("unchanged"), &json!("yes")));
     // Narrowing takes nothing from them: they go to the ENIs next time.

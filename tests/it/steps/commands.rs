@@ -4,9 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
-use super::{every_dir, steps};
+use super::{commands_of, every_dir, findings, steps};
 use crate::common::{Netcheck, copy_of, story};
 
 /// Every command can be pasted into a shell.
@@ -98,18 +96,6 @@ fn the_steps_of_explain_wait_for_an_update_as_those_of_a_cluster_do() {
     assert_eq!(first.trim(), general);
 }
 
-/// All commands of a report, wherever they stand.
-fn commands_of(report: &Value, commands: &mut Vec<String>) {
-    match report {
-        Value::Array(all) => all.iter().for_each(|one| commands_of(one, commands)),
-        Value::Object(all) => {
-            commands.extend(all.get("command").and_then(Value::as_str).map(ToOwned::to_owned));
-            all.values().for_each(|one| commands_of(one, commands));
-        }
-        _ => {}
-    }
-}
-
 /// A command that records what is missing works in a directory without the subdirectory.
 #[test]
 fn what_is_recorded_has_a_directory() {
@@ -133,4 +119,41 @@ fn what_is_recorded_has_a_directory() {
     }
     assert!(dirs.iter().any(|dir| dir == "nodes"), "{dirs:?}");
     assert!(dirs.iter().any(|dir| dir == "dns" || dir == "kubernetes"), "{dirs:?}");
+}
+
+/// Which command of a shell is run where, when the commands of a report are pasted.
+fn pasted(command: &str) -> Vec<String> {
+    let programs = r#"ssh() { echo "ssh $*"; }; sudo() { echo "here: $*"; }"#;
+    let ran = Command::new("bash").args(["-c", &format!("{programs}; {command}")]).output().unwrap();
+    assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap().lines().map(ToOwned::to_owned).collect()
+}
+
+/// A command for a node is run there: whoever pastes it is elsewhere.
+#[test]
+fn commands_for_nodes_are_run_on_the_nodes() {
+    let restarts = |dir: &Path, rule: &str| {
+        let (report, _) = Netcheck::audit(dir).json();
+        let all = steps(&report, rule).into_iter();
+        let restart = all.filter(|(text, _)| text.starts_with("Restart kubelet"));
+        restart.flat_map(|(_, command)| pasted(&command.unwrap())).collect::<Vec<_>>()
+    };
+    let one = restarts(&story("public-and-private-stale"), "node-on-public-path");
+    assert_eq!(one, ["ssh -t n1 sudo systemctl restart kubelet"]);
+    let two = restarts(&story("study-public"), "public-endpoint-open");
+    let expected = ["n1", "n2"].map(|node| format!("ssh -t {node} sudo systemctl restart kubelet"));
+    assert_eq!(two, expected);
+    // Of nodes that are not known by name, each is to be filled in.
+    let copy = copy_of("study-public");
+    std::fs::remove_dir_all(copy.path().join("nodes")).unwrap();
+    let unknown = restarts(copy.path(), "public-endpoint-open");
+    assert_eq!(unknown, ["ssh -t NODE sudo systemctl restart kubelet"]);
+    // A few of many nodes are in the command, and the step says so.
+    let copy = copy_of("study-public");
+    let capture = std::fs::read(copy.path().join("nodes/n1.txt")).unwrap();
+    for number in 3..15 {
+        std::fs::write(copy.path().join(format!("nodes/n{number:02}.txt")), &capture).unwrap();
+    }
+    assert_eq!(restarts(copy.path(), "public-endpoint-open").len(), 10);
+    assert!(findings(copy.path()).contains("; the command has 10 of 14 nodes"));
 }

@@ -40,3 +40,15 @@ fn findings(dir: &Path) -> String {
     let ran = Netcheck::audit(dir).run();
     crate::common::joined(&ran.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// All commands of a report, wherever they stand.
+pub(crate) fn commands_of(report: &Value, commands: &mut Vec<String>) {
+    match report {
+        Value::Array(all) => all.iter().for_each(|one| commands_of(one, commands)),
+        Value::Object(all) => {
+            commands.extend(all.get("command").and_then(Value::as_str).map(ToOwned::to_owned));
+            all.values().for_each(|one| commands_of(one, commands));
+        }
+        _ => {}
+    }
+}

@@ -24,6 +24,7 @@ use crate::model::cluster::Cluster;
 use crate::model::gap::{Gap, GapReason};
 use crate::model::kubernetes::{ENDPOINT_SLICES, KubernetesNode};
 use crate::model::name::NodeName;
+use crate::model::tools::Kubectl;
 
 /// The namespace of the node monitoring agent, its label and its container.
 const AGENT_NAMESPACE: &str = "kube-system";
@@ -110,6 +111,12 @@ impl Session {
             })
             .map_err(|failure| diagnose(failure, "kubectl get pods"));
         Ok(Self { config: config.clone(), agents, args: args.into(), nodes, nodes_json, slices_json })
+    }
+
+    /// How kubectl reached the cluster, for commands that are printed.
+    pub(crate) fn kubectl(&self) -> Kubectl {
+        let options = self.args.iter().map(|word| word.to_string_lossy().into_owned());
+        Kubectl { options: options.collect(), image: self.config.image.clone() }
     }
 
     /// The node of an instance or a name.
