@@ -61,10 +61,11 @@ impl Index {
             let is_inside =
                 addresses.contains_key(&bits(address)) || blocks.iter().any(|block| block.contains(&address));
             let is_public_only = matches!(cluster.access, EndpointAccess::Public { .. });
-            // The public endpoint has no address of a private or reserved range. A name that resolves
-            // to one leads to something else: a load balancer of the operator, a filter of names.
+            // Outside the VPC, a name that resolves to a private or reserved address leads to something
+            // else than the public endpoint: a load balancer of the operator, a filter of names. Where
+            // there is no other endpoint, it leads there in the end, as by a tunnel or a proxy.
             let may_be_public = range_use(address).is_none();
-            if may_be_public && (is_public_only || (!is_inside && outside_vpc_is_public)) {
+            if is_public_only || (may_be_public && !is_inside && outside_vpc_is_public) {
                 addresses.insert(
                     bits(address),
                     Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None },
