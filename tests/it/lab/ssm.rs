@@ -9,7 +9,7 @@ use eks_netcheck_lab::aws::{Agent, Behaviour, Delivery, Fault, FaultKind};
 use eks_netcheck_lab::sandbox::{ENDPOINT_HOST, ENIS, PUBLIC, View};
 use serde_json::{Value, json};
 
-use super::{Access, Testbed, testbed};
+use super::{Access, Testbed, remove_commands, testbed};
 use crate::common::{Netcheck, scratch};
 
 impl Testbed {
@@ -64,13 +64,7 @@ fn comparable(report: &Value) -> Value {
     let keys = ["verdict", "findings", "node_traffic", "connections", "gaps", "not_judged"];
     let mut same: serde_json::Map<_, _> =
         keys.iter().map(|key| ((*key).to_owned(), report[key].clone())).collect();
-    // Commands for nodes are for the way in which they were read.
-    for finding in same["findings"].as_array_mut().unwrap() {
-        finding.as_object_mut().unwrap().remove("remediation").unwrap();
-        for step in finding["steps"].as_array_mut().unwrap() {
-            step.as_object_mut().unwrap().remove("command").unwrap();
-        }
-    }
+    remove_commands(&mut same["findings"]);
     same.insert("dns".to_owned(), json!(dns));
     Value::Object(same)
 }
