@@ -21,7 +21,7 @@ blocks that together have four times as many addresses, and for IPv4 at least 2^
     remediation: "\
 Keep this order, or the nodes are locked out. If private access is off, turn it on, \
 and wait until the update has ended, as eksctl does by itself:
-    id=$(aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true --query update.id --output text) && until aws eks describe-update --region REGION --name CLUSTER --update-id \"$id\" --query update.status --output text | grep -v InProgress; do sleep 10; done
+    id=$(aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true --query update.id --output text) && while state=$(aws eks describe-update --region REGION --name CLUSTER --update-id \"$id\" --query update.status --output text) && test \"$state\" = InProgress; do sleep 10; done && echo \"$state\" && test \"$state\" = Successful
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
 Wait until the endpoint's name answers with private addresses on every node, some \
 8 to 15 minutes, and restart kubelet and kube-proxy there (node-on-public-path). Then \

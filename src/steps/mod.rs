@@ -276,7 +276,7 @@ pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
 pub(crate) const UPDATE: &str = "aws eks update-cluster-config";
 
 /// The command that changes the cluster's access, and waits until the update has ended, whose status
-/// it prints: EKS refuses another one before. The status of the cluster says so too late, and not
+/// it prints: EKS refuses another one before. It fails if the update failed, or cannot be described. The status of the cluster says so too late, and not
 /// whether the update failed.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateClusterConfig.html>
@@ -285,7 +285,7 @@ pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     let options = aws_options(facts);
     format!(
-        "id=$({UPDATE}{options} --name {name} --resources-vpc-config {setting} --query update.id --output text) && until aws eks describe-update{options} --name {name} --update-id \"$id\" --query update.status --output text | grep -v InProgress; do sleep 10; done"
+        "id=$({UPDATE}{options} --name {name} --resources-vpc-config {setting} --query update.id --output text) && while state=$(aws eks describe-update{options} --name {name} --update-id \"$id\" --query update.status --output text) && test \"$state\" = InProgress; do sleep 10; done && echo \"$state\" && test \"$state\" = Successful"
     )
 }
 

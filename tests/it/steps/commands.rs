@@ -54,22 +54,28 @@ fn every_update_is_waited_for() {
         let (of, _) = update.split_once(" --resources-vpc-config ").unwrap();
         let of = of.strip_prefix("id=$(aws eks update-cluster-config").unwrap_or_else(|| panic!("{update}"));
         assert!(update.ends_with(" --query update.id --output text)"), "{update}");
-        let waits = format!("until aws eks describe-update{of} --update-id \"$id\" --query update.status ");
+        let waits =
+            format!("while state=$(aws eks describe-update{of} --update-id \"$id\" --query update.status ");
         assert!(wait.starts_with(&waits), "{update}: {wait}");
     }
-    // The update may be seen before it begins, and it may fail.
-    for (shell, end) in [("sh", "Successful"), ("bash", "Failed")] {
+    // The update may be seen before it begins, and it may fail, or not be described.
+    let ends = [
+        ("sh", "echo Successful", "Successful\nwent on\n"),
+        ("bash", "echo Failed", "Failed\n"),
+        ("sh", "return 254", "\n"),
+    ];
+    for (shell, end, expected) in ends {
         let dir = crate::common::scratch();
         let script = format!(
             "cd '{}'; aws() {{ echo \"$*\" >>calls; case \"$*\" in *describe-update*'--update-id u-1 '*) \
-             if test \"$(wc -l <calls)\" -lt 4; then echo InProgress; else echo {end}; fi;; \
-             *update-cluster-config*) echo u-1;; esac; }}; sleep() {{ :; }}; {}; echo went on",
+             if test \"$(wc -l <calls)\" -lt 4; then echo InProgress; else {end}; fi;; \
+             *update-cluster-config*) echo u-1;; esac; }}; sleep() {{ :; }}; {} && echo went on",
             dir.path().display(),
             updates[0]
         );
         let ran = Command::new(shell).args(["-c", &script]).output().unwrap();
         let printed = String::from_utf8(ran.stdout).unwrap();
-        assert_eq!(printed, format!("{end}\nwent on\n"), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(printed, expected, "{}", String::from_utf8_lossy(&ran.stderr));
         let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
         assert_eq!(calls.matches("describe-update").count(), 3, "{calls}");
     }
