@@ -43,7 +43,7 @@ pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<
 /// # Errors
 /// If one could not be written; the error also says that the others are whole.
 pub(super) fn all_written(written: impl IntoIterator<Item = Result<()>>) -> Result<()> {
-    // All of them are written before the first error is looked at.
+    // All reports are written before the first error is returned.
     let written: Vec<_> = written.into_iter().collect();
     let number = written.len();
     let errors: Vec<_> =
