@@ -1,7 +1,7 @@
 //! Prints a synthetic capture in the format of `ss -tnp`, with any number of rows:
 //!
 //! ```sh
-//! cargo run --release --no-default-features --example capture 1000000 > nodes/n1.txt
+//! cargo run --profile optimized --no-default-features --example capture 1000000 > nodes/n1.txt
 //! ```
 //!
 //! The output is deterministic. Of the rows, 60 % are IPv4, 24 % IPv4-mapped IPv6

@@ -2,7 +2,7 @@
 //! per call, and compares it with Prowler.
 //!
 //! ```sh
-//! cargo build --release
+//! cargo build --profile optimized
 //! cargo bench -p eks-netcheck-lab --bench fleet
 //! ```
 //!
@@ -36,9 +36,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = root.join("target/release/eks-netcheck");
+    let built = root.join("target/optimized/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --release", tool.display());
+    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
     let lab = Lab::start(LabConfig { nodes: 1 })?;
     let api = lab.serve_aws()?;
     api.set_account(account_with_clusters(&root)?);

@@ -2,7 +2,7 @@
 //! operator's processes, and requests to the Kubernetes API.
 //!
 //! ```sh
-//! cargo build --release
+//! cargo build --profile optimized
 //! cargo bench -p eks-netcheck-lab --bench kubectl
 //! ```
 //!
@@ -33,8 +33,8 @@ fn main() -> Result<()> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tool =
-        std::env::var_os("EKS_NETCHECK").map_or(root.join("target/release/eks-netcheck"), PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --release", tool.display());
+        std::env::var_os("EKS_NETCHECK").map_or(root.join("target/optimized/eks-netcheck"), PathBuf::from);
+    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
     let lab = Lab::start(LabConfig { nodes: NODES })?;
     for node in lab.nodes() {
         node.dial("kubelet", (PUBLIC[0], 443))?;

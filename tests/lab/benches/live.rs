@@ -1,7 +1,7 @@
 //! Compares a live audit with the manual procedure and with parallel ssh.
 //!
 //! ```sh
-//! cargo build --release
+//! cargo build --profile optimized
 //! cargo bench -p eks-netcheck-lab --bench live
 //! ```
 //!
@@ -28,9 +28,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = root.join("target/release/eks-netcheck");
+    let built = root.join("target/optimized/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --release", tool.display());
+    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
     two_nodes(&tool)?;
     fifty_nodes(&tool)
 }

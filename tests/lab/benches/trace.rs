@@ -2,7 +2,7 @@
 //! on a node.
 //!
 //! ```sh
-//! cargo build --release
+//! cargo build --profile optimized
 //! cargo bench -p eks-netcheck-lab --bench trace
 //! ```
 //!
@@ -39,9 +39,9 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = root.join("target/release/eks-netcheck");
+    let built = root.join("target/optimized/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --release", tool.display());
+    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
     let runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     let lab = Lab::start(LabConfig { nodes: 2 })?;
     for node in lab.nodes() {
