@@ -51,7 +51,7 @@ fn run() -> Exit {
     let ended = ended.unwrap_or_else(|error| Ending::with_message(Exit::Usage, format!("{error:#}")));
     cleanup::wait_if_ending();
     if let Some(message) = ended.message {
-        print_error(&message);
+        print_error(&cli::as_typed(message, args.first()));
     }
     ended.exit
 }

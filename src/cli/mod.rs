@@ -65,6 +65,16 @@ fn as_plugin(program: &OsStr) -> Option<OsString> {
     Some(format!("kubectl {}", name.replace('-', " ").replace('_', "-")).into())
 }
 
+/// An error whose commands are those of the plugin of kubectl, if `program` is run as one.
+#[must_use]
+pub fn as_typed(error: String, program: Option<&OsString>) -> String {
+    let Some(plugin) = program.and_then(|program| as_plugin(program)) else { return error };
+    Cli::command().get_subcommands().fold(error, |error, command| {
+        let name = command.get_name();
+        error.replace(&format!("{NAME} {name}"), &format!("{} {name}", plugin.display()))
+    })
+}
+
 /// An error of clap without what was not typed: of the options that conflict with one, clap lists
 /// all of a group, and the shell that it suggests is the most similar one, however different.
 fn refined(mut error: clap::Error, args: &[OsString]) -> clap::Error {

@@ -6,12 +6,19 @@ use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Error};
 
+use super::args::after::NAME;
 use crate::model::nearest::nearest;
 use crate::model::rule::Rule;
 use crate::rules;
 
 /// How many rules an error names.
 const SHOWN_MAX: usize = 5;
+
+/// What was typed before the name of a command, such as `kubectl eks-netcheck`.
+fn program(command: &Command) -> &str {
+    let typed = command.get_bin_name().and_then(|typed| typed.strip_suffix(command.get_name()));
+    typed.map(str::trim_end).filter(|typed| !typed.is_empty()).unwrap_or(NAME)
+}
 
 /// Parses the id of a rule, in upper or lower case, with hyphens or underscores.
 #[derive(Debug, Clone)]
@@ -32,7 +39,7 @@ impl TypedValueParser for RuleId {
         error.insert(ContextKind::InvalidValue, ContextValue::String(text.into_owned()));
         let near = nearest(&id, rules::ALL.iter().map(|rule| rule.id), SHOWN_MAX);
         if near.is_empty() {
-            let tip = "`eks-netcheck explain` lists the rules".into();
+            let tip = format!("`{} explain` lists the rules", program(command)).into();
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
         } else {
             let near = near.into_iter().map(ToOwned::to_owned).collect();

@@ -29,6 +29,11 @@ struct Input {
 }
 
 impl Inputs {
+    /// Those of a run that reads none.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Those of `audit`.
     pub(super) fn of_audit(options: &AuditOptions) -> Self {
         let inputs = Self::of_any().and(POLICY, &options.judgment.policy);
@@ -75,7 +80,7 @@ impl Inputs {
     /// The policy that is found, and what the environment names. A report over the policy would be
     /// an error in each later run, also where this run does not judge.
     fn of_any() -> Self {
-        let mut inputs = Self(Vec::new()).and(POLICY, &found_path());
+        let mut inputs = Self::none().and(POLICY, &found_path());
         for Variable { name, what, default } in &VARIABLES {
             let value = env::var_os(name).filter(|value| !value.is_empty());
             let value = value.or_else(|| default.map(Into::into));

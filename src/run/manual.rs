@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::exit::{Ending, Exit};
-use super::output::to_stdout;
+use super::output::{to_file, to_stdout};
 use crate::cli::options::Page;
 use crate::report::text::escape;
 
@@ -14,8 +14,7 @@ use crate::report::text::escape;
 pub(super) fn write(dir: &Path, pages: &[Page]) -> Result<Ending> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create the directory {}", dir.display()))?;
     for page in pages {
-        let path = dir.join(&page.file);
-        fs::write(&path, &page.text).with_context(|| format!("cannot write {}", path.display()))?;
+        to_file(&dir.join(&page.file), |out, _| out.write_all(&page.text))?;
     }
     let what = format!("wrote {} pages to {}", pages.len(), dir.display());
     to_stdout(|out, _| writeln!(out, "{}", escape(&what)))?;

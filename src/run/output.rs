@@ -38,6 +38,14 @@ pub(super) fn to_stdout(write: impl FnOnce(&mut dyn Write, Style) -> io::Result<
     Output::stdout().write_whole(write)
 }
 
+/// Writes a file, over one that is there: the whole of it, or an error and none of it.
+pub(super) fn to_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write, Style) -> io::Result<()>,
+) -> Result<()> {
+    Output::open(path, &Inputs::none())?.write_whole(write)
+}
+
 /// The result of writing several reports, each of which is written whatever becomes of the others.
 ///
 /// # Errors

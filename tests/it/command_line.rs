@@ -49,8 +49,10 @@ fn help_and_errors_of_a_plugin_have_what_was_typed() {
     let dir = scratch();
     let run = |name: &str, args: &[&str]| {
         let link = dir.path().join(name);
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_eks-netcheck"), &link).unwrap();
-        let output = Command::new(link).args(args).env_clear().output().unwrap();
+        if !link.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_eks-netcheck"), &link).unwrap();
+        }
+        let output = Command::new(link).args(args).env_clear().current_dir(dir.path()).output().unwrap();
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     };
     let help = run("kubectl-eks_netcheck", &["audit", "--help"]);
@@ -60,6 +62,17 @@ fn help_and_errors_of_a_plugin_have_what_was_typed() {
     // Another name is one of the user's choice.
     let renamed = run("netcheck", &["audit", "--help"]);
     assert!(renamed.contains("Usage: netcheck audit "), "{renamed}");
+    // The commands that errors name as the next step.
+    for (name, typed) in [
+        ("kubectl-eks_netcheck", "kubectl eks-netcheck"),
+        ("eks-netcheck", "eks-netcheck"),
+        ("netcheck", "netcheck"),
+    ] {
+        let error = run(name, &["explain", "nonsense-in-the-extreme"]);
+        assert!(error.contains(&format!("tip: `{typed} explain` lists the rules")), "{error}");
+    }
+    let error = run("kubectl-eks_netcheck", &["policy", "check"]);
+    assert!(error.contains("write one with: kubectl eks-netcheck policy init\n"), "{error}");
 }
 
 #[test]

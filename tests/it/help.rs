@@ -53,7 +53,7 @@ fn arguments(script: &str, dir: &Path) -> Vec<Vec<OsString>> {
     let code = format!(
         "eks-netcheck() {{ {{ printf '%s\\0' eks-netcheck \"$@\"; printf '\\n\\0'; }} >> \"$FILE\"; }}
         aws() {{ :; }}; kubectl() {{ :; }}; ssh() {{ :; }}; terraform() {{ :; }}; man() {{ cat > /dev/null; }}; less() {{ :; }}
-        set -eu; mkdir -p \"$HOME\"/.local/share/bash-completion/completions ~/.zfunc ~/.config/fish/completions
+        set -eu
         {script}
 "
     );

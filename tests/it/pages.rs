@@ -139,3 +139,38 @@ fn a_page_of_no_command_is_refused() {
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("cannot create the directory"), "{}", ran.stderr);
 }
+
+/// The limit of a file's size stands in for a full disk: a part of a file can be written.
+#[test]
+fn a_page_that_cannot_be_written_is_left_as_it_was() {
+    let dir = scratch();
+    let mut shell = Command::new("bash");
+    shell.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 1; exec \"$0\" man --out \"$1\"",
+        env!("CARGO_BIN_EXE_eks-netcheck"),
+    ]);
+    let pages = dir.path().join("pages");
+    fs::create_dir(&pages).unwrap();
+    let page = pages.join("eks-netcheck.1");
+    fs::write(&page, "before").unwrap();
+    let output = shell.arg(&pages).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{stderr}");
+    assert!(stderr.contains(&format!("cannot write to {}: File too large", page.display())), "{stderr}");
+    assert_eq!(fs::read_to_string(page).unwrap(), "before");
+    for entry in fs::read_dir(&pages).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(name.starts_with("eks-netcheck") && entry.metadata().unwrap().len() > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_script_that_cannot_be_written_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_eks-netcheck"));
+    let output = tool.args(["completions", "bash"]).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("cannot write to standard output: No space left on device"), "{stderr}");
+}

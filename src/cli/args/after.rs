@@ -291,9 +291,12 @@ eks-netcheck policy check --strict --within 30",
 pub(super) const COMPLETIONS: After = After {
     notes: "For zsh, the directory has to be in fpath before compinit is called.",
     examples: "\
+mkdir -p ~/.local/share/bash-completion/completions
 (cd ~/.local/share/bash-completion/completions &&
   eks-netcheck completions bash > eks-netcheck)
+mkdir -p ~/.zfunc
 eks-netcheck completions zsh > ~/.zfunc/_eks-netcheck
+mkdir -p ~/.config/fish/completions
 eks-netcheck completions fish \\
   > ~/.config/fish/completions/eks-netcheck.fish",
     codes: "",
