@@ -120,8 +120,14 @@ impl Fetch {
     }
 
     fn run(&self, env: &[(&str, &str)]) -> Output {
+        self.run_in(&self.out(), env, "")
+    }
+
+    /// The same for another directory, after a command of the shell.
+    fn run_in(&self, out: &Path, env: &[(&str, &str)], before: &str) -> Output {
         let mut command = Command::new("bash");
-        command.arg(self.dir.path().join("fetch")).arg(self.out()).current_dir(self.dir.path());
+        command.args(["-c", &format!("{before}\nexec bash \"$0\" \"$@\"")]);
+        command.arg(self.dir.path().join("fetch")).arg(out).current_dir(self.dir.path());
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").envs(env.iter().copied());
         command.output().unwrap()
     }
@@ -156,6 +162,74 @@ fn the_binary_of_a_release_is_downloaded_if_its_checksum_is_right() {
     let sum = sha256(&fetch.archive).to_uppercase();
     let output = fetch.run(&[("RELEASES", &elsewhere), ("VERSION", "1.2.3"), ("SHA256", &sum)]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+/// A directory whose name is an option elsewhere, and one that exists.
+#[test]
+fn the_directory_may_have_any_name() {
+    let fetch = Fetch::new();
+    let url = fetch.serve();
+    for name in ["-x", "--", "-C", "a b", "again", "again"] {
+        let output = fetch.run_in(Path::new(name), &[("RELEASES", &url)], "");
+        let path = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(
+            (output.status.code(), output.stderr.as_slice()),
+            (Some(0), &b""[..]),
+            "{name}: {output:?}"
+        );
+        // As the action runs it.
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "command -v \"$0\" >/dev/null && \"$0\" --version", path.trim_end()]);
+        let ran = shell.current_dir(fetch.dir()).output().unwrap();
+        assert!(ran.status.success() && ran.stdout.starts_with(b"ran "), "{name}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_have_the_binary_is_refused_before_anything_is_requested() {
+    let fetch = Fetch::new();
+    fs::write(fetch.dir().join("file"), "").unwrap();
+    fs::create_dir_all(fetch.dir().join("taken/eks-netcheck")).unwrap();
+    for (out, part) in [
+        ("", "give the directory for the binary"),
+        ("file", "the directory file cannot be made (File exists): "),
+        ("file/below", "the directory file/below cannot be made (Not a directory): "),
+        ("/proc/below", "/proc/below cannot be made"),
+        ("taken", "taken/eks-netcheck is a directory: remove it, or name another"),
+    ] {
+        let output = fetch.run_in(Path::new(out), &[("RELEASES", "http://127.0.0.1:9")], "");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{out}: {message}");
+        assert!(message.contains(part) && message.lines().count() == 1, "{out}: {message}");
+    }
+    assert_eq!(fs::read_dir(fetch.dir().join("taken")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(fetch.dir().join("taken/eks-netcheck")).unwrap().count(), 0);
+}
+
+/// The limit of a file's size stands in for a full disk: the archive fits or does not, and the
+/// binary, which is larger, does not.
+#[test]
+fn a_full_disk_is_not_blamed_on_the_network() {
+    let large = Fetch::with_binary(&format!("#!/bin/sh\n{}", "#".repeat(100_000)));
+    assert!(large.archive.len() < 4096);
+    let mut random = String::new();
+    while random.len() < 20_000 {
+        random += &sha256(random.as_bytes());
+    }
+    let incompressible = Fetch::with_binary(&random);
+    assert!(incompressible.archive.len() > 8192);
+    for (fetch, part) in
+        [(&incompressible, "the archive cannot be written to "), (&large, "the binary cannot be written to ")]
+    {
+        let url = fetch.serve();
+        let out = fetch.out();
+        let output = fetch.run_in(&out, &[("RELEASES", &url)], "trap '' XFSZ; ulimit -f 8");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{message}");
+        assert!(message.contains(part) && message.contains("make room there"), "{message}");
+        assert!(!message.contains("proxy") && message.lines().count() == 1, "{message}");
+        assert_eq!(fs::read_dir(out).unwrap().count(), 0, "{message}");
+    }
 }
 
 #[test]

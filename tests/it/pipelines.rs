@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use eks_netcheck_lab::aws::{Account, Api, Fault, FaultKind};
 use serde_json::Value;
 
-use crate::common::{root, scratch, story};
+use crate::common::{Netcheck, root, scratch, story};
 use crate::docs::code_block;
 use crate::fetch::Fetch;
 
@@ -210,6 +210,35 @@ fn release(dir: &Path) -> Vec<(&'static str, String)> {
         fs::copy(fetch.dir().join(file), dir.join("packaging").join(file)).unwrap();
     }
     vec![("releases", fetch.serve())]
+}
+
+/// As a variable of the repository has them, which somebody pasted on Windows.
+#[test]
+fn the_lines_of_an_input_may_end_as_on_windows() {
+    let dir = checkout();
+    let inputs = [
+        ("clusters", "myeks\r\n\r\n"),
+        ("regions", "ap-northeast-2\r\n"),
+        ("fail-on", "high\r"),
+        ("nodes", "none\r\n"),
+        ("args", "--color=never\r\n--quiet\r\n"),
+    ];
+    let step = run_action(dir.path(), &aws("private-only"), &inputs);
+    assert_eq!((step.code, step.outputs.as_str()), (0, "exit-code=0\n"), "{}", step.log);
+}
+
+#[test]
+fn the_action_describes_every_way_to_read_nodes() {
+    let refused = Netcheck::new(["audit", "--nodes", "nonsense"]).run().stderr;
+    let (_, values) = refused.split_once("[possible values: ").unwrap();
+    let values: Vec<_> = values.split(']').next().unwrap().split(", ").collect();
+    assert!(values.contains(&"ssh") && values.len() > 4, "{values:?}");
+    let action = yaml(&fs::read_to_string(root().join("action.yml")).unwrap());
+    let about = action["inputs"]["nodes"]["description"].as_str().unwrap();
+    let words: Vec<_> = about.split(|char: char| !char.is_alphanumeric() && char != '-').collect();
+    for value in values {
+        assert!(words.contains(&value), "{value}: {about}");
+    }
 }
 
 #[test]
