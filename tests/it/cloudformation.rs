@@ -37,6 +37,17 @@ fn the_policy_is_the_one_that_iam_policy_prints() {
 }
 
 #[test]
+fn the_documented_command_names_the_template() {
+    let docs = fs::read_to_string(root().join("docs/live.md")).unwrap();
+    let named: Vec<_> = docs
+        .split("--template-body file://")
+        .skip(1)
+        .map(|rest| rest.split_whitespace().next().unwrap())
+        .collect();
+    assert_eq!(named, [TEMPLATE]);
+}
+
+#[test]
 fn only_the_role_that_audits_is_trusted() {
     let role = &parsed(&template())["Resources"]["Role"]["Properties"];
     let [statement] = role["AssumeRolePolicyDocument"]["Statement"].as_array().unwrap().as_slice() else {

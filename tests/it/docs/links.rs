@@ -59,7 +59,7 @@ fn paragraphs(text: &str) -> Vec<String> {
 }
 
 /// The targets of links and images, `[text](target)`, and of definitions, `[label]: target`.
-fn links(text: &str) -> Vec<String> {
+pub(crate) fn links(text: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in paragraphs(text).iter().flat_map(|paragraph| paragraph.lines()) {
         let inline = line.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());

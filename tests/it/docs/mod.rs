@@ -3,6 +3,9 @@
 
 mod links;
 
+#[cfg(feature = "live")]
+pub(crate) use links::links;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -88,7 +91,7 @@ fn block(file: &str, mark: &str) -> String {
 #[cfg(feature = "live")]
 pub(crate) fn code_block(file: &str, mark: &str) -> String {
     let block = block(file, mark);
-    block.lines().filter(|line| !line.starts_with("```")).collect::<Vec<_>>().join("\n") + "\n"
+    block.lines().filter(|line| !line.trim_start().starts_with("```")).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// A text up to and with the first mark, what is between the marks, and the rest.

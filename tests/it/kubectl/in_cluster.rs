@@ -9,6 +9,7 @@ use eks_netcheck_lab::sandbox::ENDPOINT_HOST;
 
 use super::*;
 use crate::common::{Netcheck, root};
+use crate::docs::code_block;
 
 /// The way in which the pod gets its AWS role: the directories to apply.
 const WAYS: [&str; 2] = ["pod-identity", "irsa"];
@@ -158,6 +159,78 @@ fn the_pods_have_no_rights_on_their_node() {
     }
     let account = one(&objects, "ServiceAccount");
     assert!(account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].is_string());
+}
+
+/// Runs commands of docs/kubernetes.md with stand-ins for the programs that they need; the output.
+fn documented(mark: &str, stand_ins: &str) -> (bool, String) {
+    let script = format!("{stand_ins}\n{}", code_block("docs/kubernetes.md", mark));
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
+}
+
+#[test]
+fn the_documented_wait_for_the_first_run_ends() {
+    let kubectl =
+        "sleep() { echo slept; }; kubectl() { echo \"$1\"; [ \"$1\" != logs ] || [ -e /nonexistent ]; }";
+    let (_, text) = documented("first run", kubectl);
+    assert_eq!((text.matches("logs\n").count(), text.matches("slept\n").count()), (60, 60), "{text}");
+    let (has_succeeded, text) = documented("first run", "kubectl() { echo \"$1\"; }");
+    assert!(has_succeeded);
+    assert_eq!(text, "apply\ncreate\nlogs\n");
+}
+
+#[test]
+fn the_documented_role_trusts_the_service_account() {
+    let aws = "
+        aws() {
+            case \"$2\" in
+                get-caller-identity) echo 111122223333 ;;
+                describe-cluster) echo https://oidc.eks.ap-northeast-2.amazonaws.com/id/EXAMPLE ;;
+                create-role) echo \"$6\" ;;
+            esac
+        }
+        eks-netcheck() { :; }";
+    let (has_succeeded, text) = documented("irsa", aws);
+    assert!(has_succeeded, "{text}");
+    let policy: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let provider = "oidc.eks.ap-northeast-2.amazonaws.com/id/EXAMPLE";
+    let statement = &policy["Statement"][0];
+    assert_eq!(
+        statement["Principal"]["Federated"],
+        format!("arn:aws:iam::111122223333:oidc-provider/{provider}")
+    );
+    let account = json!({
+        format!("{provider}:aud"): "sts.amazonaws.com",
+        format!("{provider}:sub"): "system:serviceaccount:eks-netcheck:eks-netcheck",
+    });
+    assert_eq!(statement["Condition"]["StringEquals"], account);
+    // What is set in the manifests is named, where it is.
+    let irsa = std::fs::read_to_string(root().join("packaging/kubernetes/irsa/kustomization.yaml")).unwrap();
+    let docs = std::fs::read_to_string(root().join("docs/kubernetes.md")).unwrap();
+    for part in ["eks.amazonaws.com/role-arn", "irsa/kustomization.yaml"] {
+        assert!(docs.contains(part), "{part}");
+    }
+    assert!(irsa.contains("eks.amazonaws.com/role-arn: arn:aws:iam::"), "{irsa}");
+}
+
+/// The pod of the `CronJob` is on the node of the exporter, since a volume of EBS is attached to one:
+/// what selects nodes for the one selects them for the other.
+#[test]
+fn the_exporter_runs_where_the_audit_can() {
+    let dir = manifests();
+    with_components(dir.path(), "pod-identity", &["reports"]);
+    let objects = objects(&kustomize(&dir.path().join("kubernetes/pod-identity")));
+    let audit = &one(&objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    let exporter = &one(&objects, "Deployment")["spec"]["template"];
+    let rule = &audit["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
+    assert_eq!(rule["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(rule["labelSelector"]["matchLabels"], exporter["metadata"]["labels"]);
+    let selector = json!({"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"});
+    assert_eq!(audit["nodeSelector"], selector);
+    for key in ["nodeSelector", "tolerations"] {
+        assert_eq!(exporter["spec"][key], audit[key], "{key}");
+    }
 }
 
 /// The label by which the tool's own Jobs are removed is not one of the `CronJob`'s.
