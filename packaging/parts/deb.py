@@ -9,7 +9,9 @@ import textwrap
 from email.utils import formatdate
 from pathlib import Path
 
-from .release import NAME, ROOT, SHELLS, Failure
+from . import pages
+from .release import NAME, SHELLS
+from .stage import cannot_write, put
 
 
 def write(release, contents, directory):
@@ -26,7 +28,7 @@ def write(release, contents, directory):
         f"{documents}/copyright": copyright(release, contents.licences),
         f"{documents}/LICENSES-THIRD-PARTY.gz": compress(contents.licences["LICENSES-THIRD-PARTY"]),
         f"{documents}/{NAME}.cdx.json.gz": compress(contents.sbom),
-        f"{documents}/changelog.gz": compress((ROOT / "CHANGELOG.md").read_bytes()),
+        f"{documents}/changelog.gz": compress(pages.text(release, "CHANGELOG.md")),
         f"{documents}/changelog.Debian.gz": compress(changelog(release, version)),
         # It is static, so that the same package installs on every release of Debian and Ubuntu.
         f"usr/share/lintian/overrides/{NAME}": f"{NAME}: statically-linked-binary [usr/bin/{NAME}]\n".encode(),
@@ -34,16 +36,15 @@ def write(release, contents, directory):
     size = sum((len(data) + 1023) // 1024 for data in files.values())
     sums = "".join(f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  {path}\n"
                    for path, data in sorted(files.items()))
-    with tempfile.TemporaryDirectory() as root:
+    package = directory / f"{file_stem(release)}{release.arch}.deb"
+    with tempfile.TemporaryDirectory(dir=directory) as root:
         place(root, {**files, "DEBIAN/control": control(release, version, size), "DEBIAN/md5sums": sums.encode()})
         # All releases of Debian and Ubuntu read gzip; xz would take ten times as long to write.
-        command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", root,
-                   directory / f"{file_stem(release)}{release.arch}.deb"]
-        try:
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL,
-                           env={**os.environ, "SOURCE_DATE_EPOCH": str(release.epoch)})
-        except FileNotFoundError:
-            raise Failure("dpkg-deb is missing: install the package dpkg")
+        command = ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z6", "--build", root, package]
+        built = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               env={**os.environ, "SOURCE_DATE_EPOCH": str(release.epoch)})
+    if built.returncode:
+        raise cannot_write(package, (built.stderr.splitlines() or [f"dpkg-deb ended with {built.returncode}"])[-1])
 
 
 def file_stem(release):
@@ -57,8 +58,7 @@ def place(root, files):
     os.chmod(root, 0o755)
     for name, data in files.items():
         path = Path(root, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        put(path, data)
         path.chmod(0o755 if name.startswith("usr/bin/") else 0o644)
         for parent in path.relative_to(root).parents:
             Path(root, parent).chmod(0o755)

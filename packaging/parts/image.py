@@ -6,15 +6,13 @@ They are an image layout (a directory) with one image for each tag: VERSION, and
 
 import copy
 import json
-import shutil
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
-from .release import NAME, Failure, gz, sha256, tar
+from .release import NAME, gz, sha256, tar
 from .sbom import text
+from .stage import put
 
-CA_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # The user of the images, as in distroless ones. Its home is the only directory to write to.
 USER = 65532
 PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/tmp:/sbin/nologin\n"
@@ -22,26 +20,18 @@ GROUP = f"root:x:0:\nnonroot:x:{USER}:\n"
 
 
 def write(release, contents, bill, directory, certificates, kubectl):
-    """Writes the layout."""
+    """Writes the layout; `kubectl` is one with its version, or None."""
     layout = directory / f"{release.stem}.oci"
-    shutil.rmtree(layout, ignore_errors=True)
-    (layout / "blobs/sha256").mkdir(parents=True)
-    try:
-        roots = certificates.read_bytes()
-    except OSError as error:
-        raise Failure(f"{error}: install ca-certificates, or set --ca-certificates")
+    roots, origin = certificates
     bill = with_component(bill, {"type": "file", "name": "ca-certificates.crt", "version": sha256(roots)[:12],
-                                 "description": f"CA certificates of the system that made the image{origin()}",
+                                 "description": origin,
                                  "hashes": [{"alg": "SHA-256", "content": sha256(roots)}]})
     base = {"etc/group": GROUP.encode(), "etc/passwd": PASSWD.encode(), "etc/ssl/certs/ca-certificates.crt": roots}
     tool = {f"usr/bin/{NAME}": contents.binary, **bill_and_licences(contents, bill)}
     layers = [layer(release, layout, base, [("tmp", 0o1777, None)]), layer(release, layout, tool)]
     images = [image(release, layout, release.version, layers)]
     if kubectl:
-        data = kubectl.read_bytes()
-        version = json.loads(subprocess.run([kubectl.resolve(), "version", "--client", "--output=json"],
-                                            check=True, stdout=subprocess.PIPE, env={}).stdout)
-        version = version["clientVersion"]["gitVersion"].removeprefix("v")
+        data, version = kubectl
         bill = with_component(bill, {"type": "application", "name": "kubectl", "version": version,
                                      "purl": f"pkg:golang/k8s.io/kubernetes@v{version}",
                                      "licenses": [{"expression": "Apache-2.0"}],
@@ -49,9 +39,9 @@ def write(release, contents, bill, directory, certificates, kubectl):
         # The bill of the layer before it is replaced.
         files = {"usr/bin/kubectl": data, **bill_and_licences(contents, bill)}
         images.append(image(release, layout, f"{release.version}-kubectl", [*layers, layer(release, layout, files)]))
-    put(layout / "index.json", {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-                                "manifests": images})
-    put(layout / "oci-layout", {"imageLayoutVersion": "1.0.0"})
+    put(layout / "index.json", as_json({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": images}) + b"\n")
+    put(layout / "oci-layout", as_json({"imageLayoutVersion": "1.0.0"}) + b"\n")
 
 
 def bill_and_licences(contents, bill):
@@ -65,16 +55,6 @@ def with_component(bill, component):
     bill = copy.deepcopy(bill)
     bill["components"].append({"bom-ref": component.get("purl", component["name"]), **component})
     return bill
-
-
-def origin():
-    """The package that the certificates are of, if Debian's."""
-    try:
-        found = subprocess.run(["dpkg-query", "--show", "ca-certificates"], stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True)
-    except FileNotFoundError:
-        return ""
-    return f" ({' '.join(found.stdout.split())})" if found.returncode == 0 else ""
 
 
 def layer(release, layout, files, entries=()):
@@ -113,12 +93,12 @@ def image(release, layout, tag, layers):
 
 def blob(layout, content, kind):
     """Writes a blob, named by its checksum; its descriptor."""
-    data = content if isinstance(content, bytes) else json.dumps(content, sort_keys=True).encode()
+    data = content if isinstance(content, bytes) else as_json(content)
     digest = sha256(data)
-    (layout / "blobs/sha256" / digest).write_bytes(data)
+    put(layout / "blobs/sha256" / digest, data)
     return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
 
 
-def put(path, content):
-    """Writes a JSON file."""
-    path.write_text(json.dumps(content, sort_keys=True) + "\n")
+def as_json(content):
+    """JSON, as bytes."""
+    return json.dumps(content, sort_keys=True).encode()

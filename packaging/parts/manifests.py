@@ -5,10 +5,12 @@ For krew, Homebrew, aqua and mise, made of the templates and the archives in the
 
 import hashlib
 import sys
+from pathlib import Path
 from string import Template
 
-from . import deb, wheel
+from . import deb, wheel, whole
 from .release import NAME, ROOT, TARGETS, Failure, sha256
+from .stage import present, put
 
 TEMPLATES = ROOT / "packaging/templates"
 SUMS = "SHA256SUMS"
@@ -21,25 +23,30 @@ def check(release, directory):
     kinds = (f"{NAME}-", f"{NAME}_", f"{NAME.replace('-', '_')}-")
     own = (deb.file_stem(release), f"{wheel.file_stem(release)}-",
            *(f"{NAME}-{release.version}-{target}." for target in TARGETS))
-    others = sorted(path.name for path in directory.iterdir()
-                    if path.name.startswith(kinds) and not path.name.startswith(own))
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    others = sorted(name for name in names if name.startswith(kinds) and not name.startswith(own))
     if others:
         raise Failure(f"{directory} has files of another version than {release.version}, such as {others[0]}: "
                       "remove them, or name another directory")
 
 
-def write(release, directory):
-    """Writes all of them, for the archives in the directory."""
+def write(release, directory, stage):
+    """Writes all of them to the stage, for the archives that the directory has or will have."""
     repository = release.repository or f"OWNER/{NAME}"
     if not release.repository:
         print(f"packaging/dist: the manifests name the repository {repository}: set --repository", file=sys.stderr)
     base = f"https://github.com/{repository}/releases/download/v{release.version}"
     archives = []
-    for target, (system, arch, _) in TARGETS.items():
-        stem = f"{NAME}-{release.version}-{target}"
-        if (path := directory / f"{stem}.tar.gz").exists():
-            archives.append({"stem": stem, "system": system, "arch": arch, "target": target,
-                             "url": f"{base}/{path.name}", "sha256": sha256(path.read_bytes())})
+    targets = {f"{NAME}-{release.version}-{target}.tar.gz": target for target in TARGETS}
+    files = present(directory, stage)
+    for name, path in files.items():
+        if str(name) in targets or name.suffix in (".whl", ".deb"):
+            whole.check(path, targets.get(str(name)))
+    for name, target in targets.items():
+        if path := files.get(Path(name)):
+            system, arch, _ = TARGETS[target]
+            archives.append({"stem": name.removesuffix(".tar.gz"), "system": system, "arch": arch, "target": target,
+                             "url": f"{base}/{name}", "sha256": sha256(path.read_bytes())})
     if not archives:
         raise Failure(f"{directory} has no archive of version {release.version}: make one with packaging/dist BINARY")
     values = {
@@ -54,13 +61,13 @@ def write(release, directory):
     }
     for template, name in (("krew.yaml", f"{NAME}.krew.yaml"), ("homebrew.rb", f"{NAME}.rb"),
                            ("aqua.yaml", f"{NAME}.aqua.yaml"), ("mise.toml", f"{NAME}.mise.toml")):
-        (directory / name).write_text(Template((TEMPLATES / template).read_text()).substitute(values))
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / SUMS)
+        put(stage / name, Template((TEMPLATES / template).read_text()).substitute(values).encode())
     sums = []
-    for path in files:
-        with path.open("rb") as file:
-            sums.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.relative_to(directory)}\n")
-    (directory / SUMS).write_text("".join(sums))
+    for name, path in present(directory, stage).items():
+        if str(name) != SUMS:
+            with path.open("rb") as file:
+                sums.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    put(stage / SUMS, "".join(sums).encode())
 
 
 KREW = Template("""\

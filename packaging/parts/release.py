@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -29,7 +30,26 @@ TARGETS = {
 
 
 class Failure(Exception):
-    """What makes a distribution impossible, with the next step."""
+    """What makes a distribution impossible, with the next step: one message, or several."""
+
+
+def every(*checks):
+    """The results of all checks, or one failure with the messages of all that fail."""
+    results, messages = [], []
+    for check in checks:
+        try:
+            results.append(check())
+        except Failure as failure:
+            messages += failure.args
+    if messages:
+        raise Failure(*messages)
+    return results
+
+
+def needs(program, what, package):
+    """Refuses to go on without a program."""
+    if not shutil.which(program):
+        raise Failure(f"{program}, which {what}, is not on PATH: install {package}")
 
 
 class Release:
@@ -52,33 +72,17 @@ class Release:
         self.page = self.url and f"{self.url}/blob/v{self.version}/"
         self.epoch = epoch()
         self.commit = commit()
-
-    def check(self, binary):
-        """Refuses a binary for another target, and one that needs shared libraries on Linux."""
-        machine = {"amd64": 62, "arm64": 183}[self.arch]
-        if self.system != "linux":
-            if binary[:4] == b"\x7fELF":
-                raise Failure(f"the binary is one for Linux, not for {self.target}: set --target")
-            return
-        if binary[:6] != b"\x7fELF\x02\x01" or int.from_bytes(binary[18:20], "little") != machine:
-            raise Failure(f"the binary is not one for {self.target}: set --target")
-        # ELF: program headers start at e_phoff, each e_phentsize long; type 3 is PT_INTERP.
-        start, size, count = (int.from_bytes(binary[at:at + length], "little")
-                              for at, length in ((32, 8), (54, 2), (56, 2)))
-        if any(binary[at:at + 4] == b"\3\0\0\0" for at in range(start, start + size * count, size)):
-            raise Failure("the binary is not static, so it would not run everywhere: make it with packaging/build")
+        self.source_modified = bool(self.commit) and source_modified()
 
 
 class Contents:
-    """The files that every package has, as bytes."""
+    """The files that every package has, as bytes. `run` runs the binary with arguments."""
 
-    def __init__(self, binary, path, third_party, sbom):
+    def __init__(self, binary, run, third_party, sbom):
         self.binary = binary
         self.sbom = sbom
         self.licences = {name: (ROOT / name).read_bytes() for name in ("LICENSE-APACHE", "LICENSE-MIT")}
         self.licences["LICENSES-THIRD-PARTY"] = third_party
-        run = lambda *args: subprocess.run(  # noqa: E731
-            [path.resolve(), *args], check=True, stdout=subprocess.PIPE, env={}).stdout
         self.completions = {shell: run("completions", shell) for shell in SHELLS}
         with tempfile.TemporaryDirectory() as pages:
             run("man", "--out", pages)
@@ -117,6 +121,13 @@ def commit():
     except FileNotFoundError:
         return None
     return git.stdout.strip() or None
+
+
+def source_modified():
+    """Whether a file that the binary is compiled from differs from the commit."""
+    git = subprocess.run(["git", "-C", ROOT, "diff", "--quiet", "HEAD", "--", "src", "build.rs", "Cargo.toml",
+                          "Cargo.lock"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return git.returncode == 1
 
 
 def sha256(data):

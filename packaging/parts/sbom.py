@@ -15,9 +15,18 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from .release import NAME, ROOT, Failure, sha256
+from .release import NAME, ROOT, Failure, every, needs, sha256
 
 LICENCE_FILES = re.compile(r"(LICEN[CS]E|COPYING|COPYRIGHT|NOTICE|UNLICENSE)", re.IGNORECASE)
+
+
+def check(release):
+    """Refuses to go on without the programs that the bill is made with."""
+    rust = "Rust (https://rustup.rs)"
+    every(lambda: needs("cargo", "lists the crates of the binary", rust),
+          lambda: needs("rustc", "names the version of the standard library", rust),
+          *([lambda: needs("getconf", "names the version of the C library", "libc-bin on Debian and Ubuntu, or "
+                           "glibc-common on Fedora")] if release.system == "linux" else []))
 
 
 def bill(release, binary):

@@ -12,7 +12,9 @@ import stat
 import time
 import zipfile
 
-from .release import NAME, ROOT, SHELLS, Failure
+from . import pages
+from .release import NAME, SHELLS, Failure
+from .stage import put
 
 
 # What PyPI's search filters by: https://pypi.org/classifiers/
@@ -53,7 +55,7 @@ def write(release, contents, directory):
             entry.external_attr = (stat.S_IFREG | mode) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             file.writestr(entry, content)
-    (directory / f"{stem}-py3-none-{release.wheel_platforms}.whl").write_bytes(out.getvalue())
+    put(directory / f"{stem}-py3-none-{release.wheel_platforms}.whl", out.getvalue())
 
 
 def file_stem(release):
@@ -62,19 +64,17 @@ def file_stem(release):
 
 
 def metadata(release, version, licences):
-    """The core metadata, with the README, whose relative links lead to the repository."""
+    """The core metadata, with the README."""
     lines = ["Metadata-Version: 2.4", f"Name: {NAME}", f"Version: {version}",
              f"Summary: {release.description}", f"Keywords: {','.join(release.keywords)}",
              f"License-Expression: {release.licence}", *(f"License-File: {name}" for name in licences),
              *(f"Classifier: {name}" for name in CLASSIFIERS), "Requires-Python: >=3.7",
              "Description-Content-Type: text/markdown"]
-    readme = (ROOT / "README.md").read_text()
     if release.url:
         for name, url in (("Source", release.url), ("Documentation", f"{release.page}docs/README.md"),
                           ("Changelog", f"{release.page}CHANGELOG.md"), ("Issues", f"{release.url}/issues")):
             lines.append(f"Project-URL: {name}, {url}")
-        readme = re.sub(r"\]\((?![a-z]+:|#)", f"]({release.page}", readme)
-    return ("\n".join(lines) + "\n\n" + readme).encode()
+    return ("\n".join(lines) + "\n\n").encode() + pages.text(release, "README.md")
 
 
 def record(files, own):

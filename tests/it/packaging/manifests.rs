@@ -11,6 +11,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use super::refusals::{fake_archive, fake_binary};
 use super::{
     DIST, REPOSITORY, TARGET, VERSION, both, files_below, program, stem, succeeds, validator, works,
 };
@@ -64,6 +65,27 @@ fn kubectl_runs_the_plugin_as_krew_installs_it() {
     let stale = story("public-and-private-stale");
     let failed = kubectl().args(["audit", "--cluster", "myeks", "--evidence"]).arg(stale).output().unwrap();
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+}
+
+#[test]
+fn kubectl_completes_the_words_of_the_plugin() {
+    let dir = scratch();
+    let unpacked = DIST.unpack_archive(dir.path());
+    let completion = unpacked.join("completions/kubectl_complete-eks_netcheck");
+    symlink(unpacked.join("eks-netcheck"), unpacked.join("kubectl-eks_netcheck")).unwrap();
+    fs::rename(completion, unpacked.join("kubectl_complete-eks_netcheck")).unwrap();
+    // As the completion script of kubectl asks for it: words, and whether one may be a file.
+    let complete = |words: &[&str]| {
+        let mut kubectl = Command::new(program("kubectl"));
+        let path = format!("{}:/usr/bin:/bin", unpacked.display());
+        kubectl.env_clear().env("PATH", path).env("HOME", dir.path()).current_dir(&unpacked);
+        succeeds(kubectl.args(["__complete", "eks-netcheck"]).args(words))
+    };
+    assert_eq!(complete(&["aud"]), "audit\n:4\n");
+    assert_eq!(complete(&["audit", "--nodes", "kubectl-"]), "kubectl-agent\nkubectl-jobs\n:4\n");
+    assert_eq!(complete(&["explain", "node-cut"]), "node-cut-off\n:4\n");
+    assert_eq!(complete(&["audit", "--policy", "CHANGE"]), "CHANGELOG.md\n:4\n");
+    assert_eq!(complete(&["no such command"]), ":0\n");
 }
 
 /// A manifest names the archive of the release, by its checksum.
@@ -247,7 +269,7 @@ fn mise_installs_the_archive_if_its_checksum_is_right() {
 fn manifests_name_the_archives_of_all_platforms_that_are_there() {
     let dir = scratch();
     for target in [TARGET, "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"] {
-        fs::write(dir.path().join(format!("eks-netcheck-{VERSION}-{target}.tar.gz")), target).unwrap();
+        fake_archive(dir.path(), target, &fake_binary(target));
     }
     let mut manifests = Command::new(root().join("packaging/dist"));
     succeeds(manifests.args(["--manifests-only", "--repository", REPOSITORY]).arg(dir.path()));

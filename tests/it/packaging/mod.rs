@@ -8,6 +8,7 @@ mod bill;
 mod image;
 mod manifests;
 mod packages;
+mod refusals;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,7 @@ use std::sync::LazyLock;
 
 use self::bill::bill;
 use crate::common::{root, scratch, story};
-use crate::docs::code_block;
+use crate::docs::{code_block, links};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -191,6 +192,63 @@ fn checksums_cover_every_file_and_two_runs_give_the_same_bytes() {
     succeeds(&mut shell);
     let others = fs::read_to_string(again.path().join("SHA256SUMS")).unwrap();
     assert_eq!(sums, others);
+}
+
+/// Else the next run would leave an image that has an older binary, or none.
+#[test]
+fn a_run_without_kubectl_keeps_that_of_the_run_before() {
+    let scratch = scratch();
+    let dir = scratch.path().join("dist");
+    succeeds(Command::new("cp").arg("-r").arg(&DIST.dir).arg(&dir));
+    let output = dist(&DIST.binary, &dir).output().unwrap();
+    assert!(output.status.success(), "{}", both(&output));
+    let index = format!("{}.oci/index.json", stem());
+    assert!(DIST.text(&index).contains(&format!("\"{VERSION}-kubectl\"")));
+    assert_eq!(fs::read_to_string(dir.join("SHA256SUMS")).unwrap(), DIST.text("SHA256SUMS"));
+    assert!(both(&output).contains("the image with kubectl is made again, with the kubectl "), "{output:?}");
+    // One that is damaged is not taken over.
+    let layout = dir.join(format!("{}.oci", stem()));
+    for blob in files_below(&layout.join("blobs/sha256")) {
+        fs::write(layout.join("blobs/sha256").join(blob), "damaged").unwrap();
+    }
+    let output = dist(&DIST.binary, &dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", both(&output));
+    assert!(both(&output).contains("is not whole (the blob "), "{}", both(&output));
+}
+
+/// The files that a link of a README leads to are not beside it.
+#[test]
+fn no_link_of_a_packaged_page_is_relative_or_dead() {
+    let scratch = scratch();
+    let unpacked = DIST.unpack_archive(scratch.path());
+    let wheel = DIST.file("eks_netcheck-", ".whl");
+    succeeds(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(wheel).arg(scratch.path()));
+    let metadata = format!("eks_netcheck-{VERSION}.dist-info/METADATA");
+    let start = format!("https://github.com/{REPOSITORY}/blob/v{VERSION}/");
+    for (page, least) in [
+        (unpacked.join("README.md"), 30),
+        (unpacked.join("CHANGELOG.md"), 1),
+        (scratch.path().join(metadata), 30),
+    ] {
+        let links = links(&fs::read_to_string(&page).unwrap());
+        assert!(links.len() >= least, "{page:?}: {links:?}");
+        for link in links {
+            match link.strip_prefix(&start) {
+                Some(path) => {
+                    assert!(root().join(path.split('#').next().unwrap()).exists(), "{page:?}: {link}");
+                }
+                None => assert!(link.starts_with("https://"), "{page:?}: {link}"),
+            }
+        }
+    }
+    // Without a repository, there is nothing to lead to.
+    let print = "from types import SimpleNamespace
+from parts import pages
+print(pages.text(SimpleNamespace(page=None), 'README.md').decode())";
+    let mut python = Command::new("python3");
+    let text = succeeds(python.args(["-B", "-c", print]).current_dir(root().join("packaging")));
+    assert_eq!(links(&text), [""; 0]);
+    assert!(text.contains("The whole\nreport goes on") && text.contains("LICENSE-APACHE"), "{text}");
 }
 
 #[test]

@@ -38,6 +38,15 @@ fn a_wheel_puts_the_tool_on_path_and_leaves_nothing() {
     };
     run("~/.local/share/eks-netcheck/bin/pip install ");
     works(&mut || Command::new(venv.join("bin/eks-netcheck")), &story("private-only"));
+    // As an earlier build of the same version: the documented commands replace it.
+    fs::write(venv.join("bin/eks-netcheck"), "#!/bin/sh\necho an earlier build\n").unwrap();
+    run("~/.local/share/eks-netcheck/bin/pip install ");
+    let home = dir.path().join("home");
+    for line in ["mkdir -p ~/.local/bin", "ln -sf ~/.local/share", "ln -sf ~/.local/share"] {
+        let line = documented_line(line).replace("~/.local/share/eks-netcheck", venv.to_str().unwrap());
+        succeeds(Command::new("bash").args(["-euc", &line]).env("HOME", &home));
+    }
+    works(&mut || Command::new(home.join(".local/bin/eks-netcheck")), &story("private-only"));
     let installed = files_below(&venv);
     for file in [
         "share/man/man1/eks-netcheck-audit.1",
