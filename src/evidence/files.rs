@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::error::EvidenceError;
 use crate::model::name::{NodeName, NotANodeName, vantage_name};
+use crate::model::shell::UNFINISHED;
 
 /// How the name of a bundle of a node's logs ends.
 pub(super) const BUNDLE: &str = ".tar.gz";
@@ -81,6 +82,8 @@ pub(super) fn vantage_files(
 pub(super) enum Stray {
     /// The copy of the file with this name, which is beside it.
     Copy(String),
+    /// What a command left that was to write the file with this name, and failed.
+    Unfinished(String),
     /// A file of an operating system.
     System,
 }
@@ -96,6 +99,9 @@ impl Stray {
         let name = path.file_name()?.to_str()?;
         if OF_SYSTEMS.iter().any(|system| system.eq_ignore_ascii_case(name)) {
             return Some(Self::System);
+        }
+        if let Some(finished) = name.strip_suffix(UNFINISHED).filter(|finished| !finished.is_empty()) {
+            return Some(Self::Unfinished(finished.to_owned()));
         }
         let of_emacs = name.strip_prefix('#').and_then(|name| name.strip_suffix('#'));
         let original = of_emacs.or_else(|| OF_COPIES.iter().find_map(|end| name.strip_suffix(end)))?;

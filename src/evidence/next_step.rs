@@ -9,9 +9,10 @@ use crate::model::gap::{GapReason, Subject};
 use crate::model::kubernetes::{ENDPOINT_SLICES, NODES};
 use crate::model::net::{NETWORK_ACLS, SECURITY_GROUPS};
 use crate::model::seen_from::HERE;
-use crate::model::shell::shell_word;
+use crate::model::shell::{saved, shell_word};
 
-/// Returns the next step for evidence that is missing from an evidence directory.
+/// Returns the next step for evidence that is missing from an evidence directory. A command in it
+/// that writes a file is completed by [`written_into`](crate::model::shell::written_into).
 #[must_use]
 pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
     if let Some(step) = of_any_source(subject, why) {
@@ -39,7 +40,7 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
             format!("{IN_A_DEBUG_POD} and put it into nodes/NODE.txt")
         }
         (Subject::Instance(_) | Subject::Nodes | Subject::HybridNodes, _) => {
-            "record each node with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
+            "record each node, NODE being its name or address for ssh, with: ssh NODE sudo ss -tnp > nodes/NODE.txt".to_owned()
         }
         (Subject::Probe(_), _) => {
             "record it at that vantage point with: eks-netcheck collect, which probes the endpoint".to_owned()
@@ -57,8 +58,7 @@ pub fn record(cluster: &Cluster, subject: &Subject, why: GapReason) -> String {
 }
 
 /// The next step for a node that accepts no login, as those of EKS Auto Mode.
-pub(crate) const IN_A_DEBUG_POD: &str =
-    "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin)";
+pub(crate) const IN_A_DEBUG_POD: &str = "capture `ss -tnp` in a debug pod (kubectl debug node/NODE --profile=sysadmin, NODE being its name in `kubectl get nodes`)";
 
 /// The next step for evidence that neither a recording nor a live run can have.
 #[must_use]
@@ -131,7 +131,7 @@ pub(super) fn record_again(file: &str, error: &JsonError) -> String {
     }
     match [NODES, ENDPOINT_SLICES].into_iter().find(|known| known.name() == file).and_then(kubectl) {
         Some(command) if error.is_other_shape => format!("record the whole answer of: {command}"),
-        Some(command) => format!("record it with: {command} > {file}"),
+        Some(command) => format!("record it with: {}", saved(command, file)),
         None if error.is_other_shape => {
             "record the whole answer as the aws CLI prints it: leave out --query".to_owned()
         }

@@ -14,8 +14,24 @@ pub fn shell_word<'a>(name: &'a str, placeholder: &'a str) -> &'a str {
     if is_safe { name } else { placeholder }
 }
 
+/// How the name of a file ends that a printed command writes before the file takes its name.
+pub const UNFINISHED: &str = ".new";
+
+/// A command whose output is written into a file. The output of one that fails does not replace
+/// what the file had: the shell empties a file before the command runs.
+#[must_use]
+pub fn saved(command: &str, path: &str) -> String {
+    // The option of a command begins with a hyphen too.
+    let here = if path.starts_with('-') { "./" } else { "" };
+    let path = format!("{here}{path}");
+    let unfinished = format!("{path}{UNFINISHED}");
+    let unfinished = shell_quoted(&unfinished);
+    format!("{command} > {unfinished} && mv {unfinished} {}", shell_quoted(&path))
+}
+
 /// A text that may end with a command which writes a file of a directory (`> FILE`), with the
-/// path of that file. A subdirectory is made first, as the directory need not have it.
+/// path of that file, which only a command that succeeds replaces. A subdirectory is made first, as
+/// the directory need not have it.
 #[must_use]
 pub fn written_into(directory: &Path, text: String) -> String {
     match text.rsplit_once(" > ") {
@@ -25,14 +41,13 @@ pub fn written_into(directory: &Path, text: String) -> String {
             let parent = path.rsplit_once('/').map(|(parent, _)| parent).filter(|_| file.contains('/'));
             let written = match (split_command(command), parent) {
                 ((prose, Some(command)), Some(parent)) => {
-                    // The option of a command begins with a hyphen too.
                     let here = if parent.starts_with('-') { "./" } else { "" };
                     let parent = format!("{here}{parent}");
                     format!("{prose}: mkdir -p {} && {command}", shell_quoted(&parent))
                 }
                 _ => command.to_owned(),
             };
-            format!("{written} > {}", shell_quoted(&path))
+            saved(&written, &path)
         }
         _ => text,
     }
@@ -62,24 +77,30 @@ mod tests {
     fn commands_write_into_the_directory_of_the_evidence() {
         let text = || "record it with: aws ec2 describe-subnets > subnets.json".to_owned();
         for (directory, end) in [
-            ("/tmp/e", "> /tmp/e/subnets.json"),
-            ("a b", "> 'a b/subnets.json'"),
-            ("it's", r"> 'it'\''s/subnets.json'"),
-            ("$(x)", "> '$(x)/subnets.json'"),
+            ("/tmp/e", "> /tmp/e/subnets.json.new && mv /tmp/e/subnets.json.new /tmp/e/subnets.json"),
+            ("a b", "> 'a b/subnets.json.new' && mv 'a b/subnets.json.new' 'a b/subnets.json'"),
+            ("it's", r"> 'it'\''s/subnets.json.new' && mv 'it'\''s/subnets.json.new' 'it'\''s/subnets.json'"),
+            ("$(x)", "> '$(x)/subnets.json.new' && mv '$(x)/subnets.json.new' '$(x)/subnets.json'"),
         ] {
             let written = written_into(Path::new(directory), text());
             assert!(written.ends_with(end), "{written}");
         }
         let text = || "capture it as root: ssh n sudo ss -tnp > nodes/n.txt".to_owned();
-        for (directory, command) in [
-            ("/tmp/e", "mkdir -p /tmp/e/nodes && ssh n sudo ss -tnp > /tmp/e/nodes/n.txt"),
-            ("a b", "mkdir -p 'a b/nodes' && ssh n sudo ss -tnp > 'a b/nodes/n.txt'"),
-            ("-e", "mkdir -p ./-e/nodes && ssh n sudo ss -tnp > -e/nodes/n.txt"),
-            ("", "mkdir -p nodes && ssh n sudo ss -tnp > nodes/n.txt"),
+        for (directory, made, written) in [
+            ("/tmp/e", "/tmp/e/nodes", "/tmp/e/nodes/n.txt"),
+            ("a b", "'a b/nodes'", "'a b/nodes/n.txt'"),
+            ("-e", "./-e/nodes", "./-e/nodes/n.txt"),
+            ("", "nodes", "nodes/n.txt"),
         ] {
+            let unfinished = match written.strip_suffix('\'') {
+                Some(quoted) => format!("{quoted}.new'"),
+                None => format!("{written}.new"),
+            };
+            let command =
+                format!("mkdir -p {made} && ssh n sudo ss -tnp > {unfinished} && mv {unfinished} {written}");
             let written = written_into(Path::new(directory), text());
             assert_eq!(written, format!("capture it as root: {command}"));
-            assert_eq!(split_command(&written), ("capture it as root", Some(command)));
+            assert_eq!(split_command(&written), ("capture it as root", Some(command.as_str())));
         }
         for text in ["", "try again", "x > /tmp/y", "a > b, and c"] {
             assert_eq!(written_into(Path::new("/tmp/e"), text.to_owned()), text);

@@ -32,7 +32,7 @@ use crate::model::kubernetes::{ENDPOINT_SLICES, Kubernetes, NODES};
 use crate::model::name::NodeName;
 use crate::model::node::Via;
 use crate::model::probe::Probe;
-use crate::model::shell::{shell_quoted, shell_word, written_into};
+use crate::model::shell::{saved, shell_word, written_into};
 use crate::model::tools::Tools;
 
 /// The size limit of a JSON file, far above any answer of AWS about one VPC.
@@ -199,10 +199,15 @@ impl EvidenceDir {
     pub fn cluster(&self, name: Option<&str>) -> Result<Cluster, EvidenceError> {
         let Some(cluster) = self.json(File::CLUSTER.name(), eks::parse_cluster)? else {
             return Err(EvidenceError::Unusable(format!(
-                "{} has no cluster.json, which is required in every evidence directory; record it with: aws eks describe-cluster --name {} > {}",
+                "{} has no cluster.json, which is required in every evidence directory; record it with: {}",
                 self.path("").display(),
-                shell_word(name.unwrap_or("NAME"), "NAME"),
-                shell_quoted(&self.path(File::CLUSTER.name()).to_string_lossy())
+                saved(
+                    &format!(
+                        "aws eks describe-cluster --name {}",
+                        shell_word(name.unwrap_or("NAME"), "NAME")
+                    ),
+                    &self.path(File::CLUSTER.name()).to_string_lossy()
+                )
             )));
         };
         if let Some(name) = name.filter(|name| cluster.name != *name) {

@@ -53,6 +53,9 @@ impl EvidenceDir {
             let similar = known.iter().find(|known| letters(known) == letters(&name));
             let detail = match (Stray::of(&root.join(&name)), similar) {
                 (Some(Stray::Copy(original)), _) => format!("a copy of {original}, and not read"),
+                (Some(Stray::Unfinished(finished)), _) => {
+                    format!("what a command left that was to write {finished} and failed, and not read")
+                }
                 (Some(Stray::System), _) => "a file of an operating system, and not read".to_owned(),
                 (None, Some(similar)) => format!("not read; the name of that file is {similar}"),
                 (None, None) => "not a file of an evidence directory, and not read".to_owned(),

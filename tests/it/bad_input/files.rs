@@ -57,6 +57,54 @@ fn copies_and_files_of_systems_are_no_evidence() {
     assert_refused(&Netcheck::audit(copy.path()).run(), &["n2.txt.bak is not named NAME.txt"]);
 }
 
+/// What a printed command leaves that fails is listed, also if it is all that there is of a file; what was
+/// recorded before is unchanged.
+#[test]
+fn a_recording_that_failed_leaves_the_earlier_one() {
+    let copy = copy_of("private-only");
+    let path = |name: &str| copy.path().join(name);
+    let capture = fs::read_to_string(path("nodes/n2.txt")).unwrap();
+    let nameless =
+        capture.lines().map(|row| row.split("users:").next().unwrap()).collect::<Vec<_>>().join("\n");
+    fs::write(path("nodes/n2.txt"), &nameless).unwrap();
+    fs::remove_file(path("subnets.json")).unwrap();
+    let (before, _) = Netcheck::audit(copy.path()).json();
+    let gaps = before["gaps"].as_array().unwrap();
+    let command = |what: &str, program: &str| {
+        let hints = gaps.iter().filter(|gap| gap["what"] == what);
+        let hint = hints.map(|gap| gap["hint"].as_str().unwrap()).find(|hint| hint.contains(program));
+        let hint = hint.unwrap_or_else(|| panic!("{what}: {gaps:#?}"));
+        hint.split_once(": ").unwrap().1.to_owned()
+    };
+    let commands = [command("node n2", "ssh"), command("subnets.json", "aws")];
+    let run = |programs: &str| {
+        for command in &commands {
+            let script = format!("{programs}; {command}");
+            let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+            assert!(output.stderr.is_empty(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    };
+    run("ssh() { echo half; return 255; }; aws() { return 254; }");
+    assert_eq!(fs::read_to_string(path("nodes/n2.txt")).unwrap(), nameless);
+    assert!(!path("subnets.json").exists());
+    // Nothing is left where the first recording of a node failed either.
+    fs::write(path("nodes/n3.txt.new"), "").unwrap();
+    let (mut report, _) = Netcheck::audit(copy.path()).json();
+    let gaps = report["gaps"].as_array_mut().unwrap();
+    let listed: Vec<_> = gaps
+        .extract_if(.., |gap| gap["detail"].as_str().unwrap().ends_with(", and not read"))
+        .map(|gap| format!("{}: {}", gap["what"].as_str().unwrap(), gap["detail"].as_str().unwrap()))
+        .collect();
+    let left = |dir: &str, file: &str| {
+        format!("{dir}{file}.new: what a command left that was to write {file} and failed, and not read")
+    };
+    assert_eq!(listed, [left("nodes/", "n2.txt"), left("nodes/", "n3.txt"), left("", "subnets.json")]);
+    assert_eq!(report, before);
+    run(&format!("ssh() {{ cat <<'END'\n{capture}\nEND\n}}; aws() {{ echo '{{}}'; }}"));
+    assert_eq!(fs::read_to_string(path("nodes/n2.txt")).unwrap().trim_end(), capture.trim_end());
+    assert!(path("subnets.json").is_file() && !path("nodes/n2.txt.new").exists());
+}
+
 #[test]
 fn broken_links_and_links_to_special_files_are_refused() {
     let copy = copy_of("study-public");

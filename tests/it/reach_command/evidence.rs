@@ -54,7 +54,7 @@ fn network_acls_that_were_not_recorded_decide_nothing_and_are_named_with_the_com
     // It writes into the directory of the evidence.
     let path = story("private-only").join("network-acls.json");
     let command = format!(
-        "aws ec2 describe-network-acls --region ap-northeast-2 --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4 > {}",
+        "aws ec2 describe-network-acls --region ap-northeast-2 --filters Name=vpc-id,Values=vpc-0743da384fd1e48f4 > {0}.new && mv {0}.new {0}",
         path.display()
     );
     let ran = reach(&story("private-only"), "192.168.11.10").env("COLUMNS", "60").run();

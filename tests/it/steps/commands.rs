@@ -119,7 +119,7 @@ fn what_is_recorded_has_a_directory() {
         let programs = "aws() { :; }; kubectl() { :; }; ssh() { :; }; dig() { :; }; set -e";
         let ran = Command::new("bash").args(["-c", &format!("{programs}; {command}")]).output().unwrap();
         assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
-        let file = Path::new(command.rsplit_once(" > ").unwrap().1);
+        let file = Path::new(command.rsplit_once(' ').unwrap().1);
         assert!(file.is_file(), "{command}");
         dirs.insert(file.parent().unwrap().file_name().unwrap().to_owned());
     }

@@ -34,7 +34,7 @@ use crate::evidence::aws::ssm::{
 use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
-use crate::model::shell::shell_word;
+use crate::model::shell::{saved, shell_word};
 
 /// The time before the results of a command are first asked for, and between two times.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -329,9 +329,12 @@ impl Reading<'_> {
                 let detail =
                     format!("{TOO_LONG}, and {GET_OBJECT} of s3://{bucket}/{key}: {}", failure.detail);
                 let hint = format!(
-                    "{}; or add the output to a directory that `eks-netcheck collect` wrote: {copy} | sed '/^eks-netcheck/d' | base64 -d | gunzip > DIR/nodes/{}.txt",
+                    "{}; or add the output to a directory that `eks-netcheck collect` wrote: {}",
                     failure.hint(GET_OBJECT),
-                    node.name
+                    saved(
+                        &format!("{copy} | sed '/^eks-netcheck/d' | base64 -d | gunzip"),
+                        &format!("DIR/nodes/{}.txt", node.name)
+                    )
                 );
                 return self.failed(&node, Diagnosis::new(failure.why, detail, hint));
             }
