@@ -4,6 +4,7 @@
 mod architecture;
 mod block_public_access;
 mod bounded;
+mod captures;
 pub mod changes;
 mod control_plane;
 mod egress;
@@ -12,6 +13,7 @@ pub mod history;
 mod machines;
 mod missing;
 mod network_acls;
+mod other_vpc;
 pub mod path;
 mod reach;
 pub mod reachability;
@@ -31,11 +33,13 @@ use self::architecture::architecture;
 use self::bounded::Connections;
 pub use self::bounded::Limits;
 use self::bounded::too_many_connections;
+use self::captures::of_other_machines;
 use self::control_plane::subnets_without_egress;
 use self::egress::node_egress;
 use self::eni::{classify_interface, owner};
 use self::machines::{Machines, several_machines};
 use self::missing::missing_nodes;
+use self::other_vpc::other_vpc;
 use self::path::Index;
 use self::reach::node_reach;
 use self::seen_from::seen_from;
@@ -48,6 +52,7 @@ use crate::model::name::NodeName;
 use crate::model::net::INTERFACES;
 use crate::model::node::Node;
 use crate::model::socket::{Process, Socket, SocketAddress};
+use crate::model::traffic::NodeTraffic;
 
 /// The local and the peer address of a socket.
 type Key = (SocketAddress, SocketAddress);
@@ -78,6 +83,10 @@ impl Classifier {
     /// The same with other limits on the connections that are kept.
     #[must_use]
     pub fn with_limits(mut evidence: Evidence, limits: Limits) -> Self {
+        let others = other_vpc(&evidence);
+        for (file, gap) in &others {
+            evidence.network.take_away(*file, gap);
+        }
         let owner = owner(&evidence).unwrap_or_else(|gap| {
             evidence.network.take_away(INTERFACES, &gap);
             None
@@ -88,7 +97,7 @@ impl Classifier {
         let interfaces: Vec<_> = seen
             .map(|interface| classify_interface(Arc::clone(interface), cluster, owner.as_deref(), &nodes))
             .collect();
-        let index = Index::new(&evidence, &interfaces);
+        let index = Index::new(&evidence, &interfaces, others.is_empty());
         let machines = Machines::new(&evidence);
         let connections = Connections::new(limits);
         let unplaced = Unplaced::default();
@@ -184,17 +193,22 @@ impl Classifier {
             node.gaps.extend(several_machines(&evidence, &node.name, machines));
             node.gaps.extend(too_many_connections(&node.name, &connections_omitted));
         }
+        let other_machines = of_other_machines(&evidence, &mut nodes, &machines);
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();
         let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();
+        let mut traffic =
+            node_traffic(&nodes, &machines, &connections, &connections_omitted, &endpoint_addresses);
+        traffic.iter_mut().filter(|one| other_machines.contains(&one.node)).for_each(NodeTraffic::unsee);
         let seen_from = seen_from(&evidence, &index, &nodes, &connections, &connections_omitted);
         let mut facts = Facts {
             seen_from,
             architecture: Vec::new(),
             missing_nodes: missing_nodes(&evidence, &interfaces, &nodes, &machines),
-            traffic: node_traffic(&nodes, &machines, &connections, &connections_omitted, &endpoint_addresses),
+            traffic,
             egress: node_egress(&evidence, &interfaces, &nodes, &machines),
             machines,
+            other_machines,
             subnets_without_egress: subnets_without_egress(&evidence, &interfaces),
             reach: node_reach(&evidence, &interfaces, &connections),
             evidence,

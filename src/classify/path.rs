@@ -35,9 +35,10 @@ pub struct Index {
 }
 
 impl Index {
-    /// Builds the index. `interfaces` are the classified interfaces of the evidence.
+    /// Builds the index. `interfaces` are the classified interfaces of the evidence, `is_of_one_vpc`
+    /// says whether nothing in it is of another VPC than the cluster's.
     #[must_use]
-    pub fn new(evidence: &Evidence, interfaces: &[ClassifiedInterface]) -> Self {
+    pub fn new(evidence: &Evidence, interfaces: &[ClassifiedInterface], is_of_one_vpc: bool) -> Self {
         let cluster = &evidence.cluster;
         let in_vpc = |eni: &ClassifiedInterface| cluster.vpc.as_deref() == Some(&eni.interface.vpc);
         let in_vpc = || interfaces.iter().enumerate().filter(|(_, eni)| in_vpc(eni));
@@ -63,9 +64,11 @@ impl Index {
             let is_public_only = matches!(cluster.access, EndpointAccess::Public { .. });
             // Outside the VPC, a name that resolves to a private or reserved address leads to something
             // else than the public endpoint: a load balancer of the operator, a filter of names. Where
-            // there is no other endpoint, it leads there in the end, as by a tunnel or a proxy.
+            // there is no other endpoint, it leads there in the end, as by a tunnel or a proxy. An answer
+            // that may be about another cluster shows nothing of the kind.
             let may_be_public = range_use(address).is_none();
-            if is_public_only || (may_be_public && !is_inside && outside_vpc_is_public) {
+            let is_only_endpoint = is_public_only && (may_be_public || is_of_one_vpc);
+            if is_only_endpoint || (may_be_public && !is_inside && outside_vpc_is_public) {
                 addresses.insert(
                     bits(address),
                     Attribution { path: Path::PublicEndpoint, by: By::Dns, eni: None },

@@ -49,6 +49,9 @@ pub struct Facts {
     /// The machines whose sockets the capture of each node holds, in the order of `nodes`:
     /// one, unless the output of several was put into one capture.
     pub machines: Vec<Vec<Machine>>,
+    /// The nodes whose captures are of other machines than their names say, or of one of which there
+    /// is another capture. They have a gap, and their paths are not known.
+    pub other_machines: BTreeSet<NodeName>,
     /// The egress addresses of each node that EC2 lists, sorted by instance id.
     pub egress: Vec<NodeEgress>,
     /// What the security groups admit between the EKS-owned ENIs and each node that EC2

@@ -15,6 +15,14 @@ pub struct NodeTraffic {
     pub components: Vec<ComponentTraffic>,
 }
 
+impl NodeTraffic {
+    /// Makes the path unknown.
+    pub fn unsee(&mut self) {
+        self.path = TrafficPath::Unknown;
+        self.components.iter_mut().for_each(|component| component.path = TrafficPath::Unknown);
+    }
+}
+
 /// The path of a component's traffic to the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ComponentTraffic {

@@ -36,7 +36,7 @@ impl Names {
             .node_instances()
             .filter_map(|instance| Some((instance.id.as_str(), instance.display_name()?)))
             .collect();
-        for node in &facts.nodes {
+        for node in facts.nodes.iter().filter(|node| !facts.other_machines.contains(&node.name)) {
             let [Machine { instance: Some(id), .. }] = facts.machines_of(&node.name) else { continue };
             let name = names.name(&node.name);
             if name != id {

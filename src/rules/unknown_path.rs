@@ -12,7 +12,8 @@ use crate::model::socket::State;
 use crate::model::traffic::{ComponentTraffic, TrafficPath};
 
 /// The reasons, as gaps; none if the path is known, or if the node has a gap of another
-/// kind that explains it: missing process names, or the sockets of several machines.
+/// kind that explains it: missing process names, the sockets of several machines, or those of another
+/// one.
 pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec<Gap> {
     let component = traffic.component;
     let own = || {
@@ -26,7 +27,9 @@ pub(super) fn gaps(facts: &Facts, node: &Node, traffic: ComponentTraffic) -> Vec
         })
         .filter_map(|connection| unknown_peer(facts, connection))
         .collect();
-    let is_explained = is_nameless(facts, node) || facts.machines_of(&node.name).len() > 1;
+    let is_explained = is_nameless(facts, node)
+        || facts.machines_of(&node.name).len() > 1
+        || facts.other_machines.contains(&node.name);
     let is_missing = match traffic.path {
         TrafficPath::Unknown => unknown.is_empty() && !is_explained,
         // node-cut-off has a finding for kubelet.

@@ -59,6 +59,7 @@ mod lab;
 #[cfg(feature = "live")]
 mod limits;
 mod linear;
+mod mixed_up;
 mod mutations;
 mod needs;
 mod network;

@@ -33,7 +33,8 @@ impl Reachabilities<'_> {
             let of = |machine: &Machine| machine.instance.clone().or_else(|| address(machine));
             return Err(machines.iter().filter_map(of).collect());
         }
-        let id = captured.and_then(|machines| machines.first()?.instance.as_deref());
+        let is_own = !self.facts.other_machines.iter().any(|node| node.as_str() == name);
+        let id = captured.filter(|_| is_own).and_then(|machines| machines.first()?.instance.as_deref());
         if let Some(instance) = id.and_then(with_id) {
             return Ok(Some(place(instance)));
         }

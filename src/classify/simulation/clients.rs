@@ -143,6 +143,10 @@ fn users(facts: &Facts, processes: &Processes, node: &Node) -> Vec<User> {
             };
             let process = one.component.as_str();
             let sight = match (seen.get(process).map(ProcessSockets::sight), one.path) {
+                // The sockets of another machine show nothing of this one.
+                (_, TrafficPath::Unknown) if facts.other_machines.contains(&node.name) => {
+                    SocketEvidence::Unseen
+                }
                 // What makes the path of a component unknown is judged where that is.
                 (Some(SocketEvidence::Sides(_) | SocketEvidence::Unseen), TrafficPath::Unknown) => {
                     SocketEvidence::Unexplained

@@ -36,7 +36,7 @@ pub(crate) struct Instance {
     pub(crate) private_dns_name: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) public_dns_name: Option<String>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) vpc_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subnet_id: Option<String>,
@@ -98,6 +98,7 @@ impl From<Instance> for net::Instance {
         Self {
             id: wire.instance_id,
             dns_name: wire.private_dns_name.filter(|name| !name.is_empty()),
+            vpc: wire.vpc_id.filter(|id| !id.is_empty()),
             subnet: wire.subnet_id,
             running: state.is_none_or(|state| state == "running"),
             addresses: unique(wire.private_ip_address.into_iter().chain(of_interfaces)),

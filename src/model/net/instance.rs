@@ -12,6 +12,8 @@ pub struct Instance {
     pub id: String,
     /// `PrivateDnsName`.
     pub dns_name: Option<String>,
+    /// Its VPC.
+    pub vpc: Option<String>,
     /// Its subnet.
     pub subnet: Option<String>,
     /// Whether it is running.

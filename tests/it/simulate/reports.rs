@@ -185,7 +185,12 @@ fn nodes_have_one_short_name() {
     let nodes = dir.path().join("nodes");
     for number in 0..20 {
         let name = format!("ip-10-9-0-{number}.ap-northeast-2.compute.internal.txt");
-        std::fs::copy(nodes.join(if number < 10 { "n1.txt" } else { "n2.txt" }), nodes.join(name)).unwrap();
+        let (from, address) =
+            if number < 10 { ("n1.txt", "192.168.1.20") } else { ("n2.txt", "192.168.2.94") };
+        // Other machines.
+        let capture = std::fs::read_to_string(nodes.join(from)).unwrap();
+        let capture = capture.replace(address, &format!("10.9.0.{number}"));
+        std::fs::write(nodes.join(name), capture).unwrap();
     }
     let ran = Netcheck::new(["simulate", "--access", "private", "--evidence"]).arg(dir.path()).run();
     assert!(ran.stdout.contains("11 x kubelet (ip-10-9-0-0,"), "{}", ran.stdout);
