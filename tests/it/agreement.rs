@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
-use crate::common::{Netcheck, copy, edit_json, fixtures, scratch};
+use crate::common::{Netcheck, copy, edit_json, fixtures, scratch, story};
 
 /// The rules.
 const RULES: [&str; 2] = ["node-egress-not-allowed", "block-public-access-cuts-nodes"];
@@ -191,6 +191,22 @@ impl Setup {
                 }
             });
         }
+    }
+}
+
+/// A node of which no process has a connection, as `node-cut-off` finds it, does not reach the endpoint.
+#[test]
+fn a_node_that_is_cut_off_does_not_reach_the_endpoint() {
+    let fires = fixtures().join("rules/node-cut-off/fires");
+    for dir in [story("endpoint-black-holed"), fires] {
+        let (report, _) = Netcheck::audit(&dir).json();
+        let mut findings = report["findings"].as_array().unwrap().iter();
+        assert!(findings.any(|one| one["rule"] == "node-cut-off" && one["subject"] == "n1"), "{report:#}");
+        let (reach, exit) =
+            Netcheck::new(["reach", "--cluster", "myeks", "--from", "n1", "--evidence"]).arg(&dir).json();
+        assert_eq!(exit, 1, "{}: {reach:#}", dir.display());
+        let steps = reach["steps"].to_string();
+        assert!(steps.contains("hangs in SYN-SENT"), "{steps}");
     }
 }
 

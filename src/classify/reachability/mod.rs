@@ -351,8 +351,8 @@ impl Reachabilities<'_> {
             return conditions;
         }
         // What was not judged may be the cause, as what is not known.
-        // A list drops packets: no other failure is its doing.
-        let may_be_list = *cause == Some(ProbeCause::TimedOut);
+        // A list drops packets, so that a socket waits: no other failure is its doing.
+        let may_be_list = cause.is_none_or(|cause| cause == ProbeCause::TimedOut);
         let unknown = conditions.iter().filter(|one| {
             (one.result == ConditionResult::Unknown || one.gap.is_some())
                 && (may_be_list || one.kind != ConditionKind::Cidrs)

@@ -8,17 +8,21 @@ use super::ends::delay;
 use super::listed_addresses::ListedAddresses;
 use crate::model::connection::{Component, Connection, Direction, Path};
 use crate::model::facts::Facts;
+use crate::model::node::NodeStatus;
 use crate::model::probe::{
     AddressProbe, Probe, ProbeCause, ProbeTarget, ProbeTool, ProbeWay, TlsAttempt, Trust,
 };
 use crate::model::reachability::{EndpointSide, Location, Place};
 use crate::model::seen_from::HERE;
 use crate::model::socket::State;
+use crate::model::traffic::{NodeTraffic, TrafficPath};
 
 /// An index of what was seen, by place.
 pub(super) struct ObservedIndex<'a> {
     by_address: HashMap<IpAddr, Sockets<'a>>,
     by_node: HashMap<&'a str, Sockets<'a>>,
+    /// The sides to which the kubelet of a node only tries to connect that is cut off.
+    cut_off: HashSet<(&'a str, usize)>,
     /// The names of the nodes for which an address is listed.
     nodes: HashMap<IpAddr, &'a str>,
     probes: HashMap<&'a str, &'a Probe>,
@@ -43,7 +47,7 @@ pub(super) struct Failure {
     pub(super) text: String,
     /// Whether it shows that connections fail; an attempt that was seen once may succeed.
     pub(super) is_certain: bool,
-    /// Why probes failed; `None` of a socket. It is `TimedOut` only if all of them timed out.
+    /// Why probes failed; `None` of a socket, of which nothing answers. It is `TimedOut` only if all of them timed out.
     pub(super) cause: Option<ProbeCause>,
     /// The side on which it was seen.
     pub(super) side: EndpointSide,
@@ -58,6 +62,7 @@ impl<'a> ObservedIndex<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
         let listed = ListedAddresses::new(facts);
         let (mut by_address, mut by_node) = (HashMap::new(), HashMap::new());
+        let (without_api, mut cut_off) = (nodes_without_api(facts), HashSet::new());
         for connection in facts.connections.iter().filter(|one| one.direction == Direction::Outbound) {
             let side = match connection.attribution.path {
                 Path::PublicEndpoint => EndpointSide::Public,
@@ -65,6 +70,13 @@ impl<'a> ObservedIndex<'a> {
                 Path::PrivateEni | Path::ClusterIp => EndpointSide::Private,
                 _ => continue,
             };
+            let node = connection.node.as_str();
+            if connection.component == Some(Component::Kubelet)
+                && connection.socket.state == State::SynSent
+                && without_api.contains(node)
+            {
+                cut_off.insert((node, at(side)));
+            }
             let keep = |sockets: &mut Sockets<'a>| {
                 let kept = match connection.socket.state {
                     State::Established => &mut sockets.established,
@@ -79,9 +91,11 @@ impl<'a> ObservedIndex<'a> {
                     *kept = Some(connection);
                 }
             };
-            keep(by_node.entry(connection.node.as_str()).or_default());
+            if !facts.other_machines.contains(&connection.node) {
+                keep(by_node.entry(node).or_default());
+            }
             let local = connection.socket.local.ip();
-            if let Some(local) = local.filter(|local| listed.has(connection.node.as_str(), *local)) {
+            if let Some(local) = local.filter(|local| listed.has(node, *local)) {
                 keep(by_address.entry(local).or_default());
             }
         }
@@ -92,6 +106,7 @@ impl<'a> ObservedIndex<'a> {
         Self {
             by_address,
             by_node,
+            cut_off,
             nodes,
             probes: probes.collect(),
             enis: enis.collect(),
@@ -158,6 +173,17 @@ impl<'a> ObservedIndex<'a> {
     pub(super) fn reached(&self, place: &Place, side: EndpointSide) -> Option<String> {
         let established = self.established(place, side);
         established.filter(|_| self.all_failed(place, side).is_none()).or_else(|| self.answered(place, side))
+    }
+
+    /// That the kubelet of a place has no connection to the API server, only attempts that hang, of which
+    /// one is on this side: the finding of `node-cut-off`.
+    fn cut_off(&self, place: &Place, side: EndpointSide) -> Option<String> {
+        let hanging = self.sockets(place).filter_map(|sockets| sockets.hanging[at(side)]);
+        let mut hanging = hanging.filter(|one| self.cut_off.contains(&(one.node.as_str(), at(side))));
+        let peer = &hanging.next()?.socket.peer;
+        Some(format!(
+            "its kubelet has no established connection to the API server, and an attempt to connect to {peer} hangs in SYN-SENT"
+        ))
     }
 
     /// An established connection of a place with one side.
@@ -240,6 +266,9 @@ impl<'a> ObservedIndex<'a> {
             let text = format!("{} {of}: {}", answer.address, failure.detail);
             return Some(Failure { text, is_certain, cause: Some(failure.cause), side });
         }
+        if let Some(text) = self.cut_off(place, side) {
+            return Some(Failure { text, is_certain: true, cause: None, side });
+        }
         let hanging = self.sockets(place).find_map(|sockets| sockets.hanging[at(side)])?;
         let text = format!("an attempt to connect to {} hangs in SYN-SENT", hanging.socket.peer);
         Some(Failure { text, is_certain: false, cause: None, side })
@@ -293,6 +322,18 @@ impl<'a> ObservedIndex<'a> {
         let answers = own.flat_map(|probe| &probe.answers).filter(|answer| self.is_of(answer, side));
         answers.filter_map(|answer| Some((answer.address.ip(), answer.tls.as_ref()?))).collect()
     }
+}
+
+/// The nodes that were read and whose kubelets have no connection to the API server, only attempts
+/// that hang.
+fn nodes_without_api(facts: &Facts) -> HashSet<&str> {
+    let is_none = |traffic: &NodeTraffic| {
+        let mut kubelet = traffic.components.iter().filter(|one| one.component == Component::Kubelet);
+        kubelet.any(|one| one.path == TrafficPath::None)
+    };
+    let nodes = facts.nodes.iter().zip(&facts.traffic);
+    let cut_off = nodes.filter(|(node, traffic)| node.status == NodeStatus::Read && is_none(traffic));
+    cut_off.map(|(node, _)| node.name.as_str()).collect()
 }
 
 /// The single addresses of a place at which nodes may be; none of the operator's host.
