@@ -9,6 +9,10 @@ use super::name::NodeName;
 use super::reachability::{EndpointSide, Reaches};
 use super::rule::Step;
 
+/// What a client can do in the place of turning private access off.
+pub const LEAVE_PRIVATE_ACCESS_ON: &str =
+    "Or leave private access on, with which nodes do not need the public endpoint";
+
 /// A change of endpoint access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessChange {

@@ -10,7 +10,9 @@ use crate::model::gap::Gap;
 use crate::model::reachability::Reaches;
 use crate::model::rule::Step;
 use crate::model::seen_from::HERE;
-use crate::model::simulation::{ChangeStep, Client, ClientKind, Effect, Simulation, SimulationVerdict};
+use crate::model::simulation::{
+    ChangeStep, Client, ClientKind, Effect, LEAVE_PRIVATE_ACCESS_ON, Simulation, SimulationVerdict,
+};
 use crate::model::text::{list, uncapital};
 
 /// How many blocks of a list, and how many names of a group are shown.
@@ -204,7 +206,7 @@ pub(super) fn needs<'a>(simulation: &Simulation, groups: &'a [Group<'_>]) -> Vec
         let command = step.command.as_deref().unwrap_or_default();
         let setting = if !step.admits.is_empty() {
             "endpointPublicAccess=false"
-        } else if command.contains("endpointPrivateAccess=true") {
+        } else if command.contains("endpointPrivateAccess=true") || step.text == LEAVE_PRIVATE_ACCESS_ON {
             "endpointPrivateAccess=false"
         } else {
             return None;

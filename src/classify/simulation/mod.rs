@@ -380,10 +380,15 @@ fn unrecorded(facts: &Facts) -> Option<Gap> {
         .then(|| facts.evidence.gap(Field::EndpointAccess, GapReason::NotRecorded, detail))
 }
 
-/// The verdict on several scenarios: what differs is not known.
+/// The verdict on several scenarios, of which the first is the one that the rules assume too: what
+/// breaks there breaks, and what is safe only there is not known.
 fn combined(verdicts: &[SimulationVerdict]) -> SimulationVerdict {
     let first = verdicts.first().copied().unwrap_or(SimulationVerdict::Unknown);
-    if verdicts.iter().all(|verdict| *verdict == first) { first } else { SimulationVerdict::Unknown }
+    if first == SimulationVerdict::Breaks || verdicts.iter().all(|verdict| *verdict == first) {
+        first
+    } else {
+        SimulationVerdict::Unknown
+    }
 }
 
 /// The gap for a regional NAT gateway to which AWS adds addresses by itself.

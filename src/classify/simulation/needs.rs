@@ -8,7 +8,7 @@ use crate::model::connection::{Component, UNNAMED};
 use crate::model::facts::Facts;
 use crate::model::reachability::{ConditionResult, Location, Reachability, Reaches};
 use crate::model::rule::Step;
-use crate::model::simulation::{Client, ClientKind};
+use crate::model::simulation::{Client, ClientKind, LEAVE_PRIVATE_ACCESS_ON};
 use crate::model::text::capital;
 use crate::steps::{self, Restart};
 
@@ -37,7 +37,11 @@ pub(super) fn of(
     }
     let is_in_vpc = matches!(host.place.location, Location::Vpc { .. });
     if client.reaches == Reaches::No && is_in_vpc && to.private() == Some(false) {
-        needs.push(steps::or_private_access(facts));
+        needs.push(if from.private() == Some(true) {
+            Step::new(LEAVE_PRIVATE_ACCESS_ON)
+        } else {
+            steps::or_private_access(facts)
+        });
     }
     // A change of the list alone does not change the path of a client.
     let has_other_mode = from.public() != to.public() || from.private() != to.private();

@@ -78,6 +78,51 @@ fn flags_that_are_not_recorded_are_not_guessed() {
     assert!(gaps.iter().any(|gap| gap["what"] == "cluster.json: endpoint access"), "{gaps:?}");
 }
 
+/// A flag of the public endpoint that is not recorded is assumed to be on, as the rules do: what
+/// breaks then is not left open, and what is safe only then is not known.
+#[test]
+fn what_breaks_with_the_assumed_access_breaks() {
+    let dir = copy_of("public-and-private-stale");
+    edit_json(dir.path(), "cluster.json", |json| {
+        let config = json["cluster"]["resourcesVpcConfig"].as_object_mut().unwrap();
+        config.remove("endpointPublicAccess").unwrap();
+    });
+    let (audit, code) = Netcheck::audit(dir.path()).json();
+    assert_eq!((code, &audit["verdict"]), (1, &json!("fail")), "{audit:#}");
+    let (report, code) = json(dir.path(), &["--access", "private"]);
+    assert_eq!((code, &report["verdict"]), (1, &json!("breaks")), "{report:#}");
+    assert_eq!(client(&report, "n1 kubelet")["effect"], "interrupted");
+    let gaps = report["gaps"].as_array().unwrap();
+    assert!(gaps.iter().any(|gap| gap["what"] == "cluster.json: endpoint access"), "{gaps:?}");
+    // Safe as assumed, and not if the public endpoint is off today.
+    let (report, code) = json(dir.path(), &["--access", "public-and-private"]);
+    assert_eq!((code, &report["verdict"]), (3, &json!("unknown")), "{report:#}");
+}
+
+/// Where private access is on, the alternative to turning it off is to leave it on, for which no
+/// command is needed.
+#[test]
+fn private_access_that_is_on_is_not_turned_on() {
+    let ran = Netcheck::new(["simulate", "--access", "public", "--evidence"])
+        .arg(story("public-and-private-stale"))
+        .run();
+    let text = crate::common::joined(&ran.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let turns_off = text.find("Turn private access off").unwrap_or_else(|| panic!("{text}"));
+    let number = text[..turns_off].rsplit(' ').nth(1).unwrap().trim_end_matches('.').to_owned();
+    assert!(
+        text.contains(&format!(
+            "instead of step {number}, leave private access on, with which nodes do not need"
+        )),
+        "{text}"
+    );
+    let (report, _) = json(&story("public-and-private-stale"), &["--access", "public"]);
+    let needs = client(&report, "n1 kubelet")["needs"].to_string();
+    assert!(
+        needs.contains("eave private access on") && !needs.contains("endpointPrivateAccess=true"),
+        "{needs}"
+    );
+}
+
 /// What a connection that is still open shows is not what a new one meets: once private access
 /// is off, the new ones go to the public endpoint, as the list then is.
 #[test]
