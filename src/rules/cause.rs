@@ -100,8 +100,10 @@ pub(super) fn steps(facts: &Facts, findings: &[Finding]) -> Vec<Step> {
     if needs_private_path {
         steps.extend(steps::to_private_path(facts));
     } else if needs_dns {
-        steps.extend(steps::dns_attributes(facts));
-        steps.extend(steps::after_dns(facts));
+        let attributes = steps::dns_attributes(facts);
+        let is_changed = !attributes.is_empty();
+        steps.extend(attributes);
+        steps.extend(steps::after_dns(facts, is_changed));
     } else if needs_restart {
         let named = facts.nodes.iter().map(|node| &node.name);
         let named: Vec<_> = named.filter(|name| nodes.contains(name.as_str())).collect();

@@ -133,6 +133,7 @@ fn steps(facts: &Facts, _: &Expectations, findings: &[Finding]) -> Vec<Step> {
         let text = "Make the name servers in the VPC's DHCP options forward the endpoint's name to the VPC's resolver or to a Route 53 Resolver inbound endpoint, or use AmazonProvidedDNS";
         steps.push(Step::new(text));
     }
-    steps.extend(steps::after_dns(facts));
+    let is_changed = !steps.is_empty();
+    steps.extend(steps::after_dns(facts, is_changed));
     steps
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 pub(crate) use self::command::{aws_options, kubectl, own};
 pub(crate) use self::restart::{Restart, fargate_pod};
-use self::text::NODES_SHOWN;
+use self::text::{NODES_SHOWN, names_of};
 use crate::model::connection::{Component, Path};
 use crate::model::facts::Facts;
 use crate::model::name::NodeName;
@@ -42,10 +42,11 @@ pub(crate) fn after_private_access(facts: &Facts) -> Vec<Step> {
         if is_on {
             steps.extend(dns_attributes(facts));
         }
+        let is_changed = !is_on || !steps.is_empty();
         if has_hybrid_nodes(facts) {
             steps.push(forward_to_vpc());
         }
-        steps.push(wait_for_dns(facts));
+        steps.push(private_answers(facts, is_changed));
     }
     steps.extend(restarts(facts, is_on));
     if !(is_on && steps.is_empty() && is_known_private(facts)) {
@@ -70,8 +71,9 @@ pub(crate) fn private_access_on(facts: &Facts) -> Step {
         .check("It worked when this prints true", check)
 }
 
-/// The step that waits until every node resolves the name to private addresses.
-pub(crate) fn wait_for_dns(facts: &Facts) -> Step {
+/// The step that makes sure that every node resolves the name to private addresses: that waits for
+/// it, if a step before it changes what the VPC's resolver answers.
+pub(crate) fn private_answers(facts: &Facts, is_changed: bool) -> Step {
     let cluster = &facts.evidence.cluster;
     let host = cluster.endpoint.as_ref().map_or("", |endpoint| endpoint.host.as_str());
     let addresses: BTreeSet<_> = facts.eks_owned().flat_map(|known| &known.interface.addresses).collect();
@@ -82,7 +84,11 @@ pub(crate) fn wait_for_dns(facts: &Facts) -> Step {
     } else {
         format!("It is done when it prints only addresses of EKS-owned ENIs, now {}", addresses.join(", "))
     };
-    let text = "Wait until the endpoint's name resolves to private addresses on every node, some 8 to 15 minutes after the change; on each node";
+    let text = if is_changed {
+        "Wait until the endpoint's name resolves to private addresses on every node, some 8 to 15 minutes after the change; on each node"
+    } else {
+        "Check that the endpoint's name resolves to private addresses on every node; on each node"
+    };
     Step::new(text).command(format!("getent ahosts {}", shell_word(host, "ENDPOINT"))).done_when(check)
 }
 
@@ -102,24 +108,45 @@ pub(crate) fn forward_to_vpc() -> Step {
     )
 }
 
-/// The restarts of processes that keep connections to the public endpoint, or, as far as was
-/// seen, may keep them.
+/// The restarts of processes that keep connections to the public endpoint. Before private access
+/// is on, every node has such connections, as far as nothing else was seen; once it is, those
+/// whose path is not known are read first.
 pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
     let restart = Restart {
-        kubelet: to_restart(facts, Component::Kubelet),
-        kube_proxy: to_restart(facts, Component::KubeProxy),
+        kubelet: to_restart(facts, Component::Kubelet, is_on),
+        kube_proxy: to_restart(facts, Component::KubeProxy, is_on),
         agents: agents_on_public_path(facts),
-        others: has_others(facts, is_on),
+        others: !is_on && (facts.nodes.is_empty() || !facts.missing_nodes.is_empty()),
     };
-    restart.steps(facts)
+    let mut steps = restart.steps(facts);
+    steps.extend(read_first(facts).filter(|_| is_on));
+    steps
 }
 
-/// The nodes of which a component has an established connection to the public endpoint, is cut
-/// off, or may have such a connection.
-fn to_restart(facts: &Facts, component: Component) -> Vec<&NodeName> {
+/// The step that reads the nodes whose path is not known: only what is on the public path is
+/// restarted.
+fn read_first(facts: &Facts) -> Option<Step> {
+    let unknown = facts.traffic.iter().filter(|traffic| traffic.path == TrafficPath::Unknown);
+    let unknown: Vec<_> = unknown.map(|traffic| &traffic.node).collect();
+    let nodes = match (unknown.as_slice(), facts.nodes.is_empty() || facts.unread_nodes() > 0) {
+        ([], false) => return None,
+        ([], true) if facts.nodes.is_empty() => "every node".to_owned(),
+        ([], true) => "the nodes that were not read".to_owned(),
+        (nodes, false) => names_of(nodes),
+        (nodes, true) => format!("{} and the nodes that were not read", names_of(nodes)),
+    };
+    Some(Step::new(format!(
+        "Find out the path of {nodes}, which is not known: what the audit finds on the public path there is restarted, and nothing else"
+    )))
+}
+
+/// The nodes of which a component has an established connection to the public endpoint or is cut
+/// off; before private access is on, those too that may have one.
+fn to_restart(facts: &Facts, component: Component, is_on: bool) -> Vec<&NodeName> {
     let is_to_restart = |node: &Node, path: TrafficPath| match path {
         TrafficPath::Public | TrafficPath::Mixed | TrafficPath::None => true,
         TrafficPath::Private => false,
+        TrafficPath::Unknown if is_on => false,
         // What has no socket on a node that was read is not known to run there.
         TrafficPath::Unknown => {
             node.status != NodeStatus::Read
@@ -131,13 +158,6 @@ fn to_restart(facts: &Facts, component: Component) -> Vec<&NodeName> {
         is_to_restart(node, of_component.map_or(TrafficPath::Unknown, |one| one.path))
     });
     nodes.map(|(node, _)| &node.name).collect()
-}
-
-/// Whether there are, or may be, nodes without a capture. If some node was read and private access
-/// is on, only those that are listed may have connections that are older.
-fn has_others(facts: &Facts, is_on: bool) -> bool {
-    let is_missing = if is_on { facts.unread_nodes() > 0 } else { !facts.missing_nodes.is_empty() };
-    facts.nodes.is_empty() || is_missing
 }
 
 /// The restarts of the other processes of hosts that keep connections to the public endpoint.
@@ -156,9 +176,11 @@ fn agents_on_public_path(facts: &Facts) -> BTreeSet<(Option<&str>, &NodeName)> {
     named.map(|(process, node)| (Some(process.name.as_str()), node)).collect()
 }
 
-/// The steps after the DNS of the VPC was changed.
-pub(crate) fn after_dns(facts: &Facts) -> Vec<Step> {
-    [wait_for_dns(facts)].into_iter().chain(restarts(facts, true)).chain([check_paths(facts)]).collect()
+/// The steps after those by which every node resolves the name to private addresses: whether one
+/// of them changes what the VPC's resolver answers.
+pub(crate) fn after_dns(facts: &Facts, is_changed: bool) -> Vec<Step> {
+    let answers = private_answers(facts, is_changed);
+    [answers].into_iter().chain(restarts(facts, true)).chain([check_paths(facts)]).collect()
 }
 
 /// The steps that find out why nodes do not connect, where nothing in the evidence explains it, and

@@ -48,7 +48,7 @@ pub(super) fn steps_of(
         if steps::has_hybrid_nodes(facts) {
             order.steps.push(alone(steps::forward_to_vpc()));
         }
-        order.steps.push(alone(steps::wait_for_dns(facts)));
+        order.steps.push(alone(steps::private_answers(facts, true)));
         let restarts = steps::restarts(facts, false).into_iter().chain(recreate_pods(facts, clients));
         order.steps.extend(restarts.map(alone));
         order.steps.push(alone(steps::check_paths(facts)));

@@ -237,15 +237,24 @@ fn a_node_that_is_cut_off_is_restarted_by_its_name() {
     assert!(!text.contains("Restart the VPC CNI"), "{text}");
 }
 
-/// A node without a readable capture may have old connections, also after private access was turned
-/// on; the VPC CNI is restarted for a reason.
+/// A node without a readable capture may have old connections after private access was turned on,
+/// which another capture shows: nothing is restarted before. Until private access is on, its
+/// connections are to the public endpoint.
 #[test]
-fn a_node_that_was_not_read_is_restarted_too() {
+fn a_node_whose_path_is_not_known_is_read_before_it_is_restarted() {
     let copy = copy_of("public-and-private-stale");
     std::fs::write(copy.path().join("nodes/n1.txt"), "").unwrap();
     let text = findings(copy.path());
-    assert!(text.contains("on n1 (the path of n1 is not known)"), "{text}");
+    assert!(!text.contains("Restart "), "{text}");
+    let read = "Find out the path of n1, which is not known: what the audit finds on the public path there is restarted";
+    assert!(text.find(read).unwrap() < text.find("Make sure that no node").unwrap(), "{text}");
+    edit_json(copy.path(), "cluster.json", |json| {
+        json["cluster"]["resourcesVpcConfig"]["endpointPrivateAccess"] = json!(false);
+    });
+    let text = findings(copy.path());
+    assert!(text.contains("(the path of n1 is not known)"), "{text}");
     assert!(text.contains("Restart the VPC CNI (aws-node), which may keep connections on n1"), "{text}");
+    assert!(!text.contains("Find out the path"), "{text}");
 }
 
 /// What cuts a node off and is not known is found out in an order, with commands that work.
