@@ -49,6 +49,12 @@ pub(super) fn missing_nodes(
         let accepts_no_login = without_login.contains(instance.id.as_str());
         evidence.gap(Subject::Instance(instance.id.clone()), why_unread(accepts_no_login), detail)
     });
+    let mut unread: Vec<_> = unread.collect();
+    if let [Gap { subject: Subject::Instance(id), why: GapReason::NotRecorded, hint, .. }] = &mut unread[..]
+        && let Some(name) = name_like_others(evidence, nodes, machines, id)
+    {
+        *hint = evidence.hint(&Subject::Node(name), GapReason::NotRecorded);
+    }
     let of_kubernetes_alone = evidence.nodes_of_kubernetes_alone();
     let unlisted =
         of_kubernetes_alone.filter(|node| !node.is_fargate() && !read.contains_unlisted(node)).map(|node| {
@@ -63,7 +69,34 @@ pub(super) fn missing_nodes(
         let detail = "hybrid nodes are enabled on the cluster, EC2 does not list them, and no capture is of a node in their networks";
         evidence.gap(Subject::HybridNodes, GapReason::NotRecorded, detail)
     });
-    unread.chain(unlisted).chain(hybrid).chain(fargate).collect()
+    unread.into_iter().chain(unlisted).chain(hybrid).chain(fargate).collect()
+}
+
+/// The name of an instance of the kind by which another node was recorded: where the captures are
+/// named by `Name` tags, by private DNS names or by addresses, ssh knows those names, or the user.
+fn name_like_others(
+    evidence: &Evidence,
+    nodes: &[Node],
+    machines: &[Vec<Machine>],
+    id: &str,
+) -> Option<NodeName> {
+    evidence.directory.as_ref()?;
+    let names = |instance: &Instance| {
+        let dns_name = instance.dns_name.clone();
+        let label = dns_name.as_ref().and_then(|name| name.split('.').next().map(ToOwned::to_owned));
+        let address = instance.addresses.first().map(ToString::to_string);
+        [dns_name, label, instance.name_tag().map(ToOwned::to_owned), address]
+    };
+    let with_id = |id: &str| evidence.node_instances().find(|instance| instance.id == id);
+    let (node, recorded) = nodes.iter().zip(machines).find_map(|(node, machines)| match &machines[..] {
+        [Machine { instance: Some(id), .. }] => Some((node.name.as_str(), with_id(id)?)),
+        _ => None,
+    })?;
+    let kind = names(recorded).iter().position(|name| name.as_deref() == Some(node))?;
+    let name = names(with_id(id)?)[kind].take()?;
+    // The instances of a node group share a tag.
+    let is_taken = nodes.iter().any(|node| node.name.as_str() == name);
+    name.parse().ok().filter(|_| !is_taken)
 }
 
 /// Why a node was not read.

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 
 use super::text::NODES_SHOWN;
 use crate::model::facts::Facts;
+use crate::model::gap::Subject;
 use crate::model::name::NodeName;
 use crate::model::node::Via;
 use crate::model::shell::{shell_quoted, shell_word, shell_words};
 
 /// What stands for a node that is not known by name.
 const NODE: &str = "NODE";
+/// What stands for an instance that is not known by its id.
+const INSTANCE_ID: &str = "INSTANCE_ID";
 
 /// The options of the aws CLI, of eksctl and of this program with the cluster's region, and with the
 /// profile if one was named.
@@ -88,7 +91,14 @@ pub(super) fn on_nodes<'a>(
         let left_out = nodes.len() > shown.len();
         let left_out =
             left_out.then(|| format!("; the command has {} of {} nodes", shown.len(), nodes.len()));
-        OnNodes { nodes, others, command, note: format!("{what}{}", left_out.unwrap_or_default()) }
+        let to_fill_in = match way {
+            _ if !others || way != Way::Ssh && !unread(facts, way).is_empty() => "",
+            Way::Ssh => "; NODE stands for the name or address of each for ssh",
+            Way::Ssm => "; INSTANCE_ID stands for the id of each",
+            Way::Kubectl => "; NODE stands for the name of each in `kubectl get nodes`",
+        };
+        let note = format!("{what}{}{to_fill_in}", left_out.unwrap_or_default());
+        OnNodes { nodes, others, command, note }
     };
     by_way.into_iter().map(command).collect()
 }
@@ -125,10 +135,9 @@ fn by_ssh(facts: &Facts, nodes: &[&NodeName], others: bool, command: &str) -> St
 
 /// The command by Run Command, on one node at a time.
 fn by_ssm(facts: &Facts, nodes: &[&NodeName], others: bool, command: &str) -> String {
-    const INSTANCE_ID: &str = "INSTANCE_ID";
     let ids = nodes.iter().map(|node| instance_of(facts, node).unwrap_or(node.as_str()));
-    let ids = ids.map(|id| shell_word(id, INSTANCE_ID)).chain(others.then_some(INSTANCE_ID));
-    let ids: Vec<_> = ids.collect();
+    let ids = ids.map(|id| shell_word(id, INSTANCE_ID));
+    let ids: Vec<_> = ids.chain(or_placeholder(facts, Way::Ssm, others, INSTANCE_ID)).collect();
     let parameters = shell_quoted(&format!("commands=[\"{command}\"]")).into_owned();
     format!(
         "aws ssm send-command{} --document-name AWS-RunShellScript --max-concurrency 1 --parameters {parameters} --instance-ids {}",
@@ -147,7 +156,8 @@ fn by_kubectl(facts: &Facts, nodes: &[&NodeName], others: bool, command: &str) -
         let of_instance = instance_of(facts, node).and_then(has_id);
         of_instance.map_or(node.as_str(), |one| one.name.as_str())
     });
-    let names: Vec<_> = names.map(|name| shell_word(name, NODE)).chain(others.then_some(NODE)).collect();
+    let names = names.map(|name| shell_word(name, NODE));
+    let names: Vec<_> = names.chain(or_placeholder(facts, Way::Kubectl, others, NODE)).collect();
     let image = facts.evidence.tools.kubectl.as_ref().map(|kubectl| kubectl.image.as_str());
     let image = shell_quoted(image.filter(|image| !image.is_empty()).unwrap_or("busybox")).into_owned();
     each(&names, |node| {
@@ -157,6 +167,48 @@ fn by_kubectl(facts: &Facts, nodes: &[&NodeName], others: bool, command: &str) -
         };
         kubectl(facts, &format!("debug {node} --profile=sysadmin --image={image} -- chroot /host {command}"))
     })
+}
+
+/// The nodes that were not read, as a way to them names them; a placeholder if they are not known.
+fn or_placeholder<'a>(facts: &'a Facts, way: Way, others: bool, placeholder: &'a str) -> Vec<&'a str> {
+    match unread(facts, way) {
+        _ if !others => Vec::new(),
+        known if known.is_empty() => vec![placeholder],
+        known => known,
+    }
+}
+
+/// The nodes that were not read, as a way to them names them: all, or none if some have no such
+/// name, or if they are many.
+fn unread(facts: &Facts, way: Way) -> Vec<&str> {
+    let evidence = &facts.evidence;
+    let listed = evidence.kubernetes.nodes.seen();
+    let with_id = |id: &str| listed.into_iter().flatten().find(|one| one.instance_id() == Some(id));
+    let is_id = |name: &str| evidence.node_instances().any(|instance| instance.id == name);
+    let gaps = facts.missing_nodes.iter().filter_map(|gap| match &gap.subject {
+        Subject::Instance(name) => Some(name.as_str()),
+        _ => None,
+    });
+    let names: Vec<_> = if facts.nodes.is_empty() {
+        let others = evidence.nodes_of_kubernetes_alone().filter(|node| !node.is_fargate());
+        let instances = evidence.node_instances().map(|instance| instance.id.as_str());
+        instances.chain(others.map(|node| node.name.as_str())).take(NODES_SHOWN + 1).collect()
+    } else {
+        gaps.take(NODES_SHOWN + 1).collect()
+    };
+    if names.len() > NODES_SHOWN {
+        return Vec::new();
+    }
+    let words = names.into_iter().map(|name| {
+        let name = match way {
+            Way::Ssh => None,
+            Way::Ssm => is_id(name).then_some(name),
+            Way::Kubectl if is_id(name) => with_id(name).map(|node| node.name.as_str()),
+            Way::Kubectl => Some(name),
+        };
+        name.filter(|name| shell_word(name, "") == *name)
+    });
+    words.collect::<Option<_>>().unwrap_or_default()
 }
 
 /// A command for each of some words, one after the other: `command` gets the word, or the variable

@@ -230,3 +230,41 @@ fn a_node_of_the_vpc_that_is_not_listed_is_no_hybrid_node() {
         assert_eq!(gaps.contains(&"hybrid nodes".to_owned()), code == 3, "{address}: {gaps:?}");
     }
 }
+
+/// The name of a process is compared as ss prints it: that of another case is of another program.
+#[test]
+fn a_process_whose_name_has_another_case_is_not_kubelet() {
+    let copy = copy_of("private-only");
+    let path = copy.path().join("nodes/n1.txt");
+    let capture = fs::read_to_string(&path).unwrap();
+    fs::write(&path, capture.replace("\"kubelet\"", "\"Kubelet\"")).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!((code, needed_gaps(&report)), (3, vec!["node n1".to_owned()]), "{report:#}");
+    let rows = report["connections"].as_array().unwrap().iter().filter(|row| row["node"] == "n1");
+    assert!(rows.clone().count() > 0 && rows.clone().all(|row| row["process"] != "kubelet"), "{report:#}");
+    let traffic = report["node_traffic"].as_array().unwrap();
+    assert_eq!(traffic[0]["components"][0], json!({"component": "kubelet", "path": "unknown"}));
+}
+
+/// The command that records a node which is missing has its name, where the others are recorded by
+/// names of the same kind; else it says what is to be filled in.
+#[test]
+fn the_command_for_a_missing_node_has_its_name() {
+    let host = "ip-192-168-2-94";
+    for (others, name) in
+        [("n1", "n2"), ("ip-192-168-1-20", host), ("192.168.1.20", "192.168.2.94"), ("worker-a", "NODE")]
+    {
+        let copy = copy_of("private-only");
+        let path = |name: &str| copy.path().join("nodes").join(name);
+        fs::remove_file(path("n2.txt")).unwrap();
+        fs::rename(path("n1.txt"), path(&format!("{others}.txt"))).unwrap();
+        let (report, code) = Netcheck::audit(copy.path()).json();
+        assert_eq!((code, needed_gaps(&report)), (3, vec!["node i-0488858d872db36eb".to_owned()]));
+        let gaps = report["gaps"].as_array().unwrap();
+        let gap = gaps.iter().find(|gap| gap["what"] == "node i-0488858d872db36eb").unwrap();
+        let hint = gap["hint"].as_str().unwrap();
+        assert!(hint.contains(&format!("ssh {name} sudo ss -tnp > ")), "{hint}");
+        assert!(hint.contains(&format!("/nodes/{name}.txt")), "{hint}");
+        assert_eq!(hint.contains("NODE being its name or address"), name == "NODE", "{hint}");
+    }
+}
