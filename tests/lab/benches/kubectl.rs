@@ -34,7 +34,11 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let tool =
         std::env::var_os("EKS_NETCHECK").map_or(root.join("target/optimized/eks-netcheck"), PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
+    ensure!(
+        tool.is_file(),
+        "{} does not exist; build it with: cargo build --profile optimized",
+        tool.display()
+    );
     let lab = Lab::start(LabConfig { nodes: NODES })?;
     for node in lab.nodes() {
         node.dial("kubelet", (PUBLIC[0], 443))?;

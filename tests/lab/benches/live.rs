@@ -30,7 +30,11 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let built = root.join("target/optimized/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
+    ensure!(
+        tool.is_file(),
+        "{} does not exist; build it with: cargo build --profile optimized",
+        tool.display()
+    );
     two_nodes(&tool)?;
     fifty_nodes(&tool)
 }

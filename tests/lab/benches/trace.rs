@@ -41,7 +41,11 @@ fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let built = root.join("target/optimized/eks-netcheck");
     let tool = std::env::var_os("EKS_NETCHECK").map_or(built, PathBuf::from);
-    ensure!(tool.is_file(), "{} does not exist; build it with: cargo build --profile optimized", tool.display());
+    ensure!(
+        tool.is_file(),
+        "{} does not exist; build it with: cargo build --profile optimized",
+        tool.display()
+    );
     let runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     let lab = Lab::start(LabConfig { nodes: 2 })?;
     for node in lab.nodes() {
