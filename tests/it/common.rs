@@ -4,6 +4,13 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use eks_netcheck::classify::Classifier;
+use eks_netcheck::evidence::directory::EvidenceDir;
+use eks_netcheck::evidence::error::EvidenceError;
+use eks_netcheck::evidence::nodes::read_nodes;
+use eks_netcheck::model::evidence::Evidence;
+use eks_netcheck::model::facts::Facts;
+
 /// The package's root.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,6 +32,22 @@ pub(crate) fn subdirs(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = dirs.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// The facts of an evidence directory about the cluster `myeks`; `None` if it is refused (exit code
+/// 2).
+pub(crate) fn facts_of(dir: &Path) -> Option<Facts> {
+    let dir = EvidenceDir::open(dir).ok()?;
+    with_nodes(dir.read("myeks").ok()?, &dir).ok()
+}
+
+/// The facts of evidence, and of the sockets of nodes that a directory has.
+pub(crate) fn with_nodes(evidence: Evidence, dir: &EvidenceDir) -> Result<Facts, EvidenceError> {
+    let mut classifier = Classifier::new(evidence);
+    let nodes = read_nodes(dir, |node, row| {
+        classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
+    })?;
+    Ok(classifier.finish(nodes))
 }
 
 /// A run of the built binary, with an empty environment but for what is set here.

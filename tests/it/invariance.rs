@@ -6,10 +6,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use eks_netcheck::classify::Classifier;
-use eks_netcheck::evidence::directory::EvidenceDir;
-use eks_netcheck::evidence::error::EvidenceError;
-use eks_netcheck::evidence::nodes::read_nodes;
 use eks_netcheck::model::connection::Component;
 use eks_netcheck::model::judgment::Verdict;
 use eks_netcheck::model::rule::Severity;
@@ -18,7 +14,7 @@ use eks_netcheck::policy::Policy;
 use eks_netcheck::run::judge::judge_facts;
 use serde_json::{Value, json};
 
-use crate::common::{copy_of_dir, edit_json, fixtures, subdirs};
+use crate::common::{copy_of_dir, edit_json, facts_of, fixtures, subdirs};
 
 /// The answer about a cluster, without names and texts.
 #[derive(Debug, PartialEq)]
@@ -30,25 +26,17 @@ struct Answer {
 
 /// The answer of an evidence directory; `None` if it is refused (exit code 2).
 fn answer(dir: &Path) -> Option<Answer> {
-    let judge = || -> Result<Answer, EvidenceError> {
-        let dir = EvidenceDir::open(dir)?;
-        let mut classifier = Classifier::new(dir.read("myeks")?);
-        let nodes = read_nodes(&dir, |node, row| {
-            classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
-        })?;
-        let facts = classifier.finish(nodes);
-        let judgment = judge_facts(&facts, &Policy::default(), Some(Some(Severity::Medium)));
-        let findings = judgment.findings.iter().map(|judged| (judged.rule.id, judged.severity));
-        let mut findings: Vec<_> = findings.collect();
-        findings.sort_unstable();
-        let paths = |components: &[ComponentTraffic]| {
-            components.iter().map(|one| (one.component, one.path)).collect::<Vec<_>>()
-        };
-        let mut traffic: Vec<_> = facts.traffic.iter().map(|node| paths(&node.components)).collect();
-        traffic.sort_unstable();
-        Ok(Answer { verdict: judgment.verdict, findings, traffic })
+    let facts = facts_of(dir)?;
+    let judgment = judge_facts(&facts, &Policy::default(), Some(Some(Severity::Medium)));
+    let findings = judgment.findings.iter().map(|judged| (judged.rule.id, judged.severity));
+    let mut findings: Vec<_> = findings.collect();
+    findings.sort_unstable();
+    let paths = |components: &[ComponentTraffic]| {
+        components.iter().map(|one| (one.component, one.path)).collect::<Vec<_>>()
     };
-    judge().ok()
+    let mut traffic: Vec<_> = facts.traffic.iter().map(|node| paths(&node.components)).collect();
+    traffic.sort_unstable();
+    Some(Answer { verdict: judgment.verdict, findings, traffic })
 }
 
 /// The recorded clusters: the stories, the cases, and the evidence of rules.

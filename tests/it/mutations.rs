@@ -7,17 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use eks_netcheck::classify::Classifier;
-use eks_netcheck::evidence::directory::EvidenceDir;
-use eks_netcheck::evidence::error::EvidenceError;
-use eks_netcheck::evidence::nodes::read_nodes;
 use eks_netcheck::model::judgment::Verdict;
 use eks_netcheck::model::rule::Severity;
 use eks_netcheck::policy::Policy;
 use eks_netcheck::run::judge::judge_facts;
 use serde_json::Value;
 
-use crate::common::{copy, fixtures, scratch, story, subdirs};
+use crate::common::{copy, facts_of, fixtures, scratch, story, subdirs};
 
 /// A file with its new content, or without it.
 struct Mutant {
@@ -28,16 +24,7 @@ struct Mutant {
 
 /// The verdict on an evidence directory; `None` if it is refused (exit code 2).
 fn verdict(dir: &Path) -> Option<Verdict> {
-    let judge = || -> Result<Verdict, EvidenceError> {
-        let dir = EvidenceDir::open(dir)?;
-        let mut classifier = Classifier::new(dir.read("myeks")?);
-        let nodes = read_nodes(&dir, |node, row| {
-            classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
-        })?;
-        let facts = classifier.finish(nodes);
-        Ok(judge_facts(&facts, &Policy::default(), Some(Some(Severity::High))).verdict)
-    };
-    judge().ok()
+    Some(judge_facts(&facts_of(dir)?, &Policy::default(), Some(Some(Severity::High))).verdict)
 }
 
 /// The files of a directory.

@@ -12,7 +12,6 @@ use std::net::{IpAddr, SocketAddr};
 use eks_netcheck::classify::Classifier;
 use eks_netcheck::classify::reachability::{Reachabilities, reachability};
 use eks_netcheck::evidence::directory::EvidenceDir;
-use eks_netcheck::evidence::nodes::read_nodes;
 use eks_netcheck::model::cluster::EndpointAccess;
 use eks_netcheck::model::evidence::{Answer, Evidence, Vantage};
 use eks_netcheck::model::facts::Facts;
@@ -25,7 +24,7 @@ use eks_netcheck::model::probe::{
 use eks_netcheck::model::reachability::{ConditionKind, ConditionResult, Place, Reachability};
 use ipnet::IpNet;
 
-use crate::common::story;
+use crate::common::{story, with_nodes};
 
 /// The ENIs' own group, the nodes' and the bastion's in the story `private-only`.
 const CLUSTER_GROUP: &str = "sg-043c307828ef68129";
@@ -68,12 +67,7 @@ fn facts(evidence: Evidence) -> Facts {
 
 /// Facts with the sockets of the story's nodes.
 fn facts_with_nodes(evidence: Evidence) -> Facts {
-    let mut classifier = Classifier::new(evidence);
-    let dir = EvidenceDir::open(&story("private-only")).unwrap();
-    let nodes = read_nodes(&dir, |node, row| {
-        classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
-    });
-    classifier.finish(nodes.unwrap())
+    with_nodes(evidence, &EvidenceDir::open(&story("private-only")).unwrap()).unwrap()
 }
 
 /// The place with an address, a block or a node's name.

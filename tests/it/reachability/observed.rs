@@ -2,11 +2,9 @@
 
 use std::net::IpAddr;
 
-use eks_netcheck::classify::Classifier;
 use eks_netcheck::classify::reachability::{Reachabilities, reachability};
 use eks_netcheck::classify::simulation::simulate;
 use eks_netcheck::evidence::directory::EvidenceDir;
-use eks_netcheck::evidence::nodes::read_nodes;
 use eks_netcheck::model::access::AccessMode;
 use eks_netcheck::model::cluster::EndpointAccess;
 use eks_netcheck::model::evidence::{Evidence, Vantage};
@@ -103,15 +101,11 @@ fn a_probe_from_here_outranks_the_settings_both_ways() {
 
 /// Facts with the sockets that the node n1 lists alone.
 fn connected(evidence: &Evidence, rows: &str) -> Facts {
-    let mut classifier = Classifier::new(evidence.clone());
     let copy = crate::common::copy_of("private-only");
     std::fs::remove_file(copy.path().join("nodes/n2.txt")).unwrap();
     std::fs::write(copy.path().join("nodes/n1.txt"), rows).unwrap();
     let dir = EvidenceDir::open(copy.path()).unwrap();
-    let nodes = read_nodes(&dir, |node, row| {
-        classifier.add(node, row.socket, row.processes.map(|process| (process.comm, process.pid())));
-    });
-    classifier.finish(nodes.unwrap())
+    crate::common::with_nodes(evidence.clone(), &dir).unwrap()
 }
 
 /// A node may list connections with any local address: only those that are listed for it are
