@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json::{JsonError, from_json};
@@ -31,7 +31,7 @@ struct File {
     host: String,
     /// What made the probes: this program, or a program of a node, which does not check certificates.
     #[serde(default = "own_tool")]
-    #[schemars(schema_with = "tool_schema")]
+    #[schemars(extend("enum" = ProbeTool::WORDS))]
     tool: String,
     #[serde(default)]
     answers: Vec<Answer>,
@@ -44,7 +44,7 @@ struct Answer {
     #[schemars(with = "String")]
     address: SocketAddr,
     /// Why it was probed.
-    #[schemars(schema_with = "target_schema")]
+    #[schemars(extend("enum" = ProbeTarget::WORDS))]
     target: String,
     /// The proxy, as host and port; absent if the address was reached directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ struct Answer {
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 struct Outcome {
     /// Words of later versions are taken for failed.
-    #[schemars(schema_with = "result_schema")]
+    #[schemars(extend("enum" = Attempt::words().collect::<Vec<_>>()))]
     result: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     detail: String,
@@ -76,7 +76,7 @@ struct Tls {
     #[serde(flatten)]
     handshake: Outcome,
     /// Whether the certificate is one of the cluster's. Words of later versions are taken for unknown.
-    #[schemars(schema_with = "trust_schema")]
+    #[schemars(extend("enum" = TrustKind::WORDS))]
     trust: String,
     /// The position of the CA that signed the certificate, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,22 +117,6 @@ struct Http {
     failed: Option<Outcome>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<String>,
-}
-
-fn tool_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ProbeTool::WORDS})
-}
-
-fn target_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ProbeTarget::WORDS})
-}
-
-fn result_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": Attempt::words().collect::<Vec<_>>()})
-}
-
-fn trust_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": TrustKind::WORDS})
 }
 
 /// What made the probes of a file that does not say it.

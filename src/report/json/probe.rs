@@ -1,6 +1,6 @@
 //! The answers to probes in `--format json`.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::facts::Facts;
@@ -16,12 +16,12 @@ pub(super) struct ProbeReport {
     /// `here`, or a node's name.
     vantage: String,
     /// What made the probe: this program, or a program of the node, which checks no certificate.
-    #[schemars(schema_with = "tool_schema")]
+    #[schemars(extend("enum" = ProbeTool::WORDS))]
     tool: &'static str,
     /// The address and port.
     address: String,
     /// Why the address was probed: one of the endpoint, of an EKS-owned ENI, or the peer of a node.
-    #[schemars(schema_with = "target_schema")]
+    #[schemars(extend("enum" = ProbeTarget::WORDS))]
     target: &'static str,
     way: WayWord,
     /// The proxy, as host and port.
@@ -42,7 +42,7 @@ enum WayWord {
 
 #[derive(Debug, Serialize, JsonSchema)]
 struct Outcome {
-    #[schemars(schema_with = "result_schema")]
+    #[schemars(extend("enum" = Attempt::words().collect::<Vec<_>>()))]
     result: &'static str,
     /// The reason; null where it succeeded.
     detail: Option<String>,
@@ -54,7 +54,7 @@ struct TlsReport {
     handshake: Outcome,
     /// Whether a CA of the cluster signed the certificate: signed, and valid for the endpoint's name; invalid: signed, and
     /// expired or for another name; unsigned; unknown.
-    #[schemars(schema_with = "trust_schema")]
+    #[schemars(extend("enum" = TrustKind::WORDS))]
     trust: &'static str,
     /// The position of the CA that signed the certificate, from 1.
     ca: Option<usize>,
@@ -87,22 +87,6 @@ struct HttpReport {
     outcome: Outcome,
     /// What an anonymous client was given: the version, or the beginning of the body.
     given: Option<String>,
-}
-
-fn tool_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ProbeTool::WORDS})
-}
-
-fn target_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ProbeTarget::WORDS})
-}
-
-fn result_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": Attempt::words().collect::<Vec<_>>()})
-}
-
-fn trust_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": TrustKind::WORDS})
 }
 
 /// The answers of all vantage points.
