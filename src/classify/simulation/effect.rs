@@ -4,7 +4,7 @@ use super::clients::{ClientHost, User};
 use super::needs;
 use super::scenario::Scenario;
 use super::socket_evidence::{Sides, SocketEvidence};
-use crate::model::egress::{NodeEgress, WayOut};
+use crate::model::egress::WayOut;
 use crate::model::facts::Facts;
 use crate::model::gap::Subject;
 use crate::model::reachability::{
@@ -178,10 +178,8 @@ impl Scenario {
         let gateways = facts.evidence.network.nat_gateways.seen().into_iter().flatten();
         let mut automatic = gateways.filter(|gateway| gateway.has_automatic_addresses).peekable();
         automatic.peek()?;
-        let is_own = |egress: &&NodeEgress| {
-            id.as_ref().is_some_and(|id| *id == egress.instance) || place.name == egress.instance
-        };
-        let ways = facts.egress.iter().filter(is_own).flat_map(|egress| &egress.ipv4);
+        let own = id.iter().chain([&place.name]).filter_map(|name| facts.egress_of(name));
+        let ways = own.flat_map(|egress| &egress.ipv4);
         let addresses = ways.filter_map(|way| match way.seen()? {
             WayOut::Addresses(addresses) => Some(addresses),
             WayOut::None(_) => None,
@@ -349,7 +347,7 @@ fn egress(facts: &Facts, place: &Place, then: &Reachability) -> String {
     if !then.conditions.iter().any(is_undecided) {
         return String::new();
     }
-    let mut own = facts.egress.iter().filter(|egress| egress.instance == *id).flat_map(|egress| &egress.ipv4);
+    let mut own = facts.egress_of(id).into_iter().flat_map(|egress| &egress.ipv4);
     let gap = own.find_map(|way| way.as_result().err());
     gap.map(|gap| format!(": {}", gap.detail)).unwrap_or_default()
 }

@@ -8,9 +8,8 @@ use super::step::StepReport;
 use super::words::{BaselineState, Severity, Why};
 use crate::model::audit::Unjudged;
 use crate::model::baseline::{Comparison, FindingId, KnownFinding};
-use crate::model::facts::Facts;
 use crate::model::judgment::{Acceptance, JudgedFinding, JudgedGap, NotJudged, Waiver};
-use crate::report::remediation;
+use crate::report::remediation::Remediations;
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct FindingReport {
@@ -84,7 +83,7 @@ pub(super) struct WaiverReport {
 }
 
 impl FindingReport {
-    pub(super) fn new(judged: &JudgedFinding, facts: &Facts) -> Self {
+    pub(super) fn new(judged: &JudgedFinding, remediations: &mut Remediations<'_>) -> Self {
         Self {
             rule: judged.rule.id.to_owned(),
             severity: judged.severity.into(),
@@ -93,7 +92,7 @@ impl FindingReport {
             message: judged.finding.message.clone(),
             extent: judged.finding.extent.clone(),
             controls: judged.rule.controls.iter().map(ControlName::from).collect(),
-            remediation: remediation::of(judged, facts),
+            remediation: remediations.of(judged).to_string(),
             steps: judged.steps.iter().map(StepReport::from).collect(),
             waived: judged.waived_by().is_some(),
             waiver: judged.waiver.as_ref().map(WaiverReport::from),

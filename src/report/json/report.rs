@@ -17,6 +17,7 @@ use super::sight::{SightReport, Sights};
 use super::words::{PolicyOrigin, Verdict, Why};
 use crate::model::audit::{Audited, PolicyUsed, Summary, Unjudged};
 use crate::model::judgment;
+use crate::report::remediation::Remediations;
 
 /// The name of the schema, which changes with its shape.
 const SCHEMA: &str = "eks-netcheck.report.v1";
@@ -174,6 +175,8 @@ impl<'a> Report<'a> {
     /// The report on a cluster, without the policy.
     pub(super) fn new(audited: &'a Audited, time: i64) -> Self {
         let Audited { facts, judgment } = audited;
+        let mut remediations = Remediations::new(facts);
+        let findings = judgment.findings.iter().map(|judged| FindingReport::new(judged, &mut remediations));
         Self {
             schema: SCHEMA.to_owned(),
             tool: Tool::new(time),
@@ -189,7 +192,7 @@ impl<'a> Report<'a> {
             connections: Connections(Some(facts)),
             connections_omitted: facts.connections_omitted.iter().map(OmittedReport::from).collect(),
             other_connections: facts.other_connections,
-            findings: judgment.findings.iter().map(|judged| FindingReport::new(judged, facts)).collect(),
+            findings: findings.collect(),
             baseline: judgment.comparison.as_ref().map(ComparisonReport::from),
             gaps: judgment.gaps.iter().map(GapReport::from).collect(),
             not_judged: judgment.not_judged.iter().map(NotJudgedReport::from).collect(),
