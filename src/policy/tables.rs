@@ -8,7 +8,6 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 use super::preset::Preset;
-use crate::model::access::AccessMode;
 use crate::model::rule::{Severity, Threshold};
 
 /// The whole file.
@@ -48,7 +47,7 @@ pub(super) const KEYS: [&str; 8] =
 pub(super) struct EndpointTable {
     /// The access modes that are allowed.
     #[schemars(with = "Option<Vec<AccessModeWord>>", length(min = 1))]
-    pub(super) access: Option<Spanned<Vec<AccessModeWord>>>,
+    pub(super) access: Option<Spanned<Vec<Spanned<String>>>>,
     /// The widest IPv4 block that publicAccessCidrs may contain, such as /24; /8 by default.
     #[schemars(with = "Option<String>")]
     pub(super) widest_ipv4: Option<Spanned<String>>,
@@ -56,6 +55,9 @@ pub(super) struct EndpointTable {
     #[schemars(with = "Option<String>")]
     pub(super) widest_ipv6: Option<Spanned<String>>,
 }
+
+/// The keys of [`EndpointTable`].
+pub(super) const ENDPOINT_KEYS: [&str; 3] = ["access", "widest-ipv4", "widest-ipv6"];
 
 /// A block that publicAccessCidrs may contain.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -192,20 +194,12 @@ impl From<RuleSetting> for Option<Severity> {
     }
 }
 
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
+// The names of `AccessMode`, which the schema has without this comment.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "for the schema alone")]
 pub(super) enum AccessModeWord {
     Public,
     PublicAndPrivate,
     Private,
-}
-
-impl From<AccessModeWord> for AccessMode {
-    fn from(word: AccessModeWord) -> Self {
-        match word {
-            AccessModeWord::Public => Self::Public,
-            AccessModeWord::PublicAndPrivate => Self::PublicAndPrivate,
-            AccessModeWord::Private => Self::Private,
-        }
-    }
 }

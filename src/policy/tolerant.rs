@@ -26,6 +26,8 @@ pub(super) struct Reading<T> {
     pub(super) value: Option<T>,
     /// What is wrong.
     pub(super) errors: Vec<Error>,
+    /// The keys that were wrong and are left out.
+    pub(super) removed: Removed,
     /// Whether that is its syntax.
     pub(super) is_syntax: bool,
     /// Whether there may be more errors, since no more were looked for.
@@ -38,47 +40,55 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, max: usize) -> Reading<T> {
     let (mut table, mut errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // Behind an error of the syntax, entries may be in a table that is not theirs.
-        return Reading { value: None, errors, is_syntax: true, has_more: false };
+        let removed = Removed::default();
+        return Reading { value: None, errors, removed, is_syntax: true, has_more: false };
     }
-    let mut removed = Vec::new();
-    while errors.len() < max && removed.len() < max {
+    let mut removed = Removed::default();
+    while errors.len() < max && removed.0.len() < max {
         match T::deserialize(Deserializer::from(table.clone())) {
-            Ok(value) => return Reading { value: Some(value), errors, is_syntax: false, has_more: false },
+            Ok(value) => {
+                return Reading { value: Some(value), errors, removed, is_syntax: false, has_more: false };
+            }
             Err(error) => {
                 let is_repaired = repair(table.get_mut(), &error, &mut removed);
-                if !is_repaired || !is_removed(text, &error, &removed) {
+                let is_known = missing(&error)
+                    .zip(error.span())
+                    .is_some_and(|(name, table)| removed.contains(text, name, &table));
+                if !is_repaired || !is_known {
                     errors.push(error);
                 }
                 if !is_repaired {
-                    return Reading { value: None, errors, is_syntax: false, has_more: false };
+                    return Reading { value: None, errors, removed, is_syntax: false, has_more: false };
                 }
             }
         }
     }
-    Reading { value: None, errors, is_syntax: false, has_more: true }
+    Reading { value: None, errors, removed, is_syntax: false, has_more: true }
 }
 
-/// A key that was wrong and is left out, and where it is.
-type Removed = (String, Range<usize>);
+/// The keys that were wrong and are left out, each with where it is.
+#[derive(Default)]
+pub(super) struct Removed(Vec<(String, Range<usize>)>);
+
+impl Removed {
+    /// Whether a key was left out of the table at a position of a text.
+    pub(super) fn contains(&self, text: &str, name: &str, table: &Range<usize>) -> bool {
+        self.0.iter().any(|(key, at)| {
+            // The table may have the position of its header alone.
+            let is_within = |rest: &str| !rest.contains("\n[");
+            key == name && table.start <= at.start && text.get(table.end..at.start).is_none_or(is_within)
+        })
+    }
+}
 
 /// The key that an error says is missing.
 fn missing(error: &Error) -> Option<&str> {
     error.message().strip_prefix("missing field `")?.split('`').next()
 }
 
-/// Whether an error is that a key is missing which was left out, since it is wrong.
-fn is_removed(text: &str, error: &Error, removed: &[Removed]) -> bool {
-    let (Some(name), Some(table)) = (missing(error), error.span()) else { return false };
-    removed.iter().any(|(key, at)| {
-        // The table may have the position of its header alone.
-        let is_within = |rest: &str| !rest.contains("\n[");
-        key == name && table.start <= at.start && text.get(table.end..at.start).is_none_or(is_within)
-    })
-}
-
 /// Takes what an error is about out of a table, or adds what is missing. Returns whether it was
 /// found.
-fn repair(table: &mut DeTable<'_>, error: &Error, removed: &mut Vec<Removed>) -> bool {
+fn repair(table: &mut DeTable<'_>, error: &Error, removed: &mut Removed) -> bool {
     let Some(span) = error.span().filter(|span| !is_stand_in(span)) else { return false };
     match missing(error) {
         Some(name) => add(table, &span, name),
@@ -111,7 +121,7 @@ fn add_within(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>, name: &str)
 
 /// Removes the innermost entry of a table that is, or whose value has, a position; of a list of
 /// other values, the one there.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>, removed: &mut Vec<Removed>) -> bool {
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>, removed: &mut Removed) -> bool {
     let mut within = |value: &mut Spanned<DeValue<'_>>| match value.get_mut() {
         DeValue::Table(table) => remove(table, span, removed),
         DeValue::Array(values) => values.iter_mut().any(|value| {
@@ -133,6 +143,6 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>, removed: &mut Vec<Remove
     let has = |range: Range<usize>| range.start <= span.start && span.end <= range.end;
     let found = table.iter().find(|(key, value)| has(key.span()) || has(value.span()));
     let Some(key) = found.map(|(key, _)| key.clone()) else { return false };
-    removed.push((key.get_ref().to_string(), span.clone()));
+    removed.0.push((key.get_ref().to_string(), span.clone()));
     table.remove(&key).is_some()
 }

@@ -19,10 +19,10 @@ use super::entries::{AcceptRule, Entries, Override, Settings, WaiverRule};
 use super::preset::Preset;
 use super::scope::Scope;
 use super::tables::{
-    AcceptGapTable, AllowedCidrTable, EndpointTable, FailOnSetting, KEYS, OverrideTable, PolicyFile,
-    RuleSetting, WaiverTable,
+    AcceptGapTable, AllowedCidrTable, ENDPOINT_KEYS, EndpointTable, FailOnSetting, KEYS, OverrideTable,
+    PolicyFile, RuleSetting, WaiverTable,
 };
-use super::tolerant::{Reading, is_stand_in, read};
+use super::tolerant::{Reading, Removed, is_stand_in, read};
 use crate::model::access::AccessMode;
 use crate::model::expectations::AllowedCidr;
 use crate::model::judgment::{Acceptance, Waiver};
@@ -93,8 +93,8 @@ pub fn parse(text: &str, rules: &[&str], now: Timestamp) -> Result<Policy, Polic
 /// If it is not a policy.
 pub fn check(text: &str, rules: &[&str], now: Timestamp, max: usize) -> Result<Policy, PolicyErrors> {
     let lines = [0].into_iter().chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
-    let reader = Reader { text, lines, rules, now, errors: RefCell::default() };
-    let Reading { value: file, errors, is_syntax, has_more } = read::<PolicyFile>(text, max);
+    let Reading { value: file, errors, removed, is_syntax, has_more } = read::<PolicyFile>(text, max);
+    let reader = Reader { text, lines, rules, now, removed, errors: RefCell::default() };
     if let Some(first) = errors.first().filter(|_| is_syntax && !has_key(text)) {
         // Each of its lines would be another error.
         let error = reader.toml_error(first);
@@ -150,6 +150,8 @@ struct Reader<'a> {
     lines: Vec<usize>,
     rules: &'a [&'a str],
     now: Timestamp,
+    /// The keys that are left out.
+    removed: Removed,
     /// What is wrong, in the order in which it was found.
     errors: RefCell<Vec<PolicyError>>,
 }
@@ -188,7 +190,7 @@ impl Reader<'_> {
             let is_some =
                 if modes.get_ref().is_empty() { Err((modes.span(), none.to_owned())) } else { Ok(()) };
             self.keep(is_some)?;
-            Some(modes.get_ref().iter().map(|mode| AccessMode::from(*mode)).collect::<Vec<_>>())
+            Some(modes.get_ref().iter().filter_map(|mode| self.access_mode(mode)).collect::<Vec<_>>())
         });
         Settings {
             fail_on: fail_on.map(Threshold::from),
@@ -206,7 +208,9 @@ impl Reader<'_> {
     fn override_of(&self, table: Spanned<OverrideTable>) -> Override {
         let span = table.span();
         let table = table.into_inner();
-        if table.clusters.is_empty() && table.accounts.is_empty() {
+        let is_wrong = |name| self.removed.contains(self.text, name, &span);
+        let has_no_scope = table.clusters.is_empty() && table.accounts.is_empty();
+        if has_no_scope && !["clusters", "accounts"].into_iter().any(is_wrong) {
             self.add(self.wrong(&span, "an override needs clusters or accounts".to_owned()));
         }
         Override {
@@ -309,6 +313,13 @@ impl Reader<'_> {
         self.keep(Err((id.span(), message)))
     }
 
+    fn access_mode(&self, mode: &Spanned<String>) -> Option<AccessMode> {
+        let text = mode.get_ref();
+        let known = AccessMode::ALL.into_iter().find(|known| known.as_str() == text);
+        let modes = AccessMode::ALL.map(AccessMode::as_str);
+        self.keep(known.ok_or_else(|| (mode.span(), unknown("value", text, &modes))))
+    }
+
     fn prefix(&self, prefix: &Spanned<String>, max: u8) -> Option<u8> {
         let text = prefix.get_ref();
         let length = text.strip_prefix('/').and_then(|length| length.parse().ok());
@@ -384,18 +395,21 @@ impl Reader<'_> {
         let mut quoted = error.message().split('`').skip(1).step_by(2);
         let message = match (error.message().split('`').next(), quoted.next()) {
             (Some(what @ ("unknown field " | "unknown variant ")), Some(name)) => {
-                let what = if what == "unknown field " { "unknown key" } else { "unknown value" };
+                let what = if what == "unknown field " { "key" } else { "value" };
                 let known: Vec<_> = quoted.collect();
-                match nearest(name, known.iter().copied(), 1).first() {
-                    Some(right) => format!("{what} {name:?}; did you mean {right:?}?"),
-                    None => format!("{what} {name:?}; known are {}", known.join(", ")),
+                if what == "key" && known == KEYS && ENDPOINT_KEYS.contains(&name) {
+                    format!("unknown key {name:?}; did you mean it in the table [endpoint]?")
+                } else {
+                    unknown(what, name, &known)
                 }
             }
             (Some("missing field "), Some(name)) => format!("the required key {name} is missing"),
             (Some("duplicate key"), _) => {
                 format!("duplicate key {}", self.text.get(span.clone()).unwrap_or_default())
             }
-            (Some("wanted string or table"), _) => "expected a value in quotes".to_owned(),
+            (Some("wanted string or table" | "wanted exactly 1 element, found 0 elements"), _) => {
+                "expected a value in quotes".to_owned()
+            }
             (Some(what), _)
                 if what.starts_with("invalid type: ") && error.message().ends_with("expected a string") =>
             {
@@ -404,12 +418,46 @@ impl Reader<'_> {
             (Some("invalid type: map, expected a sequence"), _) => {
                 "this is a list: write it in double brackets, as in [[waiver]]".to_owned()
             }
+            (Some(what), _)
+                if what.starts_with("invalid type: ") && error.message().ends_with("expected a sequence") =>
+            {
+                self.no_list(&span)
+            }
             _ if error.message().contains("expected a TOML datetime") => {
                 "a date or time is written without quotes: expires = 2027-01-31".to_owned()
             }
             _ => error.message().to_owned(),
         };
         self.wrong(&span, message)
+    }
+
+    /// What is wrong with a value at a position, where a list is expected.
+    fn no_list(&self, span: &Range<usize>) -> String {
+        let before = self.text.get(..span.start).unwrap_or_default().trim_end().strip_suffix('=');
+        let is_access = before.is_some_and(|before| before.trim_end().ends_with("access"));
+        let written = self.text.get(span.clone()).unwrap_or_default();
+        let word = written.trim_matches(['"', '\'']);
+        if !is_access {
+            let is_word = word.len() < written.len() && !word.contains(char::is_whitespace);
+            let list = if is_word { format!("[{word:?}]") } else { "[\"...\"]".to_owned() };
+            return format!("expected a list in brackets: {list}");
+        }
+        let modes = AccessMode::ALL.map(AccessMode::as_str);
+        match nearest(word, modes.into_iter(), 1).first() {
+            Some(mode) => format!(
+                "expected a list in brackets; did you mean [{mode:?}]? known are {}",
+                modes.join(", ")
+            ),
+            None => format!("expected a list in brackets of the access modes {}", modes.join(", ")),
+        }
+    }
+}
+
+/// That a name is not known, with the one that it may stand for, or else those that are known.
+fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied(), 1).first() {
+        Some(right) => format!("unknown {what} {name:?}; did you mean {right:?}?"),
+        None => format!("unknown {what} {name:?}; known are {}", known.join(", ")),
     }
 }
 

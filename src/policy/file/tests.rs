@@ -17,6 +17,8 @@ fn the_keys_are_those_of_the_schema() {
     let schema = schema().to_value();
     let keys = schema["properties"].as_object().expect("properties").keys();
     assert_eq!(keys.map(String::as_str).collect::<std::collections::BTreeSet<_>>(), KEYS.into());
+    let keys = schema["$defs"]["EndpointTable"]["properties"].as_object().expect("properties").keys();
+    assert_eq!(keys.map(String::as_str).collect::<std::collections::BTreeSet<_>>(), ENDPOINT_KEYS.into());
 }
 
 /// Errors of every kind, in the syntax, the keys and the values, are found at once; what is
@@ -55,6 +57,64 @@ fn all_errors_are_found_at_once() {
         assert!(error.starts_with(expected), "{expected}: {errors:#?}");
     }
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+}
+
+/// A wrong value has one error, whatever would have followed from it.
+#[test]
+fn one_cause_is_one_error() {
+    for (text, expected) in [
+        ("[endpoint]\naccess = [\"privat\"]\n", "2:11: unknown value \"privat\"; did you mean \"private\"?"),
+        (
+            "[endpoint]\naccess = [\"private\", \"vpn\"]\n",
+            "2:22: unknown value \"vpn\"; known are public, public-and-private, private",
+        ),
+        ("[endpoint]\naccess = [3]\n", "2:11: expected a value in quotes"),
+        ("[[override]]\nclusters = [3]\n", "2:13: expected a value in quotes"),
+        (
+            "[[override]]\nclusters = [\"a\"]\nendpoint.access = [\"\"]\n",
+            "3:20: unknown value \"\"; known are",
+        ),
+        ("[rules]\npublic-endpoint-open = {}\n", "2:24: expected a value in quotes"),
+        ("fail-on = \"\"\n", "1:11: unknown value \"\"; known are critical, high, medium, low, never"),
+    ] {
+        let errors = errors(text);
+        assert!(errors.len() == 1 && errors[0].starts_with(expected), "{text}: {errors:#?}");
+    }
+}
+
+/// A value without brackets where a list is expected: the error has the list that was meant.
+#[test]
+fn a_list_without_brackets_is_shown_with_them() {
+    let modes = "public, public-and-private, private";
+    for (text, expected) in [
+        (
+            "[endpoint]\naccess = \"private\"\n",
+            format!("2:10: expected a list in brackets; did you mean [\"private\"]? known are {modes}"),
+        ),
+        (
+            "endpoint.access=\"privat\"\n",
+            format!("1:17: expected a list in brackets; did you mean [\"private\"]? known are {modes}"),
+        ),
+        (
+            "[endpoint]\naccess = \"vpn\"\n",
+            format!("2:10: expected a list in brackets of the access modes {modes}"),
+        ),
+        (
+            "[endpoint]\naccess = true\n",
+            format!("2:10: expected a list in brackets of the access modes {modes}"),
+        ),
+        (
+            "access = \"private\"\n",
+            "1:1: unknown key \"access\"; did you mean it in the table [endpoint]?".to_owned(),
+        ),
+    ] {
+        assert_eq!(errors(text), [expected], "{text}");
+    }
+    let of_globs = errors("[[override]]\nclusters = \"a*\"\n[[override]]\nfail-on = \"low\"\n");
+    assert_eq!(
+        of_globs,
+        ["2:12: expected a list in brackets: [\"a*\"]", "3:1: an override needs clusters or accounts"]
+    );
 }
 
 fn error(text: &str) -> String {
