@@ -116,6 +116,31 @@ fn a_report_that_cannot_be_written_is_an_error_whatever_the_answer_is() {
     assert_eq!((ran.code, ran.stderr.matches("/dev/full").count()), (2, 2), "{}", ran.stderr);
 }
 
+/// Whatever the format, the error has the file and the cause: here a limit on the size of files,
+/// which is as a full disk.
+#[test]
+fn every_format_names_the_file_and_why_it_cannot_be_written() {
+    let dir = scratch();
+    let formats = eks_netcheck::report::FORMATS.iter().map(|format| format.name);
+    let traces = eks_netcheck::report::TRACE_FORMATS.iter().map(|format| format.name);
+    let of_audit = formats.map(|name| ("audit --evidence", vec![story("study-public")], name));
+    let of_diff = traces.map(|name| ("diff", vec![story("study-public"), story("private-only")], name));
+    for (command, recordings, format) in of_audit.chain(of_diff) {
+        let file = dir.path().join(format!("report.{format}"));
+        let script = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+        let mut run = Command::new("bash");
+        run.args(["-c", script, "bash", env!("CARGO_BIN_EXE_eks-netcheck")]).args(command.split(' '));
+        run.args(&recordings).arg("--write").arg(format!("{format}={}", file.display()));
+        let ran = run.output().unwrap();
+        let error = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{format}: {error}");
+        let start = format!("error: cannot write to {}: File too large (os error 27)", file.display());
+        assert!(error.starts_with(&start), "{format}: {error}");
+        assert!(!file.exists(), "{format}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no temporary file is left");
+}
+
 /// Waits until a run has opened its files, which shows in a temporary file beside each.
 fn wait_until_opened(dir: &Path, number: usize) {
     let began = Instant::now();

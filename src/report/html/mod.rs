@@ -118,9 +118,12 @@ impl Writer {
     fn render(&self, template: &str, values: Value, out: &mut dyn Write) -> Result<()> {
         let template = self.templates.get_template(template).map_err(Error::other)?;
         template.render_captured_to(values, out).map(drop).map_err(|error| {
-            // An error of the writer itself is its source.
-            let kind = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Error>());
-            Error::new(kind.map_or(std::io::ErrorKind::Other, Error::kind), error.to_string())
+            // An error of the writer itself is its source, and of the template engine no more is known.
+            let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Error>());
+            match source {
+                Some(source) => Error::new(source.kind(), source.to_string()),
+                None => Error::other(error),
+            }
         })
     }
 }
