@@ -16,6 +16,9 @@ const NAMED: usize = 5;
 /// How many different changes get a sentence; the nodes of the others are counted.
 const SENTENCES_MAX: usize = 4;
 
+/// What is said first of recordings of different clusters with the same name.
+pub(super) const OTHER_CLUSTER: &str = "the two recordings are of different clusters with the same name, so what differs between them is no change of one cluster; see below.";
+
 /// A change of one component: which paths it left and took.
 type Move = (TrafficPath, TrafficPath);
 

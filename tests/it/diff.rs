@@ -256,8 +256,16 @@ fn two_clusters_with_one_name_are_told_apart() {
     let ran = Netcheck::diff(&story("private-only"), &after).run();
     let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("different clusters with the same name: "), "{text}");
-    let ran = Netcheck::diff(&after, &after).run();
-    assert!(!ran.stdout.contains("different clusters"), "{}", ran.stdout);
+    // First of all, and again before the last lines.
+    let said = "myeks: the two recordings are of different clusters";
+    assert!(text.starts_with(said) && text.matches(said).count() == 2, "{text}");
+    let markdown = Netcheck::diff(&story("private-only"), &after).args(&["--format", "markdown"]).run();
+    let paragraph = markdown.stdout.split("\n\n").nth(1).unwrap();
+    assert!(paragraph.starts_with("**The two recordings are of different clusters"), "{}", markdown.stdout);
+    for format in ["table", "markdown"] {
+        let ran = Netcheck::diff(&after, &after).args(&["--format", format]).run();
+        assert!(!ran.stdout.contains("different clusters"), "{}", ran.stdout);
+    }
 }
 
 /// Which nodes' traffic took another path comes before the numbers of connections.
@@ -268,12 +276,10 @@ fn the_path_of_nodes_that_changed_is_said_first() {
         [(&private, &public, "private", "public"), (&public, &private, "public", "private")]
     {
         let ran = Netcheck::diff(before, after).run();
-        let said = format!("myeks: kubelet and kube-proxy went from {from} to {to} on n1, n2.\n");
-        assert!(
-            ran.stdout.starts_with(&said) && ran.stdout.ends_with(&format!("\n\n{said}")),
-            "{}",
-            ran.stdout
-        );
+        // Behind what is said of the recordings, which are of different clusters.
+        let said = format!("see below.\nmyeks: kubelet and kube-proxy went from {from} to {to} on n1, n2.\n");
+        let (first, _) = ran.stdout.split_once("\n\n").unwrap();
+        assert!(format!("{first}\n").contains(&said) && ran.stdout.ends_with(&said), "{}", ran.stdout);
         let (report, _) = Netcheck::diff(before, after).json();
         crate::docs::is_valid_trace(&report);
         let changed = |node: &str, component: &str| serde_json::json!({"node": node, "component": component, "before": from, "after": to});
@@ -287,7 +293,7 @@ fn the_path_of_nodes_that_changed_is_said_first() {
     std::fs::remove_file(one.path().join("nodes/n2.txt")).unwrap();
     let ran = Netcheck::diff(&private, one.path()).run();
     assert!(
-        ran.stdout.starts_with("myeks: kubelet and kube-proxy went from private to public on n1.\n"),
+        ran.stdout.contains("see below.\nmyeks: kubelet and kube-proxy went from private to public on n1.\n"),
         "{}",
         ran.stdout
     );

@@ -7,12 +7,13 @@ use std::io::{Result, Write};
 use super::{harmless, list, word};
 use crate::model::audit::TraceJudgment;
 use crate::model::connection::Direction;
+use crate::model::text::capital;
 use crate::model::trace::Trace;
 use crate::report::answer::reason;
 use crate::report::format::TraceFormat;
 use crate::report::names::Names;
 use crate::report::style::{Style, count};
-use crate::report::traffic_change;
+use crate::report::traffic_change::{self, OTHER_CLUSTER};
 
 /// The format.
 pub const FORMAT: TraceFormat =
@@ -35,6 +36,9 @@ fn write(trace: &Trace, judged: Option<&TraceJudgment>, _: Style, out: &mut dyn 
     if let Some(ran) = &trace.command {
         let command = ran.words.join(" ");
         let _ = write!(text, "\n{} (exit code {})\n", harmless(&command), ran.exit_code);
+    }
+    if trace.is_of_two_clusters() {
+        let _ = write!(text, "\n**{}**\n", capital(OTHER_CLUSTER));
     }
     for sentence in traffic_change::sentences(&trace.traffic, &names, |_, words| words.to_owned()) {
         let _ = write!(text, "\n**{}**\n", harmless(&sentence));

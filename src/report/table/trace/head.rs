@@ -13,7 +13,7 @@ use crate::model::trace::{Change, Role, Sighting, Trace, TracedConnection, Trace
 use crate::report::names::Names;
 use crate::report::style::{Style, Tone, count};
 use crate::report::text::escape;
-use crate::report::traffic_change;
+use crate::report::traffic_change::{self, OTHER_CLUSTER};
 
 /// The largest number of different changes that get a sentence each; more are summed up
 /// by path.
@@ -56,7 +56,16 @@ pub(super) fn headline(trace: &Trace, names: &Names, style: Style) -> String {
     // The line of the command, or the one above, names the cluster already.
     let is_named = trace.command.is_some() || !trace.traffic.is_empty();
     let text = if is_named { text } else { cluster(trace) + &text };
-    traffic_changes(trace, names, style) + &style.prose(&text, "", "")
+    other_cluster(trace, style) + &traffic_changes(trace, names, style) + &style.prose(&text, "", "")
+}
+
+/// That the recordings are of different clusters, which everything else depends on; empty if they
+/// are not.
+fn other_cluster(trace: &Trace, style: Style) -> String {
+    if !trace.is_of_two_clusters() {
+        return String::new();
+    }
+    style.prose(&(cluster(trace) + OTHER_CLUSTER), "", "  ")
 }
 
 /// Which nodes' traffic took another path, a line for each change.
@@ -71,7 +80,7 @@ fn traffic_changes(trace: &Trace, names: &Names, style: Style) -> String {
 /// The last lines: which nodes' traffic took another path, or else the headline.
 pub(super) fn last_lines(trace: &Trace, names: &Names, style: Style, headline: &str) -> String {
     let changes = traffic_changes(trace, names, style);
-    if changes.is_empty() { headline.to_owned() } else { changes }
+    if changes.is_empty() { headline.to_owned() } else { other_cluster(trace, style) + &changes }
 }
 
 /// Whether a connection from the API server to a kubelet changed.
