@@ -3,7 +3,6 @@
 use ipnet::IpNet;
 
 use crate::model::net::{Interface, host_addresses};
-use crate::model::reachability::EndpointSide;
 
 /// The addresses of a place and of an ENI in each family that both have. If those of the place
 /// are not known, one element without them.
@@ -25,20 +24,11 @@ pub(super) fn common_families(
 /// divides its time between the addresses, and that of kubelet and kubectl has 30 s.
 ///
 /// <https://pkg.go.dev/net#Dialer>
-///
-/// A client of the `ClusterIP` has that address alone: kube-proxy chooses an ENI for each
-/// connection, and the client has no other to try.
-pub(super) fn delay(side: EndpointSide, lost: usize, all: usize) -> String {
+pub(super) fn delay(lost: usize, all: usize) -> String {
     const DIAL_MAX: usize = 30;
     let (does, it) = if lost == 1 { ("does", "it") } else { ("do", "them") };
-    let text = format!("{lost} of {all} addresses {does} not answer: connections that");
-    match side {
-        EndpointSide::ClusterIp => {
-            format!("{text} kube-proxy sends to {it} hang until they time out, about {lost} of {all}")
-        }
-        EndpointSide::Public | EndpointSide::Private => format!(
-            "{text} try {it} first hang before they try another one, those of kubelet and kubectl up to {} s",
-            DIAL_MAX * lost / all.max(1)
-        ),
-    }
+    format!(
+        "{lost} of {all} addresses {does} not answer: connections that try {it} first hang before they try another one, those of kubelet and kubectl up to {} s",
+        DIAL_MAX * lost / all.max(1)
+    )
 }

@@ -73,17 +73,6 @@ impl Reachabilities<'_> {
         }
     }
 
-    /// Whether a place reaches the API server by the `ClusterIP` of the `kubernetes` Service,
-    /// which ends on the EKS-owned ENIs in every access mode.
-    #[must_use]
-    pub fn by_cluster_ip(&self, place: &Place) -> Reachability {
-        let why = "the ClusterIP needs no name, and ends on the EKS-owned ENIs in every access mode";
-        let mut conditions = vec![Condition::not_applicable(ConditionKind::Name, why)];
-        let access = &self.facts.evidence.cluster.access;
-        conditions.extend(self.on_side(EndpointSide::ClusterIp, access, place));
-        Reachability { side: Some(EndpointSide::ClusterIp), conditions }
-    }
-
     /// It is not known on which side the place's connections end. What both sides have in
     /// common is known all the same.
     fn on_either_side(&self, access: &EndpointAccess, place: &Place, name: Condition) -> Reachability {
@@ -126,7 +115,7 @@ impl Reachabilities<'_> {
     fn on_side(&self, side: EndpointSide, access: &EndpointAccess, place: &Place) -> Vec<Condition> {
         match side {
             EndpointSide::Public => self.public(access, place),
-            EndpointSide::Private | EndpointSide::ClusterIp => self.private(side, place),
+            EndpointSide::Private | EndpointSide::ClusterIp => self.private(place),
         }
     }
 
@@ -223,7 +212,7 @@ impl Reachabilities<'_> {
         match best {
             Some(best) if best.reaches() == Reaches::Yes => {
                 let mut conditions = best.conditions.clone();
-                note_lost(EndpointSide::Public, &mut conditions, ends.iter().copied().zip(&each));
+                note_lost(&mut conditions, ends.iter().copied().zip(&each));
                 conditions
             }
             // What lets one address pass stops another one, or may do so.
@@ -263,7 +252,7 @@ impl Reachabilities<'_> {
 
     /// The conditions of connections that end on the ENIs, by their addresses or by the
     /// `ClusterIP`.
-    fn private(&self, side: EndpointSide, place: &Place) -> Vec<Condition> {
+    fn private(&self, place: &Place) -> Vec<Condition> {
         const SIDE: EndpointSide = EndpointSide::Private;
         let kinds = [
             ConditionKind::Route,
@@ -310,7 +299,7 @@ impl Reachabilities<'_> {
         let mut conditions = best.conditions;
         if reaches == Reaches::Yes {
             let addresses = self.enis.iter().map(|eni| eni.addresses.first().copied());
-            note_lost(side, &mut conditions, addresses.zip(&all).filter_map(|(one, way)| Some((one?, way))));
+            note_lost(&mut conditions, addresses.zip(&all).filter_map(|(one, way)| Some((one?, way))));
         }
         match self.seen.failed(place, SIDE) {
             Some(failure) => self.lost(conditions, &failure, &self.facts.evidence.cluster.access, place),
@@ -388,11 +377,7 @@ impl Reachabilities<'_> {
 
 /// Says of the conditions of a place that reaches one address of the endpoint which others it
 /// does not reach: clients try the addresses in any order.
-fn note_lost<'a>(
-    side: EndpointSide,
-    conditions: &mut [Condition],
-    all: impl Iterator<Item = (IpAddr, &'a Reachability)>,
-) {
+fn note_lost<'a>(conditions: &mut [Condition], all: impl Iterator<Item = (IpAddr, &'a Reachability)>) {
     let all: Vec<_> = all.collect();
     let lost: Vec<_> = all.iter().filter_map(|(address, one)| Some((address, one.obstacle()?))).collect();
     let of_kind = |conditions: &[Condition], obstacle: &Condition| {
@@ -411,7 +396,7 @@ fn note_lost<'a>(
         }
     }
     if let Some(at) = noted {
-        conditions[at].why = format!("{}; {}", conditions[at].why, delay(side, lost.len(), all.len()));
+        conditions[at].why = format!("{}; {}", conditions[at].why, delay(lost.len(), all.len()));
     }
 }
 

@@ -294,7 +294,7 @@ impl<'a> ObservedIndex<'a> {
         if let Some((address, failure)) = lost.first() {
             let is_silent = lost.iter().all(|(_, failure)| failure.cause == ProbeCause::TimedOut);
             let delay = if is_silent {
-                delay(side, lost.len(), all.len())
+                delay(lost.len(), all.len())
             } else {
                 format!("{} of {} addresses: clients try another one", lost.len(), all.len())
             };

@@ -3,15 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use eks_netcheck::classify::reachability::{Reachabilities, reachability};
+use eks_netcheck::classify::reachability::reachability;
 use eks_netcheck::model::cluster::EndpointAccess;
 use eks_netcheck::model::gap::{Gap, GapReason, Observed};
 use eks_netcheck::model::net::{
     AclEntry, BlockMode, INTERFACES, NatGateway, Route, RouteTable, RouteTarget, SecurityGroup, VPC,
 };
-use eks_netcheck::model::reachability::{
-    ConditionKind, ConditionResult, EndpointSide, Location, Reachability, Reaches,
-};
+use eks_netcheck::model::reachability::{ConditionKind, ConditionResult, EndpointSide, Location, Reaches};
 
 use super::{
     BASTION, PEERED, add_entry, allow, ask, block, both, evidence, facts, obstacle, place, public,
@@ -202,17 +200,9 @@ fn block_public_access_closes_each_way_by_its_own_target() {
     }
 }
 
+/// A client has the addresses of all ENIs, and tries them one after the other.
 #[test]
-fn pods_reach_it_by_the_cluster_ip_in_every_mode() {
-    let facts = facts(evidence());
-    let known = Reachabilities::new(&facts);
-    let by_ip = known.by_cluster_ip(&place(&facts, "n1"));
-    assert_eq!((by_ip.side, by_ip.reaches()), (Some(EndpointSide::ClusterIp), Reaches::Yes));
-}
-
-/// A client of the `ClusterIP` has one address, and tries no other one.
-#[test]
-fn an_eni_that_is_not_reached_delays_clients_by_their_way_to_it() {
+fn an_eni_that_is_not_reached_delays_clients() {
     let mut evidence = evidence();
     let Observed::Seen(interfaces) = &mut evidence.network.interfaces else { unreachable!() };
     let eni = interfaces.iter_mut().find(|one| one.description.starts_with("Amazon EKS")).unwrap();
@@ -228,18 +218,12 @@ fn an_eni_that_is_not_reached_delays_clients_by_their_way_to_it() {
     };
     groups.push(closed);
     let facts = facts(evidence);
-    let why = |one: &Reachability| {
-        assert_eq!(one.reaches(), Reaches::Yes);
-        one.conditions.iter().map(|one| one.why.as_str()).collect::<Vec<_>>().join("; ")
-    };
-    let by_name = why(&today(&facts, BASTION));
-    let by_ip = why(&Reachabilities::new(&facts).by_cluster_ip(&place(&facts, BASTION)));
-    for text in [&by_name, &by_ip] {
-        assert!(text.contains(&format!("{address} is not reached")), "{text}");
+    let found = today(&facts, BASTION);
+    assert_eq!(found.reaches(), Reaches::Yes);
+    let why = found.conditions.iter().map(|one| one.why.as_str()).collect::<Vec<_>>().join("; ");
+    for part in [&format!("{address} is not reached"), "try another one", "up to 15 s"] {
+        assert!(why.contains(part), "no {part} in {why}");
     }
-    assert!(by_name.contains("try another one") && by_name.contains("up to 15 s"), "{by_name}");
-    assert!(by_ip.contains("kube-proxy sends") && by_ip.contains("about 1 of 2"), "{by_ip}");
-    assert!(!by_ip.contains("another one"), "{by_ip}");
 }
 
 /// An ENI with an IPv6 address does not make the public endpoint dual-stack.
