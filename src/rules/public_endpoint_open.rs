@@ -18,10 +18,13 @@ anonymous requests is enough. The CIDR blocks are judged as a union: 0.0.0.0/1 a
 128.0.0.0/1 together are 0.0.0.0/0, and an empty list means 0.0.0.0/0. A block \
 wider than /8 (IPv6: /32), or than the policy allows, counts as the internet; so do \
 blocks that together have four times as many addresses, and for IPv4 at least 2^26.",
-    remediation: "\
+    remediation: concat!(
+        "\
 Keep this order, or the nodes are locked out. If private access is off, turn it on, \
 and wait until the update has ended, as eksctl does by itself:
-    id=$(aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config endpointPrivateAccess=true --query update.id --output text) && while state=$(aws eks describe-update --region REGION --name CLUSTER --update-id \"$id\" --query update.status --output text) && test \"$state\" = InProgress; do sleep 10; done && echo \"$state\" && test \"$state\" = Successful
+    ",
+        steps::update_and_wait!(" --region REGION", "CLUSTER", "endpointPrivateAccess=true"),
+        "
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --private-access=true --approve
 Wait until the endpoint's name answers with private addresses on every node, some \
 8 to 15 minutes, and restart kubelet and kube-proxy there (node-on-public-path). Then \
@@ -29,7 +32,8 @@ limit the public endpoint to the addresses that need it, such as an office and a
     aws eks update-cluster-config --region REGION --name CLUSTER --resources-vpc-config publicAccessCidrs=YOUR_CIDRS
     eksctl utils update-cluster-vpc-config --region REGION --cluster CLUSTER --public-access-cidrs YOUR_CIDRS --approve
 Terraform, aws_eks_cluster: vpc_config { endpoint_private_access = true }, and in a \
-later apply public_access_cidrs = [YOUR_CIDRS].",
+later apply public_access_cidrs = [YOUR_CIDRS]."
+    ),
     reference: ENDPOINT_ACCESS,
     controls: &controls::OPEN_ACCESS,
     needs: &[],

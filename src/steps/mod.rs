@@ -298,16 +298,33 @@ pub(crate) fn dns_attributes(facts: &Facts) -> Vec<Step> {
 pub(crate) const UPDATE: &str = "aws eks update-cluster-config";
 
 /// The command that changes the cluster's access, and waits until the update has ended, whose status
-/// it prints: EKS refuses another one before. It fails if the update failed, or cannot be described. The status of the cluster says so too late, and not
-/// whether the update failed.
+/// it prints: EKS refuses another one before. It fails if the update failed, or cannot be described.
+/// The status of the cluster says so too late, and not whether the update failed. A literal, since the
+/// text of a rule has it too.
 ///
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateClusterConfig.html>
 /// <https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeUpdate.html>
+macro_rules! update_and_wait {
+    ($options:literal, $name:literal, $setting:literal) => {
+        concat!(
+            "id=$(aws eks update-cluster-config", $options, " --name ", $name, " --resources-vpc-config ", $setting,
+            " --query update.id --output text) && while state=$(aws eks describe-update", $options, " --name ", $name,
+            " --update-id \"$id\" --query update.status --output text) && test \"$state\" = InProgress; do sleep 10; done",
+            " && echo \"$state\" && test \"$state\" = Successful"
+        )
+    };
+}
+pub(crate) use update_and_wait;
+
+/// The same for the cluster and a setting.
 pub(crate) fn update(facts: &Facts, setting: &str) -> String {
     let name = shell_word(&facts.evidence.cluster.name, "CLUSTER");
     let options = aws_options(facts);
     format!(
-        "id=$({UPDATE}{options} --name {name} --resources-vpc-config {setting} --query update.id --output text) && while state=$(aws eks describe-update{options} --name {name} --update-id \"$id\" --query update.status --output text) && test \"$state\" = InProgress; do sleep 10; done && echo \"$state\" && test \"$state\" = Successful"
+        update_and_wait!("{options}", "{name}", "{setting}"),
+        options = options,
+        name = name,
+        setting = setting
     )
 }
 
