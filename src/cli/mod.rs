@@ -12,7 +12,7 @@ mod values;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use self::args::Cli;
@@ -105,5 +105,31 @@ fn refined(mut error: clap::Error, args: &[OsString]) -> clap::Error {
     if of_shell(&error) {
         drop(error.remove(ContextKind::SuggestedValue));
     }
+    if let Some(tip) = meant(&error, args) {
+        drop(error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()])));
+    }
     error
+}
+
+/// How a file is named to the command, for an error about one that is named otherwise. clap would
+/// suggest to pass the option as the name of a file.
+fn meant(error: &clap::Error, args: &[OsString]) -> Option<&'static str> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else { return None };
+    let words: Vec<_> = args.iter().skip(1).filter_map(|arg| arg.to_str()).collect();
+    let is_policy = |command: &str| words.windows(2).any(|pair| pair == ["policy", command]);
+    match arg.as_str() {
+        "--policy" | "--file" if is_policy("check") => {
+            Some("the files are arguments without an option: policy check FILE")
+        }
+        "--policy" | "--file" | "--out" if is_policy("init") => {
+            Some("the file is an argument without an option: policy init FILE")
+        }
+        arg if !arg.starts_with('-') && words.contains(&"audit") => Some(
+            "a cluster is passed with --cluster, recorded evidence with --evidence, a policy with --policy",
+        ),
+        _ => None,
+    }
 }

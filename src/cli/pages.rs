@@ -14,12 +14,35 @@ const NAME: &str = "eks-netcheck";
 pub(super) fn completions(mut tool: Command, shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut tool, NAME, &mut script);
-    if shell != Shell::Bash {
-        return script;
+    match shell {
+        // clap_complete 4.6 writes the name of a binary with a hyphen in two ways, so that bash
+        // would complete the first word only.
+        Shell::Bash => {
+            String::from_utf8_lossy(&script).replace("eks__subcmd__netcheck", "eks__netcheck").into_bytes()
+        }
+        Shell::Fish => [script, fish_positionals(&tool).into_bytes()].concat(),
+        _ => script,
     }
-    // clap_complete 4.6 writes the name of a binary with a hyphen in two ways, so that bash
-    // would complete the first word only.
-    String::from_utf8_lossy(&script).replace("eks__subcmd__netcheck", "eks__netcheck").into_bytes()
+}
+
+/// The values of arguments that are no options, which `clap_complete` leaves out for fish: a line for
+/// each command that takes one of some words, in place of files.
+fn fish_positionals(tool: &Command) -> String {
+    let quoted = &|text: &str| text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', " ");
+    let lines = tool.get_subcommands().flat_map(|command| {
+        let values = command.get_positionals().flat_map(clap::Arg::get_possible_values);
+        values.filter(|value| !value.is_hide_set()).map(move |value| {
+            let help = value.get_help().map(ToString::to_string).unwrap_or_default();
+            format!(
+                "complete -c {NAME} -n \"__fish_{}_using_subcommand {}\" -f -a '{}' -d '{}'\n",
+                NAME.replace('-', "_"),
+                command.get_name(),
+                quoted(value.get_name()),
+                quoted(&help)
+            )
+        })
+    });
+    lines.collect()
 }
 
 /// The manual pages of the tool's command and of each one below it, or of the one that is

@@ -392,6 +392,10 @@ fn errors_in_the_command_line_name_what_was_typed() {
             "--image",
         ),
         (&["completions", "tcsh"], "possible values: bash, ", "similar"),
+        (&["policy", "check", "--policy", "p.toml"], "tip: the files are arguments", "as a value"),
+        (&["policy", "init", "--out", "p.toml"], "tip: the file is an argument", "as a value"),
+        (&["audit", "--evidence", dir, "p.toml"], "a policy with --policy", "as a value"),
+        (&["policy", "check", "--polic", "p.toml"], "unexpected argument '--polic'", "tip: the files"),
         (&["completions", "fsh"], "'fish'", "\u{1b}"),
         (&["audit", "--evidence", dir, "--baseline", dir], "it is a directory", "standard input"),
     ] {

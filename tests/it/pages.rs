@@ -52,6 +52,26 @@ fn fish_completes_and_zsh_parses() {
     let ran = run("fish", &["--no-config", "-c", &code]);
     assert!(ran.status.success(), "{ran:?}");
     assert!(String::from_utf8_lossy(&ran.stdout).starts_with("--format\t"), "{ran:?}");
+    // Arguments that are no options, and no files where it is not a file.
+    fs::write(dir.path().join("node-file"), "").unwrap();
+    let offers = |typed: &str| {
+        let code = format!("source {}; cd {}; complete -C '{typed}'", fish.display(), dir.path().display());
+        let ran = run("fish", &["--no-config", "-c", &code]);
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    let words = |typed: &str| -> Vec<String> {
+        offers(typed).lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+    };
+    let rules = eks_netcheck::rules::ALL.iter().map(|rule| rule.id);
+    let mut of_nodes: Vec<_> = rules.filter(|id| id.starts_with("node-")).collect();
+    of_nodes.sort_unstable();
+    assert_eq!(words("eks-netcheck explain node-"), of_nodes);
+    assert!(offers("eks-netcheck explain node-o").contains("\tPrivate access is on, yet a node's "));
+    assert_eq!(words("eks-netcheck completions z"), ["zsh"]);
+    assert_eq!(words("eks-netcheck diff node-"), ["node-file"]);
+    assert_eq!(words("eks-netcheck policy check node-"), ["node-file"]);
+    assert!(words("eks-netcheck audit --format s").contains(&"sarif".to_owned()));
     let zsh = script("zsh", dir.path());
     let ran = run("zsh", &["-n", zsh.to_str().unwrap()]);
     assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
