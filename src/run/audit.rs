@@ -78,8 +78,17 @@ pub(super) fn audit(options: &AuditOptions) -> Result<Ending> {
     }
     let exit = if is_nothing { Exit::Nothing } else { Exit::from(summary.verdict()) };
     let message = if is_nothing {
-        let all: Vec<_> = summary.unjudged.iter().map(ToString::to_string).collect();
-        Some(format!("there is no such cluster: {}", all.join("; ")))
+        let all = summary.unjudged.iter();
+        Some(match &options.source {
+            Source::Recorded { .. } => {
+                let all: Vec<_> = all.map(|unjudged| unjudged.gap.detail.as_str()).collect();
+                format!("nothing to judge: {}", all.join("; "))
+            }
+            Source::Live(_) => {
+                let all: Vec<_> = all.map(ToString::to_string).collect();
+                format!("there is no such cluster: {}", all.join("; "))
+            }
+        })
     } else {
         let single = summary.unjudged.first().filter(|_| !is_many);
         single.map(|unjudged| format!("cannot describe the {unjudged}"))

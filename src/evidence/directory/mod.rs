@@ -212,9 +212,10 @@ impl EvidenceDir {
         };
         if let Some(name) = name.filter(|name| cluster.name != *name) {
             return Err(EvidenceError::OtherCluster(format!(
-                "{} describes the cluster {:?}, not {name:?}; pass --cluster with that name, or another directory",
+                "{} describes the cluster {:?}, not {name:?}, which --cluster names; pass --cluster {}, or the evidence of {name:?} with --evidence",
                 self.path(File::CLUSTER.name()).display(),
-                cluster.name
+                cluster.name,
+                shell_word(&cluster.name, "NAME")
             )));
         }
         Ok(cluster)

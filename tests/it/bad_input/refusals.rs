@@ -41,11 +41,11 @@ fn evidence_of_another_cluster_is_nothing_to_judge() {
         let ran = ran.arg("--write").arg(format!("json={}", file.display())).run();
         assert_eq!((ran.code, ran.stdout.as_str()), (4, ""), "{}", ran.stderr);
         for part in [
-            "error: there is no such cluster",
+            "error: nothing to judge: ",
             "cluster.json",
             "\"myeks\"",
             &format!("{name:?}"),
-            "pass --cluster",
+            "pass --cluster myeks, or the evidence of",
         ] {
             assert!(ran.stderr.contains(part), "no {part}: {}", ran.stderr);
         }
