@@ -98,17 +98,23 @@ fn print_line(line: &str) {
 }
 
 /// Sets when to use colour. What is typed decides, then `NO_COLOR`, then `FORCE_COLOR`, then
-/// `CLICOLOR` and `CLICOLOR_FORCE`, then whether the destination is a terminal.
+/// `CLICOLOR` and `CLICOLOR_FORCE`, then whether the destination is a terminal, of which `TERM` says
+/// that it has colour, or in CI any. An empty `TERM` is as one that is not set.
 ///
 /// <https://no-color.org>, <https://force-color.org>
 fn set_color(color: Color) {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_forced = std::env::var_os("FORCE_COLOR").is_some_and(|value| !value.is_empty() && value != "0");
+    let has_no_term = std::env::var_os("TERM").is_some_and(|term| term.is_empty());
+    let is_wanted = is_set("CLICOLOR_FORCE")
+        || std::env::var_os("CLICOLOR").is_some_and(|value| value != "0")
+        || std::env::var_os("CI").is_some();
     let choice = match color {
         Color::Always => ColorChoice::AlwaysAnsi,
         Color::Never => ColorChoice::Never,
         Color::Auto if is_set("NO_COLOR") => ColorChoice::Never,
         Color::Auto if is_forced => ColorChoice::AlwaysAnsi,
+        Color::Auto if has_no_term && !is_wanted => ColorChoice::Never,
         Color::Auto => ColorChoice::Auto,
     };
     choice.write_global();

@@ -79,7 +79,7 @@ impl Facts {
 #[derive(Debug)]
 pub struct GapGroup<'a> {
     /// The cause. If there are several gaps, it has `the node` or `the place` where that of each
-    /// has the name of its subject, and `ADDRESS` where their addresses differ.
+    /// has the name of its subject; if their addresses differ, it is that of the first, and says so.
     pub detail: String,
     /// The gaps, in the order of the judgment.
     pub gaps: Vec<&'a JudgedGap>,
@@ -163,7 +163,9 @@ fn detail(gaps: &[&Gap]) -> String {
         several => {
             let details: Vec<_> = several.iter().map(|gap| without_name(gap)).collect();
             match details.as_slice() {
-                [first, others @ ..] if others.iter().any(|other| other != first) => without_addresses(first),
+                [first, others @ ..] if others.iter().any(|other| other != first) => {
+                    format!("for the first: {}", several[0].detail)
+                }
                 details => details.first().cloned().unwrap_or_default(),
             }
         }
@@ -187,7 +189,7 @@ fn without_name(gap: &Gap) -> String {
 }
 
 /// The text with `ADDRESS` for each address of a host, by which the details of nodes with one
-/// cause differ.
+/// cause differ: to compare texts, not to be shown.
 fn without_addresses(text: &str) -> String {
     let is_of_address = |char: char| char.is_ascii_hexdigit() || char == '.' || char == ':';
     let mut replaced = String::with_capacity(text.len());
@@ -326,7 +328,7 @@ mod tests {
         ];
         let groups = gap_groups(&gaps);
         let shown: Vec<_> = groups.iter().map(|group| (group.gaps.len(), group.detail.as_str())).collect();
-        assert_eq!(shown, [(2, "connected to ADDRESS:443, open"), (2, "not from 10.9.0.3")]);
+        assert_eq!(shown, [(2, "for the first: connected to 10.9.0.1:443, open"), (2, "not from 10.9.0.3")]);
     }
 
     #[test]

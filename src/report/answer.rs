@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::names::Names;
 use super::style::count;
-use crate::model::audit::{Counts, Summary};
+use crate::model::audit::{Audited, Counts, Summary};
 use crate::model::baseline::{BaselineState, Comparison, KnownFinding};
 use crate::model::connection::Component;
 use crate::model::facts::Facts;
@@ -75,7 +75,10 @@ fn reason_with(judgment: &Judgment, missing: impl Fn(&[&GapGroup<'_>]) -> String
         let number = count(at_or_above.len(), "finding");
         parts.push(format!("{number} at or above {}, which the policy may except", name(*threshold)));
     }
-    parts.extend(by_severity(&below));
+    parts.extend(by_severity(&below).map(|number| match (verdict, threshold) {
+        (Verdict::Pass, Some(_)) => format!("{number} below this threshold"),
+        _ => number,
+    }));
     if *verdict == Verdict::Fail && !needed.is_empty() {
         parts.push(format!("also not seen: {}", missing(&needed)));
     }
@@ -290,6 +293,28 @@ pub(super) fn traffic(facts: &Facts, names: &Names, paint: impl Fn(TrafficPath, 
     } else {
         "not known, since nodes were not read, as requested".to_owned()
     }
+}
+
+/// The rules that report nodes whose traffic takes the public path.
+const ON_PUBLIC_PATH: [&str; 2] = ["private-endpoint-disabled", "node-on-public-path"];
+
+/// Which finding reports that nodes' traffic is public, and why that does not fail the run, for the
+/// answer below a verdict that passes.
+pub(super) fn why_it_passes(audited: &Audited) -> Option<String> {
+    let Audited { facts, judgment } = audited;
+    let is_public = |path| matches!(path, TrafficPath::Public | TrafficPath::Mixed);
+    if judgment.verdict != Verdict::Pass || !facts.traffic.iter().any(|traffic| is_public(traffic.path)) {
+        return None;
+    }
+    let of_path = |judged: &&JudgedFinding| ON_PUBLIC_PATH.contains(&judged.rule.id);
+    let judged = judgment.findings.iter().find(of_path)?;
+    let why = match judgment.threshold {
+        _ if judged.waived_by().is_some() => "which is waived",
+        _ if judged.is_known() => "which the baseline has",
+        Some(_) => "below the threshold",
+        None => "and no finding fails this run",
+    };
+    Some(format!("reported by {} ({}), {why}", judged.rule.id, judged.severity.as_str()))
 }
 
 /// Whether the path of a node is that of all its components: one on the public path decides

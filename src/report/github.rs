@@ -153,7 +153,8 @@ impl ReportWriter for Writer {
     fn cluster(&mut self, audited: &Audited, _: &mut dyn Write) -> Result<()> {
         self.nodes.push(NodeCounts::of(&audited.facts));
         let name = escape(&audited.facts.evidence.cluster.name);
-        self.answer = Some(format!("{name}: {}", node_traffic::sentence(&audited.facts)));
+        self.answer =
+            Some(format!("{name}: {}", node_traffic::sentence(audited, |_, words| words.to_owned())));
         let mut remediations = Remediations::new(&audited.facts);
         for entry in Entry::all_of(audited) {
             let level = Level::of(entry.judged, &audited.judgment);

@@ -1,18 +1,22 @@
 //! The answer to the tool's question, as the sentence that every format has: which path the
 //! nodes' traffic takes, in a cluster and in several.
 
-use super::answer::{PATHS, traffic};
+use super::answer::{PATHS, traffic, why_it_passes};
 use super::names::Names;
 use super::style::count;
+use crate::model::audit::Audited;
 use crate::model::facts::Facts;
 use crate::model::traffic::TrafficPath;
 
-/// The path of the nodes' traffic in a cluster: `node traffic: private on 2 of 2 nodes`.
-pub(super) fn sentence(facts: &Facts) -> String {
-    format!("{SUBJECT}: {}", words(facts))
+/// The path of the nodes' traffic in a cluster, below its verdict: `node traffic: private on 2 of 2
+/// nodes`.
+pub(super) fn sentence(audited: &Audited, paint: impl Fn(TrafficPath, &str) -> String) -> String {
+    let facts = &audited.facts;
+    let why = why_it_passes(audited).map(|why| format!("; {why}")).unwrap_or_default();
+    format!("{SUBJECT}: {}{why}", traffic(facts, &Names::of(facts), paint))
 }
 
-/// The same without its subject. What it is made of was validated.
+/// The path alone. What it is made of was validated.
 pub(super) fn words(facts: &Facts) -> String {
     traffic(facts, &Names::of(facts), |_, words| words.to_owned())
 }

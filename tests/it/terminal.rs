@@ -120,10 +120,45 @@ fn the_verdict_and_the_answer_are_the_last_lines_too() {
     }
 }
 
+/// A report that passes says which finding below the threshold is about the public path that it shows.
+#[test]
+fn a_verdict_that_passes_explains_traffic_that_is_public() {
+    let dir = scratch();
+    let waiver = "[[waiver]]\nrule = \"private-endpoint-disabled\"\nresource = \"*\"\nreason = \"r\"\nowner = \"o\"\nexpires = 9999-12-31\n";
+    fs::write(dir.path().join("waiver.toml"), waiver).unwrap();
+    fs::write(dir.path().join("off.toml"), "[rules]\nprivate-endpoint-disabled = \"off\"\n").unwrap();
+    let public = "node traffic: public on 2 of 2 nodes";
+    let reported = format!("{public}; reported by private-endpoint-disabled (medium)");
+    for (args, traffic) in [
+        (&[][..], format!("{reported}, below the threshold")),
+        (&["--fail-on", "never"], format!("{reported}, and no finding fails this run")),
+        (&["--fail-on", "medium"], public.to_owned()),
+        (&["--policy", "waiver.toml"], format!("{reported}, which is waived")),
+        (&["--policy", "off.toml"], public.to_owned()),
+    ] {
+        let audit = || Netcheck::audit(&story("exec-second-eni")).dir(dir.path()).args(args);
+        let table = audit().run().stdout;
+        let (words, line) = (table.split_whitespace().collect::<Vec<_>>().join(" "), format!(" {traffic} "));
+        // In the first lines and the last ones.
+        let is_said = words.contains(&line) && format!("{words} ").ends_with(&line);
+        assert!(is_said, "no {traffic} in {table}");
+        for format in ["markdown", "html", "github"] {
+            let text = audit().args(&["--format", format]).run().stdout;
+            let said = text.contains("reported by private-endpoint-disabled");
+            assert_eq!(said, traffic.starts_with(&reported), "{format} {args:?}: {text}");
+        }
+    }
+    let text = Netcheck::audit(&story("exec-second-eni")).run().stdout;
+    assert!(
+        text.starts_with("PASS  myeks: nothing at or above high; 2 medium below this threshold\n"),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_verdict_names_the_threshold_and_what_is_below_it() {
     for (fail_on, head) in [
-        ("critical", "PASS  myeks: nothing at or above critical; 1 high, 1 medium\n"),
+        ("critical", "PASS  myeks: nothing at or above critical; 1 high, 1 medium below this threshold\n"),
         ("high", "FAIL  myeks: 1 finding at or above high: node-on-public-path; 1 medium\n"),
         (
             "medium",
@@ -217,13 +252,14 @@ fn troubles_with_one_cause_are_one_line_whatever_the_addresses() {
     let text = Netcheck::audit(copy.path()).env("COLUMNS", "80").run().stdout;
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "- 20 nodes: ssh: connect to host ADDRESS port 22: No route to host: ip-10-9-0-1, ",
+        "- 20 nodes: for the first: ssh: connect to host 10.9.0.1 port 22: No route to host: ip-10-9-0-1, ",
         "- 20 nodes: no answer within 30 s: ip-10-9-0-10, ",
         "Inconclusive without it: the same 5 rules",
     ] {
         assert!(words.contains(part), "no {part} in {text}");
     }
     assert_eq!(words.matches("Inconclusive without it: node-on-public-path, ").count(), 1, "{text}");
+    assert!(!text.contains("ADDRESS"), "{text}");
 }
 
 /// Text without its colours.
@@ -372,11 +408,22 @@ fn each_stream_is_coloured_by_its_own_terminal() {
     let screen = run("2>> err", &[]);
     assert!(screen.contains("PASS") && screen.contains('\u{1b}'), "{screen:?}");
     assert!(read(&err).starts_with("error: "), "{:?}", read(&err));
-    for variables in
-        [&[("NO_COLOR", "1")][..], &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")], &[("TERM", "dumb")]]
-    {
+    for variables in [
+        &[("NO_COLOR", "1")][..],
+        &[("NO_COLOR", "1"), ("FORCE_COLOR", "1")],
+        &[("TERM", "dumb")],
+        &[("TERM", "")],
+        &[("TERM", ""), ("CLICOLOR", "0")],
+    ] {
         let screen = run("", variables);
         assert!(!screen.contains('\u{1b}') && screen.contains("PASS"), "{variables:?}: {screen:?}");
+    }
+    // A terminal without a name has colour where a dumb one has.
+    for variable in [("CI", "true"), ("CLICOLOR", "1"), ("CLICOLOR_FORCE", "1"), ("FORCE_COLOR", "1")] {
+        for term in ["", "dumb"] {
+            let screen = run("", &[("TERM", term), variable]);
+            assert!(screen.contains("\u{1b}[31merror:"), "{term:?} {variable:?}: {screen:?}");
+        }
     }
     for variables in [[("FORCE_COLOR", "1")], [("CLICOLOR_FORCE", "1")]] {
         run("> out 2> err", &variables);

@@ -106,13 +106,13 @@ pub(super) struct Banner {
 
 impl Banner {
     pub(super) fn new(audited: &Audited) -> Self {
-        let Audited { facts, judgment } = audited;
+        let judgment = &audited.judgment;
         Self {
             verdict: verdict_word(judgment.verdict),
             mark: verdict_mark(judgment.verdict),
             class: judgment.verdict.as_str(),
             reason: answer::reason(judgment),
-            answer: capital(&node_traffic::sentence(facts)) + ".",
+            answer: capital(&node_traffic::sentence(audited, |_, words| words.to_owned())) + ".",
         }
     }
 

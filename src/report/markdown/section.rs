@@ -41,7 +41,7 @@ pub(super) fn section(audited: &Audited, explain_paths: bool) -> String {
         word(judgment.verdict),
         harmless(&cluster.name),
         harmless(&capital(&names.shorten(&reason(judgment)))),
-        harmless(&capital(&node_traffic::sentence(facts))),
+        harmless(&capital(&node_traffic::sentence(audited, |_, words| words.to_owned()))),
         cluster.access.as_str()
     );
     let cidrs: Vec<_> = cluster.public_cidrs().iter().map(ToString::to_string).collect();

@@ -27,10 +27,10 @@ use self::gaps::{not_judged, write_gap_groups, write_gaps, write_not_judged};
 use self::many::Row;
 use self::nodes::{write_node_groups, write_nodes, write_paths};
 use self::seen_from::{write_architecture, write_seen_from};
-use super::answer::{reason, short_reason, traffic};
+use super::answer::{reason, short_reason};
 use super::format::{AuditFormat, ReportSettings, ReportWriter};
 use super::names::Names;
-use super::node_traffic::SUBJECT;
+use super::node_traffic;
 use super::style::{Style, Tone, count};
 use super::text::escape;
 use crate::model::audit::{Audited, Summary};
@@ -153,9 +153,8 @@ fn verdict(audited: &Audited, reason: &str, style: Style) -> String {
     let text = format!("{cluster}: {}", escape(&names.shorten(reason)));
     let first = style.verdict_line(judgment.verdict, &text);
     let indent = " ".repeat(judgment.verdict.as_str().len() + 2);
-    // What it is made of was validated.
-    let traffic = traffic(facts, &names, |path, words| style.tone(Tone::of_traffic(path), words));
-    first + &style.prose(&format!("{SUBJECT}: {traffic}"), &indent, &indent)
+    let traffic = node_traffic::sentence(audited, |path, words| style.tone(Tone::of_traffic(path), words));
+    first + &style.prose(&traffic, &indent, &indent)
 }
 
 /// Writes the section of a cluster without its verdict. Returns the number of lines that the
