@@ -272,6 +272,16 @@ impl Style {
         table
     }
 
+    /// Whether a table fits, if its last column has this width at most.
+    pub(super) fn has_room(self, table: &Table, last: usize) -> bool {
+        let mut widths: Vec<_> = table.column_max_content_widths().into_iter().map(usize::from).collect();
+        if let Some(width) = widths.last_mut() {
+            *width = last.min(*width);
+        }
+        let padding = 2 * widths.len();
+        widths.iter().sum::<usize>() + padding <= usize::from(self.width)
+    }
+
     /// Writes a table, coloured.
     pub(super) fn write_table(self, table: &Table, out: &mut dyn Write) -> Result<()> {
         for line in table.lines() {

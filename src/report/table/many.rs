@@ -40,6 +40,10 @@ impl Row {
             worst: cell(&worst(audited)),
         }
     }
+
+    fn traffic(&self, style: Style) -> String {
+        self.nodes.text(|path, words| toned(path, words, style))
+    }
 }
 
 fn toned(path: TrafficPath, words: &str, style: Style) -> String {
@@ -76,9 +80,17 @@ pub(super) fn write_unjudged(summary: &Summary, style: Style, out: &mut dyn Writ
     Ok(())
 }
 
+/// The columns that the last one needs to be read with ease.
+const WORST_MIN: usize = 30;
+
 /// Writes a row for each cluster. Clusters that fail come first, those that pass last. Of what
-/// is the same for all there is no column.
+/// is the same for all there is no column. What is too wide for a table is written as text.
 pub(super) fn write_rows(mut rows: Vec<Row>, style: Style, out: &mut dyn Write) -> Result<()> {
+    rows.sort_by_key(|row| match row.verdict {
+        Verdict::Fail => 0,
+        Verdict::Inconclusive => 1,
+        Verdict::Pass => 2,
+    });
     let Some(first) = rows.first() else { return Ok(()) };
     let has_regions = rows.iter().any(|row| row.region != first.region);
     let has_accounts = rows.iter().any(|row| row.account != first.account);
@@ -101,25 +113,32 @@ pub(super) fn write_rows(mut rows: Vec<Row>, style: Style, out: &mut dyn Write) 
         Some("Worst"),
     ];
     let mut table = style.table(columns.into_iter().flatten());
-    rows.sort_by_key(|row| match row.verdict {
-        Verdict::Fail => 0,
-        Verdict::Inconclusive => 1,
-        Verdict::Pass => 2,
-    });
-    for row in rows {
+    for row in &rows {
         let verdict = row.verdict.as_str().to_uppercase();
         let cells = [
             Some(row.cluster.clone()),
             has_regions.then(|| row.region.clone()),
             has_accounts.then(|| row.account.clone()),
             Some(row.access.to_owned()),
-            Some(row.nodes.text(|path, words| toned(path, words, style))),
+            Some(row.traffic(style)),
             Some(style.tone(Tone::of_verdict(row.verdict), &verdict)),
-            Some(row.worst),
+            Some(row.worst.clone()),
         ];
         table.add_row(cells.into_iter().flatten());
     }
-    style.write_table(&table, out)
+    if style.has_room(&table, WORST_MIN) {
+        return style.write_table(&table, out);
+    }
+    for row in &rows {
+        let place = [has_regions.then_some(&row.region), has_accounts.then_some(&row.account)];
+        let place: Vec<_> = place.into_iter().flatten().map(String::as_str).collect();
+        let place = if place.is_empty() { String::new() } else { format!(" ({})", place.join(", ")) };
+        let worst = if row.worst == "-" { String::new() } else { format!("; {}", row.worst) };
+        let (cluster, access, traffic) = (&row.cluster, row.access, row.traffic(style));
+        let text = format!("{cluster}{place}: {access}, node traffic: {traffic}{worst}");
+        write!(out, "{}", style.verdict_line(row.verdict, &text))?;
+    }
+    Ok(())
 }
 
 /// The finding or the gap that decides a cluster's verdict.

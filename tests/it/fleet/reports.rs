@@ -146,3 +146,31 @@ fn the_documented_commands_import_every_batch_of_asff() {
     let called = std::fs::read_to_string(dir.path().join("calls")).unwrap();
     assert_eq!(called.lines().collect::<Vec<_>>(), calls);
 }
+
+/// In a narrow terminal, the overview is text: a table would cut names within words. In a wide one it is a
+/// table.
+#[test]
+fn the_overview_cuts_no_word() {
+    let aws = Api::serve(account("private-only", HERE, REGIONS[0], &["payments-production"])).unwrap();
+    aws.set_account_in(REGIONS[1], account("study-public", HERE, REGIONS[1], &["data-platform-staging"]));
+    let fleet = ["--all-clusters", "--region", "all"];
+    let overview = |columns: &str| {
+        let ran = audit(&aws, &fleet).env("COLUMNS", columns).run();
+        ran.stdout.split("\n====").next().unwrap().to_owned()
+    };
+    for columns in ["60", "80"] {
+        let text = overview(columns);
+        assert!(text.lines().all(|line| line.len() <= columns.parse().unwrap()), "{text}");
+        assert!(!text.contains("Worst"), "{text}");
+        for words in [
+            "FAIL  data-platform-staging (eu-west-1): public, node",
+            "PASS  payments-production (ap-northeast-2):",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    let table = overview("200");
+    for word in ["Cluster", "Worst", "data-platform-staging", "payments-production"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+}
