@@ -1,7 +1,7 @@
 //! Tells the commit that a release is built from, for `--version`.
 //!
-//! Only builds with the profile `release` have it: others would be compiled again after
-//! each commit. A tarball of a package names its commit in `.cargo_vcs_info.json`; an
+//! Only builds with the profile `release`, or one that inherits it, have it: others would be
+//! compiled again after each commit. A tarball of a package names its commit in `.cargo_vcs_info.json`; an
 //! archive without it has none.
 
 use std::env;

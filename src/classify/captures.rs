@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use crate::model::evidence::Evidence;
 use crate::model::facts::Machine;
-use crate::model::gap::GapReason;
+use crate::model::gap::{Gap, GapReason};
 use crate::model::name::NodeName;
 use crate::model::net::Instance;
 use crate::model::node::{Node, Via};
@@ -101,15 +101,19 @@ pub(super) fn of_other_machines(
         let Some(seen) = of(machines) else { continue };
         let detail = match (listed.named(&node.name), own.get(seen)) {
             (Some(named), _) if named != seen => format!(
-                "its capture has the sockets of {}, by their local addresses, and this is the name of {named}: rename it, or capture the node itself",
+                "its capture has the sockets of {}, by their local addresses, and this is the name of {named}",
                 listed.text(seen)
             ),
-            (_, Some(known)) if *known != node.name => format!(
-                "its capture is of the machine of {known} ({seen}), which counts once: one of the two names is wrong"
-            ),
+            (_, Some(known)) if *known != node.name => {
+                format!("its capture is of the machine of {known} ({seen}), which counts once")
+            }
             _ => continue,
         };
-        node.gaps.push(evidence.gap(node.name.clone(), GapReason::Incomplete, detail));
+        let hint = format!(
+            "name it after its machine if the name is wrong, or remove it; {}'s sockets are not judged",
+            node.name
+        );
+        node.gaps.push(Gap { subject: node.name.clone().into(), why: GapReason::Incomplete, detail, hint });
         others.insert(node.name.clone());
     }
     others
@@ -117,5 +121,5 @@ pub(super) fn of_other_machines(
 
 /// Whether a capture was made by other means.
 fn is_file(node: &Node) -> bool {
-    node.via == Some(Via::File)
+    matches!(node.via, Some(Via::File | Via::Bundle))
 }

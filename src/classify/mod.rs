@@ -185,7 +185,7 @@ impl Classifier {
     pub fn finish(self, mut nodes: Vec<Node>) -> Facts {
         let Self { evidence, interfaces, index, mut machines, connections, unplaced, other_connections } =
             self;
-        let (connections, connections_omitted) = connections.finish();
+        let (mut connections, connections_omitted) = connections.finish();
         let left_out = nodes.iter().filter_map(|node| node.left_out);
         let left_out = left_out.fold(0, |sum: u64, one| sum.saturating_add(one.sockets));
         let machines: Vec<_> = nodes.iter().map(|node| machines.of(&node.name)).collect();
@@ -194,6 +194,7 @@ impl Classifier {
             node.gaps.extend(too_many_connections(&node.name, &connections_omitted));
         }
         let other_machines = of_other_machines(&evidence, &mut nodes, &machines);
+        connections.retain(|connection| !other_machines.contains(&connection.node));
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();
         let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();

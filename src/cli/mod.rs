@@ -127,9 +127,13 @@ fn meant(error: &clap::Error, args: &[OsString]) -> Option<&'static str> {
         "--policy" | "--file" | "--out" if is_policy("init") => {
             Some("the file is an argument without an option: policy init FILE")
         }
-        arg if !arg.starts_with('-') && words.contains(&"audit") => Some(
-            "a cluster is passed with --cluster, recorded evidence with --evidence, a policy with --policy",
-        ),
+        arg if !arg.starts_with('-')
+            && words.iter().find(|word| !word.starts_with('-')) == Some(&"audit") =>
+        {
+            Some(
+                "a cluster is passed with --cluster, recorded evidence with --evidence, a policy with --policy",
+            )
+        }
         _ => None,
     }
 }

@@ -100,7 +100,8 @@ impl Stray {
         if OF_SYSTEMS.iter().any(|system| system.eq_ignore_ascii_case(name)) {
             return Some(Self::System);
         }
-        if let Some(finished) = name.strip_suffix(UNFINISHED).filter(|finished| !finished.is_empty()) {
+        let is_recorded = |finished: &&str| [".txt", ".json"].iter().any(|end| finished.ends_with(end));
+        if let Some(finished) = name.strip_suffix(UNFINISHED).filter(is_recorded) {
             return Some(Self::Unfinished(finished.to_owned()));
         }
         let of_emacs = name.strip_prefix('#').and_then(|name| name.strip_suffix('#'));

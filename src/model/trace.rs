@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::connection::{Component, Connection, Direction, Path};
 use super::facts::InterfaceKind;
-use super::file::File;
-use super::gap::{Gap, GapReason, Subject};
+use super::gap::Gap;
 use super::name::NodeName;
 use super::socket::State;
 use super::traffic::TrafficPath;
@@ -25,19 +24,11 @@ pub struct Trace {
     pub connections: Vec<TracedConnection>,
     /// Which components' traffic took another path in the second of two recordings; sorted by node.
     pub traffic: Vec<TrafficChange>,
+    /// Whether two recordings are of different clusters with the same name, so that what differs
+    /// is no change of one cluster.
+    pub is_of_two_clusters: bool,
     /// What was not seen.
     pub gaps: Vec<Gap>,
-}
-
-impl Trace {
-    /// Whether the two recordings are of different clusters with the same name, so that what differs
-    /// is no change of one cluster.
-    #[must_use]
-    pub fn is_of_two_clusters(&self) -> bool {
-        let is_cluster = |gap: &Gap| gap.subject == Subject::from(File::CLUSTER);
-        self.command.is_none()
-            && self.gaps.iter().any(|gap| is_cluster(gap) && gap.why == GapReason::Malformed)
-    }
 }
 
 /// A change of the path of a component's traffic to the API server on a node.

@@ -62,7 +62,9 @@ pub(super) fn nodes(facts: &Facts, names_needed: bool) -> Vec<Gap> {
     // Kubernetes lists all nodes too.
     let is_listed = facts.evidence.kubernetes.nodes.seen().is_some();
     let instances = facts.evidence.network.instances.as_result().err().filter(|_| !is_listed);
-    let nameless = facts.nodes.iter().filter(|node| names_needed && is_nameless(facts, node));
+    // Sockets of another machine are no sockets of the node, and its gap says so.
+    let is_nameless = |node: &&Node| !facts.other_machines.contains(&node.name) && is_nameless(facts, node);
+    let nameless = facts.nodes.iter().filter(|node| names_needed && is_nameless(node));
     let nameless = nameless.map(|node| {
         if node.extent == Extent::WholeWithProcesses {
             return not_running(

@@ -133,6 +133,7 @@ fn write_trace(write: &[WriteTo<TraceWrite>], cluster: Option<String>, inputs: &
         nodes: Vec::new(),
         connections: Vec::new(),
         traffic: Vec::new(),
+        is_of_two_clusters: false,
         gaps,
     };
     let written = Output::open_all(write, inputs)?

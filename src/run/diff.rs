@@ -62,7 +62,9 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
         (old, new) => old.or(new).map(ToOwned::to_owned),
     };
     let mut gaps = gaps(&old, &new);
-    gaps.extend(other_cluster(&old, &new));
+    let other_cluster = other_cluster(&old, &new);
+    let is_of_two_clusters = other_cluster.is_some();
+    gaps.extend(other_cluster);
     let names: BTreeSet<_> = old.captured.keys().chain(new.captured.keys()).collect();
     let mut nodes = Vec::new();
     for name in names {
@@ -96,7 +98,9 @@ fn compare(before: &Path, after: &Path) -> Result<(Trace, bool)> {
     let is_compared = !nodes.is_empty();
     let connections = connections(&history, &old.classifier, &new.classifier, false);
     let traffic = traffic_changes(&nodes, old, new);
-    Ok((Trace { cluster, command: None, began: None, nodes, connections, traffic, gaps }, is_compared))
+    let trace =
+        Trace { cluster, command: None, began: None, nodes, connections, traffic, is_of_two_clusters, gaps };
+    Ok((trace, is_compared))
 }
 
 /// Which components of the nodes that are compared took another path in the second recording.

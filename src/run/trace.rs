@@ -119,6 +119,7 @@ fn report_failure(
         nodes: Vec::new(),
         traffic: Vec::new(),
         connections: Vec::new(),
+        is_of_two_clusters: false,
         gaps,
     };
     let write = |(format, output): (&TraceFormat, Output)| {
@@ -307,6 +308,7 @@ impl Samples {
             nodes,
             connections,
             traffic: Vec::new(),
+            is_of_two_clusters: false,
             gaps,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::text::NODES_SHOWN;
 use crate::model::facts::Facts;
-use crate::model::gap::Subject;
+use crate::model::gap::{Gap, Subject};
 use crate::model::name::NodeName;
 use crate::model::node::Via;
 use crate::model::shell::{shell_quoted, shell_word, shell_words};
@@ -92,7 +92,7 @@ pub(super) fn on_nodes<'a>(
         let left_out =
             left_out.then(|| format!("; the command has {} of {} nodes", shown.len(), nodes.len()));
         let to_fill_in = match way {
-            _ if !others || way != Way::Ssh && !unread(facts, way).is_empty() => "",
+            _ if !others || !unread(facts, way).is_empty() => "",
             Way::Ssh => "; NODE stands for the name or address of each for ssh",
             Way::Ssm => "; INSTANCE_ID stands for the id of each",
             Way::Kubectl => "; NODE stands for the name of each in `kubectl get nodes`",
@@ -185,6 +185,11 @@ fn unread(facts: &Facts, way: Way) -> Vec<&str> {
     let listed = evidence.kubernetes.nodes.seen();
     let with_id = |id: &str| listed.into_iter().flatten().find(|one| one.instance_id() == Some(id));
     let is_id = |name: &str| evidence.node_instances().any(|instance| instance.id == name);
+    // Others, such as hybrid nodes, have no name that is known.
+    let has_name = |gap: &Gap| matches!(gap.subject, Subject::Instance(_) | Subject::FargatePods);
+    if !facts.missing_nodes.iter().all(has_name) {
+        return Vec::new();
+    }
     let gaps = facts.missing_nodes.iter().filter_map(|gap| match &gap.subject {
         Subject::Instance(name) => Some(name.as_str()),
         _ => None,

@@ -21,7 +21,7 @@ use crate::model::reach::{MissingRule, RuleSide};
 use crate::model::rule::Step;
 use crate::model::shell::{shell_quoted, shell_word};
 use crate::model::socket::State;
-use crate::model::traffic::TrafficPath;
+use crate::model::traffic::{NodeTraffic, TrafficPath};
 
 /// The steps after which every node uses the private endpoint.
 pub(crate) fn to_private_path(facts: &Facts) -> Vec<Step> {
@@ -126,7 +126,14 @@ pub(crate) fn restarts(facts: &Facts, is_on: bool) -> Vec<Step> {
 /// The step that reads the nodes whose path is not known: only what is on the public path is
 /// restarted.
 fn read_first(facts: &Facts) -> Option<Step> {
-    let unknown = facts.traffic.iter().filter(|traffic| traffic.path == TrafficPath::Unknown);
+    let has_socket = |node: &NodeName, component| {
+        facts.connections_of(node).iter().any(|one| one.component == Some(component))
+    };
+    let is_unknown = |traffic: &&NodeTraffic| {
+        let mut components = traffic.components.iter().filter(|one| one.path == TrafficPath::Unknown);
+        traffic.path == TrafficPath::Unknown || components.any(|one| has_socket(&traffic.node, one.component))
+    };
+    let unknown = facts.traffic.iter().filter(is_unknown);
     let unknown: Vec<_> = unknown.map(|traffic| &traffic.node).collect();
     let nodes = match (unknown.as_slice(), facts.nodes.is_empty() || facts.unread_nodes() > 0) {
         ([], false) => return None,

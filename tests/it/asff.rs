@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::common::{Netcheck, copy_of, edit_json, scratch, story};
+use crate::common::{Netcheck, copy_of, edit_json, of_another_machine, scratch, story};
 use crate::formats::{audit_of, hostile, mixed};
 
 /// The findings of the only batch, by rule.
@@ -196,7 +196,8 @@ fn texts_are_within_the_limits_of_security_hub() {
     // Many findings of one rule.
     let capture = fs::read_to_string(long.path().join("nodes/n1.txt")).unwrap();
     for number in 0..60 {
-        fs::write(long.path().join(format!("nodes/a-node-with-a-long-name-{number}.txt")), &capture).unwrap();
+        let path = long.path().join(format!("nodes/a-node-with-a-long-name-{number}.txt"));
+        fs::write(path, of_another_machine(&capture, number)).unwrap();
     }
     let hostile = hostile();
     let check = |all: BTreeMap<String, Value>| {

@@ -80,7 +80,7 @@ fn large_page() -> String {
         write!(
             page,
             "<item><networkInterfaceId>eni-{number:017x}</networkInterfaceId>\
-             <subnetId>subnet-0123456789abcdef0</subnetId><vpcId>vpc-0123456789abcdef0</vpcId>\
+             <subnetId>subnet-0123456789abcdef0</subnetId><vpcId>vpc-0743da384fd1e48f4</vpcId>\
              <availabilityZone>ap-northeast-2a</availabilityZone>\
              <description>aws-K8S-i-0123456789abcdef0</description><ownerId>111122223333</ownerId>\
              <requesterId>AROAEXAMPLE:i-0123456789abcdef0</requesterId><status>in-use</status>\

@@ -177,6 +177,11 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
+/// The capture of n1 of a story, as of another machine: one that no list has.
+pub(crate) fn of_another_machine(capture: &str, number: usize) -> String {
+    capture.replace("192.168.1.20", &format!("10.9.{}.{}", number / 250, 1 + number % 250))
+}
+
 /// A copy of a story, for a test to change.
 pub(crate) fn copy_of(name: &str) -> tempfile::TempDir {
     copy_of_dir(&story(name))

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::bundles::archive;
 use crate::common::{Netcheck, copy_of, edit_json};
 
 /// The gap of a node that is about the machine of its capture.
@@ -13,6 +14,12 @@ fn machine(report: &Value, node: &str) -> String {
     let gaps = report["gaps"].as_array().unwrap().iter();
     let mut own = gaps.filter(|gap| gap["what"] == format!("node {node}"));
     own.next().map(|gap| gap["detail"].as_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+/// The nodes that findings are about.
+fn nodes_with_findings(report: &Value) -> Vec<&str> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings.filter_map(|finding| finding["subject"].as_str()).filter(|name| name.starts_with('n')).collect()
 }
 
 fn paths(report: &Value) -> Vec<(&str, &str)> {
@@ -54,15 +61,43 @@ fn captures_under_the_names_of_other_nodes_are_no_pass() {
     assert_eq!(paths(&before), [("n1", "public"), ("n2", "private")]);
     swap(copy.path());
     let (report, code) = Netcheck::audit(copy.path()).json();
-    assert_eq!((code, paths(&report)), (1, vec![("n1", "unknown"), ("n2", "unknown")]), "{report:#}");
+    assert_eq!((code, paths(&report)), (3, vec![("n1", "unknown"), ("n2", "unknown")]), "{report:#}");
+    assert_eq!(nodes_with_findings(&report), [] as [&str; 0], "{report:#}");
     let mut commands = Vec::new();
     crate::steps::commands_of(&report, &mut commands);
     assert!(!commands.is_empty() && !commands.iter().any(|one| one.contains("ssh")), "{commands:#?}");
     // The sockets of the other machine do not speak for the node.
-    for (node, is_connected) in [("n1", false), ("n2", false)] {
+    for node in ["n1", "n2"] {
         let ran = Netcheck::new(["reach", "--evidence"]).arg(copy.path()).args(&["--from", node]).run();
-        assert_eq!(ran.stdout.contains("as seen: kube"), is_connected, "{node}: {}", ran.stdout);
+        assert!(!ran.stdout.contains("as seen: kube"), "{node}: {}", ran.stdout);
     }
+}
+
+/// Logs of a node under the name of another are found as a capture is, and a second one counts for no
+/// node.
+#[test]
+fn bundles_are_held_against_their_names_too() {
+    let bundle = |from: &Path, to: &Path| {
+        let capture = fs::read(from).unwrap();
+        fs::write(to, archive(&[("system/netstat.txt", capture)])).unwrap();
+    };
+    let copy = copy_of("public-and-private-stale");
+    let path = |name: &str| copy.path().join("nodes").join(name);
+    bundle(&path("n1.txt"), &path("n2.tar.gz"));
+    bundle(&path("n2.txt"), &path("n1.tar.gz"));
+    fs::remove_file(path("n1.txt")).unwrap();
+    fs::remove_file(path("n2.txt")).unwrap();
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!((code, paths(&report)), (3, vec![("n1", "unknown"), ("n2", "unknown")]), "{report:#}");
+    assert_eq!(nodes_with_findings(&report), [] as [&str; 0], "{report:#}");
+
+    let copy = copy_of("public-and-private-stale");
+    let path = |name: &str| copy.path().join("nodes").join(name);
+    bundle(&path("n1.txt"), &path("n9.tar.gz"));
+    let (report, code) = Netcheck::audit(copy.path()).json();
+    assert_eq!(code, 1, "{report:#}");
+    assert_eq!(nodes_with_findings(&report), ["n1"], "{report:#}");
+    assert!(machine(&report, "n9").contains("of the machine of n1 (i-"), "{report:#}");
 }
 
 /// A name that is of no listed node, or of several, contradicts nothing.

@@ -21,8 +21,8 @@ use crate::model::traffic::{NodeTraffic, TrafficPath};
 pub(super) struct ObservedIndex<'a> {
     by_address: HashMap<IpAddr, Sockets<'a>>,
     by_node: HashMap<&'a str, Sockets<'a>>,
-    /// The sides to which the kubelet of a node only tries to connect that is cut off.
-    cut_off: HashSet<(&'a str, usize)>,
+    /// By node that is cut off and side: an attempt of its kubelet to connect.
+    cut_off: HashMap<(&'a str, usize), &'a Connection>,
     /// The names of the nodes for which an address is listed.
     nodes: HashMap<IpAddr, &'a str>,
     probes: HashMap<&'a str, &'a Probe>,
@@ -62,7 +62,7 @@ impl<'a> ObservedIndex<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
         let listed = ListedAddresses::new(facts);
         let (mut by_address, mut by_node) = (HashMap::new(), HashMap::new());
-        let (without_api, mut cut_off) = (nodes_without_api(facts), HashSet::new());
+        let (without_api, mut cut_off) = (nodes_without_api(facts), HashMap::new());
         for connection in facts.connections.iter().filter(|one| one.direction == Direction::Outbound) {
             let side = match connection.attribution.path {
                 Path::PublicEndpoint => EndpointSide::Public,
@@ -75,7 +75,7 @@ impl<'a> ObservedIndex<'a> {
                 && connection.socket.state == State::SynSent
                 && without_api.contains(node)
             {
-                cut_off.insert((node, at(side)));
+                cut_off.entry((node, at(side))).or_insert(connection);
             }
             let keep = |sockets: &mut Sockets<'a>| {
                 let kept = match connection.socket.state {
@@ -91,9 +91,7 @@ impl<'a> ObservedIndex<'a> {
                     *kept = Some(connection);
                 }
             };
-            if !facts.other_machines.contains(&connection.node) {
-                keep(by_node.entry(node).or_default());
-            }
+            keep(by_node.entry(node).or_default());
             let local = connection.socket.local.ip();
             if let Some(local) = local.filter(|local| listed.has(node, *local)) {
                 keep(by_address.entry(local).or_default());
@@ -177,13 +175,14 @@ impl<'a> ObservedIndex<'a> {
 
     /// That the kubelet of a place has no connection to the API server, only attempts that hang, of which
     /// one is on this side: the finding of `node-cut-off`.
-    fn cut_off(&self, place: &Place, side: EndpointSide) -> Option<String> {
-        let hanging = self.sockets(place).filter_map(|sockets| sockets.hanging[at(side)]);
-        let mut hanging = hanging.filter(|one| self.cut_off.contains(&(one.node.as_str(), at(side))));
-        let peer = &hanging.next()?.socket.peer;
-        Some(format!(
-            "its kubelet has no established connection to the API server, and an attempt to connect to {peer} hangs in SYN-SENT"
-        ))
+    fn cut_off(&self, place: &Place, side: EndpointSide) -> Option<Failure> {
+        // Nothing that a node says is of the operator's host.
+        let mut names = self.names(place).filter(|_| place.name != HERE);
+        let peer = &names.find_map(|name| self.cut_off.get(&(name, at(side))))?.socket.peer;
+        let text = format!(
+            "its kubelet has no established connection to the API server, and its attempt to connect to {peer} hangs in SYN-SENT"
+        );
+        Some(Failure { text, is_certain: true, cause: None, side })
     }
 
     /// An established connection of a place with one side.
@@ -248,7 +247,8 @@ impl<'a> ObservedIndex<'a> {
             let text = format!("{failed}; {established}, which may be older than what stops new ones");
             return Some(Failure { text, is_certain: false, cause: None, side });
         }
-        if let Some(answer) = self.of_any_host(place, side) {
+        let cut_off = self.cut_off(place, side);
+        if let (Some(answer), None) = (self.of_any_host(place, side), &cut_off) {
             let address = answer.address;
             let text = format!(
                 "{address} answered from there, and whether that is the API server is not known: no certificate of it was checked, and other networks use such addresses too"
@@ -260,14 +260,16 @@ impl<'a> ObservedIndex<'a> {
         // The first of those that tell most: one that decides nothing leaves it open, and only
         // silence of all addresses may be that of a list.
         let of = |cause: ProbeCause| (cause.is_decisive(), cause == ProbeCause::TimedOut);
-        if let Some((answer, failure)) = failed.min_by_key(|(_, failure)| of(failure.cause)) {
+        let first = failed.min_by_key(|(_, failure)| of(failure.cause));
+        if let Some((answer, failure)) = first.filter(|(_, one)| one.cause.is_decisive() || cut_off.is_none())
+        {
             let is_certain = failure.cause.is_decisive();
             let of = if is_certain { "cannot be reached from there" } else { "was not probed from there" };
             let text = format!("{} {of}: {}", answer.address, failure.detail);
             return Some(Failure { text, is_certain, cause: Some(failure.cause), side });
         }
-        if let Some(text) = self.cut_off(place, side) {
-            return Some(Failure { text, is_certain: true, cause: None, side });
+        if cut_off.is_some() {
+            return cut_off;
         }
         let hanging = self.sockets(place).find_map(|sockets| sockets.hanging[at(side)])?;
         let text = format!("an attempt to connect to {} hangs in SYN-SENT", hanging.socket.peer);

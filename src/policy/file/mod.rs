@@ -397,7 +397,7 @@ impl Reader<'_> {
             (Some(what @ ("unknown field " | "unknown variant ")), Some(name)) => {
                 let what = if what == "unknown field " { "key" } else { "value" };
                 let known: Vec<_> = quoted.collect();
-                if what == "key" && known == KEYS && ENDPOINT_KEYS.contains(&name) {
+                if what == "key" && known.contains(&"endpoint") && ENDPOINT_KEYS.contains(&name) {
                     format!("unknown key {name:?}; did you mean it in the table [endpoint]?")
                 } else {
                     unknown(what, name, &known)

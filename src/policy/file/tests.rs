@@ -19,6 +19,11 @@ fn the_keys_are_those_of_the_schema() {
     assert_eq!(keys.map(String::as_str).collect::<std::collections::BTreeSet<_>>(), KEYS.into());
     let keys = schema["$defs"]["EndpointTable"]["properties"].as_object().expect("properties").keys();
     assert_eq!(keys.map(String::as_str).collect::<std::collections::BTreeSet<_>>(), ENDPOINT_KEYS.into());
+    let modes = schema["$defs"]["AccessModeWord"]["enum"].as_array().expect("an enum").iter();
+    assert_eq!(
+        modes.map(|mode| mode.as_str().expect("a word")).collect::<Vec<_>>(),
+        AccessMode::ALL.map(AccessMode::as_str)
+    );
 }
 
 /// Errors of every kind, in the syntax, the keys and the values, are found at once; what is

@@ -37,7 +37,7 @@ fn write(trace: &Trace, judged: Option<&TraceJudgment>, _: Style, out: &mut dyn 
         let command = ran.words.join(" ");
         let _ = write!(text, "\n{} (exit code {})\n", harmless(&command), ran.exit_code);
     }
-    if trace.is_of_two_clusters() {
+    if trace.is_of_two_clusters {
         let _ = write!(text, "\n**{}**\n", capital(OTHER_CLUSTER));
     }
     for sentence in traffic_change::sentences(&trace.traffic, &names, |_, words| words.to_owned()) {

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::written;
-use crate::common::{Netcheck, copy_of, scratch, story};
+use crate::common::{Netcheck, copy_of, of_another_machine, scratch, story};
 
 /// A story with many nodes like one of its own.
 fn many_nodes(number: usize) -> tempfile::TempDir {
@@ -13,7 +13,7 @@ fn many_nodes(number: usize) -> tempfile::TempDir {
     let nodes = copy.path().join("nodes");
     let capture = fs::read_to_string(nodes.join("n1.txt")).unwrap();
     for at in 0..number {
-        fs::write(nodes.join(format!("node-{at:04}.txt")), &capture).unwrap();
+        fs::write(nodes.join(format!("node-{at:04}.txt")), of_another_machine(&capture, at)).unwrap();
     }
     copy
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{commands_of, every_dir, findings, steps};
-use crate::common::{Netcheck, copy_of, story};
+use crate::common::{Netcheck, copy_of, of_another_machine, story};
 
 /// Every command can be pasted into a shell.
 #[test]
@@ -156,9 +156,10 @@ fn commands_for_nodes_are_run_on_the_nodes() {
     assert_eq!(unknown, ["ssh -t NODE sudo systemctl restart kubelet"]);
     // A few of many nodes are in the command, and the step says so.
     let copy = copy_of("study-public");
-    let capture = std::fs::read(copy.path().join("nodes/n1.txt")).unwrap();
+    let capture = std::fs::read_to_string(copy.path().join("nodes/n1.txt")).unwrap();
     for number in 3..15 {
-        std::fs::write(copy.path().join(format!("nodes/n{number:02}.txt")), &capture).unwrap();
+        let path = copy.path().join(format!("nodes/n{number:02}.txt"));
+        std::fs::write(path, of_another_machine(&capture, number)).unwrap();
     }
     assert_eq!(restarts(copy.path(), "public-endpoint-open").len(), 10);
     assert!(findings(copy.path()).contains("; the command has 10 of 14 nodes"));

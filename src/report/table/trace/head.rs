@@ -62,7 +62,7 @@ pub(super) fn headline(trace: &Trace, names: &Names, style: Style) -> String {
 /// That the recordings are of different clusters, which everything else depends on; empty if they
 /// are not.
 fn other_cluster(trace: &Trace, style: Style) -> String {
-    if !trace.is_of_two_clusters() {
+    if !trace.is_of_two_clusters {
         return String::new();
     }
     style.prose(&(cluster(trace) + OTHER_CLUSTER), "", "  ")
