@@ -31,8 +31,10 @@ def contents(path, what):
         raise Failure(f"{what} {path} cannot be read: {error.strerror}")
 
 
-def check(data, target, what="the binary", other="set --target, or make the binary with packaging/build"):
+def check(data, target, what="the binary", other=None):
     """Refuses a binary for another target, and one that needs shared libraries on Linux; `other` is the next step."""
+    static = other or "make the binary with packaging/build"
+    other = other or "set --target, or make the binary with packaging/build"
     system, arch, _ = TARGETS[target]
     if system == "darwin":
         # Mach-O, 64 bits: https://github.com/apple-oss-distributions/xnu/blob/main/EXTERNAL_HEADERS/mach-o/loader.h
@@ -49,7 +51,7 @@ def check(data, target, what="the binary", other="set --target, or make the bina
     start, size, count = (int.from_bytes(data[at:at + length], "little")
                           for at, length in ((32, 8), (54, 2), (56, 2)))
     if any(data[start + size * at:start + size * at + 4] == b"\3\0\0\0" for at in range(count)):
-        raise Failure(f"{what} is not static, so it would not run everywhere: {other}")
+        raise Failure(f"{what} is not static, so it would not run everywhere: {static}")
 
 
 def compare(said, path, release):

@@ -194,13 +194,13 @@ impl Classifier {
             node.gaps.extend(too_many_connections(&node.name, &connections_omitted));
         }
         let other_machines = of_other_machines(&evidence, &mut nodes, &machines);
-        connections.retain(|connection| !other_machines.contains(&connection.node));
         let path = |address| index.lookup(address).map_or(Path::Unattributed, |attribution| attribution.path);
         let endpoint_addresses = evidence.endpoint_addresses().into_iter();
         let endpoint_addresses = endpoint_addresses.map(|address| (address, path(address))).collect();
         let mut traffic =
             node_traffic(&nodes, &machines, &connections, &connections_omitted, &endpoint_addresses);
         traffic.iter_mut().filter(|one| other_machines.contains(&one.node)).for_each(NodeTraffic::unsee);
+        connections.retain(|connection| !other_machines.contains(&connection.node));
         let seen_from = seen_from(&evidence, &index, &nodes, &connections, &connections_omitted);
         let mut facts = Facts {
             seen_from,

@@ -288,6 +288,11 @@ fn the_name_of_a_recorded_cluster_is_not_required() {
         let ran = Netcheck::new(args).arg("--evidence").arg(empty.path()).run();
         assert_eq!(ran.code, 2);
         assert!(ran.stderr.contains("has no cluster.json"), "{}", ran.stderr);
+        // The directory that recordings are in.
+        let ran = Netcheck::new(args).arg("--evidence").arg(story("private-only").parent().unwrap()).run();
+        assert_eq!(ran.code, 2);
+        let other = "/cluster-ip-client has one: name a single directory";
+        assert!(ran.stderr.contains(other), "{}", ran.stderr);
     }
     let all = Netcheck::new(["audit", "--all-clusters", "--cluster", "myeks"]).run();
     assert_eq!(all.code, 2);

@@ -198,17 +198,7 @@ impl EvidenceDir {
     /// As those of [`Self::read`].
     pub fn cluster(&self, name: Option<&str>) -> Result<Cluster, EvidenceError> {
         let Some(cluster) = self.json(File::CLUSTER.name(), eks::parse_cluster)? else {
-            return Err(EvidenceError::Unusable(format!(
-                "{} has no cluster.json, which is required in every evidence directory; record it with: {}",
-                self.path("").display(),
-                saved(
-                    &format!(
-                        "aws eks describe-cluster --name {}",
-                        shell_word(name.unwrap_or("NAME"), "NAME")
-                    ),
-                    &self.path(File::CLUSTER.name()).to_string_lossy()
-                )
-            )));
+            return Err(self.without_cluster(name));
         };
         if let Some(name) = name.filter(|name| cluster.name != *name) {
             return Err(EvidenceError::OtherCluster(format!(
@@ -219,6 +209,35 @@ impl EvidenceDir {
             )));
         }
         Ok(cluster)
+    }
+
+    /// The error about a directory without a description of the cluster: it may be the one that
+    /// evidence directories are in.
+    fn without_cluster(&self, name: Option<&str>) -> EvidenceError {
+        let path = self.path("");
+        let next_step = match self.directory_below() {
+            Some(below) => format!("{} has one: name a single directory", below.display()),
+            None => {
+                let name = shell_word(name.unwrap_or("NAME"), "NAME");
+                let file = self.path(File::CLUSTER.name());
+                let command =
+                    saved(&format!("aws eks describe-cluster --name {name}"), &file.to_string_lossy());
+                format!("record it with: {command}")
+            }
+        };
+        let path = path.display();
+        EvidenceError::Unusable(format!(
+            "{path} has no cluster.json, which is required in every evidence directory; {next_step}"
+        ))
+    }
+
+    /// An evidence directory in this one; the first by name of those that are looked at.
+    fn directory_below(&self) -> Option<PathBuf> {
+        /// How many entries are looked at: more than anybody has clusters.
+        const ENTRIES_MAX: usize = 1000;
+        let Source::Directory(root) = &self.source else { return None };
+        let entries = fs::read_dir(root).ok()?.take(ENTRIES_MAX).flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.join(File::CLUSTER.name()).is_file()).min()
     }
 
     /// The captures of single nodes, as name and path, sorted by name.
