@@ -177,9 +177,10 @@ pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The capture of n1 of a story, as of another machine: one that no list has.
+/// The capture of n1 or n2 of a story, as of another machine: one that no list has.
 pub(crate) fn of_another_machine(capture: &str, number: usize) -> String {
-    capture.replace("192.168.1.20", &format!("10.9.{}.{}", number / 250, 1 + number % 250))
+    let address = format!("10.9.{}.{}", number / 250, 1 + number % 250);
+    capture.replace("192.168.1.20", &address).replace("192.168.2.94", &address)
 }
 
 /// A copy of a story, for a test to change.

@@ -9,7 +9,7 @@ use std::path::Path;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::common::{Netcheck, copy_of, edit_json, root, story};
+use crate::common::{Netcheck, copy_of, edit_json, of_another_machine, root, story};
 use crate::formats::mixed;
 
 /// The page on a cluster.
@@ -125,7 +125,7 @@ fn the_page_says_once_what_is_alike() {
     fs::write(dir.path().join("extra`x`.txt"), "").unwrap();
     let unknown = capture.replace("3.37.178.179", "198.51.100.7");
     for at in 10..20 {
-        fs::write(nodes.join(format!("n{at}.txt")), &unknown).unwrap();
+        fs::write(nodes.join(format!("n{at}.txt")), of_another_machine(&unknown, at)).unwrap();
     }
     let page = page(Netcheck::audit(dir.path()));
     let (head, rest) = page.split_once("</main>").map_or((page.as_str(), ""), |(body, rest)| (body, rest));
