@@ -215,15 +215,13 @@ impl EvidenceDir {
     /// evidence directories are in.
     fn without_cluster(&self, name: Option<&str>) -> EvidenceError {
         let path = self.path("");
-        let next_step = match self.directory_below() {
-            Some(below) => format!("{} has one: name a single directory", below.display()),
-            None => {
-                let name = shell_word(name.unwrap_or("NAME"), "NAME");
-                let file = self.path(File::CLUSTER.name());
-                let command =
-                    saved(&format!("aws eks describe-cluster --name {name}"), &file.to_string_lossy());
-                format!("record it with: {command}")
-            }
+        let next_step = if let Some(below) = self.directory_below() {
+            format!("{} has one: name a single directory", below.display())
+        } else {
+            let name = shell_word(name.unwrap_or("NAME"), "NAME");
+            let file = self.path(File::CLUSTER.name());
+            let command = saved(&format!("aws eks describe-cluster --name {name}"), &file.to_string_lossy());
+            format!("record it with: {command}")
         };
         let path = path.display();
         EvidenceError::Unusable(format!(
