@@ -419,7 +419,11 @@ fn steps_reach_a_node_by_run_command() {
     let public = Aws::of("study-public");
     let mut cluster = Value::Null;
     public.0.update_account(|account| cluster = account.clusters["myeks"].clone());
-    aws.0.update_account(|account| drop(account.clusters.insert("myeks".to_owned(), cluster)));
+    aws.0.update_account(|account| {
+        let vpc = account.clusters["myeks"]["resourcesVpcConfig"]["vpcId"].clone();
+        cluster["resourcesVpcConfig"]["vpcId"] = vpc;
+        account.clusters.insert("myeks".to_owned(), cluster);
+    });
     let run = aws.run("audit").args(&["--nodes", "ssm,ssh", "--ssm-document", "eks-netcheck"]);
     let (report, _) = run.json();
     let mut commands = Vec::new();
