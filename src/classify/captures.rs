@@ -35,10 +35,7 @@ impl<'a> Listed<'a> {
             let id = instance.id.as_str();
             instances.insert(id, instance);
             addresses.extend(instance.addresses.first().map(|&address| (address, id)));
-            let dns_name = instance.dns_name.as_deref();
-            let label = dns_name.and_then(|name| name.split('.').next());
-            let own = [Some(id), dns_name, label, instance.name_tag()];
-            own.into_iter().flatten().for_each(|name| add(name, id));
+            instance.names().for_each(|name| add(name, id));
         }
         let nodes = evidence.kubernetes.nodes.seen().into_iter().flatten();
         for (name, id) in nodes.filter_map(|node| Some((node.name.as_str(), node.instance_id()?))) {

@@ -82,10 +82,9 @@ fn name_like_others(
 ) -> Option<NodeName> {
     evidence.directory.as_ref()?;
     let names = |instance: &Instance| {
-        let dns_name = instance.dns_name.clone();
-        let label = dns_name.as_ref().and_then(|name| name.split('.').next().map(ToOwned::to_owned));
-        let address = instance.addresses.first().map(ToString::to_string);
-        [dns_name, label, instance.name_tag().map(ToOwned::to_owned), address]
+        let names = [instance.dns_name.as_deref(), instance.host_name(), instance.name_tag()];
+        let [dns_name, host_name, tag] = names.map(|name| name.map(ToOwned::to_owned));
+        [dns_name, host_name, tag, instance.addresses.first().map(ToString::to_string)]
     };
     let with_id = |id: &str| evidence.node_instances().find(|instance| instance.id == id);
     let (node, recorded) = nodes.iter().zip(machines).find_map(|(node, machines)| match &machines[..] {
@@ -175,7 +174,7 @@ impl<'a> ReadNodes<'a> {
 
     fn contains(&self, instance: &Instance) -> bool {
         let dns_name = instance.dns_name.as_deref().unwrap_or_default();
-        let host = dns_name.split('.').next().unwrap_or_default();
+        let host = instance.host_name().unwrap_or_default();
         let addresses = || instance.addresses.iter();
         let has_unique_name = |name: &&str| self.empty.contains(name) && self.name_tags.get(name) == Some(&1);
         self.instances.contains(instance.id.as_str())

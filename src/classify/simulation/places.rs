@@ -38,11 +38,7 @@ impl<'a> Places<'a> {
         let instances = instances.map(|instance| (instance.id.as_str(), instance)).collect();
         let (mut named, mut addressed) = (HashMap::new(), HashMap::new());
         for instance in facts.evidence.node_instances() {
-            let dns_name = instance.dns_name.as_deref();
-            let host = dns_name.and_then(|name| name.split('.').next());
-            for name in
-                [Some(instance.id.as_str()), dns_name, host, instance.name_tag()].into_iter().flatten()
-            {
+            for name in instance.names() {
                 add(&mut named, name, instance);
             }
             for address in &instance.addresses {

@@ -229,9 +229,9 @@ impl EvidenceDir {
         ))
     }
 
-    /// An evidence directory in this one; the first by name of those that are looked at.
+    /// A subdirectory that is an evidence directory; of several, the first by name.
     fn directory_below(&self) -> Option<PathBuf> {
-        /// How many entries are looked at: more than anybody has clusters.
+        /// The maximum number of entries that are read.
         const ENTRIES_MAX: usize = 1000;
         let Source::Directory(root) = &self.source else { return None };
         let entries = fs::read_dir(root).ok()?.take(ENTRIES_MAX).flatten();

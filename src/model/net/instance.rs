@@ -36,6 +36,19 @@ impl Instance {
         tag.map(|(_, value)| value.as_str())
     }
 
+    /// The first label of its private DNS name.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&str> {
+        self.dns_name.as_deref()?.split('.').next()
+    }
+
+    /// What names it: its id, its private DNS name, the first label of that, and its `Name` tag, which
+    /// other instances may have too.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let names = [Some(self.id.as_str()), self.dns_name.as_deref(), self.host_name(), self.name_tag()];
+        names.into_iter().flatten()
+    }
+
     /// Its private DNS name, or its `Name` tag if it has none; not the name of the operator's
     /// own vantage point.
     #[must_use]
